@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Checks what a clock cannot: the system calls, instructions and memory that one run of sigsend costs.
+# Usage: benches/count.sh [BINARY], where BINARY is a release build (target/release/sigsend).
+# Needs strace, valgrind, readelf (binutils) and prlimit (util-linux). Fails when a limit is exceeded.
+set -euo pipefail
+
+binary=$(realpath -- "${1:-target/release/sigsend}")
+many=100000
+
+for tool in strace valgrind readelf prlimit; do
+    command -v "$tool" >/dev/null || { echo "count.sh: $tool is missing" >&2; exit 2; }
+done
+scratch=$(mktemp -d)
+trap 'rm -rf -- "$scratch"' EXIT
+
+failed=0
+# at_most LIMIT FIGURE WORDS: one line of the report.
+at_most() {
+    local verdict=ok
+    (($2 <= $1)) || { verdict='TOO MUCH'; failed=1; }
+    printf '%10d of %10d  %-8s  %s\n' "$2" "$1" "$verdict" "$3"
+}
+
+# Every line of the log is a call, but for the exit and for signals.
+system_calls() {
+    env -i "$(command -v strace)" -f -o "$scratch/calls" "$binary" "$@"
+    grep -cE '^[0-9]+ +[a-z0-9_]+\(' "$scratch/calls"
+}
+
+# User space only: what the kernel does for a call is not sigsend's. Nor is the environment: libc reads every variable.
+instructions() {
+    env -i "$(command -v valgrind)" --tool=callgrind --callgrind-out-file=/dev/null "$binary" "$@" 2>"$scratch/callgrind"
+    sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$scratch/callgrind"
+}
+
+# The target of every signal is this script, and the signal is the null one.
+mapfile -t targets < <(yes "$$" | head -n "$many" || true)
+
+calls=$(system_calls -0 "$$")
+one=$(instructions -0 "$$")
+all=$(instructions -0 "${targets[@]}")
+at_most 40 "$calls" 'system calls of -0 PID'
+at_most 130000 "$one" 'instructions of -0 PID'
+at_most 600 "$(((all - one) / (many - 1)))" "instructions for each of $many PIDs"
+
+# Address space bounds resident memory, and needs no one to watch.
+memory=$((12 << 20))
+if prlimit --as="$memory" "$binary" -0 "${targets[@]}"; then
+    echo "$many PIDs fit into $memory bytes of address space"
+else
+    echo "$many PIDs do not fit into $memory bytes of address space"
+    failed=1
+fi
+
+if readelf --program-headers --wide "$binary" | grep -q INTERP; then
+    echo 'TOO MUCH: a program interpreter; RUSTFLAGS in the environment undoes the static build'
+    failed=1
+else
+    echo 'no program interpreter'
+fi
+exit "$failed"

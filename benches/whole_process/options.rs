@@ -1,0 +1,77 @@
+//! The command line of the benchmark: few enough options to read by hand, and the one place that knows which jobs exist.
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::nursery;
+
+/// The names that `--only` knows, in the order of the report.
+const JOBS: [&str; 11] =
+    ["null", "s-hup", "hup", "list", "100000-pids", "memory", "size", "find", "wait-1", "wait-1000", "wait-10000"];
+
+pub const HELP: &str = "\
+Usage: cargo bench --bench whole_process -- [OPTIONS]
+
+  --rounds N   rounds of the start-up jobs (1000); heavier jobs run a fixed share of them
+  --quick      the same as --rounds 50
+  --only JOB   only the jobs whose name begins with JOB; may be repeated:
+               null, s-hup, hup, list, 100000-pids, memory, size, find,
+               wait-1, wait-1000, wait-10000
+  --json       one JSON document instead of Markdown tables
+";
+
+pub enum Request {
+    Measure(Options),
+    Help,
+    /// `cargo test` runs benchmarks too, without `--bench`, to see that they start.
+    Test,
+    /// This program started by itself, to bring up the processes that are found and waited for.
+    Nursery,
+}
+
+pub struct Options {
+    pub rounds: usize,
+    pub json: bool,
+    only: Vec<String>,
+}
+
+impl Options {
+    pub fn wants(&self, job: &str) -> bool {
+        debug_assert!(JOBS.contains(&job), "{job} is missing in the list of jobs");
+        self.only.is_empty() || self.only.iter().any(|only| job.starts_with(only.as_str()))
+    }
+}
+
+pub fn parse(args: &[String]) -> Result<Request> {
+    if args.iter().any(|arg| arg == nursery::FLAG) {
+        return Ok(Request::Nursery);
+    }
+    if !args.iter().any(|arg| arg == "--bench") {
+        return Ok(Request::Test);
+    }
+    let mut options = Options { rounds: 1000, json: false, only: Vec::new() };
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
+        match arg.as_str() {
+            "--bench" => {}
+            "--json" => options.json = true,
+            "--quick" => options.rounds = 50,
+            "--rounds" => options.rounds = positive(value()?)?,
+            "--only" => options.only.push(known(value()?)?),
+            "--help" | "-h" => return Ok(Request::Help),
+            _ => bail!("unknown option {arg}\n{HELP}"),
+        }
+    }
+    Ok(Request::Measure(options))
+}
+
+fn positive(number: &str) -> Result<usize> {
+    number.parse().ok().filter(|&number| number > 0).context("--rounds needs a positive number")
+}
+
+fn known(job: &str) -> Result<String> {
+    if JOBS.iter().any(|known| known.starts_with(job)) {
+        return Ok(job.to_owned());
+    }
+    bail!("no job begins with {job}; the jobs are {}", JOBS.join(", "))
+}

@@ -1,0 +1,116 @@
+//! What safe Rust has no words for: forking a sleeper, watching a program up to its last moment, signal dispositions.
+#![expect(unsafe_code, reason = "fork, ptrace and sigaction have no safe interface")]
+
+use std::ffi::c_int;
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, Result, bail};
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::prctl;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork, getppid, pause};
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn note_interrupt(_: c_int) {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
+/// Has INT and TERM only set a mark, so that an interrupted run still removes its directory.
+pub fn defer_interrupts() -> Result<()> {
+    let action = SigAction::new(SigHandler::Handler(note_interrupt), SaFlags::SA_RESTART, SigSet::empty());
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        // SAFETY: the handler does nothing but store to an atomic.
+        unsafe { sigaction(signal, &action) }.context("catching interrupts")?;
+    }
+    Ok(())
+}
+
+pub fn fail_if_interrupted() -> Result<()> {
+    if INTERRUPTED.load(Ordering::Relaxed) {
+        bail!("interrupted");
+    }
+    Ok(())
+}
+
+/// Makes this process, and all that it forks, immune to the HUP that the benchmark sends.
+pub fn ignore_hangups() -> Result<()> {
+    let action = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    // SAFETY: no handler is installed, only the disposition changes.
+    unsafe { sigaction(Signal::SIGHUP, &action) }.context("ignoring HUP")?;
+    Ok(())
+}
+
+/// Forks a child that sleeps until it is killed or its parent, `nursery`, is gone.
+pub fn fork_sleeper(nursery: Pid) -> nix::Result<Pid> {
+    // SAFETY: the nursery has a single thread, so no lock can be held in the child.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            let tied = prctl::set_pdeathsig(Signal::SIGKILL).is_ok();
+            while tied && getppid() == nursery {
+                pause();
+            }
+            // SAFETY: _exit runs nothing of what the parent registered for its own exit.
+            unsafe { libc::_exit(1) }
+        }
+    }
+}
+
+/// Runs `command` to its end and returns its peak resident memory in bytes.
+///
+/// Not from rusage: there a child's peak begins with the memory of whoever forked it.
+pub fn peak_memory(mut command: Command) -> Result<u64> {
+    // SAFETY: the closure is one system call and allocates nothing.
+    unsafe { command.pre_exec(|| ptrace(libc::PTRACE_TRACEME, Pid::from_raw(0), 0)) };
+    let mut child = command.spawn().context("starting a traced program")?;
+    let pid = Pid::from_raw(i32::try_from(child.id())?);
+    let peak = peak_of_traced(pid);
+    if peak.is_err() {
+        child.kill().and_then(|()| child.wait()).context("ending a traced program")?;
+    }
+    peak
+}
+
+fn peak_of_traced(pid: Pid) -> Result<u64> {
+    let options = libc::PTRACE_O_TRACEEXIT | libc::PTRACE_O_EXITKILL;
+    let mut peak = None;
+    // The first stop is the SIGTRAP of the exec, the last one PTRACE_EVENT_EXIT, when the memory still stands.
+    loop {
+        let pass_on = match waitpid(pid, None)? {
+            WaitStatus::Stopped(_, Signal::SIGTRAP) => {
+                ptrace(libc::PTRACE_SETOPTIONS, pid, options)?;
+                0
+            }
+            WaitStatus::Stopped(_, signal) => signal as c_int,
+            WaitStatus::PtraceEvent(..) => {
+                peak = Some(high_water_mark(pid)?);
+                0
+            }
+            WaitStatus::Exited(_, 0) => return peak.context("the program ended unseen"),
+            status => bail!("ended with {status:?}"),
+        };
+        ptrace(libc::PTRACE_CONT, pid, pass_on)?;
+    }
+}
+
+fn ptrace(request: libc::c_uint, pid: Pid, data: c_int) -> io::Result<()> {
+    // SAFETY: none of the requests used here reads or writes memory of this process.
+    let result =
+        unsafe { libc::ptrace(request, pid.as_raw(), ptr::null_mut::<libc::c_void>(), libc::c_long::from(data)) };
+    Errno::result(result).map(drop).map_err(io::Error::from)
+}
+
+fn high_water_mark(pid: Pid) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in /proc/PID/status")?;
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kibibytes * 1024)
+}

@@ -1,0 +1,114 @@
+//! Waiting for processes that nobody here is the parent of: the time from the last death, which the reaping
+//! follows at once, to the end of the waiter.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::jobs::{owned, share};
+use crate::nursery::{self, Nursery};
+use crate::options::Options;
+use crate::peers::Field;
+use crate::process;
+use crate::program::Program;
+use crate::report::{Entry, Report, Row, Unit};
+
+/// The job, the number of processes, the divisor of the rounds.
+const SIZES: [(&str, usize, usize); 3] = [("wait-1", 1, 10), ("wait-1000", 1000, 50), ("wait-10000", 10_000, 200)];
+/// The loop that every shell script has.
+const LOOP: &str = "for pid; do while kill -0 $pid 2>/dev/null; do sleep 0.1; done; done";
+/// A waiter that has not been switched to for this long has nothing left to set up.
+const STILL: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub fn wait(field: &Field, options: &Options, report: &mut Report) -> Result<()> {
+    let mut nursery = Nursery::open()?;
+    for (job, count, divisor) in SIZES {
+        if !options.wants(job) {
+            continue;
+        }
+        let title = format!("until the last of {count} is gone");
+        let mut waiters = Vec::new();
+        for waiter in candidates(field) {
+            match once(&waiter, &mut nursery, 1, Duration::ZERO) {
+                Ok(_) => waiters.push(waiter),
+                Err(error) => report.note(format!("{title}: {}: {error:#}", waiter.program.label)),
+            }
+        }
+        let mut entries: Vec<Entry> = waiters.iter().map(|waiter| Entry::new(waiter.program, Vec::new())).collect();
+        for round in 0..share(options.rounds, divisor) {
+            for turn in 0..waiters.len() {
+                process::fail_if_interrupted()?;
+                let next = (round + turn) % waiters.len();
+                // The loop's nap must not always be as old when the end comes.
+                let phase = Duration::from_millis(u64::try_from(round * 37 % 100)?);
+                let waited = once(&waiters[next], &mut nursery, count, phase)
+                    .with_context(|| format!("{title}: {}", waiters[next].program.label))?;
+                entries[next].samples.push(waited);
+            }
+        }
+        report.add(Row::new(job, "Waiting", title, Unit::Seconds, entries));
+    }
+    Ok(())
+}
+
+struct Waiter<'a> {
+    program: &'a Program,
+    before_pids: &'a [&'a str],
+    /// pidwait takes no PIDs: it waits for all that have a name.
+    by_name: bool,
+}
+
+fn candidates(field: &Field) -> Vec<Waiter<'_>> {
+    let sigsend = Waiter { program: &field.sigsend, before_pids: &["-0", "--wait"], by_name: false };
+    let pidwait = field.pidwait.as_ref().map(|program| Waiter { program, before_pids: &["-x"], by_name: true });
+    let shell =
+        field.shell.as_ref().map(|program| Waiter { program, before_pids: &["-c", LOOP, "sh"], by_name: false });
+    [Some(sigsend), pidwait, shell].into_iter().flatten().collect()
+}
+
+fn once(waiter: &Waiter, nursery: &mut Nursery, count: usize, phase: Duration) -> Result<f64> {
+    let name = format!("mortal{}", std::process::id());
+    let pids = nursery.admit(count, &name)?;
+    let mut args = owned(waiter.before_pids);
+    args.extend(if waiter.by_name { vec![name] } else { pids });
+    let invocation = waiter.program.invocation("C.UTF-8", &args)?;
+    let pid = invocation.spawn()?;
+    let settled = settle(pid);
+    if settled.is_err() {
+        kill(pid, Signal::SIGKILL)?;
+    }
+    thread::sleep(phase);
+    nursery.dismiss()?;
+    let finished = invocation.finish(pid);
+    let end = nursery::now()?;
+    let emptied = nursery.emptied()?;
+    settled.and(finished)?;
+    Ok(end.saturating_sub(emptied).as_secs_f64())
+}
+
+/// Returns once `pid` sleeps and has gone on sleeping for a while.
+fn settle(pid: Pid) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut last = None;
+    while Instant::now() < deadline {
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let field =
+            |label: &str| status.lines().find_map(|line| line.strip_prefix(label)).map(str::trim).map(str::to_owned);
+        let state = field("State:").context("no state")?;
+        if state.starts_with('Z') {
+            bail!("did not wait");
+        }
+        let switches = state.starts_with('S').then(|| field("voluntary_ctxt_switches:")).flatten();
+        if switches.is_some() && switches == last {
+            return Ok(());
+        }
+        last = switches;
+        thread::sleep(STILL);
+    }
+    bail!("was still busy after {} s", PATIENCE.as_secs())
+}

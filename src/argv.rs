@@ -1,0 +1,331 @@
+//! The command line before clap sees it: options and operands are told apart, and the old `-SIGNAL` form becomes `--signal=SIGNAL`.
+//! Pure: works on the argument list and a table of option shapes alone. What a value means is `cli`'s business.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::escape::escape;
+use crate::signal::Signal;
+
+/// What must be known of an option to step over it and its values.
+pub struct Shape {
+    pub id: &'static str,
+    pub long: Option<&'static str>,
+    pub shorts: &'static str,
+    pub arity: Arity,
+}
+
+/// How many arguments belong to an option.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Arity {
+    Flag,
+    /// One that may be attached (`-l9`, `--list=9`), never the argument behind.
+    Attached,
+    /// So many, whatever they look like; the first may be attached.
+    Values(usize),
+}
+
+/// The id of the option that names the signal, by whichever spelling.
+pub const SIGNAL: &str = "signal";
+
+/// A command line taken apart; nothing in it is lost, reordered or changed but the old signal form.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// Options and the values that belong to them, for clap.
+    pub options: Vec<OsString>,
+    /// Everything else, in order. A token that starts with `-` stands here only where it may name a group.
+    pub operands: Vec<OsString>,
+    /// The id of each option met, in order, repeated as often as it was given.
+    pub given: Vec<&'static str>,
+    /// What this file refuses itself; the rest of the line has been read all the same.
+    pub mistake: Option<Mistake>,
+    /// Whether some option is not in the table, so that clap should word the refusal.
+    pub has_unknown: bool,
+}
+
+/// Why a command line was refused before anything was done.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mistake {
+    pub text: String,
+    /// One line on how to do better; `{program}` in it stands for the name of the program.
+    pub hint: Option<String>,
+    pub kind: Kind,
+}
+
+/// Whether the words are wrong or the way they were put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A value that does not parse: its message stands alone.
+    Value,
+    /// Options and operands that do not go together: the usage line follows.
+    Usage,
+}
+
+impl Mistake {
+    pub fn value(text: String) -> Self {
+        Self { text, hint: None, kind: Kind::Value }
+    }
+
+    /// A text that should name a signal, with the nearest one as the hint.
+    pub fn invalid_signal(text: &OsStr) -> Self {
+        let mistake = Self::value(format!("'{}': invalid signal", escape(text.as_encoded_bytes())));
+        if text.is_empty() {
+            return mistake.hint("the signal was empty; is a variable unset?");
+        }
+        match text.to_str().and_then(Signal::nearest) {
+            Some(name) => mistake.hint(format!("did you mean {name}?")),
+            None => mistake,
+        }
+    }
+
+    pub fn usage(text: impl Into<String>) -> Self {
+        Self { text: text.into(), hint: None, kind: Kind::Usage }
+    }
+
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Mistake {}
+
+/// Takes the arguments behind argv[0] apart.
+pub fn split(args: impl Iterator<Item = OsString>, shapes: &[&Shape]) -> Line {
+    let mut line = Line { operands: Vec::with_capacity(args.size_hint().0), ..Line::default() };
+    let mut args = args;
+    while let Some(arg) = args.next() {
+        let belonging = match arg.as_encoded_bytes() {
+            b"--" => {
+                line.operands.extend(args);
+                break;
+            }
+            [b'-', b'-', long @ ..] => line.long(long, shapes),
+            [b'-', short @ ..] if !short.is_empty() => match old_form(short, &line) {
+                Dash::Signal => {
+                    line.name_signal(short);
+                    continue;
+                }
+                Dash::Operand => None,
+                Dash::Ambiguous => {
+                    line.refuse(ambiguous_number(&arg));
+                    continue;
+                }
+                Dash::Options => line.cluster(short, shapes),
+            },
+            _ => None,
+        };
+        match belonging {
+            None => line.operands.push(arg),
+            Some(values) => {
+                line.options.push(arg);
+                line.options.extend(args.by_ref().take(values));
+            }
+        }
+    }
+    line
+}
+
+/// What an argument with one dash in front is.
+enum Dash {
+    Signal,
+    Operand,
+    /// A number that is neither signal nor group where it stands.
+    Ambiguous,
+    Options,
+}
+
+/// Decides by what stands behind the dash and what stood before the argument.
+fn old_form(short: &[u8], line: &Line) -> Dash {
+    let first = short[0];
+    if first.is_ascii_digit() {
+        let is_number = short.iter().all(u8::is_ascii_digit);
+        if line.given.contains(&SIGNAL) {
+            Dash::Operand
+        } else if line.operands.is_empty() {
+            Dash::Signal
+        } else if is_number {
+            Dash::Ambiguous
+        } else {
+            Dash::Operand
+        }
+    } else if !first.is_ascii() {
+        Dash::Operand
+    } else if is_signal(short) || (first.is_ascii_uppercase() && short.len() > 1) {
+        Dash::Signal
+    } else {
+        Dash::Options
+    }
+}
+
+fn is_signal(text: &[u8]) -> bool {
+    str::from_utf8(text).is_ok_and(|text| text.parse::<Signal>().is_ok())
+}
+
+fn ambiguous_number(arg: &OsStr) -> Mistake {
+    let arg = escape(arg.as_encoded_bytes());
+    Mistake::usage(format!("'{arg}' behind a target is neither a signal nor a process group")).hint(format!(
+        "'{{program}} {arg} PID' puts the signal first; '{{program}} -- PID {arg}' means the process group"
+    ))
+}
+
+impl Line {
+    fn refuse(&mut self, mistake: Mistake) {
+        self.mistake.get_or_insert(mistake);
+    }
+
+    /// Rewrites the old form; `short` is the argument without its dash.
+    fn name_signal(&mut self, short: &[u8]) {
+        let mut option = OsString::from("--signal=");
+        option.push(OsStr::from_bytes(short));
+        self.options.push(option);
+        self.given.push(SIGNAL);
+    }
+
+    /// Steps over `--name` or `--name=value` and tells how many arguments behind it belong to it.
+    fn long(&mut self, long: &[u8], shapes: &[&Shape]) -> Option<usize> {
+        let equals = long.iter().position(|byte| *byte == b'=');
+        let name = &long[..equals.unwrap_or(long.len())];
+        let known = |shape: &&&Shape| shape.long.is_some_and(|long| long.as_bytes().starts_with(name));
+        let exact = shapes.iter().find(|shape| shape.long.is_some_and(|long| long.as_bytes() == name));
+        let mut candidates = shapes.iter().filter(known);
+        let shape = match (exact, candidates.next(), candidates.next()) {
+            (Some(shape), ..) | (None, Some(shape), None) => shape,
+            (None, Some(_), Some(_)) => {
+                let names: Vec<_> = shapes.iter().filter(known).filter_map(|shape| shape.long).collect();
+                let name = escape(name);
+                self.refuse(Mistake::usage(format!("'--{name}' is ambiguous: --{}", names.join(", --"))));
+                return Some(0);
+            }
+            (None, None, _) => {
+                self.has_unknown = true;
+                return Some(0);
+            }
+        };
+        self.given.push(shape.id);
+        Some(values_behind(shape.arity, equals.is_some()))
+    }
+
+    /// Steps over a cluster of short options and tells how many arguments behind it belong to its last one.
+    fn cluster(&mut self, shorts: &[u8], shapes: &[&Shape]) -> Option<usize> {
+        for (index, short) in shorts.iter().enumerate() {
+            let Some(shape) = shapes.iter().find(|shape| shape.shorts.as_bytes().contains(short)) else {
+                self.has_unknown = true;
+                return Some(0);
+            };
+            self.given.push(shape.id);
+            if shape.arity != Arity::Flag {
+                return Some(values_behind(shape.arity, index + 1 < shorts.len()));
+            }
+        }
+        Some(0)
+    }
+}
+
+fn values_behind(arity: Arity, attached: bool) -> usize {
+    match arity {
+        Arity::Flag | Arity::Attached => 0,
+        Arity::Values(count) => count - usize::from(attached),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn shape(id: &'static str, shorts: &'static str, arity: Arity) -> Shape {
+        Shape { id, long: Some(id), shorts, arity }
+    }
+
+    const SHAPES: [Shape; 7] = [
+        shape(SIGNAL, "sn", Arity::Values(1)),
+        shape("queue", "q", Arity::Values(1)),
+        shape("list", "l", Arity::Attached),
+        shape("all", "a", Arity::Flag),
+        shape("timeout", "", Arity::Values(2)),
+        shape("wait", "w", Arity::Flag),
+        shape("within", "", Arity::Values(1)),
+    ];
+
+    fn words(text: &str) -> impl Iterator<Item = OsString> {
+        text.split_whitespace().map(OsString::from)
+    }
+
+    fn read(text: &str) -> Line {
+        split(words(text), &SHAPES.each_ref())
+    }
+
+    #[test]
+    fn the_old_form_names_the_signal_and_swallows_nothing() {
+        let table = [
+            ("-9 123", "--signal=9", "123"),
+            ("-HUP 123", "--signal=HUP", "123"),
+            ("-hup 123", "--signal=hup", "123"),
+            ("-RTMIN+3 123", "--signal=RTMIN+3", "123"),
+            ("-65 7", "--signal=65", "7"),
+            ("-NOPE 7", "--signal=NOPE", "7"),
+            ("-9x 7", "--signal=9x", "7"),
+            ("-a -9 123", "-a --signal=9", "123"),
+            ("123 -HUP", "--signal=HUP", "123"),
+            ("123 -HUP -9", "--signal=HUP", "123 -9"),
+            ("-9 -1", "--signal=9", "-1"),
+            ("-s TERM -5", "-s TERM", "-5"),
+            ("-sTERM -5", "-sTERM", "-5"),
+            ("-n TERM -5", "-n TERM", "-5"),
+            ("--sig TERM -5", "--sig TERM", "-5"),
+            ("--signal=TERM -01", "--signal=TERM", "-01"),
+            ("-s -9 7", "-s -9", "7"),
+            ("--queue 5 -HUP 123", "--queue 5 --signal=HUP", "123"),
+            ("--que 5 -HUP 123", "--que 5 --signal=HUP", "123"),
+            ("-q -1 123", "-q -1", "123"),
+            ("-q-1 -2 123", "-q-1 --signal=2", "123"),
+            ("-aq -1 123", "-aq -1", "123"),
+            ("--timeout 5s KILL -9 123", "--timeout 5s KILL --signal=9", "123"),
+            ("--timeout -9 -9 -9 123", "--timeout -9 -9 --signal=9", "123"),
+            ("-- -9 -HUP", "", "-9 -HUP"),
+            ("-s -- 123", "-s --", "123"),
+            ("-pwr 5", "--signal=pwr", "5"),
+            ("-l 9 HUP", "-l", "9 HUP"),
+            ("-lTERM -", "-lTERM", "-"),
+            ("-wa 1 -- -2", "-wa", "1 -2"),
+        ];
+        for (text, options, operands) in table {
+            let line = read(text);
+            assert_eq!(line.options, words(options).collect::<Vec<_>>(), "{text}");
+            assert_eq!(line.operands, words(operands).collect::<Vec<_>>(), "{text}");
+            assert_eq!((line.mistake, line.has_unknown), (None, false), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_behind_a_target_is_refused_unless_a_signal_was_named() {
+        for text in ["123 -9", "123 -1 -HUP", "123 --timeout 5s KILL -9", "-q 5 123 -9", "-l 9 -9"] {
+            assert_eq!(read(text).mistake.map(|mistake| mistake.kind), Some(Kind::Usage), "{text}");
+        }
+    }
+
+    #[test]
+    fn abbreviations_count_while_unambiguous() {
+        assert_eq!(read("--wit 5s 1").given, ["within"]);
+        assert_eq!(read("--wi=5s 1").options, ["--wi=5s"]);
+        assert!(read("--w 1").mistake.is_some());
+        assert!(read("--nope 1").has_unknown && read("-x 1").has_unknown && read("-ax 1").has_unknown);
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_go_through_untouched() {
+        let bytes = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
+        let line =
+            split([bytes(b"-\xff"), bytes(b"-s"), bytes(b"\xff"), bytes(b"\xfe")].into_iter(), &SHAPES.each_ref());
+        assert_eq!(line.operands, [bytes(b"-\xff"), bytes(b"\xfe")]);
+        assert_eq!(line.options, [bytes(b"-s"), bytes(b"\xff")]);
+        let line = split([bytes(b"-T\xff")].into_iter(), &SHAPES.each_ref());
+        assert_eq!(line.options, [bytes(b"--signal=T\xff")]);
+    }
+}

@@ -1,0 +1,436 @@
+//! The command line's meaning: clap parses the options, `into_action` checks that they go together and turns texts into values.
+//! Pure: nothing is looked up and nothing sent. clap appears here and in `manual` alone.
+
+use std::ffi::{OsStr, OsString};
+use std::time::Duration;
+
+use clap::builder::ValueParser;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::argv::{self, Arity, Line, Mistake, SIGNAL};
+use crate::escape::escape;
+use crate::options::{
+    ALIVE, ALL, ALLOW_STALE, DRY_RUN, EXPECT, GENERATE, GRACE, HANDLER, HELP, ID, JSON, LIST, NUMBERS, OPTIONS, Opt,
+    PID, PIDFILE, QUEUE, STATE, TABLE, TIMEOUT, TREE, VERBOSE, VERSION, WAIT, WITHIN,
+};
+use crate::outcome::Status;
+use crate::pidfile::{Age, Pidfile};
+use crate::report::Voice;
+use crate::resolve::{Reach, Selection, Users};
+use crate::send::{Plan, Step, Until};
+use crate::signal::Signal;
+use crate::target::{Pid, Target};
+
+/// What the command line asks for; the forms exclude each other.
+#[derive(Debug)]
+pub enum Action {
+    Send(Plan, Voice),
+    DryRun(Plan, Voice),
+    Ask(Question, Selection, Voice),
+    List(Vec<OsString>),
+    Numbers(Vec<OsString>),
+    Table(Vec<OsString>),
+    State(Vec<Pid>),
+    Help(Detail),
+    Version,
+    Generate(Product),
+}
+
+/// What is asked about targets instead of signalling them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    Pid,
+    Id,
+    Alive,
+}
+
+/// How much of the help is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    Short,
+    Long,
+}
+
+/// What `--generate` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Product {
+    Man,
+    Bash,
+    Zsh,
+    Fish,
+    Elvish,
+    Powershell,
+}
+
+/// A command line that was refused, and the exit status that says so.
+#[derive(Debug)]
+pub struct Refusal {
+    pub mistake: Mistake,
+    pub status: Status,
+    pub voice: Voice,
+}
+
+/// Reads the arguments behind argv[0].
+pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Action, Refusal> {
+    let mut line = argv::split(args, &OPTIONS.each_ref().map(|option| &option.shape));
+    // A supervisor must not take a typing error for a dead service: under --alive it is "could not be told".
+    let status = if line.given.contains(&ALIVE) { Status::Undecided } else { Status::Failure };
+    let voice = if line.given.contains(&JSON) { Voice::Json } else { Voice::Quiet };
+    let action = match line.mistake.take() {
+        Some(mistake) => Err(mistake),
+        None => {
+            let detail = detail(&line.options);
+            matches(&mut line).and_then(|matches| into_action(matches, line, detail))
+        }
+    };
+    action.map_err(|mistake| Refusal { mistake, status, voice })
+}
+
+/// Lets clap read the options. Its command holds only those that were given, since building and parsing the others costs more than
+/// everything else a single signal needs; with an unknown option it holds all, so that clap can suggest one.
+fn matches(line: &mut Line) -> Result<ArgMatches, Mistake> {
+    let wanted = |option: &&Opt| line.has_unknown || line.given.contains(&option.shape.id);
+    bare_command()
+        .args(OPTIONS.iter().filter(wanted).map(argument))
+        .try_get_matches_from_mut(std::mem::take(&mut line.options))
+        .map_err(|error| in_our_words(&error))
+}
+
+/// Whether help was asked for as `-h` or as `--help`, which no other long option begins like.
+fn detail(options: &[OsString]) -> Detail {
+    if options.iter().any(|option| option.as_encoded_bytes().starts_with(b"--h")) {
+        Detail::Long
+    } else {
+        Detail::Short
+    }
+}
+
+fn bare_command() -> Command {
+    Command::new("sigsend")
+        .no_binary_name(true)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .infer_long_args(true)
+}
+
+fn argument(option: &Opt) -> Arg {
+    let mut shorts = option.shape.shorts.chars();
+    let arg = Arg::new(option.shape.id).long(option.shape.long).short(shorts.next()).short_aliases(shorts);
+    let arg = if option.values.is_empty() { arg } else { arg.value_names(option.values.iter().copied()) };
+    match option.shape.arity {
+        Arity::Flag => arg.action(ArgAction::Count),
+        Arity::Attached => arg.action(ArgAction::Append).num_args(0..=1).value_parser(ValueParser::os_string()),
+        Arity::Values(count) => {
+            let repeats = matches!(option.shape.id, SIGNAL | TIMEOUT | STATE);
+            let action = if repeats { ArgAction::Append } else { ArgAction::Set };
+            arg.action(action).num_args(count).allow_hyphen_values(true).value_parser(ValueParser::os_string())
+        }
+    }
+}
+
+/// The whole command with all its texts, for help, man page and completions.
+pub fn command(program: &str) -> Command {
+    let documented = |option: &Opt| {
+        let arg = argument(option).help(option.help).long_help(option.long_help).help_heading(option.group);
+        // Counted where it is parsed, a flag need not look like one that counts.
+        let arg = if option.shape.arity == Arity::Flag { arg.action(ArgAction::SetTrue) } else { arg };
+        arg.hide_short_help(option.shape.id == GENERATE)
+    };
+    bare_command()
+        .args(OPTIONS.iter().map(documented))
+        .bin_name(program)
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Send a signal to processes: TERM, or the SIGNAL named, to each TARGET")
+        .override_usage(format!(
+            "{program} [options] [-SIGNAL | -s SIGNAL] <pid>...\n       {program} -l [SIGNAL | STATUS | 0xMASK]...\n       \
+             {program} -L | -t [SIGNAL]...\n       {program} -d PID..."
+        ))
+        .after_help("TARGET: PID, -PGID, 0 (own group), -1 (everyone), PID:INODE or a command NAME")
+        .after_long_help(EXAMPLES)
+        .help_template("{usage-heading} {usage}\n\n{all-args}\n\n{after-help}\n")
+        .max_term_width(100)
+}
+
+const EXAMPLES: &str = "\
+Targets:
+  PID         one process; leading zeros and blanks around are fine
+  -PGID       a process group; only behind a signal or --
+  0           the process group of the caller, itself included
+  -1          every process that may be signalled; only behind a signal or --
+  PID:INODE   that process only, whoever holds its PID later (see --id)
+  NAME        the caller's own processes with this command name (-a: everybody's)
+
+Exit status:
+  0    every target was signalled and, where waiting was asked for, is gone
+  1    nothing was signalled, or output could not be written
+  64   some processes were signalled, others were not
+  124  a target was still there when the time of --within or --grace ran out
+
+Examples:
+  sigsend -HUP 4242                  reload a daemon
+  sigsend -r -HUP nginx              reload it, unless that would kill it
+  sigsend -0 4242                    may I signal it?
+  sigsend --alive --pidfile /run/x.pid --expect x
+                                     does the service live?
+  sigsend --grace 10s 4242           TERM, KILL after 10 s, back when it is gone
+  sigsend --grace 10s -- -4242       the same for a whole process group
+  sigsend --tree -KILL 4242          the process and all its descendants
+  sigsend --dry-run -TERM -1         what would it hit?
+  id=$(sigsend --id $!); sigsend $id the very same process, later";
+
+/// A clap error as one line; its tip becomes the hint.
+fn in_our_words(error: &clap::Error) -> Mistake {
+    let rendered = error.render().to_string();
+    let mut lines = rendered.lines();
+    let text = lines.next().unwrap_or_default().trim_start_matches("error: ").trim_end_matches(':');
+    let mistake = Mistake::usage(text);
+    match lines.find_map(|line| line.trim_start().strip_prefix("tip: ")) {
+        Some(tip) => mistake.hint(tip),
+        None => mistake,
+    }
+}
+
+/// Options of which two cannot stand together: any of the first list with any other of the second.
+const EXCLUSIONS: [(&[&str], &[&str]); 3] = [
+    (
+        &[LIST, NUMBERS, TABLE, STATE, GENERATE],
+        &[
+            LIST, NUMBERS, TABLE, STATE, GENERATE, SIGNAL, QUEUE, ALL, PID, HANDLER, PIDFILE, ALLOW_STALE, EXPECT,
+            ALIVE, ID, TREE, TIMEOUT, WAIT, WITHIN, GRACE, DRY_RUN, JSON,
+        ],
+    ),
+    (&[PID, ID, ALIVE], &[PID, ID, ALIVE, SIGNAL, QUEUE, TIMEOUT, WAIT, WITHIN, GRACE, DRY_RUN]),
+    (&[GRACE], &[TIMEOUT, WITHIN]),
+];
+
+fn check_exclusions(given: &[&str]) -> Result<(), Mistake> {
+    for (ones, others) in EXCLUSIONS {
+        let pair = given.iter().find(|id| ones.contains(id)).and_then(|one| {
+            given
+                .iter()
+                .find(|other| *other != one && others.contains(other))
+                .map(|other| (spelled(one), spelled(other)))
+        });
+        if let Some((one, other)) = pair {
+            return Err(Mistake::usage(format!("'{one}' cannot be used with '{other}'")));
+        }
+    }
+    if given.iter().filter(|id| **id == LIST).count() > 1 {
+        return Err(Mistake::usage("'--list' can be given only once"));
+    }
+    Ok(())
+}
+
+/// An option as messages write it.
+fn spelled(id: &str) -> String {
+    let option = OPTIONS.iter().find(|option| option.shape.id == id);
+    option.and_then(|option| option.shape.long).map_or_else(|| "-L".to_owned(), |long| format!("--{long}"))
+}
+
+fn into_action(mut matches: ArgMatches, line: Line, detail: Detail) -> Result<Action, Mistake> {
+    let given = |id| line.given.contains(&id);
+    if given(HELP) {
+        return Ok(Action::Help(detail));
+    }
+    if given(VERSION) {
+        return Ok(Action::Version);
+    }
+    check_exclusions(&line.given)?;
+    if given(LIST) {
+        return Ok(Action::List(values(&mut matches, LIST).chain(line.operands).collect()));
+    }
+    if given(NUMBERS) {
+        return Ok(Action::Numbers(line.operands));
+    }
+    if given(TABLE) {
+        return Ok(Action::Table(line.operands));
+    }
+    if given(STATE) {
+        let pids = values(&mut matches, STATE).chain(line.operands);
+        return pids.map(|pid| process_id(&pid)).collect::<Result<_, _>>().map(Action::State);
+    }
+    if given(GENERATE) {
+        let what = value(&mut matches, &line, GENERATE).unwrap_or_default();
+        return product(&what).map(Action::Generate);
+    }
+    let voice = match (given(JSON), given(VERBOSE)) {
+        (true, _) => Voice::Json,
+        (false, true) => Voice::Verbose,
+        (false, false) => Voice::Quiet,
+    };
+    let questions = [(PID, Question::Pid), (ID, Question::Id), (ALIVE, Question::Alive)];
+    let question = questions.into_iter().find_map(|(id, question)| given(id).then_some(question));
+    let dry_run = given(DRY_RUN);
+    let plan = plan(&mut matches, line)?;
+    Ok(match question {
+        Some(question) => Action::Ask(question, plan.selection, voice),
+        // What a dry run finds is what was asked for.
+        None if dry_run => Action::DryRun(plan, if voice == Voice::Quiet { Voice::Verbose } else { voice }),
+        None => Action::Send(plan, voice),
+    })
+}
+
+/// All values of an option that was given and may be repeated.
+fn values(matches: &mut ArgMatches, id: &str) -> impl Iterator<Item = OsString> + use<> {
+    matches.remove_many(id).into_iter().flatten()
+}
+
+/// The value of an option that may be given once; clap must not be asked for one that its lean command has not.
+fn value(matches: &mut ArgMatches, line: &Line, id: &str) -> Option<OsString> {
+    line.given.contains(&id).then(|| matches.remove_one(id))?
+}
+
+fn plan(matches: &mut ArgMatches, mut line: Line) -> Result<Plan, Mistake> {
+    let signals = if line.given.contains(&SIGNAL) { values(matches, SIGNAL).collect() } else { Vec::new() };
+    let signal = match signals.as_slice() {
+        [] => Signal::TERM,
+        [one] => signal(one)?,
+        [one, other, ..] => {
+            let (one, other) = (signal(one)?, signal(other)?);
+            return Err(Mistake::usage(format!("one signal at a time: {one} and {other} were named")));
+        }
+    };
+    let queued = value(matches, &line, QUEUE).map(|text| queued_value(&text)).transpose()?;
+    let targets =
+        std::mem::take(&mut line.operands).iter().map(|token| target(token)).collect::<Result<Vec<_>, _>>()?;
+    let pidfile = value(matches, &line, PIDFILE);
+    if targets.is_empty() && pidfile.is_none() {
+        return Err(Mistake::usage("no process ID specified"));
+    }
+
+    let mut steps = vec![Step { after: Duration::ZERO, signals: vec![signal] }];
+    let mut until = if line.given.contains(&WAIT) { Until::Gone } else { Until::Sent };
+    if line.given.contains(&TIMEOUT) {
+        let words: Vec<OsString> = values(matches, TIMEOUT).collect();
+        for pair in words.chunks_exact(2) {
+            steps.push(Step { after: duration(&pair[0], Unit::Milliseconds)?, signals: vec![self::signal(&pair[1])?] });
+        }
+    }
+    if let Some(text) = value(matches, &line, WITHIN) {
+        until = Until::Within(duration(&text, Unit::Required)?);
+    }
+    if let Some(text) = value(matches, &line, GRACE) {
+        let grace = duration(&text, Unit::Required)?;
+        if !matches!(signal, Signal::KILL | Signal::CONT) {
+            steps[0].signals.push(Signal::CONT);
+        }
+        steps.push(Step { after: grace, signals: vec![Signal::KILL] });
+        until = Until::Within(grace);
+    }
+    check_targets(&targets, &line.given)?;
+
+    let given = |id| line.given.contains(&id);
+    if given(HANDLER) && matches!(signal, Signal::NULL | Signal::KILL | Signal::STOP) {
+        return Err(Mistake::usage(format!(
+            "'--require-handler' is of no use with {signal}, which no process can catch"
+        )));
+    }
+    let selection = Selection {
+        targets,
+        pidfile: pidfile.map(|path| Pidfile { path, age: if given(ALLOW_STALE) { Age::Any } else { Age::Checked } }),
+        users: if given(ALL) { Users::All } else { Users::Own },
+        expect: value(matches, &line, EXPECT),
+        catching: given(HANDLER).then_some(signal),
+        reach: if given(TREE) { Reach::Tree } else { Reach::Process },
+    };
+    Ok(Plan { selection, value: queued, steps, until })
+}
+
+/// Refuses targets that stand for many processes where the options speak of single ones, or where one would wait for oneself.
+fn check_targets(targets: &[Target], given: &[&str]) -> Result<(), Mistake> {
+    const SINGLE: [&str; 7] = [HANDLER, EXPECT, PID, ID, ALIVE, TREE, QUEUE];
+    const WAITING: [&str; 4] = [WAIT, WITHIN, TIMEOUT, GRACE];
+    let first = |ids: &[&str]| given.iter().find(|id| ids.contains(id)).map(|id| spelled(id));
+    let (single, waiting) = (first(&SINGLE), first(&WAITING));
+    for target in targets {
+        let refused = match target {
+            Target::Group(_) => single.as_ref(),
+            Target::OwnGroup | Target::Everyone => single.as_ref().or(waiting.as_ref()),
+            Target::Process(Pid::INIT) | Target::Token(Pid::INIT, _) if given.contains(&TREE) => {
+                return Err(Mistake::usage("the tree of process 1 is every process: write -1 if that is meant"));
+            }
+            _ => None,
+        };
+        if let Some(option) = refused {
+            return Err(Mistake::usage(format!("'{option}' cannot be used with the target '{target}'")));
+        }
+    }
+    Ok(())
+}
+
+fn signal(text: &OsStr) -> Result<Signal, Mistake> {
+    text.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| Mistake::invalid_signal(text))
+}
+
+fn target(token: &OsStr) -> Result<Target, Mistake> {
+    token.to_str().and_then(|token| token.parse().ok()).ok_or_else(|| invalid_target(token))
+}
+
+fn invalid_target(token: &OsStr) -> Mistake {
+    let bytes = token.as_encoded_bytes();
+    let mistake = Mistake::value(format!("'{}': invalid target", escape(bytes)));
+    match bytes {
+        [] => mistake.hint("the token was empty; is a variable unset?"),
+        [b'%', ..] => {
+            mistake.hint("job numbers belong to the shell: use its own kill, or the PID that 'jobs -p' prints")
+        }
+        [b'0'..=b'9', ..] if bytes.iter().all(u8::is_ascii_digit) => mistake.hint("a PID is 1 to 2147483647"),
+        _ => mistake,
+    }
+}
+
+/// A PID where no other target makes sense.
+fn process_id(token: &OsStr) -> Result<Pid, Mistake> {
+    match target(token)? {
+        Target::Process(pid) => Ok(pid),
+        _ => Err(Mistake::value(format!("'{}': invalid process ID", escape(token.as_encoded_bytes())))),
+    }
+}
+
+fn queued_value(text: &OsStr) -> Result<i32, Mistake> {
+    let invalid = || Mistake::value(format!("'{}': invalid value to queue", escape(text.as_encoded_bytes())));
+    let value = text.to_str().and_then(|text| text.parse().ok());
+    value.ok_or_else(|| invalid().hint("the value is a whole number from -2147483648 to 2147483647"))
+}
+
+fn product(what: &OsStr) -> Result<Product, Mistake> {
+    Ok(match what.as_encoded_bytes() {
+        b"man" => Product::Man,
+        b"bash" => Product::Bash,
+        b"zsh" => Product::Zsh,
+        b"fish" => Product::Fish,
+        b"elvish" => Product::Elvish,
+        b"powershell" => Product::Powershell,
+        other => {
+            let mistake = Mistake::value(format!("'{}': nothing that could be generated", escape(other)));
+            return Err(mistake.hint("one of man, bash, zsh, fish, elvish, powershell"));
+        }
+    })
+}
+
+/// What a duration without a unit means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Required,
+    Milliseconds,
+}
+
+/// The longest duration that is accepted; a longer one is a typing error, and would overflow the clock.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+fn duration(text: &OsStr, unit: Unit) -> Result<Duration, Mistake> {
+    let shown = escape(text.as_encoded_bytes());
+    let invalid = || Mistake::value(format!("'{shown}': invalid duration"));
+    let words = text.to_str().ok_or_else(invalid)?;
+    // No digit run may come near the range of an integer: the library adds up without looking at the last nanosecond.
+    let too_long = words.len() > 64 || words.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 10);
+    let bare = !words.is_empty() && words.bytes().all(|byte| byte.is_ascii_digit());
+    let duration = match unit {
+        Unit::Required if bare => return Err(Mistake::value(format!("{shown} needs a unit, such as {shown}s"))),
+        _ if too_long => return Err(invalid().hint("it has too many digits")),
+        Unit::Milliseconds if bare => words.parse().map(Duration::from_millis).map_err(|_| invalid())?,
+        _ if words.contains(char::is_whitespace) => return Err(invalid()),
+        _ => humantime::parse_duration(words).map_err(|error| invalid().hint(error.to_string()))?,
+    };
+    if duration > LONGEST { Err(invalid().hint("it is longer than a hundred years")) } else { Ok(duration) }
+}

@@ -1,0 +1,202 @@
+//! The listing forms: names (`-l`), numbers and names (`-L`), the table (`-t`), and the signal sets of a process (`-d`).
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+
+use crate::argv::Mistake;
+use crate::outcome::Status;
+use crate::proc;
+use crate::signal::{Signal, SignalSet};
+use crate::target::Pid;
+
+/// Where a listing goes and what went wrong on the way; one bad operand stops none of the others.
+pub struct Listing<'a> {
+    pub out: &'a mut dyn Write,
+    /// Columns of the terminal that `out` is; `None` where it is something else.
+    pub width: Option<usize>,
+    pub complain: &'a mut dyn FnMut(&Mistake),
+}
+
+impl Listing<'_> {
+    /// `-l`: every name, or a translation of each operand.
+    pub fn names(&mut self, operands: &[OsString]) -> io::Result<Status> {
+        if operands.is_empty() {
+            match self.width {
+                Some(width) => {
+                    let names: Vec<String> = memorable().map(|signal| signal.to_string()).collect();
+                    columns(self.out, &names, width)?;
+                }
+                None => {
+                    for signal in Signal::all().filter(|signal| signal.has_name()) {
+                        writeln!(self.out, "{signal}")?;
+                    }
+                }
+            }
+            return Ok(Status::Success);
+        }
+        self.each(operands, |out, operand| {
+            let Some(text) = operand.to_str() else { return Ok(None) };
+            Ok(Some(match translate(text) {
+                Some(Translation::Name(signal)) => writeln!(out, "{signal}")?,
+                Some(Translation::Number(signal)) => writeln!(out, "{}", signal.number())?,
+                Some(Translation::Set(set)) => {
+                    for signal in set.iter() {
+                        writeln!(out, "{signal}")?;
+                    }
+                }
+                None => return Ok(None),
+            }))
+        })
+    }
+
+    /// `-L`: numbers and names, in columns on a terminal.
+    pub fn numbers(&mut self, operands: &[OsString]) -> io::Result<Status> {
+        let pair = |signal: Signal| format!("{:>2} {signal}", signal.number());
+        if !operands.is_empty() {
+            return self.each(operands, |out, operand| {
+                let Some(signal) = parse(operand) else { return Ok(None) };
+                writeln!(out, "{}", pair(signal)).map(Some)
+            });
+        }
+        let pairs: Vec<String> = memorable().filter(|signal| !signal.is_null()).map(pair).collect();
+        match self.width {
+            Some(width) => columns(self.out, &pairs, width)?,
+            None => {
+                for pair in pairs {
+                    writeln!(self.out, "{pair}")?;
+                }
+            }
+        }
+        Ok(Status::Success)
+    }
+
+    /// `-t`: one row a signal, cut to the terminal.
+    pub fn table(&mut self, operands: &[OsString]) -> io::Result<Status> {
+        let width = self.width;
+        let row = move |out: &mut dyn Write, signal: Signal| {
+            let (number, action) = (signal.number(), signal.default_action());
+            let row = format!("{number:>2} {signal:<8} {action:<9} {}", signal.description());
+            match width {
+                Some(width) => writeln!(out, "{}", row.chars().take(width).collect::<String>()),
+                None => writeln!(out, "{row}"),
+            }
+        };
+        if !operands.is_empty() {
+            return self.each(operands, |out, operand| {
+                let Some(signal) = parse(operand) else { return Ok(None) };
+                row(out, signal).map(Some)
+            });
+        }
+        for signal in Signal::all().filter(|signal| signal.has_name()) {
+            row(self.out, signal)?;
+        }
+        Ok(Status::Success)
+    }
+
+    /// `-d`: the signal sets of each process that are not empty; with several processes, each under its number.
+    pub fn states(&mut self, pids: &[Pid]) -> io::Result<Status> {
+        let mut worst = Status::Success;
+        for pid in pids {
+            let status = match proc::status(*pid) {
+                Ok(status) => status,
+                Err(error) => {
+                    let why = if error.kind() == io::ErrorKind::NotFound {
+                        nix::errno::Errno::ESRCH.desc().to_owned()
+                    } else {
+                        error.to_string()
+                    };
+                    (self.complain)(&Mistake::value(format!("reading the state of {pid} failed: {why}")));
+                    worst = Status::Failure;
+                    continue;
+                }
+            };
+            if pids.len() > 1 {
+                writeln!(self.out, "{pid}:")?;
+            }
+            let sets = [
+                ("Pending (thread)", status.pending_thread),
+                ("Pending (process)", status.pending_process),
+                ("Blocked", status.blocked),
+                ("Ignored", status.ignored),
+                ("Caught", status.caught),
+            ];
+            for (label, set) in sets.into_iter().filter(|(_, set)| !set.is_empty()) {
+                writeln!(self.out, "{label}: {set}")?;
+            }
+        }
+        Ok(worst)
+    }
+
+    /// Answers each operand; those without an answer are complained of and make the status a failure.
+    fn each(
+        &mut self,
+        operands: &[OsString],
+        answer: impl Fn(&mut dyn Write, &OsStr) -> io::Result<Option<()>>,
+    ) -> io::Result<Status> {
+        let mut status = Status::Success;
+        for operand in operands {
+            if answer(self.out, operand)?.is_none() {
+                (self.complain)(&Mistake::invalid_signal(operand));
+                status = Status::Failure;
+            }
+        }
+        Ok(status)
+    }
+}
+
+/// What `-l` makes of an operand.
+enum Translation {
+    Name(Signal),
+    Number(Signal),
+    Set(SignalSet),
+}
+
+fn translate(text: &str) -> Option<Translation> {
+    if text.starts_with("0x") || text.starts_with("0X") {
+        return text.parse().ok().map(Translation::Set);
+    }
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Signal::from_status(text.parse().ok()?).map(Translation::Name);
+    }
+    text.parse().ok().map(Translation::Number)
+}
+
+fn parse(operand: &OsStr) -> Option<Signal> {
+    operand.to_str()?.parse().ok()
+}
+
+/// The signals a person looks for: of the realtime range only its ends.
+fn memorable() -> impl Iterator<Item = Signal> {
+    Signal::all().filter(|signal| {
+        signal.has_name() && (!signal.is_realtime() || matches!(*signal, Signal::RTMIN | Signal::RTMAX))
+    })
+}
+
+/// Writes items in as many columns as fit, filled from top to bottom, without trailing blanks.
+fn columns(out: &mut dyn Write, items: &[String], width: usize) -> io::Result<()> {
+    let cell = items.iter().map(String::len).max().unwrap_or(0) + 2;
+    let count = ((width + 2) / cell).clamp(1, items.len().max(1));
+    let rows = items.len().div_ceil(count);
+    for row in 0..rows {
+        let line: String = items.iter().skip(row).step_by(rows).map(|item| format!("{item:<cell$}")).collect();
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_fit_the_width_and_hold_everything() {
+        let items: Vec<String> = (0..33).map(|n| format!("SIG{n}")).collect();
+        for width in [1, 7, 20, 80, 200, 1000] {
+            let mut out = Vec::new();
+            columns(&mut out, &items, width).expect("a Vec takes everything");
+            let text = String::from_utf8(out).expect("ASCII");
+            assert!(text.lines().all(|line| line.len() <= width.max(5)), "{width}: {text}");
+            assert_eq!(text.split_whitespace().count(), items.len(), "{width}");
+        }
+    }
+}

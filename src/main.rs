@@ -1,0 +1,125 @@
+//! sigsend: sends signals to processes. The funnel: argv in, one action, errors to standard error, a status out.
+
+mod argv;
+mod ask;
+mod campaign;
+mod cli;
+mod deliver;
+mod escape;
+mod group;
+mod json;
+mod list;
+mod manual;
+mod options;
+mod outcome;
+mod pidfile;
+mod pin;
+mod proc;
+mod progress;
+mod rehearse;
+mod report;
+mod resolve;
+mod roster;
+mod send;
+mod signal;
+mod sys;
+mod target;
+mod tree;
+mod wait;
+
+use std::ffi::OsStr;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use cli::{Action, Question, Refusal};
+use list::Listing;
+use outcome::{Status, Tally};
+use report::{Deed, Report, Voice, plain, refusal, terminal_width};
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os();
+    let program = args.next().unwrap_or_default();
+    let program = Path::new(&program).file_name().unwrap_or(OsStr::new("sigsend"));
+    let program = escape::escape(program.as_encoded_bytes());
+    let status = match cli::parse(args) {
+        Ok(action) => act(action, &program),
+        Err(refusal) => refuse(&refusal, &program),
+    };
+    ExitCode::from(status.code())
+}
+
+fn act(action: Action, program: &str) -> Status {
+    match action {
+        Action::Send(plan, voice) => tell(Report::new(program, voice, Deed::Sending), Status::Failure, |report| {
+            send::send(&plan, report).map(|tally| (tally, tally.status()))
+        }),
+        Action::DryRun(plan, voice) => tell(Report::new(program, voice, Deed::Sending), Status::Failure, |report| {
+            rehearse::rehearse(&plan, report).map(|tally| (tally, tally.status()))
+        }),
+        Action::Ask(question, selection, voice) => {
+            let unclear = if question == Question::Alive { Status::Undecided } else { Status::Failure };
+            tell(Report::new(program, voice, Deed::Asking), unclear, |report| ask::ask(question, &selection, report))
+        }
+        Action::List(operands) => list(program, |listing| listing.names(&operands)),
+        Action::Numbers(operands) => list(program, |listing| listing.numbers(&operands)),
+        Action::Table(operands) => list(program, |listing| listing.table(&operands)),
+        Action::State(pids) => list(program, |listing| listing.states(&pids)),
+        Action::Help(detail) => print(program, &manual::help(program, detail)),
+        Action::Version => print(program, format!("{program} (sigsend) {}\n", env!("CARGO_PKG_VERSION")).as_bytes()),
+        Action::Generate(product) => {
+            list(program, |listing| listing.out.write_all(&manual::generate(product)?).map(|()| Status::Success))
+        }
+    }
+}
+
+/// Carries out what tells events: a plan, its rehearsal, a question.
+fn tell(
+    mut report: Report,
+    on_error: Status,
+    carry_out: impl FnOnce(&mut Report) -> Result<(Tally, Status)>,
+) -> Status {
+    let (tally, status) = carry_out(&mut report).unwrap_or_else(|error| {
+        report.fail(&error);
+        (Tally { failed: 1, ..Tally::default() }, on_error)
+    });
+    report.finish(tally, status, on_error)
+}
+
+/// Writes a listing; whoever closes the pipe early has seen enough.
+fn list(program: &str, write: impl FnOnce(&mut Listing) -> io::Result<Status>) -> Status {
+    let stdout = io::stdout();
+    let width = terminal_width(&stdout);
+    let mut out = BufWriter::new(stdout);
+    let mut complain = |mistake: &argv::Mistake| complain(&refusal(program, mistake));
+    let written = write(&mut Listing { out: &mut out, width, complain: &mut complain });
+    match written.and_then(|status| out.flush().map(|()| status)) {
+        Ok(status) => status,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Status::Success,
+        Err(error) => {
+            self::complain(&format!("{program}: write error: {}\n", plain(&error.to_string())));
+            Status::Failure
+        }
+    }
+}
+
+fn print(program: &str, text: &[u8]) -> Status {
+    list(program, |listing| listing.out.write_all(text).map(|()| Status::Success))
+}
+
+fn refuse(refused: &Refusal, program: &str) -> Status {
+    complain(&refusal(program, &refused.mistake));
+    if refused.voice == Voice::Json {
+        let tally = Tally { failed: 1, ..Tally::default() };
+        let lines = format!("{}\n{}\n", json::error(&refused.mistake.text), json::summary(tally, refused.status));
+        print(program, lines.as_bytes());
+    }
+    refused.status
+}
+
+/// Standard error; there is nowhere left to say that it cannot be written.
+fn complain(lines: &str) {
+    let _ = io::stderr().write_all(lines.as_bytes());
+}

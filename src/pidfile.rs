@@ -1,0 +1,93 @@
+//! Pidfiles: what a file or standard input names as targets, and when it was written.
+//! Whether a process is the one that wrote the file is checked by `resolve`, once the process is pinned.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail};
+use nix::libc::O_NONBLOCK;
+
+use crate::escape::escape;
+use crate::target::Target;
+
+/// More than any pidfile holds; a file that is larger, or grows while it is read, is not one.
+const FILE_LIMIT: u64 = 1 << 20;
+/// Enough for every PID that a kernel can hand out, twice.
+const INPUT_LIMIT: u64 = 1 << 26;
+
+/// Where `--pidfile` reads from.
+#[derive(Debug)]
+pub struct Pidfile {
+    /// A path, or `-` for standard input.
+    pub path: OsString,
+    pub age: Age,
+}
+
+/// Whether a process may be younger than the file that names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    Checked,
+    Any,
+}
+
+/// What a pidfile says.
+pub struct Listed {
+    pub targets: Vec<Target>,
+    /// Where the age of its processes is to be checked.
+    pub written: Option<Written>,
+}
+
+/// When a file was last modified, and its name for messages.
+pub struct Written {
+    pub path: String,
+    pub at: SystemTime,
+}
+
+impl Pidfile {
+    /// Reads and parses the whole of it. Only standard input may be empty, or anything but a regular file.
+    pub fn read(&self) -> Result<Listed> {
+        let is_input = self.path == OsStr::new("-");
+        let path = if is_input { "standard input".to_owned() } else { escape(self.path.as_encoded_bytes()) };
+        let deed = || format!("reading {}{path}", if is_input { "" } else { "pidfile " });
+
+        let (file, limit) = if is_input {
+            (io::stdin().as_fd().try_clone_to_owned().map(File::from).with_context(deed)?, INPUT_LIMIT)
+        } else {
+            // Opening a FIFO must not wait for its writer.
+            (OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(&self.path).with_context(deed)?, FILE_LIMIT)
+        };
+        let metadata = file.metadata().with_context(deed)?;
+        if !is_input && !metadata.is_file() {
+            bail!("{}: not a regular file", deed());
+        }
+        let mut text = Vec::new();
+        file.take(limit + 1).read_to_end(&mut text).with_context(deed)?;
+        if text.len() as u64 > limit {
+            bail!("{}: more than {limit} bytes, which is no pidfile", deed());
+        }
+        let words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        let targets = words.map(|word| target(word).with_context(deed)).collect::<Result<Vec<_>>>()?;
+        if targets.is_empty() && !is_input {
+            bail!("{}: it is empty", deed());
+        }
+        Ok(Listed { targets, written: self.written(&metadata, &path).with_context(deed)? })
+    }
+
+    /// The time of modification, of a regular file only: a pipe was written by whoever looked the processes up just now.
+    fn written(&self, metadata: &Metadata, path: &str) -> io::Result<Option<Written>> {
+        if self.age == Age::Any || !metadata.is_file() {
+            return Ok(None);
+        }
+        Ok(Some(Written { path: path.to_owned(), at: metadata.modified()? }))
+    }
+}
+
+fn target(word: &[u8]) -> Result<Target> {
+    let target = str::from_utf8(word).ok().and_then(|word| Target::in_pidfile(word).ok());
+    // A file of garbage must not fill the screen.
+    target.with_context(|| format!("'{}': invalid target", escape(&word[..word.len().min(40)])))
+}

@@ -1,0 +1,134 @@
+//! A process held by a pidfd: whatever was read of it under its number was read of it, as long as it proves alive afterwards.
+//! What is checked of a pinned process is `resolve`'s business.
+
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use anyhow::{Context, bail};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::stat::fstat;
+use nix::sys::statfs::{FsType, fstatfs};
+
+use crate::proc;
+use crate::signal::Signal;
+use crate::sys::{self, Scope};
+use crate::target::{Inode, Pid};
+
+/// The file system of pidfds since Linux 6.9, on which an inode belongs to one process only (`PID_FS_MAGIC`).
+const PIDFS: FsType = FsType(0x5049_4446);
+
+/// A process and the pidfd that means it; the number is for reading /proc and for telling people.
+#[derive(Debug)]
+pub struct Pinned {
+    pub pid: Pid,
+    fd: OwnedFd,
+}
+
+/// How far the life of a pinned process has gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// At least one of its threads runs.
+    Running,
+    /// A zombie: it has exited, and its number stays taken until its parent reaps it.
+    Exited,
+    /// Reaped: its number may belong to another process.
+    Reaped,
+}
+
+/// Why a number could not be pinned although pidfds are to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoProcess {
+    Gone,
+    ThreadOf(Pid),
+}
+
+impl Pinned {
+    /// Opens a pidfd. The error is for what no process is to blame for: a kernel or sandbox without pidfds, no descriptors, no memory.
+    pub fn open(pid: Pid) -> anyhow::Result<Result<Self, NoProcess>> {
+        let mut again = true;
+        loop {
+            match sys::pidfd_open(pid) {
+                Ok(fd) => return Ok(Ok(Self { pid, fd })),
+                Err(Errno::ESRCH) => return Ok(Err(NoProcess::Gone)),
+                Err(Errno::EINVAL | Errno::ENOENT) => match proc::process_of_thread(pid) {
+                    Some(process) => return Ok(Err(NoProcess::ThreadOf(process))),
+                    // A dying process can give EINVAL too: look once more before believing that it is gone.
+                    None if again => again = false,
+                    None => return Ok(Err(NoProcess::Gone)),
+                },
+                Err(Errno::EMFILE) if raise_descriptor_limit() => {}
+                Err(errno @ (Errno::ENOSYS | Errno::EPERM)) => {
+                    bail!(
+                        "pinning process {pid}: this kernel or sandbox has no pidfds ({}); only plain PIDs with one signal work here",
+                        errno.desc()
+                    );
+                }
+                Err(Errno::EMFILE) => {
+                    bail!("pinning process {pid}: more targets than the limit of open files allows (ulimit -Hn)")
+                }
+                Err(errno) => return Err(errno).with_context(|| format!("pinning process {pid}")),
+            }
+        }
+    }
+
+    pub fn life(&self) -> anyhow::Result<Life> {
+        let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
+        retry(|| poll(&mut fds, PollTimeout::ZERO)).with_context(|| format!("polling process {}", self.pid))?;
+        let seen = fds[0].revents().unwrap_or(PollFlags::empty());
+        if seen.contains(PollFlags::POLLHUP) {
+            return Ok(Life::Reaped);
+        }
+        if !seen.contains(PollFlags::POLLIN) {
+            return Ok(Life::Running);
+        }
+        // Kernels before 6.9 do not say POLLHUP, but a reaped process takes no signal.
+        let reaped = sys::pidfd_send_signal(self.fd(), Signal::NULL, None, Scope::Process) == Err(Errno::ESRCH);
+        Ok(if reaped { Life::Reaped } else { Life::Exited })
+    }
+
+    /// Whether the number still means this process, so that what was read under it since it was pinned was read of it.
+    pub fn holds_its_number(&self) -> anyhow::Result<bool> {
+        self.life().map(|life| life != Life::Reaped)
+    }
+
+    /// The inode of the pidfd, which no other process has until the next boot.
+    pub fn inode(&self) -> anyhow::Result<Inode> {
+        let pid = self.pid;
+        let deed = || format!("reading the pidfd inode of process {pid}");
+        if retry(|| fstatfs(&self.fd)).with_context(deed)?.filesystem_type() != PIDFS {
+            bail!("{}: pidfd inodes are not unique on this kernel, PID:INODE needs Linux 6.9", deed());
+        }
+        retry(|| fstat(&self.fd)).map(|stat| Inode::new(stat.st_ino)).with_context(deed)
+    }
+
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl fmt::Display for NoProcess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone => f.write_str(Errno::ESRCH.desc()),
+            Self::ThreadOf(pid) => write!(f, "it is a thread of {pid}"),
+        }
+    }
+}
+
+/// Calls again whatever a signal interrupted.
+pub fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// Raises the soft limit of open files to the hard one; whether that gained anything.
+fn raise_descriptor_limit() -> bool {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return false };
+    soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok()
+}

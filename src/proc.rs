@@ -1,0 +1,225 @@
+//! What /proc says of a process (proc(5)): name, state, parent, group, start time, owner, signal masks, command line.
+//! It answers for a number, not for a process: callers that must not be mistaken hold a pidfd and prove it alive afterwards.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::{SysconfVar, sysconf};
+use procfs_core::FromRead;
+
+use crate::signal::SignalSet;
+use crate::target::Pid;
+
+/// Command names hold so many bytes (`TASK_COMM_LEN` less its NUL).
+pub const NAME_LENGTH: usize = 15;
+
+/// A process as /proc/PID/stat has it (proc_pid_stat(5)).
+pub struct Stat {
+    pub state: State,
+    /// 0 for PID 1 and where the parent is in another PID namespace.
+    pub parent: i32,
+    pub group: i32,
+    /// Clock ticks since boot, as this time namespace counts.
+    start: u64,
+    /// Wait status of a zombie; 0 too where the reader may not see it.
+    pub wait_status: i32,
+}
+
+/// The states that matter here; everything else is `Live`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Live,
+    /// Uninterruptible: blocked in the kernel, as a vfork(2) parent is.
+    Blocked,
+    /// Stopped by a signal or a tracer.
+    Stopped,
+    Dead,
+}
+
+impl State {
+    fn from_letter(letter: char) -> Self {
+        match letter {
+            'D' => Self::Blocked,
+            'T' | 't' => Self::Stopped,
+            'Z' | 'X' | 'x' => Self::Dead,
+            _ => Self::Live,
+        }
+    }
+}
+
+/// A process as /proc/PID/status has it (proc_pid_status(5)).
+pub struct Status {
+    /// The process that a thread belongs to; itself for a process.
+    pub thread_group: i32,
+    pub real_user: u32,
+    pub pending_thread: SignalSet,
+    pub pending_process: SignalSet,
+    pub blocked: SignalSet,
+    pub ignored: SignalSet,
+    pub caught: SignalSet,
+}
+
+pub fn stat(pid: Pid) -> io::Result<Stat> {
+    parse_stat(&read(pid, "stat")?)
+}
+
+fn parse_stat(text: &[u8]) -> io::Result<Stat> {
+    let stat = procfs_core::process::Stat::from_read(text).map_err(io::Error::other)?;
+    Ok(Stat {
+        state: State::from_letter(stat.state),
+        parent: stat.ppid,
+        group: stat.pgrp,
+        start: stat.starttime,
+        wait_status: stat.exit_code.unwrap_or_default(),
+    })
+}
+
+pub fn status(pid: Pid) -> io::Result<Status> {
+    parse_status(&read(pid, "status")?)
+}
+
+fn parse_status(text: &[u8]) -> io::Result<Status> {
+    // Whoever puts bytes that are not UTF-8 into his name must not become unreadable by it.
+    let text = String::from_utf8_lossy(text);
+    let status = procfs_core::process::Status::from_read(text.as_bytes()).map_err(io::Error::other)?;
+    Ok(Status {
+        thread_group: status.tgid,
+        real_user: status.ruid,
+        pending_thread: SignalSet(status.sigpnd),
+        pending_process: SignalSet(status.shdpnd),
+        blocked: SignalSet(status.sigblk),
+        ignored: SignalSet(status.sigign),
+        caught: SignalSet(status.sigcgt),
+    })
+}
+
+/// The command name, at most 15 bytes of any value but NUL.
+pub fn name(pid: Pid) -> io::Result<Vec<u8>> {
+    let mut name = [0; 64];
+    let length = File::open(path(pid, "comm"))?.read(&mut name)?;
+    Ok(name[..length].strip_suffix(b"\n").unwrap_or(&name[..length]).to_vec())
+}
+
+/// The basename of the executable, of its old name where it was deleted. EACCES where ptrace(2) would not be permitted, ENOENT for
+/// kernel threads and zombies.
+pub fn executable(pid: Pid) -> io::Result<Vec<u8>> {
+    let target = fs::read_link(path(pid, "exe"))?.into_os_string().into_vec();
+    let target = target.strip_suffix(b" (deleted)").unwrap_or(&target);
+    Ok(basename(target).to_vec())
+}
+
+/// The arguments, as they stand in the memory of the process. Empty for kernel threads and zombies.
+pub fn arguments(pid: Pid) -> io::Result<Vec<Vec<u8>>> {
+    let line = read(pid, "cmdline")?;
+    let line = line.strip_suffix(b"\0").unwrap_or(&line);
+    if line.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(line.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect())
+}
+
+/// The basename of argv[0]; `None` for kernel threads and zombies.
+pub fn first_argument(pid: Pid) -> io::Result<Option<Vec<u8>>> {
+    Ok(arguments(pid)?.first().map(|first| basename(first).to_vec()))
+}
+
+fn basename(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
+}
+
+/// Every process, in one pass over /proc.
+pub fn pids() -> io::Result<impl Iterator<Item = Pid>> {
+    let entries = fs::read_dir("/proc")?;
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().and_then(pid_of)))
+}
+
+/// Children of all threads of a process: from /proc/PID/task/*/children where the kernel has it (`CONFIG_PROC_CHILDREN`), else by one
+/// pass over all of /proc. Complete only while the process neither forks nor loses children.
+pub fn children(pid: Pid) -> io::Result<Vec<Pid>> {
+    let mut children = Vec::new();
+    for thread in threads(pid)? {
+        match fs::read_to_string(format!("/proc/{pid}/task/{thread}/children")) {
+            Ok(list) => {
+                children.extend(list.split_ascii_whitespace().filter_map(|child| child.parse().ok().and_then(pid_of)))
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound || !kernel_lists_children() => {
+                return children_by_parent(pid);
+            }
+            // The thread has ended.
+            Err(_) => {}
+        }
+    }
+    Ok(children)
+}
+
+fn kernel_lists_children() -> bool {
+    fs::exists("/proc/thread-self/children").unwrap_or(false)
+}
+
+fn children_by_parent(parent: Pid) -> io::Result<Vec<Pid>> {
+    let is_child = |pid: &Pid| stat(*pid).is_ok_and(|stat| stat.parent == parent.number());
+    Ok(pids()?.filter(is_child).collect())
+}
+
+/// The state of each thread.
+pub fn thread_states(pid: Pid) -> io::Result<Vec<State>> {
+    let state = |thread| {
+        let text = fs::read(format!("/proc/{pid}/task/{thread}/stat")).ok()?;
+        parse_stat(&text).ok().map(|stat| stat.state)
+    };
+    // A thread that ends while one looks is as good as dead.
+    Ok(threads(pid)?.into_iter().map(|thread| state(thread).unwrap_or(State::Dead)).collect())
+}
+
+fn threads(pid: Pid) -> io::Result<Vec<i32>> {
+    let entries = fs::read_dir(path(pid, "task"))?;
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// The process that a thread ID belongs to; `None` where the number is a process's or nobody's.
+pub fn process_of_thread(id: Pid) -> Option<Pid> {
+    let process = pid_of(status(id).ok()?.thread_group)?;
+    (process != id).then_some(process)
+}
+
+impl Stat {
+    /// When the process started: now, less the time since boot, plus the ticks since boot at its start. So it stays true across
+    /// suspend and in time namespaces, and moves with the clock. 10 ms exact.
+    pub fn started(&self) -> io::Result<SystemTime> {
+        let ticks =
+            sysconf(SysconfVar::CLK_TCK)?.and_then(|ticks| u64::try_from(ticks).ok()).filter(|ticks| *ticks > 0);
+        let since_boot = Duration::from_millis(self.start.saturating_mul(1000) / ticks.unwrap_or(100));
+        let up = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME)?);
+        let age = up.checked_sub(since_boot).unwrap_or_default();
+        SystemTime::now().checked_sub(age).ok_or_else(|| io::Error::other("the clock stands before 1970"))
+    }
+}
+
+fn path(pid: Pid, file: &str) -> PathBuf {
+    format!("/proc/{pid}/{file}").into()
+}
+
+fn read(pid: Pid, file: &str) -> io::Result<Vec<u8>> {
+    fs::read(path(pid, file))
+}
+
+fn pid_of(number: i32) -> Option<Pid> {
+    Pid::try_from(number).ok()
+}
+
+/// The login name of a user, from /etc/passwd; the number where it has none there. (getpwuid(3) would load shared objects, which a
+/// static program cannot.)
+pub fn user_name(uid: u32) -> String {
+    let users = fs::read("/etc/passwd").unwrap_or_default();
+    let users = String::from_utf8_lossy(&users);
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| uid.to_string())
+}

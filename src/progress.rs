@@ -1,0 +1,100 @@
+//! The line on the terminal that shows who is left while one waits; it is updated in place and wiped at the end.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::signal::Signal;
+
+/// A wait that is over sooner shows nothing.
+const QUIET_TIME: Duration = Duration::from_millis(500);
+/// Between two updates.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Who is left, and what comes next.
+pub struct Pending<'a> {
+    pub left: usize,
+    /// One of those who are left.
+    pub example: &'a str,
+    pub waited: Duration,
+    /// Until the next signal, or until the wait is given up.
+    pub due: Option<(Duration, Option<Signal>)>,
+}
+
+/// Shown on standard error, if that is a terminal that can move its cursor.
+pub enum Progress {
+    Hidden,
+    Since(Instant),
+    Shown(ProgressBar),
+}
+
+impl Progress {
+    /// For a terminal that can move its cursor; anything else gets nothing.
+    pub fn on(stream: &impl IsTerminal) -> Self {
+        if stream.is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb") {
+            Self::Since(Instant::now())
+        } else {
+            Self::Hidden
+        }
+    }
+
+    /// When to draw next; `None` where nothing is ever drawn.
+    pub fn next_draw(&mut self) -> Option<Instant> {
+        match self {
+            Self::Hidden => None,
+            Self::Since(start) => Some(*start + QUIET_TIME),
+            Self::Shown(_) => Some(Instant::now() + TICK),
+        }
+    }
+
+    /// Starts the quiet time anew.
+    pub fn start(&mut self) {
+        if let Self::Since(start) = self {
+            *start = Instant::now();
+        }
+    }
+
+    pub fn draw(&mut self, pending: &Pending) {
+        if let Self::Since(start) = self
+            && start.elapsed() >= QUIET_TIME
+        {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("{wide_msg}").expect("the template is valid");
+            *self = Self::Shown(bar.with_style(style));
+        }
+        if let Self::Shown(bar) = self {
+            bar.set_message(sentence(pending));
+            bar.tick();
+        }
+    }
+
+    /// Writes to the terminal with the line out of the way.
+    pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
+        match self {
+            Self::Shown(bar) => bar.suspend(write),
+            Self::Hidden | Self::Since(_) => write(),
+        }
+    }
+
+    pub fn clear(&mut self) {
+        if let Self::Shown(bar) = self {
+            bar.finish_and_clear();
+            *self = Self::Hidden;
+        }
+    }
+}
+
+fn sentence(pending: &Pending) -> String {
+    let who = match pending.left {
+        1 => pending.example.to_owned(),
+        left => format!("{} and {} more", pending.example, left - 1),
+    };
+    let waited = pending.waited.as_secs();
+    let next = match pending.due {
+        Some((left, Some(signal))) => format!(", {signal} in {} s", left.as_secs_f32().ceil()),
+        Some((left, None)) => format!(", giving up in {} s", left.as_secs_f32().ceil()),
+        None => String::new(),
+    };
+    format!("waiting for {who}: {waited} s{next}")
+}

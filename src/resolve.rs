@@ -1,0 +1,282 @@
+//! From targets to pinned recipients: numbers, tokens, names and pidfiles looked up, identities checked.
+//! Everything is pinned first, read second and proved alive third; nothing here sends a signal.
+
+use std::ffi::OsString;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::unistd::{getpid, getuid};
+
+use crate::escape::escape;
+use crate::pidfile::{Pidfile, Written};
+use crate::pin::{NoProcess, Pinned};
+use crate::proc;
+use crate::roster::{Labels, Recipient, Roster};
+use crate::signal::{Signal, nearest};
+use crate::target::{Inode, Pid, Target};
+
+/// Which processes are meant, and what they have to be.
+#[derive(Debug)]
+pub struct Selection {
+    pub targets: Vec<Target>,
+    pub pidfile: Option<Pidfile>,
+    pub users: Users,
+    /// Command name, executable's or argv[0]'s basename that every target must have.
+    pub expect: Option<OsString>,
+    /// The signal that every target must catch.
+    pub catching: Option<Signal>,
+    pub reach: Reach,
+}
+
+/// Whose processes a name selects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Users {
+    Own,
+    All,
+}
+
+/// Whether a process stands for itself or for its descendants too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    Process,
+    Tree,
+}
+
+impl Selection {
+    /// Whether plain kill(2) calls do: nothing is looked up or verified.
+    pub fn is_plain(&self) -> bool {
+        self.pidfile.is_none()
+            && self.expect.is_none()
+            && self.catching.is_none()
+            && self.reach == Reach::Process
+            && !self.targets.iter().any(|target| matches!(target, Target::Name(_) | Target::Token(..)))
+    }
+}
+
+/// A target that nothing is sent to.
+#[derive(Debug)]
+pub struct Miss {
+    pub typed: Rc<str>,
+    pub pid: Option<Pid>,
+    pub reason: Reason,
+}
+
+/// Why nothing is sent to a target.
+#[derive(Debug)]
+pub enum Reason {
+    Absent(NoProcess),
+    /// kill(2) or one of its kin refused.
+    Refused(Errno),
+    /// The number of a `PID:INODE` belongs to another process now.
+    Recycled,
+    /// No process has the name.
+    Nameless {
+        nearest: Option<String>,
+    },
+    /// The process is younger than the pidfile.
+    Stale {
+        path: String,
+        started: SystemTime,
+        written: SystemTime,
+    },
+    NotExpected {
+        expected: String,
+        name: String,
+    },
+    /// Nothing could be read that would show whether it is the expected one.
+    Unverified {
+        expected: String,
+    },
+    NotCaught {
+        signal: Signal,
+        name: String,
+    },
+    /// It is sigsend itself or an ancestor, which a tree does not reach.
+    Spared,
+    /// It is process 1, whose tree is everyone.
+    Everyone,
+}
+
+impl Reason {
+    /// Whether the process that was meant exists no more, so that whoever wished it gone has his wish.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Absent(NoProcess::Gone) | Self::Refused(Errno::ESRCH) | Self::Recycled)
+    }
+}
+
+/// What the single processes of a selection came to.
+pub struct Resolution {
+    pub roster: Roster,
+    pub misses: Vec<Miss>,
+}
+
+/// Pins and checks every single process that the selection means; groups, `0` and `-1` are left to the caller.
+pub fn resolve(selection: &Selection, labels: Labels) -> Result<Resolution> {
+    let mut resolver = Resolver { selection, labels, roster: Roster::default(), misses: Vec::new() };
+    let listed = selection.pidfile.as_ref().map(Pidfile::read).transpose()?;
+    for target in &selection.targets {
+        resolver.target(target, None)?;
+    }
+    if let Some(listed) = listed {
+        for target in &listed.targets {
+            resolver.target(target, listed.written.as_ref())?;
+        }
+    }
+    Ok(Resolution { roster: resolver.roster, misses: resolver.misses })
+}
+
+/// What a number must be proved to be.
+enum Claim<'a> {
+    Nothing,
+    Inode(Inode),
+    WriterOf(&'a Written),
+}
+
+struct Resolver<'a> {
+    selection: &'a Selection,
+    labels: Labels,
+    roster: Roster,
+    misses: Vec<Miss>,
+}
+
+impl Resolver<'_> {
+    fn target(&mut self, target: &Target, written: Option<&Written>) -> Result<()> {
+        let typed: Rc<str> = target.to_string().into();
+        match target {
+            Target::Process(pid) => self.number(*pid, &typed, &written.map_or(Claim::Nothing, Claim::WriterOf)),
+            Target::Token(pid, inode) => self.number(*pid, &typed, &Claim::Inode(*inode)),
+            Target::Name(name) => self.name(name, &typed),
+            Target::Group(_) | Target::OwnGroup | Target::Everyone => Ok(()),
+        }
+    }
+
+    fn number(&mut self, pid: Pid, typed: &Rc<str>, claim: &Claim) -> Result<()> {
+        let verdict = match Pinned::open(pid)? {
+            Ok(process) => self.verify(process, claim)?,
+            Err(absent) => Err(Reason::Absent(absent)),
+        };
+        self.settle(pid, typed, verdict)
+    }
+
+    fn name(&mut self, name: &str, typed: &Rc<str>) -> Result<()> {
+        let own = getpid().as_raw();
+        let mut found = false;
+        for pid in processes()? {
+            if pid.number() == own || !may_be_named(pid, name) {
+                continue;
+            }
+            let Ok(process) = Pinned::open(pid)? else { continue };
+            if is_named(pid, name) && belongs(pid, self.selection.users) && process.holds_its_number()? {
+                found = true;
+                let verdict = self.verify(process, &Claim::Nothing)?;
+                self.settle(pid, typed, verdict)?;
+            }
+        }
+        if !found {
+            let nearest = nearest_name(name, self.selection.users)?;
+            self.misses.push(Miss { typed: Rc::clone(typed), pid: None, reason: Reason::Nameless { nearest } });
+        }
+        Ok(())
+    }
+
+    /// Puts a pinned process to all checks, then proves that its number was its own all the while.
+    fn verify(&self, process: Pinned, claim: &Claim) -> Result<Result<Pinned, Reason>> {
+        let pid = process.pid;
+        let refused = match claim {
+            Claim::Nothing => None,
+            Claim::Inode(inode) => (process.inode()? != *inode).then_some(Reason::Recycled),
+            Claim::WriterOf(file) => stale(pid, file)?,
+        };
+        let refused = refused.or_else(|| self.unexpected(pid)).or_else(|| self.not_caught(pid));
+        let refused = refused.or_else(|| self.everyone(pid));
+        Ok(match refused {
+            Some(Reason::Recycled) => Err(Reason::Recycled),
+            _ if !process.holds_its_number()? => Err(Reason::Absent(NoProcess::Gone)),
+            Some(reason) => Err(reason),
+            None => Ok(process),
+        })
+    }
+
+    fn unexpected(&self, pid: Pid) -> Option<Reason> {
+        let expected = self.selection.expect.as_ref()?.as_encoded_bytes();
+        let name = proc::name(pid).ok();
+        let claims = [name.clone(), proc::executable(pid).ok(), proc::first_argument(pid).ok().flatten()];
+        if claims.iter().flatten().any(|claim| claim == expected) {
+            return None;
+        }
+        let expected = escape(expected);
+        Some(match name {
+            Some(name) => Reason::NotExpected { expected, name: escape(&name) },
+            None => Reason::Unverified { expected },
+        })
+    }
+
+    fn not_caught(&self, pid: Pid) -> Option<Reason> {
+        let signal = self.selection.catching?;
+        let caught = proc::status(pid).is_ok_and(|status| status.caught.contains(signal));
+        (!caught).then(|| Reason::NotCaught { signal, name: escape(&proc::name(pid).unwrap_or_default()) })
+    }
+
+    fn everyone(&self, pid: Pid) -> Option<Reason> {
+        (pid == Pid::INIT && self.selection.reach == Reach::Tree).then_some(Reason::Everyone)
+    }
+
+    fn settle(&mut self, pid: Pid, typed: &Rc<str>, verdict: Result<Pinned, Reason>) -> Result<()> {
+        match verdict {
+            Ok(process) => self.roster.admit(Recipient::new(process, Rc::clone(typed), self.labels)).map(drop),
+            Err(reason) => {
+                self.misses.push(Miss { typed: Rc::clone(typed), pid: Some(pid), reason });
+                Ok(())
+            }
+        }
+    }
+}
+
+/// How much younger than its pidfile a process may be: some daemons write the file before they fork.
+const LATITUDE: Duration = Duration::from_secs(2);
+
+fn stale(pid: Pid, file: &Written) -> Result<Option<Reason>> {
+    // Whoever has gone meanwhile is found out by the proof that follows.
+    let Ok(stat) = proc::stat(pid) else { return Ok(None) };
+    let started = stat.started().context("reading the clock")?;
+    let latest = file.at.checked_add(LATITUDE).unwrap_or(file.at);
+    Ok((started > latest).then(|| Reason::Stale { path: file.path.clone(), started, written: file.at }))
+}
+
+/// All processes; an error where /proc is missing, since an empty answer would read as "no such process".
+pub fn processes() -> Result<Vec<Pid>> {
+    let pids: Vec<Pid> = proc::pids().context("looking for processes in /proc")?.collect();
+    if pids.is_empty() {
+        bail!("looking for processes in /proc: it shows none; is it mounted?");
+    }
+    Ok(pids)
+}
+
+/// Whether the command name alone allows a process to have the name. Cheap: one small read.
+fn may_be_named(pid: Pid, name: &str) -> bool {
+    let Ok(known) = proc::name(pid) else { return false };
+    if name.len() <= proc::NAME_LENGTH { known == name.as_bytes() } else { name.as_bytes().starts_with(&known) }
+}
+
+/// Whether a process has the name: a command name holds 15 bytes, so a longer one must be that of argv[0] or the executable too.
+fn is_named(pid: Pid, name: &str) -> bool {
+    let also = |claim: Option<Vec<u8>>| claim.is_some_and(|claim| claim == name.as_bytes());
+    may_be_named(pid, name)
+        && (name.len() <= proc::NAME_LENGTH
+            || also(proc::first_argument(pid).ok().flatten())
+            || also(proc::executable(pid).ok()))
+}
+
+fn belongs(pid: Pid, users: Users) -> bool {
+    users == Users::All || proc::status(pid).is_ok_and(|status| status.real_user == getuid().as_raw())
+}
+
+/// The command name most like one that nobody has, for the hint behind the error.
+fn nearest_name(name: &str, users: Users) -> Result<Option<String>> {
+    let own = getpid().as_raw();
+    let candidates = processes()?.into_iter().filter(|pid| pid.number() != own && belongs(*pid, users));
+    let names: Vec<String> = candidates.filter_map(|pid| String::from_utf8(proc::name(pid).ok()?).ok()).collect();
+    Ok(nearest(name, names.iter().map(String::as_str)).map(|nearest| escape(nearest.as_bytes())))
+}

@@ -1,0 +1,402 @@
+//! Signals as signal(7) has them: number, names, default action, and the sets that /proc shows as masks.
+//! Pure: what is sent to whom is `deliver`'s business.
+
+use std::fmt;
+use std::str::FromStr;
+
+use nix::sys::signal::Signal as Named;
+
+/// A signal number from 0 (the null signal) to 64 (`RTMAX`).
+///
+/// Numbers 1 to 31 have names; 32 and 33 are used by the C library's threads, have none and can be sent all the same; from 34 on
+/// they are the realtime signals. Numbers are those of asm-generic/signal.h, which all architectures but Alpha, MIPS, PA-RISC and SPARC share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Signal(u8);
+
+/// What the kernel does with a signal that a process neither catches, blocks nor ignores (signal(7), "Standard signals").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultAction {
+    Terminate,
+    Core,
+    Stop,
+    Continue,
+    Ignore,
+}
+
+impl fmt::Display for DefaultAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Terminate => "terminate",
+            Self::Core => "core",
+            Self::Stop => "stop",
+            Self::Continue => "continue",
+            Self::Ignore => "ignore",
+        })
+    }
+}
+
+use DefaultAction::{Continue, Core, Ignore, Stop, Terminate};
+
+/// The null signal and the 31 standard ones, indexed by number.
+const STANDARD: [(&str, DefaultAction, &str); 32] = [
+    ("EXIT", Ignore, "no signal: only checks that one could be sent"),
+    ("HUP", Terminate, "terminal closed; daemons reload their configuration"),
+    ("INT", Terminate, "interrupted from the keyboard (Ctrl-C)"),
+    ("QUIT", Core, "quit from the keyboard (Ctrl-\\)"),
+    ("ILL", Core, "instruction the processor does not know"),
+    ("TRAP", Core, "breakpoint or trace trap"),
+    ("ABRT", Core, "gave up by its own call of abort(3)"),
+    ("BUS", Core, "memory access that no device answers"),
+    ("FPE", Core, "arithmetic that has no result"),
+    ("KILL", Terminate, "ends at once; cannot be caught"),
+    ("USR1", Terminate, "free for programs to give a meaning"),
+    ("SEGV", Core, "memory access outside what it owns"),
+    ("USR2", Terminate, "free for programs to give a meaning"),
+    ("PIPE", Terminate, "wrote to a pipe that nobody reads"),
+    ("ALRM", Terminate, "timer of alarm(2) has run out"),
+    ("TERM", Terminate, "polite request to end"),
+    ("STKFLT", Terminate, "coprocessor stack fault; unused by Linux"),
+    ("CHLD", Ignore, "child has ended, stopped or continued"),
+    ("CONT", Continue, "goes on if it was stopped"),
+    ("STOP", Stop, "stops at once; cannot be caught"),
+    ("TSTP", Stop, "stopped from the keyboard (Ctrl-Z)"),
+    ("TTIN", Stop, "background job read from the terminal"),
+    ("TTOU", Stop, "background job wrote to the terminal"),
+    ("URG", Ignore, "urgent data on a socket"),
+    ("XCPU", Core, "processor time limit exceeded"),
+    ("XFSZ", Core, "file size limit exceeded"),
+    ("VTALRM", Terminate, "timer of its own processor time has run out"),
+    ("PROF", Terminate, "profiling timer has run out"),
+    ("WINCH", Ignore, "terminal window changed its size"),
+    ("IO", Terminate, "input or output has become possible"),
+    ("PWR", Terminate, "power is failing"),
+    ("SYS", Core, "system call that does not exist or is forbidden"),
+];
+
+/// Second names that programs and other systems use.
+const ALIASES: [(&str, u8); 4] = [("NULL", 0), ("CLD", 17), ("IOT", 6), ("POLL", 29)];
+
+const RTMIN: u8 = 34;
+const RTMAX: u8 = 64;
+/// The last one written as a distance from `RTMIN`; those above are written as a distance from `RTMAX`.
+const RTMIN_HALF: u8 = 49;
+
+impl Signal {
+    pub const NULL: Self = Self(0);
+    pub const HUP: Self = Self(1);
+    pub const INT: Self = Self(2);
+    pub const KILL: Self = Self(9);
+    pub const TERM: Self = Self(15);
+    pub const CONT: Self = Self(18);
+    pub const STOP: Self = Self(19);
+    pub const RTMIN: Self = Self(RTMIN);
+    pub const RTMAX: Self = Self(RTMAX);
+
+    /// The number, 0 to 64.
+    pub const fn number(self) -> i32 {
+        self.0 as i32
+    }
+
+    pub const fn is_null(self) -> bool {
+        self.0 == 0
+    }
+
+    pub const fn is_realtime(self) -> bool {
+        self.0 >= RTMIN
+    }
+
+    /// The same signal in nix's enum, which has names 1 to 31 only.
+    pub fn named(self) -> Option<Named> {
+        Named::try_from(self.number()).ok()
+    }
+
+    /// Every signal from `EXIT` to `RTMAX`, the nameless 32 and 33 among them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..=RTMAX).map(Self)
+    }
+
+    /// Whether it has a name; 32 and 33 have none.
+    pub fn has_name(self) -> bool {
+        usize::from(self.0) < STANDARD.len() || self.is_realtime()
+    }
+
+    /// The signal behind a number, an exit status of a shell (128 + n, or 256 + n in ksh) or the wait status of a signalled process
+    /// (n, with 128 added where it dumped core): 9, 137 and 265 are all KILL.
+    pub fn from_status(status: u32) -> Option<Self> {
+        let number = match status {
+            0..=64 => status,
+            128..=192 => status - 128,
+            256..=320 => status - 256,
+            _ => return None,
+        };
+        u8::try_from(number).ok().map(Self)
+    }
+
+    pub fn default_action(self) -> DefaultAction {
+        STANDARD.get(usize::from(self.0)).map_or(Terminate, |row| row.1)
+    }
+
+    /// What it says to a process, in a few words.
+    pub fn description(self) -> &'static str {
+        match STANDARD.get(usize::from(self.0)) {
+            Some(row) => row.2,
+            None if self.is_realtime() => "realtime: queued, delivered in order of number",
+            None => "used by the C library for its threads",
+        }
+    }
+
+    /// The name that `text` most likely was meant to be, for the hint behind an error.
+    pub fn nearest(text: &str) -> Option<&'static str> {
+        let text = text.to_ascii_uppercase();
+        let text = text.strip_prefix("SIG").unwrap_or(&text);
+        nearest(text, STANDARD.iter().map(|row| row.0).chain(["RTMIN", "RTMAX"]))
+    }
+}
+
+/// The candidate that one typing error, or two in a long word, makes `text` of.
+pub fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let errors = if text.chars().count() > 5 { 2 } else { 1 };
+    let distances = candidates.map(|candidate| (strsim::damerau_levenshtein(text, candidate), candidate));
+    distances
+        .filter(|(distance, _)| *distance <= errors)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Text that names no signal.
+#[derive(Debug, PartialEq, Eq)]
+pub struct InvalidSignal;
+
+impl FromStr for Signal {
+    type Err = InvalidSignal;
+
+    /// Reads a number (decimal digits, 0 to 64) or a name in any case, with at most one `SIG` in front.
+    fn from_str(text: &str) -> Result<Self, InvalidSignal> {
+        let bytes = text.as_bytes();
+        if bytes.first().is_some_and(u8::is_ascii_digit) {
+            return digits(bytes).filter(|number| *number <= RTMAX).map(Self).ok_or(InvalidSignal);
+        }
+        let name = strip_prefix_ignoring_case(bytes, b"SIG").unwrap_or(bytes);
+        let standard = (0u8..).zip(STANDARD).map(|(number, row)| (row.0, number));
+        standard
+            .chain(ALIASES)
+            .find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))
+            .map(|(_, number)| Self(number))
+            .or_else(|| realtime(name))
+            .ok_or(InvalidSignal)
+    }
+}
+
+/// Reads `RTMIN`, `RTMIN+n`, `RTMAX`, `RTMAX-n` and `RTn`, within 34 to 64.
+fn realtime(name: &[u8]) -> Option<Signal> {
+    let rest = strip_prefix_ignoring_case(name, b"RT")?;
+    let number = if let Some(offset) = strip_prefix_ignoring_case(rest, b"MIN") {
+        match offset {
+            [] => Some(RTMIN),
+            [b'+', n @ ..] => RTMIN.checked_add(digits(n)?),
+            _ => None,
+        }
+    } else if let Some(offset) = strip_prefix_ignoring_case(rest, b"MAX") {
+        match offset {
+            [] => Some(RTMAX),
+            [b'-', n @ ..] => RTMAX.checked_sub(digits(n)?),
+            _ => None,
+        }
+    } else {
+        RTMIN.checked_add(digits(rest)?)
+    };
+    number.filter(|number| (RTMIN..=RTMAX).contains(number)).map(Signal)
+}
+
+/// The value of one or more decimal digits, unless it is above 255.
+fn digits(text: &[u8]) -> Option<u8> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0u8, |value, digit| {
+        let digit = digit.is_ascii_digit().then(|| digit - b'0')?;
+        value.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+fn strip_prefix_ignoring_case<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    let (head, rest) = text.split_at_checked(prefix.len())?;
+    head.eq_ignore_ascii_case(prefix).then_some(rest)
+}
+
+impl fmt::Display for Signal {
+    /// The one canonical spelling: `EXIT`, `HUP`, `32`, `RTMIN+1`, `RTMAX-14`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            RTMIN => f.pad("RTMIN"),
+            RTMAX => f.pad("RTMAX"),
+            n @ RTMIN..=RTMIN_HALF => f.pad(&format!("RTMIN+{}", n - RTMIN)),
+            n if n > RTMIN_HALF => f.pad(&format!("RTMAX-{}", RTMAX - n)),
+            n => match STANDARD.get(usize::from(n)) {
+                Some(row) => f.pad(row.0),
+                None => n.fmt(f),
+            },
+        }
+    }
+}
+
+/// A set of signals as /proc/PID/status writes it: bit 0 is signal 1 (proc_pid_status(5)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignalSet(pub u64);
+
+impl SignalSet {
+    pub fn contains(self, signal: Signal) -> bool {
+        signal.0.checked_sub(1).is_some_and(|bit| self.0 >> bit & 1 == 1)
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Its members, by number.
+    pub fn iter(self) -> impl Iterator<Item = Signal> {
+        Signal::all().filter(move |signal| self.contains(*signal))
+    }
+}
+
+impl FromStr for SignalSet {
+    type Err = InvalidSignal;
+
+    /// Reads `0x` and one to sixteen hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self, InvalidSignal> {
+        let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).ok_or(InvalidSignal)?;
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(InvalidSignal);
+        }
+        u64::from_str_radix(digits, 16).map(Self).map_err(|_| InvalidSignal)
+    }
+}
+
+impl fmt::Display for SignalSet {
+    /// The names of its members with a blank between.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, signal) in self.iter().enumerate() {
+            let separator = if index == 0 { "" } else { " " };
+            write!(f, "{separator}{signal}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_a_signal_is_read() {
+        let spellings = [
+            ("0", 0),
+            ("EXIT", 0),
+            ("null", 0),
+            ("SIGNULL", 0),
+            ("00", 0),
+            ("1", 1),
+            ("HUP", 1),
+            ("SIGHUP", 1),
+            ("hup", 1),
+            ("SigHup", 1),
+            ("0001", 1),
+            ("9", 9),
+            ("kill", 9),
+            ("IOT", 6),
+            ("ABRT", 6),
+            ("CLD", 17),
+            ("CHLD", 17),
+            ("IO", 29),
+            ("POLL", 29),
+            ("sigpoll", 29),
+            ("SYS", 31),
+            ("32", 32),
+            ("33", 33),
+            ("34", 34),
+            ("64", 64),
+            ("RTMIN", 34),
+            ("RTMIN+0", 34),
+            ("RTMIN+1", 35),
+            ("RTMIN+30", 64),
+            ("rtmin+3", 37),
+            ("SIGRTMIN+3", 37),
+            ("RTMAX", 64),
+            ("RTMAX-0", 64),
+            ("RTMAX-30", 34),
+            ("sigrtmax-1", 63),
+            ("RT0", 34),
+            ("rt30", 64),
+            ("SIGRT5", 39),
+        ];
+        for (text, number) in spellings {
+            assert_eq!(text.parse::<Signal>().map(Signal::number), Ok(number), "{text}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        let refused = [
+            "", " ", "65", "99", "137", "256", "265", "4294967296", "+1", "-1", " 1", "1 ", "1x", "0x9", "SIG", "SIG9",
+            "SIGSIGHUP", "UNUSED", "NOPE", "HUPP", "HU", "RT", "RT31", "RTMIN3", "RTMIN+", "RTMIN+31", "RTMIN-1",
+            "RTMIN+-1", "RTMAX+1", "RTMAX-31", "RTMAX-", "RTMIN+256", "RTMIN+ 1", "HUP ", "sigſys", "1.0", "٣",
+        ];
+        for text in refused {
+            assert_eq!(text.parse::<Signal>(), Err(InvalidSignal), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn printing_and_reading_are_inverse() {
+        for signal in Signal::all() {
+            assert_eq!(signal.to_string().parse(), Ok(signal));
+        }
+        let spelled = |number| Signal(number).to_string();
+        assert_eq!(
+            [0, 29, 32, 34, 35, 49, 50, 63, 64].map(spelled),
+            ["EXIT", "IO", "32", "RTMIN", "RTMIN+1", "RTMIN+15", "RTMAX-14", "RTMAX-1", "RTMAX"]
+        );
+    }
+
+    #[test]
+    fn numbers_agree_with_the_kernel_headers() {
+        for signal in Signal::all().skip(1).take(31) {
+            let named = signal.named().expect("nix names 1 to 31").as_str();
+            let name = if named == "SIGPOLL" { "SIGIO" } else { named };
+            assert_eq!(name, format!("SIG{signal}"));
+        }
+        assert!(Signal(32).named().is_none() && Signal::RTMIN.named().is_none());
+    }
+
+    #[test]
+    fn statuses_become_signals() {
+        let signal = |status| Signal::from_status(status).map(Signal::number);
+        for (status, number) in [(9, 9), (137, 9), (265, 9), (0, 0), (128, 0), (256, 0), (64, 64), (192, 64), (320, 64)]
+        {
+            assert_eq!(signal(status), Some(number), "{status}");
+        }
+        for status in [65, 99, 127, 193, 255, 321, 393, u32::MAX] {
+            assert_eq!(signal(status), None, "{status}");
+        }
+    }
+
+    #[test]
+    fn masks_hold_signals_from_one_to_sixty_four() {
+        let set: SignalSet = "0x4001".parse().expect("valid mask");
+        assert_eq!(set.to_string(), "HUP TERM");
+        assert_eq!(SignalSet(u64::MAX).iter().count(), 64);
+        assert!(!SignalSet(u64::MAX).contains(Signal::NULL));
+        assert!(SignalSet(1 << 63).contains(Signal::RTMAX));
+        for text in ["", "0x", "0xg", "0x+1", "4001", "0x10000000000000000", "0x 1"] {
+            assert_eq!(text.parse::<SignalSet>(), Err(InvalidSignal), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_typing_error_finds_its_signal() {
+        for (typed, meant) in [("HPU", "HUP"), ("trem", "TERM"), ("SIGKIL", "KILL"), ("USR3", "USR1")] {
+            assert_eq!(Signal::nearest(typed), Some(meant), "{typed}");
+        }
+        assert_eq!(Signal::nearest("zzzz").or(Signal::nearest("X")), None);
+    }
+}

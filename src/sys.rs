@@ -1,0 +1,116 @@
+//! The few system calls that nix lacks, each behind a safe function; the only unsafe code of the program.
+//! What an errno means for a target is decided by the callers.
+
+#![expect(unsafe_code, reason = "system calls that no safe wrapper exists for")]
+
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::libc::{self, c_int, c_long};
+use nix::unistd;
+
+use crate::signal::Signal;
+use crate::target::Pid;
+
+/// kill(2) with a signal that nix's enum has no name for: 32, 33 and the realtime ones.
+pub fn kill(pid: unistd::Pid, signal: Signal) -> nix::Result<()> {
+    // SAFETY: kill(2) takes two integers and touches no memory of ours.
+    Errno::result(unsafe { libc::kill(pid.as_raw(), signal.number()) }).map(drop)
+}
+
+/// sigqueue(3): one process, a signal and a value for `si_value.sival_int`.
+pub fn sigqueue(pid: Pid, signal: Signal, value: i32) -> nix::Result<()> {
+    let info = queued(signal, value);
+    // SAFETY: `info` is a whole siginfo_t, alive over the call, which only reads it (rt_sigqueueinfo(2)).
+    let result = unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, pid.number(), signal.number(), &raw const info) };
+    Errno::result(result).map(drop)
+}
+
+/// pidfd_open(2), Linux 5.3: a descriptor that means this process until it is closed, close-on-exec.
+///
+/// ESRCH where no process has the number; EINVAL or ENOENT where it is a thread's; ENOSYS or EPERM where pidfds are not to be had.
+pub fn pidfd_open(pid: Pid) -> nix::Result<OwnedFd> {
+    // SAFETY: takes two integers and returns a descriptor.
+    let fd: c_long = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.number(), 0) })?;
+    let fd = RawFd::try_from(fd).expect("a descriptor fits in a C int");
+    // SAFETY: the kernel has just made this descriptor for us and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Whom a signal through a pidfd reaches.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    Process,
+    /// The process group whose leader the pidfd means, even after the leader was reaped (Linux 6.9).
+    Group,
+}
+
+/// pidfd_send_signal(2), Linux 5.1; with a value it is queued as by sigqueue(3).
+///
+/// ESRCH once the process was reaped; a zombie still takes signals and ignores them.
+pub fn pidfd_send_signal(fd: BorrowedFd, signal: Signal, value: Option<i32>, scope: Scope) -> nix::Result<()> {
+    let info = value.map(|value| queued(signal, value));
+    let info = info.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    let flags = if scope == Scope::Group { libc::PIDFD_SIGNAL_PROCESS_GROUP } else { 0 };
+    // SAFETY: `info` is null or points to a whole siginfo_t that outlives the call, which only reads it.
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal.number(), info, flags) };
+    Errno::result(result).map(drop)
+}
+
+/// The wait status of a process that was reaped, whoever its parent was (`PIDFD_GET_INFO`, Linux 6.15); `None` where it was not reaped
+/// yet or the kernel does not tell.
+pub fn exit_status(fd: BorrowedFd) -> Option<c_int> {
+    // SAFETY: pidfd_info is plain integers, for which zero is a value.
+    let mut info: libc::pidfd_info = unsafe { mem::zeroed() };
+    info.mask = u64::from(libc::PIDFD_INFO_EXIT);
+    // SAFETY: the request carries the size of the structure it may write, which is ours and alive.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::PIDFD_GET_INFO, &raw mut info) };
+    (result == 0 && info.mask & u64::from(libc::PIDFD_INFO_EXIT) != 0).then_some(info.exit_code)
+}
+
+/// The part of siginfo_t that sigqueue(3) fills, laid out as the kernel has it (asm-generic/siginfo.h).
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Queued {
+    signo: c_int,
+    errno: c_int,
+    code: c_int,
+    sender: Sender,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Sender {
+    pid: libc::pid_t,
+    uid: libc::uid_t,
+    value: Value,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+union Value {
+    int: c_int,
+    pointer: *mut libc::c_void,
+}
+
+/// A siginfo_t that can be seen as what is written into it; the rest of it stays zero.
+#[repr(C)]
+union Info {
+    whole: libc::siginfo_t,
+    queued: Queued,
+}
+
+fn queued(signal: Signal, value: i32) -> libc::siginfo_t {
+    // SAFETY: all parts of the union are integers and pointers, for which zero is a value; a queued one is smaller than the whole.
+    let mut info: Info = unsafe { mem::zeroed() };
+    // SAFETY: plain writes into a structure that was zeroed as a whole.
+    unsafe {
+        info.queued.signo = signal.number();
+        info.queued.code = libc::SI_QUEUE;
+        info.queued.sender.pid = unistd::getpid().as_raw();
+        info.queued.sender.uid = unistd::getuid().as_raw();
+        info.queued.sender.value.int = value;
+        info.whole
+    }
+}

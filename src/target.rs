@@ -1,0 +1,237 @@
+//! Targets as the command line spells them: text to value and back, nothing looked up.
+//! A text either parses to exactly what it spells or is refused; nothing here computes a PID.
+
+use std::fmt;
+use std::str::FromStr;
+
+use nix::unistd;
+
+/// A process ID, 1 to 2147483647 (credentials(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pid(i32);
+
+impl Pid {
+    pub const INIT: Self = Self(1);
+
+    pub const fn number(self) -> i32 {
+        self.0
+    }
+
+    /// For kill(2) to this one process.
+    pub fn process(self) -> unistd::Pid {
+        unistd::Pid::from_raw(self.0)
+    }
+
+    /// For kill(2) to the process group of this number; callers hold a `Target::Group`, whose number is 2 at least.
+    pub fn group(self) -> unistd::Pid {
+        unistd::Pid::from_raw(-self.0)
+    }
+}
+
+impl TryFrom<i32> for Pid {
+    type Error = InvalidTarget;
+
+    fn try_from(number: i32) -> Result<Self, InvalidTarget> {
+        if number >= 1 { Ok(Self(number)) } else { Err(InvalidTarget) }
+    }
+}
+
+impl fmt::Display for Pid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The inode of a pidfd: unique for each process until the next boot, since Linux 6.9 (pidfd_open(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Inode(u64);
+
+impl Inode {
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Inode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Whom a token means.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// `PID`: one process.
+    Process(Pid),
+    /// `-PGID`: a process group, 2 to 2147483647.
+    Group(Pid),
+    /// `0`: the caller's process group.
+    OwnGroup,
+    /// `-1`: every process that the caller may signal.
+    Everyone,
+    /// `PID:INODE`: one process, whoever holds its number later.
+    Token(Pid, Inode),
+    /// `NAME`: processes by command name.
+    Name(Box<str>),
+}
+
+/// Text that names no target.
+#[derive(Debug, PartialEq, Eq)]
+pub struct InvalidTarget;
+
+impl FromStr for Target {
+    type Err = InvalidTarget;
+
+    fn from_str(token: &str) -> Result<Self, InvalidTarget> {
+        match token.as_bytes() {
+            b"0" => Ok(Self::OwnGroup),
+            b"-1" => Ok(Self::Everyone),
+            [b'-', pgid @ ..] => match canonical(pgid) {
+                Some(pgid) if pgid != Pid::INIT => Ok(Self::Group(pgid)),
+                _ => Err(InvalidTarget),
+            },
+            bytes => match padded(bytes) {
+                Some(pid) => Ok(Self::Process(pid)),
+                None => token_or_name(token),
+            },
+        }
+    }
+}
+
+impl Target {
+    /// A line of a pidfile: `PID` or `PID:INODE`, which are the only targets that a file may name.
+    pub fn in_pidfile(word: &str) -> Result<Self, InvalidTarget> {
+        match word.parse()? {
+            target @ (Self::Process(_) | Self::Token(..)) => Ok(target),
+            _ => Err(InvalidTarget),
+        }
+    }
+
+    /// Whether kill(2) reaches several processes through it at once.
+    pub const fn is_many(&self) -> bool {
+        matches!(self, Self::Group(_) | Self::OwnGroup | Self::Everyone)
+    }
+}
+
+/// Digits without padding: no leading zero, no blank.
+fn canonical(digits: &[u8]) -> Option<Pid> {
+    if digits.first() == Some(&b'0') { None } else { number(digits) }
+}
+
+/// Digits as `ps -o pid=` pads them: leading zeros, never octal, and blanks around.
+fn padded(token: &[u8]) -> Option<Pid> {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n');
+    let start = token.iter().position(|byte| !blank(byte))?;
+    let end = token.iter().rposition(|byte| !blank(byte))?;
+    number(&token[start..=end])
+}
+
+/// One or more digits whose value is 1 to 2147483647.
+fn number(digits: &[u8]) -> Option<Pid> {
+    let value = digits.iter().try_fold(0i32, |value, digit| {
+        let digit = digit.is_ascii_digit().then(|| i32::from(digit - b'0'))?;
+        value.checked_mul(10)?.checked_add(digit)
+    })?;
+    Pid::try_from(value).ok()
+}
+
+fn token_or_name(token: &str) -> Result<Target, InvalidTarget> {
+    if let Some((pid, inode)) = token.split_once(':')
+        && let Some(pid) = canonical(pid.as_bytes())
+    {
+        return inode_number(inode).map(|inode| Target::Token(pid, inode)).ok_or(InvalidTarget);
+    }
+    let starts_a_name = |c: char| c.is_alphabetic() || c == '_' || c == '.';
+    if token.starts_with(starts_a_name) && !token.contains(|c: char| c == '/' || c.is_control()) {
+        Ok(Target::Name(token.into()))
+    } else {
+        Err(InvalidTarget)
+    }
+}
+
+fn inode_number(digits: &str) -> Option<Inode> {
+    let all_digits = digits.bytes().all(|digit| digit.is_ascii_digit());
+    (all_digits && !digits.starts_with('0')).then(|| digits.parse().ok().map(Inode))?
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process(pid) => pid.fmt(f),
+            Self::Group(pgid) => write!(f, "-{pgid}"),
+            Self::OwnGroup => f.write_str("0"),
+            Self::Everyone => f.write_str("-1"),
+            Self::Token(pid, inode) => write!(f, "{pid}:{inode}"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_a_target_is_read() {
+        let process = |pid| Target::Process(Pid(pid));
+        let table = [
+            ("1", process(1)),
+            ("4242", process(4242)),
+            ("2147483647", process(i32::MAX)),
+            ("0007", process(7)),
+            ("010", process(10)),
+            ("00000000000000000000001", process(1)),
+            ("  4242", process(4242)),
+            ("\t42\n", process(42)),
+            ("0", Target::OwnGroup),
+            ("-1", Target::Everyone),
+            ("-2", Target::Group(Pid(2))),
+            ("-2147483647", Target::Group(Pid(i32::MAX))),
+            ("42:7", Target::Token(Pid(42), Inode(7))),
+            ("42:18446744073709551615", Target::Token(Pid(42), Inode(u64::MAX))),
+            ("nginx", Target::Name("nginx".into())),
+            ("_x", Target::Name("_x".into())),
+            (".hidden", Target::Name(".hidden".into())),
+            ("Web Content", Target::Name("Web Content".into())),
+            ("größe", Target::Name("größe".into())),
+        ];
+        for (token, target) in table {
+            assert_eq!(token.parse(), Ok(target), "{token:?}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        let refused = [
+            "", " ", "\n", "-", "--", "+1", "00", "000", "-0", "-00", "-01", "-02", "-1 ", " -1", " 0", "0 ", "0\n",
+            "- 1", "-+1", " -5", "--5", "0x7b", "1e5", "1.5", "123abc", "12,34", "1 2", "2147483648", "4294967295",
+            "4294967296", "4294967297", "18446744073709551615", "99999999999999999999", "-2147483648", "-2147483649",
+            "-4294967295", "-4294967296", "-18446744073709551615", "%1", "%%", "a/b", "a\nb", "a\u{1b}[m", "\u{a0}5",
+            "٣", "5\u{b}", "1:", ":1", "1:x", "1: 2", "01:2", "1:02", "1:0", "1:18446744073709551616", "0:1", "-1:2",
+            "1:2:3", "*", "?x",
+        ];
+        for token in refused {
+            assert_eq!(token.parse::<Target>(), Err(InvalidTarget), "{token:?}");
+        }
+    }
+
+    #[test]
+    fn pidfiles_name_processes_only() {
+        assert_eq!(Target::in_pidfile("42"), Ok(Target::Process(Pid(42))));
+        assert_eq!(Target::in_pidfile("42:7"), Ok(Target::Token(Pid(42), Inode(7))));
+        for word in ["0", "-1", "-42", "nginx", "", "0x2"] {
+            assert_eq!(Target::in_pidfile(word), Err(InvalidTarget), "{word}");
+        }
+    }
+
+    #[test]
+    fn printing_and_reading_are_inverse() {
+        for token in ["1", "-2", "0", "-1", "42:7", "nginx"] {
+            assert_eq!(token.parse::<Target>().map(|target| target.to_string()), Ok(token.to_owned()));
+        }
+    }
+}

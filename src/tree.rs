@@ -1,0 +1,218 @@
+//! Process trees: descendants found and pinned, and the frozen kill that no tree outruns by forking.
+//!
+//! A tree is whoever is a child of a member that lives when its children are read. A process whose parent has exited before it was
+//! seen has left the tree: nothing in the kernel says any more where it came from.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{SigSet, SigmaskHow};
+use nix::unistd::getpid;
+
+use crate::deliver::{self, Delivery};
+use crate::pin::Pinned;
+use crate::proc::{self, State};
+use crate::roster::{Admission, Labels, Recipient, Roster};
+use crate::signal::Signal;
+use crate::sys::Scope;
+use crate::target::Pid;
+
+/// sigsend and its ancestors, which no tree reaches.
+pub struct Lineage {
+    spared: HashSet<Pid>,
+    labels: Labels,
+}
+
+/// What growing a tree found.
+#[derive(Default)]
+pub struct Growth {
+    /// Indices of members found anew, parents before their children.
+    pub new: Vec<usize>,
+    /// Members that were left out: sigsend or an ancestor.
+    pub spared: Vec<Pid>,
+}
+
+impl Lineage {
+    /// Reads the chain of parents up to the first process of this PID namespace.
+    pub fn own(labels: Labels) -> Result<Self> {
+        let mut spared = HashSet::new();
+        let mut next = Pid::try_from(getpid().as_raw()).ok();
+        while let Some(pid) = next
+            && spared.insert(pid)
+        {
+            let stat = proc::stat(pid).with_context(|| format!("looking for the parent of process {pid}"))?;
+            next = Pid::try_from(stat.parent).ok();
+        }
+        Ok(Self { spared, labels })
+    }
+
+    fn spares(&self, pid: Pid) -> bool {
+        self.spared.contains(&pid)
+    }
+
+    /// Takes sigsend and its ancestors out of the roots and returns them.
+    pub fn refuse_own(&self, roots: &mut Roster) -> Result<Vec<Recipient>> {
+        let (refused, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(roots).into_members().into_iter().partition(|root| self.spares(root.pid()));
+        for root in kept {
+            roots.admit(root)?;
+        }
+        Ok(refused)
+    }
+
+    /// Takes in every descendant that the members have now.
+    pub fn grow(&self, roster: &mut Roster) -> Result<Growth> {
+        let mut growth = Growth::default();
+        let mut index = 0;
+        while index < roster.len() {
+            self.adopt(roster, index, &mut growth)?;
+            index += 1;
+        }
+        Ok(growth)
+    }
+
+    /// Takes in the children of one member: each is pinned first, then proved to be its child still.
+    fn adopt(&self, roster: &mut Roster, parent: usize, growth: &mut Growth) -> Result<()> {
+        let pid = roster[parent].pid();
+        // A member that has gone has no children any more.
+        let Ok(children) = proc::children(pid) else { return Ok(()) };
+        if children.is_empty() || !roster[parent].process.holds_its_number()? {
+            return Ok(());
+        }
+        for child in children {
+            if self.spares(child) {
+                growth.spared.push(child);
+                continue;
+            }
+            let Ok(process) = Pinned::open(child)? else { continue };
+            let is_child = proc::stat(child).is_ok_and(|stat| stat.parent == pid.number());
+            if !is_child || !process.holds_its_number()? || !roster[parent].process.holds_its_number()? {
+                continue;
+            }
+            let typed = Rc::clone(&roster[parent].typed);
+            let mut recipient = Recipient::new(process, typed, self.labels);
+            recipient.parent = Some(parent);
+            if roster.admit(recipient)? == Admission::New {
+                growth.new.push(roster.len() - 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Kills all members and their descendants: stops them from the roots down, reading each one's children when it can fork no more,
+    /// then kills from the leaves up. If anything fails before the first KILL, all that were stopped are continued.
+    ///
+    /// Signals to sigsend are held back meanwhile, since its death would leave a stopped tree behind.
+    pub fn kill(&self, roster: &mut Roster) -> Result<Killed> {
+        let _held = HeldSignals::hold()?;
+        let mut freeze = Freeze::default();
+        if let Err(error) = freeze.spread(self, roster) {
+            freeze.thaw(roster);
+            return Err(error);
+        }
+        let kill =
+            |index: usize| (index, deliver::by_pidfd(roster[index].process.fd(), Signal::KILL, None, Scope::Process));
+        let deliveries = roster.root_first().into_iter().rev().map(kill).collect();
+        Ok(Killed { deliveries, unstopped: freeze.unstopped, spared: freeze.growth.spared })
+    }
+}
+
+/// What the frozen kill did.
+pub struct Killed {
+    /// From the leaves up.
+    pub deliveries: Vec<(usize, Delivery)>,
+    /// Members that did not stop within a second and may have forked after their children were read.
+    pub unstopped: Vec<usize>,
+    pub spared: Vec<Pid>,
+}
+
+/// How long a member may take to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+/// Between two looks at a member that has not stopped yet; the kernel tells nobody but its parent.
+const STOP_LOOK: Duration = Duration::from_micros(200);
+
+/// A tree being stopped.
+#[derive(Default)]
+struct Freeze {
+    /// Members that ran before, and by when each must have stopped.
+    stopped: Vec<usize>,
+    unstopped: Vec<usize>,
+    growth: Growth,
+}
+
+impl Freeze {
+    /// Stops all members and whoever is found below them, until nobody new appears.
+    fn spread(&mut self, lineage: &Lineage, roster: &mut Roster) -> Result<()> {
+        let mut fresh = roster.root_first();
+        while !fresh.is_empty() {
+            let stopping: Vec<(usize, Instant)> =
+                fresh.iter().map(|index| (*index, self.stop(roster, *index))).collect();
+            for (index, deadline) in stopping {
+                if !settles(roster[index].pid(), deadline) {
+                    self.unstopped.push(index);
+                }
+                lineage.adopt(roster, index, &mut self.growth)?;
+            }
+            fresh = std::mem::take(&mut self.growth.new);
+            if fresh.is_empty() {
+                // A fork that was in flight when its parent was seen blocked has come down by now.
+                fresh = lineage.grow(roster)?.new;
+            }
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, roster: &Roster, index: usize) -> Instant {
+        let process = &roster[index].process;
+        let ran = proc::thread_states(process.pid).is_ok_and(|states| states.contains(&State::Live));
+        // Who may not be signalled is not stopped; the KILL will say so.
+        let delivery = deliver::by_pidfd(process.fd(), Signal::STOP, None, Scope::Process);
+        match delivery {
+            Delivery::Sent if ran => self.stopped.push(index),
+            Delivery::Refused(_) => return Instant::now(),
+            Delivery::Sent => {}
+        }
+        Instant::now() + STOP_PATIENCE
+    }
+
+    /// Continues whom this has stopped, children before their parents.
+    fn thaw(&self, roster: &Roster) {
+        for index in self.stopped.iter().rev() {
+            deliver::by_pidfd(roster[*index].process.fd(), Signal::CONT, None, Scope::Process);
+        }
+    }
+}
+
+/// Waits until no thread of a process can fork any more: stopped, dead, or blocked in the kernel as a vfork(2) parent is.
+fn settles(pid: Pid, deadline: Instant) -> bool {
+    loop {
+        match proc::thread_states(pid) {
+            Ok(states) if states.contains(&State::Live) => {}
+            // All have settled, or there is nobody left.
+            _ => return true,
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        thread::sleep(STOP_LOOK);
+    }
+}
+
+/// All signals that can be held back, held back until dropped.
+struct HeldSignals(SigSet);
+
+impl HeldSignals {
+    fn hold() -> Result<Self> {
+        SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK).map(Self).context("holding signals back")
+    }
+}
+
+impl Drop for HeldSignals {
+    fn drop(&mut self) {
+        // Setting a mask that was in force before cannot fail.
+        let _ = self.0.thread_set_mask();
+    }
+}

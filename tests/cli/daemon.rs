@@ -1,0 +1,163 @@
+//! A real daemon: nginx, with a configuration of its own on a loopback port, is asked whether it lives, reloaded while a
+//! request is in flight, and ended gracefully.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::support::{
+    DEADLINE, Ending, TempDir, Victim, eventually, in_pid_namespace, program, sigsend, skip, tempdir, victim,
+};
+
+/// A running nginx that answers `/` with a word of its configuration and passes `/slow` on to the test.
+struct Nginx {
+    dir: TempDir,
+    master: Victim,
+    address: SocketAddr,
+    upstream: TcpListener,
+}
+
+impl Nginx {
+    fn start(binary: &Path, word: &str) -> Self {
+        let upstream = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
+        // Another process may take the free port before nginx does; then it ends, and the next one is tried.
+        for _ in 0..5 {
+            let dir = tempdir();
+            let address = free_address();
+            configure(&dir, address, &upstream, word);
+            let mut command = Command::new(binary);
+            command
+                .arg("-p")
+                .arg(dir.path())
+                .arg("-c")
+                .arg("nginx.conf")
+                .arg("-e")
+                .arg("error.log")
+                .stderr(Stdio::null());
+            let nginx = Self {
+                master: victim().command(command),
+                dir,
+                address,
+                upstream: upstream.try_clone().expect("a copy"),
+            };
+            let mut answer = None;
+            eventually("nginx to answer or to give up", || {
+                answer = nginx.get("/");
+                answer.is_some() || nginx.master.has_ended()
+            });
+            if answer.is_some() {
+                return nginx;
+            }
+        }
+        panic!("nginx does not start");
+    }
+
+    /// The PID that nginx has written into its pidfile.
+    fn pid(&self) -> String {
+        let text = fs::read_to_string(self.dir.path().join("nginx.pid")).expect("nginx writes a pidfile");
+        text.trim().to_owned()
+    }
+
+    /// What a new connection is answered; `None` when there is none.
+    fn get(&self, path: &str) -> Option<String> {
+        let mut answer = String::new();
+        self.ask(path)?.read_to_string(&mut answer).ok()?;
+        answer.split_once("\r\n\r\n").map(|(_head, body)| body.to_owned())
+    }
+
+    /// Sends a request and leaves it to the caller to read the answer.
+    fn ask(&self, path: &str) -> Option<TcpStream> {
+        let mut connection = TcpStream::connect_timeout(&self.address, DEADLINE).ok()?;
+        connection.set_read_timeout(Some(DEADLINE)).ok()?;
+        write!(connection, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
+        Some(connection)
+    }
+
+    /// A request that is in flight: nginx has taken it and waits for the answer of the test.
+    fn ask_slowly(&self) -> Flight {
+        let client = self.ask("/slow").expect("nginx answers");
+        let (upstream, _) = self.upstream.accept().expect("nginx passes the request on");
+        Flight { client, upstream }
+    }
+}
+
+/// A request in flight; see [`Nginx::ask_slowly`].
+struct Flight {
+    client: TcpStream,
+    upstream: TcpStream,
+}
+
+impl Flight {
+    /// Lets the answer through and checks that it arrives whole.
+    fn assert_lands(mut self) {
+        let mut request = [0; 4096];
+        assert!(self.upstream.read(&mut request).expect("a request") > 0);
+        write!(self.upstream, "HTTP/1.0 200 OK\r\n\r\nslow but whole").expect("nginx waits for it");
+        drop(self.upstream);
+        let mut answer = String::new();
+        self.client.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nslow but whole"), "{answer}");
+    }
+}
+
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
+    listener.local_addr().expect("a bound socket")
+}
+
+fn configure(dir: &TempDir, address: SocketAddr, upstream: &TcpListener, word: &str) {
+    let upstream = upstream.local_addr().expect("a bound socket");
+    let temp =
+        ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path tmp;")).concat();
+    dir.file(
+        "nginx.conf",
+        format!(
+            "daemon off;
+             pid nginx.pid;
+             error_log error.log;
+             worker_processes 1;
+             events {{ worker_connections 64; }}
+             http {{
+                 access_log off;
+                 {temp}
+                 server {{
+                     listen {address};
+                     location / {{ return 200 {word}; }}
+                     location /slow {{ proxy_pass http://{upstream}; }}
+                 }}
+             }}"
+        ),
+    );
+}
+
+#[test]
+fn nginx_reloads_on_hup_and_ends_gracefully_on_quit() {
+    in_pid_namespace(|| {
+        let Some(binary) = program("nginx") else { return skip("no nginx") };
+        let mut nginx = Nginx::start(&binary, "first");
+        let pid = nginx.pid();
+        assert_eq!(pid, nginx.master.arg());
+        assert_eq!(nginx.get("/").as_deref(), Some("first"));
+        sigsend().args(["-0", &pid]).assert().success().stdout("").stderr("");
+
+        let flight = nginx.ask_slowly();
+        configure(&nginx.dir, nginx.address, &nginx.upstream, "second");
+        assert_eq!(nginx.get("/").as_deref(), Some("first"), "a new file alone changes nothing");
+        sigsend().args(["-HUP", &pid]).assert().success().stdout("").stderr("");
+        eventually("the new configuration", || nginx.get("/").as_deref() == Some("second"));
+        flight.assert_lands();
+        assert_eq!(nginx.pid(), pid);
+        sigsend().args(["-0", &pid]).assert().success();
+
+        let flight = nginx.ask_slowly();
+        sigsend().args(["-QUIT", &pid]).assert().success().stdout("").stderr("");
+        eventually("nginx to take no more requests", || nginx.ask("/").is_none());
+        assert!(!nginx.master.has_ended(), "it waits for the request in flight");
+        flight.assert_lands();
+        assert_eq!(nginx.master.reap(), Ending::Exited(0));
+        let line = format!("sigsend: sending signal to {pid} failed: No such process\n");
+        sigsend().args(["-0", &pid]).assert().code(1).stdout("").stderr(line);
+    });
+}

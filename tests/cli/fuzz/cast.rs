@@ -1,0 +1,128 @@
+//! The cast: the victims that each world holds, as families, and what each of them does with signals.
+
+/// How a victim answers signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Habit {
+    /// Blocks everything and hands over what is pending when asked; has handlers for the mask's signals (bit `n - 1`).
+    Records { caught: u64 },
+    /// Handlers for all that can be caught, nothing blocked but 32 and 33, which libc keeps to itself.
+    Counts,
+    /// Default actions, nothing blocked.
+    Dies,
+    /// Everything ignored, nothing blocked.
+    Ignores,
+    /// Exits as soon as its children are there, and stays a zombie.
+    Leaves,
+    /// As `Leaves`, and is reaped at once: its group lives on without a leader.
+    Vanishes,
+    /// Records, and has a second thread.
+    Threads,
+    /// Records in a second thread; the first one has exited.
+    Headless,
+    /// Process 1 of the namespace, which is the harness itself: counts, and nothing can end it.
+    Init,
+}
+
+/// Where a victim's process group comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The parent's group.
+    Inherited,
+    /// A group of its own.
+    Group,
+    /// A session of its own.
+    Session,
+}
+
+/// A victim as it is to be made, children included.
+#[derive(Debug)]
+pub struct Role {
+    pub name: &'static [u8],
+    pub argv0: &'static [u8],
+    pub habit: Habit,
+    pub place: Place,
+    pub user: u32,
+    pub stopped: bool,
+    pub kids: &'static [Role],
+}
+
+impl Role {
+    pub const fn new(name: &'static [u8], habit: Habit) -> Self {
+        Self { name, argv0: name, habit, place: Place::Inherited, user: 0, stopped: false, kids: &[] }
+    }
+
+    pub const fn titled(self, argv0: &'static [u8]) -> Self {
+        Self { argv0, ..self }
+    }
+
+    pub const fn owned(self, user: u32) -> Self {
+        Self { user, ..self }
+    }
+
+    pub const fn placed(self, place: Place) -> Self {
+        Self { place, ..self }
+    }
+
+    pub const fn stopped(self) -> Self {
+        Self { stopped: true, ..self }
+    }
+
+    pub const fn with(self, kids: &'static [Role]) -> Self {
+        Self { kids, ..self }
+    }
+
+    /// The role and all below it, parents first: the order of the slots.
+    pub fn all(&'static self) -> Vec<&'static Role> {
+        let mut roles = vec![self];
+        roles.extend(self.kids.iter().flat_map(Role::all));
+        roles
+    }
+}
+
+/// Two users that are not root.
+pub const ANNA: u32 = 1001;
+pub const BERT: u32 = 1002;
+
+const DEAF: Habit = Habit::Records { caught: 0 };
+const WARY: Habit = Habit::Records { caught: 1 | 1 << 1 | 1 << 9 | 1 << 11 | 1 << 14 | 1 << 34 };
+
+const fn group(name: &'static [u8], habit: Habit) -> Role {
+    Role::new(name, habit).placed(Place::Group)
+}
+
+/// The families, the one whose group sigsend is often put into first.
+pub const FAMILIES: &[Role] = &[
+    group(b"home", DEAF).with(&[Role::new(b"housemate", Habit::Counts), Role::new(b"lodger", Habit::Dies)]),
+    group(b"chief", WARY).with(&[Role::new(b"member", Habit::Dies), Role::new(b"guest", DEAF).owned(ANNA)]),
+    group(b"vanished", Habit::Vanishes).with(&[Role::new(b"heir", WARY), Role::new(b"heir", Habit::Dies)]),
+    group(b"ghost", Habit::Leaves).with(&[Role::new(b"haunted", DEAF)]),
+    group(b"zombie", Habit::Leaves),
+    Role::new(b"login", DEAF).placed(Place::Session).with(&[group(b"job", WARY), Role::new(b"sub", Habit::Counts)]),
+    group(b"tree", DEAF).with(&[
+        group(b"branch", Habit::Dies).with(&[Role::new(b"leaf", WARY), Role::new(b"leaf", DEAF).stopped()]),
+        Role::new(b"twig", Habit::Counts),
+        Role::new(b"bud", Habit::Dies),
+    ]),
+    group(b"annas", DEAF).owned(ANNA).with(&[Role::new(b"annas", Habit::Dies).owned(ANNA)]),
+    group(b"nginx", DEAF).owned(ANNA),
+    group(b"nginx", Habit::Dies).owned(BERT),
+    group(b"nginx", WARY).with(&[Role::new(b"nginx", Habit::Dies)]),
+    group(b"frozen", DEAF).stopped(),
+    group(b"frozen", Habit::Dies).stopped(),
+    group(b"stubborn", Habit::Ignores),
+    group(b"threads", Habit::Threads),
+    group(b"headless", Habit::Headless),
+    group(b"my app", DEAF).titled(b"/opt/my app/bin/my app"),
+    group(b".hidden", WARY).titled(b"./.hidden"),
+    group(b"a-very-long-nam", DEAF).titled(b"/usr/lib/a-very-long-name-indeed"),
+    group(b"a-very-long-nam", DEAF).titled(b"a-very-long-name-else"),
+    group(b"fifteen-letters", WARY).titled(b"worker: fifteen/letters"),
+    group(b"TERM", DEAF),
+    group(b"9lives", DEAF),
+    group(b"-x", WARY),
+    group(b"a:1", DEAF),
+    group(b"two\nlines", DEAF),
+    group(b"caf\xe9", DEAF),
+    group(b"sigsend", DEAF).titled(b"kill"),
+    group(b"_init", DEAF).titled(b"nginx"),
+];

@@ -1,0 +1,244 @@
+//! The forecast: for a reading of a command line, what each victim must and may receive, and how sigsend may end.
+//! Written from the manual alone, and naive on purpose: it knows who exists and never how sigsend finds out.
+
+mod fate;
+mod whom;
+
+use std::collections::BTreeSet;
+
+use super::grammar::Line;
+use super::reading::{Mode, Reading, Request, Target};
+use super::victim::SIGNALS;
+use super::world::World;
+use fate::Life;
+
+/// How often a victim must and may receive each signal.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    pub least: [u32; SIGNALS],
+    pub most: [u32; SIGNALS],
+    /// STOP may come, but only ahead of KILL.
+    pub frozen: bool,
+}
+
+/// Ends that are no plain exit status.
+pub const KILLED: i32 = 1000;
+pub const STOPPED: i32 = 2000;
+
+/// All that may become of a command line.
+#[derive(Debug)]
+pub struct Forecast {
+    /// By victim.
+    pub bounds: Vec<Bounds>,
+    pub exits: BTreeSet<i32>,
+    /// Lines that `-p` or `--id` must print, and those that it may.
+    pub printed: Option<[BTreeSet<String>; 2]>,
+    /// It may wait for someone who stays.
+    pub hangs: bool,
+    /// Milliseconds after which it has had the time to do all but wait.
+    pub patience: u64,
+}
+
+/// What may be counted for one process, in bits.
+type Fate = u8;
+const OK: Fate = 1;
+const FAIL: Fate = 2;
+/// Still there when the time ran out.
+const LATE: Fate = 4;
+/// Waited for without end.
+const HANG: Fate = 8;
+/// It could not be told.
+const UNSURE: Fate = 16;
+
+const CONT: usize = 18;
+const KILL: usize = 9;
+const STOPS: [usize; 4] = [19, 20, 21, 22];
+
+pub fn is_fatal(signal: usize) -> bool {
+    !matches!(signal, 0 | 17 | CONT | 23 | 28) && !STOPS.contains(&signal)
+}
+
+/// One target of the line, or one entry of a pidfile.
+struct Aim {
+    target: Target,
+    stale: bool,
+}
+
+/// A process that a target stands for, and what may be counted for it.
+struct Hit {
+    victim: usize,
+    fate: Fate,
+}
+
+struct Oracle<'a> {
+    request: &'a Request,
+    world: &'a World,
+    line: &'a Line,
+    /// The signals in their order; the second and later ones go to those that are still there.
+    signals: Vec<usize>,
+    waits: bool,
+    pinned: bool,
+    /// The least is nothing: the manual does not say, or refuses something else on the line.
+    loose: bool,
+    fates: Vec<Fate>,
+    bounds: Vec<Bounds>,
+    printed: [BTreeSet<String>; 2],
+    exits: BTreeSet<i32>,
+}
+
+/// Foretells what a reading leads to.
+pub fn foretell(reading: &Reading, world: &World, line: &Line) -> Forecast {
+    let nothing = Bounds { least: [0; SIGNALS], most: [0; SIGNALS], frozen: false };
+    let bounds = vec![nothing; world.victims.len()];
+    let Reading::Request(request) = reading else {
+        let mut exits = BTreeSet::from([1]);
+        // Help and listings may win over a mistake, and a question about life answers mistakes with 2.
+        let any = |so: &dyn Fn(&str) -> bool| line.args.iter().any(|arg| so(&arg.to_string_lossy()));
+        let quiet = |arg: &str| arg.starts_with('-') && arg.contains(['h', 'V', 'l', 'L', 't', 'd', 'g']);
+        if matches!(reading, Reading::Quiet) || any(&quiet) {
+            exits.insert(0);
+        }
+        if any(&|arg| arg.starts_with("--al")) {
+            exits.insert(2);
+        }
+        return Forecast { bounds, exits, printed: None, hangs: false, patience: 0 };
+    };
+    let mut signals = vec![usize::from(request.signal.unwrap_or(15))];
+    signals.extend(request.grace.iter().flat_map(|_| [CONT, KILL]));
+    signals.extend(request.steps.iter().map(|&(_, signal)| usize::from(signal)));
+    let waits = request.has("wait") || request.within.is_some() || request.grace.is_some();
+    let oracle = Oracle {
+        pinned: waits
+            || signals.len() > 1
+            || request.has("require-handler")
+            || !request.expect.is_empty()
+            || request.has("tree"),
+        loose: request.loose,
+        fates: Vec::new(),
+        exits: BTreeSet::new(),
+        printed: Default::default(),
+        request,
+        world,
+        line,
+        signals,
+        waits,
+        bounds,
+    };
+    oracle.foretell()
+}
+
+impl Oracle<'_> {
+    fn foretell(mut self) -> Forecast {
+        let aims = self.aims();
+        self.pinned |= aims.iter().any(|aim| matches!(aim.target, Target::Name(_) | Target::Token(..)));
+        // Follow-ups and checks that make little sense together may be refused.
+        self.loose |=
+            self.request.has("require-handler") && self.signals[1..].iter().any(|signal| matches!(signal, 0 | 9 | 19));
+        self.loose |= self.signals.len() > 1 && self.signals.contains(&0);
+        let groups =
+            aims.iter().any(|aim| matches!(aim.target, Target::Group(_) | Target::OwnGroup | Target::Everyone));
+        let mut times = vec![0_u32; self.bounds.len()];
+        for aim in &aims {
+            let hits = self.hits(aim, aims.len() == 1);
+            for hit in hits {
+                self.fates.push(hit.fate);
+                times[hit.victim] += 1;
+                self.strike(&hit, times[hit.victim], groups);
+            }
+        }
+        self.finish()
+    }
+
+    /// Puts what a hit may and must receive into the victim's bounds; `nth` time that the line names it.
+    fn strike(&mut self, hit: &Hit, nth: u32, groups: bool) {
+        let victim = &self.world.victims[hit.victim];
+        let text = match self.request.mode {
+            Mode::Send => None,
+            Mode::Pids => Some(victim.pid.to_string()),
+            Mode::Ids => Some(format!("{}:{}", victim.pid, victim.inode)),
+            _ => return,
+        };
+        if let Some(text) = text {
+            if hit.fate == OK {
+                self.printed[0].insert(text.clone());
+            }
+            self.printed[1].insert(text);
+            return;
+        }
+        // FAIL alone: the first signal is refused, and with it all that would follow, CONT for one's own session excepted.
+        let refused = hit.fate & !UNSURE == FAIL;
+        let unpermitted = !self.permitted(victim, self.signals[0]);
+        if refused && !unpermitted {
+            return;
+        }
+        let sure = hit.fate & FAIL == 0 && !unpermitted;
+        for (step, &signal) in self.signals.iter().enumerate() {
+            let life = self.life(hit.victim, step);
+            let reachable = self.permitted(victim, signal);
+            let bounds = &mut self.bounds[hit.victim];
+            if reachable && (nth == 1 || !self.pinned || groups) {
+                bounds.most[signal] += 1;
+            }
+            if sure && reachable && life == Life::Here && (nth == 1 || !self.pinned && self.request.queue.is_none()) {
+                bounds.least[signal] += 1;
+            }
+            bounds.frozen |= self.request.has("tree") && signal == KILL;
+        }
+    }
+
+    /// sigsend is in the group that it signals.
+    fn strike_oneself(&mut self, alone: bool) {
+        let signal = self.signals[0];
+        let number = i32::try_from(signal).expect("a signal");
+        let stops = STOPS.contains(&signal);
+        if is_fatal(signal) {
+            self.exits.insert(KILLED + number);
+        } else if stops {
+            self.exits.insert(STOPPED);
+        }
+        self.loose |= !alone && (stops || is_fatal(signal));
+    }
+
+    fn finish(mut self) -> Forecast {
+        let all = |bit: Fate| self.fates.iter().all(|fate| fate & bit != 0);
+        let any = |bit: Fate| self.fates.iter().any(|fate| fate & bit != 0);
+        let hangs = any(HANG);
+        let endless = !self.loose && self.fates.contains(&HANG);
+        if hangs {
+            self.exits.insert(KILLED + 15);
+        }
+        if !endless {
+            let alive = matches!(self.request.mode, Mode::Alive | Mode::Mixed);
+            let failed = if self.fates.is_empty() {
+                alive
+            } else if alive {
+                any(FAIL)
+            } else {
+                all(FAIL)
+            };
+            let ends = [
+                (0, all(OK)),
+                (1, failed),
+                (2, alive && any(UNSURE)),
+                (64, any(FAIL) && any(OK | LATE | HANG) && !alive),
+                (124, any(LATE)),
+            ];
+            self.exits.extend(ends.iter().filter(|(_, may)| *may).map(|(exit, _)| exit));
+            if self.loose || self.request.mode == Mode::Mixed {
+                self.exits.extend([0, 1, 64]);
+                self.exits.extend(alive.then_some(2));
+                self.exits.extend((self.waits && !self.request.has("wait")).then_some(124));
+            }
+        }
+        if self.loose {
+            self.bounds.iter_mut().for_each(|bounds| bounds.least = [0; SIGNALS]);
+            self.printed[0].clear();
+        }
+        let steps = self.request.steps.iter().map(|&(time, _)| time.min(1000)).sum::<u64>();
+        let patience = 60 + 2 * (steps + self.request.within.or(self.request.grace).unwrap_or(0).min(1000));
+        let asked = matches!(self.request.mode, Mode::Pids | Mode::Ids)
+            && !self.request.has("json")
+            && !self.request.has("verbose");
+        Forecast { bounds: self.bounds, exits: self.exits, printed: asked.then_some(self.printed), hangs, patience }
+    }
+}

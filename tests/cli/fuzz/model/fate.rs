@@ -1,0 +1,109 @@
+//! What may be counted for a process, and whether it is still there after so many signals.
+
+use super::{Aim, CONT, FAIL, Fate, HANG, KILL, LATE, OK, Oracle, STOPS, UNSURE, is_fatal};
+use crate::fuzz::cast::Habit;
+use crate::fuzz::reading::{Mode, Target};
+use crate::fuzz::world::Victim;
+
+/// Whether a process is still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    Here,
+    Perhaps,
+    Gone,
+}
+
+impl Oracle<'_> {
+    /// Whether the caller may send this signal to the victim.
+    pub fn permitted(&self, victim: &Victim, signal: usize) -> bool {
+        let user = self.line.user;
+        user == 0 || user == victim.user || signal == CONT && victim.session == self.world.victims[0].session
+    }
+
+    /// What may be counted for a process that a target stands for.
+    pub fn fate(&mut self, index: usize, aim: &Aim) -> Fate {
+        let victim = &self.world.victims[index];
+        let request = self.request;
+        let asks = !matches!(request.mode, Mode::Send | Mode::DryRun);
+        let thread = matches!(aim.target, Target::Pid(n) if n == victim.thread);
+        if request.has("tree") && victim.pid == 1 {
+            self.loose = true;
+            return FAIL | UNSURE;
+        }
+        if thread && (self.pinned || request.queue.is_some() || asks) {
+            let must = self.waits
+                || self.signals.len() > 1
+                || !request.expect.is_empty()
+                || request.has("require-handler")
+                || request.has("tree");
+            return if must && !asks { FAIL } else { OK | FAIL | UNSURE };
+        }
+        if victim.is_zombie() {
+            return match request.mode {
+                Mode::Alive => FAIL | UNSURE,
+                _ if aim.stale || !request.expect.is_empty() || request.has("require-handler") => OK | FAIL,
+                _ if self.waits => OK,
+                _ if self.pinned || asks || request.queue.is_some() => OK | FAIL,
+                _ if self.permitted(victim, self.signals[0]) => OK,
+                _ => FAIL,
+            };
+        }
+        if aim.stale {
+            return FAIL | UNSURE;
+        }
+        let foreign = self.line.user != 0 && self.line.user != victim.user;
+        let is = |name: &Vec<u8>| victim.name == *name || victim.title == *name || victim.program == *name;
+        if !request.expect.is_empty() && !request.expect.iter().any(is) {
+            return FAIL | UNSURE;
+        }
+        if asks {
+            return if foreign && !request.expect.is_empty() { OK | FAIL | UNSURE } else { OK };
+        }
+        let first = self.signals[0];
+        if request.has("require-handler") && victim.caught & 1 << (first - 1) == 0 {
+            return FAIL;
+        }
+        let reachable = self.permitted(victim, first) || first == 0 && self.waits;
+        if !reachable {
+            return FAIL;
+        }
+        let checks = if foreign && !request.expect.is_empty() { FAIL } else { 0 };
+        checks | self.end(index)
+    }
+
+    /// How waiting for a process ends.
+    fn end(&self, index: usize) -> Fate {
+        if !self.waits {
+            return OK;
+        }
+        let limit = self.request.within.or(self.request.grace);
+        let stays = match limit {
+            Some(_) if self.request.has("wait") => LATE | HANG,
+            Some(_) => LATE,
+            None => HANG,
+        };
+        match self.life(index, self.signals.len()) {
+            _ if self.request.mode == Mode::DryRun => OK | stays,
+            Life::Gone if limit.is_none_or(|limit| limit > 500) => OK,
+            Life::Gone => OK | LATE,
+            Life::Perhaps => OK | stays,
+            Life::Here => stays,
+        }
+    }
+
+    /// Whether a victim is still there after the first so many signals.
+    pub fn life(&self, index: usize, count: usize) -> Life {
+        let victim = &self.world.victims[index];
+        let signals = &self.signals[..count];
+        let stopped = victim.stopped || signals.iter().any(|signal| STOPS.contains(signal));
+        let fatal = signals.iter().any(|&signal| is_fatal(signal));
+        match victim.habit {
+            Habit::Init => Life::Here,
+            _ if !self.permitted(victim, self.signals[0]) => Life::Here,
+            _ if signals.contains(&KILL) => Life::Gone,
+            Habit::Dies if fatal && stopped && (!victim.stopped || signals.contains(&CONT)) => Life::Perhaps,
+            Habit::Dies if fatal && !stopped => Life::Gone,
+            _ => Life::Here,
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Whom the targets of a line stand for, those in its pidfiles included.
+
+use super::{Aim, FAIL, Hit, OK, Oracle, UNSURE};
+use crate::fuzz::grammar::{Age, Pidfile};
+use crate::fuzz::reading::{Mode, Target};
+use crate::fuzz::world::Victim;
+
+impl Oracle<'_> {
+    /// The targets of the line and of its pidfiles.
+    pub fn aims(&mut self) -> Vec<Aim> {
+        let mut aims: Vec<Aim> =
+            self.request.targets.iter().cloned().map(|target| Aim { target, stale: false }).collect();
+        for path in &self.request.pidfiles {
+            self.pinned = true;
+            let mut stale = false;
+            let named = || self.line.files.iter().find(|(name, _)| name.as_bytes() == path).map(|(_, file)| file);
+            let content = if path == b"-" {
+                Some(&self.line.stdin)
+            } else {
+                match named() {
+                    Some(Pidfile::File(content, age)) => {
+                        stale = *age == Age::Old && !self.request.has("allow-stale");
+                        Some(content)
+                    }
+                    Some(Pidfile::Unreadable(content)) if self.line.user == 0 => Some(content),
+                    Some(Pidfile::Device) => {
+                        self.fates.push(OK | FAIL);
+                        continue;
+                    }
+                    _ => None,
+                }
+            };
+            let entries = content.and_then(|content| self.entries(content));
+            match entries {
+                Some(entries) if !entries.is_empty() || path == b"-" => {
+                    if entries.is_empty() && self.request.mode != Mode::Send {
+                        self.fates.push(OK | FAIL);
+                    }
+                    let dated = |target: &Target| stale && matches!(target, Target::Pid(_));
+                    aims.extend(entries.into_iter().map(|target| Aim { stale: dated(&target), target }));
+                }
+                _ => {
+                    self.loose = true;
+                    self.fates.push(FAIL | UNSURE);
+                }
+            }
+        }
+        aims
+    }
+
+    /// The entries of a pidfile; `None` where there is anything but PIDs and tokens.
+    fn entries(&mut self, content: &[u8]) -> Option<Vec<Target>> {
+        self.loose |= content.iter().any(|b| matches!(b, b'\r' | 0x0b | 0x0c));
+        let text = str::from_utf8(content).ok()?;
+        let number = |text: &str| text.parse::<u64>().ok().filter(|&n| n > 0 && !text.starts_with('+'));
+        let pid = |text: &str| number(text).and_then(|n| i32::try_from(n).ok());
+        let entry = |word: &str| match word.split_once(':') {
+            None => pid(word).map(Target::Pid),
+            Some((n, inode)) => Some(Target::Token(pid(n)?, number(inode)?)),
+        };
+        text.split([' ', '\t', '\n', '\r']).filter(|word| !word.is_empty()).map(entry).collect()
+    }
+
+    /// The processes that a target stands for; a target that stands for nobody is counted at once.
+    pub fn hits(&mut self, aim: &Aim, alone: bool) -> Vec<Hit> {
+        let own = self.line.at_home.then(|| self.world.home());
+        let asks = !matches!(self.request.mode, Mode::Send | Mode::DryRun);
+        let checked =
+            self.request.has("require-handler") || !self.request.expect.is_empty() || self.request.has("tree") || asks;
+        let (many, own_group) = match aim.target {
+            Target::Group(group) => (true, Some(group) == own),
+            Target::OwnGroup | Target::Everyone => (true, true),
+            _ => (false, false),
+        };
+        let follows = self.waits || self.signals.len() > 1;
+        if many && (checked || self.request.queue.is_some()) || own_group && follows {
+            self.loose = true;
+            self.fates.push(FAIL | UNSURE);
+            return Vec::new();
+        }
+        let victims = self.world.victims.iter();
+        let found: Vec<usize> = match &aim.target {
+            Target::Pid(n) => {
+                victims.enumerate().filter(|(_, v)| v.pid == *n || v.thread == *n).map(|(i, _)| i).collect()
+            }
+            Target::Token(n, inode) => self.indices(|v| v.pid == *n && v.inode == *inode),
+            Target::Group(n) => self.indices(|v| v.group == *n),
+            Target::OwnGroup => self.indices(|v| Some(v.group) == own),
+            Target::Everyone => self.indices(|v| v.pid != 1),
+            Target::Name(name) => {
+                let named = |v: &Victim| {
+                    if name.len() > 15 {
+                        (v.title == *name || v.program == *name) && name.starts_with(&v.name)
+                    } else {
+                        v.name == *name
+                    }
+                };
+                self.indices(|v| named(v) && (self.request.has("all") || v.user == self.line.user))
+            }
+        };
+        if own_group && aim.target != Target::Everyone && self.request.mode == Mode::Send {
+            self.strike_oneself(alone);
+        }
+        if aim.target == Target::OwnGroup {
+            self.fates.push(OK);
+        } else if found.is_empty() {
+            // Gone, as was wished, where waiting was asked for.
+            let name = matches!(aim.target, Target::Name(_));
+            let gone = if self.waits && !name { OK } else { FAIL };
+            self.fates.push(gone | if name { UNSURE } else { 0 } | if aim.stale && self.waits { FAIL } else { 0 });
+            return Vec::new();
+        }
+        let mut hits: Vec<Hit> = found.iter().map(|&victim| Hit { victim, fate: self.fate(victim, aim) }).collect();
+        if many && !self.waits && hits.iter().any(|hit| hit.fate == OK) {
+            // One call for all of them: whether the others count is the kernel's secret.
+            hits.iter_mut().filter(|hit| hit.fate == FAIL).for_each(|hit| hit.fate |= OK);
+        }
+        if self.request.has("tree") {
+            for root in found {
+                for victim in self.descendants(root) {
+                    let unsure = if self.request.expect.is_empty() { 0 } else { FAIL };
+                    hits.push(Hit { victim, fate: self.fate(victim, aim) | unsure });
+                }
+            }
+        }
+        hits
+    }
+
+    fn indices(&self, so: impl Fn(&Victim) -> bool) -> Vec<usize> {
+        self.world.victims.iter().enumerate().filter(|(_, victim)| so(victim)).map(|(index, _)| index).collect()
+    }
+
+    fn descendants(&self, root: usize) -> Vec<usize> {
+        let parent = self.world.victims[root].pid;
+        let mut found = self.indices(|victim| victim.parent == parent);
+        for child in found.clone() {
+            found.extend(self.descendants(child));
+        }
+        found
+    }
+}

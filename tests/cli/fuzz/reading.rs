@@ -1,0 +1,292 @@
+//! The manual's grammar, read naively: what a list of arguments says. Where the manual leaves room, the reading is marked
+//! as loose, and the forecast then accepts a usage error as well.
+
+mod value;
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+use value::{PID_MAX, Read, Wrong, digits, duration, named_signal, positive, signal};
+
+/// A target as the manual's table has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    Pid(i32),
+    Group(i32),
+    OwnGroup,
+    Everyone,
+    Token(i32, u64),
+    Name(Vec<u8>),
+}
+
+/// What is to be done with the targets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
+    Send,
+    DryRun,
+    Pids,
+    Ids,
+    Alive,
+    /// More than one of these questions.
+    Mixed,
+}
+
+/// A command line that may be carried out.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    pub mode: Mode,
+    pub signal: Option<u8>,
+    pub queue: Option<i32>,
+    pub targets: Vec<Target>,
+    pub pidfiles: Vec<Vec<u8>>,
+    pub expect: Vec<Vec<u8>>,
+    /// Follow-ups: milliseconds and signal.
+    pub steps: Vec<(u64, u8)>,
+    pub within: Option<u64>,
+    pub grace: Option<u64>,
+    pub loose: bool,
+    flags: Vec<&'static str>,
+    question: Option<Mode>,
+    quiet: bool,
+    escaped: bool,
+}
+
+/// The reading of a whole command line.
+#[derive(Debug)]
+pub enum Reading {
+    /// A usage error: nobody gets anything.
+    Refused,
+    /// A listing, a state or a text: nobody gets anything.
+    Quiet,
+    Request(Box<Request>),
+}
+
+/// Long options and how many values each takes; `list` may have one, joined by `=`.
+const LONG: &[(&str, usize)] = &[
+    ("signal", 1),
+    ("queue", 1),
+    ("list", 0),
+    ("table", 0),
+    ("show-process-state", 0),
+    ("all", 0),
+    ("pid", 0),
+    ("require-handler", 0),
+    ("pidfile", 1),
+    ("allow-stale", 0),
+    ("expect", 1),
+    ("alive", 0),
+    ("id", 0),
+    ("tree", 0),
+    ("timeout", 2),
+    ("wait", 0),
+    ("within", 1),
+    ("grace", 1),
+    ("dry-run", 0),
+    ("verbose", 0),
+    ("json", 0),
+    ("generate", 1),
+    ("help", 0),
+    ("version", 0),
+];
+
+impl Request {
+    /// Whether the flag of this long name was given.
+    pub fn has(&self, flag: &str) -> bool {
+        self.flags.contains(&flag)
+    }
+
+    fn target(&mut self, text: &[u8]) -> Read<()> {
+        let pid = |n: u128| i32::try_from(n).map_err(|_| Wrong);
+        let text = str::from_utf8(text).map_err(|_| Wrong)?;
+        let spelled = self.signal.is_some() || self.escaped;
+        let target = if text == "0" {
+            Target::OwnGroup
+        } else if text == "-1" && spelled {
+            Target::Everyone
+        } else if let Some(group) = text.strip_prefix('-') {
+            let group =
+                positive(group, PID_MAX).ok().filter(|&n| n > 1 && spelled && !group.starts_with('0')).ok_or(Wrong)?;
+            Target::Group(pid(group)?)
+        } else if let Some(n) = Some(text.trim_matches([' ', '\t', '\n'])).filter(|n| digits(n)) {
+            Target::Pid(pid(positive(n, PID_MAX)?)?)
+        } else if let Some((n, inode)) = text.split_once(':').filter(|(n, _)| digits(n)) {
+            self.loose |= n.starts_with('0') || inode.starts_with('0');
+            let inode = positive(inode, u128::from(u64::MAX))?;
+            Target::Token(pid(positive(n, PID_MAX)?)?, u64::try_from(inode).map_err(|_| Wrong)?)
+        } else if text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '.') {
+            if text.contains(|c: char| c == '/' || c.is_control()) {
+                return Err(Wrong);
+            }
+            Target::Name(text.into())
+        } else {
+            return Err(Wrong);
+        };
+        self.targets.push(target);
+        Ok(())
+    }
+
+    fn name(&mut self, (signal, loose): (u8, bool)) -> Read<()> {
+        self.loose |= loose;
+        // Two signals are a usage error.
+        if self.signal.replace(signal).is_some() { Err(Wrong) } else { Ok(()) }
+    }
+
+    fn value(&mut self, option: &str, value: &[u8]) -> Read<()> {
+        match option {
+            "signal" => self.name(signal(value)?)?,
+            "queue" => {
+                let text = str::from_utf8(value).map_err(|_| Wrong)?;
+                let number = text.parse().map_err(|_| Wrong)?;
+                self.loose |= text.starts_with('+') || self.queue.is_some();
+                self.queue = Some(number);
+            }
+            "pidfile" => {
+                self.loose |= !self.pidfiles.is_empty() || value.is_empty();
+                self.pidfiles.push(value.to_vec());
+            }
+            "expect" => {
+                self.loose |= !self.expect.is_empty()
+                    || value.is_empty()
+                    || str::from_utf8(value).is_err()
+                    || value.contains(&b'/');
+                self.expect.push(value.to_vec());
+            }
+            "within" | "grace" => {
+                let (time, loose) = duration(value, false)?;
+                let place = if option == "within" { &mut self.within } else { &mut self.grace };
+                self.loose |= place.is_some() || loose;
+                *place = Some(time.max(place.unwrap_or(0)));
+            }
+            _ => self.quiet = true,
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, question: Mode) {
+        self.question = Some(if self.question.is_some_and(|q| q != question) { Mode::Mixed } else { question });
+    }
+
+    fn flag(&mut self, option: &'static str) {
+        match option {
+            "pid" => self.ask(Mode::Pids),
+            "id" => self.ask(Mode::Ids),
+            "alive" => self.ask(Mode::Alive),
+            "dry-run" | "require-handler" | "allow-stale" | "all" | "tree" | "wait" | "verbose" | "json" => {
+                self.flags.push(option);
+            }
+            _ => self.quiet = true,
+        }
+    }
+
+    fn long<'a>(&mut self, text: &str, rest: &mut impl Iterator<Item = &'a [u8]>) -> Read<()> {
+        let (name, joined) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value.as_bytes())));
+        let mut fitting = LONG.iter().filter(|(long, _)| long.starts_with(name));
+        let exact = LONG.iter().find(|(long, _)| *long == name);
+        let found = exact.or_else(|| fitting.next().filter(|_| fitting.next().is_none()));
+        let &(option, values) = found.ok_or(Wrong)?;
+        match (option, joined) {
+            ("list", _) => self.quiet = true,
+            (_, None) if values == 0 => self.flag(option),
+            (_, Some(_)) if values == 0 => return Err(Wrong),
+            ("timeout", _) => {
+                self.loose |= joined.is_some();
+                let time = joined.or_else(|| rest.next()).ok_or(Wrong)?;
+                let (signal, loose) = signal(rest.next().ok_or(Wrong)?)?;
+                let (time, loose_time) = duration(time, true)?;
+                self.loose |= loose || loose_time;
+                self.steps.push((time, signal));
+            }
+            _ => self.value(option, joined.or_else(|| rest.next()).ok_or(Wrong)?)?,
+        }
+        Ok(())
+    }
+
+    fn cluster<'a>(&mut self, text: &'a [u8], rest: &mut impl Iterator<Item = &'a [u8]>) -> Read<()> {
+        for (index, letter) in text.iter().enumerate() {
+            let option = match letter {
+                b'a' => "all",
+                b'p' => "pid",
+                b'r' => "require-handler",
+                b'w' => "wait",
+                b'v' => "verbose",
+                b'L' | b't' | b'd' | b'h' | b'V' => "help",
+                b'l' => {
+                    self.quiet = true;
+                    return Ok(());
+                }
+                b's' | b'n' | b'q' => {
+                    let option = if *letter == b'q' { "queue" } else { "signal" };
+                    let joined = &text[index + 1..];
+                    if let Some(value) = joined.strip_prefix(b"=") {
+                        // Silent about this spelling: getopt keeps the sign, others drop it.
+                        self.loose = true;
+                        return self.value(option, value);
+                    }
+                    return self.value(option, if joined.is_empty() { rest.next().ok_or(Wrong)? } else { joined });
+                }
+                _ => return Err(Wrong),
+            };
+            self.flag(option);
+        }
+        Ok(())
+    }
+
+    fn read(args: &[OsString]) -> Read<Self> {
+        let mut request = Self::default();
+        let mut rest = args.iter().map(|arg| arg.as_bytes());
+        while let Some(arg) = rest.next() {
+            let Some(short) = arg.strip_prefix(b"-").filter(|short| !request.escaped && !short.is_empty()) else {
+                request.target(arg)?;
+                continue;
+            };
+            let word = str::from_utf8(short).unwrap_or_default();
+            if short == b"-" {
+                request.escaped = true;
+            } else if let Some(long) = short.strip_prefix(b"-") {
+                request.long(str::from_utf8(long).map_err(|_| Wrong)?, &mut rest)?;
+            } else if digits(word) && request.signal.is_some() {
+                request.target(arg)?;
+            } else if digits(word) {
+                // After the first target a number names no signal.
+                let first = request.targets.is_empty();
+                request.name(signal(short).ok().filter(|_| first).ok_or(Wrong)?)?;
+            } else if let Some(named) = named_signal(word) {
+                request.name(named)?;
+            } else if short[0].is_ascii_uppercase() && short.len() > 1 && request.targets.is_empty() {
+                return Err(Wrong);
+            } else {
+                request.cluster(short, &mut rest)?;
+            }
+        }
+        request.check()?;
+        Ok(request)
+    }
+
+    /// What excludes what.
+    fn check(&mut self) -> Read<()> {
+        let dry = self.has("dry-run");
+        let follow = !self.steps.is_empty();
+        let waits = self.has("wait") || self.within.is_some() || self.grace.is_some();
+        self.mode = self.question.unwrap_or(if dry { Mode::DryRun } else { Mode::Send });
+        self.loose |= dry && self.question.is_some();
+        if self.quiet {
+            return Ok(());
+        }
+        let asks_and_sends =
+            self.question.is_some() && (self.signal.is_some() || self.queue.is_some() || follow || waits);
+        let two_plans = self.grace.is_some() && (follow || self.within.is_some());
+        let nothing_to_catch = self.has("require-handler") && matches!(self.signal, Some(0 | 9 | 19));
+        let nobody = self.targets.is_empty() && self.pidfiles.is_empty();
+        if asks_and_sends || two_plans || nothing_to_catch || nobody { Err(Wrong) } else { Ok(()) }
+    }
+}
+
+/// Reads a whole command line.
+pub fn read(args: &[OsString]) -> Reading {
+    match Request::read(args) {
+        Err(Wrong) => Reading::Refused,
+        Ok(request) if request.quiet => Reading::Quiet,
+        Ok(request) => Reading::Request(Box::new(request)),
+    }
+}

@@ -1,0 +1,89 @@
+//! Values as the manual spells them: signals, durations, numbers.
+
+/// It does not say what it has to say.
+#[derive(Debug)]
+pub struct Wrong;
+
+/// What a text says, if anything.
+pub type Read<T> = Result<T, Wrong>;
+
+/// Names by number, 1 first.
+const NAMES: &str = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG \
+                     XCPU XFSZ VTALRM PROF WINCH IO PWR SYS";
+
+pub fn digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// A number of any length, capped where nothing valid lies.
+fn number(text: &str) -> u128 {
+    text.bytes().fold(0, |n: u128, digit| n.saturating_mul(10).saturating_add(u128::from(digit - b'0')))
+}
+
+/// A signal's number, and whether the manual leaves room to refuse it.
+pub fn named_signal(text: &str) -> Option<(u8, bool)> {
+    let text = text.to_ascii_uppercase();
+    let bare = text.strip_prefix("SIG").unwrap_or(&text);
+    let range = |n: &str| {
+        Some((u8::try_from(number(n)).ok().filter(|&k| digits(n) && k <= 30)?, n.len() > 1 && n.starts_with('0')))
+    };
+    match bare {
+        "EXIT" | "NULL" => return Some((0, bare != text)),
+        "CLD" => return Some((17, false)),
+        "IOT" => return Some((6, false)),
+        "POLL" => return Some((29, false)),
+        "RTMIN" => return Some((34, false)),
+        "RTMAX" => return Some((64, false)),
+        _ => {}
+    }
+    if let Some(place) = NAMES.split(' ').position(|name| name == bare) {
+        return Some((u8::try_from(place).ok()? + 1, false));
+    }
+    if let Some((n, loose)) = bare.strip_prefix("RTMAX-").and_then(range) {
+        return Some((64 - n, loose));
+    }
+    let (n, loose) = bare.strip_prefix("RTMIN+").or_else(|| bare.strip_prefix("RT")).and_then(range)?;
+    Some((34 + n, loose))
+}
+
+pub fn signal(text: &[u8]) -> Read<(u8, bool)> {
+    let text = str::from_utf8(text).map_err(|_| Wrong)?;
+    if digits(text) {
+        return u8::try_from(number(text)).ok().filter(|&n| n <= 64).map(|n| (n, false)).ok_or(Wrong);
+    }
+    named_signal(text).ok_or(Wrong)
+}
+
+/// Milliseconds, rounded up, and whether the manual leaves room to refuse the spelling.
+pub fn duration(text: &[u8], bare_is_fine: bool) -> Read<(u64, bool)> {
+    let text = str::from_utf8(text).map_err(|_| Wrong)?;
+    if digits(text) {
+        return if bare_is_fine {
+            u64::try_from(number(text)).map(|n| (n, false)).map_err(|_| Wrong)
+        } else {
+            Err(Wrong)
+        };
+    }
+    match text {
+        "5 ms" | "1.5ms" | "5MS" | "5millis" | "500us" | " 5ms" | "5ms " | "1ns" | "1ms1ms" => return Ok((5, true)),
+        _ => {}
+    }
+    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or(Wrong)?;
+    let (n, unit) = text.split_at(split);
+    let scale = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        _ => return Err(Wrong),
+    };
+    if !digits(n) {
+        return Err(Wrong);
+    }
+    u64::try_from(number(n) * scale).map(|n| (n, false)).map_err(|_| Wrong)
+}
+
+pub fn positive(text: &str, most: u128) -> Read<u128> {
+    Some(number(text)).filter(|n| digits(text) && (1..=most).contains(n)).ok_or(Wrong)
+}
+
+/// The greatest PID there can be.
+pub const PID_MAX: u128 = 2_147_483_647;

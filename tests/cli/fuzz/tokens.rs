@@ -1,0 +1,111 @@
+//! The words of the grammar: right ones, and for each kind the look-alikes that must never become something else.
+
+/// Names of signals, aliases and realtime spellings among them.
+pub const SIGNALS: &[&str] = &[
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
+    "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
+    "PWR", "SYS", "EXIT", "NULL", "CLD", "IOT", "POLL", "RTMIN", "RTMAX", "RTMIN+1", "RTMIN+30", "RTMAX-1", "RTMAX-30",
+    "RT0", "RT5", "RT30",
+];
+
+/// What may look like a signal and is none.
+pub const NOT_SIGNALS: &[&str] = &[
+    "UNUSED", "137", "65", "RTMIN3", "+1", "", "SIGSIGHUP", "RTMIN+31", "RTMAX-31", "RTMIN-1", "RTMAX+1", "RT31", "RT",
+    "RT-1", "SIG", "SIG9", "TERM ", " TERM", "9 ", " 9", "-9", "-0", "0x9", "9.0", "4294967305",
+    "18446744073709551625", "256", "265", "NOPE", "TER", "TERMINATE", "KILL,TERM", "LOST", "INFO", "٩", "ＴＥＲＭ",
+    "1e1", "--", "RTMIN+", "RTMIN+01", "RTMIN++1", "RTMIN+4294967297", "hup\n",
+];
+
+/// What may look like a target and is none.
+pub const NOT_TARGETS: &[&str] = &[
+    "",
+    "-",
+    "+1",
+    "00",
+    "-0",
+    "-00",
+    "-01",
+    "-1 ",
+    "0 ",
+    " 0",
+    " -1",
+    " -5",
+    "0x7b",
+    "123abc",
+    "12,34",
+    "4294967295",
+    "4294967296",
+    "2147483648",
+    "-2147483648",
+    "-2147483649",
+    "-4294967295",
+    "-4294967296",
+    "-4294967297",
+    "18446744073709551615",
+    "--1",
+    "-+1",
+    "18446744073709551616",
+    "-18446744073709551615",
+    "1.0",
+    "1e0",
+    "%1",
+    "%%",
+    "%n",
+    "−1",
+    "１",
+    "1:",
+    ":1",
+    "1:0",
+    "0:1",
+    "1:-1",
+    "1:1:1",
+    "1: 1",
+    "-1:1",
+    "99999999999999999999999999999999",
+    "0000000000",
+    "\u{a0}1",
+    "1\r",
+    "\t",
+    "\n",
+    "a/b",
+    "/sbin/init",
+    "a\tb",
+    "-1\n",
+    "0\n",
+    "--0",
+    "-0x1",
+    "١",
+];
+
+/// Short times.
+pub const DURATIONS: &[&str] = &["1ms", "5ms", "20ms", "1ms", "0ms", "0s", "10ms", "15ms"];
+/// No times, or none that the manual lets pass where a unit is needed.
+pub const NOT_DURATIONS: &[&str] = &[
+    "", "ms", "5", "0", "-5ms", "+5ms", "5x", "NaN", "inf", "0x5ms", "5msx", "٣ms", "--", "5,ms", "s5",
+    "99999999999999999999s",
+];
+/// Spellings that the manual does not speak of.
+pub const PERHAPS_DURATIONS: &[&str] = &["5 ms", "1.5ms", "1ms1ms", "5MS", "5millis", "500us", " 5ms", "5ms ", "1ns"];
+
+/// Flags, as they are spelled and as `getopt_long` lets them be cut short; some cut too short.
+pub const FLAGS: &[&str] = &[
+    "-a", "--all", "--al", "-r", "--require-handler", "--req", "--r", "-w", "--wait", "--wa", "--w", "-v", "--verbose",
+    "--verb", "--ver", "--json", "--j", "--tree", "--tr", "--t", "--dry-run", "--dry", "--d", "--allow-stale",
+    "--allow", "-va", "-av", "-vw", "-rv", "-aa",
+];
+
+/// What asks and signals nobody.
+pub const QUESTIONS: &[&str] = &[
+    "-p", "--pid", "--pi", "--id", "--i", "--alive", "--ali", "-pa", "-ap", "--dry-run", "--dry-run", "--pid=1", "--p",
+];
+
+/// Listings, texts, unknown options, values that are missing or not wanted, clusters that are none.
+pub const STRANGE: &[&str] = &[
+    "-l", "--list", "-L", "-t", "--table", "-d", "-h", "--help", "-V", "--version", "-l9", "-lTERM", "-l=9",
+    "--list=9", "--li=KILL", "-lv", "--generate", "--generate=man", "--gen=bash", "--generate=x",
+    "--show-process-state", "--sh", "-LL", "-Lv", "-vl", "-vh", "-x", "-9x", "--nope", "--signal", "-s", "-n", "-q",
+    "--all=yes", "--wait=5ms", "--json=", "--=", "--=9", "---", "-=", "-:", "- 9", "-é", "--Wait", "-s=9", "-q=1",
+    "-vs9", "-as", "-vsTERM", "-vq5", "-vn9", "-qs", "-NOPE", "-Term", "-Tt", "-65", "-128", "-2147483647", "-RTMIN3",
+    "-u", "--timeout=5ms", "--signal=", "--queue=", "--expect=", "--within=", "--grace=", "--pidfile=", "-s9s", "-e",
+    "-@", "-W", "-A", "-0x9",
+];

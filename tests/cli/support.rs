@@ -1,0 +1,256 @@
+//! What all tests share: the program under test, victims to send signals to, private PID namespaces, and ways to say
+//! that a test cannot run here.
+
+mod namespace;
+mod recorder;
+mod sys;
+mod victim;
+
+use std::env;
+use std::fmt::Display;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::panic::Location;
+use std::path::{Path, PathBuf};
+use std::process::{Command as StdCommand, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use assert_cmd::Command;
+use assert_cmd::assert::Assert;
+use nix::pty::{Winsize, openpty};
+use nix::sys::stat::{UtimensatFlags, utimensat};
+use nix::sys::time::TimeSpec;
+
+pub use namespace::in_pid_namespace;
+pub use recorder::{Heard, Recorder};
+pub use sys::Ending;
+pub use victim::{Victim, link, victim};
+
+/// How long a test waits for something that should happen at once: long, for a busy machine.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A user without rights, other than the one of the tests when that is root.
+pub const NOBODY: u32 = 65534;
+
+/// The path of the program under test.
+pub const SIGSEND: &str = env!("CARGO_BIN_EXE_sigsend");
+
+/// The program under test in a clean, fixed environment, with no signal ignored; killed when it hangs.
+pub fn sigsend() -> Command {
+    Command::from_std(raw_sigsend()).timed()
+}
+
+/// The same for those who need std's own type: to spawn it, or to give it other files.
+pub fn raw_sigsend() -> StdCommand {
+    clean(StdCommand::new(SIGSEND))
+}
+
+/// sigsend with this argv[0].
+pub fn sigsend_as(argv0: &str) -> Command {
+    let mut command = raw_sigsend();
+    command.arg0(argv0);
+    Command::from_std(command).timed()
+}
+
+/// sigsend run by a user without rights, from a copy that this user can reach. Needs [`may_change_user`].
+pub struct Unprivileged {
+    dir: TempDir,
+}
+
+impl Unprivileged {
+    /// Makes the copy, which lives as long as the value.
+    pub fn new() -> Self {
+        let dir = tempdir();
+        // Copied by another process: a descriptor open for writing here could slip into a child of another thread and
+        // make the program "busy".
+        let copied = StdCommand::new("cp").arg(SIGSEND).arg(dir.path().join("sigsend")).status();
+        assert!(copied.expect("cp starts").success());
+        Self { dir }
+    }
+
+    /// Its command line begins here.
+    pub fn sigsend(&self) -> Command {
+        let mut command = clean(StdCommand::new(self.dir.path().join("sigsend")));
+        command.uid(NOBODY).gid(NOBODY);
+        Command::from_std(command).timed()
+    }
+}
+
+/// Gives a command the deadline of all tests.
+pub trait Timed {
+    /// See [`DEADLINE`].
+    fn timed(self) -> Self;
+}
+
+impl Timed for Command {
+    fn timed(mut self) -> Self {
+        self.timeout(DEADLINE);
+        self
+    }
+}
+
+fn clean(mut command: StdCommand) -> StdCommand {
+    command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C").env("TERM", "dumb");
+    command.current_dir("/");
+    sys::born_default(&mut command);
+    command
+}
+
+/// What a finished command has written to standard output.
+pub fn stdout(finished: &Assert) -> String {
+    String::from_utf8(finished.get_output().stdout.clone()).expect("sigsend writes UTF-8")
+}
+
+/// What a finished command has written to standard error.
+pub fn stderr(finished: &Assert) -> String {
+    String::from_utf8(finished.get_output().stderr.clone()).expect("sigsend writes UTF-8")
+}
+
+/// What `sigsend args` writes to a terminal of so many columns, line ends as the program wrote them.
+pub fn on_terminal(columns: u16, args: &[&str]) -> String {
+    let size = Winsize { ws_row: 50, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    let pty = openpty(&size, None).expect("a pseudo-terminal");
+    let mut command = raw_sigsend();
+    command.args(args).stdin(Stdio::null()).stderr(Stdio::null()).stdout(pty.slave);
+    let mut child = command.spawn().expect("sigsend starts");
+    // The command holds the other side open, and with it the end of the output.
+    drop(command);
+    let mut written = Vec::new();
+    let end = File::from(pty.master).read_to_end(&mut written);
+    assert!(end.is_ok() || end.is_err_and(|error| error.raw_os_error() == Some(nix::libc::EIO)));
+    child.wait().expect("sigsend ends");
+    String::from_utf8(written).expect("UTF-8").replace("\r\n", "\n")
+}
+
+/// What sigsend did under strace.
+pub struct Trace {
+    /// Its status and what it wrote.
+    pub output: Output,
+    /// Its PID.
+    pub pid: String,
+    /// One system call a line, without the PID in front, among those that were asked for.
+    pub calls: Vec<String>,
+}
+
+/// Runs `sigsend args` under `strace -f -e expression`; says why and gives `None` when that is not possible here.
+#[track_caller]
+pub fn strace(expression: &str, args: &[&str]) -> Option<Trace> {
+    if program("strace").is_none() {
+        skip("no strace");
+        return None;
+    }
+    let dir = tempdir();
+    let log = dir.path().join("strace");
+    let mut command = clean(StdCommand::new("strace"));
+    command.args(["-f", "-qq", "-e", "signal=none", "-e", expression, "-o"]).arg(&log).arg(SIGSEND).args(args);
+    let output = Command::from_std(command).timed().output().expect("strace starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    if stderr.contains("PTRACE_") || stderr.contains("ptrace(") {
+        skip(format!("strace: {}", stderr.trim()));
+        return None;
+    }
+    let log = fs::read_to_string(log).expect("strace writes its log");
+    let lines = log.lines().filter_map(|line| line.split_once(' '));
+    let pid = lines.clone().next().map_or("", |(pid, _call)| pid).to_owned();
+    let calls = lines.map(|(_pid, call)| call.trim_start().to_owned()).filter(|call| !call.starts_with("+++"));
+    Some(Trace { output, pid, calls: calls.collect() })
+}
+
+/// Says on the real standard error, past the capture of the test harness, that a test cannot run here.
+#[track_caller]
+pub fn skip(reason: impl Display) {
+    let thread = thread::current();
+    let inside = env::var(namespace::INSIDE).ok();
+    let named = || thread.name().filter(|name| *name != "main").map(str::to_owned);
+    let test = inside.or_else(named).unwrap_or_else(|| Location::caller().to_string());
+    write_stderr(&format!("skipped: {test}: {reason}"));
+}
+
+fn write_stderr(line: &str) {
+    // In one write, so that tests side by side do not mix their lines.
+    io::stderr().write_all(format!("{line}\n").as_bytes()).expect("standard error can be written");
+}
+
+/// Whether the tests run as root, in this namespace at least.
+pub fn running_as_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Whether a child can become another user: as root, unless in a user namespace that maps nobody else.
+pub fn may_change_user() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let ranges = map.lines().filter_map(|line| {
+        let mut fields = line.split_whitespace().map(str::parse::<u32>);
+        Some((fields.next()?.ok()?, fields.nth(1)?.ok()?))
+    });
+    running_as_root() && ranges.into_iter().any(|(first, count)| (first..first.saturating_add(count)).contains(&NOBODY))
+}
+
+/// The path of a program of this system, or `None` when it is not installed.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let dirs = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    let runs = |file: &PathBuf| file.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 1 == 1);
+    dirs.map(|dir| dir.join(name)).find(runs)
+}
+
+/// Waits for what needs a moment, and fails when it does not come by [`DEADLINE`].
+#[track_caller]
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(Instant::now() < end, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Makes a file look as if it had last been modified so long ago.
+pub fn back_date(path: &Path, age: Duration) {
+    let then = SystemTime::now() - age;
+    let then = TimeSpec::from_duration(then.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970"));
+    utimensat(nix::fcntl::AT_FDCWD, path, &then, &then, UtimensatFlags::FollowSymlink).expect("the file is ours");
+}
+
+/// A directory that everyone can read and that is removed with the value.
+pub struct TempDir(PathBuf);
+
+/// Makes a directory with a name of its own.
+pub fn tempdir() -> TempDir {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        // PIDs repeat between PID namespaces, so a name may be taken; making the directory decides.
+        let path = env::temp_dir().join(format!("sigsend-test-{}-{count}", std::process::id()));
+        match fs::DirBuilder::new().mode(0o755).create(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => {
+                made.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                return TempDir(path);
+            }
+        }
+    }
+}
+
+impl TempDir {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file into it and gives the path.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, content).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        path
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,77 @@
+//! Private PID namespaces: whatever may reach everyone, or needs a certain PID, runs where nobody else lives.
+
+use std::any::type_name;
+use std::env;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use super::{DEADLINE, Recorder, running_as_root, skip, write_stderr};
+
+/// Names the test whose body is to run, to a test binary that was started inside a namespace.
+pub const INSIDE: &str = "SIGSEND_TEST_NAMESPACE";
+
+/// Runs the body of a test in a PID namespace of its own with its own /proc, where this process is PID 1, leads a
+/// session, and takes everyone with it when it ends. A bystander outside must not hear a thing of it. To be called as all that a test
+/// does.
+///
+/// The test binary starts itself once more for this one test; outside, `body` never runs.
+#[track_caller]
+pub fn in_pid_namespace<Body: FnOnce()>(body: Body) {
+    let test = test_name::<Body>();
+    if env::var(INSIDE).is_ok_and(|inside| inside == test) {
+        assert_eq!(std::process::id(), 1, "the namespace is not a fresh one");
+        return body();
+    }
+    if let Err(reason) = permitted() {
+        return skip(reason);
+    }
+    let mut bystander = Recorder::new();
+    let mut inside = unshare();
+    inside.arg(env::current_exe().expect("a running test has a path")).env(INSIDE, &test);
+    inside.args(["--exact", &test, "--nocapture", "--test-threads=1"]);
+    let output = assert_cmd::Command::from_std(inside).timeout(6 * DEADLINE).output().expect("unshare starts");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    // A name that matches no test would pass as well, with nothing run.
+    let passed = output.status.success() && stdout.contains("test result: ok. 1 passed");
+    assert!(passed, "in its namespace, {test} ended with {}\n{stdout}{stderr}", output.status);
+    bystander.assert_untouched();
+    stderr.lines().filter(|line| line.starts_with("skipped: ")).for_each(write_stderr);
+}
+
+/// `MODULE::TEST`, from the type of the closure that the test holds.
+fn test_name<Body>() -> String {
+    let path = type_name::<Body>();
+    let path = path.split_once("::").map_or(path, |(_crate, path)| path);
+    path.split("::{{closure}}").next().unwrap_or(path).to_owned()
+}
+
+/// `unshare … setsid`, to be followed by a program that becomes PID 1 of a new namespace and dies with its parent.
+fn unshare() -> Command {
+    let mut command = Command::new("unshare");
+    if !running_as_root() {
+        command.arg("--map-root-user");
+    }
+    // A process group reaches across PID namespaces; a session of its own ends that.
+    command.args(["--pid", "--fork", "--mount-proc", "--kill-child", "setsid"]).stdin(Stdio::null());
+    command
+}
+
+/// Why there can be no namespaces here, found out once.
+fn permitted() -> Result<(), String> {
+    static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
+    let ask = || match assert_cmd::Command::from_std({
+        let mut command = unshare();
+        command.arg("true");
+        command
+    })
+    .timeout(Duration::from_secs(20))
+    .output()
+    {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(format!("no PID namespaces: {}", String::from_utf8_lossy(&output.stderr).trim())),
+        Err(error) => Err(format!("no PID namespaces: unshare: {error}")),
+    };
+    ANSWER.get_or_init(ask).clone()
+}

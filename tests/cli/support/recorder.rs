@@ -1,0 +1,132 @@
+//! `Recorder`: a victim that survives whatever can be caught and tells exactly what arrived, in the order in which it
+//! was handled. It is this test binary once more, with one test that does nothing unless it is asked to record.
+#![expect(unsafe_code, reason = "a signal handler has to be async-signal-safe; std cannot say so")]
+
+use std::env;
+use std::ffi::{c_int, c_void};
+use std::io::{self, BufRead, Write};
+use std::process::{Command, Stdio};
+
+use nix::libc;
+
+use super::sys;
+use super::victim::{Cast, Victim, victim};
+
+/// Asks a test binary to record: `open` takes each signal at once, `holding` at the next question.
+const MODE: &str = "SIGSEND_TEST_RECORDER";
+
+/// One signal as it arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Its number.
+    pub signal: i32,
+    /// `si_code`: `SI_USER` of kill(2), `SI_QUEUE` of sigqueue(3).
+    pub code: i32,
+    /// `si_value`, meaningful with `SI_QUEUE`.
+    pub value: i32,
+}
+
+/// A victim that catches everything; see the module's text.
+pub struct Recorder(Victim);
+
+impl Recorder {
+    /// One that takes each signal at once.
+    #[track_caller]
+    pub fn new() -> Self {
+        Self::cast(victim(), "open")
+    }
+
+    /// One that holds signals back until it is asked, so that they queue up.
+    #[track_caller]
+    pub fn holding() -> Self {
+        Self::cast(victim(), "holding")
+    }
+
+    /// One that takes each signal at once, with the name, group and user of `cast`.
+    #[track_caller]
+    pub fn of(cast: Cast) -> Self {
+        Self::cast(cast, "open")
+    }
+
+    #[track_caller]
+    fn cast(mut cast: Cast, mode: &str) -> Self {
+        let mut command = Command::new(cast.linked(env::current_exe().expect("a running test has a path")));
+        command.args(["--exact", "support::recorder::records_when_asked", "--nocapture", "--test-threads=1"]);
+        command.env(MODE, mode).stderr(Stdio::null());
+        sys::born_blocking(&mut command);
+        let mut victim = cast.command(command);
+        while victim.read_line() != "ready" {}
+        Self(victim)
+    }
+
+    /// The victim behind it.
+    pub fn victim(&self) -> &Victim {
+        &self.0
+    }
+
+    /// Its PID as an operand.
+    pub fn arg(&self) -> String {
+        self.0.arg()
+    }
+
+    /// What arrived since the last question, in order.
+    #[track_caller]
+    pub fn heard(&mut self) -> Vec<Heard> {
+        self.0.say("what?");
+        let mut heard = Vec::new();
+        loop {
+            let line = self.0.read_line();
+            if line == "done" {
+                return heard;
+            }
+            let numbers: Vec<i32> = line.split(' ').filter_map(|number| number.parse().ok()).collect();
+            let [signal, code, value] = numbers[..] else { panic!("not a record: {line:?}") };
+            heard.push(Heard { signal, code, value });
+        }
+    }
+
+    /// The numbers of what arrived since the last question, in order.
+    #[track_caller]
+    pub fn signals(&mut self) -> Vec<i32> {
+        self.heard().iter().map(|heard| heard.signal).collect()
+    }
+
+    /// Nothing arrived at all, not even what it would have survived.
+    #[track_caller]
+    pub fn assert_untouched(&mut self) {
+        assert_eq!(self.heard(), [], "{} is a bystander", self.0.pid());
+    }
+}
+
+/// Writes one record. Formats without allocating: the handler may interrupt anything.
+extern "C" fn record(signal: c_int, info: *mut libc::siginfo_t, _context: *mut c_void) {
+    let (code, value) = sys::origin(info);
+    let mut line = [0; 64];
+    let mut rest = &mut line[..];
+    let _ = writeln!(rest, "{signal} {code} {value}");
+    let length = 64 - rest.len();
+    // SAFETY: the first `length` bytes of `line` were written above; write(2) is async-signal-safe.
+    unsafe { libc::write(1, line.as_ptr().cast(), length) };
+}
+
+#[test]
+fn records_when_asked() {
+    let Ok(mode) = env::var(MODE) else { return };
+    let catchable = (1..=libc::SIGRTMAX()).filter(|n| ![libc::SIGKILL, libc::SIGSTOP, 32, 33].contains(n));
+    catchable.for_each(|signal| sys::catch(signal, record).expect("a signal that can be caught"));
+    let say = |line: &str| io::stdout().write_all(line.as_bytes()).and_then(|()| io::stdout().flush());
+    // All threads were born with everything blocked. Only this one ever lets signals in, so they are handled in the
+    // order of their delivery, and those that were sent before a question is asked before it is read.
+    if mode == "open" {
+        sys::mask_all(libc::SIG_UNBLOCK);
+    }
+    // The harness has begun a line of its own.
+    say("\nready\n").expect("the test listens");
+    for _question in io::stdin().lock().lines() {
+        if mode == "holding" {
+            sys::mask_all(libc::SIG_UNBLOCK);
+            sys::mask_all(libc::SIG_BLOCK);
+        }
+        say("done\n").expect("the test listens");
+    }
+}

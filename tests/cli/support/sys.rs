@@ -1,0 +1,213 @@
+//! The system calls of the tests that neither std nor nix offers as a safe function: looking at a child without
+//! reaping it, pidfds, handlers with `SA_SIGINFO`, and a fork that takes a chosen PID. The only `unsafe` of the tests.
+#![expect(unsafe_code, reason = "each function wraps one system call that has no safe wrapper")]
+
+use std::ffi::{CStr, c_int, c_void};
+use std::fs::File;
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::ptr;
+
+use nix::libc;
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+
+/// How a child ended. A plain number for the signal, because nix's enum knows no realtime signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It left by itself with this status.
+    Exited(i32),
+    /// This signal ended it.
+    Killed(i32),
+}
+
+/// What becomes of a dead child when it is looked at.
+#[derive(Clone, Copy)]
+pub enum Look {
+    /// It stays a zombie, so its number stays taken.
+    Only,
+    /// It is reaped.
+    AndReap,
+}
+
+/// How the child `pid` ended, or `None` while it lives. Never blocks.
+pub fn ending(pid: i32, look: Look) -> io::Result<Option<Ending>> {
+    let keep = match look {
+        Look::Only => libc::WNOWAIT,
+        Look::AndReap => 0,
+    };
+    let id = libc::id_t::try_from(pid).map_err(io::Error::other)?;
+    // SAFETY: all-zero bytes are a valid siginfo_t, which waitid leaves untouched while the child lives.
+    let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
+    // SAFETY: `info` is a siginfo_t that outlives the call.
+    if unsafe { libc::waitid(libc::P_PID, id, &raw mut info, libc::WEXITED | libc::WNOHANG | keep) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: waitid fills in the fields of SIGCHLD, or leaves them zero.
+    let (child, status) = unsafe { (info.si_pid(), info.si_status()) };
+    Ok((child != 0).then_some(match info.si_code {
+        libc::CLD_EXITED => Ending::Exited(status),
+        _ => Ending::Killed(status),
+    }))
+}
+
+/// A pidfd of `pid`; it polls readable once the process is a zombie or gone.
+pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: pidfd_open takes two integers and touches no memory.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    owned(fd)
+}
+
+/// The handler that [`catch`] installs: number, origin and value of the signal, context.
+pub type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+
+/// Runs `handler` for `signal`, with every other signal held back meanwhile.
+pub fn catch(signal: i32, handler: Handler) -> io::Result<()> {
+    // SAFETY: all-zero bytes are a valid sigaction, and each field that counts is set below.
+    let mut action: libc::sigaction = unsafe { mem::zeroed() };
+    action.sa_sigaction = handler as *const () as libc::sighandler_t;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+    // SAFETY: both pointers are to a live sigaction; the handler is required to be async-signal-safe.
+    let done = unsafe {
+        libc::sigfillset(&raw mut action.sa_mask);
+        libc::sigaction(signal, &raw const action, ptr::null_mut())
+    };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Blocks (`SIG_BLOCK`) or lets in (`SIG_UNBLOCK`) every signal that can be blocked.
+pub fn mask_all(how: c_int) {
+    // SAFETY: `set` is initialised by sigfillset before it is read.
+    unsafe {
+        let mut set: libc::sigset_t = mem::zeroed();
+        libc::sigfillset(&raw mut set);
+        libc::pthread_sigmask(how, &raw const set, ptr::null_mut());
+    }
+}
+
+/// Lets `command` start with every signal at its default, whatever the one who started the tests ignores (nohup does).
+pub fn born_default(command: &mut Command) {
+    let reset = || {
+        reset_all();
+        Ok(())
+    };
+    // SAFETY: between fork and exec only system calls are made.
+    unsafe { command.pre_exec(reset) };
+}
+
+/// Lets `command` start with every signal blocked in each of its threads.
+pub fn born_blocking(command: &mut Command) {
+    let block = || {
+        mask_all(libc::SIG_BLOCK);
+        Ok(())
+    };
+    // SAFETY: between fork and exec only the two async-signal-safe functions of mask_all are called.
+    unsafe { command.pre_exec(block) };
+}
+
+/// Sets every signal of this process to its default, among them the two that the C library keeps from its callers.
+fn reset_all() {
+    // A kernel sigaction of zeros: SIG_DFL, no flags, nothing masked.
+    const DEFAULT: [u64; 4] = [0; 4];
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: the kernel reads no more than the 32 bytes of `DEFAULT`; KILL and STOP are refused, as they may be.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT.as_ptr(), ptr::null::<u64>(), 8) };
+    }
+}
+
+/// `si_code` and `si_value` (as the int of sigqueue(3)) of a signal, from what its handler was given.
+pub fn origin(info: *const libc::siginfo_t) -> (i32, i32) {
+    // SAFETY: the kernel hands a handler installed with SA_SIGINFO a valid siginfo_t, whose union holds a
+    // value for signals that a process sent.
+    unsafe {
+        let value = (*info).si_value().sival_ptr.addr();
+        #[expect(clippy::cast_possible_truncation, reason = "sival_int is the first four bytes of the union")]
+        #[expect(clippy::cast_possible_wrap, reason = "the bits of a signed value")]
+        let value = value as u32 as i32;
+        ((*info).si_code, value)
+    }
+}
+
+/// What the child of [`clone_at`] runs, in which identity and with which files.
+pub struct Exec<'a> {
+    pub program: &'a CStr,
+    pub argv: &'a [&'a CStr],
+    pub stdin: BorrowedFd<'a>,
+    pub stdout: BorrowedFd<'a>,
+    /// The process group to join, 0 for one of its own.
+    pub group: i32,
+    /// User and group to become, for good.
+    pub user: Option<u32>,
+}
+
+/// Starts a child whose PID is exactly `pid`, which must be free. Needs `CAP_SYS_ADMIN` (or `CAP_CHECKPOINT_RESTORE`)
+/// over the PID namespace. Returns once the child has replaced its image, or the error that kept it from that.
+pub fn clone_at(pid: i32, exec: &Exec) -> io::Result<()> {
+    let mut argv: Vec<_> = exec.argv.iter().map(|argument| argument.as_ptr()).collect();
+    argv.push(ptr::null());
+    let (mut failure, report) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map(|(r, w)| (File::from(r), w))?;
+    // SAFETY: all-zero bytes are a valid clone_args: no flags, no stack of its own, no descriptors.
+    let mut clone: libc::clone_args = unsafe { mem::zeroed() };
+    clone.exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
+    clone.set_tid = (&raw const pid).addr() as u64;
+    clone.set_tid_size = 1;
+    // SAFETY: without CLONE_VM this is a fork; the child below calls only async-signal-safe functions on memory that
+    // was prepared before, and ends in execv or _exit.
+    let child = unsafe { libc::syscall(libc::SYS_clone3, &raw const clone, mem::size_of::<libc::clone_args>()) };
+    if child == 0 {
+        // SAFETY: see above; all pointers and descriptors were valid in the parent and are copies here.
+        unsafe {
+            become_program(exec, &argv);
+            let error = *libc::__errno_location();
+            libc::write(report.as_raw_fd(), (&raw const error).cast(), mem::size_of::<c_int>());
+            libc::_exit(127);
+        }
+    }
+    if child < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    drop(report);
+    let mut error = [0; mem::size_of::<c_int>()];
+    match io::Read::read_exact(&mut failure, &mut error) {
+        Ok(()) => {
+            waitpid(Pid::from_raw(pid), None)?;
+            Err(io::Error::from_raw_os_error(c_int::from_ne_bytes(error)))
+        }
+        Err(_) => Ok(()),
+    }
+}
+
+/// Turns the child of [`clone_at`] into its program; returns only on failure, with errno set.
+///
+/// # Safety
+///
+/// To be called in a fresh single-threaded copy of this process, with a null-terminated `argv`.
+unsafe fn become_program(exec: &Exec, argv: &[*const libc::c_char]) {
+    // SAFETY: async-signal-safe calls on integers and on strings that live in `exec`.
+    unsafe {
+        let identity = match exec.user {
+            None => 0,
+            Some(user) => libc::setgroups(0, ptr::null()) | libc::setgid(user) | libc::setuid(user),
+        };
+        if identity == 0
+            && libc::setpgid(0, exec.group) == 0
+            && libc::dup2(exec.stdin.as_raw_fd(), 0) == 0
+            && libc::dup2(exec.stdout.as_raw_fd(), 1) == 1
+        {
+            reset_all();
+            libc::execv(exec.program.as_ptr(), argv.as_ptr());
+        }
+    }
+}
+
+fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let fd = c_int::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: the kernel just returned this descriptor to us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}

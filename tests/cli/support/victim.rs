@@ -1,0 +1,359 @@
+//! `Victim`: a real child to send signals to. It is known to be ready before the test goes on, is killed and reaped
+//! with its whole group at the end, and says how it ended. It stays a zombie until then, so its PID is never reused.
+
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::{Pid, pipe2};
+
+use super::sys::{self, Ending, Look};
+use super::{DEADLINE, TempDir, eventually, program, tempdir};
+
+/// How a victim is to be, before it is born: in its own group, as the user of the tests, under its program's name.
+#[derive(Default)]
+pub struct Cast {
+    name: Option<String>,
+    argv0: Option<OsString>,
+    group: i32,
+    user: Option<u32>,
+    pid: Option<i32>,
+    home: Option<TempDir>,
+}
+
+/// A real child; see the module's text.
+pub struct Victim {
+    pid: i32,
+    leads: bool,
+    pidfd: OwnedFd,
+    stdin: File,
+    stdout: File,
+    said: Vec<u8>,
+    reaped: bool,
+    _home: Option<TempDir>,
+}
+
+/// Begins the description of a victim that is not the plain one.
+pub fn victim() -> Cast {
+    Cast::default()
+}
+
+impl Cast {
+    /// Gives it this command name (in /proc/PID/comm, cut to 15 bytes, and in argv[0]) through a symbolic link.
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Gives it this argv[0], which need not be the name of its program.
+    pub fn argv0(mut self, argv0: impl Into<OsString>) -> Self {
+        self.argv0 = Some(argv0.into());
+        self
+    }
+
+    /// Puts it into the group of `leader`.
+    pub fn in_group_of(mut self, leader: &Victim) -> Self {
+        self.group = leader.pid;
+        self
+    }
+
+    /// Makes it another user's: user and group `id`, no supplementary groups, for good. Needs [`super::may_change_user`].
+    pub fn owned_by(mut self, id: u32) -> Self {
+        self.user = Some(id);
+        self
+    }
+
+    /// Gives it exactly this PID, which must be free. For tests inside [`super::in_pid_namespace`].
+    pub fn with_pid(mut self, pid: i32) -> Self {
+        self.pid = Some(pid);
+        self
+    }
+
+    /// Starts one that sleeps and has every signal at its default. It dies with the test process, however that ends.
+    #[track_caller]
+    pub fn sleeping(self) -> Victim {
+        // Of all programs that do nothing, cat can prove that it has started: it hands a line back.
+        let mut victim = self.start("cat", &[]);
+        victim.say("ready");
+        victim.await_ready()
+    }
+
+    /// Starts `sh -c script`; the script has to `echo ready` when it is.
+    #[track_caller]
+    pub fn shell(self, script: &str) -> Victim {
+        self.start("sh", &["-c", script]).await_ready()
+    }
+
+    /// Starts one like [`Self::sleeping`] and stops it.
+    #[track_caller]
+    pub fn stopped(self) -> Victim {
+        let victim = self.sleeping();
+        kill(Pid::from_raw(victim.pid), Signal::SIGSTOP).expect("a child can be stopped");
+        victim.assert_state('T');
+        victim
+    }
+
+    /// Starts `command`, whose standard input and output become the victim's, with this identity. No PID can be chosen.
+    #[track_caller]
+    #[expect(clippy::zombie_processes, reason = "a victim reaps by its PID, so that it can look without reaping")]
+    pub fn command(self, mut command: Command) -> Victim {
+        assert!(self.pid.is_none() && self.name.is_none(), "a command brings its own name and takes any PID");
+        if let Some(argv0) = &self.argv0 {
+            command.arg0(argv0);
+        }
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
+        sys::born_default(&mut command);
+        command.process_group(self.group).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
+        let stdin = OwnedFd::from(child.stdin.take().expect("stdin is a pipe"));
+        let stdout = OwnedFd::from(child.stdout.take().expect("stdout is a pipe"));
+        self.born(i32::try_from(child.id()).expect("a PID is an i32"), stdin, stdout)
+    }
+
+    #[track_caller]
+    fn start(mut self, name: &str, words: &[&str]) -> Victim {
+        let path = self.linked(program(name).unwrap_or_else(|| panic!("no {name} in PATH")));
+        if let Some(pid) = self.pid {
+            return self.clone_at(pid, &path, words);
+        }
+        let mut command = Command::new(path);
+        command.args(words);
+        self.command(command)
+    }
+
+    /// The path under which `program` has to be started to get the name that was asked for.
+    pub fn linked(&mut self, program: PathBuf) -> PathBuf {
+        let Some(name) = self.name.take() else { return program };
+        let (dir, path) = link(&program, &name);
+        self.home = Some(dir);
+        path
+    }
+
+    #[track_caller]
+    fn clone_at(self, pid: i32, path: &Path, words: &[&str]) -> Victim {
+        let text = |text: &OsStr| CString::new(text.as_bytes()).expect("no NUL in an argument");
+        let first = text(self.argv0.as_deref().unwrap_or(path.as_os_str()));
+        let rest: Vec<_> = words.iter().map(|word| text(word.as_ref())).collect();
+        let argv: Vec<&CStr> = [&first].into_iter().chain(&rest).map(CString::as_c_str).collect();
+        let (stdin, to_stdin) = pipe2(OFlag::O_CLOEXEC).expect("a pipe");
+        let (from_stdout, stdout) = pipe2(OFlag::O_CLOEXEC).expect("a pipe");
+        let exec = sys::Exec {
+            program: &text(path.as_os_str()),
+            argv: &argv,
+            stdin: stdin.as_fd(),
+            stdout: stdout.as_fd(),
+            group: self.group,
+            user: self.user,
+        };
+        sys::clone_at(pid, &exec).unwrap_or_else(|error| panic!("a child with PID {pid}: {error}"));
+        self.born(pid, to_stdin, from_stdout)
+    }
+
+    fn born(self, pid: i32, stdin: OwnedFd, stdout: OwnedFd) -> Victim {
+        Victim {
+            pid,
+            leads: self.group == 0,
+            pidfd: sys::pidfd(pid).expect("a pidfd of an unreaped child"),
+            stdin: stdin.into(),
+            stdout: stdout.into(),
+            said: Vec::new(),
+            reaped: false,
+            _home: self.home,
+        }
+    }
+}
+
+impl Victim {
+    /// The plain victim: sleeps in a group of its own, every signal at its default.
+    #[track_caller]
+    pub fn sleeping() -> Self {
+        victim().sleeping()
+    }
+
+    /// `sh -c script` in a group of its own; the script has to `echo ready` when it is.
+    #[track_caller]
+    pub fn shell(script: &str) -> Self {
+        victim().shell(script)
+    }
+
+    /// A child that has exited with status 0 and is not reaped.
+    #[track_caller]
+    pub fn zombie() -> Self {
+        let victim = Self::shell("echo ready");
+        victim.assert_exited_with(0);
+        victim
+    }
+
+    /// A PID that was in use a moment ago and no longer is. Inside a PID namespace nobody else can take it meanwhile.
+    #[track_caller]
+    pub fn gone() -> i32 {
+        let mut victim = Self::zombie();
+        victim.reap();
+        victim.pid
+    }
+
+    /// Its PID, and that of its group unless it was put into another.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Its PID as an operand.
+    pub fn arg(&self) -> String {
+        self.pid.to_string()
+    }
+
+    /// Its group as an operand: `-PGID`.
+    pub fn group_arg(&self) -> String {
+        format!("-{}", self.pid)
+    }
+
+    /// Writes a line to its standard input.
+    #[track_caller]
+    pub fn say(&mut self, line: &str) {
+        writeln!(self.stdin, "{line}").unwrap_or_else(|error| panic!("{} does not listen: {error}", self.pid));
+    }
+
+    /// The next line that it says.
+    #[track_caller]
+    pub fn read_line(&mut self) -> String {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            if let Some(length) = self.said.iter().position(|byte| *byte == b'\n') {
+                let line = self.said.drain(..=length).take(length).collect();
+                return String::from_utf8(line).expect("victims speak UTF-8");
+            }
+            let mut chunk = [0; 4096];
+            assert!(readable(&self.stdout, end), "{} says nothing; so far {:?}", self.pid, self.said);
+            match self.stdout.read(&mut chunk) {
+                Ok(0) => panic!("{} has no more to say; so far {:?}", self.pid, self.said),
+                Ok(length) => self.said.extend_from_slice(&chunk[..length]),
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::Interrupted, "reading: {error}"),
+            }
+        }
+    }
+
+    #[track_caller]
+    fn await_ready(mut self) -> Self {
+        let line = self.read_line();
+        assert_eq!(line, "ready", "the first word of {}", self.pid);
+        self
+    }
+
+    /// How it ended; waits until it has.
+    #[track_caller]
+    pub fn ending(&self) -> Ending {
+        assert!(readable(&self.pidfd, Instant::now() + DEADLINE), "{} still lives", self.pid);
+        self.look(Look::Only).expect("a readable pidfd means an end")
+    }
+
+    /// Whether it has ended by now.
+    pub fn has_ended(&self) -> bool {
+        self.look(Look::Only).is_some()
+    }
+
+    /// It was ended by this signal.
+    #[track_caller]
+    pub fn assert_killed_by(&self, signal: i32) {
+        assert_eq!(self.ending(), Ending::Killed(signal), "the end of {}", self.pid);
+    }
+
+    /// It left by itself with this status.
+    #[track_caller]
+    pub fn assert_exited_with(&self, status: i32) {
+        assert_eq!(self.ending(), Ending::Exited(status), "the end of {}", self.pid);
+    }
+
+    /// It lives, and whatever was sent to it until now has not ended it. Only for victims that mostly sleep.
+    #[track_caller]
+    pub fn assert_alive(&self) {
+        // A signal kills some time after kill(2) has returned; asleep with nothing on its way, it has survived.
+        eventually("the victim to be at rest", || {
+            assert_eq!(self.look(Look::Only), None, "the end of {}", self.pid);
+            match self.state() {
+                'S' => self.pending() == 0,
+                state => state == 'T',
+            }
+        });
+    }
+
+    /// It comes into this state of proc(5): `T` stopped, `S` asleep, `Z` a zombie.
+    #[track_caller]
+    pub fn assert_state(&self, state: char) {
+        eventually(&format!("{} to be in state {state}", self.pid), || self.state() == state);
+    }
+
+    /// A field of /proc/PID/status, or an empty string when the process is gone.
+    pub fn status_field(&self, field: &str) -> String {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        value.unwrap_or_default().trim().to_owned()
+    }
+
+    fn state(&self) -> char {
+        self.status_field("State").chars().next().unwrap_or('X')
+    }
+
+    /// The signals that are on their way and not blocked.
+    fn pending(&self) -> u64 {
+        let mask = |field| u64::from_str_radix(&self.status_field(field), 16).unwrap_or(0);
+        (mask("SigPnd") | mask("ShdPnd")) & !mask("SigBlk")
+    }
+
+    /// Reaps it, which has to be dead by now or soon; its number is free from here on.
+    #[track_caller]
+    pub fn reap(&mut self) -> Ending {
+        let ending = self.ending();
+        self.look(Look::AndReap);
+        self.reaped = true;
+        ending
+    }
+
+    fn look(&self, look: Look) -> Option<Ending> {
+        assert!(!self.reaped, "{} was reaped", self.pid);
+        sys::ending(self.pid, look).expect("only reap() reaps a victim")
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        if self.reaped {
+            return;
+        }
+        // Unreaped, it keeps its number and that of its group from being anybody else's.
+        let pid = Pid::from_raw(self.pid);
+        let _ = if self.leads { killpg(pid, Signal::SIGKILL) } else { kill(pid, Signal::SIGKILL) };
+        if readable(&self.pidfd, Instant::now() + DEADLINE) {
+            self.look(Look::AndReap);
+        }
+    }
+}
+
+/// Waits until `fd` can be read or has ended; false when `end` comes first.
+fn readable(fd: &impl AsFd, end: Instant) -> bool {
+    loop {
+        let left = PollTimeout::try_from(end.saturating_duration_since(Instant::now())).expect("a short time");
+        match poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], left) {
+            Err(nix::errno::Errno::EINTR) => {}
+            ready => return ready.expect("poll of one descriptor") > 0,
+        }
+    }
+}
+
+/// A link to `program` under another name, which lasts as long as the directory that comes with it.
+pub fn link(program: &Path, name: &str) -> (TempDir, PathBuf) {
+    let dir = tempdir();
+    let link = dir.path().join(name);
+    std::os::unix::fs::symlink(program, &link).expect("a link in a fresh directory");
+    (dir, link)
+}
