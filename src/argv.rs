@@ -106,7 +106,7 @@ pub fn split(args: impl Iterator<Item = OsString>, shapes: &[&Shape]) -> Line {
                 line.operands.extend(args);
                 break;
             }
-            [b'-', b'-', long @ ..] => line.long(long, shapes),
+            [b'-', b'-', long @ ..] => Some(line.long(long, shapes)),
             [b'-', short @ ..] if !short.is_empty() => match old_form(short, &line) {
                 Dash::Signal => {
                     line.name_signal(short);
@@ -117,7 +117,7 @@ pub fn split(args: impl Iterator<Item = OsString>, shapes: &[&Shape]) -> Line {
                     line.refuse(ambiguous_number(&arg));
                     continue;
                 }
-                Dash::Options => line.cluster(short, shapes),
+                Dash::Options => Some(line.cluster(short, shapes)),
             },
             _ => None,
         };
@@ -189,7 +189,7 @@ impl Line {
     }
 
     /// Steps over `--name` or `--name=value` and tells how many arguments behind it belong to it.
-    fn long(&mut self, long: &[u8], shapes: &[&Shape]) -> Option<usize> {
+    fn long(&mut self, long: &[u8], shapes: &[&Shape]) -> usize {
         let equals = long.iter().position(|byte| *byte == b'=');
         let name = &long[..equals.unwrap_or(long.len())];
         let known = |shape: &&&Shape| shape.long.is_some_and(|long| long.as_bytes().starts_with(name));
@@ -201,30 +201,30 @@ impl Line {
                 let names: Vec<_> = shapes.iter().filter(known).filter_map(|shape| shape.long).collect();
                 let name = escape(name);
                 self.refuse(Mistake::usage(format!("'--{name}' is ambiguous: --{}", names.join(", --"))));
-                return Some(0);
+                return 0;
             }
             (None, None, _) => {
                 self.has_unknown = true;
-                return Some(0);
+                return 0;
             }
         };
         self.given.push(shape.id);
-        Some(values_behind(shape.arity, equals.is_some()))
+        values_behind(shape.arity, equals.is_some())
     }
 
     /// Steps over a cluster of short options and tells how many arguments behind it belong to its last one.
-    fn cluster(&mut self, shorts: &[u8], shapes: &[&Shape]) -> Option<usize> {
+    fn cluster(&mut self, shorts: &[u8], shapes: &[&Shape]) -> usize {
         for (index, short) in shorts.iter().enumerate() {
             let Some(shape) = shapes.iter().find(|shape| shape.shorts.as_bytes().contains(short)) else {
                 self.has_unknown = true;
-                return Some(0);
+                return 0;
             };
             self.given.push(shape.id);
             if shape.arity != Arity::Flag {
-                return Some(values_behind(shape.arity, index + 1 < shorts.len()));
+                return values_behind(shape.arity, index + 1 < shorts.len());
             }
         }
-        Some(0)
+        0
     }
 }
 

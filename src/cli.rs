@@ -76,12 +76,10 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Action, Refusal> {
     // A supervisor must not take a typing error for a dead service: under --alive it is "could not be told".
     let status = if line.given.contains(&ALIVE) { Status::Undecided } else { Status::Failure };
     let voice = if line.given.contains(&JSON) { Voice::Json } else { Voice::Quiet };
+    let detail = detail(&line.options);
     let action = match line.mistake.take() {
         Some(mistake) => Err(mistake),
-        None => {
-            let detail = detail(&line.options);
-            matches(&mut line).and_then(|matches| into_action(matches, line, detail))
-        }
+        None => matches(&mut line).and_then(|matches| into_action(matches, line, detail)),
     };
     action.map_err(|mistake| Refusal { mistake, status, voice })
 }

@@ -90,7 +90,7 @@ fn ending_object(ending: Ending) -> Value {
 
 fn preview_object(preview: &Preview) -> Value {
     let follow_up = |step: &Step| {
-        let signals = step.signals.iter().map(|signal| signal.to_string());
+        let signals = step.signals.iter().map(ToString::to_string);
         json!({"after_ms": milliseconds(step.after), "signals": signals.collect::<Vec<_>>()})
     };
     let mut object = json!({

@@ -1,6 +1,7 @@
 //! The listing forms: names (`-l`), numbers and names (`-L`), the table (`-t`), and the signal sets of a process (`-d`).
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use crate::argv::Mistake;
@@ -36,7 +37,7 @@ impl Listing<'_> {
         }
         self.each(operands, |out, operand| {
             let Some(text) = operand.to_str() else { return Ok(None) };
-            Ok(Some(match translate(text) {
+            match translate(text) {
                 Some(Translation::Name(signal)) => writeln!(out, "{signal}")?,
                 Some(Translation::Number(signal)) => writeln!(out, "{}", signal.number())?,
                 Some(Translation::Set(set)) => {
@@ -45,7 +46,8 @@ impl Listing<'_> {
                     }
                 }
                 None => return Ok(None),
-            }))
+            }
+            Ok(Some(()))
         })
     }
 
@@ -178,7 +180,10 @@ fn columns(out: &mut dyn Write, items: &[String], width: usize) -> io::Result<()
     let count = ((width + 2) / cell).clamp(1, items.len().max(1));
     let rows = items.len().div_ceil(count);
     for row in 0..rows {
-        let line: String = items.iter().skip(row).step_by(rows).map(|item| format!("{item:<cell$}")).collect();
+        let mut line = String::new();
+        for item in items.iter().skip(row).step_by(rows) {
+            write!(line, "{item:<cell$}").expect("a String takes everything");
+        }
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())

@@ -90,9 +90,8 @@ fn tell(
 
 /// Writes a listing; whoever closes the pipe early has seen enough.
 fn list(program: &str, write: impl FnOnce(&mut Listing) -> io::Result<Status>) -> Status {
-    let stdout = io::stdout();
-    let width = terminal_width(&stdout);
-    let mut out = BufWriter::new(stdout);
+    let width = terminal_width();
+    let mut out = BufWriter::new(io::stdout());
     let mut complain = |mistake: &argv::Mistake| complain(&refusal(program, mistake));
     let written = write(&mut Listing { out: &mut out, width, complain: &mut complain });
     match written.and_then(|status| out.flush().map(|()| status)) {

@@ -144,7 +144,7 @@ pub fn children(pid: Pid) -> io::Result<Vec<Pid>> {
     for thread in threads(pid)? {
         match fs::read_to_string(format!("/proc/{pid}/task/{thread}/children")) {
             Ok(list) => {
-                children.extend(list.split_ascii_whitespace().filter_map(|child| child.parse().ok().and_then(pid_of)))
+                children.extend(list.split_ascii_whitespace().filter_map(|child| child.parse().ok().and_then(pid_of)));
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound || !kernel_lists_children() => {
                 return children_by_parent(pid);

@@ -1,6 +1,6 @@
 //! The line on the terminal that shows who is left while one waits; it is updated in place and wiped at the end.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -22,7 +22,7 @@ pub struct Pending<'a> {
     pub due: Option<(Duration, Option<Signal>)>,
 }
 
-/// Shown on standard error, if that is a terminal that can move its cursor.
+/// Hidden until a wait has started and outlasted its quiet time.
 pub enum Progress {
     Hidden,
     Since(Instant),
@@ -30,12 +30,11 @@ pub enum Progress {
 }
 
 impl Progress {
-    /// For a terminal that can move its cursor; anything else gets nothing.
-    pub fn on(stream: &impl IsTerminal) -> Self {
-        if stream.is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb") {
-            Self::Since(Instant::now())
-        } else {
-            Self::Hidden
+    /// Starts the quiet time, if standard error is a terminal that can move its cursor; anywhere else nothing is ever drawn.
+    pub fn start(&mut self) {
+        let can_draw = std::env::var_os("TERM").is_some_and(|term| term != "dumb") && io::stderr().is_terminal();
+        if can_draw && !matches!(self, Self::Shown(_)) {
+            *self = Self::Since(Instant::now());
         }
     }
 
@@ -45,13 +44,6 @@ impl Progress {
             Self::Hidden => None,
             Self::Since(start) => Some(*start + QUIET_TIME),
             Self::Shown(_) => Some(Instant::now() + TICK),
-        }
-    }
-
-    /// Starts the quiet time anew.
-    pub fn start(&mut self) {
-        if let Self::Since(start) = self {
-            *start = Instant::now();
         }
     }
 

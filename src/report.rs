@@ -42,8 +42,6 @@ pub struct Report<'a> {
     out: Box<dyn Write>,
     err: Box<dyn Write>,
     pub progress: Progress,
-    /// Columns of the terminal that standard output is, to cut command lines to.
-    width: Option<usize>,
     /// The first failure of standard output; nothing more is written to it after that.
     broken: Option<io::Error>,
 }
@@ -51,9 +49,8 @@ pub struct Report<'a> {
 impl<'a> Report<'a> {
     /// Tells on standard output and standard error.
     pub fn new(program: &'a str, voice: Voice, deed: Deed) -> Self {
-        let (out, err) = (io::stdout(), io::stderr());
-        let (width, progress) = (terminal_width(&out), Progress::on(&err));
-        Self { program, voice, deed, out: Box::new(out), err: Box::new(err), progress, width, broken: None }
+        let (out, err) = (Box::new(io::stdout()), Box::new(io::stderr()));
+        Self { program, voice, deed, out, err, progress: Progress::Hidden, broken: None }
     }
 
     /// Whether command names and inodes will be shown.
@@ -201,11 +198,11 @@ impl<'a> Report<'a> {
             Outcome::StillThere { after } => format!("{who} is still there after {}", seconds(*after)),
             Outcome::Found => who,
             Outcome::Alive => format!("{who} is alive"),
-            Outcome::Would(preview) => self.preview(&who, preview),
+            Outcome::Would(preview) => Self::preview(&who, preview),
         })
     }
 
-    fn preview(&self, who: &str, preview: &Preview) -> String {
+    fn preview(who: &str, preview: &Preview) -> String {
         let age = preview.age.map_or_else(
             || "unknown".to_owned(),
             |age| humantime::format_duration(Duration::from_secs(age.as_secs())).to_string(),
@@ -231,7 +228,7 @@ impl<'a> Report<'a> {
             }
         }
         write!(line, "; user {user}, age {age}: {command}").expect("a String takes everything");
-        match self.width {
+        match terminal_width() {
             Some(width) if line.chars().count() > width => {
                 line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
             }
@@ -242,17 +239,12 @@ impl<'a> Report<'a> {
 
 /// A refused command line in words: the error, how the program is used where that is in question, and a hint where the cure is known.
 pub fn refusal(program: &str, mistake: &Mistake) -> String {
-    let mut lines = format!("{program}: {}\n", mistake.text);
-    if mistake.kind == Kind::Usage {
-        lines.push_str(&format!("Usage: {program} [options] <pid>...\n"));
-    }
-    if let Some(hint) = &mistake.hint {
-        lines.push_str(&format!("{}\n", hint.replace("{program}", program)));
-    }
-    if mistake.kind == Kind::Usage {
-        lines.push_str(&format!("Try '{program} --help' for more information.\n"));
-    }
-    lines
+    let mut lines = vec![format!("{program}: {}", mistake.text)];
+    let is_usage = mistake.kind == Kind::Usage;
+    lines.extend(is_usage.then(|| format!("Usage: {program} [options] <pid>...")));
+    lines.extend(mistake.hint.as_ref().map(|hint| hint.replace("{program}", program)));
+    lines.extend(is_usage.then(|| format!("Try '{program} --help' for more information.")));
+    lines.join("\n") + "\n"
 }
 
 /// An error's text without the number that the standard library puts behind the system's words.
@@ -263,9 +255,9 @@ pub fn plain(text: &str) -> String {
     }
 }
 
-/// Columns of the terminal that a stream is; `None` where it is something else.
-pub fn terminal_width(stream: &io::Stdout) -> Option<usize> {
-    terminal_size::terminal_size_of(stream).map(|(width, _)| usize::from(width.0).max(1))
+/// Columns of the terminal that standard output is; `None` where it is something else.
+pub fn terminal_width() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0).max(1))
 }
 
 /// `4242 (nginx)`, or the token where there is no number.
