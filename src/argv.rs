@@ -35,7 +35,7 @@ pub struct Line {
     /// Options and the values that belong to them, for clap.
     pub options: Vec<OsString>,
     /// Everything else, in order. A token that starts with `-` stands here only where it may name a group.
-    pub operands: Vec<OsString>,
+    pub operands: Vec<&'static OsStr>,
     /// The id of each option met, in order, repeated as often as it was given.
     pub given: Vec<&'static str>,
     /// What this file refuses itself; the rest of the line has been read all the same.
@@ -96,8 +96,9 @@ impl fmt::Display for Mistake {
 
 impl std::error::Error for Mistake {}
 
-/// Takes the arguments behind argv[0] apart.
-pub fn split(args: impl Iterator<Item = OsString>, shapes: &[&Shape]) -> Line {
+/// Takes the arguments behind argv[0] apart. They live as long as the process: copying or freeing a hundred thousand of them would cost
+/// more than reading them.
+pub fn split(args: impl Iterator<Item = &'static OsStr>, shapes: &[&Shape]) -> Line {
     let mut line = Line { operands: Vec::with_capacity(args.size_hint().0), ..Line::default() };
     let mut args = args;
     while let Some(arg) = args.next() {
@@ -114,7 +115,7 @@ pub fn split(args: impl Iterator<Item = OsString>, shapes: &[&Shape]) -> Line {
                 }
                 Dash::Operand => None,
                 Dash::Ambiguous => {
-                    line.refuse(ambiguous_number(&arg));
+                    line.refuse(ambiguous_number(arg));
                     continue;
                 }
                 Dash::Options => Some(line.cluster(short, shapes)),
@@ -124,8 +125,8 @@ pub fn split(args: impl Iterator<Item = OsString>, shapes: &[&Shape]) -> Line {
         match belonging {
             None => line.operands.push(arg),
             Some(values) => {
-                line.options.push(arg);
-                line.options.extend(args.by_ref().take(values));
+                line.options.push(arg.to_owned());
+                line.options.extend(args.by_ref().take(values).map(OsStr::to_owned));
             }
         }
     }
@@ -253,11 +254,11 @@ mod tests {
         shape("within", "", Arity::Values(1)),
     ];
 
-    fn words(text: &str) -> impl Iterator<Item = OsString> {
-        text.split_whitespace().map(OsString::from)
+    fn words(text: &'static str) -> impl Iterator<Item = &'static OsStr> {
+        text.split_whitespace().map(OsStr::new)
     }
 
-    fn read(text: &str) -> Line {
+    fn read(text: &'static str) -> Line {
         split(words(text), &SHAPES.each_ref())
     }
 
@@ -320,7 +321,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_utf8_go_through_untouched() {
-        let bytes = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
+        let bytes = |bytes: &'static [u8]| OsStr::from_bytes(bytes);
         let line =
             split([bytes(b"-\xff"), bytes(b"-s"), bytes(b"\xff"), bytes(b"\xfe")].into_iter(), &SHAPES.each_ref());
         assert_eq!(line.operands, [bytes(b"-\xff"), bytes(b"\xfe")]);

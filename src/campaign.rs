@@ -188,7 +188,7 @@ impl<'a, 'r> Campaign<'a, 'r> {
         for index in 0..self.groups.len() {
             self.deliver_to_group(index, signal, occasion)?;
         }
-        if occasion == Occasion::First && self.groups.is_empty() {
+        if self.plan.is_single() {
             for target in self.plan.selection.targets.iter().filter(|target| target.is_many()) {
                 send_by_number(target, signal, self.plan.value, self.report, &mut self.tally);
             }

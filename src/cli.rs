@@ -71,7 +71,7 @@ pub struct Refusal {
 }
 
 /// Reads the arguments behind argv[0].
-pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Action, Refusal> {
+pub fn parse(args: impl Iterator<Item = &'static OsStr>) -> Result<Action, Refusal> {
     let mut line = argv::split(args, &OPTIONS.each_ref().map(|option| &option.shape));
     // A supervisor must not take a typing error for a dead service: under --alive it is "could not be told".
     let status = if line.given.contains(&ALIVE) { Status::Undecided } else { Status::Failure };
@@ -235,16 +235,16 @@ fn into_action(mut matches: ArgMatches, line: Line, detail: Detail) -> Result<Ac
     }
     check_exclusions(&line.given)?;
     if given(LIST) {
-        return Ok(Action::List(values(&mut matches, LIST).chain(line.operands).collect()));
+        return Ok(Action::List(values(&mut matches, LIST).chain(operands(&line)).collect()));
     }
     if given(NUMBERS) {
-        return Ok(Action::Numbers(line.operands));
+        return Ok(Action::Numbers(operands(&line).collect()));
     }
     if given(TABLE) {
-        return Ok(Action::Table(line.operands));
+        return Ok(Action::Table(operands(&line).collect()));
     }
     if given(STATE) {
-        let pids = values(&mut matches, STATE).chain(line.operands);
+        let pids = values(&mut matches, STATE).chain(operands(&line));
         return pids.map(|pid| process_id(&pid)).collect::<Result<_, _>>().map(Action::State);
     }
     if given(GENERATE) {
@@ -259,7 +259,7 @@ fn into_action(mut matches: ArgMatches, line: Line, detail: Detail) -> Result<Ac
     let questions = [(PID, Question::Pid), (ID, Question::Id), (ALIVE, Question::Alive)];
     let question = questions.into_iter().find_map(|(id, question)| given(id).then_some(question));
     let dry_run = given(DRY_RUN);
-    let plan = plan(&mut matches, line)?;
+    let plan = plan(&mut matches, &line)?;
     Ok(match question {
         Some(question) => Action::Ask(question, plan.selection, voice),
         // What a dry run finds is what was asked for.
@@ -273,12 +273,16 @@ fn values(matches: &mut ArgMatches, id: &str) -> impl Iterator<Item = OsString> 
     matches.remove_many(id).into_iter().flatten()
 }
 
+fn operands(line: &Line) -> impl Iterator<Item = OsString> {
+    line.operands.iter().map(|operand| (*operand).to_owned())
+}
+
 /// The value of an option that may be given once; clap must not be asked for one that its lean command has not.
 fn value(matches: &mut ArgMatches, line: &Line, id: &str) -> Option<OsString> {
     line.given.contains(&id).then(|| matches.remove_one(id))?
 }
 
-fn plan(matches: &mut ArgMatches, mut line: Line) -> Result<Plan, Mistake> {
+fn plan(matches: &mut ArgMatches, line: &Line) -> Result<Plan, Mistake> {
     let signals = if line.given.contains(&SIGNAL) { values(matches, SIGNAL).collect() } else { Vec::new() };
     let signal = match signals.as_slice() {
         [] => Signal::TERM,
@@ -288,10 +292,9 @@ fn plan(matches: &mut ArgMatches, mut line: Line) -> Result<Plan, Mistake> {
             return Err(Mistake::usage(format!("one signal at a time: {one} and {other} were named")));
         }
     };
-    let queued = value(matches, &line, QUEUE).map(|text| queued_value(&text)).transpose()?;
-    let targets =
-        std::mem::take(&mut line.operands).iter().map(|token| target(token)).collect::<Result<Vec<_>, _>>()?;
-    let pidfile = value(matches, &line, PIDFILE);
+    let queued = value(matches, line, QUEUE).map(|text| queued_value(&text)).transpose()?;
+    let targets = line.operands.iter().map(|token| target(token)).collect::<Result<Vec<_>, _>>()?;
+    let pidfile = value(matches, line, PIDFILE);
     if targets.is_empty() && pidfile.is_none() {
         return Err(Mistake::usage("no process ID specified"));
     }
@@ -304,10 +307,10 @@ fn plan(matches: &mut ArgMatches, mut line: Line) -> Result<Plan, Mistake> {
             steps.push(Step { after: duration(&pair[0], Unit::Milliseconds)?, signals: vec![self::signal(&pair[1])?] });
         }
     }
-    if let Some(text) = value(matches, &line, WITHIN) {
+    if let Some(text) = value(matches, line, WITHIN) {
         until = Until::Within(duration(&text, Unit::Required)?);
     }
-    if let Some(text) = value(matches, &line, GRACE) {
+    if let Some(text) = value(matches, line, GRACE) {
         let grace = duration(&text, Unit::Required)?;
         if !matches!(signal, Signal::KILL | Signal::CONT) {
             steps[0].signals.push(Signal::CONT);
@@ -327,7 +330,7 @@ fn plan(matches: &mut ArgMatches, mut line: Line) -> Result<Plan, Mistake> {
         targets,
         pidfile: pidfile.map(|path| Pidfile { path, age: if given(ALLOW_STALE) { Age::Any } else { Age::Checked } }),
         users: if given(ALL) { Users::All } else { Users::Own },
-        expect: value(matches, &line, EXPECT),
+        expect: value(matches, line, EXPECT),
         catching: given(HANDLER).then_some(signal),
         reach: if given(TREE) { Reach::Tree } else { Reach::Process },
     };
@@ -344,7 +347,9 @@ fn check_targets(targets: &[Target], given: &[&str]) -> Result<(), Mistake> {
         let refused = match target {
             Target::Group(_) => single.as_ref(),
             Target::OwnGroup | Target::Everyone => single.as_ref().or(waiting.as_ref()),
-            Target::Process(Pid::INIT) | Target::Token(Pid::INIT, _) if given.contains(&TREE) => {
+            Target::Process(Pid::INIT) | Target::Padded(Pid::INIT, _) | Target::Token(Pid::INIT, _)
+                if given.contains(&TREE) =>
+            {
                 return Err(Mistake::usage("the tree of process 1 is every process: write -1 if that is meant"));
             }
             _ => None,
@@ -361,7 +366,7 @@ fn signal(text: &OsStr) -> Result<Signal, Mistake> {
 }
 
 fn target(token: &OsStr) -> Result<Target, Mistake> {
-    token.to_str().and_then(|token| token.parse().ok()).ok_or_else(|| invalid_target(token))
+    Target::try_from(token).map_err(|_| invalid_target(token))
 }
 
 fn invalid_target(token: &OsStr) -> Mistake {
@@ -380,7 +385,7 @@ fn invalid_target(token: &OsStr) -> Mistake {
 /// A PID where no other target makes sense.
 fn process_id(token: &OsStr) -> Result<Pid, Mistake> {
     match target(token)? {
-        Target::Process(pid) => Ok(pid),
+        Target::Process(pid) | Target::Padded(pid, _) => Ok(pid),
         _ => Err(Mistake::value(format!("'{}': invalid process ID", escape(token.as_encoded_bytes())))),
     }
 }

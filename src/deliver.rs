@@ -27,8 +27,10 @@ impl From<nix::Result<()>> for Delivery {
 /// Names and tokens mean nobody until they were resolved, so there is no such process.
 pub fn by_number(target: &Target, signal: Signal, value: Option<i32>) -> Delivery {
     let pid = match (target, value) {
-        (Target::Process(pid), Some(value)) => return sys::sigqueue(*pid, signal, value).into(),
-        (Target::Process(pid), None) => pid.process(),
+        (Target::Process(pid) | Target::Padded(pid, _), Some(value)) => {
+            return sys::sigqueue(*pid, signal, value).into();
+        }
+        (Target::Process(pid) | Target::Padded(pid, _), None) => pid.process(),
         (Target::Group(pgid), _) => pgid.group(),
         (Target::OwnGroup, _) => unistd::Pid::from_raw(0),
         (Target::Everyone, _) => unistd::Pid::from_raw(-1),

@@ -89,7 +89,7 @@ impl Listing<'_> {
                 row(out, signal).map(Some)
             });
         }
-        for signal in Signal::all().filter(|signal| signal.has_name()) {
+        for signal in Signal::all() {
             row(self.out, signal)?;
         }
         Ok(Status::Success)

@@ -4,6 +4,7 @@ mod argv;
 mod ask;
 mod campaign;
 mod cli;
+mod completions;
 mod deliver;
 mod escape;
 mod group;
@@ -37,12 +38,11 @@ use anyhow::Result;
 use cli::{Action, Question, Refusal};
 use list::Listing;
 use outcome::{Status, Tally};
-use report::{Deed, Report, Voice, plain, refusal, terminal_width};
+use report::{Deed, Report, Voice, plain, refusal, standard_output, terminal_width};
 
 fn main() -> ExitCode {
-    let mut args = std::env::args_os();
-    let program = args.next().unwrap_or_default();
-    let program = Path::new(&program).file_name().unwrap_or(OsStr::new("sigsend"));
+    let mut args = std::env::args_os().map(|arg| &*arg.leak());
+    let program = Path::new(args.next().unwrap_or_default()).file_name().unwrap_or(OsStr::new("sigsend"));
     let program = escape::escape(program.as_encoded_bytes());
     let status = match cli::parse(args) {
         Ok(action) => act(action, &program),
@@ -68,11 +68,16 @@ fn act(action: Action, program: &str) -> Status {
         Action::Table(operands) => list(program, |listing| listing.table(&operands)),
         Action::State(pids) => list(program, |listing| listing.states(&pids)),
         Action::Help(detail) => print(program, &manual::help(program, detail)),
-        Action::Version => print(program, format!("{program} (sigsend) {}\n", env!("CARGO_PKG_VERSION")).as_bytes()),
+        Action::Version => print(program, version(program).as_bytes()),
         Action::Generate(product) => {
             list(program, |listing| listing.out.write_all(&manual::generate(product)?).map(|()| Status::Success))
         }
     }
+}
+
+fn version(program: &str) -> String {
+    let name = if program == "sigsend" { program.to_owned() } else { format!("{program} (sigsend)") };
+    format!("{name} {}\n", env!("CARGO_PKG_VERSION"))
 }
 
 /// Carries out what tells events: a plan, its rehearsal, a question.
@@ -91,7 +96,7 @@ fn tell(
 /// Writes a listing; whoever closes the pipe early has seen enough.
 fn list(program: &str, write: impl FnOnce(&mut Listing) -> io::Result<Status>) -> Status {
     let width = terminal_width();
-    let mut out = BufWriter::new(io::stdout());
+    let mut out = BufWriter::new(standard_output());
     let mut complain = |mistake: &argv::Mistake| complain(&refusal(program, mistake));
     let written = write(&mut Listing { out: &mut out, width, complain: &mut complain });
     match written.and_then(|status| out.flush().map(|()| status)) {

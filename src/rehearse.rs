@@ -44,10 +44,10 @@ impl Rehearsal<'_, '_> {
     /// A target that kill(2) reaches by its number; one for many is shown by its members.
     fn by_number(&mut self, target: &Target) -> Result<()> {
         let typed = target.to_string();
-        if let Target::Process(pid) = target {
-            let name = proc::name(*pid).ok();
-            let subject = Subject { typed: &typed, pid: Some(*pid), inode: None, name: name.as_deref() };
-            self.show(&subject, *pid, deliver::by_number(target, Signal::NULL, None));
+        if let Some(pid) = target.process() {
+            let name = proc::name(pid).ok();
+            let subject = Subject { typed: &typed, pid: Some(pid), inode: None, name: name.as_deref() };
+            self.show(&subject, pid, deliver::by_number(target, Signal::NULL, None));
             return Ok(());
         }
         let mut refused = Errno::ESRCH;

@@ -17,6 +17,7 @@ use crate::progress::{Pending, Progress};
 use crate::resolve::Reason;
 use crate::roster::Labels;
 use crate::signal::DefaultAction;
+use crate::sys;
 use crate::wait::{Core, Ending};
 
 /// How much is said on standard output.
@@ -49,7 +50,7 @@ pub struct Report<'a> {
 impl<'a> Report<'a> {
     /// Tells on standard output and standard error.
     pub fn new(program: &'a str, voice: Voice, deed: Deed) -> Self {
-        let (out, err) = (Box::new(io::stdout()), Box::new(io::stderr()));
+        let (out, err) = (standard_output(), Box::new(io::stderr()));
         Self { program, voice, deed, out, err, progress: Progress::Hidden, broken: None }
     }
 
@@ -252,6 +253,23 @@ pub fn plain(text: &str) -> String {
     match text.rsplit_once(" (os error ") {
         Some((words, number)) if number.ends_with(')') => words.to_owned(),
         _ => text.to_owned(),
+    }
+}
+
+/// Standard output; where that was closed when the program was started, something that says so when it is written to.
+pub fn standard_output() -> Box<dyn Write> {
+    if sys::started_without_output() { Box::new(ClosedOutput) } else { Box::new(io::stdout()) }
+}
+
+struct ClosedOutput;
+
+impl Write for ClosedOutput {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(Errno::EBADF.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

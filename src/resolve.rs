@@ -145,7 +145,9 @@ impl Resolver<'_> {
     fn target(&mut self, target: &Target, written: Option<&Written>) -> Result<()> {
         let typed: Rc<str> = target.to_string().into();
         match target {
-            Target::Process(pid) => self.number(*pid, &typed, &written.map_or(Claim::Nothing, Claim::WriterOf)),
+            Target::Process(pid) | Target::Padded(pid, _) => {
+                self.number(*pid, &typed, &written.map_or(Claim::Nothing, Claim::WriterOf))
+            }
             Target::Token(pid, inode) => self.number(*pid, &typed, &Claim::Inode(*inode)),
             Target::Name(name) => self.name(name, &typed),
             Target::Group(_) | Target::OwnGroup | Target::Everyone => Ok(()),

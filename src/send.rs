@@ -68,25 +68,30 @@ pub fn send(plan: &Plan, report: &mut Report) -> Result<Tally> {
 
 /// One kill(2) for each target as typed, duplicates included. The own group comes last, since the signal may end this program.
 fn send_plain(plan: &Plan, signal: Signal, report: &mut Report) -> Tally {
+    let targets = &plan.selection.targets;
+    let is_own_group = |target: &Target| match target {
+        Target::OwnGroup => true,
+        Target::Group(pgid) => targets.len() > 1 && pgid.number() == getpgrp().as_raw(),
+        _ => false,
+    };
     let mut tally = Tally::default();
-    for target in own_group_last(&plan.selection.targets) {
+    let mut last = Vec::new();
+    for target in targets {
+        if is_own_group(target) {
+            last.push(target);
+        } else {
+            send_by_number(target, signal, plan.value, report, &mut tally);
+        }
+    }
+    for target in last {
         send_by_number(target, signal, plan.value, report, &mut tally);
     }
     tally
 }
 
-fn own_group_last(targets: &[Target]) -> impl Iterator<Item = &Target> {
-    let is_own = |target: &&Target| match target {
-        Target::OwnGroup => true,
-        Target::Group(pgid) => targets.len() > 1 && pgid.number() == getpgrp().as_raw(),
-        _ => false,
-    };
-    targets.iter().filter(move |target| !is_own(target)).chain(targets.iter().filter(is_own))
-}
-
 /// Sends to a target by its number, tells it and counts it.
 pub fn send_by_number(target: &Target, signal: Signal, value: Option<i32>, report: &mut Report, tally: &mut Tally) {
-    let pid = if let Target::Process(pid) = target { Some(*pid) } else { None };
+    let pid = target.process();
     // The name has to be read first: a killed process may be gone at once.
     let name = if report.voice == Voice::Quiet { None } else { pid.and_then(|pid| proc::name(pid).ok()) };
     let delivery = deliver::by_number(target, signal, value);

@@ -5,6 +5,7 @@
 
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::libc::{self, c_int, c_long};
@@ -12,6 +13,29 @@ use nix::unistd;
 
 use crate::signal::Signal;
 use crate::target::Pid;
+
+/// Whether standard output was closed when the program was started.
+///
+/// Before `main`, Rust's runtime opens /dev/null in the place of each closed standard descriptor, so that no file opened later becomes
+/// one. That is a protection, but it makes output vanish that nobody can see; so the look is taken before.
+pub fn started_without_output() -> bool {
+    STARTED_WITHOUT_OUTPUT.load(Ordering::Relaxed)
+}
+
+static STARTED_WITHOUT_OUTPUT: AtomicBool = AtomicBool::new(false);
+
+#[used]
+// SAFETY: the section holds pointers to functions that the C library calls once, before anything of Rust runs; this one only makes a
+// system call and writes an atomic.
+#[unsafe(link_section = ".init_array")]
+static LOOK_AT_OUTPUT: extern "C" fn() = {
+    extern "C" fn look() {
+        // SAFETY: takes integers and touches no memory of ours.
+        let flags = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) };
+        STARTED_WITHOUT_OUTPUT.store(flags == -1, Ordering::Relaxed);
+    }
+    look
+};
 
 /// kill(2) with a signal that nix's enum has no name for: 32, 33 and the realtime ones.
 pub fn kill(pid: unistd::Pid, signal: Signal) -> nix::Result<()> {

@@ -1,7 +1,9 @@
 //! Targets as the command line spells them: text to value and back, nothing looked up.
 //! A text either parses to exactly what it spells or is refused; nothing here computes a PID.
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::str::FromStr;
 
 use nix::unistd;
@@ -67,6 +69,8 @@ impl fmt::Display for Inode {
 pub enum Target {
     /// `PID`: one process.
     Process(Pid),
+    /// The same, written with leading zeros or blanks around, which messages repeat.
+    Padded(Pid, Box<str>),
     /// `-PGID`: a process group, 2 to 2147483647.
     Group(Pid),
     /// `0`: the caller's process group.
@@ -87,6 +91,15 @@ impl FromStr for Target {
     type Err = InvalidTarget;
 
     fn from_str(token: &str) -> Result<Self, InvalidTarget> {
+        Self::try_from(OsStr::new(token))
+    }
+}
+
+impl TryFrom<&OsStr> for Target {
+    type Error = InvalidTarget;
+
+    /// Reads an argument; that it is UTF-8 matters for names only.
+    fn try_from(token: &OsStr) -> Result<Self, InvalidTarget> {
         match token.as_bytes() {
             b"0" => Ok(Self::OwnGroup),
             b"-1" => Ok(Self::Everyone),
@@ -94,9 +107,12 @@ impl FromStr for Target {
                 Some(pgid) if pgid != Pid::INIT => Ok(Self::Group(pgid)),
                 _ => Err(InvalidTarget),
             },
-            bytes => match padded(bytes) {
+            bytes => match canonical(bytes) {
                 Some(pid) => Ok(Self::Process(pid)),
-                None => token_or_name(token),
+                None => token.to_str().ok_or(InvalidTarget).and_then(|token| match padded(token.as_bytes()) {
+                    Some(pid) => Ok(Self::Padded(pid, token.into())),
+                    None => token_or_name(token),
+                }),
             },
         }
     }
@@ -106,8 +122,16 @@ impl Target {
     /// A line of a pidfile: `PID` or `PID:INODE`, which are the only targets that a file may name.
     pub fn in_pidfile(word: &str) -> Result<Self, InvalidTarget> {
         match word.parse()? {
-            target @ (Self::Process(_) | Self::Token(..)) => Ok(target),
+            target @ (Self::Process(_) | Self::Padded(..) | Self::Token(..)) => Ok(target),
             _ => Err(InvalidTarget),
+        }
+    }
+
+    /// The one process that it means by number alone.
+    pub const fn process(&self) -> Option<Pid> {
+        match self {
+            Self::Process(pid) | Self::Padded(pid, _) => Some(*pid),
+            _ => None,
         }
     }
 
@@ -162,6 +186,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Process(pid) => pid.fmt(f),
+            Self::Padded(_, typed) => f.write_str(typed),
             Self::Group(pgid) => write!(f, "-{pgid}"),
             Self::OwnGroup => f.write_str("0"),
             Self::Everyone => f.write_str("-1"),
@@ -178,15 +203,16 @@ mod tests {
     #[test]
     fn every_form_of_a_target_is_read() {
         let process = |pid| Target::Process(Pid(pid));
+        let padded = |pid, typed: &str| Target::Padded(Pid(pid), typed.into());
         let table = [
             ("1", process(1)),
             ("4242", process(4242)),
             ("2147483647", process(i32::MAX)),
-            ("0007", process(7)),
-            ("010", process(10)),
-            ("00000000000000000000001", process(1)),
-            ("  4242", process(4242)),
-            ("\t42\n", process(42)),
+            ("0007", padded(7, "0007")),
+            ("010", padded(10, "010")),
+            ("00000000000000000000001", padded(1, "00000000000000000000001")),
+            ("  4242", padded(4242, "  4242")),
+            ("\t42\n", padded(42, "\t42\n")),
             ("0", Target::OwnGroup),
             ("-1", Target::Everyone),
             ("-2", Target::Group(Pid(2))),
@@ -230,7 +256,7 @@ mod tests {
 
     #[test]
     fn printing_and_reading_are_inverse() {
-        for token in ["1", "-2", "0", "-1", "42:7", "nginx"] {
+        for token in ["1", "007", " 7", "-2", "0", "-1", "42:7", "nginx"] {
             assert_eq!(token.parse::<Target>().map(|target| target.to_string()), Ok(token.to_owned()));
         }
     }
