@@ -79,7 +79,7 @@ pub fn parse(args: impl Iterator<Item = &'static OsStr>) -> Result<Action, Refus
     let detail = detail(&line.options);
     let action = match line.mistake.take() {
         Some(mistake) => Err(mistake),
-        None => matches(&mut line).and_then(|matches| into_action(matches, line, detail)),
+        None => matches(&mut line).and_then(|mut matches| into_action(&mut matches, &line, detail)),
     };
     action.map_err(|mistake| Refusal { mistake, status, voice })
 }
@@ -225,7 +225,7 @@ fn spelled(id: &str) -> String {
     option.and_then(|option| option.shape.long).map_or_else(|| "-L".to_owned(), |long| format!("--{long}"))
 }
 
-fn into_action(mut matches: ArgMatches, line: Line, detail: Detail) -> Result<Action, Mistake> {
+fn into_action(matches: &mut ArgMatches, line: &Line, detail: Detail) -> Result<Action, Mistake> {
     let given = |id| line.given.contains(&id);
     if given(HELP) {
         return Ok(Action::Help(detail));
@@ -235,20 +235,20 @@ fn into_action(mut matches: ArgMatches, line: Line, detail: Detail) -> Result<Ac
     }
     check_exclusions(&line.given)?;
     if given(LIST) {
-        return Ok(Action::List(values(&mut matches, LIST).chain(operands(&line)).collect()));
+        return Ok(Action::List(values(matches, LIST).chain(operands(line)).collect()));
     }
     if given(NUMBERS) {
-        return Ok(Action::Numbers(operands(&line).collect()));
+        return Ok(Action::Numbers(operands(line).collect()));
     }
     if given(TABLE) {
-        return Ok(Action::Table(operands(&line).collect()));
+        return Ok(Action::Table(operands(line).collect()));
     }
     if given(STATE) {
-        let pids = values(&mut matches, STATE).chain(operands(&line));
+        let pids = values(matches, STATE).chain(operands(line));
         return pids.map(|pid| process_id(&pid)).collect::<Result<_, _>>().map(Action::State);
     }
     if given(GENERATE) {
-        let what = value(&mut matches, &line, GENERATE).unwrap_or_default();
+        let what = value(matches, line, GENERATE).unwrap_or_default();
         return product(&what).map(Action::Generate);
     }
     let voice = match (given(JSON), given(VERBOSE)) {
@@ -259,7 +259,7 @@ fn into_action(mut matches: ArgMatches, line: Line, detail: Detail) -> Result<Ac
     let questions = [(PID, Question::Pid), (ID, Question::Id), (ALIVE, Question::Alive)];
     let question = questions.into_iter().find_map(|(id, question)| given(id).then_some(question));
     let dry_run = given(DRY_RUN);
-    let plan = plan(&mut matches, &line)?;
+    let plan = plan(matches, line)?;
     Ok(match question {
         Some(question) => Action::Ask(question, plan.selection, voice),
         // What a dry run finds is what was asked for.
@@ -330,7 +330,7 @@ fn plan(matches: &mut ArgMatches, line: &Line) -> Result<Plan, Mistake> {
         targets,
         pidfile: pidfile.map(|path| Pidfile { path, age: if given(ALLOW_STALE) { Age::Any } else { Age::Checked } }),
         users: if given(ALL) { Users::All } else { Users::Own },
-        expect: value(matches, line, EXPECT),
+        expect: value(matches, line, EXPECT).map(expected_name).transpose()?,
         catching: given(HANDLER).then_some(signal),
         reach: if given(TREE) { Reach::Tree } else { Reach::Process },
     };
@@ -387,6 +387,19 @@ fn process_id(token: &OsStr) -> Result<Pid, Mistake> {
     match target(token)? {
         Target::Process(pid) | Target::Padded(pid, _) => Ok(pid),
         _ => Err(Mistake::value(format!("'{}': invalid process ID", escape(token.as_encoded_bytes())))),
+    }
+}
+
+/// A name to compare with: one that nothing can have is a typing error, which must not be taken for a process that is gone.
+fn expected_name(name: OsString) -> Result<OsString, Mistake> {
+    let bytes = name.as_encoded_bytes();
+    let invalid = || Mistake::value(format!("'{}': invalid name to expect", escape(bytes)));
+    match bytes {
+        [] => Err(invalid().hint("the name was empty; is a variable unset?")),
+        path if path.contains(&b'/') => {
+            Err(invalid().hint("it is compared with command names and the last part of paths"))
+        }
+        _ => Ok(name),
     }
 }
 

@@ -44,7 +44,8 @@ fn completable() -> Command {
         LIST => arg.value_parser(signal_names()),
         GENERATE => arg.value_parser(PRODUCTS),
         PIDFILE => arg.value_hint(ValueHint::FilePath),
-        _ => arg.value_hint(ValueHint::Other),
+        _ if arg.get_action().takes_values() => arg.value_hint(ValueHint::Other),
+        _ => arg,
     };
     let targets = Arg::new("target").num_args(0..).value_hint(ValueHint::Other);
     OPTIONS
@@ -54,7 +55,9 @@ fn completable() -> Command {
 }
 
 fn signal_names() -> PossibleValuesParser {
-    signals().map(|signal| PossibleValue::new(signal.to_string()).help(signal.description())).collect::<Vec<_>>().into()
+    // clap wants texts that live as long as the program, which is over once they are printed.
+    let value = |signal: Signal| PossibleValue::new(&*signal.to_string().leak()).help(signal.description());
+    signals().map(value).collect::<Vec<_>>().into()
 }
 
 /// Text in a generated script that is replaced, as often as it occurs there.

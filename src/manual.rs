@@ -57,7 +57,10 @@ fn options() -> io::Result<String> {
     let mut text = String::new();
     for group in groups {
         let members = command.get_arguments().filter(|arg| arg.get_help_heading() == Some(group));
-        let members = Command::new("sigsend").disable_help_flag(true).disable_version_flag(true).args(members.cloned().map(|arg| arg.help_heading(None)));
+        let members = Command::new("sigsend")
+            .disable_help_flag(true)
+            .disable_version_flag(true)
+            .args(members.cloned().map(|arg| arg.help_heading(None)));
         let mut section = Vec::new();
         Man::new(members).render_options_section(&mut section)?;
         text += &String::from_utf8(section).map_err(io::Error::other)?.replace(".SH OPTIONS", &format!(".SS {group}"));
@@ -67,7 +70,9 @@ fn options() -> io::Result<String> {
 
 /// The rows of a tbl(1) table: number, name, default action and meaning.
 fn signals() -> String {
-    let plain = |signal: &Signal| signal.has_name() && (!signal.is_realtime() || [Signal::RTMIN, Signal::RTMAX].contains(signal));
+    let plain = |signal: &Signal| {
+        signal.has_name() && (!signal.is_realtime() || [Signal::RTMIN, Signal::RTMAX].contains(signal))
+    };
     let row = |signal: Signal| {
         let (number, action, meaning) = (signal.number(), signal.default_action(), signal.description());
         format!("{number}\t{signal}\t{action}\t{}\n", meaning.replace('\\', "\\e"))

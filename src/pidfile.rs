@@ -2,14 +2,14 @@
 //! Whether a process is the one that wrote the file is checked by `resolve`, once the process is pinned.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
-use nix::libc::O_NONBLOCK;
+use nix::libc::{O_NOCTTY, O_NONBLOCK};
 
 use crate::escape::escape;
 use crate::target::Target;
@@ -57,13 +57,14 @@ impl Pidfile {
         let (file, limit) = if is_input {
             (io::stdin().as_fd().try_clone_to_owned().map(File::from).with_context(deed)?, INPUT_LIMIT)
         } else {
-            // Opening a FIFO must not wait for its writer.
-            (OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(&self.path).with_context(deed)?, FILE_LIMIT)
+            // Opening a FIFO or a device does something to it already, so it must not come that far. Should it become one between this
+            // look and the next, opening it must neither wait for a writer nor take a terminal.
+            regular(fs::metadata(&self.path)).with_context(deed)?;
+            let options = OpenOptions::new().read(true).custom_flags(O_NONBLOCK | O_NOCTTY).open(&self.path);
+            (options.with_context(deed)?, FILE_LIMIT)
         };
-        let metadata = file.metadata().with_context(deed)?;
-        if !is_input && !metadata.is_file() {
-            bail!("{}: not a regular file", deed());
-        }
+        let metadata = file.metadata();
+        let metadata = if is_input { metadata } else { regular(metadata) }.with_context(deed)?;
         let mut text = Vec::new();
         file.take(limit + 1).read_to_end(&mut text).with_context(deed)?;
         if text.len() as u64 > limit {
@@ -84,6 +85,12 @@ impl Pidfile {
         }
         Ok(Some(Written { path: path.to_owned(), at: metadata.modified()? }))
     }
+}
+
+fn regular(metadata: io::Result<Metadata>) -> io::Result<Metadata> {
+    metadata.and_then(
+        |metadata| if metadata.is_file() { Ok(metadata) } else { Err(io::Error::other("not a regular file")) },
+    )
 }
 
 fn target(word: &[u8]) -> Result<Target> {

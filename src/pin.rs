@@ -1,7 +1,6 @@
 //! A process held by a pidfd: whatever was read of it under its number was read of it, as long as it proves alive afterwards.
 //! What is checked of a pinned process is `resolve`'s business.
 
-use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, bail};
@@ -105,15 +104,6 @@ impl Pinned {
 
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
-    }
-}
-
-impl fmt::Display for NoProcess {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Gone => f.write_str(Errno::ESRCH.desc()),
-            Self::ThreadOf(pid) => write!(f, "it is a thread of {pid}"),
-        }
     }
 }
 

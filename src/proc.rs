@@ -1,14 +1,16 @@
 //! What /proc says of a process (proc(5)): name, state, parent, group, start time, owner, signal masks, command line.
 //! It answers for a number, not for a process: callers that must not be mistaken hold a pidfd and prove it alive afterwards.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::{SysconfVar, sysconf};
+use nix::unistd::{SysconfVar, getpid, sysconf};
 use procfs_core::FromRead;
 
 use crate::signal::SignalSet;
@@ -100,26 +102,41 @@ fn parse_status(text: &[u8]) -> io::Result<Status> {
 /// The command name, at most 15 bytes of any value but NUL.
 pub fn name(pid: Pid) -> io::Result<Vec<u8>> {
     let mut name = [0; 64];
-    let length = File::open(path(pid, "comm"))?.read(&mut name)?;
+    let length = File::open(path(pid, "comm")?)?.read(&mut name)?;
     Ok(name[..length].strip_suffix(b"\n").unwrap_or(&name[..length]).to_vec())
 }
 
 /// The basename of the executable, of its old name where it was deleted. EACCES where ptrace(2) would not be permitted, ENOENT for
 /// kernel threads and zombies.
 pub fn executable(pid: Pid) -> io::Result<Vec<u8>> {
-    let target = fs::read_link(path(pid, "exe"))?.into_os_string().into_vec();
+    let link = |file: &str| fs::read_link(path(pid, file)?);
+    let target =
+        link("exe").or_else(|error| by_other_threads(pid, "exe", link).ok_or(error))?.into_os_string().into_vec();
     let target = target.strip_suffix(b" (deleted)").unwrap_or(&target);
     Ok(basename(target).to_vec())
 }
 
 /// The arguments, as they stand in the memory of the process. Empty for kernel threads and zombies.
 pub fn arguments(pid: Pid) -> io::Result<Vec<Vec<u8>>> {
-    let line = read(pid, "cmdline")?;
+    let mut line = read(pid, "cmdline")?;
+    if line.is_empty() {
+        let of_thread = |file: &str| {
+            read(pid, file)
+                .and_then(|line| if line.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(line) })
+        };
+        line = by_other_threads(pid, "cmdline", of_thread).unwrap_or_default();
+    }
     let line = line.strip_suffix(b"\0").unwrap_or(&line);
     if line.is_empty() {
         return Ok(Vec::new());
     }
     Ok(line.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect())
+}
+
+/// What another thread answers where the main thread has exited and taken its memory with it.
+fn by_other_threads<T>(pid: Pid, file: &str, ask: impl Fn(&str) -> io::Result<T>) -> Option<T> {
+    let others = threads(pid).ok()?.into_iter().filter(|thread| *thread != pid.number());
+    others.filter_map(|thread| ask(&format!("task/{thread}/{file}")).ok()).next()
 }
 
 /// The basename of argv[0]; `None` for kernel threads and zombies.
@@ -142,7 +159,7 @@ pub fn pids() -> io::Result<impl Iterator<Item = Pid>> {
 pub fn children(pid: Pid) -> io::Result<Vec<Pid>> {
     let mut children = Vec::new();
     for thread in threads(pid)? {
-        match fs::read_to_string(format!("/proc/{pid}/task/{thread}/children")) {
+        match fs::read_to_string(path(pid, &format!("task/{thread}/children"))?) {
             Ok(list) => {
                 children.extend(list.split_ascii_whitespace().filter_map(|child| child.parse().ok().and_then(pid_of)));
             }
@@ -168,7 +185,7 @@ fn children_by_parent(parent: Pid) -> io::Result<Vec<Pid>> {
 /// The state of each thread.
 pub fn thread_states(pid: Pid) -> io::Result<Vec<State>> {
     let state = |thread| {
-        let text = fs::read(format!("/proc/{pid}/task/{thread}/stat")).ok()?;
+        let text = read(pid, &format!("task/{thread}/stat")).ok()?;
         parse_stat(&text).ok().map(|stat| stat.state)
     };
     // A thread that ends while one looks is as good as dead.
@@ -176,7 +193,7 @@ pub fn thread_states(pid: Pid) -> io::Result<Vec<State>> {
 }
 
 fn threads(pid: Pid) -> io::Result<Vec<i32>> {
-    let entries = fs::read_dir(path(pid, "task"))?;
+    let entries = fs::read_dir(path(pid, "task")?)?;
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
 }
 
@@ -199,12 +216,27 @@ impl Stat {
     }
 }
 
-fn path(pid: Pid, file: &str) -> PathBuf {
-    format!("/proc/{pid}/{file}").into()
+/// Whether /proc speaks of the PIDs that this process knows: one that was mounted in another PID namespace means others by them, and
+/// what it says of a number must never decide who gets a signal. An error where there is no /proc.
+pub fn is_ours() -> io::Result<bool> {
+    static OURS: OnceLock<bool> = OnceLock::new();
+    if let Some(ours) = OURS.get() {
+        return Ok(*ours);
+    }
+    let own = fs::read_link("/proc/self")?;
+    Ok(*OURS.get_or_init(|| own.as_os_str() == OsStr::new(&getpid().to_string())))
+}
+
+/// A file about a process, in a /proc that speaks of our PIDs.
+fn path(pid: Pid, file: &str) -> io::Result<PathBuf> {
+    if !is_ours()? {
+        return Err(io::Error::other("/proc belongs to another PID namespace"));
+    }
+    Ok(format!("/proc/{pid}/{file}").into())
 }
 
 fn read(pid: Pid, file: &str) -> io::Result<Vec<u8>> {
-    fs::read(path(pid, file))
+    fs::read(path(pid, file)?)
 }
 
 fn pid_of(number: i32) -> Option<Pid> {

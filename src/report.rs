@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 
@@ -94,7 +94,7 @@ impl<'a> Report<'a> {
         match self.voice {
             Voice::Quiet => {}
             Voice::Verbose => {
-                if let Some(line) = self.line(subject, outcome, complaint.as_ref().map(|(text, _)| text.as_str())) {
+                if let Some(line) = line(subject, outcome) {
                     self.print(&line);
                 }
             }
@@ -170,8 +170,8 @@ impl<'a> Report<'a> {
             Reason::Stale { path, started, written } => format!(
                 "pidfile {path} is stale: {} started at {}, the file was last modified at {}",
                 pid(subject),
-                humantime::format_rfc3339_millis(*started),
-                humantime::format_rfc3339_millis(*written),
+                moment(*started),
+                moment(*written),
             ),
             Reason::NotExpected { expected, name } => format!("{} ({name}) is not {expected}", pid(subject)),
             Reason::Unverified { expected } => format!("{} cannot be verified to be {expected}", pid(subject)),
@@ -180,61 +180,61 @@ impl<'a> Report<'a> {
             Reason::Everyone => "the tree of process 1 is every process; it is not signalled".to_owned(),
         }
     }
+}
 
-    /// The line of `--verbose`; `None` for what standard error says already.
-    fn line(&self, subject: &Subject, outcome: &Outcome, complaint: Option<&str>) -> Option<String> {
-        let who = described(subject);
-        Some(match outcome {
-            Outcome::Sent { signal, .. } if signal.is_null() => format!("{who} may be signalled"),
-            Outcome::Sent { signal, value, after } => {
-                let value = value.map(|value| format!(" with value {value}")).unwrap_or_default();
-                let after = after.map(|after| format!(" after {}", seconds(after))).unwrap_or_default();
-                format!("sent {signal} ({}){value} to {who}{after}", signal.number())
-            }
-            Outcome::Missed(_) => format!("skipped {who}: {}", complaint?),
-            Outcome::Spared => format!("skipped {who}: sigsend itself or an ancestor of it"),
-            Outcome::Unstopped => return None,
-            Outcome::AlreadyGone => format!("{who} is already gone"),
-            Outcome::Gone { ending, after } => format!("{who} {} after {}", ended(*ending), seconds(*after)),
-            Outcome::StillThere { after } => format!("{who} is still there after {}", seconds(*after)),
-            Outcome::Found => who,
-            Outcome::Alive => format!("{who} is alive"),
-            Outcome::Would(preview) => Self::preview(&who, preview),
-        })
+/// The line of `--verbose`; `None` for what standard error says already.
+fn line(subject: &Subject, outcome: &Outcome) -> Option<String> {
+    let who = described(subject);
+    Some(match outcome {
+        Outcome::Sent { signal, .. } if signal.is_null() => format!("{who} may be signalled"),
+        Outcome::Sent { signal, value, after } => {
+            let value = value.map(|value| format!(" with value {value}")).unwrap_or_default();
+            let after = after.map(|after| format!(" after {}", seconds(after))).unwrap_or_default();
+            format!("sent {signal} ({}){value} to {who}{after}", signal.number())
+        }
+        Outcome::Missed(reason) => format!("skipped {who}: {}", why(reason)),
+        Outcome::Spared => format!("skipped {who}: sigsend itself or an ancestor of it"),
+        Outcome::Unstopped => return None,
+        Outcome::AlreadyGone => format!("{who} is already gone"),
+        Outcome::Gone { ending, after } => format!("{who} {} after {}", ended(*ending), seconds(*after)),
+        Outcome::StillThere { after } => format!("{who} is still there after {}", seconds(*after)),
+        Outcome::Found => who,
+        Outcome::Alive => format!("{who} is alive"),
+        Outcome::Would(would) => preview(&who, would),
+    })
+}
+
+fn preview(who: &str, preview: &Preview) -> String {
+    let age = preview.age.map_or_else(
+        || "unknown".to_owned(),
+        |age| humantime::format_duration(Duration::from_secs(age.as_secs())).to_string(),
+    );
+    let signal = preview.signal;
+    let does = match preview.effect {
+        Effect::Caught => "caught by a handler",
+        Effect::Blocked => "blocked, kept pending",
+        Effect::Ignored => "ignored",
+        Effect::Default(DefaultAction::Terminate) => "terminates it",
+        Effect::Default(DefaultAction::Core) => "terminates it and dumps core",
+        Effect::Default(DefaultAction::Stop) => "stops it",
+        Effect::Default(DefaultAction::Continue) => "continues it",
+        Effect::Default(DefaultAction::Ignore) | Effect::Nothing => "does nothing",
+    };
+    let user = escape(preview.user.as_bytes());
+    let command = escape(&preview.command);
+    let mut line = format!("would send {signal} ({}) to {who}: {does}", signal.number());
+    for step in preview.follow_ups {
+        for signal in &step.signals {
+            write!(line, ", {signal} ({}) {} later", signal.number(), seconds(step.after))
+                .expect("a String takes everything");
+        }
     }
-
-    fn preview(who: &str, preview: &Preview) -> String {
-        let age = preview.age.map_or_else(
-            || "unknown".to_owned(),
-            |age| humantime::format_duration(Duration::from_secs(age.as_secs())).to_string(),
-        );
-        let signal = preview.signal;
-        let does = match preview.effect {
-            Effect::Caught => "caught by a handler",
-            Effect::Blocked => "blocked, kept pending",
-            Effect::Ignored => "ignored",
-            Effect::Default(DefaultAction::Terminate) => "terminates it",
-            Effect::Default(DefaultAction::Core) => "terminates it and dumps core",
-            Effect::Default(DefaultAction::Stop) => "stops it",
-            Effect::Default(DefaultAction::Continue) => "continues it",
-            Effect::Default(DefaultAction::Ignore) | Effect::Nothing => "does nothing",
-        };
-        let user = escape(preview.user.as_bytes());
-        let command = escape(&preview.command);
-        let mut line = format!("would send {signal} ({}) to {who}: {does}", signal.number());
-        for step in preview.follow_ups {
-            for signal in &step.signals {
-                write!(line, ", {signal} ({}) {} later", signal.number(), seconds(step.after))
-                    .expect("a String takes everything");
-            }
+    write!(line, "; user {user}, age {age}: {command}").expect("a String takes everything");
+    match terminal_width() {
+        Some(width) if line.chars().count() > width => {
+            line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
         }
-        write!(line, "; user {user}, age {age}: {command}").expect("a String takes everything");
-        match terminal_width() {
-            Some(width) if line.chars().count() > width => {
-                line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
-            }
-            _ => line,
-        }
+        _ => line,
     }
 }
 
@@ -332,6 +332,31 @@ fn ended(ending: Ending) -> String {
         Ending::Killed { signal, core: Core::Dumped } => format!("was killed by {signal} (core dumped)"),
         Ending::Unknown => "ended, how is unknown,".to_owned(),
     }
+}
+
+/// Why a target was passed over, where it has just been named.
+fn why(reason: &Reason) -> String {
+    match reason {
+        Reason::Absent(NoProcess::Gone) => Errno::ESRCH.desc().to_owned(),
+        Reason::Absent(NoProcess::ThreadOf(process)) => format!("it is a thread of {process}"),
+        Reason::Refused(errno) => errno.desc().to_owned(),
+        Reason::Recycled => format!("{}: this PID now belongs to another process", Errno::ESRCH.desc()),
+        Reason::Nameless { .. } => "no process has this name".to_owned(),
+        Reason::Stale { path, .. } => format!("it did not write the pidfile {path}"),
+        Reason::NotExpected { expected, .. } => format!("it is not {expected}"),
+        Reason::Unverified { expected } => format!("it cannot be verified to be {expected}"),
+        Reason::NotCaught { signal, .. } => format!("it does not catch {signal}"),
+        Reason::Spared => "it is sigsend itself or an ancestor of it".to_owned(),
+        Reason::Everyone => "its tree is every process".to_owned(),
+    }
+}
+
+/// A time as RFC 3339 has it, for those years that it can write.
+fn moment(time: SystemTime) -> String {
+    if time < SystemTime::UNIX_EPOCH {
+        return "a time before 1970".to_owned();
+    }
+    humantime::format_rfc3339_millis(time).to_string()
 }
 
 fn seconds(duration: Duration) -> String {

@@ -2,15 +2,17 @@
 //! Everything is pinned first, read second and proved alive third; nothing here sends a signal.
 
 use std::ffi::OsString;
+use std::io;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
+use nix::libc;
 use nix::unistd::{getpid, getuid};
 
 use crate::escape::escape;
-use crate::pidfile::{Pidfile, Written};
+use crate::pidfile::{Age, Pidfile, Written};
 use crate::pin::{NoProcess, Pinned};
 use crate::proc;
 use crate::roster::{Labels, Recipient, Roster};
@@ -52,6 +54,13 @@ impl Selection {
             && self.catching.is_none()
             && self.reach == Reach::Process
             && !self.targets.iter().any(|target| matches!(target, Target::Name(_) | Target::Token(..)))
+    }
+
+    /// Whether what /proc says decides who gets a signal.
+    fn needs_proc(&self) -> bool {
+        self.expect.is_some()
+            || self.catching.is_some()
+            || self.pidfile.as_ref().is_some_and(|pidfile| pidfile.age == Age::Checked)
     }
 }
 
@@ -114,6 +123,9 @@ pub struct Resolution {
 
 /// Pins and checks every single process that the selection means; groups, `0` and `-1` are left to the caller.
 pub fn resolve(selection: &Selection, labels: Labels) -> Result<Resolution> {
+    if selection.needs_proc() {
+        check_proc()?;
+    }
     let mut resolver = Resolver { selection, labels, roster: Roster::default(), misses: Vec::new() };
     let listed = selection.pidfile.as_ref().map(Pidfile::read).transpose()?;
     for target in &selection.targets {
@@ -203,15 +215,16 @@ impl Resolver<'_> {
 
     fn unexpected(&self, pid: Pid) -> Option<Reason> {
         let expected = self.selection.expect.as_ref()?.as_encoded_bytes();
-        let name = proc::name(pid).ok();
-        let claims = [name.clone(), proc::executable(pid).ok(), proc::first_argument(pid).ok().flatten()];
+        let (name, executable) = (proc::name(pid).ok(), proc::executable(pid));
+        let may_see = !executable.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+        let claims = [name.clone(), executable.ok(), proc::first_argument(pid).ok().flatten()];
         if claims.iter().flatten().any(|claim| claim == expected) {
             return None;
         }
         let expected = escape(expected);
         Some(match name {
-            Some(name) => Reason::NotExpected { expected, name: escape(&name) },
-            None => Reason::Unverified { expected },
+            Some(name) if may_see => Reason::NotExpected { expected, name: escape(&name) },
+            _ => Reason::Unverified { expected },
         })
     }
 
@@ -240,20 +253,33 @@ impl Resolver<'_> {
 const LATITUDE: Duration = Duration::from_secs(2);
 
 fn stale(pid: Pid, file: &Written) -> Result<Option<Reason>> {
-    // Whoever has gone meanwhile is found out by the proof that follows.
-    let Ok(stat) = proc::stat(pid) else { return Ok(None) };
+    let stat = match proc::stat(pid) {
+        Ok(stat) => stat,
+        // Whoever has gone meanwhile is found out by the proof that follows.
+        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error).with_context(|| format!("reading when process {pid} started")),
+    };
     let started = stat.started().context("reading the clock")?;
     let latest = file.at.checked_add(LATITUDE).unwrap_or(file.at);
     Ok((started > latest).then(|| Reason::Stale { path: file.path.clone(), started, written: file.at }))
 }
 
-/// All processes; an error where /proc is missing, since an empty answer would read as "no such process".
+/// All processes, as a /proc of this PID namespace shows them: an empty answer would read as "no such process".
 pub fn processes() -> Result<Vec<Pid>> {
-    let pids: Vec<Pid> = proc::pids().context("looking for processes in /proc")?.collect();
-    if pids.is_empty() {
-        bail!("looking for processes in /proc: it shows none; is it mounted?");
+    check_proc()?;
+    Ok(proc::pids().context(LOOKING)?.collect())
+}
+
+const LOOKING: &str = "looking for processes in /proc";
+
+/// Fails where /proc is missing, or shows the processes of another PID namespace under numbers that mean others here.
+pub fn check_proc() -> Result<()> {
+    if !proc::is_ours().context(LOOKING)? {
+        bail!("{LOOKING}: it belongs to another PID namespace");
     }
-    Ok(pids)
+    Ok(())
 }
 
 /// Whether the command name alone allows a process to have the name. Cheap: one small read.

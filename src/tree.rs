@@ -15,6 +15,7 @@ use nix::unistd::getpid;
 use crate::deliver::{self, Delivery};
 use crate::pin::Pinned;
 use crate::proc::{self, State};
+use crate::resolve::check_proc;
 use crate::roster::{Admission, Labels, Recipient, Roster};
 use crate::signal::Signal;
 use crate::sys::Scope;
@@ -38,6 +39,7 @@ pub struct Growth {
 impl Lineage {
     /// Reads the chain of parents up to the first process of this PID namespace.
     pub fn own(labels: Labels) -> Result<Self> {
+        check_proc()?;
         let mut spared = HashSet::new();
         let mut next = Pid::try_from(getpid().as_raw()).ok();
         while let Some(pid) = next
