@@ -1,5 +1,7 @@
 //! A plan that needs pinned recipients under way: first signal, wait, follow-ups, wait; every fate is kept and counted at the end.
 
+mod vigil;
+
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -12,8 +14,7 @@ use crate::group::Group;
 use crate::outcome::{Outcome, Subject, Tally};
 use crate::pin::Life;
 use crate::proc;
-use crate::progress::Pending;
-use crate::report::{Report, described};
+use crate::report::Report;
 use crate::resolve::{Miss, Reach, Reason, resolve};
 use crate::roster::{Labels, Roster};
 use crate::send::{Plan, Until, send_by_number};
@@ -21,7 +22,7 @@ use crate::signal::Signal;
 use crate::sys::Scope;
 use crate::target::{Pid, Target};
 use crate::tree::Lineage;
-use crate::wait::{Ending, Watch, Woken, endings};
+use crate::wait::{Ending, Watch, endings};
 
 /// What has become of a recipient so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +92,10 @@ impl<'a, 'r> Campaign<'a, 'r> {
             campaign.grow_trees(labels)?;
         }
         campaign.greet();
+        if !plan.is_single() {
+            // Before the first signal, so that whatever waiting lacks is known before anything was sent.
+            campaign.watch_newcomers()?;
+        }
         for miss in &misses {
             campaign.miss(miss);
         }
@@ -101,6 +106,9 @@ impl<'a, 'r> Campaign<'a, 'r> {
         let mut misses = Vec::new();
         for target in &self.plan.selection.targets {
             let Target::Group(number) = target else { continue };
+            if self.groups.iter().any(|group| group.number() == *number) {
+                continue;
+            }
             match Group::pin(*number, self.groups.len(), &mut self.roster, labels)? {
                 Ok(group) => self.groups.push(group),
                 Err(reason) => misses.push(Miss { typed: target.to_string().into(), pid: None, reason }),
@@ -310,93 +318,6 @@ impl<'a, 'r> Campaign<'a, 'r> {
         };
         self.fates[index] = Fate::Gone;
         self.tell(index, &Outcome::Gone { ending: ending.unwrap_or(Ending::Unknown), after });
-    }
-
-    /// Waits until nobody is left (false) or the deadline has come with somebody still there (true).
-    fn someone_stays(&mut self, deadline: Option<Instant>, next: Option<Signal>) -> Result<bool> {
-        self.report.progress.start();
-        loop {
-            self.watch_newcomers()?;
-            if !self.fates.contains(&Fate::Present) && !self.groups_have_newcomers()? {
-                self.report.progress.clear();
-                return Ok(false);
-            }
-            let draw = self.report.progress.next_draw();
-            let earliest = [deadline, draw].into_iter().flatten().min();
-            let watch = self.watch.as_mut().expect("newcomers are watched first");
-            match watch.next(earliest)? {
-                Woken::Exited(indices) => self.take_leave(&indices)?,
-                Woken::Interrupted => {
-                    self.report.progress.clear();
-                    watch.release_interrupts();
-                }
-                Woken::Due if deadline.is_some_and(|deadline| Instant::now() >= deadline) => return Ok(true),
-                Woken::Due => self.draw_progress(deadline, next),
-            }
-        }
-    }
-
-    /// Watches everybody who is present and not watched yet.
-    fn watch_newcomers(&mut self) -> Result<()> {
-        if self.watch.is_none() {
-            let mut watch = Watch::new()?;
-            if self.report.progress.next_draw().is_some() {
-                watch.hold_interrupts()?;
-            }
-            self.watch = Some(watch);
-        }
-        let watch = self.watch.as_ref().expect("made above");
-        for index in self.watched..self.roster.len() {
-            if self.fates[index] == Fate::Present {
-                watch.add(index, &self.roster[index].process)?;
-            }
-        }
-        self.watched = self.roster.len();
-        Ok(())
-    }
-
-    /// With every known member gone, asks each group whether it has others.
-    fn groups_have_newcomers(&mut self) -> Result<bool> {
-        for group in 0..self.groups.len() {
-            if self.groups[group].may_have_members() && !self.reread(group)?.is_empty() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Notes who has exited. A group without its leader's pidfd is read again at once, while the dead may still be unreaped.
-    fn take_leave(&mut self, exited: &[usize]) -> Result<()> {
-        let exited: Vec<usize> = exited.iter().copied().filter(|index| self.fates[*index] == Fate::Present).collect();
-        for group in 0..self.groups.len() {
-            if !self.groups[group].has_leader() {
-                self.reread(group)?;
-            }
-        }
-        let after = self.began.elapsed();
-        let endings = match self.report.labels() {
-            Labels::Wanted => endings(exited.iter().map(|index| &self.roster[*index].process)),
-            Labels::Unwanted => vec![Ending::Unknown; exited.len()],
-        };
-        for (index, ending) in exited.into_iter().zip(endings) {
-            self.fates[index] = Fate::Gone;
-            self.tell(index, &Outcome::Gone { ending, after });
-        }
-        Ok(())
-    }
-
-    fn draw_progress(&mut self, deadline: Option<Instant>, next: Option<Signal>) {
-        let present = || self.fates.iter().enumerate().filter(|(_, fate)| **fate == Fate::Present);
-        let Some((example, _)) = present().next() else { return };
-        let recipient = &mut self.roster[example];
-        recipient.learn_name();
-        let pending = Pending {
-            left: present().count(),
-            example: &described(&Subject::from(&*recipient)),
-            waited: self.began.elapsed(),
-            due: deadline.map(|deadline| (deadline.saturating_duration_since(Instant::now()), next)),
-        };
-        self.report.draw(&pending);
     }
 
     fn tell_survivors(&mut self) {

@@ -1,5 +1,5 @@
 //! The command line's meaning: clap parses the options, `into_action` checks that they go together and turns texts into values.
-//! Pure: nothing is looked up and nothing sent. clap appears here and in `manual` alone.
+//! Pure: nothing is looked up and nothing sent. clap appears here, in `manual` and in `completions` alone.
 
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
@@ -8,7 +8,6 @@ use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::argv::{self, Arity, Line, Mistake, SIGNAL};
-use crate::escape::escape;
 use crate::options::{
     ALIVE, ALL, ALLOW_STALE, DRY_RUN, EXPECT, GENERATE, GRACE, HANDLER, HELP, ID, JSON, LIST, NUMBERS, OPTIONS, Opt,
     PID, PIDFILE, QUEUE, STATE, TABLE, TIMEOUT, TREE, VERBOSE, VERSION, WAIT, WITHIN,
@@ -20,6 +19,7 @@ use crate::resolve::{Reach, Selection, Users};
 use crate::send::{Plan, Step, Until};
 use crate::signal::Signal;
 use crate::target::{Pid, Target};
+use crate::values::{self, Unit};
 
 /// What the command line asks for; the forms exclude each other.
 #[derive(Debug)]
@@ -103,7 +103,8 @@ fn detail(options: &[OsString]) -> Detail {
     }
 }
 
-fn bare_command() -> Command {
+/// A command without texts and options, in which nothing but the given options and their values is left to clap.
+pub fn bare_command() -> Command {
     Command::new("sigsend")
         .no_binary_name(true)
         .disable_help_flag(true)
@@ -111,7 +112,8 @@ fn bare_command() -> Command {
         .infer_long_args(true)
 }
 
-fn argument(option: &Opt) -> Arg {
+/// One option as clap has to parse it.
+pub fn argument(option: &Opt) -> Arg {
     let mut shorts = option.shape.shorts.chars();
     let arg = Arg::new(option.shape.id).long(option.shape.long).short(shorts.next()).short_aliases(shorts);
     let arg = if option.values.is_empty() { arg } else { arg.value_names(option.values.iter().copied()) };
@@ -125,56 +127,6 @@ fn argument(option: &Opt) -> Arg {
         }
     }
 }
-
-/// The whole command with all its texts, for help, man page and completions.
-pub fn command(program: &str) -> Command {
-    let documented = |option: &Opt| {
-        let arg = argument(option).help(option.help).long_help(option.long_help).help_heading(option.group);
-        // Counted where it is parsed, a flag need not look like one that counts.
-        let arg = if option.shape.arity == Arity::Flag { arg.action(ArgAction::SetTrue) } else { arg };
-        arg.hide_short_help(option.shape.id == GENERATE)
-    };
-    bare_command()
-        .args(OPTIONS.iter().map(documented))
-        .bin_name(program)
-        .version(env!("CARGO_PKG_VERSION"))
-        .about("Send a signal to processes: TERM, or the SIGNAL named, to each TARGET")
-        .override_usage(format!(
-            "{program} [options] [-SIGNAL | -s SIGNAL] <pid>...\n       {program} -l [SIGNAL | STATUS | 0xMASK]...\n       \
-             {program} -L | -t [SIGNAL]...\n       {program} -d PID..."
-        ))
-        .after_help("TARGET: PID, -PGID, 0 (own group), -1 (everyone), PID:INODE or a command NAME")
-        .after_long_help(EXAMPLES)
-        .help_template("{usage-heading} {usage}\n\n{all-args}\n\n{after-help}\n")
-        .max_term_width(100)
-}
-
-const EXAMPLES: &str = "\
-Targets:
-  PID         one process; leading zeros and blanks around are fine
-  -PGID       a process group; only behind a signal or --
-  0           the process group of the caller, itself included
-  -1          every process that may be signalled; only behind a signal or --
-  PID:INODE   that process only, whoever holds its PID later (see --id)
-  NAME        the caller's own processes with this command name (-a: everybody's)
-
-Exit status:
-  0    every target was signalled and, where waiting was asked for, is gone
-  1    nothing was signalled, or output could not be written
-  64   some processes were signalled, others were not
-  124  a target was still there when the time of --within or --grace ran out
-
-Examples:
-  sigsend -HUP 4242                  reload a daemon
-  sigsend -r -HUP nginx              reload it, unless that would kill it
-  sigsend -0 4242                    may I signal it?
-  sigsend --alive --pidfile /run/x.pid --expect x
-                                     does the service live?
-  sigsend --grace 10s 4242           TERM, KILL after 10 s, back when it is gone
-  sigsend --grace 10s -- -4242       the same for a whole process group
-  sigsend --tree -KILL 4242          the process and all its descendants
-  sigsend --dry-run -TERM -1         what would it hit?
-  id=$(sigsend --id $!); sigsend $id the very same process, later";
 
 /// A clap error as one line; its tip becomes the hint.
 fn in_our_words(error: &clap::Error) -> Mistake {
@@ -245,11 +197,11 @@ fn into_action(matches: &mut ArgMatches, line: &Line, detail: Detail) -> Result<
     }
     if given(STATE) {
         let pids = values(matches, STATE).chain(operands(line));
-        return pids.map(|pid| process_id(&pid)).collect::<Result<_, _>>().map(Action::State);
+        return pids.map(|pid| values::process_id(&pid)).collect::<Result<_, _>>().map(Action::State);
     }
     if given(GENERATE) {
         let what = value(matches, line, GENERATE).unwrap_or_default();
-        return product(&what).map(Action::Generate);
+        return values::product(&what).map(Action::Generate);
     }
     let voice = match (given(JSON), given(VERBOSE)) {
         (true, _) => Voice::Json,
@@ -286,14 +238,14 @@ fn plan(matches: &mut ArgMatches, line: &Line) -> Result<Plan, Mistake> {
     let signals = if line.given.contains(&SIGNAL) { values(matches, SIGNAL).collect() } else { Vec::new() };
     let signal = match signals.as_slice() {
         [] => Signal::TERM,
-        [one] => signal(one)?,
+        [one] => values::signal(one)?,
         [one, other, ..] => {
-            let (one, other) = (signal(one)?, signal(other)?);
+            let (one, other) = (values::signal(one)?, values::signal(other)?);
             return Err(Mistake::usage(format!("one signal at a time: {one} and {other} were named")));
         }
     };
-    let queued = value(matches, line, QUEUE).map(|text| queued_value(&text)).transpose()?;
-    let targets = line.operands.iter().map(|token| target(token)).collect::<Result<Vec<_>, _>>()?;
+    let queued = value(matches, line, QUEUE).map(|text| values::queued_value(&text)).transpose()?;
+    let targets = line.operands.iter().map(|token| values::target(token)).collect::<Result<Vec<_>, _>>()?;
     let pidfile = value(matches, line, PIDFILE);
     if targets.is_empty() && pidfile.is_none() {
         return Err(Mistake::usage("no process ID specified"));
@@ -304,14 +256,17 @@ fn plan(matches: &mut ArgMatches, line: &Line) -> Result<Plan, Mistake> {
     if line.given.contains(&TIMEOUT) {
         let words: Vec<OsString> = values(matches, TIMEOUT).collect();
         for pair in words.chunks_exact(2) {
-            steps.push(Step { after: duration(&pair[0], Unit::Milliseconds)?, signals: vec![self::signal(&pair[1])?] });
+            steps.push(Step {
+                after: values::duration(&pair[0], Unit::Milliseconds)?,
+                signals: vec![values::signal(&pair[1])?],
+            });
         }
     }
     if let Some(text) = value(matches, line, WITHIN) {
-        until = Until::Within(duration(&text, Unit::Required)?);
+        until = Until::Within(values::duration(&text, Unit::Required)?);
     }
     if let Some(text) = value(matches, line, GRACE) {
-        let grace = duration(&text, Unit::Required)?;
+        let grace = values::duration(&text, Unit::Required)?;
         if !matches!(signal, Signal::KILL | Signal::CONT) {
             steps[0].signals.push(Signal::CONT);
         }
@@ -330,7 +285,7 @@ fn plan(matches: &mut ArgMatches, line: &Line) -> Result<Plan, Mistake> {
         targets,
         pidfile: pidfile.map(|path| Pidfile { path, age: if given(ALLOW_STALE) { Age::Any } else { Age::Checked } }),
         users: if given(ALL) { Users::All } else { Users::Own },
-        expect: value(matches, line, EXPECT).map(expected_name).transpose()?,
+        expect: value(matches, line, EXPECT).map(values::expected_name).transpose()?,
         catching: given(HANDLER).then_some(signal),
         reach: if given(TREE) { Reach::Tree } else { Reach::Process },
     };
@@ -359,94 +314,4 @@ fn check_targets(targets: &[Target], given: &[&str]) -> Result<(), Mistake> {
         }
     }
     Ok(())
-}
-
-fn signal(text: &OsStr) -> Result<Signal, Mistake> {
-    text.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| Mistake::invalid_signal(text))
-}
-
-fn target(token: &OsStr) -> Result<Target, Mistake> {
-    Target::try_from(token).map_err(|_| invalid_target(token))
-}
-
-fn invalid_target(token: &OsStr) -> Mistake {
-    let bytes = token.as_encoded_bytes();
-    let mistake = Mistake::value(format!("'{}': invalid target", escape(bytes)));
-    match bytes {
-        [] => mistake.hint("the token was empty; is a variable unset?"),
-        [b'%', ..] => {
-            mistake.hint("job numbers belong to the shell: use its own kill, or the PID that 'jobs -p' prints")
-        }
-        [b'0'..=b'9', ..] if bytes.iter().all(u8::is_ascii_digit) => mistake.hint("a PID is 1 to 2147483647"),
-        _ => mistake,
-    }
-}
-
-/// A PID where no other target makes sense.
-fn process_id(token: &OsStr) -> Result<Pid, Mistake> {
-    match target(token)? {
-        Target::Process(pid) | Target::Padded(pid, _) => Ok(pid),
-        _ => Err(Mistake::value(format!("'{}': invalid process ID", escape(token.as_encoded_bytes())))),
-    }
-}
-
-/// A name to compare with: one that nothing can have is a typing error, which must not be taken for a process that is gone.
-fn expected_name(name: OsString) -> Result<OsString, Mistake> {
-    let bytes = name.as_encoded_bytes();
-    let invalid = || Mistake::value(format!("'{}': invalid name to expect", escape(bytes)));
-    match bytes {
-        [] => Err(invalid().hint("the name was empty; is a variable unset?")),
-        path if path.contains(&b'/') => {
-            Err(invalid().hint("it is compared with command names and the last part of paths"))
-        }
-        _ => Ok(name),
-    }
-}
-
-fn queued_value(text: &OsStr) -> Result<i32, Mistake> {
-    let invalid = || Mistake::value(format!("'{}': invalid value to queue", escape(text.as_encoded_bytes())));
-    let value = text.to_str().and_then(|text| text.parse().ok());
-    value.ok_or_else(|| invalid().hint("the value is a whole number from -2147483648 to 2147483647"))
-}
-
-fn product(what: &OsStr) -> Result<Product, Mistake> {
-    Ok(match what.as_encoded_bytes() {
-        b"man" => Product::Man,
-        b"bash" => Product::Bash,
-        b"zsh" => Product::Zsh,
-        b"fish" => Product::Fish,
-        b"elvish" => Product::Elvish,
-        b"powershell" => Product::Powershell,
-        other => {
-            let mistake = Mistake::value(format!("'{}': nothing that could be generated", escape(other)));
-            return Err(mistake.hint("one of man, bash, zsh, fish, elvish, powershell"));
-        }
-    })
-}
-
-/// What a duration without a unit means.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Unit {
-    Required,
-    Milliseconds,
-}
-
-/// The longest duration that is accepted; a longer one is a typing error, and would overflow the clock.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-
-fn duration(text: &OsStr, unit: Unit) -> Result<Duration, Mistake> {
-    let shown = escape(text.as_encoded_bytes());
-    let invalid = || Mistake::value(format!("'{shown}': invalid duration"));
-    let words = text.to_str().ok_or_else(invalid)?;
-    // No digit run may come near the range of an integer: the library adds up without looking at the last nanosecond.
-    let too_long = words.len() > 64 || words.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 10);
-    let bare = !words.is_empty() && words.bytes().all(|byte| byte.is_ascii_digit());
-    let duration = match unit {
-        Unit::Required if bare => return Err(Mistake::value(format!("{shown} needs a unit, such as {shown}s"))),
-        _ if too_long => return Err(invalid().hint("it has too many digits")),
-        Unit::Milliseconds if bare => words.parse().map(Duration::from_millis).map_err(|_| invalid())?,
-        _ if words.contains(char::is_whitespace) => return Err(invalid()),
-        _ => humantime::parse_duration(words).map_err(|error| invalid().hint(error.to_string()))?,
-    };
-    if duration > LONGEST { Err(invalid().hint("it is longer than a hundred years")) } else { Ok(duration) }
 }

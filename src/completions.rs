@@ -8,7 +8,7 @@ use clap::{Arg, Command, ValueHint};
 use clap_complete::Shell;
 
 use crate::argv::SIGNAL;
-use crate::cli::command;
+use crate::manual::command;
 use crate::options::{GENERATE, LIST, OPTIONS, PIDFILE};
 use crate::signal::Signal;
 

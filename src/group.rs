@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 
 use crate::deliver::{self, Delivery};
@@ -20,7 +20,7 @@ pub struct Group {
     number: Pid,
     leader: Option<Pinned>,
     typed: Rc<str>,
-    /// The group's own index, which its members carry.
+    /// The group's index among the call's groups, which its members carry.
     index: usize,
     labels: Labels,
 }
@@ -57,6 +57,10 @@ impl Group {
         self.signal(Signal::NULL) != Some(Delivery::Refused(Errno::ESRCH))
     }
 
+    pub fn number(&self) -> Pid {
+        self.number
+    }
+
     pub fn has_leader(&self) -> bool {
         self.leader.is_some()
     }
@@ -76,11 +80,18 @@ impl Group {
 
     /// Every process of the group, pinned and then proved to be in it.
     fn members(&self) -> Result<Vec<Pinned>> {
-        let is_member = |pid: Pid| proc::stat(pid).is_ok_and(|stat| stat.group == self.number.number());
+        let is_member = |pid: Pid| -> Result<bool> {
+            let stat = proc::if_visible(proc::stat(pid))
+                .with_context(|| format!("looking for the members of process group {}", self.number))?;
+            Ok(stat.is_some_and(|stat| stat.group == self.number.number()))
+        };
         let mut members = Vec::new();
-        for pid in processes()?.into_iter().filter(|pid| is_member(*pid)) {
+        for pid in processes()? {
+            if !is_member(pid)? {
+                continue;
+            }
             let Ok(process) = Pinned::open(pid)? else { continue };
-            if is_member(pid) && process.holds_its_number()? {
+            if is_member(pid)? && process.holds_its_number()? {
                 members.push(process);
             }
         }

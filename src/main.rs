@@ -26,7 +26,9 @@ mod signal;
 mod sys;
 mod target;
 mod tree;
+mod values;
 mod wait;
+mod words;
 
 use std::ffi::OsStr;
 use std::io::{self, BufWriter, Write};
@@ -38,7 +40,8 @@ use anyhow::Result;
 use cli::{Action, Question, Refusal};
 use list::Listing;
 use outcome::{Status, Tally};
-use report::{Deed, Report, Voice, plain, refusal, standard_output, terminal_width};
+use report::{Report, Voice, standard_output, terminal_width};
+use words::{Deed, plain, refusal};
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().map(|arg| &*arg.leak());

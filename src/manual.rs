@@ -1,16 +1,100 @@
-//! Help, man page and completion scripts, all from the one clap command.
+//! Help and man page, both from one clap command, which `completions` uses as well.
 
+use std::fmt::Write;
 use std::io;
 
 use anstream::{AutoStream, ColorChoice};
-use clap::Command;
+use clap::builder::styling::Style;
+use clap::{ArgAction, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::cli::{Detail, Product, command};
+use crate::argv::Arity;
+use crate::cli::{Detail, Product, argument, bare_command};
 use crate::completions;
-use crate::options::OPTIONS;
+use crate::options::{GENERATE, OPTIONS, Opt};
 use crate::signal::Signal;
+
+/// clap's own styles for headings and for what is typed as it stands.
+const HEADING: Style = Style::new().bold().underline();
+const LITERAL: Style = Style::new().bold();
+
+/// The forms of the command line, as they follow the name of the program.
+const FORMS: [&str; 4] = [
+    "[options] [-SIGNAL | -s SIGNAL] TARGET...",
+    "-l [SIGNAL | STATUS | 0xMASK]...",
+    "-L | -t [SIGNAL]...",
+    "-d PID...",
+];
+
+/// The options with all their texts.
+pub fn command(program: &str) -> Command {
+    let documented = |option: &Opt| {
+        let arg = argument(option).help(option.help).long_help(option.long_help).help_heading(option.group);
+        // Counted where it is parsed, a flag need not look like one that counts.
+        let arg = if option.shape.arity == Arity::Flag { arg.action(ArgAction::SetTrue) } else { arg };
+        arg.hide_short_help(option.shape.id == GENERATE)
+    };
+    let forms: Vec<String> = FORMS.iter().map(|form| format!("{LITERAL}{program}{LITERAL:#} {form}")).collect();
+    bare_command()
+        .args(OPTIONS.iter().map(documented))
+        .bin_name(program)
+        .version(env!("CARGO_PKG_VERSION"))
+        .override_usage(forms.join("\n       "))
+        .after_help(format!(
+            "{HEADING}TARGET:{HEADING:#} PID, -PGID, 0 (own group), -1 (everyone), PID:INODE or a command NAME"
+        ))
+        .after_long_help(epilogue(program))
+        .help_template("{usage-heading} {usage}\n\n{all-args}{after-help}\n")
+        .max_term_width(100)
+}
+
+const TARGETS: [(&str, &str); 6] = [
+    ("PID", "one process; leading zeros and blanks around it are fine"),
+    ("-PGID", "a process group; only behind a signal or --"),
+    ("0", "the process group of the caller, itself included"),
+    ("-1", "every process that may be signalled; only behind a signal or --"),
+    ("PID:INODE", "that process only, whoever holds its PID later (see --id)"),
+    ("NAME", "the caller's own processes with this command name (-a: everybody's)"),
+];
+
+const STATUSES: [(&str, &str); 4] = [
+    ("0", "every target was signalled and, where waiting was asked for, is gone"),
+    ("1", "nothing was signalled, or output could not be written"),
+    ("64", "some processes were signalled, others were not"),
+    ("124", "a target was still there when the time of --within or --grace ran out"),
+];
+
+/// Arguments and what they are good for.
+const EXAMPLES: [(&str, &str); 10] = [
+    ("-HUP 4242", "have a daemon read its configuration again"),
+    ("-r -HUP nginx", "the same by name, unless it would die of it"),
+    ("-0 4242", "may it be signalled?"),
+    ("--alive --pidfile x.pid", "does the service live?"),
+    ("--grace 10s 4242", "TERM, KILL after 10 s, back once it is gone"),
+    ("--grace 10s -- -4242", "the same for a process group"),
+    ("--tree -KILL 4242", "a process and all its descendants"),
+    ("--timeout 5s KILL -w 4242", "TERM, KILL after 5 s, wait without end"),
+    ("--dry-run -HUP -- -1", "who would be hit, and would they survive?"),
+    ("--id 4242", "a token that no other process ever answers to"),
+];
+
+/// What follows the options in the long help.
+fn epilogue(program: &str) -> String {
+    let examples = EXAMPLES.map(|(args, meaning)| (format!("{program} {args}"), meaning));
+    let examples = examples.each_ref().map(|(line, meaning)| (line.as_str(), *meaning));
+    let mut text = String::new();
+    for (heading, rows) in [("Targets", &TARGETS[..]), ("Exit status", &STATUSES), ("Examples", &examples)] {
+        let width = rows.iter().map(|(term, _)| term.chars().count()).max().unwrap_or_default();
+        let _ = writeln!(text, "{HEADING}{heading}:{HEADING:#}");
+        for (term, meaning) in rows {
+            let _ = writeln!(text, "  {LITERAL}{term}{LITERAL:#}{:1$}  {meaning}", "", width - term.chars().count());
+        }
+        text.push('\n');
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
 
 /// The short or the long help, in colour where standard output shows it and the environment does not forbid it.
 pub fn help(program: &str, detail: Detail) -> Vec<u8> {
@@ -45,6 +129,7 @@ fn page() -> io::Result<String> {
     let options = options()?;
     Ok(page
         .replace("@VERSION@", env!("CARGO_PKG_VERSION"))
+        .replace("@FORMS@\n", &forms())
         .replace("@SIGNALS@\n", &signals())
         .replace("@OPTIONS@\n", &options))
 }
@@ -78,4 +163,19 @@ fn signals() -> String {
         format!("{number}\t{signal}\t{action}\t{}\n", meaning.replace('\\', "\\e"))
     };
     Signal::all().filter(plain).map(row).collect()
+}
+
+/// The synopsis: what is typed as it stands in bold, what stands for something else in italics.
+fn forms() -> String {
+    let word = |word: &str| {
+        let stem = word.trim_matches(|c: char| "[].".contains(c));
+        let style = match stem {
+            "" | "|" => return word.to_owned(),
+            _ if stem.starts_with('-') && stem != "-SIGNAL" => "\\fB",
+            _ => "\\fI",
+        };
+        word.replacen(stem, &format!("{style}{stem}\\fR"), 1).replace('-', "\\-")
+    };
+    let form = |form: &&str| format!("\\fBsigsend\\fR {}\n", form.split(' ').map(word).collect::<Vec<_>>().join(" "));
+    FORMS.iter().map(form).collect::<Vec<_>>().join(".br\n")
 }

@@ -1,9 +1,10 @@
 //! A process held by a pidfd: whatever was read of it under its number was read of it, as long as it proves alive afterwards.
 //! What is checked of a pinned process is `resolve`'s business.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -45,11 +46,15 @@ pub enum NoProcess {
 
 impl Pinned {
     /// Opens a pidfd. The error is for what no process is to blame for: a kernel or sandbox without pidfds, no descriptors, no memory.
-    pub fn open(pid: Pid) -> anyhow::Result<Result<Self, NoProcess>> {
+    pub fn open(pid: Pid) -> Result<Result<Self, NoProcess>> {
+        let deed = || format!("pinning process {pid}");
         let mut again = true;
         loop {
             match sys::pidfd_open(pid) {
-                Ok(fd) => return Ok(Ok(Self { pid, fd })),
+                Ok(fd) => {
+                    keep_reserve(&fd).with_context(deed)?;
+                    return Ok(Ok(Self { pid, fd }));
+                }
                 Err(Errno::ESRCH) => return Ok(Err(NoProcess::Gone)),
                 Err(Errno::EINVAL | Errno::ENOENT) => match proc::process_of_thread(pid) {
                     Some(process) => return Ok(Err(NoProcess::ThreadOf(process))),
@@ -57,22 +62,19 @@ impl Pinned {
                     None if again => again = false,
                     None => return Ok(Err(NoProcess::Gone)),
                 },
-                Err(Errno::EMFILE) if raise_descriptor_limit() => {}
                 Err(errno @ (Errno::ENOSYS | Errno::EPERM)) => {
+                    let why = errno.desc();
                     bail!(
-                        "pinning process {pid}: this kernel or sandbox has no pidfds ({}); only plain PIDs with one signal work here",
-                        errno.desc()
+                        "{}: this kernel or sandbox has no pidfds ({why}); only plain PIDs with one signal work",
+                        deed()
                     );
                 }
-                Err(Errno::EMFILE) => {
-                    bail!("pinning process {pid}: more targets than the limit of open files allows (ulimit -Hn)")
-                }
-                Err(errno) => return Err(errno).with_context(|| format!("pinning process {pid}")),
+                Err(errno) => return Err(errno).with_context(deed),
             }
         }
     }
 
-    pub fn life(&self) -> anyhow::Result<Life> {
+    pub fn life(&self) -> Result<Life> {
         let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
         retry(|| poll(&mut fds, PollTimeout::ZERO)).with_context(|| format!("polling process {}", self.pid))?;
         let seen = fds[0].revents().unwrap_or(PollFlags::empty());
@@ -88,12 +90,12 @@ impl Pinned {
     }
 
     /// Whether the number still means this process, so that what was read under it since it was pinned was read of it.
-    pub fn holds_its_number(&self) -> anyhow::Result<bool> {
+    pub fn holds_its_number(&self) -> Result<bool> {
         self.life().map(|life| life != Life::Reaped)
     }
 
     /// The inode of the pidfd, which no other process has until the next boot.
-    pub fn inode(&self) -> anyhow::Result<Inode> {
+    pub fn inode(&self) -> Result<Inode> {
         let pid = self.pid;
         let deed = || format!("reading the pidfd inode of process {pid}");
         if retry(|| fstatfs(&self.fd)).with_context(deed)?.filesystem_type() != PIDFS {
@@ -117,8 +119,22 @@ pub fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     }
 }
 
-/// Raises the soft limit of open files to the hard one; whether that gained anything.
-fn raise_descriptor_limit() -> bool {
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return false };
-    soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok()
+/// Descriptors that pidfds leave alone: for /proc, an epoll and a signalfd, so that reading never fails for want of one, which would
+/// read as if there were nothing to be read.
+const RESERVE: u64 = 8;
+
+/// Sees to it that there is room above a new descriptor; raises the soft limit of open files to the hard one for it if need be.
+fn keep_reserve(fd: &OwnedFd) -> Result<()> {
+    static LIMIT: AtomicU64 = AtomicU64::new(0);
+    let needed = u64::try_from(fd.as_raw_fd()).unwrap_or(u64::MAX).saturating_add(RESERVE);
+    if needed < LIMIT.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("reading the limit of open files")?;
+    let limit = if needed < soft { soft } else { hard };
+    if limit > soft {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("raising the limit of open files")?;
+    }
+    LIMIT.store(limit, Ordering::Relaxed);
+    if needed < limit { Ok(()) } else { bail!("too many processes for the limit of {limit} open files (ulimit -Hn)") }
 }

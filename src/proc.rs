@@ -3,12 +3,13 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
+use nix::libc::ESRCH;
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, getpid, sysconf};
 use procfs_core::FromRead;
@@ -121,8 +122,7 @@ pub fn arguments(pid: Pid) -> io::Result<Vec<Vec<u8>>> {
     let mut line = read(pid, "cmdline")?;
     if line.is_empty() {
         let of_thread = |file: &str| {
-            read(pid, file)
-                .and_then(|line| if line.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(line) })
+            read(pid, file).and_then(|line| if line.is_empty() { Err(ErrorKind::NotFound.into()) } else { Ok(line) })
         };
         line = by_other_threads(pid, "cmdline", of_thread).unwrap_or_default();
     }
@@ -135,8 +135,8 @@ pub fn arguments(pid: Pid) -> io::Result<Vec<Vec<u8>>> {
 
 /// What another thread answers where the main thread has exited and taken its memory with it.
 fn by_other_threads<T>(pid: Pid, file: &str, ask: impl Fn(&str) -> io::Result<T>) -> Option<T> {
-    let others = threads(pid).ok()?.into_iter().filter(|thread| *thread != pid.number());
-    others.filter_map(|thread| ask(&format!("task/{thread}/{file}")).ok()).next()
+    let mut others = threads(pid).ok()?.into_iter().filter(|thread| *thread != pid.number());
+    others.find_map(|thread| ask(&format!("task/{thread}/{file}")).ok())
 }
 
 /// The basename of argv[0]; `None` for kernel threads and zombies.
@@ -149,9 +149,28 @@ fn basename(path: &[u8]) -> &[u8] {
 }
 
 /// Every process, in one pass over /proc.
-pub fn pids() -> io::Result<impl Iterator<Item = Pid>> {
-    let entries = fs::read_dir("/proc")?;
-    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().and_then(pid_of)))
+pub fn pids() -> io::Result<Vec<Pid>> {
+    Ok(numbers("/proc".as_ref())?.into_iter().filter_map(pid_of).collect())
+}
+
+/// The entries of a directory that are numbers.
+fn numbers(directory: &Path) -> io::Result<Vec<i32>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        numbers.extend(entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
+    }
+    Ok(numbers)
+}
+
+/// `None` where there is nothing to be read because the process has gone, or because it is hidden from this user (`hidepid`). Every
+/// other error is one: a process must not be passed over because something else was wrong.
+pub fn if_visible<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => Ok(None),
+        Err(error) if error.raw_os_error() == Some(ESRCH) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Children of all threads of a process: from /proc/PID/task/*/children where the kernel has it (`CONFIG_PROC_CHILDREN`), else by one
@@ -159,15 +178,11 @@ pub fn pids() -> io::Result<impl Iterator<Item = Pid>> {
 pub fn children(pid: Pid) -> io::Result<Vec<Pid>> {
     let mut children = Vec::new();
     for thread in threads(pid)? {
-        match fs::read_to_string(path(pid, &format!("task/{thread}/children"))?) {
-            Ok(list) => {
-                children.extend(list.split_ascii_whitespace().filter_map(|child| child.parse().ok().and_then(pid_of)));
-            }
-            Err(error) if error.kind() != io::ErrorKind::NotFound || !kernel_lists_children() => {
-                return children_by_parent(pid);
-            }
+        match if_visible(read(pid, &format!("task/{thread}/children")))? {
+            Some(list) => children.extend(list.split(u8::is_ascii_whitespace).filter_map(pid_in)),
+            None if !kernel_lists_children() => return children_by_parent(pid),
             // The thread has ended.
-            Err(_) => {}
+            None => {}
         }
     }
     Ok(children)
@@ -178,23 +193,29 @@ fn kernel_lists_children() -> bool {
 }
 
 fn children_by_parent(parent: Pid) -> io::Result<Vec<Pid>> {
-    let is_child = |pid: &Pid| stat(*pid).is_ok_and(|stat| stat.parent == parent.number());
-    Ok(pids()?.filter(is_child).collect())
+    let mut children = Vec::new();
+    for pid in pids()? {
+        if if_visible(stat(pid))?.is_some_and(|stat| stat.parent == parent.number()) {
+            children.push(pid);
+        }
+    }
+    Ok(children)
 }
 
-/// The state of each thread.
-pub fn thread_states(pid: Pid) -> io::Result<Vec<State>> {
-    let state = |thread| {
-        let text = read(pid, &format!("task/{thread}/stat")).ok()?;
-        parse_stat(&text).ok().map(|stat| stat.state)
-    };
-    // A thread that ends while one looks is as good as dead.
-    Ok(threads(pid)?.into_iter().map(|thread| state(thread).unwrap_or(State::Dead)).collect())
+/// Whether any thread of a process runs, and so may fork.
+pub fn runs(pid: Pid) -> io::Result<bool> {
+    for thread in threads(pid)? {
+        let stat = if_visible(read(pid, &format!("task/{thread}/stat")))?;
+        // A thread that ends while one looks is as good as dead.
+        if stat.map(|stat| parse_stat(&stat)).transpose()?.is_some_and(|stat| stat.state == State::Live) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn threads(pid: Pid) -> io::Result<Vec<i32>> {
-    let entries = fs::read_dir(path(pid, "task")?)?;
-    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+    numbers(&path(pid, "task")?)
 }
 
 /// The process that a thread ID belongs to; `None` where the number is a process's or nobody's.
@@ -237,6 +258,10 @@ fn path(pid: Pid, file: &str) -> io::Result<PathBuf> {
 
 fn read(pid: Pid, file: &str) -> io::Result<Vec<u8>> {
     fs::read(path(pid, file)?)
+}
+
+fn pid_in(word: &[u8]) -> Option<Pid> {
+    str::from_utf8(word).ok()?.parse().ok().and_then(pid_of)
 }
 
 fn pid_of(number: i32) -> Option<Pid> {

@@ -1,24 +1,17 @@
 //! What the user is told: events as text or JSON lines on standard output, failures on standard error, each line written at once.
 //! Output that fails stops nothing; it is remembered and becomes the exit status.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 
-use crate::argv::{Kind, Mistake};
-use crate::escape::escape;
+use crate::argv::Mistake;
 use crate::json;
-use crate::outcome::{Effect, Outcome, Preview, Status, Subject, Tally};
-use crate::pin::NoProcess;
-use crate::proc;
+use crate::outcome::{Outcome, Status, Subject, Tally};
 use crate::progress::{Pending, Progress};
-use crate::resolve::Reason;
 use crate::roster::Labels;
-use crate::signal::DefaultAction;
 use crate::sys;
-use crate::wait::{Core, Ending};
+use crate::words::{self, Deed, plain, refusal};
 
 /// How much is said on standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,13 +19,6 @@ pub enum Voice {
     Quiet,
     Verbose,
     Json,
-}
-
-/// What the call is about, for the wording of failures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
-    Sending,
-    Asking,
 }
 
 /// Where everything that is to be told goes.
@@ -90,11 +76,11 @@ impl<'a> Report<'a> {
 
     /// Tells one event.
     pub fn tell(&mut self, subject: &Subject, outcome: &Outcome) {
-        let complaint = self.complaint(subject, outcome);
+        let complaint = words::complaint(self.deed, subject, outcome);
         match self.voice {
             Voice::Quiet => {}
             Voice::Verbose => {
-                if let Some(line) = line(subject, outcome) {
+                if let Some(line) = words::line(subject, outcome) {
                     self.print(&line);
                 }
             }
@@ -124,135 +110,14 @@ impl<'a> Report<'a> {
 
     /// One line on standard error, and one for the hint.
     fn complain(&mut self, text: &str, hint: Option<&str>) {
-        let mut lines = format!("{}: {text}\n", self.program);
-        if let Some(hint) = hint {
-            writeln!(lines, "{hint}").expect("a String takes everything");
-        }
-        self.write_error(&lines);
+        let hint = hint.map(|hint| format!("{hint}\n")).unwrap_or_default();
+        self.write_error(&format!("{}: {text}\n{hint}", self.program));
     }
 
     fn write_error(&mut self, lines: &str) {
         let err = &mut self.err;
         // There is nowhere left to say that standard error cannot be written.
         let _ = self.progress.suspend(|| err.write_all(lines.as_bytes()));
-    }
-
-    /// What goes to standard error about an event, and a hint where the cure is known.
-    fn complaint(&self, subject: &Subject, outcome: &Outcome) -> Option<(String, Option<String>)> {
-        let who = described(subject);
-        match outcome {
-            Outcome::Missed(reason) => Some((self.failure(subject, reason), hint(subject, reason))),
-            Outcome::Spared => {
-                Some((format!("{who} is sigsend itself or an ancestor of it and was left out of the tree"), None))
-            }
-            Outcome::Unstopped => {
-                Some((format!("{who} did not stop within a second; it may have forked before it was killed"), None))
-            }
-            Outcome::StillThere { after } => Some((format!("{who} is still there after {}", seconds(*after)), None)),
-            _ => None,
-        }
-    }
-
-    fn failure(&self, subject: &Subject, reason: &Reason) -> String {
-        let who = described(subject);
-        let failed = |why: &dyn std::fmt::Display| match self.deed {
-            Deed::Sending => format!("sending signal to {} failed: {why}", addressed(subject)),
-            Deed::Asking => format!("{}: {why}", addressed(subject)),
-        };
-        match reason {
-            Reason::Absent(NoProcess::ThreadOf(process)) => {
-                failed(&format!("{} is a thread of {process}", pid(subject)))
-            }
-            Reason::Absent(NoProcess::Gone) => failed(&Errno::ESRCH.desc()),
-            Reason::Refused(errno) => failed(&errno.desc()),
-            Reason::Recycled => failed(&format!("{}: this PID now belongs to another process", Errno::ESRCH.desc())),
-            Reason::Nameless { .. } => format!("cannot find process \"{}\"", escape(subject.typed.as_bytes())),
-            Reason::Stale { path, started, written } => format!(
-                "pidfile {path} is stale: {} started at {}, the file was last modified at {}",
-                pid(subject),
-                moment(*started),
-                moment(*written),
-            ),
-            Reason::NotExpected { expected, name } => format!("{} ({name}) is not {expected}", pid(subject)),
-            Reason::Unverified { expected } => format!("{} cannot be verified to be {expected}", pid(subject)),
-            Reason::NotCaught { signal, name } => format!("{} ({name}) does not catch {signal}", pid(subject)),
-            Reason::Spared => format!("{who} is sigsend itself or an ancestor of it; its tree is not signalled"),
-            Reason::Everyone => "the tree of process 1 is every process; it is not signalled".to_owned(),
-        }
-    }
-}
-
-/// The line of `--verbose`; `None` for what standard error says already.
-fn line(subject: &Subject, outcome: &Outcome) -> Option<String> {
-    let who = described(subject);
-    Some(match outcome {
-        Outcome::Sent { signal, .. } if signal.is_null() => format!("{who} may be signalled"),
-        Outcome::Sent { signal, value, after } => {
-            let value = value.map(|value| format!(" with value {value}")).unwrap_or_default();
-            let after = after.map(|after| format!(" after {}", seconds(after))).unwrap_or_default();
-            format!("sent {signal} ({}){value} to {who}{after}", signal.number())
-        }
-        Outcome::Missed(reason) => format!("skipped {who}: {}", why(reason)),
-        Outcome::Spared => format!("skipped {who}: sigsend itself or an ancestor of it"),
-        Outcome::Unstopped => return None,
-        Outcome::AlreadyGone => format!("{who} is already gone"),
-        Outcome::Gone { ending, after } => format!("{who} {} after {}", ended(*ending), seconds(*after)),
-        Outcome::StillThere { after } => format!("{who} is still there after {}", seconds(*after)),
-        Outcome::Found => who,
-        Outcome::Alive => format!("{who} is alive"),
-        Outcome::Would(would) => preview(&who, would),
-    })
-}
-
-fn preview(who: &str, preview: &Preview) -> String {
-    let age = preview.age.map_or_else(
-        || "unknown".to_owned(),
-        |age| humantime::format_duration(Duration::from_secs(age.as_secs())).to_string(),
-    );
-    let signal = preview.signal;
-    let does = match preview.effect {
-        Effect::Caught => "caught by a handler",
-        Effect::Blocked => "blocked, kept pending",
-        Effect::Ignored => "ignored",
-        Effect::Default(DefaultAction::Terminate) => "terminates it",
-        Effect::Default(DefaultAction::Core) => "terminates it and dumps core",
-        Effect::Default(DefaultAction::Stop) => "stops it",
-        Effect::Default(DefaultAction::Continue) => "continues it",
-        Effect::Default(DefaultAction::Ignore) | Effect::Nothing => "does nothing",
-    };
-    let user = escape(preview.user.as_bytes());
-    let command = escape(&preview.command);
-    let mut line = format!("would send {signal} ({}) to {who}: {does}", signal.number());
-    for step in preview.follow_ups {
-        for signal in &step.signals {
-            write!(line, ", {signal} ({}) {} later", signal.number(), seconds(step.after))
-                .expect("a String takes everything");
-        }
-    }
-    write!(line, "; user {user}, age {age}: {command}").expect("a String takes everything");
-    match terminal_width() {
-        Some(width) if line.chars().count() > width => {
-            line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
-        }
-        _ => line,
-    }
-}
-
-/// A refused command line in words: the error, how the program is used where that is in question, and a hint where the cure is known.
-pub fn refusal(program: &str, mistake: &Mistake) -> String {
-    let mut lines = vec![format!("{program}: {}", mistake.text)];
-    let is_usage = mistake.kind == Kind::Usage;
-    lines.extend(is_usage.then(|| format!("Usage: {program} [options] <pid>...")));
-    lines.extend(mistake.hint.as_ref().map(|hint| hint.replace("{program}", program)));
-    lines.extend(is_usage.then(|| format!("Try '{program} --help' for more information.")));
-    lines.join("\n") + "\n"
-}
-
-/// An error's text without the number that the standard library puts behind the system's words.
-pub fn plain(text: &str) -> String {
-    match text.rsplit_once(" (os error ") {
-        Some((words, number)) if number.ends_with(')') => words.to_owned(),
-        _ => text.to_owned(),
     }
 }
 
@@ -276,89 +141,4 @@ impl Write for ClosedOutput {
 /// Columns of the terminal that standard output is; `None` where it is something else.
 pub fn terminal_width() -> Option<usize> {
     terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0).max(1))
-}
-
-/// `4242 (nginx)`, or the token where there is no number.
-pub fn described(subject: &Subject) -> String {
-    let mut text = match subject.pid {
-        Some(pid) => pid.to_string(),
-        None => match subject.typed {
-            "0" => "the own process group".to_owned(),
-            "-1" => "everyone".to_owned(),
-            typed => match typed.strip_prefix('-') {
-                Some(group) => format!("process group {group}"),
-                None => escape(typed.as_bytes()),
-            },
-        },
-    };
-    if let Some(name) = subject.name {
-        write!(text, " ({})", escape(name)).expect("a String takes everything");
-    }
-    text
-}
-
-/// The user's own token, and the PID where the token is not a way to write it.
-fn addressed(subject: &Subject) -> String {
-    let typed = escape(subject.typed.as_bytes());
-    match subject.pid {
-        Some(pid) if typed.split(':').next() != Some(&pid.to_string()) => format!("{typed} (PID {pid})"),
-        _ => typed,
-    }
-}
-
-fn pid(subject: &Subject) -> String {
-    subject.pid.map_or_else(|| escape(subject.typed.as_bytes()), |pid| pid.to_string())
-}
-
-fn hint(subject: &Subject, reason: &Reason) -> Option<String> {
-    match reason {
-        Reason::Nameless { nearest: Some(nearest) } => Some(format!("did you mean {nearest}?")),
-        Reason::Stale { .. } => {
-            Some("--allow-stale signals it all the same; --expect NAME or a PID:INODE depend on no clock".to_owned())
-        }
-        Reason::Refused(Errno::EPERM) => {
-            let status = proc::status(subject.pid?).ok()?;
-            let user = escape(proc::user_name(status.real_user).as_bytes());
-            Some(format!("process {} belongs to {user}; that user or root may signal it", subject.pid?))
-        }
-        _ => None,
-    }
-}
-
-fn ended(ending: Ending) -> String {
-    match ending {
-        Ending::Exited(code) => format!("exited with status {code}"),
-        Ending::Killed { signal, core: Core::Not } => format!("was killed by {signal}"),
-        Ending::Killed { signal, core: Core::Dumped } => format!("was killed by {signal} (core dumped)"),
-        Ending::Unknown => "ended, how is unknown,".to_owned(),
-    }
-}
-
-/// Why a target was passed over, where it has just been named.
-fn why(reason: &Reason) -> String {
-    match reason {
-        Reason::Absent(NoProcess::Gone) => Errno::ESRCH.desc().to_owned(),
-        Reason::Absent(NoProcess::ThreadOf(process)) => format!("it is a thread of {process}"),
-        Reason::Refused(errno) => errno.desc().to_owned(),
-        Reason::Recycled => format!("{}: this PID now belongs to another process", Errno::ESRCH.desc()),
-        Reason::Nameless { .. } => "no process has this name".to_owned(),
-        Reason::Stale { path, .. } => format!("it did not write the pidfile {path}"),
-        Reason::NotExpected { expected, .. } => format!("it is not {expected}"),
-        Reason::Unverified { expected } => format!("it cannot be verified to be {expected}"),
-        Reason::NotCaught { signal, .. } => format!("it does not catch {signal}"),
-        Reason::Spared => "it is sigsend itself or an ancestor of it".to_owned(),
-        Reason::Everyone => "its tree is every process".to_owned(),
-    }
-}
-
-/// A time as RFC 3339 has it, for those years that it can write.
-fn moment(time: SystemTime) -> String {
-    if time < SystemTime::UNIX_EPOCH {
-        return "a time before 1970".to_owned();
-    }
-    humantime::format_rfc3339_millis(time).to_string()
-}
-
-fn seconds(duration: Duration) -> String {
-    format!("{:.2} s", duration.as_secs_f64())
 }

@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use nix::libc;
 use nix::unistd::{getpid, getuid};
 
 use crate::escape::escape;
@@ -178,11 +177,11 @@ impl Resolver<'_> {
         let own = getpid().as_raw();
         let mut found = false;
         for pid in processes()? {
-            if pid.number() == own || !may_be_named(pid, name) {
+            if pid.number() == own || !may_be_named(pid, name)? {
                 continue;
             }
             let Ok(process) = Pinned::open(pid)? else { continue };
-            if is_named(pid, name) && belongs(pid, self.selection.users) && process.holds_its_number()? {
+            if is_named(pid, name)? && belongs(pid, self.selection.users)? && process.holds_its_number()? {
                 found = true;
                 let verdict = self.verify(process, &Claim::Nothing)?;
                 self.settle(pid, typed, verdict)?;
@@ -253,15 +252,12 @@ impl Resolver<'_> {
 const LATITUDE: Duration = Duration::from_secs(2);
 
 fn stale(pid: Pid, file: &Written) -> Result<Option<Reason>> {
-    let stat = match proc::stat(pid) {
-        Ok(stat) => stat,
-        // Whoever has gone meanwhile is found out by the proof that follows.
-        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(error).with_context(|| format!("reading when process {pid} started")),
+    let deed = || format!("reading when process {pid} started");
+    // Whoever has gone meanwhile is found out by the proof that follows; whoever is hidden cannot be told from a stranger.
+    let Some(stat) = proc::if_visible(proc::stat(pid)).with_context(deed)? else {
+        return Ok(Some(Reason::Unverified { expected: format!("the one that wrote {}", file.path) }));
     };
-    let started = stat.started().context("reading the clock")?;
+    let started = stat.started().with_context(deed)?;
     let latest = file.at.checked_add(LATITUDE).unwrap_or(file.at);
     Ok((started > latest).then(|| Reason::Stale { path: file.path.clone(), started, written: file.at }))
 }
@@ -269,7 +265,7 @@ fn stale(pid: Pid, file: &Written) -> Result<Option<Reason>> {
 /// All processes, as a /proc of this PID namespace shows them: an empty answer would read as "no such process".
 pub fn processes() -> Result<Vec<Pid>> {
     check_proc()?;
-    Ok(proc::pids().context(LOOKING)?.collect())
+    proc::pids().context(LOOKING)
 }
 
 const LOOKING: &str = "looking for processes in /proc";
@@ -283,28 +279,38 @@ pub fn check_proc() -> Result<()> {
 }
 
 /// Whether the command name alone allows a process to have the name. Cheap: one small read.
-fn may_be_named(pid: Pid, name: &str) -> bool {
-    let Ok(known) = proc::name(pid) else { return false };
-    if name.len() <= proc::NAME_LENGTH { known == name.as_bytes() } else { name.as_bytes().starts_with(&known) }
+fn may_be_named(pid: Pid, name: &str) -> Result<bool> {
+    let Some(known) = proc::if_visible(proc::name(pid)).context(LOOKING)? else { return Ok(false) };
+    Ok(if name.len() <= proc::NAME_LENGTH { known == name.as_bytes() } else { name.as_bytes().starts_with(&known) })
 }
 
 /// Whether a process has the name: a command name holds 15 bytes, so a longer one must be that of argv[0] or the executable too.
-fn is_named(pid: Pid, name: &str) -> bool {
-    let also = |claim: Option<Vec<u8>>| claim.is_some_and(|claim| claim == name.as_bytes());
-    may_be_named(pid, name)
-        && (name.len() <= proc::NAME_LENGTH
-            || also(proc::first_argument(pid).ok().flatten())
-            || also(proc::executable(pid).ok()))
+fn is_named(pid: Pid, name: &str) -> Result<bool> {
+    let may_be = may_be_named(pid, name)?;
+    if !may_be || name.len() <= proc::NAME_LENGTH {
+        return Ok(may_be);
+    }
+    let argument = proc::if_visible(proc::first_argument(pid)).context(LOOKING)?.flatten();
+    let executable = proc::if_visible(proc::executable(pid)).context(LOOKING)?;
+    Ok([argument, executable].iter().flatten().any(|claim| claim == name.as_bytes()))
 }
 
-fn belongs(pid: Pid, users: Users) -> bool {
-    users == Users::All || proc::status(pid).is_ok_and(|status| status.real_user == getuid().as_raw())
+fn belongs(pid: Pid, users: Users) -> Result<bool> {
+    if users == Users::All {
+        return Ok(true);
+    }
+    let status = proc::if_visible(proc::status(pid)).context(LOOKING)?;
+    Ok(status.is_some_and(|status| status.real_user == getuid().as_raw()))
 }
 
 /// The command name most like one that nobody has, for the hint behind the error.
 fn nearest_name(name: &str, users: Users) -> Result<Option<String>> {
     let own = getpid().as_raw();
-    let candidates = processes()?.into_iter().filter(|pid| pid.number() != own && belongs(*pid, users));
-    let names: Vec<String> = candidates.filter_map(|pid| String::from_utf8(proc::name(pid).ok()?).ok()).collect();
+    let mut names = Vec::new();
+    for pid in processes()?.into_iter().filter(|pid| pid.number() != own) {
+        if belongs(pid, users)? {
+            names.extend(proc::name(pid).ok().and_then(|name| String::from_utf8(name).ok()));
+        }
+    }
     Ok(nearest(name, names.iter().map(String::as_str)).map(|nearest| escape(nearest.as_bytes())))
 }

@@ -9,12 +9,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::unistd::getpid;
 
 use crate::deliver::{self, Delivery};
 use crate::pin::Pinned;
-use crate::proc::{self, State};
+use crate::proc;
 use crate::resolve::check_proc;
 use crate::roster::{Admission, Labels, Recipient, Roster};
 use crate::signal::Signal;
@@ -79,8 +80,9 @@ impl Lineage {
     /// Takes in the children of one member: each is pinned first, then proved to be its child still.
     fn adopt(&self, roster: &mut Roster, parent: usize, growth: &mut Growth) -> Result<()> {
         let pid = roster[parent].pid();
+        let deed = || format!("looking for the children of process {pid}");
         // A member that has gone has no children any more.
-        let Ok(children) = proc::children(pid) else { return Ok(()) };
+        let children = proc::if_visible(proc::children(pid)).with_context(deed)?.unwrap_or_default();
         if children.is_empty() || !roster[parent].process.holds_its_number()? {
             return Ok(());
         }
@@ -90,7 +92,8 @@ impl Lineage {
                 continue;
             }
             let Ok(process) = Pinned::open(child)? else { continue };
-            let is_child = proc::stat(child).is_ok_and(|stat| stat.parent == pid.number());
+            let stat = proc::if_visible(proc::stat(child)).with_context(deed)?;
+            let is_child = stat.is_some_and(|stat| stat.parent == pid.number());
             if !is_child || !process.holds_its_number()? || !roster[parent].process.holds_its_number()? {
                 continue;
             }
@@ -150,10 +153,12 @@ impl Freeze {
     fn spread(&mut self, lineage: &Lineage, roster: &mut Roster) -> Result<()> {
         let mut fresh = roster.root_first();
         while !fresh.is_empty() {
-            let stopping: Vec<(usize, Instant)> =
-                fresh.iter().map(|index| (*index, self.stop(roster, *index))).collect();
+            let mut stopping = Vec::with_capacity(fresh.len());
+            for index in fresh {
+                stopping.push((index, self.stop(roster, index)?));
+            }
             for (index, deadline) in stopping {
-                if !settles(roster[index].pid(), deadline) {
+                if !settles(roster[index].pid(), deadline)? {
                     self.unstopped.push(index);
                 }
                 lineage.adopt(roster, index, &mut self.growth)?;
@@ -167,17 +172,18 @@ impl Freeze {
         Ok(())
     }
 
-    fn stop(&mut self, roster: &Roster, index: usize) -> Instant {
+    /// Sends STOP; the time by which it should have taken effect.
+    fn stop(&mut self, roster: &Roster, index: usize) -> Result<Instant> {
         let process = &roster[index].process;
-        let ran = proc::thread_states(process.pid).is_ok_and(|states| states.contains(&State::Live));
-        // Who may not be signalled is not stopped; the KILL will say so.
-        let delivery = deliver::by_pidfd(process.fd(), Signal::STOP, None, Scope::Process);
-        match delivery {
+        let ran = runs(process.pid)?;
+        match deliver::by_pidfd(process.fd(), Signal::STOP, None, Scope::Process) {
             Delivery::Sent if ran => self.stopped.push(index),
-            Delivery::Refused(_) => return Instant::now(),
             Delivery::Sent => {}
+            // Whoever may not be signalled is not stopped and not waited for; the KILL will say so.
+            Delivery::Refused(Errno::EPERM | Errno::ESRCH) => return Ok(Instant::now()),
+            Delivery::Refused(errno) => return Err(errno).with_context(|| format!("stopping process {}", process.pid)),
         }
-        Instant::now() + STOP_PATIENCE
+        Ok(Instant::now() + STOP_PATIENCE)
     }
 
     /// Continues whom this has stopped, children before their parents.
@@ -189,18 +195,20 @@ impl Freeze {
 }
 
 /// Waits until no thread of a process can fork any more: stopped, dead, or blocked in the kernel as a vfork(2) parent is.
-fn settles(pid: Pid, deadline: Instant) -> bool {
-    loop {
-        match proc::thread_states(pid) {
-            Ok(states) if states.contains(&State::Live) => {}
-            // All have settled, or there is nobody left.
-            _ => return true,
-        }
+fn settles(pid: Pid, deadline: Instant) -> Result<bool> {
+    while runs(pid)? {
         if Instant::now() >= deadline {
-            return false;
+            return Ok(false);
         }
         thread::sleep(STOP_LOOK);
     }
+    Ok(true)
+}
+
+fn runs(pid: Pid) -> Result<bool> {
+    let runs = proc::if_visible(proc::runs(pid)).with_context(|| format!("looking at the threads of process {pid}"))?;
+    // There is nobody left to run.
+    Ok(runs.unwrap_or(false))
 }
 
 /// All signals that can be held back, held back until dropped.

@@ -21,6 +21,10 @@ _sigsend_around() {
         -d|--show-process-state) COMPREPLY=(); _sigsend_processes pids; return 0 ;;
         --expect) COMPREPLY=(); all=1; _sigsend_processes names; return 0 ;;
     esac
+    if [[ $cur == -[sn]?* ]]; then
+        COMPREPLY=( $(compgen -P "${cur:0:2}" -W "$signals" -- "${cur:2}") )
+        return 0
+    fi
     if [[ $cur == -* ]]; then
         COMPREPLY=( $(compgen -W "$opts" -- "$cur") $(compgen -P - -W "$signals" -- "${cur#-}") )
         return 0

@@ -3,8 +3,8 @@
 function __sigsend_pids
     for dir in /proc/*
         set -l pid (string match -r '^/proc/(\d+)$' $dir)[2]
-        or continue
-        read -l name <$dir/comm 2>/dev/null
+        and test -r $dir/comm
+        and read -l name <$dir/comm
         and printf '%s\t%s\n' $pid (string escape --style=script --no-quoted -- $name)
     end
 end
@@ -20,7 +20,8 @@ function __sigsend_names
             or contains -- --all $words
             or contains -- --expect $words
         end
-        and read -l name <$dir/comm 2>/dev/null
+        and test -r $dir/comm
+        and read -l name <$dir/comm
         and string match -r '^[\p{L}_.][^/\pC]*$' -- $name
     end | sort -u
 end

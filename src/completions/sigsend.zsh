@@ -17,7 +17,7 @@ _sigsend_pids() {
     local -a pids
     local dir name
     for dir in /proc/<->(N); do
-        read -r name 2>/dev/null <$dir/comm && pids+=("${dir:t}:$name")
+        { read -r name <$dir/comm } 2>/dev/null && pids+=("${dir:t}:$name")
     done
     _describe -t processes process pids
 }
@@ -29,7 +29,7 @@ _sigsend_names() {
     local dir name expl
     (( ${words[(I)-a]} || ${words[(I)--all]} || ${words[(I)--expect*]} )) && dirs=(/proc/<->(N))
     for dir in $dirs; do
-        IFS= read -r name 2>/dev/null <$dir/comm || continue
+        { IFS= read -r name <$dir/comm } 2>/dev/null || continue
         [[ $name == [[:alpha:]_.]* && $name != */* && $name != *[[:cntrl:]]* ]] && names+=("$name")
     done
     _wanted names expl 'command name' compadd "$@" -a names

@@ -1,0 +1,100 @@
+//! Values of options and operands: text in, value or refusal out. What does not parse never has a default.
+
+use std::ffi::{OsStr, OsString};
+use std::time::Duration;
+
+use crate::argv::Mistake;
+use crate::cli::Product;
+use crate::escape::escape;
+use crate::signal::Signal;
+use crate::target::{Pid, Target};
+
+pub fn signal(text: &OsStr) -> Result<Signal, Mistake> {
+    text.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| Mistake::invalid_signal(text))
+}
+
+pub fn target(token: &OsStr) -> Result<Target, Mistake> {
+    Target::try_from(token).map_err(|_| invalid_target(token))
+}
+
+fn invalid_target(token: &OsStr) -> Mistake {
+    let bytes = token.as_encoded_bytes();
+    let mistake = Mistake::value(format!("'{}': invalid target", escape(bytes)));
+    match bytes {
+        [] => mistake.hint("the token was empty; is a variable unset?"),
+        [b'%', ..] => {
+            mistake.hint("job numbers belong to the shell: use its own kill, or the PID that 'jobs -p' prints")
+        }
+        [b'0'..=b'9', ..] if bytes.iter().all(u8::is_ascii_digit) => mistake.hint("a PID is 1 to 2147483647"),
+        _ => mistake,
+    }
+}
+
+/// A PID where no other target makes sense.
+pub fn process_id(token: &OsStr) -> Result<Pid, Mistake> {
+    match target(token)? {
+        Target::Process(pid) | Target::Padded(pid, _) => Ok(pid),
+        _ => Err(Mistake::value(format!("'{}': invalid process ID", escape(token.as_encoded_bytes())))),
+    }
+}
+
+/// A name to compare with: one that nothing can have is a typing error, which must not be taken for a process that is gone.
+pub fn expected_name(name: OsString) -> Result<OsString, Mistake> {
+    let bytes = name.as_encoded_bytes();
+    let invalid = || Mistake::value(format!("'{}': invalid name to expect", escape(bytes)));
+    match bytes {
+        [] => Err(invalid().hint("the name was empty; is a variable unset?")),
+        path if path.contains(&b'/') => {
+            Err(invalid().hint("it is compared with command names and the last part of paths"))
+        }
+        _ => Ok(name),
+    }
+}
+
+pub fn queued_value(text: &OsStr) -> Result<i32, Mistake> {
+    let invalid = || Mistake::value(format!("'{}': invalid value to queue", escape(text.as_encoded_bytes())));
+    let value = text.to_str().and_then(|text| text.parse().ok());
+    value.ok_or_else(|| invalid().hint("the value is a whole number from -2147483648 to 2147483647"))
+}
+
+pub fn product(what: &OsStr) -> Result<Product, Mistake> {
+    Ok(match what.as_encoded_bytes() {
+        b"man" => Product::Man,
+        b"bash" => Product::Bash,
+        b"zsh" => Product::Zsh,
+        b"fish" => Product::Fish,
+        b"elvish" => Product::Elvish,
+        b"powershell" => Product::Powershell,
+        other => {
+            let mistake = Mistake::value(format!("'{}': nothing that could be generated", escape(other)));
+            return Err(mistake.hint("one of man, bash, zsh, fish, elvish, powershell"));
+        }
+    })
+}
+
+/// What a duration without a unit means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    Required,
+    Milliseconds,
+}
+
+/// The longest duration that is accepted; a longer one is a typing error, and would overflow the clock.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+pub fn duration(text: &OsStr, unit: Unit) -> Result<Duration, Mistake> {
+    let shown = escape(text.as_encoded_bytes());
+    let invalid = || Mistake::value(format!("'{shown}': invalid duration"));
+    let words = text.to_str().ok_or_else(invalid)?;
+    // No digit run may come near the range of an integer: the library adds up without looking at the last nanosecond.
+    let too_long = words.len() > 64 || words.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 10);
+    let bare = !words.is_empty() && words.bytes().all(|byte| byte.is_ascii_digit());
+    let duration = match unit {
+        Unit::Required if bare => return Err(Mistake::value(format!("{shown} needs a unit, such as {shown}s"))),
+        _ if too_long => return Err(invalid().hint("it has too many digits")),
+        Unit::Milliseconds if bare => words.parse().map(Duration::from_millis).map_err(|_| invalid())?,
+        _ if words.contains(char::is_whitespace) => return Err(invalid()),
+        _ => humantime::parse_duration(words).map_err(|error| invalid().hint(error.to_string()))?,
+    };
+    if duration > LONGEST { Err(invalid().hint("it is longer than a hundred years")) } else { Ok(duration) }
+}
