@@ -102,33 +102,33 @@ pub fn split(args: impl Iterator<Item = &'static OsStr>, shapes: &[&Shape]) -> L
     let mut line = Line { operands: Vec::with_capacity(args.size_hint().0), ..Line::default() };
     let mut args = args;
     while let Some(arg) = args.next() {
-        let belonging = match arg.as_encoded_bytes() {
+        let values = match arg.as_encoded_bytes() {
             b"--" => {
                 line.operands.extend(args);
                 break;
             }
-            [b'-', b'-', long @ ..] => Some(line.long(long, shapes)),
+            [b'-', b'-', long @ ..] => line.long(arg, long, shapes),
             [b'-', short @ ..] if !short.is_empty() => match old_form(short, &line) {
                 Dash::Signal => {
                     line.name_signal(short);
                     continue;
                 }
-                Dash::Operand => None,
+                Dash::Operand => {
+                    line.operands.push(arg);
+                    continue;
+                }
                 Dash::Ambiguous => {
                     line.refuse(ambiguous_number(arg));
                     continue;
                 }
-                Dash::Options => Some(line.cluster(short, shapes)),
+                Dash::Options => line.cluster(arg, short, shapes),
             },
-            _ => None,
-        };
-        match belonging {
-            None => line.operands.push(arg),
-            Some(values) => {
-                line.options.push(arg.to_owned());
-                line.options.extend(args.by_ref().take(values).map(OsStr::to_owned));
+            _ => {
+                line.operands.push(arg);
+                continue;
             }
-        }
+        };
+        line.options.extend(args.by_ref().take(values).map(OsStr::to_owned));
     }
     line
 }
@@ -189,8 +189,9 @@ impl Line {
         self.given.push(SIGNAL);
     }
 
-    /// Steps over `--name` or `--name=value` and tells how many arguments behind it belong to it.
-    fn long(&mut self, long: &[u8], shapes: &[&Shape]) -> usize {
+    /// Takes `--name` or `--name=value` over and tells how many arguments behind it belong to it.
+    fn long(&mut self, arg: &OsStr, long: &[u8], shapes: &[&Shape]) -> usize {
+        self.options.push(arg.to_owned());
         let equals = long.iter().position(|byte| *byte == b'=');
         let name = &long[..equals.unwrap_or(long.len())];
         let known = |shape: &&&Shape| shape.long.is_some_and(|long| long.as_bytes().starts_with(name));
@@ -210,11 +211,19 @@ impl Line {
             }
         };
         self.given.push(shape.id);
+        if let (Some(equals), Arity::Values(2..)) = (equals, shape.arity) {
+            // clap takes an attached value for the only one; getopt_long(3) does not, and scripts may write it so.
+            self.options.pop();
+            self.options.extend(
+                [&arg.as_bytes()[..equals + 2], &long[equals + 1..]].map(|part| OsStr::from_bytes(part).to_owned()),
+            );
+        }
         values_behind(shape.arity, equals.is_some())
     }
 
-    /// Steps over a cluster of short options and tells how many arguments behind it belong to its last one.
-    fn cluster(&mut self, shorts: &[u8], shapes: &[&Shape]) -> usize {
+    /// Takes a cluster of short options over and tells how many arguments behind it belong to its last one.
+    fn cluster(&mut self, arg: &OsStr, shorts: &[u8], shapes: &[&Shape]) -> usize {
+        self.options.push(arg.to_owned());
         for (index, short) in shorts.iter().enumerate() {
             let Some(shape) = shapes.iter().find(|shape| shape.shorts.as_bytes().contains(short)) else {
                 self.has_unknown = true;
@@ -289,6 +298,7 @@ mod tests {
             ("-aq -1 123", "-aq -1", "123"),
             ("--timeout 5s KILL -9 123", "--timeout 5s KILL --signal=9", "123"),
             ("--timeout -9 -9 -9 123", "--timeout -9 -9 --signal=9", "123"),
+            ("--time=5s KILL -9 123", "--time 5s KILL --signal=9", "123"),
             ("-- -9 -HUP", "", "-9 -HUP"),
             ("-s -- 123", "-s --", "123"),
             ("-pwr 5", "--signal=pwr", "5"),

@@ -133,7 +133,7 @@ fn in_our_words(error: &clap::Error) -> Mistake {
     let rendered = error.render().to_string();
     let mut lines = rendered.lines();
     let text = lines.next().unwrap_or_default().trim_start_matches("error: ").trim_end_matches(':');
-    let mistake = Mistake::usage(text);
+    let mistake = Mistake::usage(text.replace("...'", "'"));
     match lines.find_map(|line| line.trim_start().strip_prefix("tip: ")) {
         Some(tip) => mistake.hint(tip),
         None => mistake,

@@ -98,7 +98,7 @@ fn tell(
 
 /// Writes a listing; whoever closes the pipe early has seen enough.
 fn list(program: &str, write: impl FnOnce(&mut Listing) -> io::Result<Status>) -> Status {
-    let width = terminal_width();
+    let width = terminal_width(io::stdout());
     let mut out = BufWriter::new(standard_output());
     let mut complain = |mistake: &argv::Mistake| complain(&refusal(program, mistake));
     let written = write(&mut Listing { out: &mut out, width, complain: &mut complain });

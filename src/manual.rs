@@ -160,7 +160,7 @@ fn signals() -> String {
     };
     let row = |signal: Signal| {
         let (number, action, meaning) = (signal.number(), signal.default_action(), signal.description());
-        format!("{number}\t{signal}\t{action}\t{}\n", meaning.replace('\\', "\\e"))
+        format!("{number}\t{signal}\t{action}\tT{{\n{}\nT}}\n", meaning.replace('\\', "\\e"))
     };
     Signal::all().filter(plain).map(row).collect()
 }

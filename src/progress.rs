@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::report::terminal_width;
 use crate::signal::Signal;
+use crate::words::cut;
 
 /// A wait that is over sooner shows nothing.
 const QUIET_TIME: Duration = Duration::from_millis(500);
@@ -52,11 +54,13 @@ impl Progress {
             && start.elapsed() >= QUIET_TIME
         {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{wide_msg}").expect("the template is valid");
+            let style = ProgressStyle::with_template("{msg}").expect("the template is valid");
             *self = Self::Shown(bar.with_style(style));
         }
         if let Self::Shown(bar) = self {
-            bar.set_message(sentence(pending));
+            // Ctrl-C echoes as two characters: with no room for them the line would wrap, and half of it would stay behind.
+            let room = terminal_width(io::stderr()).map(|width| width.saturating_sub(3));
+            bar.set_message(cut(sentence(pending), room));
             bar.tick();
         }
     }

@@ -2,6 +2,7 @@
 //! Output that fails stops nothing; it is remembered and becomes the exit status.
 
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 
@@ -138,7 +139,7 @@ impl Write for ClosedOutput {
     }
 }
 
-/// Columns of the terminal that standard output is; `None` where it is something else.
-pub fn terminal_width() -> Option<usize> {
-    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0).max(1))
+/// Columns of the terminal that a stream is; `None` where it is something else.
+pub fn terminal_width(stream: impl AsFd) -> Option<usize> {
+    terminal_size::terminal_size_of(stream).map(|(width, _)| usize::from(width.0).max(1))
 }

@@ -1,6 +1,7 @@
 //! Events in words: the lines of `--verbose`, the errors, and the hints behind them. Whatever other processes choose is escaped.
 
 use std::fmt::Write;
+use std::io;
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
@@ -112,12 +113,7 @@ fn preview(who: &str, preview: &Preview) -> String {
         }
     }
     write!(line, "; user {user}, age {age}: {command}").expect("a String takes everything");
-    match terminal_width() {
-        Some(width) if line.chars().count() > width => {
-            line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
-        }
-        _ => line,
-    }
+    cut(line, terminal_width(io::stdout()))
 }
 
 /// A refused command line in words: the error, how the program is used where that is in question, and a hint where the cure is known.
@@ -191,6 +187,16 @@ fn ended(ending: Ending) -> String {
         Ending::Killed { signal, core: Core::Not } => format!("was killed by {signal}"),
         Ending::Killed { signal, core: Core::Dumped } => format!("was killed by {signal} (core dumped)"),
         Ending::Unknown => "ended, how is unknown,".to_owned(),
+    }
+}
+
+/// A line that fits the columns of a terminal, with an ellipsis for what it loses.
+pub fn cut(line: String, width: Option<usize>) -> String {
+    match width {
+        Some(width) if line.chars().count() > width => {
+            line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+        }
+        _ => line,
     }
 }
 
