@@ -1,9 +1,9 @@
 //! The line on the terminal that shows who is left while one waits; it is updated in place and wiped at the end.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use crate::report::terminal_width;
 use crate::signal::Signal;
@@ -53,14 +53,12 @@ impl Progress {
         if let Self::Since(start) = self
             && start.elapsed() >= QUIET_TIME
         {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::term_like_with_hz(Box::new(Screen), 20));
             let style = ProgressStyle::with_template("{msg}").expect("the template is valid");
             *self = Self::Shown(bar.with_style(style));
         }
         if let Self::Shown(bar) = self {
-            // Ctrl-C echoes as two characters: with no room for them the line would wrap, and half of it would stay behind.
-            let room = terminal_width(io::stderr()).map(|width| width.saturating_sub(3));
-            bar.set_message(cut(sentence(pending), room));
+            bar.set_message(cut(sentence(pending), Some(Screen.width().into())));
             bar.tick();
         }
     }
@@ -78,6 +76,56 @@ impl Progress {
             bar.finish_and_clear();
             *self = Self::Hidden;
         }
+    }
+}
+
+/// Standard error as a terminal a little narrower than it is: the line is padded to the full width, and the two characters that Ctrl-C
+/// echoes behind it must not wrap, or what is wiped would be the wrong line.
+#[derive(Debug)]
+struct Screen;
+
+impl Screen {
+    fn steer(count: usize, direction: char) -> io::Result<()> {
+        if count == 0 { Ok(()) } else { write!(io::stderr(), "\x1b[{count}{direction}") }
+    }
+}
+
+impl TermLike for Screen {
+    fn width(&self) -> u16 {
+        let columns = terminal_width(io::stderr()).unwrap_or(80);
+        u16::try_from(columns.saturating_sub(3)).unwrap_or(u16::MAX).max(1)
+    }
+
+    fn move_cursor_up(&self, lines: usize) -> io::Result<()> {
+        Self::steer(lines, 'A')
+    }
+
+    fn move_cursor_down(&self, lines: usize) -> io::Result<()> {
+        Self::steer(lines, 'B')
+    }
+
+    fn move_cursor_right(&self, columns: usize) -> io::Result<()> {
+        Self::steer(columns, 'C')
+    }
+
+    fn move_cursor_left(&self, columns: usize) -> io::Result<()> {
+        Self::steer(columns, 'D')
+    }
+
+    fn write_line(&self, line: &str) -> io::Result<()> {
+        writeln!(io::stderr(), "{line}")
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        io::stderr().write_all(text.as_bytes())
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.write_str("\r\x1b[2K")
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 
