@@ -1,15 +1,14 @@
 //! A plan that needs pinned recipients under way: first signal, wait, follow-ups, wait; every fate is kept and counted at the end.
 
+mod dispatch;
 mod vigil;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
-use nix::errno::Errno;
 use nix::unistd::getpgrp;
 
 use crate::argv::Mistake;
-use crate::deliver::{self, Delivery};
 use crate::group::Group;
 use crate::outcome::{Outcome, Subject, Tally};
 use crate::pin::Life;
@@ -17,12 +16,10 @@ use crate::proc;
 use crate::report::Report;
 use crate::resolve::{Miss, Reach, Reason, resolve};
 use crate::roster::{Labels, Roster};
-use crate::send::{Plan, Until, send_by_number};
-use crate::signal::Signal;
-use crate::sys::Scope;
+use crate::send::{Plan, Until};
 use crate::target::{Pid, Target};
 use crate::tree::Lineage;
-use crate::wait::{Ending, Watch, endings};
+use crate::wait::Watch;
 
 /// What has become of a recipient so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +88,7 @@ impl<'a, 'r> Campaign<'a, 'r> {
         if plan.selection.reach == Reach::Tree {
             campaign.grow_trees(labels)?;
         }
-        campaign.greet();
+        campaign.welcome();
         if !plan.is_single() {
             // Before the first signal, so that whatever waiting lacks is known before anything was sent.
             campaign.watch_newcomers()?;
@@ -130,14 +127,23 @@ impl<'a, 'r> Campaign<'a, 'r> {
         Ok(())
     }
 
-    /// Whoever is gone before the first signal is gone as wished, where that was the wish.
-    fn greet(&mut self) {
-        for recipient in self.roster.iter() {
+    /// Decides about those who are new in the roster: gone already, which is as wished where that was the wish, or not to be signalled.
+    fn welcome(&mut self) {
+        for index in self.fates.len()..self.roster.len() {
+            let recipient = &self.roster[index];
             let exited = self.plan.waits() && recipient.process.life().is_ok_and(|life| life != Life::Running);
-            if exited {
-                self.report.tell(&Subject::from(recipient), &Outcome::AlreadyGone);
+            let refused = if self.lineage.is_some() { self.plan.selection.not_caught(recipient.pid()) } else { None };
+            let fate = match refused {
+                _ if exited => Fate::Gone,
+                Some(_) => Fate::Failed,
+                None => Fate::Present,
+            };
+            self.fates.push(fate);
+            match refused {
+                _ if exited => self.tell(index, &Outcome::AlreadyGone),
+                Some(reason) => self.tell(index, &Outcome::Missed(&reason)),
+                None => {}
             }
-            self.fates.push(if exited { Fate::Gone } else { Fate::Present });
         }
     }
 
@@ -181,143 +187,6 @@ impl<'a, 'r> Campaign<'a, 'r> {
             self.tell_survivors();
         }
         Ok(self.count())
-    }
-
-    /// Sends one signal to all who are present: trees from the root down and KILL from the leaves up, groups as a whole, others singly.
-    fn deliver(&mut self, signal: Signal, occasion: Occasion) -> Result<()> {
-        match self.lineage.take() {
-            Some(lineage) => {
-                let done = self.deliver_to_trees(&lineage, signal, occasion);
-                self.lineage = Some(lineage);
-                return done;
-            }
-            None => self.deliver_singly(0, signal, occasion),
-        }
-        for index in 0..self.groups.len() {
-            self.deliver_to_group(index, signal, occasion)?;
-        }
-        if self.plan.is_single() {
-            for target in self.plan.selection.targets.iter().filter(|target| target.is_many()) {
-                send_by_number(target, signal, self.plan.value, self.report, &mut self.tally);
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends to each recipient from this index on that no group takes care of.
-    fn deliver_singly(&mut self, from: usize, signal: Signal, occasion: Occasion) {
-        for index in from..self.roster.len() {
-            if self.roster[index].group.is_none() {
-                self.deliver_to(index, signal, occasion);
-            }
-        }
-    }
-
-    fn deliver_to(&mut self, index: usize, signal: Signal, occasion: Occasion) {
-        if self.fates[index] == Fate::Present {
-            let fd = self.roster[index].process.fd();
-            let delivery = deliver::by_pidfd(fd, signal, self.plan.value, Scope::Process);
-            self.settle(index, signal, delivery, occasion);
-        }
-    }
-
-    fn deliver_to_trees(&mut self, lineage: &Lineage, signal: Signal, occasion: Occasion) -> Result<()> {
-        if signal == Signal::KILL {
-            let killed = lineage.kill(&mut self.roster)?;
-            self.fates.resize(self.roster.len(), Fate::Present);
-            for (index, delivery) in killed.deliveries {
-                if self.fates[index] == Fate::Present {
-                    self.settle(index, signal, delivery, occasion);
-                }
-            }
-            for index in killed.unstopped {
-                self.report.tell(&Subject::from(&self.roster[index]), &Outcome::Unstopped);
-            }
-            self.tell_spared(&killed.spared);
-            return Ok(());
-        }
-        for index in self.roster.root_first() {
-            self.deliver_to(index, signal, occasion);
-        }
-        // Whoever was forked before its parent was signalled is found now, and whoever that one forked, until nobody new appears.
-        loop {
-            let growth = lineage.grow(&mut self.roster)?;
-            self.fates.resize(self.roster.len(), Fate::Present);
-            if growth.new.is_empty() {
-                return Ok(());
-            }
-            for index in growth.new {
-                self.deliver_to(index, signal, occasion);
-            }
-        }
-    }
-
-    /// Sends to a group as a whole where that is possible, and asks each known member whether it may be signalled; else to each member,
-    /// until nobody new appears.
-    fn deliver_to_group(&mut self, group: usize, signal: Signal, occasion: Occasion) -> Result<()> {
-        let is_member = |campaign: &Self, index: usize| campaign.roster[index].group == Some(group);
-        let as_a_whole = self.groups[group].signal(signal);
-        for index in 0..self.roster.len() {
-            if !is_member(self, index) || self.fates[index] != Fate::Present {
-                continue;
-            }
-            if as_a_whole.is_none() {
-                self.deliver_to(index, signal, occasion);
-            } else {
-                let probe = deliver::by_pidfd(self.roster[index].process.fd(), Signal::NULL, None, Scope::Process);
-                // Whoever was reaped since then has got it.
-                let reaped_since = probe == Delivery::Refused(Errno::ESRCH) && as_a_whole == Some(Delivery::Sent);
-                self.settle(index, signal, if reaped_since { Delivery::Sent } else { probe }, occasion);
-            }
-        }
-        loop {
-            let new = self.reread(group)?;
-            if new.is_empty() || as_a_whole.is_some() {
-                return Ok(());
-            }
-            for index in new {
-                self.deliver_to(index, signal, occasion);
-            }
-        }
-    }
-
-    fn reread(&mut self, group: usize) -> Result<Vec<usize>> {
-        let new = self.groups[group].reread(&mut self.roster)?;
-        self.fates.resize(self.roster.len(), Fate::Present);
-        Ok(new)
-    }
-
-    /// Tells what came of one signal to one recipient and keeps its fate.
-    fn settle(&mut self, index: usize, signal: Signal, delivery: Delivery, occasion: Occasion) {
-        let waits = self.plan.waits();
-        let is_root = self.roster[index].parent.is_none();
-        let elapsed = self.began.elapsed();
-        match delivery {
-            Delivery::Sent => {
-                let after = (occasion == Occasion::FollowUp).then_some(elapsed);
-                self.tell(index, &Outcome::Sent { signal, value: self.plan.value, after });
-            }
-            // Whoever only waits needs no permission.
-            Delivery::Refused(Errno::EPERM) if signal.is_null() && waits => {}
-            Delivery::Refused(Errno::ESRCH) if occasion != Occasion::First => self.mark_gone(index, elapsed),
-            Delivery::Refused(Errno::ESRCH) if waits || !is_root => {
-                self.fates[index] = Fate::Gone;
-                self.tell(index, &Outcome::AlreadyGone);
-            }
-            Delivery::Refused(errno) => {
-                self.fates[index] = Fate::Failed;
-                self.tell(index, &Outcome::Missed(&Reason::Refused(errno)));
-            }
-        }
-    }
-
-    fn mark_gone(&mut self, index: usize, after: Duration) {
-        let ending = match self.report.labels() {
-            Labels::Wanted => endings(std::iter::once(&self.roster[index].process)).into_iter().next(),
-            Labels::Unwanted => None,
-        };
-        self.fates[index] = Fate::Gone;
-        self.tell(index, &Outcome::Gone { ending: ending.unwrap_or(Ending::Unknown), after });
     }
 
     fn tell_survivors(&mut self) {

@@ -41,9 +41,9 @@ pub struct Listed {
     pub written: Option<Written>,
 }
 
-/// When a file was last modified, and its name for messages.
+/// When a file was last modified, and what messages call it.
 pub struct Written {
-    pub path: String,
+    pub name: String,
     pub at: SystemTime,
 }
 
@@ -51,8 +51,12 @@ impl Pidfile {
     /// Reads and parses the whole of it. Only standard input may be empty, or anything but a regular file.
     pub fn read(&self) -> Result<Listed> {
         let is_input = self.path == OsStr::new("-");
-        let path = if is_input { "standard input".to_owned() } else { escape(self.path.as_encoded_bytes()) };
-        let deed = || format!("reading {}{path}", if is_input { "" } else { "pidfile " });
+        let name = if is_input {
+            "standard input".to_owned()
+        } else {
+            format!("pidfile {}", escape(self.path.as_encoded_bytes()))
+        };
+        let deed = || format!("reading {name}");
 
         let (file, limit) = if is_input {
             (io::stdin().as_fd().try_clone_to_owned().map(File::from).with_context(deed)?, INPUT_LIMIT)
@@ -75,15 +79,15 @@ impl Pidfile {
         if targets.is_empty() && !is_input {
             bail!("{}: it is empty", deed());
         }
-        Ok(Listed { targets, written: self.written(&metadata, &path).with_context(deed)? })
+        Ok(Listed { targets, written: self.written(&metadata, &name).with_context(deed)? })
     }
 
     /// The time of modification, of a regular file only: a pipe was written by whoever looked the processes up just now.
-    fn written(&self, metadata: &Metadata, path: &str) -> io::Result<Option<Written>> {
+    fn written(&self, metadata: &Metadata, name: &str) -> io::Result<Option<Written>> {
         if self.age == Age::Any || !metadata.is_file() {
             return Ok(None);
         }
-        Ok(Some(Written { path: path.to_owned(), at: metadata.modified()? }))
+        Ok(Some(Written { name: name.to_owned(), at: metadata.modified()? }))
     }
 }
 

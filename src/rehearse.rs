@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use anyhow::Result;
 use nix::errno::Errno;
-use nix::unistd::{getpgrp, getpid};
+use nix::unistd::{getpgrp, getpid, getsid};
 
 use crate::deliver::{self, Delivery};
 use crate::group::Group;
@@ -92,6 +92,15 @@ impl Rehearsal<'_, '_> {
                 self.report.tell(&subject, &Outcome::AlreadyGone);
                 continue;
             }
+            let refused = if self.plan.selection.reach == Reach::Tree {
+                self.plan.selection.not_caught(recipient.pid())
+            } else {
+                None
+            };
+            if let Some(reason) = refused {
+                self.miss(&subject, &reason);
+                continue;
+            }
             let delivery = deliver::by_pidfd(recipient.process.fd(), Signal::NULL, None, Scope::Process);
             self.show(&subject, recipient.pid(), delivery);
         }
@@ -116,12 +125,16 @@ impl Rehearsal<'_, '_> {
     }
 
     fn show(&mut self, subject: &Subject, pid: Pid, delivery: Delivery) {
+        // CONT needs no other permission than to be of one session (kill(2)).
+        let is_continued = self.plan.steps[0].signals[0] == Signal::CONT && getsid(Some(pid.process())) == getsid(None);
         match delivery {
-            Delivery::Sent => {
+            Delivery::Refused(errno) if !(errno == Errno::EPERM && is_continued) => {
+                self.miss(subject, &Reason::Refused(errno))
+            }
+            Delivery::Sent | Delivery::Refused(_) => {
                 self.tally.done += 1;
                 self.preview(subject, pid);
             }
-            Delivery::Refused(errno) => self.miss(subject, &Reason::Refused(errno)),
         }
     }
 

@@ -55,6 +55,13 @@ impl Selection {
             && !self.targets.iter().any(|target| matches!(target, Target::Name(_) | Target::Token(..)))
     }
 
+    /// The refusal of a process that does not catch the signal which it must.
+    pub fn not_caught(&self, pid: Pid) -> Option<Reason> {
+        let signal = self.catching?;
+        let caught = proc::status(pid).is_ok_and(|status| status.caught.contains(signal));
+        (!caught).then(|| Reason::NotCaught { signal, name: escape(&proc::name(pid).unwrap_or_default()) })
+    }
+
     /// Whether what /proc says decides who gets a signal.
     fn needs_proc(&self) -> bool {
         self.expect.is_some()
@@ -85,7 +92,7 @@ pub enum Reason {
     },
     /// The process is younger than the pidfile.
     Stale {
-        path: String,
+        file: String,
         started: SystemTime,
         written: SystemTime,
     },
@@ -202,8 +209,12 @@ impl Resolver<'_> {
             Claim::Inode(inode) => (process.inode()? != *inode).then_some(Reason::Recycled),
             Claim::WriterOf(file) => stale(pid, file)?,
         };
-        let refused = refused.or_else(|| self.unexpected(pid)).or_else(|| self.not_caught(pid));
-        let refused = refused.or_else(|| self.everyone(pid));
+        let refused = refused.or_else(|| self.unexpected(pid));
+        // In a tree, every member is asked what it catches, and a root that does not still has descendants.
+        let refused = match self.selection.reach {
+            Reach::Process => refused.or_else(|| self.selection.not_caught(pid)),
+            Reach::Tree => refused.or_else(|| (pid == Pid::INIT).then_some(Reason::Everyone)),
+        };
         Ok(match refused {
             Some(Reason::Recycled) => Err(Reason::Recycled),
             _ if !process.holds_its_number()? => Err(Reason::Absent(NoProcess::Gone)),
@@ -227,16 +238,6 @@ impl Resolver<'_> {
         })
     }
 
-    fn not_caught(&self, pid: Pid) -> Option<Reason> {
-        let signal = self.selection.catching?;
-        let caught = proc::status(pid).is_ok_and(|status| status.caught.contains(signal));
-        (!caught).then(|| Reason::NotCaught { signal, name: escape(&proc::name(pid).unwrap_or_default()) })
-    }
-
-    fn everyone(&self, pid: Pid) -> Option<Reason> {
-        (pid == Pid::INIT && self.selection.reach == Reach::Tree).then_some(Reason::Everyone)
-    }
-
     fn settle(&mut self, pid: Pid, typed: &Rc<str>, verdict: Result<Pinned, Reason>) -> Result<()> {
         match verdict {
             Ok(process) => self.roster.admit(Recipient::new(process, Rc::clone(typed), self.labels)).map(drop),
@@ -255,11 +256,11 @@ fn stale(pid: Pid, file: &Written) -> Result<Option<Reason>> {
     let deed = || format!("reading when process {pid} started");
     // Whoever has gone meanwhile is found out by the proof that follows; whoever is hidden cannot be told from a stranger.
     let Some(stat) = proc::if_visible(proc::stat(pid)).with_context(deed)? else {
-        return Ok(Some(Reason::Unverified { expected: format!("the one that wrote {}", file.path) }));
+        return Ok(Some(Reason::Unverified { expected: format!("the one that wrote {}", file.name) }));
     };
     let started = stat.started().with_context(deed)?;
     let latest = file.at.checked_add(LATITUDE).unwrap_or(file.at);
-    Ok((started > latest).then(|| Reason::Stale { path: file.path.clone(), started, written: file.at }))
+    Ok((started > latest).then(|| Reason::Stale { file: file.name.clone(), started, written: file.at }))
 }
 
 /// All processes, as a /proc of this PID namespace shows them: an empty answer would read as "no such process".

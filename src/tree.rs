@@ -23,8 +23,9 @@ use crate::sys::Scope;
 use crate::target::Pid;
 
 /// sigsend and its ancestors, which no tree reaches.
+#[derive(Clone)]
 pub struct Lineage {
-    spared: HashSet<Pid>,
+    spared: Rc<HashSet<Pid>>,
     labels: Labels,
 }
 
@@ -49,7 +50,7 @@ impl Lineage {
             let stat = proc::stat(pid).with_context(|| format!("looking for the parent of process {pid}"))?;
             next = Pid::try_from(stat.parent).ok();
         }
-        Ok(Self { spared, labels })
+        Ok(Self { spared: Rc::new(spared), labels })
     }
 
     fn spares(&self, pid: Pid) -> bool {
@@ -110,20 +111,25 @@ impl Lineage {
     /// Kills all members and their descendants: stops them from the roots down, reading each one's children when it can fork no more,
     /// then kills from the leaves up. If anything fails before the first KILL, all that were stopped are continued.
     ///
-    /// Signals to sigsend are held back meanwhile, since its death would leave a stopped tree behind.
-    pub fn kill(&self, roster: &mut Roster) -> Result<Killed> {
+    /// Members that are exempt get neither signal; their children are looked for all the same. Signals to sigsend are held back
+    /// meanwhile, since its death would leave a stopped tree behind.
+    pub fn kill(&self, roster: &mut Roster, exempt: &Exemption) -> Result<Killed> {
         let _held = HeldSignals::hold()?;
         let mut freeze = Freeze::default();
-        if let Err(error) = freeze.spread(self, roster) {
+        if let Err(error) = freeze.spread(self, roster, exempt) {
             freeze.thaw(roster);
             return Err(error);
         }
         let kill =
             |index: usize| (index, deliver::by_pidfd(roster[index].process.fd(), Signal::KILL, None, Scope::Process));
-        let deliveries = roster.root_first().into_iter().rev().map(kill).collect();
+        let leaves_first = roster.root_first().into_iter().rev();
+        let deliveries = leaves_first.filter(|index| !exempt(*index, &roster[*index])).map(kill).collect();
         Ok(Killed { deliveries, unstopped: freeze.unstopped, spared: freeze.growth.spared })
     }
 }
+
+/// Whether the member at an index is to be left alone.
+pub type Exemption<'a> = dyn Fn(usize, &Recipient) -> bool + 'a;
 
 /// What the frozen kill did.
 pub struct Killed {
@@ -150,15 +156,19 @@ struct Freeze {
 
 impl Freeze {
     /// Stops all members and whoever is found below them, until nobody new appears.
-    fn spread(&mut self, lineage: &Lineage, roster: &mut Roster) -> Result<()> {
+    fn spread(&mut self, lineage: &Lineage, roster: &mut Roster, exempt: &Exemption) -> Result<()> {
         let mut fresh = roster.root_first();
         while !fresh.is_empty() {
             let mut stopping = Vec::with_capacity(fresh.len());
             for index in fresh {
-                stopping.push((index, self.stop(roster, index)?));
+                let deadline = if exempt(index, &roster[index]) { None } else { self.stop(roster, index)? };
+                stopping.push((index, deadline));
             }
             for (index, deadline) in stopping {
-                if !settles(roster[index].pid(), deadline)? {
+                let pid = roster[index].pid();
+                let stays_awake =
+                    deadline.map_or(Ok(false), |deadline| settles(pid, deadline).map(|settled| !settled))?;
+                if stays_awake && roster[index].process.holds_its_number()? {
                     self.unstopped.push(index);
                 }
                 lineage.adopt(roster, index, &mut self.growth)?;
@@ -172,18 +182,17 @@ impl Freeze {
         Ok(())
     }
 
-    /// Sends STOP; the time by which it should have taken effect.
-    fn stop(&mut self, roster: &Roster, index: usize) -> Result<Instant> {
+    /// Sends STOP; the time by which it should have taken effect. Whoever may not be signalled is not waited for; the KILL will say so.
+    fn stop(&mut self, roster: &Roster, index: usize) -> Result<Option<Instant>> {
         let process = &roster[index].process;
         let ran = runs(process.pid)?;
         match deliver::by_pidfd(process.fd(), Signal::STOP, None, Scope::Process) {
             Delivery::Sent if ran => self.stopped.push(index),
             Delivery::Sent => {}
-            // Whoever may not be signalled is not stopped and not waited for; the KILL will say so.
-            Delivery::Refused(Errno::EPERM | Errno::ESRCH) => return Ok(Instant::now()),
+            Delivery::Refused(Errno::EPERM | Errno::ESRCH) => return Ok(None),
             Delivery::Refused(errno) => return Err(errno).with_context(|| format!("stopping process {}", process.pid)),
         }
-        Ok(Instant::now() + STOP_PATIENCE)
+        Ok(Some(Instant::now() + STOP_PATIENCE))
     }
 
     /// Continues whom this has stopped, children before their parents.

@@ -51,8 +51,8 @@ fn failure(deed: Deed, subject: &Subject, reason: &Reason) -> String {
         Reason::Refused(errno) => failed(&errno.desc()),
         Reason::Recycled => failed(&format!("{}: this PID now belongs to another process", Errno::ESRCH.desc())),
         Reason::Nameless { .. } => format!("cannot find process \"{}\"", escape(subject.typed.as_bytes())),
-        Reason::Stale { path, started, written } => format!(
-            "pidfile {path} is stale: {} started at {}, the file was last modified at {}",
+        Reason::Stale { file, started, written } => format!(
+            "{file} is stale: {} started at {}, the file was last modified at {}",
             pid(subject),
             moment(*started),
             moment(*written),
@@ -208,7 +208,7 @@ fn why(reason: &Reason) -> String {
         Reason::Refused(errno) => errno.desc().to_owned(),
         Reason::Recycled => format!("{}: this PID now belongs to another process", Errno::ESRCH.desc()),
         Reason::Nameless { .. } => "no process has this name".to_owned(),
-        Reason::Stale { path, .. } => format!("it did not write the pidfile {path}"),
+        Reason::Stale { file, .. } => format!("it did not write {file}"),
         Reason::NotExpected { expected, .. } => format!("it is not {expected}"),
         Reason::Unverified { expected } => format!("it cannot be verified to be {expected}"),
         Reason::NotCaught { signal, .. } => format!("it does not catch {signal}"),

@@ -1,0 +1,172 @@
+//! The sending part of a campaign: who gets a signal by which way and in which order, and what came of it.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use nix::errno::Errno;
+
+use super::{Campaign, Fate, Occasion};
+use crate::deliver::{self, Delivery};
+use crate::outcome::Outcome;
+use crate::resolve::Reason;
+use crate::roster::Labels;
+use crate::send::send_by_number;
+use crate::signal::Signal;
+use crate::sys::Scope;
+use crate::tree::Lineage;
+use crate::wait::{Ending, endings};
+
+impl Campaign<'_, '_> {
+    /// Sends one signal to all who are present: trees from the root down and KILL from the leaves up, groups as a whole, others singly.
+    pub fn deliver(&mut self, signal: Signal, occasion: Occasion) -> Result<()> {
+        if let Some(lineage) = self.lineage.clone() {
+            return if signal == Signal::KILL {
+                self.kill_trees(&lineage, occasion)
+            } else {
+                self.deliver_to_trees(&lineage, signal, occasion)
+            };
+        }
+        self.deliver_singly(signal, occasion);
+        for index in 0..self.groups.len() {
+            self.deliver_to_group(index, signal, occasion)?;
+        }
+        if self.plan.is_single() {
+            for target in self.plan.selection.targets.iter().filter(|target| target.is_many()) {
+                send_by_number(target, signal, self.plan.value, self.report, &mut self.tally);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends to each recipient that no group takes care of.
+    fn deliver_singly(&mut self, signal: Signal, occasion: Occasion) {
+        for index in 0..self.roster.len() {
+            if self.roster[index].group.is_none() {
+                self.deliver_to(index, signal, occasion);
+            }
+        }
+    }
+
+    fn deliver_to(&mut self, index: usize, signal: Signal, occasion: Occasion) {
+        if self.fates[index] == Fate::Present {
+            let fd = self.roster[index].process.fd();
+            let delivery = deliver::by_pidfd(fd, signal, self.plan.value, Scope::Process);
+            self.settle(index, signal, delivery, occasion);
+        }
+    }
+
+    fn deliver_to_trees(&mut self, lineage: &Lineage, signal: Signal, occasion: Occasion) -> Result<()> {
+        for index in self.roster.root_first() {
+            self.deliver_to(index, signal, occasion);
+        }
+        // Whoever was forked before its parent was signalled is found now, and whoever that one forked, until nobody new appears.
+        loop {
+            let growth = lineage.grow(&mut self.roster)?;
+            self.welcome();
+            if growth.new.is_empty() {
+                return Ok(());
+            }
+            for index in growth.new {
+                self.deliver_to(index, signal, occasion);
+            }
+        }
+    }
+
+    /// KILL, which no tree outruns. Nothing is told before it is done.
+    fn kill_trees(&mut self, lineage: &Lineage, occasion: Occasion) -> Result<()> {
+        let (fates, selection) = (&self.fates, &self.plan.selection);
+        let killed = lineage.kill(&mut self.roster, &|index, recipient| match fates.get(index) {
+            Some(fate) => *fate == Fate::Failed,
+            None => selection.not_caught(recipient.pid()).is_some(),
+        })?;
+        let known = self.fates.len();
+        self.fates.resize(self.roster.len(), Fate::Present);
+        for index in
+            (known..self.roster.len()).filter(|index| !killed.deliveries.iter().any(|(killed, _)| killed == index))
+        {
+            self.fates[index] = Fate::Failed;
+            if let Some(reason) = self.plan.selection.not_caught(self.roster[index].pid()) {
+                self.tell(index, &Outcome::Missed(&reason));
+            }
+        }
+        for (index, delivery) in killed.deliveries {
+            if self.fates[index] == Fate::Present {
+                self.settle(index, Signal::KILL, delivery, occasion);
+            }
+        }
+        for index in killed.unstopped {
+            self.tell(index, &Outcome::Unstopped);
+        }
+        self.tell_spared(&killed.spared);
+        Ok(())
+    }
+
+    /// Sends to a group as a whole where that is possible, and asks each known member whether it may be signalled; else to each member,
+    /// until nobody new appears.
+    fn deliver_to_group(&mut self, group: usize, signal: Signal, occasion: Occasion) -> Result<()> {
+        let is_member = |campaign: &Self, index: usize| campaign.roster[index].group == Some(group);
+        let as_a_whole = self.groups[group].signal(signal);
+        for index in 0..self.roster.len() {
+            if !is_member(self, index) || self.fates[index] != Fate::Present {
+                continue;
+            }
+            if as_a_whole.is_none() {
+                self.deliver_to(index, signal, occasion);
+            } else {
+                let probe = deliver::by_pidfd(self.roster[index].process.fd(), Signal::NULL, None, Scope::Process);
+                // Whoever was reaped since then has got it; and CONT needs no other permission than to be of one session.
+                let got_it = probe == Delivery::Refused(Errno::ESRCH) || signal == Signal::CONT;
+                let delivery = if as_a_whole == Some(Delivery::Sent) && got_it { Delivery::Sent } else { probe };
+                self.settle(index, signal, delivery, occasion);
+            }
+        }
+        loop {
+            let new = self.reread(group)?;
+            if new.is_empty() || as_a_whole.is_some() {
+                return Ok(());
+            }
+            for index in new {
+                self.deliver_to(index, signal, occasion);
+            }
+        }
+    }
+
+    pub fn reread(&mut self, group: usize) -> Result<Vec<usize>> {
+        let new = self.groups[group].reread(&mut self.roster)?;
+        self.welcome();
+        Ok(new)
+    }
+
+    /// Tells what came of one signal to one recipient and keeps its fate.
+    fn settle(&mut self, index: usize, signal: Signal, delivery: Delivery, occasion: Occasion) {
+        let waits = self.plan.waits();
+        let is_root = self.roster[index].parent.is_none();
+        let elapsed = self.began.elapsed();
+        match delivery {
+            Delivery::Sent => {
+                let after = (occasion == Occasion::FollowUp).then_some(elapsed);
+                self.tell(index, &Outcome::Sent { signal, value: self.plan.value, after });
+            }
+            // Whoever only waits needs no permission.
+            Delivery::Refused(Errno::EPERM) if signal.is_null() && waits => {}
+            Delivery::Refused(Errno::ESRCH) if occasion != Occasion::First => self.mark_gone(index, elapsed),
+            Delivery::Refused(Errno::ESRCH) if waits || !is_root => {
+                self.fates[index] = Fate::Gone;
+                self.tell(index, &Outcome::AlreadyGone);
+            }
+            Delivery::Refused(errno) => {
+                self.fates[index] = Fate::Failed;
+                self.tell(index, &Outcome::Missed(&Reason::Refused(errno)));
+            }
+        }
+    }
+
+    fn mark_gone(&mut self, index: usize, after: Duration) {
+        let ending = match self.report.labels() {
+            Labels::Wanted => endings(std::iter::once(&self.roster[index].process)).into_iter().next(),
+            Labels::Unwanted => None,
+        };
+        self.fates[index] = Fate::Gone;
+        self.tell(index, &Outcome::Gone { ending: ending.unwrap_or(Ending::Unknown), after });
+    }
+}
