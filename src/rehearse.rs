@@ -129,7 +129,7 @@ impl Rehearsal<'_, '_> {
         let is_continued = self.plan.steps[0].signals[0] == Signal::CONT && getsid(Some(pid.process())) == getsid(None);
         match delivery {
             Delivery::Refused(errno) if !(errno == Errno::EPERM && is_continued) => {
-                self.miss(subject, &Reason::Refused(errno))
+                self.miss(subject, &Reason::Refused(errno));
             }
             Delivery::Sent | Delivery::Refused(_) => {
                 self.tally.done += 1;

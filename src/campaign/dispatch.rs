@@ -18,7 +18,7 @@ use crate::wait::{Ending, endings};
 
 impl Campaign<'_, '_> {
     /// Sends one signal to all who are present: trees from the root down and KILL from the leaves up, groups as a whole, others singly.
-    pub fn deliver(&mut self, signal: Signal, occasion: Occasion) -> Result<()> {
+    pub(super) fn deliver(&mut self, signal: Signal, occasion: Occasion) -> Result<()> {
         if let Some(lineage) = self.lineage.clone() {
             return if signal == Signal::KILL {
                 self.kill_trees(&lineage, occasion)
@@ -131,7 +131,7 @@ impl Campaign<'_, '_> {
         }
     }
 
-    pub fn reread(&mut self, group: usize) -> Result<Vec<usize>> {
+    pub(super) fn reread(&mut self, group: usize) -> Result<Vec<usize>> {
         let new = self.groups[group].reread(&mut self.roster)?;
         self.welcome();
         Ok(new)

@@ -14,7 +14,7 @@ use crate::words::described;
 
 impl Campaign<'_, '_> {
     /// Waits until nobody is left (false) or the deadline has come with somebody still there (true).
-    pub fn someone_stays(&mut self, deadline: Option<Instant>, next: Option<Signal>) -> Result<bool> {
+    pub(super) fn someone_stays(&mut self, deadline: Option<Instant>, next: Option<Signal>) -> Result<bool> {
         loop {
             self.watch_newcomers()?;
             if !self.fates.contains(&Fate::Present) && !self.groups_have_newcomers()? {
@@ -37,7 +37,7 @@ impl Campaign<'_, '_> {
     }
 
     /// Watches everybody who is present and not watched yet.
-    pub fn watch_newcomers(&mut self) -> Result<()> {
+    pub(super) fn watch_newcomers(&mut self) -> Result<()> {
         if self.watch.is_none() {
             let mut watch = Watch::new()?;
             self.report.progress.start();
