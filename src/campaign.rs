@@ -6,9 +6,7 @@ mod vigil;
 use std::time::Instant;
 
 use anyhow::Result;
-use nix::unistd::getpgrp;
 
-use crate::argv::Mistake;
 use crate::group::Group;
 use crate::outcome::{Outcome, Subject, Tally};
 use crate::pin::Life;
@@ -52,6 +50,8 @@ pub struct Campaign<'a, 'r> {
     watch: Option<Watch>,
     /// Recipients that are watched, from the first on.
     watched: usize,
+    /// How many recipients got the first signal.
+    reached: usize,
     /// Targets that were no process of the roster.
     tally: Tally,
     began: Instant,
@@ -60,13 +60,7 @@ pub struct Campaign<'a, 'r> {
 impl<'a, 'r> Campaign<'a, 'r> {
     /// Looks everybody up and pins them; nothing is sent yet.
     pub fn prepare(plan: &'a Plan, report: &'a mut Report<'r>) -> Result<Self> {
-        let own_group = Target::Group(Pid::try_from(getpgrp().as_raw()).unwrap_or(Pid::INIT));
         let pins_groups = !plan.is_single();
-        if pins_groups && plan.selection.targets.contains(&own_group) {
-            let mistake =
-                Mistake::usage(format!("'{own_group}' is sigsend's own process group, which it cannot wait for"));
-            return Err(mistake.into());
-        }
         let labels = report.labels();
         let resolution = resolve(&plan.selection, labels)?;
         let mut campaign = Self {
@@ -78,6 +72,7 @@ impl<'a, 'r> Campaign<'a, 'r> {
             lineage: None,
             watch: None,
             watched: 0,
+            reached: 0,
             tally: Tally::default(),
             began: Instant::now(),
         };
@@ -158,15 +153,27 @@ impl<'a, 'r> Campaign<'a, 'r> {
         }
     }
 
-    /// Carries out all steps and waits as long as the plan says.
-    pub fn run(mut self) -> Result<Tally> {
+    /// Carries out the plan. An error on the way ends it, and is told; what was done before counts all the same.
+    pub fn run(mut self) -> Tally {
+        match self.carry_out() {
+            Ok(()) => self.count(),
+            Err(error) => {
+                self.report.fail(&error);
+                let others = self.fates.len().saturating_sub(self.reached) + self.tally.failed;
+                Tally { done: self.reached + self.tally.done, failed: others.max(1), left: 0 }
+            }
+        }
+    }
+
+    /// Takes all steps and waits as long as the plan says.
+    fn carry_out(&mut self) -> Result<()> {
         let plan = self.plan;
         self.began = Instant::now();
         let mut last = self.began;
         for (number, step) in plan.steps.iter().enumerate() {
             let next = step.signals.first().copied();
             if number > 0 && !self.someone_stays(Some(last + step.after), next)? {
-                return Ok(self.count());
+                return Ok(());
             }
             for (position, signal) in step.signals.iter().enumerate() {
                 let occasion = match (number, position) {
@@ -179,14 +186,14 @@ impl<'a, 'r> Campaign<'a, 'r> {
             last = Instant::now();
         }
         let deadline = match plan.until {
-            Until::Sent => return Ok(self.count()),
+            Until::Sent => return Ok(()),
             Until::Gone => None,
             Until::Within(duration) => Some(last + duration),
         };
         if self.someone_stays(deadline, None)? {
             self.tell_survivors();
         }
-        Ok(self.count())
+        Ok(())
     }
 
     fn tell_survivors(&mut self) {

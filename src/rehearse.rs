@@ -15,7 +15,7 @@ use crate::proc::{self, State, Status};
 use crate::report::Report;
 use crate::resolve::{Reach, Reason, Resolution, processes, resolve};
 use crate::roster::{Labels, Roster};
-use crate::send::Plan;
+use crate::send::{Plan, check_own_group};
 use crate::signal::{DefaultAction, Signal};
 use crate::sys::Scope;
 use crate::target::{Pid, Target};
@@ -23,6 +23,7 @@ use crate::tree::Lineage;
 
 /// Tells what the plan would do and counts as the real call would.
 pub fn rehearse(plan: &Plan, report: &mut Report) -> Result<Tally> {
+    check_own_group(plan)?;
     let mut rehearsal = Rehearsal { plan, report, tally: Tally::default() };
     if plan.plain_signal().is_some() {
         for target in &plan.selection.targets {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use nix::unistd::getpgrp;
 
+use crate::argv::Mistake;
 use crate::campaign::Campaign;
 use crate::deliver::{self, Delivery};
 use crate::outcome::{Outcome, Subject, Tally};
@@ -58,11 +59,24 @@ impl Plan {
     }
 }
 
+/// Refuses a plan that would wait for sigsend itself, by the number of its own process group.
+pub fn check_own_group(plan: &Plan) -> Result<(), Mistake> {
+    if plan.is_single() {
+        return Ok(());
+    }
+    let own = getpgrp().as_raw();
+    if plan.selection.targets.iter().any(|target| matches!(target, Target::Group(pgid) if pgid.number() == own)) {
+        return Err(Mistake::usage(format!("'-{own}' is sigsend's own process group, which it cannot wait for")));
+    }
+    Ok(())
+}
+
 /// Carries the plan out.
 pub fn send(plan: &Plan, report: &mut Report) -> Result<Tally> {
+    check_own_group(plan)?;
     match plan.plain_signal() {
         Some(signal) => Ok(send_plain(plan, signal, report)),
-        None => Campaign::prepare(plan, report)?.run(),
+        None => Ok(Campaign::prepare(plan, report)?.run()),
     }
 }
 

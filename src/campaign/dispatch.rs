@@ -144,6 +144,7 @@ impl Campaign<'_, '_> {
         let elapsed = self.began.elapsed();
         match delivery {
             Delivery::Sent => {
+                self.reached += usize::from(occasion == Occasion::First);
                 let after = (occasion == Occasion::FollowUp).then_some(elapsed);
                 self.tell(index, &Outcome::Sent { signal, value: self.plan.value, after });
             }
