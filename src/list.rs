@@ -4,11 +4,14 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+use nix::errno::Errno;
+
 use crate::argv::Mistake;
 use crate::outcome::Status;
 use crate::proc;
 use crate::signal::{Signal, SignalSet};
 use crate::target::Pid;
+use crate::words::plain;
 
 /// Where a listing goes and what went wrong on the way; one bad operand stops none of the others.
 pub struct Listing<'a> {
@@ -102,10 +105,9 @@ impl Listing<'_> {
             let status = match proc::status(*pid) {
                 Ok(status) => status,
                 Err(error) => {
-                    let why = if error.kind() == io::ErrorKind::NotFound {
-                        nix::errno::Errno::ESRCH.desc().to_owned()
-                    } else {
-                        error.to_string()
+                    let why = match error.kind() {
+                        io::ErrorKind::NotFound => Errno::ESRCH.desc().to_owned(),
+                        _ => plain(&error),
                     };
                     (self.complain)(&Mistake::value(format!("reading the state of {pid} failed: {why}")));
                     worst = Status::Failure;

@@ -106,7 +106,7 @@ fn list(program: &str, write: impl FnOnce(&mut Listing) -> io::Result<Status>) -
         Ok(status) => status,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Status::Success,
         Err(error) => {
-            self::complain(&format!("{program}: write error: {}\n", plain(&error.to_string())));
+            self::complain(&format!("{program}: write error: {}\n", plain(&error)));
             Status::Failure
         }
     }

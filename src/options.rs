@@ -77,7 +77,8 @@ pub static OPTIONS: [Opt; 25] = [
     valued(SIGNALS, LIST, "l", &["X"]).shaped(Shape { id: LIST, long: Some(LIST), shorts: "l", arity: Arity::Attached }).says(
         "list signal names, or translate each X",
         "Without operand list every signal name. A number, an exit status or a wait status is translated to the name of its signal (9, \
-         137 and 265 to KILL), a name to its number, and a mask such as 0x4001, as /proc/PID/status shows them, to the names in it.",
+         137 and 265 to KILL), a name to its number, and a mask such as 0x4001, as /proc/PID/status shows them, to the names in it. \
+         The first X may be attached: -l9, --list=9.",
     ),
     flag(SIGNALS, NUMBERS, "L").shaped(Shape { id: NUMBERS, long: None, shorts: "L", arity: Arity::Flag }).says(
         "list signal numbers and names",
@@ -165,11 +166,13 @@ pub static OPTIONS: [Opt; 25] = [
     ),
     flag(OUTPUT, JSON, "").says(
         "the same as JSON Lines",
-        "Print the same as JSON Lines: one object for each event and a last one with the summary and the exit status.",
+        "Print the same as JSON Lines: one object for each event and a last one with the summary and the exit status. \
+         sigsend(1) lists the keys under OUTPUT.",
     ),
     valued(OUTPUT, STATE, "d", &["PID"]).says(
         "show pending, blocked, caught signals",
-        "Show which signals are pending for the process and its main thread, which are blocked, ignored and caught. More PIDs may follow.",
+        "Show which signals are pending for the process and its main thread, which are blocked, ignored and caught: \
+         a line for each set that is not empty. More PIDs may follow.",
     ),
     valued(OUTPUT, GENERATE, "", &["WHAT"]).says(
         "print the man page or a completion script",

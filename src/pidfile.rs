@@ -9,9 +9,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
-use nix::libc::{O_NOCTTY, O_NONBLOCK};
+use nix::errno::Errno;
+use nix::libc::{O_NOCTTY, O_NONBLOCK, STDIN_FILENO};
 
 use crate::escape::escape;
+use crate::sys;
 use crate::target::Target;
 
 /// More than any pidfile holds; a file that is larger, or grows while it is read, is not one.
@@ -59,6 +61,9 @@ impl Pidfile {
         let deed = || format!("reading {name}");
 
         let (file, limit) = if is_input {
+            if sys::started_without(STDIN_FILENO) {
+                return Err(Errno::EBADF).with_context(deed);
+            }
             (io::stdin().as_fd().try_clone_to_owned().map(File::from).with_context(deed)?, INPUT_LIMIT)
         } else {
             // Opening a FIFO or a device does something to it already, so it must not come that far. Should it become one between this

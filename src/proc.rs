@@ -1,7 +1,6 @@
 //! What /proc says of a process (proc(5)): name, state, parent, group, start time, owner, signal masks, command line.
 //! It answers for a number, not for a process: callers that must not be mistaken hold a pidfd and prove it alive afterwards.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::ffi::OsStringExt;
@@ -238,14 +237,18 @@ impl Stat {
 }
 
 /// Whether /proc speaks of the PIDs that this process knows: one that was mounted in another PID namespace means others by them, and
-/// what it says of a number must never decide who gets a signal. An error where there is no /proc.
+/// what it says of a number must never decide who gets a signal. An error where there is no /proc, or this process is not in it.
+///
+/// The line NSpid (Linux 4.1) has our number in the namespace of the mount and in each below it down to ours; so there must be but one.
 pub fn is_ours() -> io::Result<bool> {
     static OURS: OnceLock<bool> = OnceLock::new();
     if let Some(ours) = OURS.get() {
         return Ok(*ours);
     }
-    let own = fs::read_link("/proc/self")?;
-    Ok(*OURS.get_or_init(|| own.as_os_str() == OsStr::new(&getpid().to_string())))
+    let status = procfs_core::process::Status::from_read(slurp("/proc/self/status".as_ref())?.as_slice())
+        .map_err(io::Error::other)?;
+    let ours = status.nspid.map_or(status.pid == getpid().as_raw(), |numbers| numbers.len() == 1);
+    Ok(*OURS.get_or_init(|| ours))
 }
 
 /// A file about a process, in a /proc that speaks of our PIDs.
@@ -257,7 +260,14 @@ fn path(pid: Pid, file: &str) -> io::Result<PathBuf> {
 }
 
 fn read(pid: Pid, file: &str) -> io::Result<Vec<u8>> {
-    fs::read(path(pid, file)?)
+    slurp(&path(pid, file)?)
+}
+
+/// A whole file of /proc in as few reads as it allows: the kernel writes it anew for each, and its size says nothing.
+fn slurp(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::with_capacity(4096);
+    File::open(path)?.take(u64::MAX).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 fn pid_in(word: &[u8]) -> Option<Pid> {

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
+use nix::libc::STDOUT_FILENO;
 
 use crate::argv::Mistake;
 use crate::json;
@@ -12,7 +13,7 @@ use crate::outcome::{Outcome, Status, Subject, Tally};
 use crate::progress::{Pending, Progress};
 use crate::roster::Labels;
 use crate::sys;
-use crate::words::{self, Deed, plain, refusal};
+use crate::words::{self, Deed, plain, refusal, sentence};
 
 /// How much is said on standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,10 +52,10 @@ impl<'a> Report<'a> {
         self.progress.clear();
         let lines = match error.downcast_ref::<Mistake>() {
             Some(mistake) => refusal(self.program, mistake),
-            None => format!("{}: {}\n", self.program, plain(&format!("{error:#}"))),
+            None => format!("{}: {}\n", self.program, sentence(error)),
         };
         if self.voice == Voice::Json {
-            self.print(&json::error(&plain(&format!("{error:#}"))).to_string());
+            self.print(&json::error(&sentence(error)).to_string());
         }
         self.write_error(&lines);
     }
@@ -67,7 +68,7 @@ impl<'a> Report<'a> {
         }
         match self.broken.take() {
             Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                let line = format!("{}: write error: {}\n", self.program, plain(&error.to_string()));
+                let line = format!("{}: write error: {}\n", self.program, plain(&error));
                 self.write_error(&line);
                 on_error
             }
@@ -124,7 +125,7 @@ impl<'a> Report<'a> {
 
 /// Standard output; where that was closed when the program was started, something that says so when it is written to.
 pub fn standard_output() -> Box<dyn Write> {
-    if sys::started_without_output() { Box::new(ClosedOutput) } else { Box::new(io::stdout()) }
+    if sys::started_without(STDOUT_FILENO) { Box::new(ClosedOutput) } else { Box::new(io::stdout()) }
 }
 
 struct ClosedOutput;

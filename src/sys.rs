@@ -5,7 +5,7 @@
 
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use nix::errno::Errno;
 use nix::libc::{self, c_int, c_long};
@@ -14,25 +14,25 @@ use nix::unistd;
 use crate::signal::Signal;
 use crate::target::Pid;
 
-/// Whether standard output was closed when the program was started.
+/// Whether a standard descriptor was closed when the program was started: 0 for input, 1 for output.
 ///
-/// Before `main`, Rust's runtime opens /dev/null in the place of each closed standard descriptor, so that no file opened later becomes
-/// one. That is a protection, but it makes output vanish that nobody can see; so the look is taken before.
-pub fn started_without_output() -> bool {
-    STARTED_WITHOUT_OUTPUT.load(Ordering::Relaxed)
+/// Before `main`, Rust's runtime opens /dev/null in the place of each that is closed, so that no file opened later becomes one. That is
+/// a protection, but it makes output vanish and input end that nobody gave; so the look is taken before.
+pub fn started_without(descriptor: RawFd) -> bool {
+    CLOSED_AT_START.load(Ordering::Relaxed) >> descriptor & 1 == 1
 }
 
-static STARTED_WITHOUT_OUTPUT: AtomicBool = AtomicBool::new(false);
+static CLOSED_AT_START: AtomicU8 = AtomicU8::new(0);
 
 #[used]
-// SAFETY: the section holds pointers to functions that the C library calls once, before anything of Rust runs; this one only makes a
-// system call and writes an atomic.
+// SAFETY: the section holds pointers to functions that the C library calls once, before anything of Rust runs; this one only makes
+// system calls and writes an atomic.
 #[unsafe(link_section = ".init_array")]
-static LOOK_AT_OUTPUT: extern "C" fn() = {
+static LOOK_AT_DESCRIPTORS: extern "C" fn() = {
     extern "C" fn look() {
         // SAFETY: takes integers and touches no memory of ours.
-        let flags = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) };
-        STARTED_WITHOUT_OUTPUT.store(flags == -1, Ordering::Relaxed);
+        let closed = |descriptor| u8::from(unsafe { libc::fcntl(descriptor, libc::F_GETFD) } == -1);
+        CLOSED_AT_START.store(closed(0) | closed(1) << 1, Ordering::Relaxed);
     }
     look
 };

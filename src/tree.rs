@@ -39,16 +39,20 @@ pub struct Growth {
 }
 
 impl Lineage {
-    /// Reads the chain of parents up to the first process of this PID namespace.
+    /// Reads the chain of parents up to the first process of this PID namespace, or to one that is hidden from this user, who cannot
+    /// signal it either.
     pub fn own(labels: Labels) -> Result<Self> {
         check_proc()?;
         let mut spared = HashSet::new();
-        let mut next = Pid::try_from(getpid().as_raw()).ok();
-        while let Some(pid) = next
-            && spared.insert(pid)
-        {
-            let stat = proc::stat(pid).with_context(|| format!("looking for the parent of process {pid}"))?;
-            next = Pid::try_from(stat.parent).ok();
+        // Twice, since a parent that exits meanwhile breaks the first chain, and hands its children on.
+        for _ in 0..2 {
+            let mut next = Pid::try_from(getpid().as_raw()).ok();
+            while let Some(pid) = next {
+                spared.insert(pid);
+                let stat = proc::if_visible(proc::stat(pid));
+                let stat = stat.with_context(|| format!("looking for the parent of process {pid}"))?;
+                next = stat.and_then(|stat| Pid::try_from(stat.parent).ok());
+            }
         }
         Ok(Self { spared: Rc::new(spared), labels })
     }
@@ -151,6 +155,8 @@ struct Freeze {
     /// Members that ran before, and by when each must have stopped.
     stopped: Vec<usize>,
     unstopped: Vec<usize>,
+    /// Members that can fork on; their children are read once and not chased.
+    loose: HashSet<usize>,
     growth: Growth,
 }
 
@@ -165,19 +171,22 @@ impl Freeze {
                 stopping.push((index, deadline));
             }
             for (index, deadline) in stopping {
-                let pid = roster[index].pid();
-                let stays_awake =
-                    deadline.map_or(Ok(false), |deadline| settles(pid, deadline).map(|settled| !settled))?;
-                if stays_awake && roster[index].process.holds_its_number()? {
+                let settled = deadline.map_or(Ok(false), |deadline| settles(roster[index].pid(), deadline))?;
+                if !settled {
+                    self.loose.insert(index);
+                }
+                if !settled && deadline.is_some() && roster[index].process.holds_its_number()? {
                     self.unstopped.push(index);
                 }
                 lineage.adopt(roster, index, &mut self.growth)?;
             }
-            fresh = std::mem::take(&mut self.growth.new);
-            if fresh.is_empty() {
+            if self.growth.new.is_empty() {
                 // A fork that was in flight when its parent was seen blocked has come down by now.
-                fresh = lineage.grow(roster)?.new;
+                for index in (0..roster.len()).filter(|index| !self.loose.contains(index)) {
+                    lineage.adopt(roster, index, &mut self.growth)?;
+                }
             }
+            fresh = std::mem::take(&mut self.growth.new);
         }
         Ok(())
     }

@@ -126,12 +126,18 @@ pub fn refusal(program: &str, mistake: &Mistake) -> String {
     lines.join("\n") + "\n"
 }
 
-/// An error's text without the number that the standard library puts behind the system's words.
-pub fn plain(text: &str) -> String {
-    match text.rsplit_once(" (os error ") {
-        Some((words, number)) if number.ends_with(')') => words.to_owned(),
-        _ => text.to_owned(),
-    }
+/// An error with its causes in one line, the system's in its own words and nothing else.
+pub fn sentence(error: &anyhow::Error) -> String {
+    let causes = error.chain().map(|cause| match cause.downcast_ref::<Errno>() {
+        Some(errno) => errno.desc().to_owned(),
+        None => cause.downcast_ref().map_or_else(|| cause.to_string(), plain),
+    });
+    causes.collect::<Vec<_>>().join(": ")
+}
+
+/// The system's words for what went wrong, without the number that the standard library puts behind them.
+pub fn plain(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |errno| Errno::from_raw(errno).desc().to_owned())
 }
 
 /// `4242 (nginx)`, or the token where there is no number.

@@ -1,6 +1,6 @@
 //! The sending part of a campaign: who gets a signal by which way and in which order, and what came of it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use nix::errno::Errno;
@@ -15,6 +15,9 @@ use crate::signal::Signal;
 use crate::sys::Scope;
 use crate::tree::Lineage;
 use crate::wait::{Ending, endings};
+
+/// How long newborn members are looked for: one that outlives the signal may fork for ever, and what it forks then was never meant.
+const CHASE: Duration = Duration::from_secs(1);
 
 impl Campaign<'_, '_> {
     /// Sends one signal to all who are present: trees from the root down and KILL from the leaves up, groups as a whole, others singly.
@@ -60,16 +63,18 @@ impl Campaign<'_, '_> {
             self.deliver_to(index, signal, occasion);
         }
         // Whoever was forked before its parent was signalled is found now, and whoever that one forked, until nobody new appears.
-        loop {
+        let chase = Instant::now();
+        while chase.elapsed() < CHASE {
             let growth = lineage.grow(&mut self.roster)?;
             self.welcome();
             if growth.new.is_empty() {
-                return Ok(());
+                break;
             }
             for index in growth.new {
                 self.deliver_to(index, signal, occasion);
             }
         }
+        Ok(())
     }
 
     /// KILL, which no tree outruns. Nothing is told before it is done.
@@ -120,15 +125,17 @@ impl Campaign<'_, '_> {
                 self.settle(index, signal, delivery, occasion);
             }
         }
-        loop {
+        let chase = Instant::now();
+        while chase.elapsed() < CHASE {
             let new = self.reread(group)?;
             if new.is_empty() || as_a_whole.is_some() {
-                return Ok(());
+                break;
             }
             for index in new {
                 self.deliver_to(index, signal, occasion);
             }
         }
+        Ok(())
     }
 
     pub(super) fn reread(&mut self, group: usize) -> Result<Vec<usize>> {

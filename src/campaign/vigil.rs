@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::{Campaign, Fate};
 use crate::outcome::{Outcome, Subject};
+use crate::pin::Life;
 use crate::progress::Pending;
 use crate::roster::Labels;
 use crate::signal::Signal;
@@ -21,6 +22,10 @@ impl Campaign<'_, '_> {
                 self.report.progress.clear();
                 return Ok(false);
             }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                self.look_at_everybody()?;
+                return Ok(self.fates.contains(&Fate::Present) || self.groups_have_newcomers()?);
+            }
             let draw = self.report.progress.next_draw();
             let earliest = [deadline, draw].into_iter().flatten().min();
             let watch = self.watch.as_mut().expect("newcomers are watched first");
@@ -30,10 +35,20 @@ impl Campaign<'_, '_> {
                     self.report.progress.clear();
                     watch.release_interrupts();
                 }
-                Woken::Due if deadline.is_some_and(|deadline| Instant::now() >= deadline) => return Ok(true),
                 Woken::Due => self.draw_progress(deadline, next),
             }
         }
+    }
+
+    /// Asks each one who is present, once: at the deadline it counts who is there, not whose exit has been told already.
+    fn look_at_everybody(&mut self) -> Result<()> {
+        let mut exited = Vec::new();
+        for (index, recipient) in self.roster.iter().enumerate() {
+            if self.fates[index] == Fate::Present && recipient.process.life()? != Life::Running {
+                exited.push(index);
+            }
+        }
+        self.take_leave(&exited)
     }
 
     /// Watches everybody who is present and not watched yet.

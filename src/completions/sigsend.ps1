@@ -7,6 +7,7 @@
         { $_ -cin '-d', '--show-process-state' } { (Get-Process).Id; break }
         '--expect' { (Get-Process).ProcessName; break }
         '--pidfile' { return }
+        { $_ -cin '-q', '--queue', '--within', '--timeout', '--grace' } { return }
         '--generate' { 'man', 'bash', 'zsh', 'fish', 'elvish', 'powershell'; break }
         default {
             if ($words.Count -gt 2 -and $words[-2] -ceq '--timeout') { $signals }
@@ -15,6 +16,10 @@
         }
     }
     $values | Sort-Object -Unique | Where-Object { "$_" -clike "$wordToComplete*" } |
-        ForEach-Object { [CompletionResult]::new("$_", "$_", [CompletionResultType]::ParameterValue, "$_") }
+        ForEach-Object {
+            # A process name is other people's text; unquoted, $(...) in it would be run.
+            $text = if ("$_" -match '^[\w.+-]+$') { "$_" } else { "'$([CodeGeneration]::EscapeSingleQuotedStringContent("$_"))'" }
+            [CompletionResult]::new($text, "$_", [CompletionResultType]::ParameterValue, "$_")
+        }
     if (-not $wordToComplete.StartsWith('-')) { return }
 

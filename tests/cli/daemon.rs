@@ -114,7 +114,9 @@ fn configure(dir: &TempDir, address: SocketAddr, upstream: &TcpListener, word: &
     dir.file(
         "nginx.conf",
         format!(
-            "daemon off;
+            // Where no other user is mapped, a worker cannot become one.
+            "user root;
+             daemon off;
              pid nginx.pid;
              error_log error.log;
              worker_processes 1;

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use crate::support::{
-    Ending, NOBODY, Recorder, SIGSEND, Unprivileged, Victim, back_date, in_pid_namespace, link, may_change_user,
+    Ending, IDLE, NOBODY, Recorder, SIGSEND, Unprivileged, Victim, back_date, in_pid_namespace, link, may_change_user,
     program, sigsend_as, skip, strace, tempdir, victim,
 };
 
@@ -24,7 +24,7 @@ fn a_victim_tells_how_it_ended() {
     send(&sleeper, Signal::SIGUSR1);
     sleeper.assert_killed_by(10);
 
-    let mut shell = Victim::shell("trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 60 & wait; done");
+    let mut shell = Victim::shell(&format!("trap 'echo bye; exit 7' TERM; echo ready; {IDLE}"));
     send(&shell, Signal::SIGTERM);
     assert_eq!(shell.read_line(), "bye");
     assert_eq!(shell.reap(), Ending::Exited(7));
@@ -96,8 +96,8 @@ fn a_pid_is_taken_exactly_and_again() {
         send(&first, Signal::SIGTERM);
         assert_eq!(first.reap(), Ending::Killed(15));
 
-        let second = victim().with_pid(4242).owned_by(if may_change_user() { NOBODY } else { 0 });
-        let second = second.argv0("second").sleeping();
+        let second = victim().with_pid(4242).argv0("second");
+        let second = if may_change_user() { second.owned_by(NOBODY) } else { second }.sleeping();
         assert_eq!(second.pid(), 4242);
         second.assert_alive();
         assert_ne!(Victim::gone(), 4242);

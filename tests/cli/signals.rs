@@ -1,16 +1,13 @@
 //! Which signal arrives, how often, with which value, and what becomes of those who get it.
 
 use crate::support::{
-    Heard, NOBODY, Recorder, SIGSEND, Unprivileged, Victim, eventually, in_pid_namespace, link, may_change_user,
+    Heard, IDLE, NOBODY, Recorder, SIGSEND, Unprivileged, Victim, eventually, in_pid_namespace, link, may_change_user,
     sigsend, skip, stderr, strace, tempdir, victim,
 };
 
 /// `si_code` of kill(2) and of sigqueue(3).
 const SI_USER: i32 = 0;
 const SI_QUEUE: i32 = -1;
-
-/// What idles in a shell so that traps run at once, and ends with the test however that ends.
-const IDLE: &str = "while :; do sleep 30 & wait; done";
 
 /// Every way to put a signal on the command line.
 fn ways(signal: &str) -> [Vec<String>; 9] {

@@ -36,6 +36,9 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 /// A user without rights, other than the one of the tests when that is root.
 pub const NOBODY: u32 = 65534;
 
+/// What a shell idles with so that its traps run at once: for two minutes or eight signals, then it ends by itself.
+pub const IDLE: &str = "for i in 1 2 3 4 5 6 7 8; do sleep 15 & wait; done";
+
 /// The path of the program under test.
 pub const SIGSEND: &str = env!("CARGO_BIN_EXE_sigsend");
 

@@ -113,6 +113,12 @@ fn zero_is_the_group_of_the_caller_itself_included() {
             member.assert_killed_by(signal);
             bystander.assert_untouched();
         }
+        // The caller ends with its group, but not before the others were signalled.
+        let (leader, other) = (Victim::sleeping(), Victim::sleeping());
+        let caller = sigsend_in_group_of(&leader).args(["0", &other.arg()]).output().expect("sigsend starts");
+        assert_eq!(caller.status.signal(), Some(15));
+        leader.assert_killed_by(15);
+        other.assert_killed_by(15);
         let leader = Victim::sleeping();
         sigsend_in_group_of(&leader).args(["-0", "0"]).assert().success();
         leader.assert_alive();

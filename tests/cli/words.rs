@@ -100,9 +100,16 @@ fn an_outcome_is_said_in_the_words_of_the_kernel() {
         let gone = Victim::gone().to_string();
         let failed = |target: &str| format!("kill: sending signal to {target} failed: No such process\n");
         sigsend_as("kill").arg(&gone).assert().code(1).stdout("").stderr(failed(&gone));
-        // The user's own spelling, not what was read from it.
-        let padded = format!("00{gone}");
-        sigsend_as("kill").args(["-HUP", &padded]).assert().code(1).stderr(failed(&padded));
+        // The user's own spelling, not only what was read from it, and on one line whatever it holds.
+        let spellings = [format!("00{gone}"), format!(" {gone} "), format!("{gone}\n")];
+        for (spelling, shown) in
+            spellings.iter().zip([format!("00{gone}"), format!(" {gone} "), format!("{gone}\\x0a")])
+        {
+            let failed = sigsend_as("kill").args(["-HUP", spelling]).assert().code(1).stdout("");
+            let line = stderr(&failed);
+            assert!(line.starts_with(&format!("kill: sending signal to {shown}")), "{line}");
+            assert!(line.ends_with(" failed: No such process\n") && line.lines().count() == 1, "{line}");
+        }
         let group = format!("-{gone}");
         sigsend_as("kill").args(["--", &group]).assert().code(1).stderr(failed(&group));
         sigsend_as("kill").arg("ngnix").assert().code(1).stderr("kill: cannot find process \"ngnix\"\n");
@@ -138,9 +145,12 @@ fn control_characters_never_reach_the_terminal() {
 
 #[test]
 fn silence_is_success() {
-    let mut recorder = Recorder::new();
-    sigsend().args(["-HUP", &recorder.arg(), &recorder.arg()]).assert().success().stdout("").stderr("");
-    assert_eq!(recorder.signals(), [1, 1]);
+    let mut recorders = [(); 2].map(|()| Recorder::new());
+    let pids = recorders.each_ref().map(Recorder::arg);
+    sigsend().arg("-HUP").args(pids).assert().success().stdout("").stderr("");
+    for recorder in &mut recorders {
+        assert_eq!(recorder.signals(), [1]);
+    }
 }
 
 #[test]

@@ -5,197 +5,216 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use super::cast::ANNA;
+use super::line::{Age, Dice, Line, Pidfile};
 use super::tokens::{
-    DURATIONS, FLAGS, NOT_DURATIONS, NOT_SIGNALS, NOT_TARGETS, PERHAPS_DURATIONS, QUESTIONS, SIGNALS, STRANGE,
+    DURATIONS, FLAGS, NOT_DURATIONS, NOT_QUEUED, NOT_SIGNALS, NOT_TARGETS, PERHAPS_DURATIONS, QUESTIONS, QUEUED,
+    SIGNALS, STRANGE, TOO_SHORT,
 };
-use super::world::World;
-
-/// A splitmix64 generator: small, seeded, the same everywhere.
-#[derive(Debug)]
-pub struct Dice(u64);
-
-impl Dice {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    pub fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.roll() % u64::try_from(end).expect("a length")).expect("below a length")
-    }
-
-    /// True so many times in a hundred.
-    pub fn percent(&mut self, chance: usize) -> bool {
-        self.below(100) < chance
-    }
-
-    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len())]
-    }
-}
-
-/// How old a pidfile is when sigsend reads it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Age {
-    Now,
-    Old,
-    Future,
-}
-
-/// What stands at the path that `--pidfile` names.
-#[derive(Clone, Debug)]
-pub enum Pidfile {
-    File(Vec<u8>, Age),
-    Unreadable(Vec<u8>),
-    Directory,
-    Dangling,
-    Device,
-}
-
-/// One run of sigsend: its arguments and all that it starts with.
-#[derive(Debug, Default)]
-pub struct Line {
-    pub args: Vec<OsString>,
-    pub stdin: Vec<u8>,
-    pub files: Vec<(String, Pidfile)>,
-    pub user: u32,
-    /// In the group of the first family, or in one of its own.
-    pub at_home: bool,
-}
+use super::world::{Victim, World};
 
 fn text(words: impl Into<String>) -> Vec<u8> {
     words.into().into_bytes()
 }
 
-fn case(dice: &mut Dice, name: &str) -> String {
-    match dice.below(4) {
-        0 | 1 => name.to_owned(),
-        2 => name.to_lowercase(),
-        _ => name.chars().map(|c| if dice.percent(50) { c.to_ascii_lowercase() } else { c }).collect(),
-    }
+/// Someone writing a command line.
+struct Writer<'a> {
+    dice: &'a mut Dice,
+    world: &'a World,
+    /// The victim that the line is mostly about, so that its parts fit together now and then.
+    focus: usize,
+    /// Slips of the hand in a hundred words.
+    sloppy: usize,
+    line: Line,
 }
 
-/// A signal as it may be spelled, or nearly so.
-fn signal(dice: &mut Dice, sloppy: usize) -> String {
-    if dice.percent(sloppy) {
-        return (*dice.pick(NOT_SIGNALS)).to_owned();
+/// A line as someone may type it, or nearly so.
+pub fn random(dice: &mut Dice, world: &World) -> Line {
+    let mut line = Line { at_home: dice.percent(70), ..Line::default() };
+    if dice.percent(25) {
+        line.user = ANNA;
     }
-    match dice.below(9) {
-        0 | 1 => format!("{}", dice.below(65)),
-        2 => format!("{:04}", dice.below(65)),
-        3 => (*dice.pick(&["0", "9", "15", "18", "19", "32", "33", "34", "64", "1", "17"])).to_owned(),
-        4 => (*dice.pick(&["TERM", "KILL", "USR1", "RTMIN+3", "HUP", "INT"])).to_owned(),
-        5 => {
-            let name = *dice.pick(SIGNALS);
-            case(dice, &format!("SIG{name}"))
+    let (focus, sloppy) = (dice.below(world.victims.len()), *dice.pick(&[0, 0, 0, 0, 1, 3, 10, 30]));
+    let mut writer = Writer { dice, world, focus, sloppy, line };
+    writer.line.stdin = writer.entries();
+    if writer.dice.percent(20) {
+        writer.sloppy += 2;
+        for _ in 0..=writer.dice.below(6) {
+            writer.word();
         }
-        _ => {
-            let name = *dice.pick(SIGNALS);
-            case(dice, name)
+    } else {
+        writer.sensible();
+    }
+    if writer.slips() {
+        writer.muddle();
+    }
+    writer.line
+}
+
+impl Writer<'_> {
+    fn slips(&mut self) -> bool {
+        self.dice.percent(self.sloppy)
+    }
+
+    fn one(&mut self, of: &[&str]) -> Vec<u8> {
+        text(*self.dice.pick(of))
+    }
+
+    fn victim(&mut self) -> &Victim {
+        let index = if self.dice.percent(50) { self.focus } else { self.dice.below(self.world.victims.len()) };
+        &self.world.victims[index]
+    }
+
+    fn gone(&mut self) -> i32 {
+        *self.dice.pick(&self.world.gone)
+    }
+
+    fn push(&mut self, arg: impl Into<Vec<u8>>) {
+        let mut arg = arg.into();
+        arg.retain(|&b| b != 0);
+        self.line.args.push(OsString::from_vec(arg));
+    }
+
+    fn push_two(&mut self, option: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        self.push(option);
+        self.push(value);
+    }
+
+    fn push_one(&mut self, of: &[&str]) {
+        let arg = self.one(of);
+        self.push(arg);
+    }
+
+    /// A signal as it may be spelled, or nearly so.
+    fn signal(&mut self) -> String {
+        if self.slips() {
+            return (*self.dice.pick(NOT_SIGNALS)).to_owned();
         }
-    }
-}
-
-fn duration(dice: &mut Dice, sloppy: usize) -> String {
-    let from = match dice.percent(sloppy) {
-        true if dice.percent(30) => PERHAPS_DURATIONS,
-        true => NOT_DURATIONS,
-        false => DURATIONS,
-    };
-    (*dice.pick(from)).to_owned()
-}
-
-/// A target that exists or nearly so; most of them are victims.
-fn target(dice: &mut Dice, world: &World, sloppy: usize) -> Vec<u8> {
-    if dice.percent(sloppy) {
-        return text(*dice.pick(NOT_TARGETS));
-    }
-    let victim = dice.pick(&world.victims);
-    let (pid, group, inode) = (victim.pid, victim.group, victim.inode);
-    let big = i64::from(pid);
-    match dice.below(40) {
-        0..=11 => text(pid.to_string()),
-        12..=15 => text(format!("-{group}")),
-        16..=18 => text(format!("{pid}:{inode}")),
-        19..=24 => victim.name.clone(),
-        25 => victim.title.clone(),
-        26 => text(format!("{pid:07}")),
-        27 => {
-            let blanks = ["", " ", "  ", "\t", "\n"];
-            text(format!("{}{pid}{}", dice.pick(&blanks), dice.pick(&blanks)))
-        }
-        28 => text(dice.pick(&world.gone).to_string()),
-        29 => text(*dice.pick(&["0", "-1"])),
-        30 => text(format!("{pid}:{}", dice.pick(&world.victims).inode)),
-        31 => text(format!("-{}", dice.pick(&world.gone))),
-        32 => text(format!("{}:{inode}", dice.pick(&world.gone))),
-        33 => text(if victim.thread == 0 { world.victims[0].pid } else { victim.thread }.to_string()),
-        34 => text((big + (1 << 32)).to_string()),
-        35 => text(format!("-{}", i64::from(group) + (1 << 32))),
-        36 => text(format!("-0{group}")),
-        37 => text((i128::from(big) + (1 << 64)).to_string()),
-        38 => nearly(dice, &victim.name),
-        _ => {
-            let odd = [" -", "- ", "+", "--", "0x", "%", "−"];
-            text(format!("{}{group}", dice.pick(&odd)))
-        }
-    }
-}
-
-/// A name that is one slip away.
-fn nearly(dice: &mut Dice, name: &[u8]) -> Vec<u8> {
-    let mut name = name.to_vec();
-    match dice.below(5) {
-        0 => drop(name.pop()),
-        1 => name.push(b'x'),
-        2 => name.push(b' '),
-        3 => name.make_ascii_uppercase(),
-        _ => name.insert(0, b' '),
-    }
-    name
-}
-
-fn pidfile(dice: &mut Dice, world: &World) -> Pidfile {
-    let content = entries(dice, world);
-    let age = *dice.pick(&[Age::Now, Age::Now, Age::Now, Age::Now, Age::Old, Age::Future]);
-    match dice.below(12) {
-        0 => dice.pick(&[Pidfile::Directory, Pidfile::Dangling, Pidfile::Device]).clone(),
-        1 => Pidfile::Unreadable(content),
-        _ => Pidfile::File(content, age),
-    }
-}
-
-/// What a pidfile or standard input says.
-fn entries(dice: &mut Dice, world: &World) -> Vec<u8> {
-    let mut content = Vec::new();
-    for _ in 0..*dice.pick(&[0, 1, 1, 1, 1, 1, 2, 3]) {
-        let victim = dice.pick(&world.victims);
-        let entry = match dice.below(14) {
-            0..=8 => text(victim.pid.to_string()),
-            9 | 10 => text(format!("{}:{}", victim.pid, victim.inode)),
-            11 => target(dice, world, 30),
-            12 => text(dice.pick(&world.gone).to_string()),
-            _ => text(*dice.pick(&["0", "-1", "-5", "\0", "\u{feff}1", "1;2", "# pid", "00", "1\r", "+7"])),
+        let number = self.dice.below(65);
+        let name = *self.dice.pick(SIGNALS);
+        let name = match self.dice.below(4) {
+            0 | 1 => name.to_owned(),
+            2 => name.to_lowercase(),
+            _ => name.chars().map(|c| if self.dice.percent(50) { c.to_ascii_lowercase() } else { c }).collect(),
         };
-        content.extend(entry);
-        content.extend(dice.pick(&["\n", " ", "\t", "\n\n", "", "  \n"]).bytes());
+        match self.dice.below(9) {
+            0 | 1 => number.to_string(),
+            2 => format!("{number:04}"),
+            3 => (*self.dice.pick(&["0", "9", "15", "18", "19", "32", "33", "34", "64", "1", "17"])).to_owned(),
+            4 => (*self.dice.pick(&["TERM", "KILL", "USR1", "RTMIN+3", "HUP", "INT"])).to_owned(),
+            5 => format!("{}{name}", self.dice.pick(&["SIG", "sig", "Sig"])),
+            _ => name,
+        }
     }
-    content
-}
 
-impl Line {
+    fn duration(&mut self) -> Vec<u8> {
+        let from = match self.slips() {
+            true if self.dice.percent(30) => PERHAPS_DURATIONS,
+            true => NOT_DURATIONS,
+            false => DURATIONS,
+        };
+        self.one(from)
+    }
+
+    /// A target that exists or nearly so; most of them are victims.
+    fn target(&mut self) -> Vec<u8> {
+        if self.slips() {
+            return self.one(NOT_TARGETS);
+        }
+        if self.dice.percent(1 + self.sloppy / 2) {
+            return self.slip();
+        }
+        let gone = self.gone();
+        let other = self.victim().inode;
+        let blanks = ["", " ", "  ", "\t", "\n"];
+        let (before, after) = (*self.dice.pick(&blanks), *self.dice.pick(&blanks));
+        let (kind, fatal) = (self.dice.below(36), *self.dice.pick(&["0", "-1"]));
+        let victim = self.victim();
+        let (pid, group, inode) = (victim.pid, victim.group, victim.inode);
+        match kind {
+            0..=5 => victim.name.clone(),
+            6 => victim.title.clone(),
+            7..=19 => text(pid.to_string()),
+            20..=24 => text(format!("-{group}")),
+            25..=27 => text(format!("{pid}:{inode}")),
+            28 => text(format!("{pid:07}")),
+            29 => text(format!("{before}{pid}{after}")),
+            30 => text(gone.to_string()),
+            31 => text(fatal),
+            32 => text(format!("{pid}:{other}")),
+            33 => text(format!("-{gone}")),
+            34 => text(format!("{gone}:{inode}")),
+            _ => text(if victim.thread == 0 { 1 } else { victim.thread }.to_string()),
+        }
+    }
+
+    /// A target that would hit a victim if it were cut short, wrapped, rounded or read in another base.
+    fn slip(&mut self) -> Vec<u8> {
+        let tail = self.dice.pick(&["x", ",1", ".0", " 1", ":", "\r", "\u{a0}"]);
+        let head = self.dice.pick(&[" -", "- ", "+", "--", "0x", "%", "−"]);
+        let kind = self.dice.below(8);
+        let victim = self.victim();
+        let (pid, group) = (i128::from(victim.pid), i128::from(victim.group));
+        match kind {
+            0 => text((pid + (1 << 32)).to_string()),
+            1 => text((pid + (1 << 64)).to_string()),
+            2 => text(format!("-{}", group + (1 << 32))),
+            3 => text(format!("-0{group}")),
+            4 => text(format!("{pid}{tail}")),
+            5 => text(format!("{head}{group}")),
+            _ => self.misspelled(),
+        }
+    }
+
+    /// A name that is one slip away.
+    fn misspelled(&mut self) -> Vec<u8> {
+        let mut name = self.victim().name.clone();
+        match self.dice.below(5) {
+            0 => drop(name.pop()),
+            1 => name.push(b'x'),
+            2 => name.push(b' '),
+            3 => name.make_ascii_uppercase(),
+            _ => name.insert(0, b' '),
+        }
+        name
+    }
+
+    fn pidfile(&mut self) -> Pidfile {
+        let content = self.entries();
+        let age = *self.dice.pick(&[Age::Now, Age::Now, Age::Now, Age::Now, Age::Old, Age::Future]);
+        match self.dice.below(14) {
+            0 => Pidfile::Directory,
+            1 => Pidfile::Unreadable(content),
+            2 => Pidfile::Dangling,
+            3 if self.slips() => Pidfile::Device,
+            _ => Pidfile::File(content, age),
+        }
+    }
+
+    /// What a pidfile or standard input says.
+    fn entries(&mut self) -> Vec<u8> {
+        let mut content = Vec::new();
+        for _ in 0..*self.dice.pick(&[0, 1, 1, 1, 1, 1, 1, 2, 3]) {
+            let kind = self.dice.below(24);
+            let victim = self.victim();
+            let token = text(format!("{}:{}", victim.pid, victim.inode));
+            let entry = match kind {
+                0..=15 => text(victim.pid.to_string()),
+                16..=20 => token,
+                21 => self.target(),
+                22 => text(self.gone().to_string()),
+                _ => self.one(&["0", "-1", "-5", "\0", "\u{feff}1", "1;2", "# pid", "00", "1\r", "+7", "nginx"]),
+            };
+            content.extend(entry);
+            content.extend(self.one(&["\n", " ", "\t", "\n\n", "  \n", "\n"]));
+        }
+        content
+    }
+
     /// The arguments that name a signal, one or two.
-    fn name_signal(&mut self, dice: &mut Dice, sloppy: usize) {
-        let signal = signal(dice, sloppy);
-        let long = *dice.pick(&["--signal", "--sig", "--s", "--si"]);
-        match dice.below(12) {
+    fn name_signal(&mut self) {
+        let signal = self.signal();
+        let long = *self.dice.pick(&["--signal", "--sig", "--si"]);
+        match self.dice.below(12) {
             0..=4 => self.push(format!("-{signal}")),
             5 | 6 => self.push_two("-s", signal),
             7 => self.push(format!("-s{signal}")),
@@ -207,138 +226,123 @@ impl Line {
     }
 
     /// One option with a value, spelled in one of its ways.
-    fn option(&mut self, dice: &mut Dice, world: &World, sloppy: usize) {
-        let victim = dice.pick(&world.victims);
-        let bait =
-            dice.percent(sloppy / 2).then(|| *dice.pick(&["-9", "-HUP", "--", "-1", "--wait", "-p", "--alive", "0"]));
-        let (name, mut value) = match dice.below(10) {
-            0 | 1 => (
-                "queue",
-                text(*dice.pick(&[
-                    "0", "7", "-1", "2147483647", "-2147483648", "2147483648", "", "x", "4294967295", "-2147483649",
-                    "1.5",
-                ])),
-            ),
-            2 | 3 => ("expect", if dice.percent(70) { victim.name.clone() } else { victim.title.clone() }),
-            4 => ("expect", if dice.percent(50) { victim.program.clone() } else { nearly(dice, &victim.name) }),
-            5 | 6 => ("within", text(duration(dice, sloppy))),
-            7 => ("grace", text(duration(dice, sloppy))),
-            _ => {
-                let stdin = dice.percent(25);
-                let name = if stdin { "-".to_owned() } else { format!("p{}", self.files.len()) };
-                let file = pidfile(dice, world);
-                if !stdin && !dice.percent(5) {
-                    self.files.push((name.clone(), file));
-                }
-                ("pidfile", name.into_bytes())
-            }
+    fn option(&mut self) {
+        let (name, mut value) = match self.dice.below(12) {
+            0 | 1 if self.slips() => ("queue", self.one(NOT_QUEUED)),
+            0 | 1 => ("queue", self.one(QUEUED)),
+            2 | 3 => ("expect", self.victim().name.clone()),
+            4 => ("expect", self.victim().title.clone()),
+            5 if self.dice.percent(50) => ("expect", self.victim().program.clone()),
+            5 => ("expect", self.misspelled()),
+            6 | 7 => ("within", self.duration()),
+            8 => ("grace", self.duration()),
+            _ => ("pidfile", self.path()),
         };
-        if let Some(bait) = bait {
-            value = text(bait);
+        if self.slips() {
+            value = self.one(&["-9", "-HUP", "--", "-1", "--wait", "-p", "--alive", "0"]);
         }
         let least = match name {
             "pidfile" => 4,
             "queue" | "expect" => 1,
             _ => 2,
         };
-        let cut = if dice.percent(25) { dice.below(name.len() + 1 - least) } else { 0 };
-        let mut long = text(format!("--{}", &name[..name.len() - cut]));
-        if name == "queue" && dice.percent(50) {
-            if dice.percent(50) {
-                self.push_two("-q", value);
-            } else {
-                self.push([b"-q".to_vec(), value].concat());
-            }
-        } else if dice.percent(50) {
-            self.push_two(long, value);
-        } else {
-            long.push(b'=');
-            long.extend(value);
-            self.push(long);
+        let cut = if self.dice.percent(25) { self.dice.below(name.len() + 1 - least) } else { 0 };
+        let long = text(format!("--{}", &name[..name.len() - cut]));
+        match self.dice.below(4) {
+            0 if name == "queue" => self.push_two("-q", value),
+            1 if name == "queue" => self.push([b"-q".to_vec(), value].concat()),
+            0 | 1 => self.push_two(long, value),
+            _ => self.push([long, b"=".to_vec(), value].concat()),
         }
     }
 
-    fn timeout(&mut self, dice: &mut Dice, sloppy: usize) {
-        let duration =
-            if dice.percent(30) { text(*dice.pick(&["0", "1", "5", "10"])) } else { text(duration(dice, sloppy)) };
-        self.push_two(*dice.pick(&["--timeout", "--timeout", "--time", "--ti"]), duration);
-        let signal = signal(dice, sloppy);
+    /// Lays out a pidfile, or does not, and names it.
+    fn path(&mut self) -> Vec<u8> {
+        if self.dice.percent(25) {
+            return text("-");
+        }
+        let name = format!("p{}", self.line.files.len());
+        if !self.dice.percent(5) {
+            let file = self.pidfile();
+            self.line.files.push((name.clone(), file));
+        }
+        name.into_bytes()
+    }
+
+    fn timeout(&mut self) {
+        let bare = self.dice.percent(30);
+        let duration = if bare { self.one(&["0", "1", "5", "10"]) } else { self.duration() };
+        let option = *self.dice.pick(&["--timeout", "--timeout", "--time", "--ti"]);
+        self.push_two(option, duration);
+        let signal = self.signal();
         self.push(signal);
     }
 
-    fn push(&mut self, arg: impl Into<Vec<u8>>) {
-        let mut arg = arg.into();
-        arg.retain(|&b| b != 0);
-        self.args.push(OsString::from_vec(arg));
-    }
-
-    fn push_two(&mut self, option: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
-        self.push(option);
-        self.push(value);
-    }
-
     /// A word of any kind, wherever it may stand.
-    fn word(&mut self, dice: &mut Dice, world: &World, sloppy: usize) {
-        match dice.below(20) {
-            0..=8 => self.push(target(dice, world, sloppy)),
-            9..=11 => self.name_signal(dice, sloppy),
-            12 | 13 => self.push(*dice.pick(FLAGS)),
-            14 => self.push(*dice.pick(QUESTIONS)),
-            15 | 16 => self.option(dice, world, sloppy),
-            17 => self.timeout(dice, sloppy),
-            18 => self.push(*dice.pick(STRANGE)),
-            _ => self.push(*dice.pick(&[&b"--"[..], b"--", b"\xff", b"-\xff", b"--\xff", b"7\xff", b"-9\xff"])),
+    fn word(&mut self) {
+        match self.dice.below(22) {
+            0..=8 => {
+                let target = self.target();
+                self.push(target);
+            }
+            9..=11 => self.name_signal(),
+            12 | 13 => self.push_one(FLAGS),
+            14 => self.push_one(QUESTIONS),
+            15 | 16 => self.option(),
+            17 => self.timeout(),
+            18 | 19 => self.push_one(STRANGE),
+            20 => self.push_one(TOO_SHORT),
+            _ => {
+                let word = *self.dice.pick(&[&b"--"[..], b"--", b"\xff", b"-\xff", b"--\xff", b"7\xff", b"-9\xff"]);
+                self.push(word);
+            }
         }
     }
 
-    /// A line as someone may type it, then as often as not with a slip of the hand.
-    pub fn random(dice: &mut Dice, world: &World) -> Self {
-        let mut line = Self { at_home: dice.percent(70), ..Self::default() };
-        if dice.percent(25) {
-            line.user = ANNA;
-        }
-        line.stdin = entries(dice, world);
-        let sloppy = *dice.pick(&[0, 0, 1, 3, 10, 30]);
-        if dice.percent(25) {
-            for _ in 0..=dice.below(6) {
-                line.word(dice, world, sloppy + 5);
-            }
-        } else {
-            line.sensible(dice, world, sloppy);
-        }
-        if dice.percent(sloppy) && line.args.len() > 1 {
-            let (a, b) = (dice.below(line.args.len()), dice.below(line.args.len()));
-            match dice.below(3) {
-                0 => line.args.swap(a, b),
-                1 => drop(line.args.remove(a)),
-                _ => line.args.insert(a, line.args[b].clone()),
-            }
-        }
-        line
-    }
-
-    fn sensible(&mut self, dice: &mut Dice, world: &World, sloppy: usize) {
-        let question = dice.percent(12);
+    /// Options first, then what they are about, as most people write.
+    fn sensible(&mut self) {
+        let question = self.dice.percent(12);
+        let named = !question && self.dice.percent(75);
         if question {
-            self.push(*dice.pick(QUESTIONS));
-        } else if dice.percent(75) {
-            self.name_signal(dice, sloppy);
+            self.push_one(QUESTIONS);
+        } else if named {
+            self.name_signal();
         }
-        for _ in 0..*dice.pick(&[0, 0, 0, 1, 1, 2]) {
-            match dice.below(10) {
-                0..=4 => self.push(*dice.pick(FLAGS)),
-                5..=8 => self.option(dice, world, sloppy),
-                _ => self.timeout(dice, sloppy),
+        for _ in 0..*self.dice.pick(&[0, 0, 0, 1, 1, 1, 2, 2, 3]) {
+            match self.dice.below(10) {
+                0..=3 => self.push_one(FLAGS),
+                4..=7 => self.option(),
+                8 if !question => self.timeout(),
+                _ => {}
             }
         }
-        if dice.percent(15) {
+        let escaped = self.dice.percent(15);
+        if escaped {
             self.push("--");
         }
-        for _ in 0..*dice.pick(&[1, 1, 1, 1, 2, 2, 3]) {
-            self.push(target(dice, world, sloppy));
+        for _ in 0..*self.dice.pick(&[1, 1, 1, 1, 2, 2, 3]) {
+            let mut target = self.target();
+            // Without a signal before it, a group reads as one: rarely what someone means.
+            if target.starts_with(b"-") && !named && !escaped && !self.dice.percent(10) {
+                target.remove(0);
+            }
+            self.push(target);
         }
-        if dice.percent(15) {
-            self.word(dice, world, sloppy);
+        if self.dice.percent(10) {
+            self.word();
+        }
+    }
+
+    /// Two words change places, one is lost, or one is typed twice.
+    fn muddle(&mut self) {
+        let args = &mut self.line.args;
+        if args.len() > 1 {
+            let (a, b) = (self.dice.below(args.len()), self.dice.below(args.len()));
+            match self.dice.below(3) {
+                0 => args.swap(a, b),
+                1 => drop(args.remove(a)),
+                _ => args.insert(a, args[b].clone()),
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ mod whom;
 
 use std::collections::BTreeSet;
 
-use super::grammar::Line;
+use super::line::Line;
 use super::reading::{Mode, Reading, Request, Target};
 use super::victim::SIGNALS;
 use super::world::World;
@@ -62,6 +62,8 @@ pub fn is_fatal(signal: usize) -> bool {
 struct Aim {
     target: Target,
     stale: bool,
+    /// Not named itself: a descendant of what was.
+    below: bool,
 }
 
 /// A process that a target stands for, and what may be counted for it.
@@ -94,7 +96,11 @@ pub fn foretell(reading: &Reading, world: &World, line: &Line) -> Forecast {
         let mut exits = BTreeSet::from([1]);
         // Help and listings may win over a mistake, and a question about life answers mistakes with 2.
         let any = |so: &dyn Fn(&str) -> bool| line.args.iter().any(|arg| so(&arg.to_string_lossy()));
-        let quiet = |arg: &str| arg.starts_with('-') && arg.contains(['h', 'V', 'l', 'L', 't', 'd', 'g']);
+        let long = ["--h", "--ver", "--l", "--ta", "--sh", "--g"];
+        let quiet = |arg: &str| {
+            let cluster = arg.strip_prefix('-').unwrap_or_default().trim_start_matches(['a', 'p', 'r', 'w', 'v']);
+            cluster.starts_with(['h', 'V', 'l', 'L', 't', 'd']) || long.iter().any(|option| arg.starts_with(option))
+        };
         if matches!(reading, Reading::Quiet) || any(&quiet) {
             exits.insert(0);
         }
@@ -142,7 +148,8 @@ impl Oracle<'_> {
             let hits = self.hits(aim, aims.len() == 1);
             for hit in hits {
                 self.fates.push(hit.fate);
-                times[hit.victim] += 1;
+                // One that is refused under this target may still be reached under the next.
+                times[hit.victim] += u32::from(hit.fate & !(FAIL | UNSURE) != 0);
                 self.strike(&hit, times[hit.victim], groups);
             }
         }
@@ -176,10 +183,17 @@ impl Oracle<'_> {
             let life = self.life(hit.victim, step);
             let reachable = self.permitted(victim, signal);
             let bounds = &mut self.bounds[hit.victim];
-            if reachable && (nth == 1 || !self.pinned || groups) {
+            if reachable && (nth <= 1 || !self.pinned || groups) {
                 bounds.most[signal] += 1;
             }
-            if sure && reachable && life == Life::Here && (nth == 1 || !self.pinned && self.request.queue.is_none()) {
+            // After KILL, which only process 1 survives, CONT would be idle.
+            let idle = signal == CONT && self.signals[..step].contains(&KILL);
+            if sure
+                && reachable
+                && !idle
+                && life == Life::Here
+                && (nth <= 1 || !self.pinned && self.request.queue.is_none())
+            {
                 bounds.least[signal] += 1;
             }
             bounds.frozen |= self.request.has("tree") && signal == KILL;

@@ -179,8 +179,10 @@ impl Request {
         }
     }
 
-    fn long<'a>(&mut self, text: &str, rest: &mut impl Iterator<Item = &'a [u8]>) -> Read<()> {
-        let (name, joined) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value.as_bytes())));
+    fn long<'a>(&mut self, text: &'a [u8], rest: &mut impl Iterator<Item = &'a [u8]>) -> Read<()> {
+        let sign = text.iter().position(|&b| b == b'=');
+        let joined = sign.map(|sign| &text[sign + 1..]);
+        let name = str::from_utf8(&text[..sign.unwrap_or(text.len())]).map_err(|_| Wrong)?;
         let mut fitting = LONG.iter().filter(|(long, _)| long.starts_with(name));
         let exact = LONG.iter().find(|(long, _)| *long == name);
         let found = exact.or_else(|| fitting.next().filter(|_| fitting.next().is_none()));
@@ -244,7 +246,7 @@ impl Request {
             if short == b"-" {
                 request.escaped = true;
             } else if let Some(long) = short.strip_prefix(b"-") {
-                request.long(str::from_utf8(long).map_err(|_| Wrong)?, &mut rest)?;
+                request.long(long, &mut rest)?;
             } else if digits(word) && request.signal.is_some() {
                 request.target(arg)?;
             } else if digits(word) {
@@ -269,7 +271,7 @@ impl Request {
         let follow = !self.steps.is_empty();
         let waits = self.has("wait") || self.within.is_some() || self.grace.is_some();
         self.mode = self.question.unwrap_or(if dry { Mode::DryRun } else { Mode::Send });
-        self.loose |= dry && self.question.is_some();
+        self.loose |= self.question.is_some() && (dry || self.has("require-handler"));
         if self.quiet {
             return Ok(());
         }

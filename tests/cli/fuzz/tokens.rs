@@ -89,14 +89,21 @@ pub const PERHAPS_DURATIONS: &[&str] = &["5 ms", "1.5ms", "1ms1ms", "5MS", "5mil
 
 /// Flags, as they are spelled and as `getopt_long` lets them be cut short; some cut too short.
 pub const FLAGS: &[&str] = &[
-    "-a", "--all", "--al", "-r", "--require-handler", "--req", "--r", "-w", "--wait", "--wa", "--w", "-v", "--verbose",
-    "--verb", "--ver", "--json", "--j", "--tree", "--tr", "--t", "--dry-run", "--dry", "--d", "--allow-stale",
-    "--allow", "-va", "-av", "-vw", "-rv", "-aa",
+    "-a", "--all", "-r", "--require-handler", "--req", "-w", "--wait", "--wa", "-v", "--verbose", "--verb", "--json",
+    "--j", "--tree", "--tree", "--tree", "--tr", "--dry-run", "--dry", "--allow-stale", "--allow", "-va", "-av", "-vw",
+    "-rv", "-aa", "--json", "-v", "-a",
 ];
 
 /// What asks and signals nobody.
 pub const QUESTIONS: &[&str] = &[
-    "-p", "--pid", "--pi", "--id", "--i", "--alive", "--ali", "-pa", "-ap", "--dry-run", "--dry-run", "--pid=1", "--p",
+    "-p", "--pid", "--id", "--i", "--alive", "--ali", "-pa", "-ap", "--dry-run", "--dry-run", "--d", "--dry",
+    "--alive", "--id",
+];
+
+/// Cut too short, or with a value that is not wanted.
+pub const TOO_SHORT: &[&str] = &[
+    "--al", "--t", "--w", "--ver", "--p", "--pi", "--s", "--g", "--a", "--v", "--pid=1", "--all=yes", "--wait=5ms",
+    "--json=", "--tree=1",
 ];
 
 /// Listings, texts, unknown options, values that are missing or not wanted, clusters that are none.
@@ -104,8 +111,14 @@ pub const STRANGE: &[&str] = &[
     "-l", "--list", "-L", "-t", "--table", "-d", "-h", "--help", "-V", "--version", "-l9", "-lTERM", "-l=9",
     "--list=9", "--li=KILL", "-lv", "--generate", "--generate=man", "--gen=bash", "--generate=x",
     "--show-process-state", "--sh", "-LL", "-Lv", "-vl", "-vh", "-x", "-9x", "--nope", "--signal", "-s", "-n", "-q",
-    "--all=yes", "--wait=5ms", "--json=", "--=", "--=9", "---", "-=", "-:", "- 9", "-é", "--Wait", "-s=9", "-q=1",
-    "-vs9", "-as", "-vsTERM", "-vq5", "-vn9", "-qs", "-NOPE", "-Term", "-Tt", "-65", "-128", "-2147483647", "-RTMIN3",
-    "-u", "--timeout=5ms", "--signal=", "--queue=", "--expect=", "--within=", "--grace=", "--pidfile=", "-s9s", "-e",
-    "-@", "-W", "-A", "-0x9",
+    "--=", "--=9", "---", "-=", "-:", "- 9", "-é", "--Wait", "-s=9", "-q=1", "-vs9", "-as", "-vsTERM", "-vq5", "-vn9",
+    "-qs", "-NOPE", "-Term", "-Tt", "-65", "-128", "-2147483647", "-RTMIN3", "-u", "--timeout=5ms", "--signal=",
+    "--queue=", "--expect=", "--within=", "--grace=", "--pidfile=", "-s9s", "-e", "-@", "-W", "-A", "-0x9",
 ];
+
+/// Values to queue.
+pub const QUEUED: &[&str] = &["0", "7", "-1", "2147483647", "-2147483648", "123456"];
+
+/// What is no value to queue.
+pub const NOT_QUEUED: &[&str] =
+    &["2147483648", "", "x", "4294967295", "-2147483649", "1.5", "--1", "7 ", "0x7", "+", "-"];

@@ -132,8 +132,8 @@ fn live(role: &'static Role, slots: &'static [Slot], lines: &[UnixStream]) -> ! 
             leave(0)
         }
         Habit::Records { .. } | Habit::Init => record(line, true),
-        Habit::Counts => unblock_all_but(3 << 31),
-        Habit::Dies | Habit::Ignores => unblock_all_but(0),
+        Habit::Counts => block(3 << 31),
+        Habit::Dies | Habit::Ignores => block(0),
         Habit::Threads => {
             second_thread(&slots[0], || {
                 loop {
@@ -164,10 +164,13 @@ fn wait_for_ever() {
 fn second_thread(slot: &'static Slot, life: impl FnOnce() + Send + 'static) {
     slot.thread.store(0, Ordering::Release);
     std::thread::spawn(move || {
+        block(u64::MAX);
         // SAFETY: no arguments.
         slot.thread.store(unsafe { libc::gettid() }, Ordering::Release);
         life();
     });
+    // libc has let 32 and 33 through again.
+    block(u64::MAX);
     while slot.thread.load(Ordering::Acquire) == 0 {
         std::thread::yield_now();
     }
@@ -220,16 +223,20 @@ fn adopt(slot: &'static Slot, habit: Habit) {
     }
 }
 
+/// Starts something that must not inherit the harness's blocked signals.
+pub fn with_open_mask<T>(start: impl FnOnce() -> T) -> T {
+    block(0);
+    let started = start();
+    block(u64::MAX);
+    started
+}
+
 fn block(mask: u64) {
     // SAFETY: the kernel reads eight bytes. The raw call, since libc's leaves 32 and 33 alone.
     let set = unsafe {
         libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, ptr::null_mut::<u64>(), 8)
     };
     assert_eq!(set, 0);
-}
-
-fn unblock_all_but(mask: u64) {
-    block(mask);
 }
 
 fn say(line: i32, bytes: &[u8]) {

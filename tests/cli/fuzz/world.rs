@@ -1,13 +1,14 @@
 //! The private PID namespace: families of victims, what is true of each before a command line is run, and what each has
 //! received afterwards. The dead are replaced a family at a time; everyone else lives from line to line.
 
+mod account;
+
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{self, ExitStatus};
+use std::process;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,7 +19,8 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use super::cast::{FAMILIES, Habit};
-use super::victim::{self, RECEIPT, Receipt, SIGNALS, Slot};
+use super::victim::{self, Slot};
+pub use account::Account;
 
 /// What is true of a victim before a command line is run.
 #[derive(Debug)]
@@ -58,25 +60,6 @@ impl Victim {
     }
 }
 
-/// What a victim has received while a command line ran.
-#[derive(Debug, Default)]
-pub struct Account {
-    /// By signal; standard signals that were blocked have merged.
-    pub counts: Vec<u32>,
-    pub receipts: Vec<Receipt>,
-    /// The signal that ended it.
-    pub killed: Option<i32>,
-    pub exited: Option<i32>,
-    pub stopped: bool,
-}
-
-impl Account {
-    /// How many signals are known to have come.
-    pub fn total(&self) -> u64 {
-        self.counts.iter().map(|&count| u64::from(count)).sum::<u64>() + u64::from(self.killed.is_some())
-    }
-}
-
 /// All victims, in the order of their slots; slot 0 is the harness, which is process 1.
 #[derive(Debug)]
 pub struct World {
@@ -94,7 +77,8 @@ impl World {
         let slots = victim::board(count);
         victim::settle(&slots[0]);
         slots[0].pid.store(1, Ordering::Relaxed);
-        let init = Victim::read(1, Habit::Init, 0, usize::MAX);
+        // Its first thread is the one that handles signals.
+        let init = Victim::read(1, 1, Habit::Init);
         let mut world = Self { victims: vec![init], gone: Vec::new(), replaced: 0, slots };
         for family in 0..FAMILIES.len() {
             world.spawn(family);
@@ -129,10 +113,10 @@ impl World {
                 }
                 _ => {}
             }
-            let mut victim = Victim::read(pid, role.habit, slot, family);
-            victim.thread = self.slots[slot].thread.load(Ordering::Acquire);
-            let of = if role.habit == Habit::Headless { victim.thread } else { pid };
-            victim.status = File::open(format!("/proc/{pid}/task/{of}/status")).ok();
+            let thread = self.slots[slot].thread.load(Ordering::Acquire);
+            let living = if role.habit == Habit::Headless { thread } else { pid };
+            let mut victim = Victim::read(pid, living, role.habit);
+            (victim.slot, victim.family, victim.thread) = (slot, family, thread);
             victim.line = Some(line);
             victim.stopped = role.stopped;
             self.victims.push(victim);
@@ -169,9 +153,7 @@ impl World {
     pub fn mend(&mut self, accounts: &[Account]) {
         let changed = |(victim, account): (&Victim, &Account)| {
             let dead = account.killed.is_some() || account.exited.is_some();
-            let undrained = account.receipts.is_empty() && matches!(victim.habit, Habit::Records { .. } | Habit::Dies);
-            let spoilt =
-                dead || account.stopped != victim.stopped || undrained && account.counts.iter().any(|&n| n > 0);
+            let spoilt = dead || account.stopped != victim.stopped || account.unanswered;
             spoilt.then_some(victim.family)
         };
         let mut families: Vec<usize> = self.victims.iter().zip(accounts).filter_map(changed).collect();
@@ -200,13 +182,14 @@ impl World {
 }
 
 impl Victim {
-    fn read(pid: i32, habit: Habit, slot: usize, family: usize) -> Self {
+    /// Reads it from its living thread: the first one's title and program go with it.
+    fn read(pid: i32, living: i32, habit: Habit) -> Self {
         let status = fs::read(format!("/proc/{pid}/status")).expect("a victim's status");
         let status = String::from_utf8_lossy(&status);
         let field = |label| field(&status, label).unwrap_or_default().to_owned();
-        let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let cmdline = fs::read(format!("/proc/{pid}/task/{living}/cmdline")).unwrap_or_default();
         let argv0 = cmdline.split(|&b| b == 0).next().unwrap_or_default();
-        let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+        let exe = fs::read_link(format!("/proc/{pid}/task/{living}/exe")).unwrap_or_default();
         let mut name = fs::read(format!("/proc/{pid}/comm")).expect("a victim's name");
         name.pop();
         let fd = victim::pidfd(pid).expect("pidfd_open");
@@ -215,14 +198,14 @@ impl Victim {
             pid,
             name,
             habit,
-            slot,
-            family,
+            slot: 0,
+            family: usize::MAX,
             inode,
             title: basename(argv0),
             program: basename(exe.as_os_str().as_encoded_bytes()),
             user: field("Uid").split_whitespace().next().and_then(|n| n.parse().ok()).expect("a user"),
             caught: u64::from_str_radix(&field("SigCgt"), 16).unwrap_or(0),
-            status: None,
+            status: File::open(format!("/proc/{pid}/task/{living}/status")).ok(),
             line: None,
             stopped: false,
             group: 0,
@@ -239,69 +222,6 @@ impl Victim {
         let mut numbers = stat.split(' ').skip(1).map(|n| n.parse().expect("a number"));
         (self.parent, self.group, self.session) =
             (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    }
-
-    fn account(&self, slot: &Slot) -> Account {
-        let mut account = Account { counts: vec![0; SIGNALS], ..Account::default() };
-        if self.is_zombie() {
-            return account;
-        }
-        let mut pending = 0;
-        if self.habit != Habit::Init {
-            until(|| {
-                let mut text = [0; 4096];
-                let text =
-                    self.status.as_ref().and_then(|status| status.read_at(&mut text, 0).ok().map(|n| &text[..n]));
-                let text = String::from_utf8_lossy(text.unwrap_or_default());
-                let mask = |label| field(&text, label).and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0);
-                pending = mask("SigPnd") | mask("ShdPnd");
-                match field(&text, "State").and_then(|state| state.chars().next()) {
-                    // Asleep, and nothing that could wake it: every signal sent so far is dealt with.
-                    Some('S') => pending & !mask("SigBlk") == 0,
-                    Some('T') => {
-                        account.stopped = true;
-                        pending & 1 << 8 == 0
-                    }
-                    // Dead, or the second thread has gone with its file.
-                    Some('Z' | 'X') | None => {
-                        let stat = stat(self.pid);
-                        let code = stat.rsplit(' ').next().and_then(|code| code.parse::<i32>().ok()).unwrap_or(-1);
-                        let ended = stat.starts_with('Z');
-                        let status = ExitStatus::from_raw(code);
-                        account.killed = status.signal().filter(|_| ended);
-                        account.exited = status.code().filter(|_| ended);
-                        account.stopped = false;
-                        ended
-                    }
-                    _ => false,
-                }
-            });
-        }
-        for (index, count) in account.counts.iter_mut().enumerate().skip(1) {
-            *count = slot.counts[index].swap(0, Ordering::Relaxed) + u32::from(pending >> (index - 1) & 1 == 1);
-        }
-        if pending != 0 && account.killed.is_none() && account.exited.is_none() && !account.stopped {
-            account.receipts = self.drain();
-            account.counts.fill(0);
-            // A code above zero is the kernel's own (a child that ended, a group orphaned).
-            for receipt in account.receipts.iter().filter(|receipt| receipt[1] <= 0) {
-                account.counts[usize::try_from(receipt[0]).expect("a signal")] += 1;
-            }
-        }
-        account
-    }
-
-    /// Takes over everything that is pending.
-    fn drain(&self) -> Vec<Receipt> {
-        let mut line = self.line.as_ref().expect("a victim that blocks signals has a socket");
-        line.write_all(b"?").expect("a victim at rest");
-        let next = || {
-            let mut bytes = [0; RECEIPT];
-            line.read_exact(&mut bytes).expect("a victim that answers");
-            let number = |n: usize| i32::from_ne_bytes(bytes[n * 4..n * 4 + 4].try_into().expect("four bytes"));
-            Some([number(0), number(1), number(2), number(3)]).filter(|receipt| receipt[0] != 0)
-        };
-        std::iter::from_fn(next).collect()
     }
 }
 

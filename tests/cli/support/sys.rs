@@ -88,10 +88,11 @@ pub fn mask_all(how: c_int) {
     }
 }
 
-/// Lets `command` start with every signal at its default, whatever the one who started the tests ignores (nohup does).
+/// Lets `command` start with every signal at its default, whatever the one who started the tests ignores (nohup does)
+/// and whatever posix_spawn(3) leaves ignored (the GNU one: 32 and 33).
 pub fn born_default(command: &mut Command) {
     let reset = || {
-        reset_all();
+        start_clean();
         Ok(())
     };
     // SAFETY: between fork and exec only system calls are made.
@@ -108,14 +109,18 @@ pub fn born_blocking(command: &mut Command) {
     unsafe { command.pre_exec(block) };
 }
 
-/// Sets every signal of this process to its default, among them the two that the C library keeps from its callers.
-fn reset_all() {
+/// Sets every signal of this process to its default, among them the two that the C library keeps from its callers, and
+/// lets no signal write a core file.
+fn start_clean() {
     // A kernel sigaction of zeros: SIG_DFL, no flags, nothing masked.
     const DEFAULT: [u64; 4] = [0; 4];
     for signal in 1..=libc::SIGRTMAX() {
         // SAFETY: the kernel reads no more than the 32 bytes of `DEFAULT`; KILL and STOP are refused, as they may be.
         unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT.as_ptr(), ptr::null::<u64>(), 8) };
     }
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `none` is an rlimit that outlives the call.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
 }
 
 /// `si_code` and `si_value` (as the int of sigqueue(3)) of a signal, from what its handler was given.
@@ -197,7 +202,7 @@ unsafe fn become_program(exec: &Exec, argv: &[*const libc::c_char]) {
             && libc::dup2(exec.stdin.as_raw_fd(), 0) == 0
             && libc::dup2(exec.stdout.as_raw_fd(), 1) == 1
         {
-            reset_all();
+            start_clean();
             libc::execv(exec.program.as_ptr(), argv.as_ptr());
         }
     }

@@ -295,7 +295,9 @@ impl Victim {
 
     /// A field of /proc/PID/status, or an empty string when the process is gone.
     pub fn status_field(&self, field: &str) -> String {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        // A victim may have a name that is not UTF-8.
+        let status = std::fs::read(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let status = String::from_utf8_lossy(&status);
         let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         value.unwrap_or_default().trim().to_owned()
     }

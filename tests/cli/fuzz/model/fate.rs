@@ -53,7 +53,7 @@ impl Oracle<'_> {
         }
         let foreign = self.line.user != 0 && self.line.user != victim.user;
         let is = |name: &Vec<u8>| victim.name == *name || victim.title == *name || victim.program == *name;
-        if !request.expect.is_empty() && !request.expect.iter().any(is) {
+        if !aim.below && !request.expect.is_empty() && !request.expect.iter().any(is) {
             return FAIL | UNSURE;
         }
         if asks {
@@ -67,6 +67,8 @@ impl Oracle<'_> {
         if !reachable {
             return FAIL;
         }
+        // CONT may pass within a session where what follows may not: how that counts is nowhere said.
+        self.loose |= self.signals.iter().any(|&signal| !self.permitted(victim, signal));
         let checks = if foreign && !request.expect.is_empty() { FAIL } else { 0 };
         checks | self.end(index)
     }

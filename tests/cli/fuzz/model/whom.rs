@@ -1,7 +1,7 @@
 //! Whom the targets of a line stand for, those in its pidfiles included.
 
 use super::{Aim, FAIL, Hit, OK, Oracle, UNSURE};
-use crate::fuzz::grammar::{Age, Pidfile};
+use crate::fuzz::line::{Age, Pidfile};
 use crate::fuzz::reading::{Mode, Target};
 use crate::fuzz::world::Victim;
 
@@ -9,7 +9,7 @@ impl Oracle<'_> {
     /// The targets of the line and of its pidfiles.
     pub fn aims(&mut self) -> Vec<Aim> {
         let mut aims: Vec<Aim> =
-            self.request.targets.iter().cloned().map(|target| Aim { target, stale: false }).collect();
+            self.request.targets.iter().cloned().map(|target| Aim { target, stale: false, below: false }).collect();
         for path in &self.request.pidfiles {
             self.pinned = true;
             let mut stale = false;
@@ -24,6 +24,7 @@ impl Oracle<'_> {
                     }
                     Some(Pidfile::Unreadable(content)) if self.line.user == 0 => Some(content),
                     Some(Pidfile::Device) => {
+                        self.loose = true;
                         self.fates.push(OK | FAIL);
                         continue;
                     }
@@ -37,7 +38,7 @@ impl Oracle<'_> {
                         self.fates.push(OK | FAIL);
                     }
                     let dated = |target: &Target| stale && matches!(target, Target::Pid(_));
-                    aims.extend(entries.into_iter().map(|target| Aim { stale: dated(&target), target }));
+                    aims.extend(entries.into_iter().map(|target| Aim { stale: dated(&target), below: false, target }));
                 }
                 _ => {
                     self.loose = true;
@@ -78,6 +79,8 @@ impl Oracle<'_> {
             self.fates.push(FAIL | UNSURE);
             return Vec::new();
         }
+        // "--tree 1" is everyone in disguise, however it is written.
+        self.loose |= self.request.has("tree") && matches!(aim.target, Target::Pid(1) | Target::Token(1, _));
         let victims = self.world.victims.iter();
         let found: Vec<usize> = match &aim.target {
             Target::Pid(n) => {
@@ -111,16 +114,21 @@ impl Oracle<'_> {
             return Vec::new();
         }
         let mut hits: Vec<Hit> = found.iter().map(|&victim| Hit { victim, fate: self.fate(victim, aim) }).collect();
-        if many && !self.waits && hits.iter().any(|hit| hit.fate == OK) {
+        let sigsend_too = aim.target == Target::OwnGroup || own_group && aim.target != Target::Everyone;
+        if many && !self.waits && (sigsend_too || hits.iter().any(|hit| hit.fate == OK)) {
             // One call for all of them: whether the others count is the kernel's secret.
             hits.iter_mut().filter(|hit| hit.fate == FAIL).for_each(|hit| hit.fate |= OK);
         }
         if self.request.has("tree") {
-            for root in found {
-                for victim in self.descendants(root) {
-                    let unsure = if self.request.expect.is_empty() { 0 } else { FAIL };
-                    hits.push(Hit { victim, fate: self.fate(victim, aim) | unsure });
-                }
+            let loose = !self.request.expect.is_empty() || self.request.has("require-handler");
+            // Whether what is below a tree's root must stand the root's tests as well is nowhere said.
+            let unsure = if loose { FAIL } else { 0 };
+            let passed = |hit: &&Hit| hit.fate & !(FAIL | UNSURE) != 0 || !aim.stale && self.request.expect.is_empty();
+            let roots: Vec<usize> = hits.iter().filter(passed).map(|hit| hit.victim).collect();
+            let below: Vec<usize> = roots.into_iter().flat_map(|root| self.descendants(root)).collect();
+            for victim in below {
+                let below = Aim { target: Target::Pid(self.world.victims[victim].pid), stale: false, below: true };
+                hits.push(Hit { victim, fate: self.fate(victim, &below) | unsure });
             }
         }
         hits

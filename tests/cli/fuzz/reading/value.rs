@@ -15,9 +15,10 @@ pub fn digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// A number of any length, capped where nothing valid lies.
-fn number(text: &str) -> u128 {
-    text.bytes().fold(0, |n: u128, digit| n.saturating_mul(10).saturating_add(u128::from(digit - b'0')))
+/// A number of any length in digits alone, capped where nothing valid lies.
+fn number(text: &str) -> Option<u128> {
+    let add = |n: u128, digit| n.saturating_mul(10).saturating_add(u128::from(digit - b'0'));
+    digits(text).then(|| text.bytes().fold(0, add))
 }
 
 /// A signal's number, and whether the manual leaves room to refuse it.
@@ -25,7 +26,8 @@ pub fn named_signal(text: &str) -> Option<(u8, bool)> {
     let text = text.to_ascii_uppercase();
     let bare = text.strip_prefix("SIG").unwrap_or(&text);
     let range = |n: &str| {
-        Some((u8::try_from(number(n)).ok().filter(|&k| digits(n) && k <= 30)?, n.len() > 1 && n.starts_with('0')))
+        let padded = n.len() > 1 && n.starts_with('0');
+        Some((number(n).and_then(|n| u8::try_from(n).ok()).filter(|&n| n <= 30)?, padded))
     };
     match bare {
         "EXIT" | "NULL" => return Some((0, bare != text)),
@@ -48,8 +50,8 @@ pub fn named_signal(text: &str) -> Option<(u8, bool)> {
 
 pub fn signal(text: &[u8]) -> Read<(u8, bool)> {
     let text = str::from_utf8(text).map_err(|_| Wrong)?;
-    if digits(text) {
-        return u8::try_from(number(text)).ok().filter(|&n| n <= 64).map(|n| (n, false)).ok_or(Wrong);
+    if let Some(n) = number(text) {
+        return u8::try_from(n).ok().filter(|&n| n <= 64).map(|n| (n, false)).ok_or(Wrong);
     }
     named_signal(text).ok_or(Wrong)
 }
@@ -57,12 +59,9 @@ pub fn signal(text: &[u8]) -> Read<(u8, bool)> {
 /// Milliseconds, rounded up, and whether the manual leaves room to refuse the spelling.
 pub fn duration(text: &[u8], bare_is_fine: bool) -> Read<(u64, bool)> {
     let text = str::from_utf8(text).map_err(|_| Wrong)?;
+    let whole = |n: Option<u128>| n.and_then(|n| u64::try_from(n).ok()).map(|n| (n, false)).ok_or(Wrong);
     if digits(text) {
-        return if bare_is_fine {
-            u64::try_from(number(text)).map(|n| (n, false)).map_err(|_| Wrong)
-        } else {
-            Err(Wrong)
-        };
+        return whole(number(text).filter(|_| bare_is_fine));
     }
     match text {
         "5 ms" | "1.5ms" | "5MS" | "5millis" | "500us" | " 5ms" | "5ms " | "1ns" | "1ms1ms" => return Ok((5, true)),
@@ -75,14 +74,11 @@ pub fn duration(text: &[u8], bare_is_fine: bool) -> Read<(u64, bool)> {
         "s" => 1000,
         _ => return Err(Wrong),
     };
-    if !digits(n) {
-        return Err(Wrong);
-    }
-    u64::try_from(number(n) * scale).map(|n| (n, false)).map_err(|_| Wrong)
+    whole(number(n).map(|n| n.saturating_mul(scale)))
 }
 
 pub fn positive(text: &str, most: u128) -> Read<u128> {
-    Some(number(text)).filter(|n| digits(text) && (1..=most).contains(n)).ok_or(Wrong)
+    number(text).filter(|n| (1..=most).contains(n)).ok_or(Wrong)
 }
 
 /// The greatest PID there can be.

@@ -1,0 +1,246 @@
+//! `--alive`: the truth about life, whatever state letter, permission or number say, and 2 wherever it cannot be told.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::strange::{idle_thread, leaderless};
+use crate::support::{
+    Recorder, SIGSEND, Unprivileged, Victim, back_date, in_pid_namespace, may_change_user, running_as_root, sigsend,
+    skip, stderr, stdout, tempdir, victim,
+};
+
+/// The exit status of `sigsend --alive args`, which has nothing to say on standard output.
+#[track_caller]
+fn alive(args: &[&str]) -> i32 {
+    let asked = sigsend().arg("--alive").args(args).assert().stdout("");
+    let status = asked.get_output().status.code().expect("an exit");
+    assert_eq!(status == 0, stderr(&asked).is_empty(), "silence means alive: {args:?} {}", stderr(&asked));
+    status
+}
+
+#[test]
+fn the_living_are_alive_and_the_dead_are_gone() {
+    let (sleeping, stopped) = (Victim::sleeping(), victim().stopped());
+    let (zombie, gone) = (Victim::zombie(), Victim::gone().to_string());
+    let ignoring = Victim::shell("trap '' HUP INT TERM; echo ready; read line");
+    assert_eq!(alive(&[&sleeping.arg()]), 0);
+    assert_eq!(alive(&[&sleeping.arg(), &stopped.arg(), &ignoring.arg()]), 0);
+    assert_eq!(alive(&[&zombie.arg()]), 1);
+    assert_eq!(alive(&[&gone]), 1);
+    assert_eq!(alive(&["2147483647"]), 1);
+    assert_eq!(alive(&[&sleeping.arg(), &zombie.arg()]), 1);
+    assert_eq!(alive(&[&gone, &sleeping.arg(), &stopped.arg()]), 1);
+    stopped.assert_state('T');
+    sleeping.assert_alive();
+}
+
+#[test]
+fn the_question_hurts_and_wakes_nobody() {
+    let mut asked = Recorder::new();
+    assert_eq!(alive(&[&asked.arg(), &asked.arg()]), 0);
+    asked.assert_untouched();
+}
+
+#[test]
+fn a_zombie_is_gone_also_for_those_who_may_not_signal_it() {
+    if !may_change_user() {
+        return skip("needs root");
+    }
+    let (user, zombie, alive) = (Unprivileged::new(), Victim::zombie(), Victim::sleeping());
+    let gone = user.sigsend().args(["--alive", &zombie.arg()]).assert().code(1).stdout("");
+    assert_eq!(stderr(&gone), format!("sigsend: {}: No such process\n", zombie.pid()));
+    user.sigsend().args(["-0", &alive.arg()]).assert().code(1);
+    user.sigsend().args(["--alive", &alive.arg()]).assert().success().stdout("").stderr("");
+    user.sigsend().args(["--alive", &alive.arg(), &zombie.arg()]).assert().code(1);
+}
+
+#[test]
+fn process_1_and_oneself_and_kernel_threads_are_alive() {
+    assert_eq!(alive(&["1"]), 0);
+    assert_eq!(alive(&[&std::process::id().to_string()]), 0);
+    // The shell hands its own PID to the sigsend that takes its place.
+    let script = "exec \"$0\" --alive $$";
+    assert!(Command::new("sh").args(["-c", script, SIGSEND]).status().expect("sh starts").success());
+    if may_change_user() {
+        Unprivileged::new().sigsend().args(["--alive", "1"]).assert().success().stderr("");
+    }
+    let kernel = fs::read_to_string("/proc/2/comm").unwrap_or_default();
+    if kernel != "kthreadd\n" {
+        return skip("no kernel threads in this PID namespace");
+    }
+    assert_eq!(alive(&["2"]), 0);
+    assert_eq!(alive(&["--expect", "kthreadd", "2"]), 0);
+    assert_eq!(alive(&["--expect", "nginx", "2"]), 1, "it has no executable that could not be seen");
+    assert!(stdout(&sigsend().args(["--id", "2"]).assert().success()).starts_with("2:"));
+}
+
+#[test]
+fn a_process_whose_main_thread_has_exited_is_alive() {
+    let name = format!("orphaned{}", std::process::id());
+    let (mut target, _) = leaderless(&name);
+    target.assert_state('Z');
+    assert_eq!(alive(&[&target.arg()]), 0);
+    assert_eq!(alive(&[&name]), 0);
+    assert_eq!(alive(&["--expect", &name, &target.arg()]), 0);
+    let token = stdout(&sigsend().args(["--id", &target.arg()]).assert().success());
+    assert_eq!(alive(&[token.trim_end()]), 0);
+    if may_change_user() {
+        Unprivileged::new().sigsend().args(["--alive", &target.arg()]).assert().success();
+    }
+    sigsend().args(["-0", "--within", "0s", &target.arg()]).assert().code(124);
+    assert!(!target.has_ended());
+    target.say("enough");
+    target.assert_exited_with(0);
+    assert_eq!(alive(&[&target.arg()]), 1);
+    target.reap();
+}
+
+#[test]
+fn a_process_without_its_main_thread_can_be_waited_for_and_ended() {
+    let (target, _) = leaderless("headless");
+    sigsend().args(["--grace", "20s", &target.arg()]).assert().success().stdout("").stderr("");
+    target.assert_killed_by(15);
+}
+
+#[test]
+fn a_thread_can_be_neither_alive_nor_gone() {
+    let (thread, _release) = idle_thread();
+    let (thread, process) = (thread.to_string(), std::process::id().to_string());
+    let unclear = sigsend().args(["--alive", &thread]).assert().code(2).stdout("");
+    assert_eq!(stderr(&unclear), format!("sigsend: {thread} is a thread of {process}\n"));
+    assert_eq!(alive(&[&process, &thread]), 2);
+    assert_eq!(alive(&[&thread, &Victim::gone().to_string()]), 1, "one that is surely gone settles it");
+    let (target, thread) = leaderless("beheaded");
+    assert_eq!(alive(&[&thread.to_string()]), 2);
+    assert_eq!(alive(&[&target.arg()]), 0);
+}
+
+#[test]
+fn a_process_in_a_pid_namespace_below_is_alive_by_its_number_here() {
+    if !running_as_root() {
+        return skip("needs root");
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--kill-child", "sh", "-c", "echo ready; read line"]).stderr(Stdio::null());
+    let mut outer = victim().command(command);
+    assert_eq!(outer.read_line(), "ready");
+    let children = format!("/proc/{0}/task/{0}/children", outer.pid());
+    let inner = fs::read_to_string(children).expect("a kernel that lists children");
+    let inner = inner.trim();
+    assert_eq!(alive(&[inner]), 0);
+    let token = stdout(&sigsend().args(["--id", inner]).assert().success());
+    assert_eq!(alive(&["--expect", "sh", token.trim_end()]), 0);
+    // Process 1 of its namespace: only what it catches reaches it, KILL from above excepted.
+    sigsend().args(["-TERM", inner]).assert().success();
+    assert_eq!(alive(&[inner]), 0);
+    sigsend().args(["-KILL", "--wait", token.trim_end()]).assert().success().stderr("");
+    outer.ending();
+    assert_eq!(alive(&[inner]), 1);
+}
+
+#[test]
+fn nobody_is_declared_dead_over_a_typing_error() {
+    let target = Victim::sleeping();
+    let pid = target.arg();
+    let dir = tempdir();
+    let missing = dir.path().join("missing.pid");
+    let garbage = dir.file("garbage.pid", "nginx\n");
+    let empty = dir.file("empty.pid", "");
+    let [missing, garbage, empty] = [&missing, &garbage, &empty].map(|path| path.to_str().expect("UTF-8"));
+    let mistakes: [&[&str]; 25] = [
+        &[],
+        &[""],
+        &["-"],
+        &["0x1"],
+        &["12,34"],
+        &["4294967296"],
+        &["00"],
+        &["%1"],
+        &[&pid, ""],
+        &[&pid, "--nonsense"],
+        &[&pid, "-x"],
+        &[&pid, "-9"],
+        &["-9", &pid],
+        &["-s", "HUP", &pid],
+        &["-s", "NOPE", &pid],
+        &["0"],
+        &["--", &target.group_arg()],
+        &["--", "-1"],
+        &["--wait", &pid],
+        &["--grace", "5s", &pid],
+        &["--id", &pid],
+        &["--expect"],
+        &["--pidfile", missing],
+        &["--pidfile", garbage],
+        &["--pidfile", empty],
+    ];
+    for mistake in mistakes {
+        assert_eq!(alive(mistake), 2, "{mistake:?}");
+        // Wherever the option stands, unless it is swallowed as an operand or a value.
+        if !mistake.contains(&"--") && mistake != ["--expect"] {
+            sigsend().args(mistake).arg("--alive").assert().code(2).stdout("");
+        }
+    }
+    // Abbreviated and clustered it is the same question.
+    sigsend().args(["--ali", "0x1"]).assert().code(2);
+    sigsend().args(["-v", "--alive", "0x1"]).assert().code(2);
+    sigsend().args(["--json", "--alive", "0x1"]).assert().code(2);
+    target.assert_alive();
+}
+
+#[test]
+fn it_asks_with_pidfiles_expectations_names_and_tokens_alike() {
+    let dir = tempdir();
+    let name = format!("asked{}", std::process::id());
+    let mut target = victim().named(&name).sleeping();
+    let pid = target.arg();
+    let token = stdout(&sigsend().args(["--id", &pid]).assert().success());
+    let token = token.trim_end();
+    let file = dir.file("x.pid", format!("{pid}\n"));
+    let file = file.to_str().expect("UTF-8");
+    let forms: [&[&str]; 6] = [
+        &["--pidfile", file],
+        &["--pidfile", file, "--expect", &name],
+        &[&name],
+        &[token],
+        &[token, &name, &pid, "--pidfile", file, "--expect", &name],
+        &["-a", &name],
+    ];
+    for form in forms {
+        assert_eq!(alive(form), 0, "{form:?}");
+    }
+    assert_eq!(alive(&["--pidfile", file, "--expect", "somebody"]), 1);
+    let asked = sigsend().args(["--alive", "-v", "--pidfile", file]).assert().success();
+    assert_eq!(stdout(&asked), format!("{pid} ({name}) is alive\n"));
+    let mut input = sigsend();
+    input.args(["--alive", "--pidfile", "-"]).write_stdin(pid.clone()).assert().success();
+
+    back_date(file.as_ref(), std::time::Duration::from_secs(60));
+    assert_eq!(alive(&["--pidfile", file]), 1);
+    assert_eq!(alive(&["--pidfile", file, "--allow-stale"]), 0);
+    sigsend().args(["-KILL", token]).assert().success();
+    target.assert_killed_by(9);
+    for form in forms {
+        assert_eq!(alive(form), 1, "a zombie: {form:?}");
+    }
+    target.reap();
+    for form in forms {
+        assert_eq!(alive(form), 1, "{form:?}");
+    }
+}
+
+#[test]
+fn a_number_that_is_hidden_from_view_is_still_alive() {
+    in_pid_namespace(|| {
+        // As /proc is with hidepid: there is nothing to read, and the process lives all the same.
+        let (target, zombie) = (Victim::sleeping(), Victim::zombie());
+        let ask = |pid: i32| {
+            let mut command = Command::new("unshare");
+            let script = "mount -t tmpfs none /proc && exec \"$0\" --alive \"$1\"";
+            command.args(["--mount", "sh", "-c", script]).arg(SIGSEND).arg(pid.to_string());
+            command.output().expect("unshare starts").status.code()
+        };
+        assert_eq!(ask(target.pid()), Some(0));
+        assert_eq!(ask(zombie.pid()), Some(1));
+    });
+}

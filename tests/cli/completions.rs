@@ -1,0 +1,262 @@
+//! Completion in the real shells: bash and zsh are typed at through a pseudo-terminal, tab key and all, fish answers directly.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::pty::{Winsize, openpty};
+
+use crate::support::{
+    DEADLINE, NOBODY, TempDir, in_pid_namespace, may_change_user, program, sigsend, skip, stdout, tempdir, victim,
+};
+
+/// What every prompt of a typed-at shell ends with.
+const PROMPT: &str = "ready> ";
+
+/// Puts the completion script of a shell into a directory.
+fn script(dir: &TempDir, shell: &str, name: &str) {
+    let script = sigsend().args(["--generate", shell]).assert().success().stderr("");
+    dir.file(name, stdout(&script));
+}
+
+/// An interactive shell on a pseudo-terminal, in which `sigsend` only shows its arguments.
+struct Session {
+    shell: Child,
+    keyboard: File,
+    screen: Receiver<Vec<u8>>,
+    /// What was read and not looked at yet.
+    unseen: String,
+    home: TempDir,
+}
+
+impl Session {
+    /// Starts bash or zsh; says why and gives `None` where that is not installed.
+    #[track_caller]
+    fn start(shell: &str) -> Option<Self> {
+        let (Some(setsid), Some(path)) = (program("setsid"), program(shell)) else {
+            skip(format!("no {shell}"));
+            return None;
+        };
+        let home = tempdir();
+        script(&home, shell, "_sigsend");
+        home.file("some.pid", "");
+        let load = match shell {
+            "zsh" => "fpath=($PWD $fpath); autoload -U compinit && compinit -D -u",
+            _ => "source ./_sigsend",
+        };
+        let show = r#"sigsend() { printf 'args'; printf ' <%s>' "$@"; printf ' end\n'; }"#;
+        let rc = home.file(".zshrc", format!("{load}\n{show}\nPS1='{PROMPT}'\n"));
+        let size = Winsize { ws_row: 50, ws_col: 500, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(&size, None).expect("a pseudo-terminal");
+        let end = || Stdio::from(pty.slave.try_clone().expect("another descriptor"));
+        let mut command = Command::new(setsid);
+        command.args(["--ctty", "--wait"]).arg(path);
+        match shell {
+            "zsh" => command.args(["-d", "-i"]),
+            _ => command.arg("--noprofile").arg("--rcfile").arg(rc).arg("-i"),
+        };
+        let dir = home.path();
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TERM", "dumb");
+        command.env("HOME", dir).env("ZDOTDIR", dir).current_dir(dir).stdin(end()).stdout(end()).stderr(end());
+        let shell = command.spawn().expect("setsid starts");
+        // Both hold the terminal open, and with it the end of the screen.
+        drop((command, pty.slave));
+        let keyboard = File::from(pty.master);
+        let mut master = keyboard.try_clone().expect("another descriptor");
+        let (sender, screen) = channel();
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = master.read(&mut bytes) {
+                if sender.send(bytes[..count].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut session = Self { shell, keyboard, screen, unseen: String::new(), home };
+        session.read_until(PROMPT);
+        Some(session)
+    }
+
+    /// The arguments that sigsend gets when the line is typed, then the tab key, then return.
+    #[track_caller]
+    fn completes(&mut self, line: &str) -> String {
+        write!(self.keyboard, "sigsend {line}\t\r").expect("the shell reads");
+        let seen = self.read_until(" end\r\n");
+        self.read_until(PROMPT);
+        let shown = seen.rsplit_once("args ").expect("begins like that").1;
+        shown.trim_end().trim_end_matches(" end").to_owned()
+    }
+
+    /// What is on the screen up to the text and with it.
+    #[track_caller]
+    fn read_until(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(start) = self.unseen.find(text) {
+                let rest = self.unseen.split_off(start + text.len());
+                return std::mem::replace(&mut self.unseen, rest);
+            }
+            let Ok(bytes) = self.screen.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
+                panic!("waited in vain for {text:?}: {:?}", self.unseen);
+            };
+            self.unseen.push_str(&String::from_utf8_lossy(&bytes));
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // End of file at an empty prompt; where that does not help, setsid is killed and the terminal hangs up on the shell.
+        let _ = self.keyboard.write_all(b"\x15\x04");
+        let deadline = Instant::now() + DEADLINE;
+        while self.shell.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < deadline {
+            let _ = self.screen.recv_timeout(Duration::from_millis(10));
+        }
+        let _ = self.shell.kill();
+        let _ = self.shell.wait();
+    }
+}
+
+/// What is typed and what the shell makes of it, the same in bash and zsh.
+const TABLE: [(&str, &str); 17] = [
+    ("-s HU", "<-s> <HUP>"),
+    ("-n KI", "<-n> <KILL>"),
+    ("--signal XC", "<--signal> <XCPU>"),
+    ("--signal=XF", "<--signal=XFSZ>"),
+    ("-sWI", "<-sWINCH>"),
+    ("-HU", "<-HUP>"),
+    ("-v -RTMIN+7", "<-v> <-RTMIN+7>"),
+    ("-l STK", "<-l> <STKFLT>"),
+    ("--timeout 5s KI", "<--timeout> <5s> <KILL>"),
+    ("-w --timeout 5s INT --timeout 1s VT", "<-w> <--timeout> <5s> <INT> <--timeout> <1s> <VTALRM>"),
+    ("--gra", "<--grace>"),
+    ("-w --pidf", "<-w> <--pidfile>"),
+    ("--generate po", "<--generate> <powershell>"),
+    ("--pidfile som", "<--pidfile> <some.pid>"),
+    ("--grace som", "<--grace> <som>"),
+    ("-- -HU", "<--> <-HU>"),
+    ("-l HUP --no-such", "<-l> <HUP> <--no-such>"),
+];
+
+#[test]
+fn bash_completes_signals_options_and_files() {
+    let Some(mut session) = Session::start("bash") else { return };
+    for (line, args) in TABLE {
+        assert_eq!(session.completes(line), args, "{line}");
+    }
+}
+
+#[test]
+fn zsh_completes_signals_options_and_files() {
+    let Some(mut session) = Session::start("zsh") else { return };
+    for (line, args) in TABLE {
+        assert_eq!(session.completes(line), args, "{line}");
+    }
+}
+
+/// Asks for processes in a namespace that has no others of these names.
+fn completes_processes(shell: &str) {
+    let Some(mut session) = Session::start(shell) else { return };
+    let one = victim().named("qzserver").with_pid(31_234).sleeping();
+    let spaced = victim().named("Qz Content").sleeping();
+    let hostile = victim().named("qy$(>boo)`>boo`").sleeping();
+    for (line, args) in [
+        ("-HUP qzs", "<-HUP> <qzserver>"),
+        ("-HUP 3123", "<-HUP> <31234>"),
+        ("-d 3123", "<-d> <31234>"),
+        ("--expect qzs", "<--expect> <qzserver>"),
+        ("-- qzs", "<--> <qzserver>"),
+        ("Qz", "<Qz Content>"),
+        ("qy", "<qy$(>boo)`>boo`>"),
+    ] {
+        assert_eq!(session.completes(line), args, "{line}");
+    }
+    assert!(!session.home.path().join("boo").exists(), "a process name was run as a command");
+    if may_change_user() {
+        let _other = victim().named("qxother").owned_by(NOBODY).sleeping();
+        assert_eq!(session.completes("qxo"), "<qxo>");
+        assert_eq!(session.completes("-a qxo"), "<-a> <qxother>");
+    }
+    for victim in [one, spaced, hostile] {
+        victim.assert_alive();
+    }
+}
+
+#[test]
+fn bash_completes_processes_and_runs_none_of_their_names() {
+    in_pid_namespace(|| completes_processes("bash"));
+}
+
+#[test]
+fn zsh_completes_processes_and_runs_none_of_their_names() {
+    in_pid_namespace(|| completes_processes("zsh"));
+}
+
+/// What fish offers for a line, without the descriptions.
+fn fish(path: &Path, dir: &TempDir, line: &str) -> Vec<String> {
+    let mut command = Command::new(path);
+    command.args(["--no-config", "-c", "source sigsend; complete -C \"sigsend $argv[1]\"", "--", line]);
+    command.env("HOME", dir.path()).env("LC_ALL", "C.UTF-8").current_dir(dir.path());
+    let output = command.output().expect("fish starts");
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let offers = String::from_utf8(output.stdout).expect("UTF-8");
+    offers.lines().map(|offer| offer.split('\t').next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn fish_completes_signals_options_and_files() {
+    let Some(path) = program("fish") else { return skip("no fish") };
+    let dir = tempdir();
+    script(&dir, "fish", "sigsend");
+    for (line, offers) in [
+        ("-s HU", &["HUP"][..]),
+        ("-n KI", &["KILL"]),
+        ("--signal=XF", &["--signal=XFSZ"]),
+        ("-HU", &["-HUP"]),
+        ("-l STK", &["STKFLT"]),
+        ("--timeout 5s KI", &["KILL"]),
+        ("--gra", &["--grace"]),
+        ("--generate p", &["powershell"]),
+        ("--pidfile sigs", &["sigsend"]),
+        ("--grace sigs", &[]),
+    ] {
+        assert_eq!(fish(&path, &dir, line), offers, "{line}");
+    }
+}
+
+#[test]
+fn fish_completes_processes() {
+    in_pid_namespace(|| {
+        let Some(path) = program("fish") else { return skip("no fish") };
+        let dir = tempdir();
+        script(&dir, "fish", "sigsend");
+        let _one = victim().named("qzserver").with_pid(31_234).sleeping();
+        let _spaced = victim().named("Qz Content").sleeping();
+        for (line, offer) in [
+            ("-HUP qzs", "qzserver"),
+            ("-HUP 3123", "31234"),
+            ("-d 3123", "31234"),
+            ("--expect qzs", "qzserver"),
+            ("Qz", "Qz Content"),
+        ] {
+            assert_eq!(fish(&path, &dir, line), [offer], "{line}");
+        }
+    });
+}
+
+#[test]
+fn the_other_shells_are_told_the_same() {
+    for (shell, begins) in [("elvish", "use builtin;"), ("powershell", "using namespace System.Management.Automation")]
+    {
+        let script = sigsend().args(["--generate", shell]).assert().success().stderr("");
+        let script = stdout(&script);
+        assert!(script.trim_start().starts_with(begins), "{script}");
+        for word in ["--signal", "--show-process-state", "'--timeout'", "RTMIN+15", "powershell"] {
+            assert!(script.replace(" --timeout)", "'--timeout'").contains(word), "{shell} knows {word}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! How targets ended, children and strangers alike, and never guessed.
+
+use std::process::Command;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::{NOBODY, Unprivileged, Victim, may_change_user, sigsend, skip, stdout, tempdir, victim};
+
+/// What `-v` says of the end of one process, without the time.
+fn ending(told: &str, pid: i32) -> String {
+    let of_it = |line: &&str| line.starts_with(&format!("{pid} ")) && line.contains(" after ");
+    let line = told.lines().find(of_it).unwrap_or_else(|| panic!("no ending of {pid} in {told:?}"));
+    let (what, _time) = line.rsplit_once(" after ").expect("it has a time");
+    what.split_once(") ").map_or(what, |(_name, what)| what).to_owned()
+}
+
+/// The end of a process whose parent reaps it (or does not), as sigsend tells it.
+fn told_end(victim: &Victim, args: &[&str]) -> String {
+    let told = sigsend().args(["-v", "--wait"]).args(args).arg(victim.arg()).assert().success().stderr("");
+    ending(&stdout(&told), victim.pid())
+}
+
+#[test]
+fn an_unreaped_zombie_tells_how_it_ended() {
+    let polite = Victim::shell("trap 'exit 3' TERM; echo ready; while :; do read line; done");
+    assert_eq!(told_end(&polite, &[]), "exited with status 3");
+    let clean = Victim::shell("trap 'exit 0' TERM; echo ready; while :; do read line; done");
+    assert_eq!(told_end(&clean, &[]), "exited with status 0");
+    for (option, name) in [("-TERM", "TERM"), ("-KILL", "KILL"), ("-HUP", "HUP"), ("-34", "RTMIN")] {
+        assert_eq!(told_end(&Victim::sleeping(), &[option]), format!("was killed by {name}"));
+    }
+}
+
+#[test]
+fn a_stranger_that_is_reaped_tells_how_it_ended() {
+    // Its parent is a shell, which reaps it at once.
+    for (option, how) in [("-TERM", "exited with status 7"), ("-KILL", "was killed by KILL")] {
+        let child = "sh -c 'trap \"exit 7\" TERM; echo $$; while :; do read line; done' <&3 & wait $!; echo reaped $?";
+        let mut shell = Victim::shell(&format!("exec 3<&0; echo ready; {child}; exec cat"));
+        let stranger: i32 = shell.read_line().parse().expect("a PID");
+        let told = sigsend().args(["-v", "--wait", option, &stranger.to_string()]).assert().success();
+        assert!(shell.read_line().starts_with("reaped "));
+        let told = ending(&stdout(&told), stranger);
+        assert!(told == how || (told.contains("unknown") && lacks_exit_info()), "{told}");
+    }
+}
+
+#[test]
+fn a_core_dump_is_told_where_there_is_one() {
+    let home = tempdir();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -c unlimited; echo ready; exec cat"]).current_dir(home.path());
+    let mut crashing = victim().command(command);
+    assert_eq!(crashing.read_line(), "ready");
+    let told = told_end(&crashing, &["-SEGV"]);
+    crashing.assert_killed_by(11);
+    let has_core = home.path().read_dir().expect("a directory").next().is_some();
+    match told.as_str() {
+        "was killed by SEGV (core dumped)" => {}
+        "was killed by SEGV" if !has_core => {}
+        other => panic!("{other}, core: {has_core}"),
+    }
+
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -c 0; echo ready; exec cat"]).current_dir("/");
+    let mut crashing = victim().command(command);
+    assert_eq!(crashing.read_line(), "ready");
+    // A core_pattern that is a pipe gets a dump whatever the limit says.
+    if !std::fs::read_to_string("/proc/sys/kernel/core_pattern").is_ok_and(|pattern| pattern.starts_with('|')) {
+        assert_eq!(told_end(&crashing, &["-SEGV"]), "was killed by SEGV");
+    }
+}
+
+#[test]
+fn the_end_of_a_zombie_that_may_not_be_looked_into_is_unknown() {
+    if !may_change_user() {
+        return skip("needs root");
+    }
+    let unprivileged = Unprivileged::new();
+    for foreign in [Victim::sleeping(), victim().owned_by(NOBODY - 1).sleeping()] {
+        let args = ["-v", "-0", "--within", "15s", &foreign.arg()];
+        kill(Pid::from_raw(foreign.pid()), Signal::SIGKILL).expect("a child can be killed");
+        foreign.assert_killed_by(9);
+        let told = unprivileged.sigsend().args(args).assert().success();
+        let told = stdout(&told);
+        assert!(!told.contains("status 0") && !told.contains("KILL"), "{told}");
+    }
+    // Alive at the start, dead and unreaped later.
+    let mut shell = Victim::shell("echo ready; read word; exit 5");
+    let mut command = Command::new("sh");
+    let words = "\"$0\" -v -0 --wait \"$1\" 2>&1 | { echo ready; exec cat; }";
+    command.args(["-c", words]).arg(unprivileged.path()).arg(shell.arg());
+    let mut waiting = victim().owned_by(NOBODY).command(command);
+    assert_eq!(waiting.read_line(), "ready");
+    shell.say("exit");
+    let told = loop {
+        let line = waiting.read_line();
+        if line.contains("after") || line.contains("already") {
+            break line;
+        }
+    };
+    assert!(told.contains("unknown") || told.ends_with("already gone"), "{told}");
+}
+
+/// Whether this kernel does not tell how a reaped process ended (before Linux 6.15).
+fn lacks_exit_info() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) < (Some(6), Some(15))
+}

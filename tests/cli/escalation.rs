@@ -1,0 +1,187 @@
+//! Signals one after the other: what stops a process properly, who gets a follow-up, and that none ever follows a number.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, pipe};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::{
+    Heard, Recorder, Victim, in_pid_namespace, raw_sigsend, sigsend, stderr, stdout, tempdir, victim,
+};
+
+const STUBBORN: &str = "trap '' TERM HUP; echo ready; exec cat";
+const WELL_BEHAVED: &str = "trap 'exit 3' TERM; echo ready; while :; do read line; done";
+
+#[test]
+fn grace_lets_a_process_end_by_itself() {
+    let good = Victim::shell(WELL_BEHAVED);
+    let told = sigsend().args(["-v", "--grace", "15s", &good.arg()]).assert().success().stderr("");
+    good.assert_exited_with(3);
+    let lines = stdout(&told);
+    let pid = good.pid();
+    assert!(lines.starts_with(&format!("sent TERM (15) to {pid} (sh)\nsent CONT (18) to {pid} (sh)\n")), "{lines}");
+    assert!(lines.contains(&format!("\n{pid} (sh) exited with status 3 after ")), "{lines}");
+    assert_eq!(lines.lines().count(), 3, "{lines}");
+}
+
+#[test]
+fn grace_ends_who_does_not_and_spares_the_others() {
+    let mut bystander = Recorder::new();
+    let (good, stubborn) = (Victim::shell(WELL_BEHAVED), Victim::shell(STUBBORN));
+    let args = ["-v", "--grace", "200ms", &good.arg(), &stubborn.arg()];
+    let begin = Instant::now();
+    let told = sigsend().args(args).assert().success().stderr("");
+    assert!(begin.elapsed() >= Duration::from_millis(200));
+    stubborn.assert_killed_by(9);
+    good.assert_exited_with(3);
+    let told = stdout(&told);
+    let killed: Vec<&str> = told.lines().filter(|line| line.starts_with("sent KILL")).collect();
+    assert_eq!(killed.len(), 1, "{told}");
+    assert!(killed[0].starts_with(&format!("sent KILL (9) to {} (cat) after 0.", stubborn.pid())), "{told}");
+    bystander.assert_untouched();
+}
+
+#[test]
+fn grace_wakes_a_stopped_process_so_that_it_can_end() {
+    let plain = victim().stopped();
+    let good = Victim::shell(WELL_BEHAVED);
+    kill(Pid::from_raw(good.pid()), Signal::SIGSTOP).expect("a child can be stopped");
+    good.assert_state('T');
+    sigsend().args(["--grace", "15s", &plain.arg(), &good.arg()]).assert().success().stderr("");
+    plain.assert_killed_by(15);
+    good.assert_exited_with(3);
+}
+
+#[test]
+fn grace_sends_each_signal_once_and_in_order() {
+    let mut recorder = Recorder::holding();
+    let args = ["--grace", "30s", "-HUP", &recorder.arg()];
+    let mut command = raw_sigsend();
+    command.args(args).arg("-v");
+    let mut patient = victim().command(command);
+    assert!(patient.read_line().starts_with("sent HUP (1) to "));
+    assert!(patient.read_line().starts_with("sent CONT (18) to "));
+    assert_eq!(recorder.signals(), [1, 18]);
+    patient.assert_alive();
+}
+
+#[test]
+fn follow_ups_come_in_order_and_carry_the_value() {
+    let mut recorder = Recorder::new();
+    let steps = ["--timeout", "10", "USR2", "--timeout", "20ms", "HUP", "--within", "10ms"];
+    sigsend().args(["-USR1", "-q", "-42"]).args(steps).arg(recorder.arg()).assert().code(124);
+    let queued = |signal| Heard { signal, code: nix::libc::SI_QUEUE, value: -42 };
+    assert_eq!(recorder.heard(), [queued(10), queued(12), queued(1)]);
+}
+
+#[test]
+fn with_nobody_left_no_time_is_waited_for() {
+    let victims = [Victim::sleeping(), Victim::shell(WELL_BEHAVED), Victim::zombie()];
+    let steps = ["--timeout", "5m", "INT", "--timeout", "1h", "KILL", "--wait"];
+    let told = sigsend().args(steps).arg("-v").args(victims.iter().map(Victim::arg)).assert().success();
+    assert!(!stdout(&told).contains("INT") && !stdout(&told).contains("KILL"), "{}", stdout(&told));
+}
+
+#[test]
+fn a_follow_up_without_a_wait_ends_with_its_last_signal() {
+    let mut recorder = Recorder::new();
+    sigsend().args(["-USR1", "--timeout", "10ms", "USR2", &recorder.arg()]).assert().success().stdout("").stderr("");
+    assert_eq!(recorder.signals(), [10, 12]);
+}
+
+#[test]
+fn ten_stubborn_processes_take_the_time_of_one() {
+    let stubborn: Vec<Victim> = (0..10).map(|_| Victim::shell(STUBBORN)).collect();
+    let begin = Instant::now();
+    let call = ["--timeout", "1s", "KILL", "--wait"];
+    sigsend().args(call).args(stubborn.iter().map(Victim::arg)).assert().success().stderr("");
+    let took = begin.elapsed();
+    assert!((Duration::from_secs(1)..Duration::from_secs(6)).contains(&took), "{took:?}");
+    stubborn.iter().for_each(|victim| victim.assert_killed_by(9));
+}
+
+#[test]
+fn a_reader_who_leaves_stops_no_escalation() {
+    let stubborn = [Victim::shell(STUBBORN), Victim::shell(STUBBORN)];
+    let (reader, writer) = pipe().expect("a pipe");
+    let errors = tempdir();
+    let mut command = raw_sigsend();
+    command.args(["-v", "--grace", "200ms"]).args(stubborn.iter().map(Victim::arg)).stdout(writer);
+    command.stderr(File::create(errors.path().join("errors")).expect("a file"));
+    let mut child = command.spawn().expect("sigsend starts");
+    drop(command);
+    let mut first = String::new();
+    BufReader::new(reader).read_line(&mut first).expect("a line");
+    assert!(first.starts_with("sent TERM (15) to "), "{first}");
+    stubborn.iter().for_each(|victim| victim.assert_killed_by(9));
+    assert_eq!(child.wait().expect("sigsend ends").code(), Some(0));
+    assert_eq!(fs::read_to_string(errors.path().join("errors")).expect("a file"), "");
+}
+
+#[test]
+fn output_that_fails_stops_no_escalation_but_is_an_error() {
+    let stubborn = Victim::shell(STUBBORN);
+    let mut command = raw_sigsend();
+    command.args(["-v", "--grace", "100ms", &stubborn.arg()]);
+    command.stdout(File::options().write(true).open("/dev/full").expect("/dev/full"));
+    let output = command.output().expect("sigsend starts");
+    stubborn.assert_killed_by(9);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "sigsend: write error: No space left on device\n");
+}
+
+#[test]
+fn a_survivor_of_every_step_is_named() {
+    let mut recorder = Recorder::new();
+    let args = ["--timeout", "10", "USR1", "--within", "10ms", &recorder.arg()];
+    let told = sigsend().args(args).assert().code(124);
+    assert!(stderr(&told).contains(&format!("{} (", recorder.arg())), "{}", stderr(&told));
+    assert_eq!(recorder.signals(), [15, 10]);
+}
+
+/// The number that is recycled.
+const NUMBER: i32 = 5000;
+
+/// A process ends by the first signal and is reaped, its number goes to an innocent, and then the follow-up falls due. sigsend is stopped
+/// meanwhile, so that no round depends on who is faster.
+fn recycle_a_hundred_times(aim: fn(&str, &str) -> Vec<String>) {
+    let mut rounds_that_bite = 0;
+    let errors = tempdir();
+    for _ in 0..100 {
+        let mut doomed = victim().with_pid(NUMBER).sleeping();
+        let stubborn = Victim::shell(STUBBORN);
+        let file = errors.path().join("errors");
+        let mut command = raw_sigsend();
+        command.args(["--timeout", "20", "KILL", "--wait"]).args(aim(&doomed.arg(), &stubborn.arg()));
+        command.stderr(File::create(&file).expect("a file"));
+        let patient = victim().command(command);
+        doomed.assert_killed_by(15);
+        kill(Pid::from_raw(patient.pid()), Signal::SIGSTOP).expect("a child can be stopped");
+        doomed.reap();
+        let innocent = victim().with_pid(NUMBER).sleeping();
+        rounds_that_bite += usize::from(!stubborn.has_ended());
+        kill(Pid::from_raw(patient.pid()), Signal::SIGCONT).expect("a child can be continued");
+        stubborn.assert_killed_by(9);
+        patient.assert_exited_with(0);
+        innocent.assert_alive();
+        assert_eq!(fs::read_to_string(&file).expect("a file"), "");
+    }
+    assert!(rounds_that_bite > 0, "the follow-up was never due after the number had been taken");
+}
+
+#[test]
+fn a_follow_up_never_hits_who_took_over_the_number() {
+    in_pid_namespace(|| recycle_a_hundred_times(|pid, other| vec![pid.into(), other.into()]));
+}
+
+#[test]
+fn a_follow_up_never_hits_the_group_that_took_over_the_number() {
+    in_pid_namespace(|| recycle_a_hundred_times(|pid, other| vec!["--".into(), format!("-{pid}"), other.into()]));
+}
+
+#[test]
+fn a_follow_up_never_hits_the_tree_that_took_over_the_number() {
+    in_pid_namespace(|| recycle_a_hundred_times(|pid, other| vec!["--tree".into(), pid.into(), other.into()]));
+}

@@ -1,0 +1,333 @@
+//! What is told of what happened: the lines of `--verbose` and `--json` and of a dry run, against processes that do these things.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use nix::pty::{Winsize, openpty};
+use serde_json::Value;
+
+use crate::support::{Unprivileged, Victim, may_change_user, raw_sigsend, sigsend, skip, stderr, stdout, victim};
+
+/// Exits with 3 when it is asked to end.
+const POLITE: &str = "trap 'exit 3' TERM; echo ready; while :; do read -r _ || exit 9; done";
+/// Does not end when it is asked to.
+const STUBBORN: &str = "trap '' TERM; echo ready; read -r _";
+
+fn json(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"))).collect()
+}
+
+/// The objects that `--json` prints, each checked against the table that README and manual have.
+fn events(args: &[&str]) -> Vec<Value> {
+    let objects = json(&stdout(&sigsend().arg("--json").args(args).assert()));
+    objects.iter().for_each(validate);
+    assert!(objects.last().is_some_and(|last| last["event"] == "summary"), "{objects:?}");
+    objects
+}
+
+/// The keys that each event has beside `event`; those with a question mark may be missing.
+fn keys_of(event: &str) -> &'static str {
+    match event {
+        "sent" => "target pid? inode? name? signal number value? elapsed_ms",
+        "failed" => "target pid? inode? name? reason errno?",
+        "skipped" | "not-stopped" => "target pid inode? name? reason",
+        "already-gone" => "target pid? inode? name?",
+        "gone" => "target pid inode? name? ending exit_code? exit_signal? core_dumped? elapsed_ms",
+        "still-there" => "target pid inode? name? elapsed_ms",
+        "found" | "alive" => "target pid inode? name?",
+        "would-send" => "target pid inode? name? signal number effect user age_ms? command follow_ups",
+        "error" => "reason",
+        "summary" => "signalled failed remaining status",
+        other => panic!("an event that the table does not have: {other}"),
+    }
+}
+
+#[track_caller]
+fn validate(object: &Value) {
+    let event = object["event"].as_str().expect("every object has an event");
+    let keys: Vec<&str> = keys_of(event).split(' ').collect();
+    for (key, value) in object.as_object().expect("an object").iter().filter(|(key, _)| *key != "event") {
+        let is_known = keys.iter().any(|known| known.trim_end_matches('?') == key);
+        assert!(is_known, "{event} has {key}");
+        let is_number = matches!(
+            key.as_str(),
+            "pid"
+                | "inode"
+                | "number"
+                | "value"
+                | "exit_code"
+                | "elapsed_ms"
+                | "age_ms"
+                | "signalled"
+                | "failed"
+                | "remaining"
+                | "status"
+        );
+        assert!(!is_number || value.is_number(), "{key} of {object}");
+    }
+    for key in keys.iter().filter(|key| !key.ends_with('?')) {
+        assert!(object.get(key).is_some(), "{object} has no {key}");
+    }
+}
+
+fn kinds(objects: &[Value]) -> Vec<&str> {
+    objects.iter().filter_map(|object| object["event"].as_str()).collect()
+}
+
+#[test]
+fn a_polite_end_is_told_in_the_order_in_which_it_happens() {
+    let victim = Victim::shell(POLITE);
+    let pid = victim.pid();
+    let said = stdout(&sigsend().args(["-v", "--wait", &victim.arg()]).assert().success());
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[0], format!("sent TERM (15) to {pid} (sh)"));
+    assert!(lines[1].starts_with(&format!("{pid} (sh) exited with status 3 after 0.")), "{said}");
+    assert!(lines[1].ends_with(" s"), "{said}");
+    assert_eq!(lines.len(), 2);
+}
+
+#[test]
+fn an_escalation_is_told_with_its_follow_up() {
+    let victim = Victim::shell(STUBBORN);
+    let pid = victim.pid();
+    let said = stdout(&sigsend().args(["-v", "--grace", "50ms", &victim.arg()]).assert().success());
+    let starts = [
+        format!("sent TERM (15) to {pid} (sh)"),
+        format!("sent CONT (18) to {pid} (sh)"),
+        format!("sent KILL (9) to {pid} (sh) after "),
+        format!("{pid} (sh) was killed by KILL after "),
+    ];
+    assert_eq!(said.lines().count(), starts.len(), "{said}");
+    for (line, start) in said.lines().zip(&starts) {
+        assert!(line.starts_with(start), "{line} / {start}");
+    }
+    victim.assert_killed_by(9);
+}
+
+#[test]
+fn json_tells_an_escalation_with_stable_keys() {
+    let victim = Victim::shell(STUBBORN);
+    let objects = events(&["--grace", "50ms", &victim.arg()]);
+    assert_eq!(kinds(&objects), ["sent", "sent", "sent", "gone", "summary"]);
+    let first = &objects[0];
+    assert_eq!(first["target"], victim.arg());
+    assert_eq!(first["pid"], victim.pid());
+    assert_eq!((&first["name"], &first["signal"], &first["number"]), (&"sh".into(), &"TERM".into(), &15.into()));
+    assert!(objects[2]["elapsed_ms"].as_u64() >= Some(50));
+    let gone = &objects[3];
+    assert_eq!(
+        (&gone["ending"], &gone["exit_signal"], &gone["core_dumped"]),
+        (&"killed".into(), &"KILL".into(), &false.into())
+    );
+    assert_eq!(objects[4]["status"], 0);
+}
+
+#[test]
+fn json_tells_an_exit_status_and_a_queued_value() {
+    let victim = Victim::shell(POLITE);
+    let objects = events(&["-q", "-7", "--wait", &victim.arg()]);
+    assert_eq!(objects[0]["value"], -7);
+    assert_eq!((&objects[1]["ending"], &objects[1]["exit_code"]), (&"exited".into(), &3.into()));
+}
+
+#[test]
+fn json_tells_survivors_failures_and_those_gone_before() {
+    let (stubborn, gone) = (Victim::shell(STUBBORN), Victim::gone().to_string());
+    let objects = events(&["--within", "20ms", &stubborn.arg(), &gone]);
+    assert_eq!(kinds(&objects), ["already-gone", "sent", "still-there", "summary"]);
+    assert_eq!((&objects[3]["remaining"], &objects[3]["status"]), (&1.into(), &124.into()));
+
+    let objects = events(&["-0", &stubborn.arg(), &gone]);
+    assert_eq!(kinds(&objects), ["sent", "failed", "summary"]);
+    assert_eq!((&objects[1]["errno"], &objects[1]["target"]), (&"ESRCH".into(), &gone.as_str().into()));
+    assert_eq!(objects[2]["status"], 64);
+    stubborn.assert_alive();
+}
+
+#[test]
+fn json_answers_questions() {
+    let victim = Victim::sleeping();
+    assert_eq!(kinds(&events(&["-p", &victim.arg()])), ["found", "summary"]);
+    let found = events(&["--id", &victim.arg()]);
+    assert!(found[0]["inode"].is_u64());
+    assert_eq!(kinds(&events(&["--alive", &victim.arg()])), ["alive", "summary"]);
+    let gone = events(&["--alive", &Victim::gone().to_string()]);
+    assert_eq!((kinds(&gone), &gone[1]["status"]), (vec!["failed", "summary"], &1.into()));
+}
+
+#[test]
+fn errors_stand_in_the_json_and_on_standard_error() {
+    for args in [&["12,34"][..], &["--pidfile", "/nonexistent/file"], &["-TERM", "-HUP", "7"], &["--json", "-l"]] {
+        let refused = sigsend().arg("--json").args(args).assert().code(1);
+        let objects = json(&stdout(&refused));
+        objects.iter().for_each(validate);
+        assert_eq!(kinds(&objects), ["error", "summary"], "{args:?}");
+        let reason = objects[0]["reason"].as_str().expect("a reason");
+        assert!(stderr(&refused).starts_with(&format!("sigsend: {reason}\n")), "{args:?}");
+    }
+}
+
+#[test]
+fn what_was_skipped_is_told_with_the_reason() {
+    let victim = Victim::sleeping();
+    let refused = sigsend().args(["-v", "-r", "-HUP", &victim.arg()]).assert().code(1);
+    assert_eq!(stdout(&refused), format!("skipped {}: it does not catch HUP\n", victim.pid()));
+    assert_eq!(stderr(&refused), format!("sigsend: {} (cat) does not catch HUP\n", victim.pid()));
+    victim.assert_alive();
+}
+
+#[test]
+fn a_dry_run_says_what_the_signal_would_do_and_does_nothing() {
+    let cases = [
+        ("trap 'exit 3' TERM; echo ready; read -r _", "-TERM", "caught"),
+        ("trap '' TERM; echo ready; read -r _", "-TERM", "ignored"),
+        ("echo ready; read -r _", "-TERM", "terminate"),
+        ("echo ready; read -r _", "-SEGV", "core"),
+        ("echo ready; read -r _", "-TSTP", "stop"),
+        ("echo ready; read -r _", "-WINCH", "nothing"),
+        ("trap '' TERM; echo ready; read -r _", "-KILL", "terminate"),
+        ("echo ready; read -r _", "-0", "nothing"),
+    ];
+    for (script, signal, effect) in cases {
+        let victim = Victim::shell(script);
+        let objects = events(&["--dry-run", signal, &victim.arg()]);
+        assert_eq!(kinds(&objects), ["would-send", "summary"]);
+        assert_eq!(objects[0]["effect"], effect, "{script} {signal}");
+        let line = stdout(&sigsend().args(["--dry-run", signal, &victim.arg()]).assert().success());
+        assert!(line.contains(&format!("to {} (sh): ", victim.pid())), "{line}");
+        victim.assert_alive();
+    }
+}
+
+#[test]
+fn a_dry_run_lists_the_members_of_a_group_and_its_follow_ups() {
+    let leader = Victim::sleeping();
+    let member = victim().in_group_of(&leader).sleeping();
+    let objects = events(&["--dry-run", "--grace", "10s", "--", &leader.group_arg()]);
+    let mut pids: Vec<_> = objects.iter().filter_map(|object| object["pid"].as_i64()).collect();
+    pids.sort_unstable();
+    let mut expected = [i64::from(leader.pid()), i64::from(member.pid())];
+    expected.sort_unstable();
+    assert_eq!(pids, expected);
+    assert_eq!(objects[0]["follow_ups"][0]["signals"][0], "KILL");
+    assert_eq!(objects[0]["follow_ups"][0]["after_ms"], 10_000);
+    leader.assert_alive();
+    member.assert_alive();
+}
+
+#[test]
+fn a_dry_run_returns_what_the_real_call_would() {
+    if !may_change_user() {
+        return skip("needs root");
+    }
+    let victim = Victim::sleeping();
+    sigsend().args(["--dry-run", &Victim::gone().to_string()]).assert().code(1);
+    sigsend().args(["--dry-run", &victim.arg(), &Victim::gone().to_string()]).assert().code(64);
+    sigsend().args(["--dry-run", "--wait", &Victim::gone().to_string()]).assert().success();
+    sigsend().args(["--dry-run", "no-such-name-here"]).assert().code(1);
+    Unprivileged::new().sigsend().args(["--dry-run", &victim.arg()]).assert().code(1);
+    victim.assert_alive();
+}
+
+/// Names that a terminal or a parser might obey, as bytes for printf(1) and as they are shown.
+const HOSTILE: [(&str, &str); 4] = [
+    ("a\\033[31mb", "a\\x1b[31mb"),
+    ("x\\377\\376y", "x\\xff\\xfey"),
+    ("l1\\nl2", "l1\\x0al2"),
+    ("\\342\\200\\256txt", "\\u{202e}txt"),
+];
+
+#[test]
+fn hostile_names_are_escaped_in_every_output() {
+    for (bytes, shown) in HOSTILE {
+        let victim = Victim::shell(&format!("printf '{bytes}' >/proc/$$/comm; trap '' TERM; echo ready; read -r _"));
+        let pid = victim.pid();
+        let named = format!("{pid} ({shown})");
+        let spoken = [
+            stdout(&sigsend().args(["-v", "-0", &victim.arg()]).assert().success()),
+            stdout(&sigsend().args(["--dry-run", &victim.arg()]).assert().success()),
+            stdout(&sigsend().args(["-v", "--id", "--alive", &victim.arg()]).assert().code(2)) + &named,
+            stderr(&sigsend().args(["--expect", "nginx", &victim.arg()]).assert().code(1)),
+            stderr(&sigsend().args(["--within", "1ms", &victim.arg()]).assert().code(124)),
+            stderr(&sigsend().args(["-r", "-USR1", &victim.arg()]).assert().code(1)),
+        ];
+        for text in spoken {
+            assert!(text.contains(&named), "{named} / {text:?}");
+            assert!(text.chars().all(|c| c == '\n' || !c.is_control() && c != '\u{202e}'), "{text:?}");
+        }
+        let objects = events(&["-0", &victim.arg()]);
+        assert_eq!(objects[0]["name"], shown);
+        victim.assert_alive();
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_stops_no_escalation() {
+    let victim = Victim::shell(STUBBORN);
+    for voice in ["-v", "--json"] {
+        let victim = if voice == "-v" { &victim } else { &Victim::shell(STUBBORN) };
+        let mut child = raw_sigsend()
+            .args([voice, "--grace", "200ms", &victim.arg()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("sigsend starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("one line");
+        assert!(line.contains("TERM"), "{line}");
+        assert_eq!(child.wait().expect("sigsend ends").code(), Some(0));
+        victim.assert_killed_by(9);
+    }
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error_after_the_work_is_done() {
+    for voice in ["-v", "--json"] {
+        let victim = Victim::shell(STUBBORN);
+        let full = File::options().write(true).open("/dev/full").expect("/dev/full is there");
+        let mut command = raw_sigsend();
+        command.args([voice, "--grace", "50ms", &victim.arg()]).stdout(full);
+        let failed = command.output().expect("sigsend runs");
+        assert_eq!(failed.status.code(), Some(1));
+        assert_eq!(String::from_utf8_lossy(&failed.stderr), "sigsend: write error: No space left on device\n");
+        victim.assert_killed_by(9);
+    }
+}
+
+/// What `sigsend args` writes to standard error when that is a terminal of so many columns.
+fn on_stderr_terminal(columns: u16, args: &[&str]) -> String {
+    let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    let pty = openpty(&size, None).expect("a pseudo-terminal");
+    let mut command = raw_sigsend();
+    command.args(args).env("TERM", "xterm").stdout(Stdio::null()).stderr(pty.slave);
+    let mut child = command.spawn().expect("sigsend starts");
+    // The command holds the other side open, and with it the end of the output.
+    drop(command);
+    let mut written = Vec::new();
+    // A terminal whose other side was closed ends with EIO.
+    let _ = File::from(pty.master).read_to_end(&mut written);
+    child.wait().expect("sigsend ends");
+    String::from_utf8(written).expect("UTF-8")
+}
+
+#[test]
+fn a_long_wait_on_a_terminal_shows_one_line_and_wipes_it() {
+    for columns in [20, 80, 200] {
+        let victim = Victim::shell(STUBBORN);
+        let screen = on_stderr_terminal(columns, &["-0", "--within", "800ms", &victim.arg()]);
+        let drawn: Vec<&str> = screen.split("\r\x1b[2K").collect();
+        let line = drawn.iter().find(|text| text.starts_with("waiting for")).unwrap_or_else(|| panic!("{screen:?}"));
+        assert!(line.chars().count() < usize::from(columns), "{line:?}");
+        assert!(columns < 80 || line.contains("giving up in"), "{line:?}");
+        let last = drawn.last().expect("split gives one part at least");
+        assert!(!last.contains("waiting for"), "{screen:?}");
+        victim.assert_alive();
+    }
+}
+
+#[test]
+fn a_short_wait_shows_nothing() {
+    let victim = Victim::shell(POLITE);
+    assert_eq!(on_stderr_terminal(80, &["--wait", &victim.arg()]), "");
+    victim.assert_exited_with(3);
+}

@@ -1,0 +1,305 @@
+//! `Family`: a victim with descendants that no shell can make (storms, vfork parents, rows of thousands), and the proof
+//! that all of them are gone. It is this test binary once more, with one test that does nothing unless it is given a role.
+#![expect(unsafe_code, reason = "fork and clone, which std does not offer, with nothing but system calls behind them")]
+
+use std::env;
+use std::ffi::{c_int, c_void};
+use std::io::{PipeReader, Read, Write, pipe};
+use std::os::fd::AsFd;
+use std::ops::{Deref, DerefMut};
+use std::process::Command;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::support::{DEADLINE, NOBODY, Victim, victim};
+
+/// Gives a test binary a role: its name and numbers, with blanks between.
+const ROLE: &str = "SIGSEND_TEST_ROLE";
+
+/// A victim in a group of its own, and all that it forks: whoever lives holds the other end of `lifeline`.
+pub struct Family {
+    head: Victim,
+    lifeline: PipeReader,
+}
+
+impl Family {
+    /// A family whose head runs this script, which has to `echo ready`.
+    #[track_caller]
+    pub fn shell(script: &str) -> Self {
+        Self::of(|command| victim().command(command), shell(script))
+    }
+
+    /// The same as members of somebody's group, of whom only the head is killed at the end of the test.
+    #[track_caller]
+    pub fn shell_in_group_of(leader: &Victim, script: &str) -> Self {
+        Self::of(|command| victim().in_group_of(leader).command(command), shell(script))
+    }
+
+    /// A family of this kind; the roles are at the end of this file.
+    #[track_caller]
+    pub fn playing(role: &str) -> Self {
+        Self::of(|command| victim().command(command), player(role))
+    }
+
+    /// The same as members of somebody's group, of whom only the head is killed at the end of the test.
+    #[track_caller]
+    pub fn playing_in_group_of(leader: &Victim, role: &str) -> Self {
+        Self::of(|command| victim().in_group_of(leader).command(command), player(role))
+    }
+
+    #[track_caller]
+    fn of(start: impl FnOnce(Command) -> Victim, mut command: Command) -> Self {
+        let (lifeline, held) = pipe().expect("a pipe");
+        command.stderr(held);
+        let mut head = start(command);
+        while head.read_line() != "ready" {}
+        Self { head, lifeline }
+    }
+
+    /// Nobody of the family is left alive.
+    #[track_caller]
+    pub fn assert_extinct(&mut self) {
+        let end = Instant::now() + DEADLINE;
+        let mut said = [0; 4096];
+        loop {
+            let left = PollTimeout::try_from(end.saturating_duration_since(Instant::now())).expect("a short time");
+            let ready = poll(&mut [PollFd::new(self.lifeline.as_fd(), PollFlags::POLLIN)], left).expect("poll");
+            assert!(ready > 0, "of the family of {} somebody is left", self.head.pid());
+            if self.lifeline.read(&mut said).expect("a pipe can be read") == 0 {
+                return;
+            }
+        }
+    }
+
+    /// The children of the head, oldest first.
+    pub fn children(&self) -> Vec<i32> {
+        children(self.head.pid())
+    }
+}
+
+impl Deref for Family {
+    type Target = Victim;
+
+    fn deref(&self) -> &Victim {
+        &self.head
+    }
+}
+
+impl DerefMut for Family {
+    fn deref_mut(&mut self) -> &mut Victim {
+        &mut self.head
+    }
+}
+
+fn shell(script: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", script]);
+    command
+}
+
+fn player(role: &str) -> Command {
+    let mut command = Command::new(env::current_exe().expect("a running test has a path"));
+    command.args(["--exact", "family::plays_when_asked", "--nocapture", "--test-threads=1"]).env(ROLE, role);
+    command
+}
+
+/// The children of all threads of a process.
+pub fn children(pid: i32) -> Vec<i32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.map(|thread| std::fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+    lists.flat_map(|list| list.split_whitespace().map(|pid| pid.parse().expect("a PID")).collect::<Vec<_>>()).collect()
+}
+
+/// The state letter of proc(5), `X` for a process that does not exist.
+pub fn state(pid: i32) -> char {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let stat = String::from_utf8_lossy(&stat);
+    stat.rsplit_once(") ").and_then(|(_, fields)| fields.chars().next()).unwrap_or('X')
+}
+
+#[test]
+fn plays_when_asked() {
+    let Ok(role) = env::var(ROLE) else { return };
+    let words: Vec<&str> = role.split(' ').collect();
+    let number = |index: usize| words[index].parse::<u32>().expect("a number");
+    // The harness has begun a line of its own.
+    write(b"\n");
+    match words[0] {
+        "storm" => storm(number(1), number(2)),
+        "catching-storm" => {
+            catch(libc::SIGTERM, told);
+            storm(number(1), number(2));
+        }
+        "row" => row(number(1)),
+        "chain" => chain(number(1)),
+        "nursery" => nursery(number(1), number(2)),
+        "foreign-nursery" => foreign_nursery(number(1), number(2)),
+        "threads" => forking_thread(),
+        "vfork" => vfork_parent(),
+        role => panic!("no such role: {role}"),
+    }
+}
+
+/// Each process forks so many children, one after the other, down to so many levels; all of them stay. The shape is its bound, since
+/// root is exempt from `RLIMIT_NPROC`. Each says `born PID`; whoever is told to stop says `told PID` and forks no more.
+fn storm(levels: u32, width: u32) -> ! {
+    write(b"ready\n");
+    let mut level = levels;
+    let mut child = 0;
+    while level > 0 && child < width && !TOLD.load(Ordering::Relaxed) {
+        child += 1;
+        if fork() == Side::Child {
+            say("born");
+            (level, child) = (level - 1, 0);
+        }
+        nap(300);
+    }
+    stay()
+}
+
+/// So many children that stay, told of as `born PID`.
+fn row(count: u32) -> ! {
+    for _ in 0..count {
+        if fork() == Side::Child {
+            say("born");
+            stay();
+        }
+    }
+    write(b"ready\n");
+    stay()
+}
+
+/// A child of a child of a child …, so many levels deep; the deepest one says that all are there.
+fn chain(depth: u32) -> ! {
+    for _ in 0..depth {
+        if fork() == Side::Parent {
+            stay();
+        }
+    }
+    write(b"ready\n");
+    stay()
+}
+
+/// Always so many children, each of which lives so many microseconds; HUP and TERM change nothing.
+fn nursery(count: u32, life: u32) -> ! {
+    catch(libc::SIGHUP, ignore);
+    catch(libc::SIGTERM, ignore);
+    let mut living = 0;
+    loop {
+        while living < count {
+            if fork() == Side::Child {
+                nap(life);
+                leave();
+            }
+            living += 1;
+            if living == count {
+                write(b"ready\n");
+            }
+        }
+        // SAFETY: the status is not wanted.
+        living -= u32::from(unsafe { libc::wait(ptr::null_mut()) } > 0);
+    }
+}
+
+/// One's own child with a nursery, which a user without rights, as whom one goes on, may not signal.
+fn foreign_nursery(count: u32, life: u32) -> ! {
+    if fork() == Side::Child {
+        nursery(count, life);
+    }
+    // SAFETY: takes integers only.
+    let done = unsafe { libc::setgid(NOBODY) | libc::setuid(NOBODY) };
+    assert_eq!(done, 0, "only root can become somebody else");
+    stay()
+}
+
+/// A child that a second thread has forked.
+fn forking_thread() -> ! {
+    std::thread::spawn(|| {
+        if fork() == Side::Child {
+            write(b"ready\n");
+        }
+        stay()
+    });
+    stay()
+}
+
+/// A child blocked in vfork(2), whose child shares its memory until a line comes on standard input. Both of them stay.
+fn vfork_parent() -> ! {
+    extern "C" fn borrower(_: *mut c_void) -> c_int {
+        write(b"ready\n");
+        let mut byte = 0_u8;
+        // SAFETY: one byte that is ours.
+        unsafe { libc::read(0, (&raw mut byte).cast(), 1) };
+        0
+    }
+    if fork() == Side::Child {
+        let mut stack = vec![0_u8; 1 << 16];
+        let top = stack.as_mut_ptr_range().end;
+        // SAFETY: the new process runs on a stack of its own, which lives as long as this one is blocked.
+        unsafe { libc::clone(borrower, top.cast(), libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD, ptr::null_mut()) };
+        write(b"vfork is over\n");
+    }
+    stay()
+}
+
+static TOLD: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn told(_: c_int) {
+    TOLD.store(true, Ordering::Relaxed);
+    say("told");
+}
+
+extern "C" fn ignore(_: c_int) {}
+
+fn catch(signal: c_int, handler: extern "C" fn(c_int)) {
+    // SAFETY: the handlers of this file are async-signal-safe. signal(3) restarts system calls.
+    unsafe { libc::signal(signal, handler as *const () as libc::sighandler_t) };
+}
+
+#[derive(PartialEq, Eq)]
+enum Side {
+    Parent,
+    Child,
+}
+
+/// Forks; a refusal counts as the parent's side, since a storm has to bear it.
+fn fork() -> Side {
+    // SAFETY: the child of this many-threaded process only ever makes system calls.
+    if unsafe { libc::fork() } == 0 { Side::Child } else { Side::Parent }
+}
+
+fn stay() -> ! {
+    loop {
+        // SAFETY: takes nothing.
+        unsafe { libc::pause() };
+    }
+}
+
+fn leave() -> ! {
+    // SAFETY: ends this process without running anything of its parent's.
+    unsafe { libc::_exit(0) }
+}
+
+fn nap(microseconds: u32) {
+    // SAFETY: takes an integer.
+    unsafe { libc::usleep(microseconds) };
+}
+
+/// `WORD PID`, in one write and without allocating, so that a handler may say it too.
+fn say(word: &str) {
+    let mut line = [0; 32];
+    let mut rest = &mut line[..];
+    // SAFETY: takes nothing.
+    let _ = writeln!(rest, "{word} {}", unsafe { libc::getpid() });
+    let length = 32 - rest.len();
+    write(&line[..length]);
+}
+
+fn write(bytes: &[u8]) {
+    // SAFETY: the bytes are alive and that many.
+    unsafe { libc::write(1, bytes.as_ptr().cast(), bytes.len()) };
+}

@@ -1,0 +1,55 @@
+//! The errors that the manual of each system call lists, section 2, and those that kernels and sandboxes give besides.
+
+/// The errors to inject into a system call; none for those that cannot fail, and for the end of the program.
+pub fn listed(call: &str) -> &'static [&'static str] {
+    match call {
+        "brk" | "mmap" | "mremap" => &["ENOMEM"],
+        "munmap" => &["EINVAL"],
+        "clock_gettime" | "clock_getres" => &["EACCES", "EFAULT", "EINVAL", "ENODEV", "ENOTSUP"],
+        "clock_nanosleep" | "nanosleep" => &["EINTR"],
+        "close" => &["EBADF", "EINTR", "EIO", "ENOSPC", "EDQUOT"],
+        "epoll_create1" => &["EINVAL", "EMFILE", "ENFILE", "ENOMEM"],
+        "epoll_ctl" => &["EBADF", "EEXIST", "EINVAL", "ELOOP", "ENOENT", "ENOMEM", "ENOSPC", "EPERM"],
+        "epoll_wait" | "epoll_pwait" => &["EBADF", "EFAULT", "EINTR", "EINVAL"],
+        "fcntl" => &["EACCES", "EAGAIN", "EBADF", "EINTR", "EINVAL", "EMFILE", "ENOLCK", "EPERM"],
+        "fstatfs" | "statfs" => &["EBADF", "EFAULT", "EINTR", "EIO", "ENOMEM", "ENOSYS", "EOVERFLOW"],
+        "fstat" | "lstat" | "newfstatat" | "stat" | "statx" => &[
+            "EACCES", "EBADF", "EFAULT", "EINVAL", "ELOOP", "ENAMETOOLONG", "ENOENT", "ENOMEM", "ENOTDIR", "EOVERFLOW",
+            "EIO",
+        ],
+        "getdents64" => &["EBADF", "EFAULT", "EINVAL", "ENOENT", "ENOTDIR", "EIO"],
+        "getrandom" => &["EAGAIN", "EFAULT", "EINTR", "EINVAL", "ENOSYS"],
+        "getsid" => &["EPERM", "ESRCH"],
+        "ioctl" => &["EBADF", "EFAULT", "EINVAL", "ENOTTY"],
+        "kill" => &["EINVAL", "EPERM", "ESRCH"],
+        "lseek" => &["EBADF", "EINVAL", "ENXIO", "EOVERFLOW", "ESPIPE"],
+        "open" | "openat" => &[
+            "EACCES", "EAGAIN", "EBADF", "EBUSY", "EDQUOT", "EEXIST", "EFAULT", "EFBIG", "EINTR", "EINVAL", "EISDIR",
+            "ELOOP", "EMFILE", "ENAMETOOLONG", "ENFILE", "ENODEV", "ENOENT", "ENOMEM", "ENOSPC", "ENOTDIR", "ENXIO",
+            "EOPNOTSUPP", "EOVERFLOW", "EPERM", "EROFS", "ETXTBSY", "EIO", "ESRCH",
+        ],
+        "pidfd_open" => &["EINVAL", "EMFILE", "ENFILE", "ENODEV", "ENOMEM", "ESRCH", "ENOENT", "ENOSYS", "EPERM"],
+        "pidfd_send_signal" => &["EBADF", "EINVAL", "EPERM", "ESRCH", "ENOSYS"],
+        "poll" | "ppoll" => &["EFAULT", "EINTR", "EINVAL", "ENOMEM"],
+        "prlimit64" | "getrlimit" | "setrlimit" => &["EFAULT", "EINVAL", "EPERM", "ESRCH"],
+        "read" | "pread64" => &["EAGAIN", "EBADF", "EFAULT", "EINTR", "EINVAL", "EIO", "EISDIR", "ESRCH"],
+        "readlink" | "readlinkat" => {
+            &["EACCES", "EFAULT", "EINVAL", "EIO", "ELOOP", "ENAMETOOLONG", "ENOENT", "ENOMEM", "ENOTDIR", "ESRCH"]
+        }
+        "rt_sigprocmask" => &["EFAULT", "EINVAL"],
+        "rt_sigqueueinfo" => &["EAGAIN", "EINVAL", "EPERM", "ESRCH"],
+        "signalfd4" => &["EBADF", "EINVAL", "EMFILE", "ENFILE", "ENODEV", "ENOMEM"],
+        "write" | "writev" => &[
+            "EAGAIN", "EBADF", "EDESTADDRREQ", "EDQUOT", "EFAULT", "EFBIG", "EINTR", "EINVAL", "EIO", "ENOSPC",
+            "EPERM", "EPIPE",
+        ],
+        _ => &[],
+    }
+}
+
+/// System calls that always succeed, so that there is nothing to inject.
+pub const INFALLIBLE: [&str; 8] =
+    ["getpid", "getppid", "getpgrp", "getuid", "geteuid", "gettid", "exit_group", "sigaltstack"];
+
+/// Errors that last: whoever runs out of something has run out of it for the next call, too.
+pub const LASTING: [&str; 6] = ["EMFILE", "ENFILE", "ENOMEM", "ENOSYS", "EIO", "ENOSPC"];

@@ -1,0 +1,116 @@
+//! One system call of the program made to fail by strace: which there are in a run, and a run in which one of them fails.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use assert_cmd::Command as Bounded;
+
+use super::errnos::{INFALLIBLE, LASTING, listed};
+use crate::support::{SIGSEND, Timed, raw_sigsend};
+
+/// A system call of a run, as strace wrote it, and the how manyth of its name it is.
+pub struct Call {
+    pub name: String,
+    pub text: String,
+    number: usize,
+}
+
+/// Whether only one call fails or all of its name from there on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Duration {
+    Once,
+    Lasting,
+}
+
+/// What goes wrong in a run.
+pub struct Fault<'a> {
+    pub call: &'a Call,
+    pub errno: &'static str,
+    pub duration: Duration,
+}
+
+impl fmt::Display for Fault<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lasting = if self.duration == Duration::Lasting { "+" } else { "" };
+        write!(f, "inject={}:error={}:when={}{lasting}", self.call.name, self.errno, self.call.number)
+    }
+}
+
+impl Fault<'_> {
+    /// Whether the kernel says by it that a process is gone or hidden, which is an answer more than a fault.
+    pub fn says_gone(&self) -> bool {
+        let of_a_process = self.call.text.contains("/proc/") || self.call.name.starts_with("getdents");
+        match self.errno {
+            "ESRCH" => true,
+            "ENOENT" => of_a_process || self.call.name == "pidfd_open",
+            "EACCES" => of_a_process,
+            _ => false,
+        }
+    }
+}
+
+/// Runs sigsend under strace, which writes the calls that `expressions` ask for to `log`.
+pub fn traced(log: &Path, expressions: &[&str], args: &[String]) -> Output {
+    let mut command = Command::new("strace");
+    command.args(["-qq", "-s", "200", "-e", "signal=none", "-o"]).arg(log);
+    expressions.iter().for_each(|expression| drop(command.args(["-e", expression])));
+    let program = raw_sigsend();
+    command.env_clear().current_dir("/");
+    command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.arg(SIGSEND).args(args);
+    Bounded::from_std(command).timed().output().expect("strace starts")
+}
+
+/// The calls of an undisturbed run that can fail, from the first that is the program's own.
+pub fn calls(log: &Path) -> Vec<Call> {
+    let text = fs::read_to_string(log).expect("strace writes its log");
+    let mut numbers: HashMap<&str, usize> = HashMap::new();
+    let mut calls = Vec::new();
+    for line in text.lines() {
+        let Some((name, _)) = line.split_once('(') else { continue };
+        let number = numbers.entry(name).or_default();
+        *number += 1;
+        calls.push(Call { name: name.to_owned(), text: line.to_owned(), number: *number });
+    }
+    // The last thing that Rust's runtime does before main is to watch for overflows of the stack; the first thing after main is to take
+    // that back.
+    let before_main = calls.iter().rposition(|call| call.text.starts_with("rt_sigaction(SIGBUS"));
+    let after_main = calls.iter().rposition(|call| call.name == "sigaltstack").unwrap_or(calls.len());
+    calls.truncate(after_main);
+    let own = calls.split_off(before_main.map_or(0, |index| index + 1));
+    own.into_iter().filter(|call| !is_excepted(call)).collect()
+}
+
+/// Standard error is where failures are told, and has nobody to tell its own. A debug build looks whether a descriptor is open before it
+/// closes it, and is meant to abort when it is not.
+fn is_excepted(call: &Call) -> bool {
+    let known = !listed(&call.name).is_empty() || INFALLIBLE.contains(&call.name.as_str());
+    assert!(known, "nobody knows how {} fails: {}", call.name, call.text);
+    call.text.starts_with("write(2,") || call.text.contains("F_GETFD") || listed(&call.name).is_empty()
+}
+
+/// Every fault that a run of these calls can meet with.
+pub fn faults(calls: &[Call]) -> Vec<Fault<'_>> {
+    let mut faults = Vec::new();
+    for call in calls {
+        for errno in listed(&call.name) {
+            faults.push(Fault { call, errno, duration: Duration::Once });
+            // Whom no signal reaches any more, nobody can continue either.
+            if LASTING.contains(errno) && call.name != "pidfd_send_signal" {
+                faults.push(Fault { call, errno, duration: Duration::Lasting });
+            }
+        }
+    }
+    faults
+}
+
+/// Runs sigsend with a fault; `None` where the run went another way and did not come to it.
+pub fn run_with(fault: &Fault, log: &Path, args: &[String]) -> Option<Output> {
+    let (trace, inject) = (format!("trace={}", fault.call.name), fault.to_string());
+    let output = traced(log, &[&trace, &inject], args);
+    let text = fs::read_to_string(log).expect("strace writes its log");
+    text.contains("(INJECTED)").then_some(output)
+}

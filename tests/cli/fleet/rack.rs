@@ -1,0 +1,230 @@
+//! A rack of three hosts that are namespaces: each has an address, an sshd, PIDs and a /run of its own; a fourth network namespace, the
+//! switch, is where the administrator sits. No network of the machine is part of it, all files are on file systems that only these
+//! namespaces see, and everything goes with the PID namespace of the test.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command as StdCommand, Output, Stdio};
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+use crate::support::{DEADLINE, SIGSEND, eventually, may_change_user, program, skip};
+
+/// The hosts, in the order of their addresses.
+pub const HOSTS: [&str; 3] = ["web1", "web2", "web3"];
+
+const SSHD: &str = "\
+AuthorizedKeysFile /mnt/key.pub
+LogLevel VERBOSE
+PasswordAuthentication no
+PermitRootLogin prohibit-password
+PidFile /run/sshd.pid
+SetEnv PATH=/mnt/bin:/usr/sbin:/usr/bin:/sbin:/bin
+StrictModes no
+Subsystem sftp internal-sftp
+UsePAM no
+";
+
+/// Three hosts and a way to command them.
+pub struct Rack;
+
+/// What became of a command.
+pub struct Ran {
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Rack {
+    /// Sets up hosts that can be reached through ssh; says why and gives `None` when that is not possible here. To be called in a PID
+    /// namespace of its own.
+    #[track_caller]
+    pub fn new(programs: &[&str]) -> Option<Self> {
+        let needed = ["hostname", "ip", "mount", "ssh", "ssh-keygen", "sshd", "unshare"];
+        if let Some(missing) = needed.iter().chain(programs).find(|name| program(name).is_none()) {
+            skip(format!("no {missing}"));
+            return None;
+        }
+        // sshd gives up its rights and becomes its own user.
+        if !may_change_user() {
+            skip("needs root");
+            return None;
+        }
+        let tried = mounts().and_then(|()| switch());
+        if let Err(reason) = tried {
+            skip(format!("no network namespaces: {reason}"));
+            return None;
+        }
+        files();
+        for (host, address) in HOSTS.iter().zip(addresses()) {
+            start(host, &address);
+        }
+        for host in HOSTS {
+            // sshd writes it once it listens.
+            eventually("sshd", || Self::file(host, "sshd.pid").ends_with('\n'));
+        }
+        Some(Self)
+    }
+
+    /// Runs a line of shell where the administrator sits, with the settings of clush, pdsh and Ansible that lead to the hosts.
+    #[track_caller]
+    pub fn run(&self, line: &str) -> Ran {
+        let mut command = StdCommand::new("ip");
+        command.args(["netns", "exec", "switch", "sh", "-c", line]).stdin(Stdio::null()).current_dir("/mnt/home");
+        command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).env("HOME", "/mnt/home");
+        command.env("LC_ALL", "C.UTF-8").env("PDSH_RCMD_TYPE", "ssh").env("PDSH_SSH_ARGS_APPEND", "-F /mnt/ssh_config");
+        let Output { status, stdout, stderr } =
+            Command::from_std(command).timeout(2 * DEADLINE).output().expect("ip starts");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        Ran { status: status.code(), stdout: text(stdout), stderr: text(stderr) }
+    }
+
+    /// Runs a line of shell on one host, where it has to succeed.
+    #[track_caller]
+    pub fn on(&self, host: &str, line: &str) -> String {
+        let ran = self.run(&format!("ssh -F /mnt/ssh_config {host} '{line}'"));
+        assert_eq!(ran.status, Some(0), "{host}: {line}\n{}{}{}", ran.stdout, ran.stderr, Self::file(host, "sshd.log"));
+        ran.stdout
+    }
+
+    /// Starts the daemon on a host, `stubborn` or not.
+    #[track_caller]
+    pub fn start_webd(&self, host: &str, manner: &str) {
+        self.on(host, &format!("rm -f /run/webd.pid; setsid -f /mnt/bin/webd {manner} </dev/null >/dev/null 2>&1"));
+        eventually("webd", || Self::file(host, "webd.pid").ends_with('\n'));
+    }
+
+    /// Ends the daemon of a host as a crash does: its pidfile stays.
+    #[track_caller]
+    pub fn crash_webd(&self, host: &str) {
+        self.on(host, "sigsend --wait -KILL --pidfile /run/webd.pid --expect webd");
+    }
+
+    /// Ends the daemon of a host, and has its number taken by another process long after the pidfile was written.
+    #[track_caller]
+    pub fn make_stale(&self, host: &str) {
+        self.crash_webd(host);
+        self.on(host, "rm /run/webd.pid; setsid -f sh -c \"echo \\$\\$ >/run/webd.pid; exec sleep 3600\" </dev/null >/dev/null 2>&1");
+        eventually("a bystander", || Self::file(host, "webd.pid").ends_with('\n'));
+        self.on(host, "touch -d \"1 hour ago\" /run/webd.pid");
+    }
+
+    /// The process whose number a stale pidfile holds is unharmed.
+    #[track_caller]
+    pub fn assert_bystander_lives(&self, host: &str) {
+        self.on(host, "sigsend --alive --pidfile /run/webd.pid --allow-stale --expect sleep");
+    }
+
+    /// A file in a host's /run, empty if it is missing.
+    pub fn file(host: &str, name: &str) -> String {
+        fs::read_to_string(Path::new("/mnt").join(host).join(name)).unwrap_or_default()
+    }
+
+    /// The PID in the host's pidfile, as JSON has it.
+    pub fn pid(host: &str) -> Value {
+        Self::file(host, "webd.pid").trim().parse::<i32>().expect("a pidfile").into()
+    }
+
+    /// How often the daemon of a host has been told to reload.
+    pub fn reloads(host: &str) -> usize {
+        Self::file(host, "webd.log").lines().count()
+    }
+}
+
+impl Ran {
+    /// The JSON lines behind each host's name, as clush and pdsh print them.
+    #[track_caller]
+    pub fn events(&self) -> BTreeMap<String, Vec<Value>> {
+        let mut events = BTreeMap::<_, Vec<_>>::new();
+        for line in self.stdout.lines() {
+            let (host, event) = line.split_once(": ").unwrap_or_else(|| panic!("not of a host: {line}"));
+            events.entry(host.to_owned()).or_default().push(serde_json::from_str(event).expect("a JSON object"));
+        }
+        events
+    }
+}
+
+fn addresses() -> impl Iterator<Item = String> {
+    (1..).map(|number| format!("10.213.47.{number}"))
+}
+
+/// File systems that hide the machine's own: `ip netns` keeps its names in /run, everything else of the rack is in /mnt.
+fn mounts() -> Result<(), String> {
+    let tmpfs = |at| tried("mount", &["-t", "tmpfs", "-o", "mode=755", "sigsend-test", at]);
+    tmpfs("/run").and_then(|()| tmpfs("/mnt"))
+}
+
+/// A bridge with the administrator's address, and a wire from it to each host.
+fn switch() -> Result<(), String> {
+    let ip = |line: &str| tried("ip", &line.split(' ').collect::<Vec<_>>());
+    ip("netns add switch")?;
+    ip("-n switch link add bridge type bridge")?;
+    ip("-n switch address add 10.213.47.254/24 dev bridge")?;
+    ip("-n switch link set bridge up")?;
+    for (host, address) in HOSTS.iter().zip(addresses()) {
+        ip(&format!("netns add {host}"))?;
+        ip(&format!("-n switch link add {host} type veth peer name eth0 netns {host}"))?;
+        ip(&format!("-n switch link set {host} master bridge up"))?;
+        ip(&format!("-n {host} address add {address}/24 dev eth0"))?;
+        ip(&format!("-n {host} link set eth0 up"))?;
+    }
+    Ok(())
+}
+
+/// Keys, and the configuration of the servers and of the programs that use ssh.
+fn files() {
+    let write = |path: &str, text: &str| {
+        let path = Path::new("/mnt").join(path);
+        fs::create_dir_all(path.parent().expect("it is in /mnt")).expect("a directory");
+        fs::write(path, text).expect("a file");
+    };
+    let key = |path: &str| tried("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path]).expect("a key");
+    key("/mnt/key");
+    write("sshd_config", SSHD);
+    let mut ssh = String::new();
+    let mut known = String::new();
+    for (host, address) in HOSTS.iter().zip(addresses()) {
+        fs::create_dir(Path::new("/mnt").join(host)).expect("a directory");
+        key(&format!("/mnt/{host}/key"));
+        known += &format!("{host} {}", Rack::file(host, "key.pub"));
+        ssh += &format!("Host {host}\nHostName {address}\nHostKeyAlias {host}\n");
+    }
+    write("known_hosts", &known);
+    ssh += "Host *\nUser root\nIdentityFile /mnt/key\nIdentitiesOnly yes\nUserKnownHostsFile /mnt/known_hosts\n\
+            GlobalKnownHostsFile /dev/null\nStrictHostKeyChecking yes\nBatchMode yes\n";
+    write("ssh_config", &ssh);
+    write("home/.config/clustershell/clush.conf", "[Main]\nssh_options: -F /mnt/ssh_config\n");
+    write(
+        "home/.ansible.cfg",
+        "[defaults]\ninventory = /mnt/home/hosts\nremote_tmp = /run/ansible\ninterpreter_python = /usr/bin/python3\n\
+         callback_result_format = json\n[ssh_connection]\nssh_args = -F /mnt/ssh_config\n",
+    );
+    write("home/hosts", &format!("[web]\n{}\n", HOSTS.join("\n")));
+    write("nginx.conf", include_str!("nginx.conf"));
+    write("host", include_str!("host"));
+    write("bin/webd", include_str!("webd"));
+    fs::set_permissions("/mnt/bin/webd", fs::Permissions::from_mode(0o755)).expect("a file of ours");
+    // Not a link: the hosts do not see everything that this process sees.
+    write("bin/sigsend", "");
+    tried("mount", &["--bind", SIGSEND, "/mnt/bin/sigsend"]).expect("a file of ours");
+}
+
+/// Brings a host up.
+fn start(host: &str, address: &str) {
+    let mut command = StdCommand::new("ip");
+    command.args(["netns", "exec", host, "unshare", "--pid", "--fork", "--mount-proc", "--uts", "--kill-child"]);
+    command.args(["sh", "/mnt/host", host, address]).stdin(Stdio::null());
+    // It lives as long as process 1 of this namespace, the test.
+    command.spawn().expect("ip starts");
+}
+
+fn tried(name: &str, args: &[&str]) -> Result<(), String> {
+    let program = program(name).expect("it was looked for");
+    let output = StdCommand::new(program).args(args).stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
+    let complaint = || format!("{name} {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+    if output.status.success() { Ok(()) } else { Err(complaint()) }
+}

@@ -1,0 +1,63 @@
+//! A command line with all that sigsend starts with, and the dice that it is thrown by.
+
+use std::ffi::OsString;
+
+/// A splitmix64 generator: small, seeded, the same everywhere.
+#[derive(Debug)]
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+
+    pub fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.roll() % u64::try_from(end).expect("a length")).expect("below a length")
+    }
+
+    /// True so many times in a hundred.
+    pub fn percent(&mut self, chance: usize) -> bool {
+        self.below(100) < chance
+    }
+
+    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+}
+
+/// How old a pidfile is when sigsend reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    Now,
+    Old,
+    Future,
+}
+
+/// What stands at the path that `--pidfile` names.
+#[derive(Clone, Debug)]
+pub enum Pidfile {
+    File(Vec<u8>, Age),
+    Unreadable(Vec<u8>),
+    Directory,
+    Dangling,
+    Device,
+}
+
+/// One run of sigsend: its arguments and all that it starts with.
+#[derive(Debug, Default)]
+pub struct Line {
+    pub args: Vec<OsString>,
+    pub stdin: Vec<u8>,
+    pub files: Vec<(String, Pidfile)>,
+    pub user: u32,
+    /// In the group of the first family, or in one of its own.
+    pub at_home: bool,
+}

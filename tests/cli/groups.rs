@@ -1,0 +1,135 @@
+//! Process groups that are waited for: every member, those that come later, and never a group that took over the number.
+
+use std::process::Command;
+
+use crate::family::Family;
+use crate::support::{
+    NOBODY, Recorder, SIGSEND, Unprivileged, Victim, may_change_user, raw_sigsend, sigsend, skip, stderr, stdout, victim,
+};
+
+const STUBBORN: &str = "trap '' TERM HUP; echo ready; exec cat";
+/// Forks when it is told to end, so that its child hears nothing of that.
+const HEIR_AFTER_TERM: &str = "exec 3<&0; trap 'cat <&3 & exit 3' TERM; echo ready; while :; do read line; done";
+
+#[test]
+fn a_group_is_gone_when_every_member_is() {
+    let mut bystander = Recorder::new();
+    let leader = Victim::sleeping();
+    let members = [victim().in_group_of(&leader).sleeping(), victim().in_group_of(&leader).shell(STUBBORN)];
+    let told = sigsend().args(["-v", "--grace", "200ms", "--", &leader.group_arg()]).assert().success().stderr("");
+    leader.assert_killed_by(15);
+    members[0].assert_killed_by(15);
+    members[1].assert_killed_by(9);
+    for member in [&leader, &members[0], &members[1]] {
+        assert!(stdout(&told).contains(&format!("sent TERM (15) to {} (", member.pid())), "{}", stdout(&told));
+    }
+    assert_eq!(stdout(&told).matches("sent KILL").count(), 1, "{}", stdout(&told));
+    bystander.assert_untouched();
+}
+
+#[test]
+fn a_group_lives_without_its_leader() {
+    let mut leader = Victim::sleeping();
+    let members = [victim().in_group_of(&leader).sleeping(), victim().in_group_of(&leader).shell(STUBBORN)];
+    let group = leader.group_arg();
+    sigsend().args(["-KILL", &leader.arg()]).assert().success();
+    leader.reap();
+    sigsend().args(["-0", "--within", "30ms", "--", &group]).assert().code(124);
+    let told = sigsend().args(["-v", "--grace", "200ms", "--", &group]).assert().success().stderr("");
+    members[0].assert_killed_by(15);
+    members[1].assert_killed_by(9);
+    assert_eq!(stdout(&told).matches("sent TERM").count(), 2, "{}", stdout(&told));
+}
+
+#[test]
+fn a_leader_that_is_a_zombie_hides_nobody() {
+    let leader = Victim::zombie();
+    sigsend().args(["--grace", "15s", "--", &leader.group_arg()]).assert().success().stderr("");
+    let other = Victim::sleeping();
+    let member = victim().in_group_of(&other).sleeping();
+    sigsend().args(["-KILL", "--wait", &other.arg()]).assert().success();
+    let group = other.group_arg();
+    sigsend().args(["-0", "--within", "0s", "--", &group]).assert().code(124);
+    sigsend().args(["--wait", "--", &group]).assert().success().stdout("").stderr("");
+    member.assert_killed_by(15);
+}
+
+#[test]
+fn a_member_that_comes_later_is_waited_for_and_killed() {
+    let mut family = Family::shell(HEIR_AFTER_TERM);
+    sigsend().args(["--grace", "500ms", "--", &family.group_arg()]).assert().success().stderr("");
+    family.assert_exited_with(3);
+    family.assert_extinct();
+}
+
+#[test]
+fn a_member_that_comes_later_is_found_without_a_leader_too() {
+    let mut leader = Victim::sleeping();
+    let group = leader.group_arg();
+    let mut family = Family::shell_in_group_of(&leader, HEIR_AFTER_TERM);
+    sigsend().args(["-KILL", "--wait", &leader.arg()]).assert().success();
+    leader.reap();
+    sigsend().args(["--grace", "500ms", "--", &group]).assert().success().stderr("");
+    family.assert_exited_with(3);
+    family.assert_extinct();
+}
+
+#[test]
+fn a_group_that_never_rests_puts_nothing_off() {
+    let mut leader = Victim::sleeping();
+    let group = leader.group_arg();
+    let mut nursery = Family::playing_in_group_of(&leader, "nursery 100 1500");
+    sigsend().args(["-HUP", "--within", "100ms", "--", &group]).assert().code(124);
+    sigsend().args(["-KILL", "--wait", &leader.arg()]).assert().success();
+    leader.reap();
+    sigsend().args(["--timeout", "200ms", "KILL", "--wait", "--", &group]).assert().success();
+    nursery.assert_killed_by(9);
+    nursery.assert_extinct();
+}
+
+#[test]
+fn the_own_group_cannot_be_waited_for() {
+    for waiting in ["--wait", "--within 1s", "--grace 1s", "--timeout 1s KILL"] {
+        let script = format!("echo ready; \"$0\" {waiting} -- -$$ 2>&1; echo status $?; exec cat");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, SIGSEND]);
+        let mut shell = victim().command(command);
+        assert_eq!(shell.read_line(), "ready");
+        let refusal = shell.read_line();
+        assert!(refusal.contains("own process group"), "{refusal}");
+        while shell.read_line() != "status 1" {}
+        shell.assert_alive();
+    }
+    // One of sigsend's own is its group as well.
+    let mut alone = raw_sigsend();
+    alone.args(["--wait", "0"]);
+    assert_eq!(victim().command(alone).reap(), crate::support::Ending::Exited(1));
+}
+
+#[test]
+fn members_of_somebody_else_are_reported_and_not_waited_for() {
+    if !may_change_user() {
+        return skip("needs root");
+    }
+    let unprivileged = Unprivileged::new();
+    let mut foreign = Recorder::of(victim());
+    let own = victim().in_group_of(foreign.victim()).owned_by(NOBODY).sleeping();
+    let group = foreign.victim().group_arg();
+    let told = unprivileged.sigsend().args(["--grace", "15s", "--", &group]).assert().code(64);
+    own.assert_killed_by(15);
+    let words = format!("sigsend: sending signal to {group} (PID {}) failed: Operation not permitted\n", foreign.arg());
+    assert!(stderr(&told).starts_with(&words), "{}", stderr(&told));
+    let told = unprivileged.sigsend().args(["--within", "15s", "--", &group]).assert().code(1);
+    assert!(stderr(&told).contains("Operation not permitted"), "{}", stderr(&told));
+    foreign.assert_untouched();
+}
+
+#[test]
+fn a_group_typed_beside_its_members_gets_each_step_once() {
+    let mut leader = Recorder::of(victim());
+    let mut member = Recorder::of(victim().in_group_of(leader.victim()));
+    let group = leader.victim().group_arg();
+    let args = ["-USR1", "--timeout", "10", "USR2", &member.arg(), "--", &group];
+    sigsend().args(args).assert().success();
+    assert_eq!((leader.signals(), member.signals()), (vec![10, 12], vec![10, 12]));
+}

@@ -1,0 +1,68 @@
+//! README, man page and program say the same: the short help, and every event of the JSON lines with all its keys.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use crate::support::{sigsend, stdout};
+
+fn file(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// What stands in the fenced block behind an HTML comment.
+fn block(text: &str, marker: &str) -> String {
+    let behind = text.split_once(&format!("<!-- {marker} -->\n")).unwrap_or_else(|| panic!("no marker {marker}")).1;
+    let fenced = behind.trim_start().strip_prefix("```").expect("a fenced block follows the marker");
+    let lines = fenced.split_once('\n').expect("the fence ends its line").1;
+    lines.split_once("```").expect("the block ends").0.to_owned()
+}
+
+/// The words between quotation marks in a source file that are all lower case, each with what follows it.
+fn words(source: &str) -> impl Iterator<Item = (&str, &str)> {
+    let pieces: Vec<_> = source.split('"').collect();
+    let pairs: Vec<_> = pieces.windows(2).skip(1).step_by(2).map(|pair| (pair[0], pair[1])).collect();
+    let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '-');
+    pairs.into_iter().filter(move |(word, _)| is_word(word))
+}
+
+/// Every event word of the JSON lines.
+fn events(source: &str) -> BTreeSet<&str> {
+    let function = source.split_once("fn word(").expect("the function that names events").1;
+    let body = function.split_once("\n}").expect("its end").0;
+    let named = words(body).map(|(word, _)| word);
+    named.chain(["error", "summary"]).collect()
+}
+
+/// Every key: a word before a colon, an index, or the first argument of an insertion.
+fn keys(source: &str) -> BTreeSet<&str> {
+    let is_key = |behind: &str| behind.starts_with(':') || behind.starts_with(']') || behind.starts_with(".into(), ");
+    words(source).filter(|(_, behind)| is_key(behind)).map(|(word, _)| word).collect()
+}
+
+#[test]
+fn the_options_in_the_readme_are_the_short_help() {
+    let help = stdout(&sigsend().arg("-h").assert().success());
+    assert_eq!(block(&file("README.md"), "sigsend -h"), help);
+}
+
+#[test]
+fn readme_and_man_page_know_every_event_and_key() {
+    let source = file("src/json.rs");
+    let (events, keys) = (events(&source), keys(&source));
+    for (word, set) in [("sent", &events), ("still-there", &events), ("elapsed_ms", &keys), ("pid", &keys)] {
+        assert!(set.contains(word), "{word} was not found in the source: {set:?}");
+    }
+    let page = stdout(&sigsend().args(["--generate", "man"]).assert().success()).replace("\\%", "").replace("\\-", "-");
+    let readme = file("README.md");
+    for event in &events {
+        assert!(page.contains(&format!("\n{event}\t")), "the man page has no event {event}");
+        assert!(readme.contains(&format!("`{event}`")), "README has no event {event}");
+    }
+    for key in &keys {
+        let is_word = |text: &str| text.split(|c: char| !c.is_ascii_lowercase() && c != '_').any(|word| word == *key);
+        assert!(page.lines().any(is_word), "the man page has no key {key}");
+        assert!(readme.lines().any(is_word), "README has no key {key}");
+    }
+}

@@ -1,0 +1,161 @@
+//! PIDs are recycled: here each one that sigsend was told of has another owner by the time it acts, a hundred times over,
+//! and that innocent survives. In private PID namespaces, where a number can be chosen.
+
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::strange::{Held, Window, may_trace};
+use crate::support::{Victim, back_date, in_pid_namespace, sigsend, skip, stderr, stdout, tempdir, victim};
+
+const ROUNDS: usize = 100;
+
+/// The number that changes hands.
+const NUMBER: &str = "4242";
+
+/// Whoever has the number at present; every signal would end it.
+fn owner(name: &str) -> Victim {
+    victim().with_pid(4242).named(name).sleeping()
+}
+
+/// Ends the owner of the number, and gives it to another process.
+fn succeed(mut owner: Victim, name: &str) -> Victim {
+    kill(Pid::from_raw(owner.pid()), Signal::SIGKILL).expect("a child can be killed");
+    owner.reap();
+    self::owner(name)
+}
+
+/// What sigsend can be asked to do to one process, and whether it is content when that one has gone.
+const DEEDS: [(&[&str], i32); 13] = [
+    (&["-KILL"], 1),
+    (&["-HUP", "-v"], 1),
+    (&["-0"], 1),
+    (&["-RTMIN+3", "-q", "7"], 1),
+    (&["--tree", "-KILL"], 1),
+    (&["--timeout", "0", "KILL"], 1),
+    (&["--expect", "daemon"], 1),
+    (&["--alive"], 1),
+    (&["--id"], 1),
+    (&["-p"], 1),
+    (&["--wait"], 0),
+    (&["--within", "5s", "--json"], 0),
+    (&["--grace", "5s"], 0),
+];
+
+#[test]
+fn a_stale_pidfile_never_hits_the_next_owner_of_its_number() {
+    in_pid_namespace(|| {
+        let dir = tempdir();
+        for (deed, _) in DEEDS.iter().cycle().take(ROUNDS) {
+            let daemon = owner("daemon");
+            let file = dir.file("daemon.pid", format!("{NUMBER}\n"));
+            let innocent = succeed(daemon, "daemon");
+            back_date(&file, Duration::from_secs(3600));
+            let refused = sigsend().args(*deed).arg("--pidfile").arg(&file).assert().code(1);
+            let expected = format!("pidfile {} is stale: {NUMBER} started at ", file.display());
+            assert!(stderr(&refused).contains(&expected), "{deed:?}: {}", stderr(&refused));
+            innocent.assert_alive();
+        }
+    });
+}
+
+#[test]
+fn a_token_never_hits_the_next_owner_of_its_number() {
+    in_pid_namespace(|| {
+        for (deed, status) in DEEDS.iter().cycle().take(ROUNDS) {
+            let daemon = owner("daemon");
+            let token = stdout(&sigsend().args(["--id", NUMBER]).assert().success());
+            let token = token.trim_end();
+            let innocent = succeed(daemon, "daemon");
+            let done = sigsend().args(*deed).arg(token).assert().code(*status);
+            let said = stderr(&done);
+            if *status == 0 {
+                assert_eq!(said, "", "{deed:?}: it is gone, as was wished");
+            } else {
+                assert!(said.contains(token) && said.contains("No such process"), "{deed:?}: {said}");
+                assert!(said.contains("this PID now belongs to another process"), "{deed:?}: {said}");
+            }
+            innocent.assert_alive();
+        }
+    });
+}
+
+/// Lets the number change hands while sigsend, started with these arguments, is held in the window.
+#[track_caller]
+fn swap(window: Window, args: &[&str], name_of_innocent: &str) -> String {
+    let daemon = owner("daemon");
+    let held = Held::at(window, args);
+    let innocent = succeed(daemon, name_of_innocent);
+    let output = held.go();
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(1), "{window:?} {args:?}: {said}");
+    innocent.assert_alive();
+    said
+}
+
+#[test]
+fn a_name_never_hits_who_takes_the_number_before_it_is_pinned() {
+    in_pid_namespace(|| {
+        if !may_trace() {
+            return skip("no strace");
+        }
+        for _round in 0..ROUNDS {
+            let said = swap(Window::BeforePinning, &["-KILL", "daemon"], "innocent");
+            assert!(said.starts_with("sigsend: cannot find process \"daemon\"\n"), "{said}");
+        }
+    });
+}
+
+#[test]
+fn a_name_never_hits_a_namesake_who_takes_the_number_behind_the_pin() {
+    in_pid_namespace(|| {
+        if !may_trace() {
+            return skip("no strace");
+        }
+        for _round in 0..ROUNDS {
+            let said = swap(Window::BehindPinning, &["-KILL", "daemon"], "daemon");
+            assert!(said.starts_with("sigsend: cannot find process \"daemon\"\n"), "{said}");
+        }
+    });
+}
+
+#[test]
+fn a_name_never_hits_who_takes_the_number_just_before_the_signal() {
+    in_pid_namespace(|| {
+        if !may_trace() {
+            return skip("no strace");
+        }
+        for round in 0..ROUNDS {
+            let innocent = if round % 2 == 0 { "innocent" } else { "daemon" };
+            let said = swap(Window::BeforeSending, &["-KILL", "daemon"], innocent);
+            assert_eq!(said, "sigsend: sending signal to daemon (PID 4242) failed: No such process\n");
+        }
+    });
+}
+
+#[test]
+fn a_check_never_passes_for_the_next_owner_of_the_number() {
+    in_pid_namespace(|| {
+        if !may_trace() {
+            return skip("no strace");
+        }
+        let dir = tempdir();
+        let file = dir.file("daemon.pid", format!("{NUMBER}\n"));
+        let file = file.to_str().expect("a path of ours");
+        let checks: [&[&str]; 5] = [
+            &["--expect", "daemon", NUMBER],
+            &["--pidfile", file],
+            &["--pidfile", file, "--expect", "daemon"],
+            &["--timeout", "0", "KILL", NUMBER],
+            &["--tree", "-KILL", NUMBER],
+        ];
+        for (round, check) in checks.iter().cycle().take(ROUNDS).enumerate() {
+            let window = if round % 2 == 0 { Window::BehindPinning } else { Window::BeforeSending };
+            // Fresh in each round, so that nothing but the pin can tell the two apart.
+            back_date(file.as_ref(), Duration::ZERO);
+            let said = swap(window, check, "daemon");
+            assert_eq!(said, format!("sigsend: sending signal to {NUMBER} failed: No such process\n"), "{check:?}");
+        }
+    });
+}

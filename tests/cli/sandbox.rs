@@ -1,0 +1,182 @@
+//! Where pidfds are not to be had, or /proc tells of other processes than ours: plain PIDs go on working, and whatever
+//! promised to be sure fails loudly, with nobody hurt.
+
+use std::fs;
+use std::process::{Command, Output, Stdio};
+
+use nix::libc::{ENOSYS, EPERM};
+
+use crate::strange::without_pidfds;
+use crate::support::{
+    Recorder, SIGSEND, Victim, in_pid_namespace, raw_sigsend, running_as_root, sigsend, skip, stdout, tempdir, victim,
+};
+
+/// The errors by which kernels and sandboxes say that there are no pidfds.
+const ERRORS: [(i32, &str); 2] = [(EPERM, "Operation not permitted"), (ENOSYS, "Function not implemented")];
+
+fn confined(errno: i32, args: &[&str]) -> Output {
+    let mut command = raw_sigsend();
+    command.args(args).stdin(Stdio::null());
+    without_pidfds(&mut command, errno);
+    command.output().expect("sigsend starts")
+}
+
+#[test]
+fn plain_pids_with_one_signal_work_without_pidfds() {
+    for (errno, _) in ERRORS {
+        let mut target = Recorder::new();
+        let (pid, group) = (target.arg(), target.victim().group_arg());
+        let works: [(&[&str], &[i32]); 7] = [
+            (&["-HUP", &pid], &[1]),
+            (&[&pid], &[15]),
+            (&["-0", &pid], &[]),
+            (&["-RTMIN", &pid, &pid], &[34, 34]),
+            (&["-RTMIN+1", "-q", "7", &pid], &[35]),
+            (&["-USR1", "--", &group], &[10]),
+            (&["-v", "-USR2", &pid], &[12]),
+        ];
+        for (args, signals) in works {
+            let output = confined(errno, args);
+            assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()), "{args:?}");
+            assert_eq!(target.signals(), *signals, "{args:?}");
+        }
+        let gone = Victim::gone().to_string();
+        let output = confined(errno, &["-HUP", &gone, &pid]);
+        assert_eq!(output.status.code(), Some(64));
+        assert_eq!(target.signals(), [1]);
+    }
+}
+
+#[test]
+fn whatever_needs_a_pidfd_says_that_it_has_none_and_hurts_nobody() {
+    let dir = tempdir();
+    let name = format!("confined{}", std::process::id());
+    let mut target = Recorder::of(victim().named(&name));
+    let (pid, group) = (target.arg(), target.victim().group_arg());
+    let token = stdout(&sigsend().args(["--id", &pid]).assert().success());
+    let token = token.trim_end();
+    let file = dir.file("x.pid", &pid);
+    let file = file.to_str().expect("UTF-8");
+    let promises: [(&[&str], i32); 22] = [
+        (&["-USR1", &name], 1),
+        (&["-a", &name], 1),
+        (&["-USR1", token], 1),
+        (&["-USR1", "--pidfile", file], 1),
+        (&["-USR1", "--pidfile", file, "--allow-stale"], 1),
+        (&["-USR1", "--expect", &name, &pid], 1),
+        (&["-r", "-USR1", &pid], 1),
+        (&["--wait", &pid], 1),
+        (&["-0", "--wait", &pid], 1),
+        (&["--within", "9s", &pid], 1),
+        (&["--grace", "9s", &pid], 1),
+        (&["--grace", "9s", "--", &group], 1),
+        (&["--timeout", "9s", "KILL", &pid], 1),
+        (&["--tree", &pid], 1),
+        (&["--tree", "-KILL", &pid], 1),
+        (&["--id", &pid], 1),
+        (&["-p", &name], 1),
+        (&["--alive", &pid], 2),
+        (&["--alive", &name], 2),
+        (&["--alive", "--pidfile", file, "--expect", &name], 2),
+        // A plain target beside one that has to be pinned gets nothing either.
+        (&["-USR1", &pid, token], 1),
+        (&["-USR1", &pid, &pid, "--pidfile", file], 1),
+    ];
+    for (errno, reason) in ERRORS {
+        for (args, status) in promises {
+            let output = confined(errno, args);
+            let said = String::from_utf8(output.stderr).expect("UTF-8");
+            assert_eq!((output.status.code(), output.stdout), (Some(status), Vec::new()), "{args:?}: {said}");
+            let whole = format!("sigsend: pinning process {pid}: this kernel or sandbox has no pidfds ({reason})");
+            assert!(said.starts_with(&whole) && said.lines().count() == 1, "{args:?}: {said}");
+        }
+    }
+    target.assert_untouched();
+}
+
+#[test]
+fn nothing_is_refused_without_pidfds_where_nobody_has_to_be_pinned() {
+    for (errno, _) in ERRORS {
+        // Nobody is pinned where nobody is meant.
+        assert_eq!(confined(errno, &["--pidfile", "-"]).status.code(), Some(0));
+        assert_eq!(confined(errno, &["-l", "9"]).stdout, b"KILL\n");
+    }
+}
+
+/// In a namespace below ours but with our /proc: an innocent takes a number that /proc shows as somebody else's, sigsend
+/// runs with a chosen number, and the innocent says by its status whether it came to the end of its input.
+const INSIDE: &str = r#"
+exec 3<&0
+echo ready
+read number <&3
+echo 299 >/proc/sys/kernel/ns_last_pid
+(read line <&3; exit 7) &
+innocent=$!
+echo $((number - 1)) >/proc/sys/kernel/ns_last_pid
+"$@" 2>&1
+echo "status $?"
+wait $innocent
+echo "innocent $innocent $?"
+"#;
+
+/// The number that sigsend has out here.
+const OUTER: i32 = 5000;
+
+#[test]
+fn a_proc_of_another_namespace_never_points_at_an_innocent() {
+    in_pid_namespace(|| {
+        if !running_as_root() {
+            return skip("needs root");
+        }
+        let dir = tempdir();
+        let file = dir.file("x.pid", "300\n");
+        let file = file.to_str().expect("UTF-8");
+        let wanted = victim().with_pid(300).named("wanted").sleeping();
+        let confused: [(&[&str], i32); 10] = [
+            (&["-KILL", "wanted"], 1),
+            (&["-a", "-KILL", "wanted"], 1),
+            (&["-KILL", "--expect", "wanted", "300"], 1),
+            (&["-KILL", "--pidfile", file], 1),
+            (&["-r", "-HUP", "300"], 1),
+            (&["--tree", "-KILL", "300"], 1),
+            (&["-KILL", "--wait", "--", "-300"], 1),
+            (&["-p", "wanted"], 1),
+            (&["--alive", "wanted"], 2),
+            (&["--alive", "--expect", "wanted", "300"], 2),
+        ];
+        // Also when sigsend happens to have the same number in both namespaces.
+        for number in [OUTER, 400] {
+            for (args, status) in confused {
+                let said = run_inside(number, args);
+                let [error, told, innocent] = &said[..] else { panic!("{args:?}: {said:?}") };
+                assert!(error.starts_with("sigsend: ") && error.contains("/proc"), "{args:?}: {error}");
+                assert!(error.contains("another PID namespace"), "{args:?}: {error}");
+                assert_eq!((&**told, &**innocent), (&*format!("status {status}"), "innocent 300 7"), "{args:?}");
+            }
+            // What reads nothing there works by the numbers of those who ask.
+            for (args, end) in [(&["-0", "300"][..], 7), (&["--alive", "300"], 7), (&["-KILL", "300"], 137)] {
+                let expected = ["status 0".to_owned(), format!("innocent 300 {end}")];
+                assert_eq!(run_inside(number, args), expected, "{args:?}");
+            }
+        }
+        wanted.assert_alive();
+    });
+}
+
+/// The lines that sigsend and [`INSIDE`] say, with sigsend having this number inside and [`OUTER`] outside.
+fn run_inside(number: i32, args: &[&str]) -> Vec<String> {
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--kill-child", "sh", "-c", INSIDE, "sh", SIGSEND]).args(args);
+    let mut outer = victim().command(command);
+    assert_eq!(outer.read_line(), "ready");
+    // Nobody else in this namespace starts anything: the innocent comes next, and sigsend behind it.
+    fs::write("/proc/sys/kernel/ns_last_pid", (OUTER - 2).to_string()).expect("the namespace is ours");
+    outer.say(&number.to_string());
+    let mut lines = vec![outer.read_line()];
+    while !lines.last().is_some_and(|line| line.starts_with("status ")) {
+        lines.push(outer.read_line());
+    }
+    outer.say("the end");
+    lines.push(outer.read_line());
+    lines
+}

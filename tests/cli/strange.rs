@@ -1,0 +1,174 @@
+//! Processes and circumstances that are rare and real: one whose main thread has exited, an idle thread, a sandbox that
+//! has no pidfds, and sigsend held between a look-up and what follows. Used by the tests of who is meant and who lives.
+#![expect(unsafe_code, reason = "seccomp filters and the end of a single thread have no safe wrapper")]
+
+use std::env;
+use std::ffi::c_int;
+use std::fs;
+use std::io::{self, BufRead, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+
+use nix::libc;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::{Pid, gettid};
+
+use crate::support::{SIGSEND, Victim, eventually, victim};
+
+/// Asks a test binary to go on without its main thread.
+const MODE: &str = "SIGSEND_TEST_LEADERLESS";
+
+/// A process whose main thread has exited while another one runs: its state is `Z`, and yet it lives. With it comes the ID of the thread
+/// that runs. Its command name is `name`. It ends by itself on a line of standard input.
+#[track_caller]
+pub fn leaderless(name: &str) -> (Victim, i32) {
+    let mut cast = victim().named(name);
+    let mut command = Command::new(cast.linked(env::current_exe().expect("a running test has a path")));
+    command.args(["--exact", "strange::lives_on_without_its_main_thread", "--nocapture"]);
+    command.env(MODE, "1").stderr(Stdio::null());
+    let mut victim = cast.command(command);
+    loop {
+        if let Some(thread) = victim.read_line().strip_prefix("ready ") {
+            return (victim, thread.parse().expect("a thread ID"));
+        }
+    }
+}
+
+extern "C" fn end_this_thread(_signal: c_int) {
+    // SAFETY: the system call ends the calling thread alone and returns to nobody.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+}
+
+#[test]
+fn lives_on_without_its_main_thread() {
+    if env::var_os(MODE).is_none() {
+        return;
+    }
+    // The harness owns the main thread and lends none of its code, so that thread is made to leave from a handler.
+    // SAFETY: the handler makes one system call; the signal goes to the main thread of this very process.
+    unsafe {
+        libc::signal(libc::SIGUSR1, end_this_thread as *const () as libc::sighandler_t);
+        let process = libc::getpid();
+        libc::syscall(libc::SYS_tgkill, process, process, libc::SIGUSR1);
+    }
+    let state = || fs::read_to_string("/proc/self/status").unwrap_or_default();
+    eventually("the main thread to leave", || state().contains("State:\tZ"));
+    let said = write!(io::stdout(), "\nready {}\n", gettid()).and_then(|()| io::stdout().flush());
+    said.expect("the test listens");
+    let _ = io::stdin().lock().read_line(&mut String::new());
+    // Whoever shares the process with a dead thread cannot join it.
+    // SAFETY: ends the process; nothing in it needs cleaning up.
+    unsafe { libc::_exit(0) };
+}
+
+/// The ID of a thread of the test itself, other than its main one; it waits until the sender is dropped.
+pub fn idle_thread() -> (i32, mpsc::Sender<()>) {
+    let (release, wait) = mpsc::channel::<()>();
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        let _ = tell.send(gettid().as_raw());
+        let _ = wait.recv();
+    });
+    (told.recv().expect("the thread tells its ID"), release)
+}
+
+/// Puts `command` into a sandbox where pidfd_open(2) fails with `errno`.
+pub fn without_pidfds(command: &mut Command, errno: c_int) {
+    let errno = errno.unsigned_abs() & libc::SECCOMP_RET_DATA;
+    let number = u32::try_from(libc::SYS_pidfd_open).expect("a small number");
+    let step = |code: u32, yes, no, operand| libc::sock_filter {
+        code: u16::try_from(code).expect("a BPF code"),
+        jt: yes,
+        jf: no,
+        k: operand,
+    };
+    let filter = [
+        // The number of the system call is the first field of seccomp_data.
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, number),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | errno),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let enter = move || {
+        let mut filter = filter;
+        let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
+        // SAFETY: `program` and the four steps it points to outlive the calls, which copy them.
+        let refused = unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+                | libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+        };
+        if refused == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    // SAFETY: between fork and exec only two system calls are made, on memory of the closure itself.
+    unsafe { command.pre_exec(enter) };
+}
+
+/// Where sigsend is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// A name was read of a number that is not pinned yet.
+    BeforePinning,
+    /// The pidfd is open, and nothing was read since.
+    BehindPinning,
+    /// All was checked, and the signal is about to leave.
+    BeforeSending,
+}
+
+/// A sigsend that is held by strace in a window until it is let go, so that whatever may happen there has happened.
+pub struct Held {
+    child: Child,
+    tracer: i32,
+}
+
+impl Held {
+    /// Starts `sigsend args` and waits until it has come to the window. To be used in a PID namespace, which reaps the tracer.
+    #[track_caller]
+    pub fn at(window: Window, args: &[&str]) -> Self {
+        let (call, number, delay) = match window {
+            Window::BeforePinning => ("pidfd_open", libc::SYS_pidfd_open, "delay_enter"),
+            Window::BehindPinning => ("pidfd_open", libc::SYS_pidfd_open, "delay_exit"),
+            Window::BeforeSending => ("pidfd_send_signal", libc::SYS_pidfd_send_signal, "delay_enter"),
+        };
+        let mut command = Command::new("strace");
+        // The tracer as a grandchild: sigsend is our child, and goes on when the tracer is gone. The delay is only the
+        // longest that a test can take.
+        command.args(["-D", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+        command.args(["-e", &format!("inject={call}:{delay}=100000000")]).arg(SIGSEND).args(args);
+        command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).current_dir("/");
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = child.expect("strace starts");
+        let about = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", child.id())).unwrap_or_default();
+        let pins = || {
+            let fds = fs::read_dir(format!("/proc/{}/fd", child.id())).into_iter().flatten().flatten();
+            fds.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|to| to.to_string_lossy().contains("pidfd"))
+        };
+        eventually("sigsend to come to the window", || {
+            about("syscall").starts_with(&format!("{number} ")) && pins() == (window != Window::BeforePinning)
+        });
+        let tracer = about("status");
+        let tracer = tracer.lines().find_map(|line| line.strip_prefix("TracerPid:\t")).expect("it is traced");
+        let tracer = tracer.parse().expect("a PID");
+        assert_ne!(tracer, 0, "held by a tracer");
+        Self { child, tracer }
+    }
+
+    /// Lets it go on; what it says and how it ends.
+    #[track_caller]
+    pub fn go(self) -> Output {
+        let tracer = Pid::from_raw(self.tracer);
+        kill(tracer, Signal::SIGKILL).expect("the tracer is ours");
+        let output = self.child.wait_with_output().expect("sigsend ends");
+        waitpid(tracer, None).expect("orphans come to process 1, which is the test");
+        output
+    }
+}
+
+/// Whether strace can be used here at all.
+pub fn may_trace() -> bool {
+    let mut traced = Command::new("strace");
+    traced.args(["-D", "-qq", "-o", "/dev/null", "true"]).stderr(Stdio::null());
+    traced.status().is_ok_and(|status| status.success())
+}

@@ -1,0 +1,221 @@
+//! Waiting until targets are gone: what counts as gone, who is waited for, what the statuses say, what it costs.
+
+use std::time::{Duration, Instant};
+
+use crate::family::Family;
+use crate::support::{
+    NOBODY, Recorder, Unprivileged, Victim, link, may_change_user, raw_sigsend, sigsend, skip, stderr, stdout, strace,
+    victim,
+};
+
+const STUBBORN: &str = "trap '' TERM HUP; echo ready; exec cat";
+
+#[test]
+fn a_wait_is_over_when_the_last_target_is_gone() {
+    let at_once = Victim::shell("echo ready");
+    let soon = Victim::shell("echo ready; sleep 0.05");
+    let on_demand = Victim::shell("echo ready; read word");
+    let args = ["-0", "--wait", "-v", &at_once.arg(), &soon.arg(), &on_demand.arg()].map(String::from);
+    let mut command = raw_sigsend();
+    command.args(args);
+    let mut waiting = victim().command(command);
+    while !waiting.read_line().starts_with(&format!("{} (sh) exited with status 0", soon.pid())) {}
+    waiting.assert_alive();
+    drop(on_demand);
+    waiting.assert_exited_with(0);
+}
+
+#[test]
+fn one_who_stays_is_named_when_the_time_is_up() {
+    let stubborn = Victim::shell(STUBBORN);
+    let patient = sigsend().args(["--within", "50ms", &stubborn.arg()]).assert().code(124).stdout("");
+    let named = format!("sigsend: {} (cat) is still there after 0.", stubborn.pid());
+    assert!(stderr(&patient).starts_with(&named), "{}", stderr(&patient));
+    assert_eq!(stderr(&patient).lines().count(), 1);
+    stubborn.assert_alive();
+}
+
+#[test]
+fn no_time_at_all_is_one_look() {
+    let stubborn = Victim::shell(STUBBORN);
+    sigsend().args(["--within", "0s", &stubborn.arg()]).assert().code(124);
+    let dead: Vec<Victim> = (0..20).map(|_| Victim::zombie()).collect();
+    sigsend().args(["-0", "--within", "0s"]).args(dead.iter().map(Victim::arg)).assert().success().stderr("");
+    sigsend().args(["--timeout", "0", "KILL", "--wait", &stubborn.arg()]).assert().success().stderr("");
+    stubborn.assert_killed_by(9);
+}
+
+#[test]
+fn a_zombie_that_nobody_reaps_is_gone() {
+    let zombie = Victim::zombie();
+    for waiting in [&["--wait"][..], &["--within", "20s"], &["--grace", "20s"]] {
+        sigsend().args(waiting).arg(zombie.arg()).assert().success().stdout("").stderr("");
+    }
+    // Its end is one more than the wait was for.
+    let killed = Victim::sleeping();
+    sigsend().args(["--wait", &killed.arg()]).assert().success();
+    killed.assert_killed_by(15);
+}
+
+#[test]
+fn whoever_is_gone_at_the_start_is_gone_as_wished() {
+    let gone = Victim::gone().to_string();
+    let group = format!("-{gone}");
+    for waiting in [&["--wait"][..], &["--within", "20s"], &["--grace", "20s"], &["--within", "0s"]] {
+        sigsend().args(waiting).arg(&gone).assert().success().stdout("").stderr("");
+        sigsend().args(waiting).args(["--", &group]).assert().success().stdout("").stderr("");
+        let told = sigsend().args(waiting).args(["-v", &gone]).assert().success();
+        assert_eq!(stdout(&told), format!("{gone} is already gone\n"));
+    }
+    let told = sigsend().args(["-v", "--wait", "--", &group]).assert().success().stderr("");
+    assert_eq!(stdout(&told), format!("process group {gone} is already gone\n"));
+}
+
+#[test]
+fn a_follow_up_alone_wishes_nobody_gone() {
+    let gone = Victim::gone().to_string();
+    for operands in [&[gone.as_str()][..], &["--", &format!("-{gone}")]] {
+        let refused = sigsend().args(["--timeout", "20s", "KILL"]).args(operands).assert().code(1).stdout("");
+        let last = operands.last().expect("an operand");
+        assert_eq!(stderr(&refused), format!("sigsend: sending signal to {last} failed: No such process\n"));
+    }
+    let victim = Victim::sleeping();
+    sigsend().args(["--timeout", "20s", "KILL", &gone, &victim.arg()]).assert().code(64);
+    victim.assert_killed_by(15);
+}
+
+#[test]
+fn a_name_that_nobody_has_is_not_gone_as_wished() {
+    sigsend().args(["--wait", "nobody-at-all"]).assert().code(1);
+    let victim = Victim::sleeping();
+    sigsend().args(["--wait", "nobody-at-all", &victim.arg()]).assert().code(64);
+    victim.assert_killed_by(15);
+}
+
+#[test]
+fn whoever_may_not_be_signalled_is_reported_and_not_waited_for() {
+    if !may_change_user() {
+        return skip("needs root");
+    }
+    let unprivileged = Unprivileged::new();
+    let mut foreign = Recorder::new();
+    for waiting in [&["--wait"][..], &["--within", "20s"], &["--grace", "20s"], &["--timeout", "20s", "KILL"]] {
+        let refused = unprivileged.sigsend().args(waiting).arg(foreign.arg()).assert().code(1).stdout("");
+        let words = format!("sigsend: sending signal to {} failed: Operation not permitted\n", foreign.arg());
+        assert!(stderr(&refused).starts_with(&words), "{}", stderr(&refused));
+
+        let own = victim().owned_by(NOBODY).sleeping();
+        let operands = [foreign.arg(), own.arg()];
+        unprivileged.sigsend().args(waiting).args(operands).assert().code(64);
+        own.assert_killed_by(15);
+    }
+    let stubborn = victim().owned_by(NOBODY).shell(STUBBORN);
+    let both = [foreign.arg(), stubborn.arg()];
+    unprivileged.sigsend().args(["--within", "50ms"]).args(both).assert().code(124);
+    foreign.assert_untouched();
+}
+
+#[test]
+fn the_null_signal_waits_without_permission_and_signals_nobody() {
+    if !may_change_user() {
+        return skip("needs root");
+    }
+    let unprivileged = Unprivileged::new();
+    let mut foreign = Recorder::new();
+    unprivileged.sigsend().args(["-0", "--within", "50ms", &foreign.arg()]).assert().code(124);
+    foreign.assert_untouched();
+    let mut shell = Victim::shell("echo ready; read word; exit 5");
+    let dying = shell.arg();
+    shell.say("exit");
+    unprivileged.sigsend().args(["-0", "--wait", &dying]).assert().success().stdout("").stderr("");
+    shell.assert_exited_with(5);
+}
+
+#[test]
+fn a_thousand_targets_are_waited_for_side_by_side() {
+    let mut family = Family::playing("row 2000");
+    let mut pids: Vec<String> = Vec::new();
+    family.children().iter().for_each(|pid| pids.push(pid.to_string()));
+    assert_eq!(pids.len(), 2000);
+    let begin = Instant::now();
+    sigsend().args(["--grace", "15s"]).args(&pids).assert().success().stdout("").stderr("");
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    family.assert_alive();
+    sigsend().args(["-KILL", "--wait", &family.arg()]).assert().success();
+    family.assert_extinct();
+}
+
+#[test]
+fn a_wait_costs_one_wake_up_for_each_death() {
+    let mut victims: Vec<Victim> = (0..5).map(|_| Victim::sleeping()).collect();
+    victims.push(Victim::zombie());
+    let args = victims.iter().map(Victim::arg).collect::<Vec<_>>();
+    let args: Vec<&str> = ["--wait"].into_iter().chain(args.iter().map(String::as_str)).collect();
+    let Some(trace) = strace("trace=epoll_wait,epoll_pwait,epoll_pwait2,poll,ppoll,nanosleep", &args) else { return };
+    assert!(trace.output.status.success());
+    let wakes = trace.calls.iter().filter(|call| call.starts_with("epoll_")).count();
+    assert!((1..=victims.len() + 1).contains(&wakes), "{:#?}", trace.calls);
+    assert!(!trace.calls.iter().any(|call| call.contains("sleep")), "{:#?}", trace.calls);
+}
+
+#[test]
+fn nothing_wakes_a_wait_while_nothing_happens() {
+    let stubborn = Victim::shell(STUBBORN);
+    let zombie = Victim::zombie();
+    let args = ["-0", "--within", "300ms", &zombie.arg(), &stubborn.arg()];
+    let Some(trace) = strace("trace=epoll_wait,epoll_pwait,epoll_pwait2,nanosleep,clock_nanosleep", &args) else { return };
+    assert_eq!(trace.output.status.code(), Some(124));
+    assert!(trace.calls.len() <= 3, "{:#?}", trace.calls);
+}
+
+#[test]
+fn an_ending_that_nobody_wants_is_not_looked_for() {
+    let victim = Victim::sleeping();
+    let Some(trace) = strace("trace=ioctl,openat,open,readlink", &["--wait", &victim.arg()]) else { return };
+    assert!(trace.output.status.success());
+    assert!(!trace.calls.iter().any(|call| call.starts_with("ioctl")), "{:#?}", trace.calls);
+    assert!(!trace.calls.iter().any(|call| call.contains(&victim.arg())), "{:#?}", trace.calls);
+}
+
+#[test]
+fn a_duration_says_its_unit_and_fits() {
+    let mut bystander = Recorder::new();
+    let refusals = [
+        (["--grace", "10"], "10 needs a unit, such as 10s"),
+        (["--within", "10"], "10 needs a unit, such as 10s"),
+        (["--grace", "-1s"], "-1s"),
+        (["--within", "-5s"], "-5s"),
+        (["--within", ""], "''"),
+        (["--within", "s"], "'s'"),
+        (["--within", "10 parsecs"], "10 parsecs"),
+        (["--grace", "99999999999999999999s"], "99999999999999999999s"),
+        (["--within", "18446744073709551615y"], "18446744073709551615y"),
+        (["--within", "1e3s"], "1e3s"),
+    ];
+    for ([option, value], words) in refusals {
+        let refused = sigsend().args([option, value, &bystander.arg()]).assert().code(1).stdout("");
+        assert!(stderr(&refused).contains(words), "{option} {value}: {}", stderr(&refused));
+    }
+    for value in ["-1", "99999999999999999999", "", "x", "1s2"] {
+        let refused = sigsend().args(["--timeout", value, "KILL", &bystander.arg()]).assert().code(1).stdout("");
+        assert!(stderr(&refused).contains(value), "{value}: {}", stderr(&refused));
+    }
+    bystander.assert_untouched();
+}
+
+#[test]
+fn whoever_is_meant_in_several_ways_gets_each_step_once() {
+    let mut recorder = Recorder::of(victim());
+    let (pid, group) = (recorder.arg(), recorder.victim().group_arg());
+    let operands = [pid.as_str(), &pid, "--", &group, &group];
+    sigsend().args(["-USR1", "--timeout", "10", "USR2", "--within", "50ms"]).args(operands).assert().code(124);
+    assert_eq!(recorder.signals(), [10, 12]);
+}
+
+#[test]
+fn a_program_called_kill_waits_as_kill() {
+    let (_dir, kill) = link(crate::support::SIGSEND.as_ref(), "kill");
+    let stubborn = Victim::shell(STUBBORN);
+    let patient = assert_cmd::Command::new(kill).args(["--within", "10ms", &stubborn.arg()]).assert().code(124);
+    assert!(stderr(&patient).starts_with(&format!("kill: {} (cat) is still there", stubborn.pid())));
+}
