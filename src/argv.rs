@@ -340,3 +340,90 @@ mod tests {
         assert_eq!(line.options, [bytes(b"--signal=T\xff")]);
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::options::OPTIONS;
+
+    /// Words that are nearly this and nearly that.
+    const WORDS: [&str; 64] = [
+        "-", "--", "-0", "-1", "-9", "-01", "-15", "-65", "-4242", "-HUP", "-TERM", "-NOPE", "-hup", "-pwr", "-int",
+        "-RTMIN+1", "0", "1", "42", "007", "+1", "", " ", "nginx", "KILL", "5s", "-s", "-n", "-sHUP", "-n9", "-s-9",
+        "-as", "-q", "-q-1", "-aq", "-vq5", "-l", "-l9", "-lTERM", "-L", "-t", "-a", "-v", "-w", "-vw", "-x", "-ax",
+        "-é", "-9x", "--signal", "--signal=9", "--sig", "--queue", "--queue=-1", "--timeout", "--timeout=5s", "--time",
+        "--wi", "--with", "--list", "--list=9", "--nope", "--all", "--pidfile",
+    ];
+
+    fn read(args: &[&'static str]) -> Line {
+        split(args.iter().map(|arg| OsStr::new(*arg)), &OPTIONS.each_ref().map(|option| &option.shape))
+    }
+
+    /// Whether options and operands, each in order, make up the arguments: unchanged but for the old form, a first value that was
+    /// attached to its option, and `--`. A word that is refused may be left out.
+    fn makes_up(args: &[&str], options: &[OsString], operands: &[&OsStr], may_omit: bool) -> bool {
+        let Some((arg, args)) = args.split_first() else { return options.is_empty() && operands.is_empty() };
+        let old_form = || format!("--signal={}", arg.strip_prefix('-').unwrap_or("-"));
+        if *arg == "--" && options.is_empty() && args.iter().map(OsStr::new).eq(operands.iter().copied()) {
+            return true;
+        }
+        if operands.first().is_some_and(|first| first == arg) && makes_up(args, options, &operands[1..], may_omit) {
+            return true;
+        }
+        if options.first().is_some_and(|first| *first == **arg || **first == *old_form())
+            && makes_up(args, &options[1..], operands, may_omit)
+        {
+            return true;
+        }
+        if let ([first, second, rest @ ..], Some((name, value))) = (options, arg.split_once('='))
+            && **first == *name
+            && **second == *value
+            && makes_up(args, rest, operands, may_omit)
+        {
+            return true;
+        }
+        may_omit && makes_up(args, options, operands, may_omit)
+    }
+
+    fn lines() -> impl Strategy<Value = Vec<&'static str>> {
+        prop::collection::vec(prop::sample::select(WORDS.to_vec()), 0..9)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8000))]
+
+        #[test]
+        fn arguments_keep_their_number_and_order(args in lines()) {
+            let line = read(&args);
+            prop_assert!(makes_up(&args, &line.options, &line.operands, line.mistake.is_some()), "{:?}", line);
+        }
+
+        #[test]
+        fn nothing_behind_two_dashes_is_read(before in lines(), behind in lines()) {
+            let first = read(&before);
+            let mut args = before.clone();
+            // Enough of it that it is no option's value.
+            args.extend(["--", "--", "--"]);
+            let with_dashes = read(&args).operands.len();
+            args.extend(&behind);
+            let line = read(&args);
+            prop_assert_eq!(&line.operands[with_dashes..], behind.iter().map(OsStr::new).collect::<Vec<_>>());
+            prop_assert_eq!(&line.given, &first.given);
+        }
+
+        #[test]
+        fn what_belongs_to_an_option_stays_with_it(
+            before in lines(),
+            option in prop::sample::select(vec!["-s", "-n", "-q", "--signal", "--que", "--expect", "--grace", "-as", "-vq"]),
+            value in prop::sample::select(WORDS.to_vec()),
+        ) {
+            // No word in front may want values of its own, or end the options.
+            prop_assume!(read(&[&before[..], &["-a", "-a"]].concat()).given.len() == read(&before).given.len() + 2);
+            let line = read(&[&before[..], &[option, value]].concat());
+            prop_assert_eq!(&line.operands, &read(&before).operands);
+            prop_assert_eq!(line.options[line.options.len() - 2..].to_vec(), vec![option, value]);
+        }
+    }
+}

@@ -315,3 +315,6 @@ fn check_targets(targets: &[Target], given: &[&str]) -> Result<(), Mistake> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod properties;

@@ -55,3 +55,68 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Takes an escaped text back to the bytes that it shows.
+    fn unescape(text: &str) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let mut rest = text;
+        while let Some(c) = rest.chars().next() {
+            rest = &rest[c.len_utf8()..];
+            if c != '\\' {
+                bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            } else if let Some(behind) = rest.strip_prefix('\\') {
+                bytes.push(b'\\');
+                rest = behind;
+            } else if let Some(behind) = rest.strip_prefix('x') {
+                bytes.push(u8::from_str_radix(behind.get(..2)?, 16).ok()?);
+                rest = &behind[2..];
+            } else {
+                let (digits, behind) = rest.strip_prefix("u{")?.split_once('}')?;
+                let c = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
+                bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                rest = behind;
+            }
+        }
+        Some(bytes)
+    }
+
+    fn hostile() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            any::<u8>().prop_map(|byte| vec![byte]),
+            any::<char>().prop_map(|c| c.to_string().into_bytes()),
+            "[\\\\xu{}0-9a-f]{1,6}".prop_map(String::into_bytes),
+            prop::char::range('\u{80}', '\u{9f}').prop_map(|c| c.to_string().into_bytes()),
+            prop::char::range('\u{2000}', '\u{2070}').prop_map(|c| c.to_string().into_bytes()),
+        ];
+        prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn no_control_and_no_change_of_direction_gets_through(bytes in hostile()) {
+            let changes_direction = |c: char| {
+                matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            };
+            let shown = escape(&bytes);
+            prop_assert!(!shown.contains(|c: char| c.is_control() || changes_direction(c)), "{shown:?}");
+        }
+
+        #[test]
+        fn what_is_shown_tells_the_bytes(bytes in hostile()) {
+            prop_assert_eq!(unescape(&escape(&bytes)), Some(bytes));
+        }
+
+        #[test]
+        fn plain_text_stays_as_it_is(text in "[a-zA-Z0-9 ():/äß日-]{0,20}") {
+            prop_assert_eq!(escape(text.as_bytes()), text);
+        }
+    }
+}

@@ -35,8 +35,8 @@ impl Group {
             // Not a leader, or a kernel that does not know the scope: member by member then.
             group.leader = None;
         }
-        let members = group.members()?;
-        if members.is_empty() {
+        let members = group.strangers(roster)?;
+        if members.is_empty() && !group.knows_any(roster) {
             return match deliver::by_number(&target, Signal::NULL, None) {
                 Delivery::Refused(Errno::ESRCH) => Ok(Err(Reason::Absent(NoProcess::Gone))),
                 _ => bail!("process group {number} has members, but /proc does not show them"),
@@ -65,12 +65,16 @@ impl Group {
         self.leader.is_some()
     }
 
+    fn knows_any(&self, roster: &Roster) -> bool {
+        roster.iter().any(|known| known.group == Some(self.index))
+    }
+
     /// Looks for members that are not known yet; the indices of those found.
     ///
     /// What is read counts only if the number is still the group's afterwards: a member known before is unreaped, or the leader's
     /// pidfd still finds the group.
     pub fn reread(&self, roster: &mut Roster) -> Result<Vec<usize>> {
-        let members = self.members()?;
+        let members = self.strangers(roster)?;
         let mut is_same = self.leader.is_some() && self.may_have_members();
         for known in roster.iter().filter(|known| known.group == Some(self.index)) {
             is_same = is_same || known.process.holds_its_number()?;
@@ -78,8 +82,8 @@ impl Group {
         if is_same { self.admit(members, roster) } else { Ok(Vec::new()) }
     }
 
-    /// Every process of the group, pinned and then proved to be in it.
-    fn members(&self) -> Result<Vec<Pinned>> {
+    /// The members that are not in the roster yet, pinned and then proved to be in the group; those that are there are noted as members.
+    fn strangers(&self, roster: &mut Roster) -> Result<Vec<Pinned>> {
         let is_member = |pid: Pid| -> Result<bool> {
             let stat = proc::if_visible(proc::stat(pid))
                 .with_context(|| format!("looking for the members of process group {}", self.number))?;
@@ -88,6 +92,10 @@ impl Group {
         let mut members = Vec::new();
         for pid in processes()? {
             if !is_member(pid)? {
+                continue;
+            }
+            if let Some(known) = roster.index_of(pid)? {
+                roster[known].group.get_or_insert(self.index);
                 continue;
             }
             let Ok(process) = Pinned::open(pid)? else { continue };

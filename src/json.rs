@@ -1,8 +1,10 @@
 //! Events as JSON objects, one a line, under keys that stay: README and manual have the table of them.
 
+use std::fmt;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use nix::errno::Errno;
+use serde_json::{Value, json};
 
 use crate::escape::escape;
 use crate::outcome::{Effect, Outcome, Preview, Status, Subject, Tally};
@@ -10,22 +12,27 @@ use crate::resolve::Reason;
 use crate::send::Step;
 use crate::wait::{Core, Ending};
 
+/// A JSON object whose keys stay in the order in which people read them.
+pub struct Object(Vec<(&'static str, Value)>);
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (key, value)) in self.0.iter().enumerate() {
+            let separator = if index == 0 { '{' } else { ',' };
+            write!(f, "{separator}{}:{value}", Value::from(*key))?;
+        }
+        f.write_str("}")
+    }
+}
+
 /// One event.
-pub fn event(subject: &Subject, outcome: &Outcome, reason: &str) -> Value {
-    let mut object = Map::new();
-    object.insert("event".into(), word(outcome).into());
-    object.insert("target".into(), subject.typed.into());
-    if let Some(pid) = subject.pid {
-        object.insert("pid".into(), pid.number().into());
-    }
-    if let Some(inode) = subject.inode {
-        object.insert("inode".into(), inode.number().into());
-    }
-    if let Some(name) = subject.name {
-        object.insert("name".into(), escape(name).into());
-    }
+pub fn event(subject: &Subject, outcome: &Outcome, reason: &str) -> Object {
+    let mut object = vec![("event", word(outcome).into()), ("target", subject.typed.into())];
+    object.extend(subject.pid.map(|pid| ("pid", pid.number().into())));
+    object.extend(subject.inode.map(|inode| ("inode", inode.number().into())));
+    object.extend(subject.name.map(|name| ("name", escape(name).into())));
     object.extend(particulars(outcome, reason));
-    Value::Object(object)
+    Object(object)
 }
 
 fn word(outcome: &Outcome) -> &'static str {
@@ -43,68 +50,58 @@ fn word(outcome: &Outcome) -> &'static str {
     }
 }
 
-fn particulars(outcome: &Outcome, reason: &str) -> Map<String, Value> {
-    let value = match outcome {
+fn particulars(outcome: &Outcome, reason: &str) -> Vec<(&'static str, Value)> {
+    match outcome {
         Outcome::Sent { signal, value, after } => {
-            let mut object = json!({"signal": signal.to_string(), "number": signal.number()});
-            if let Some(value) = value {
-                object["value"] = (*value).into();
-            }
-            object["elapsed_ms"] = after.map_or(0, milliseconds).into();
-            object
+            let mut keys = vec![("signal", signal.to_string().into()), ("number", signal.number().into())];
+            keys.extend(value.map(|value| ("value", value.into())));
+            keys.push(("elapsed_ms", after.map_or(0, milliseconds).into()));
+            keys
         }
         Outcome::Missed(why) => {
-            let mut object = json!({"reason": reason});
-            if let Some(errno) = why.errno() {
-                object["errno"] = format!("{errno:?}").into();
-            }
-            object
+            let mut keys = vec![("reason", reason.into())];
+            keys.extend(errno(why).map(|errno| ("errno", format!("{errno:?}").into())));
+            keys
         }
-        Outcome::Spared | Outcome::Unstopped => json!({"reason": reason}),
+        Outcome::Spared | Outcome::Unstopped => vec![("reason", reason.into())],
         Outcome::Gone { ending, after } => {
-            let mut object = ending_object(*ending);
-            object["elapsed_ms"] = milliseconds(*after).into();
-            object
+            let mut keys = ended(*ending);
+            keys.push(("elapsed_ms", milliseconds(*after).into()));
+            keys
         }
-        Outcome::StillThere { after } => json!({"elapsed_ms": milliseconds(*after)}),
-        Outcome::Would(preview) => preview_object(preview),
-        Outcome::AlreadyGone | Outcome::Found | Outcome::Alive => json!({}),
-    };
-    match value {
-        Value::Object(object) => object,
-        _ => Map::new(),
+        Outcome::StillThere { after } => vec![("elapsed_ms", milliseconds(*after).into())],
+        Outcome::Would(preview) => previewed(preview),
+        Outcome::AlreadyGone | Outcome::Found | Outcome::Alive => Vec::new(),
     }
 }
 
-fn ending_object(ending: Ending) -> Value {
+fn ended(ending: Ending) -> Vec<(&'static str, Value)> {
     match ending {
-        Ending::Exited(code) => json!({"ending": "exited", "exit_code": code}),
-        Ending::Killed { signal, core } => json!({
-            "ending": "killed",
-            "exit_signal": signal.to_string(),
-            "core_dumped": core == Core::Dumped,
-        }),
-        Ending::Unknown => json!({"ending": "unknown"}),
+        Ending::Exited(code) => vec![("ending", "exited".into()), ("exit_code", code.into())],
+        Ending::Killed { signal, core } => vec![
+            ("ending", "killed".into()),
+            ("exit_signal", signal.to_string().into()),
+            ("core_dumped", (core == Core::Dumped).into()),
+        ],
+        Ending::Unknown => vec![("ending", "unknown".into())],
     }
 }
 
-fn preview_object(preview: &Preview) -> Value {
+fn previewed(preview: &Preview) -> Vec<(&'static str, Value)> {
     let follow_up = |step: &Step| {
         let signals = step.signals.iter().map(ToString::to_string);
         json!({"after_ms": milliseconds(step.after), "signals": signals.collect::<Vec<_>>()})
     };
-    let mut object = json!({
-        "signal": preview.signal.to_string(),
-        "number": preview.signal.number(),
-        "effect": effect(preview.effect),
-        "user": preview.user,
-        "command": escape(&preview.command),
-        "follow_ups": preview.follow_ups.iter().map(follow_up).collect::<Vec<_>>(),
-    });
-    if let Some(age) = preview.age {
-        object["age_ms"] = milliseconds(age).into();
-    }
-    object
+    let mut keys = vec![
+        ("signal", preview.signal.to_string().into()),
+        ("number", preview.signal.number().into()),
+        ("effect", effect(preview.effect).into()),
+        ("follow_ups", preview.follow_ups.iter().map(follow_up).collect()),
+        ("user", preview.user.as_str().into()),
+    ];
+    keys.extend(preview.age.map(|age| ("age_ms", milliseconds(age).into())));
+    keys.push(("command", escape(&preview.command).into()));
+    keys
 }
 
 /// One word for what a signal would do.
@@ -119,31 +116,29 @@ fn effect(effect: Effect) -> String {
 }
 
 /// An error that is no single target's.
-pub fn error(reason: &str) -> Value {
-    json!({"event": "error", "reason": reason})
+pub fn error(reason: &str) -> Object {
+    Object(vec![("event", "error".into()), ("reason", reason.into())])
 }
 
 /// The last line.
-pub fn summary(tally: Tally, status: Status) -> Value {
-    json!({
-        "event": "summary",
-        "signalled": tally.done,
-        "failed": tally.failed,
-        "remaining": tally.left,
-        "status": status.code(),
-    })
+pub fn summary(tally: Tally, status: Status) -> Object {
+    Object(vec![
+        ("event", "summary".into()),
+        ("signalled", tally.done.into()),
+        ("failed", tally.failed.into()),
+        ("remaining", tally.left.into()),
+        ("status", status.code().into()),
+    ])
 }
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl Reason {
-    fn errno(&self) -> Option<nix::errno::Errno> {
-        match self {
-            Self::Refused(errno) => Some(*errno),
-            reason if reason.is_gone() => Some(nix::errno::Errno::ESRCH),
-            _ => None,
-        }
+fn errno(reason: &Reason) -> Option<Errno> {
+    match reason {
+        Reason::Refused(errno) => Some(*errno),
+        reason if reason.is_gone() => Some(Errno::ESRCH),
+        _ => None,
     }
 }

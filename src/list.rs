@@ -9,9 +9,10 @@ use nix::errno::Errno;
 use crate::argv::Mistake;
 use crate::outcome::Status;
 use crate::proc;
+use crate::resolve::check_proc;
 use crate::signal::{Signal, SignalSet};
 use crate::target::Pid;
-use crate::words::plain;
+use crate::words::{errno_words, plain, sentence};
 
 /// Where a listing goes and what went wrong on the way; one bad operand stops none of the others.
 pub struct Listing<'a> {
@@ -101,12 +102,16 @@ impl Listing<'_> {
     /// `-d`: the signal sets of each process that are not empty; with several processes, each under its number.
     pub fn states(&mut self, pids: &[Pid]) -> io::Result<Status> {
         let mut worst = Status::Success;
+        if let Err(error) = check_proc() {
+            (self.complain)(&Mistake::value(sentence(&error)));
+            return Ok(Status::Failure);
+        }
         for pid in pids {
             let status = match proc::status(*pid) {
                 Ok(status) => status,
                 Err(error) => {
                     let why = match error.kind() {
-                        io::ErrorKind::NotFound => Errno::ESRCH.desc().to_owned(),
+                        io::ErrorKind::NotFound => errno_words(Errno::ESRCH),
                         _ => plain(&error),
                     };
                     (self.complain)(&Mistake::value(format!("reading the state of {pid} failed: {why}")));

@@ -40,7 +40,7 @@ use anyhow::Result;
 use cli::{Action, Question, Refusal};
 use list::Listing;
 use outcome::{Status, Tally};
-use report::{Report, Voice, standard_output, terminal_width};
+use report::{Report, StandardOutput, Voice, terminal_width};
 use words::{Deed, plain, refusal};
 
 fn main() -> ExitCode {
@@ -99,7 +99,7 @@ fn tell(
 /// Writes a listing; whoever closes the pipe early has seen enough.
 fn list(program: &str, write: impl FnOnce(&mut Listing) -> io::Result<Status>) -> Status {
     let width = terminal_width(io::stdout());
-    let mut out = BufWriter::new(standard_output());
+    let mut out = BufWriter::new(StandardOutput);
     let mut complain = |mistake: &argv::Mistake| complain(&refusal(program, mistake));
     let written = write(&mut Listing { out: &mut out, width, complain: &mut complain });
     match written.and_then(|status| out.flush().map(|()| status)) {

@@ -63,11 +63,8 @@ impl Pinned {
                     None => return Ok(Err(NoProcess::Gone)),
                 },
                 Err(errno @ (Errno::ENOSYS | Errno::EPERM)) => {
-                    let why = errno.desc();
-                    bail!(
-                        "{}: this kernel or sandbox has no pidfds ({why}); only plain PIDs with one signal work",
-                        deed()
-                    );
+                    let why = "this kernel or sandbox has no pidfds, only plain PIDs with one signal work";
+                    return Err(errno).context(why).with_context(deed);
                 }
                 Err(errno) => return Err(errno).with_context(deed),
             }

@@ -13,7 +13,7 @@ use crate::outcome::{Effect, Outcome, Preview, Subject, Tally};
 use crate::pin::Life;
 use crate::proc::{self, State, Status};
 use crate::report::Report;
-use crate::resolve::{Reach, Reason, Resolution, processes, resolve};
+use crate::resolve::{Reach, Reason, Resolution, check_proc, processes, resolve};
 use crate::roster::{Labels, Roster};
 use crate::send::{Plan, check_own_group};
 use crate::signal::{DefaultAction, Signal};
@@ -24,6 +24,7 @@ use crate::tree::Lineage;
 /// Tells what the plan would do and counts as the real call would.
 pub fn rehearse(plan: &Plan, report: &mut Report) -> Result<Tally> {
     check_own_group(plan)?;
+    check_proc()?;
     let mut rehearsal = Rehearsal { plan, report, tally: Tally::default() };
     if plan.plain_signal().is_some() {
         for target in &plan.selection.targets {

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::libc::STDOUT_FILENO;
+use nix::unistd;
 
 use crate::argv::Mistake;
 use crate::json;
@@ -38,7 +39,7 @@ pub struct Report<'a> {
 impl<'a> Report<'a> {
     /// Tells on standard output and standard error.
     pub fn new(program: &'a str, voice: Voice, deed: Deed) -> Self {
-        let (out, err) = (standard_output(), Box::new(io::stderr()));
+        let (out, err) = (Box::new(StandardOutput), Box::new(io::stderr()));
         Self { program, voice, deed, out, err, progress: Progress::Hidden, broken: None }
     }
 
@@ -123,16 +124,16 @@ impl<'a> Report<'a> {
     }
 }
 
-/// Standard output; where that was closed when the program was started, something that says so when it is written to.
-pub fn standard_output() -> Box<dyn Write> {
-    if sys::started_without(STDOUT_FILENO) { Box::new(ClosedOutput) } else { Box::new(io::stdout()) }
-}
+/// Standard output, unbuffered: every failure of a write is told. That of the standard library takes writing to a closed descriptor, or
+/// to one that is open for reading only, for success.
+pub struct StandardOutput;
 
-struct ClosedOutput;
-
-impl Write for ClosedOutput {
-    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        Err(Errno::EBADF.into())
+impl Write for StandardOutput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if sys::started_without(STDOUT_FILENO) {
+            return Err(Errno::EBADF.into());
+        }
+        Ok(unistd::write(io::stdout(), bytes)?)
     }
 
     fn flush(&mut self) -> io::Result<()> {

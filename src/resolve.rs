@@ -269,7 +269,7 @@ pub fn processes() -> Result<Vec<Pid>> {
     proc::pids().context(LOOKING)
 }
 
-const LOOKING: &str = "looking for processes in /proc";
+const LOOKING: &str = "looking processes up in /proc";
 
 /// Fails where /proc is missing, or shows the processes of another PID namespace under numbers that mean others here.
 pub fn check_proc() -> Result<()> {

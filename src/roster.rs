@@ -1,7 +1,7 @@
 //! The pinned processes of a call, each once, however often and by whatever way it was meant.
 //! An index into it means the same process for as long as the call lasts.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
@@ -60,7 +60,7 @@ impl Recipient {
 #[derive(Debug, Default)]
 pub struct Roster {
     members: Vec<Recipient>,
-    by_number: HashMap<Pid, usize>,
+    by_number: BTreeMap<Pid, usize>,
 }
 
 impl Roster {
@@ -80,6 +80,12 @@ impl Roster {
         self.by_number.insert(pid, self.members.len());
         self.members.push(recipient);
         Ok(Admission::New)
+    }
+
+    /// Where the process that has this number now stands, if it is in.
+    pub fn index_of(&self, pid: Pid) -> Result<Option<usize>> {
+        let Some(&index) = self.by_number.get(&pid) else { return Ok(None) };
+        Ok(self.members[index].process.holds_its_number()?.then_some(index))
     }
 
     pub fn into_members(self) -> Vec<Recipient> {

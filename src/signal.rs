@@ -40,7 +40,7 @@ use DefaultAction::{Continue, Core, Ignore, Stop, Terminate};
 /// The null signal and the 31 standard ones, indexed by number.
 const STANDARD: [(&str, DefaultAction, &str); 32] = [
     ("EXIT", Ignore, "no signal: only checks that one could be sent"),
-    ("HUP", Terminate, "terminal closed; daemons reload their configuration"),
+    ("HUP", Terminate, "hangup; daemons reload their configuration"),
     ("INT", Terminate, "interrupted from the keyboard (Ctrl-C)"),
     ("QUIT", Core, "quit from the keyboard (Ctrl-\\)"),
     ("ILL", Core, "instruction the processor does not know"),
@@ -398,5 +398,84 @@ mod tests {
             assert_eq!(Signal::nearest(typed), Some(meant), "{typed}");
         }
         assert_eq!(Signal::nearest("zzzz").or(Signal::nearest("X")), None);
+    }
+}
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a text spells, worked out another way: by all spellings there are.
+    fn spelled(text: &str) -> Option<u8> {
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            let digits = text.trim_start_matches('0');
+            return (0..=64).find(|number| if *number == 0 { digits.is_empty() } else { digits == number.to_string() });
+        }
+        let text = text.to_ascii_uppercase();
+        let name = text.strip_prefix("SIG").unwrap_or(&text);
+        let aliases = [("NULL", 0), ("CLD", 17), ("IOT", 6), ("POLL", 29), ("RTMIN", 34), ("RTMAX", 64)];
+        let known = STANDARD.iter().map(|row| row.0).zip(0..).chain(aliases).find(|(known, _)| *known == name);
+        let from = |prefix: &str, at: &dyn Fn(u8) -> u8| {
+            let digits = name.strip_prefix(prefix)?;
+            let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            let digits = digits.trim_start_matches('0');
+            let spells = |n: &u8| if *n == 0 { digits.is_empty() } else { digits == n.to_string() };
+            (0..=30).filter(|_| is_number).find(spells).map(at)
+        };
+        known
+            .map(|(_, number)| number)
+            .or_else(|| from("RTMIN+", &|n| 34 + n))
+            .or_else(|| from("RTMAX-", &|n| 64 - n))
+            .or_else(|| from("RT", &|n| 34 + n))
+    }
+
+    fn nearly() -> impl Strategy<Value = String> {
+        let names = prop::sample::select(STANDARD.map(|row| row.0).to_vec());
+        prop_oneof![
+            any::<String>(),
+            "0{0,20}[0-9]{0,4}",
+            "(SIG|sig|Sig){0,2}[+ -]?[0-9]{1,3}",
+            "(SIG|sig)?[Rr][Tt]([Mm][Ii][Nn]|[Mm][Aa][Xx])?[+-]?0{0,3}[0-9]{0,3}",
+            (names, "(SIG|siG|sigsig|)", "[A-Z0-9 ]{0,1}").prop_map(|(name, sig, tail)| format!("{sig}{name}{tail}")),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn a_text_is_read_as_what_it_spells_or_refused(text in nearly()) {
+            prop_assert_eq!(text.parse::<Signal>().ok().map(|signal| signal.0), spelled(&text));
+        }
+
+        #[test]
+        fn every_signal_is_read_back_in_any_case(number in 0u8..=64, upper in any::<u32>(), prefixed in any::<bool>()) {
+            let signal = Signal(number);
+            let prefix = if prefixed && signal.has_name() { "SIG" } else { "" };
+            let text: String = format!("{prefix}{signal}")
+                .chars()
+                .enumerate()
+                .map(|(index, c)| if upper >> (index % 32) & 1 == 1 { c } else { c.to_ascii_lowercase() })
+                .collect();
+            prop_assert_eq!(text.parse(), Ok(signal));
+        }
+
+        #[test]
+        fn a_mask_and_its_names_are_the_same_set(mask in any::<u64>()) {
+            let set: SignalSet = format!("{mask:#x}").parse().expect("a mask");
+            prop_assert_eq!(set.0, mask);
+            let names = set.to_string();
+            let signals = names.split_whitespace().map(|name| name.parse::<Signal>().expect("a name"));
+            prop_assert_eq!(signals.fold(0, |mask, signal| mask | 1 << (signal.0 - 1)), mask);
+        }
+
+        #[test]
+        fn a_status_means_a_signal_by_its_lowest_bits(status in any::<u32>()) {
+            let signal = Signal::from_status(status).map(|signal| u32::from(signal.0));
+            let meant = [0, 128, 256].into_iter().filter_map(|base| status.checked_sub(base)).find(|rest| *rest <= 64);
+            prop_assert_eq!(signal, meant);
+        }
     }
 }

@@ -261,3 +261,81 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn nearly() -> impl Strategy<Value = String> {
+        prop_oneof![
+            any::<String>(),
+            "[ \t\n\r+-]{0,2}0{0,3}[0-9]{0,12}[ \t\n\r]{0,2}",
+            "-?(21474836|42949672|184467440737095516)[0-9]{0,3}",
+            "[0-9 -]{0,3}:[0-9 +]{0,22}",
+            "[A-Za-z_.%0-9é]{1,3}[ -~\u{0}-\u{a0}]{0,6}",
+        ]
+    }
+
+    fn any_target() -> impl Strategy<Value = Target> {
+        let pid = || (1..=i32::MAX).prop_map(Pid);
+        prop_oneof![
+            pid().prop_map(Target::Process),
+            (2..=i32::MAX).prop_map(|pgid| Target::Group(Pid(pgid))),
+            Just(Target::OwnGroup),
+            Just(Target::Everyone),
+            (pid(), 1..=u64::MAX).prop_map(|(pid, inode)| Target::Token(pid, Inode(inode))),
+            "[a-zA-Z_.ß][a-z0-9: %-]{0,20}".prop_map(|name| Target::Name(name.into())),
+            ("[ \t\n]{1,3}", "0{0,12}", pid(), "[ \t\n]{0,3}").prop_map(|(before, zeros, pid, behind)| Target::Padded(
+                pid,
+                format!("{before}{zeros}{pid}{behind}").into()
+            )),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn a_text_is_read_as_exactly_what_it_spells_or_refused(text in nearly()) {
+            let Ok(target) = text.parse::<Target>() else { return Ok(()) };
+            prop_assert_eq!(target.to_string(), &*text);
+            let spelled = |digits: &str| digits.trim_start_matches('0').to_owned();
+            match target {
+                Target::OwnGroup => prop_assert_eq!(text, "0"),
+                Target::Everyone => prop_assert_eq!(text, "-1"),
+                Target::Process(pid) => prop_assert_eq!(text, pid.0.to_string()),
+                Target::Padded(pid, _) => prop_assert_eq!(spelled(text.trim_matches([' ', '\t', '\n'])), pid.0.to_string()),
+                Target::Group(pgid) => {
+                    prop_assert!(pgid.0 >= 2);
+                    prop_assert_eq!(text, format!("-{}", pgid.0));
+                }
+                Target::Token(pid, inode) => prop_assert_eq!(text, format!("{}:{}", pid.0, inode.0)),
+                Target::Name(_) => {
+                    prop_assert!(!text.starts_with(|c: char| c.is_ascii_digit() || "-+% ".contains(c)));
+                    prop_assert!(!text.contains(|c: char| c == '/' || c.is_control()));
+                }
+            }
+        }
+
+        #[test]
+        fn every_target_is_read_back(target in any_target()) {
+            prop_assert_eq!(target.to_string().parse(), Ok(target));
+        }
+
+        #[test]
+        fn a_pidfile_names_single_processes_by_number(text in nearly()) {
+            if let Ok(target) = Target::in_pidfile(&text) {
+                prop_assert!(matches!(target, Target::Process(_) | Target::Padded(..) | Target::Token(..)));
+                prop_assert_eq!(text.parse(), Ok(target));
+            }
+        }
+
+        #[test]
+        fn bytes_that_are_no_text_name_nobody(bytes in prop::collection::vec(any::<u8>(), 0..12)) {
+            let is_text = str::from_utf8(&bytes).is_ok();
+            prop_assert!(is_text || Target::try_from(OsStr::from_bytes(&bytes)).is_err());
+        }
+    }
+}

@@ -3,14 +3,15 @@
 //! A tree is whoever is a child of a member that lives when its children are read. A process whose parent has exited before it was
 //! seen has left the tree: nothing in the kernel says any more where it came from.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
+use nix::poll::ppoll;
 use nix::sys::signal::{SigSet, SigmaskHow};
+use nix::sys::time::TimeSpec;
 use nix::unistd::getpid;
 
 use crate::deliver::{self, Delivery};
@@ -25,7 +26,7 @@ use crate::target::Pid;
 /// sigsend and its ancestors, which no tree reaches.
 #[derive(Clone)]
 pub struct Lineage {
-    spared: Rc<HashSet<Pid>>,
+    spared: Rc<BTreeSet<Pid>>,
     labels: Labels,
 }
 
@@ -43,7 +44,7 @@ impl Lineage {
     /// signal it either.
     pub fn own(labels: Labels) -> Result<Self> {
         check_proc()?;
-        let mut spared = HashSet::new();
+        let mut spared = BTreeSet::new();
         // Twice, since a parent that exits meanwhile breaks the first chain, and hands its children on.
         for _ in 0..2 {
             let mut next = Pid::try_from(getpid().as_raw()).ok();
@@ -96,6 +97,10 @@ impl Lineage {
                 growth.spared.push(child);
                 continue;
             }
+            if let Some(known) = roster.index_of(child)? {
+                roster[known].parent.get_or_insert(parent);
+                continue;
+            }
             let Ok(process) = Pinned::open(child)? else { continue };
             let stat = proc::if_visible(proc::stat(child)).with_context(deed)?;
             let is_child = stat.is_some_and(|stat| stat.parent == pid.number());
@@ -121,13 +126,16 @@ impl Lineage {
         let _held = HeldSignals::hold()?;
         let mut freeze = Freeze::default();
         if let Err(error) = freeze.spread(self, roster, exempt) {
-            freeze.thaw(roster);
+            freeze.thaw(roster, &|_| true);
             return Err(error);
         }
         let kill =
             |index: usize| (index, deliver::by_pidfd(roster[index].process.fd(), Signal::KILL, None, Scope::Process));
         let leaves_first = roster.root_first().into_iter().rev();
-        let deliveries = leaves_first.filter(|index| !exempt(*index, &roster[*index])).map(kill).collect();
+        let deliveries: Vec<_> = leaves_first.filter(|index| !exempt(*index, &roster[*index])).map(kill).collect();
+        let refused =
+            deliveries.iter().filter(|(_, delivery)| *delivery != Delivery::Sent).map(|(index, _)| *index).collect();
+        freeze.thaw(roster, &|index| BTreeSet::contains(&refused, &index));
         Ok(Killed { deliveries, unstopped: freeze.unstopped, spared: freeze.growth.spared })
     }
 }
@@ -156,7 +164,7 @@ struct Freeze {
     stopped: Vec<usize>,
     unstopped: Vec<usize>,
     /// Members that can fork on; their children are read once and not chased.
-    loose: HashSet<usize>,
+    loose: BTreeSet<usize>,
     growth: Growth,
 }
 
@@ -204,9 +212,9 @@ impl Freeze {
         Ok(Some(Instant::now() + STOP_PATIENCE))
     }
 
-    /// Continues whom this has stopped, children before their parents.
-    fn thaw(&self, roster: &Roster) {
-        for index in self.stopped.iter().rev() {
+    /// Continues whom this has stopped and who is not to stay so, children before their parents.
+    fn thaw(&self, roster: &Roster, concerns: &dyn Fn(usize) -> bool) {
+        for index in self.stopped.iter().rev().filter(|index| concerns(**index)) {
             deliver::by_pidfd(roster[*index].process.fd(), Signal::CONT, None, Scope::Process);
         }
     }
@@ -218,7 +226,8 @@ fn settles(pid: Pid, deadline: Instant) -> Result<bool> {
         if Instant::now() >= deadline {
             return Ok(false);
         }
-        thread::sleep(STOP_LOOK);
+        // Whatever ends the pause, the deadline holds.
+        let _ = ppoll(&mut [], Some(TimeSpec::from_duration(STOP_LOOK)), None);
     }
     Ok(true)
 }

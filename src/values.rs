@@ -98,3 +98,76 @@ pub fn duration(text: &OsStr, unit: Unit) -> Result<Duration, Mistake> {
     };
     if duration > LONGEST { Err(invalid().hint("it is longer than a hundred years")) } else { Ok(duration) }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const UNITS: [(&str, u64); 8] = [
+        ("ms", 1),
+        ("msec", 1),
+        ("s", 1000),
+        ("sec", 1000),
+        ("m", 60_000),
+        ("min", 60_000),
+        ("h", 3_600_000),
+        ("d", 86_400_000),
+    ];
+
+    fn read(text: &str, unit: Unit) -> Option<Duration> {
+        duration(OsStr::new(text), unit).ok()
+    }
+
+    fn nearly() -> impl Strategy<Value = String> {
+        prop_oneof![
+            any::<String>(),
+            "[0-9]{0,25}(ms|s|m|h|d|w|y|ns|us| |\\.|-){0,1}[0-9]{0,12}(ms|s|)",
+            "[+-]?[0-9.,e]{1,5}s?"
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn a_duration_is_the_sum_of_its_parts(
+            parts in prop::collection::vec((0u64..1_000_000, prop::sample::select(UNITS.to_vec())), 1..4),
+        ) {
+            let text: String = parts.iter().map(|(count, (unit, _))| format!("{count}{unit}")).collect();
+            let sum = Duration::from_millis(parts.iter().map(|(count, (_, length))| count * length).sum());
+            let meant = (sum <= LONGEST).then_some(sum);
+            prop_assert_eq!(read(&text, Unit::Required), meant);
+            prop_assert_eq!(read(&text, Unit::Milliseconds), meant);
+        }
+
+        #[test]
+        fn a_number_alone_is_milliseconds_or_refused(number in any::<u64>(), zeros in 0usize..4) {
+            let text = format!("{}{number}", "0".repeat(zeros));
+            prop_assert_eq!(read(&text, Unit::Required), None);
+            if let Some(duration) = read(&text, Unit::Milliseconds) {
+                prop_assert_eq!(duration, Duration::from_millis(number));
+            } else {
+                prop_assert!(text.len() > 10);
+            }
+        }
+
+        #[test]
+        fn whatever_is_read_can_be_printed_and_read_again(text in nearly()) {
+            for unit in [Unit::Required, Unit::Milliseconds] {
+                let Some(duration) = read(&text, unit) else { continue };
+                prop_assert!(duration <= LONGEST && text.starts_with(|c: char| c.is_ascii_digit()));
+                prop_assert!(!text.contains(char::is_whitespace), "{text:?}");
+                let printed = humantime::format_duration(duration).to_string().replace(' ', "");
+                prop_assert_eq!(read(&printed, Unit::Required), Some(duration), "{}", printed);
+            }
+        }
+
+        #[test]
+        fn a_value_to_queue_is_itself_or_refused(number in prop_oneof![any::<i64>(), -0x1_0000_0000i64..0x1_0000_0000]) {
+            let value = queued_value(OsStr::new(&number.to_string())).ok();
+            prop_assert_eq!(value, i32::try_from(number).ok());
+        }
+    }
+}

@@ -49,7 +49,7 @@ fn failure(deed: Deed, subject: &Subject, reason: &Reason) -> String {
         Reason::Absent(NoProcess::ThreadOf(process)) => failed(&format!("{} is a thread of {process}", pid(subject))),
         Reason::Absent(NoProcess::Gone) => failed(&Errno::ESRCH.desc()),
         Reason::Refused(errno) => failed(&errno.desc()),
-        Reason::Recycled => failed(&format!("{}: this PID now belongs to another process", Errno::ESRCH.desc())),
+        Reason::Recycled => failed(&format!("{}: this PID now belongs to another process", errno_words(Errno::ESRCH))),
         Reason::Nameless { .. } => format!("cannot find process \"{}\"", escape(subject.typed.as_bytes())),
         Reason::Stale { file, started, written } => format!(
             "{file} is stale: {} started at {}, the file was last modified at {}",
@@ -129,7 +129,7 @@ pub fn refusal(program: &str, mistake: &Mistake) -> String {
 /// An error with its causes in one line, the system's in its own words and nothing else.
 pub fn sentence(error: &anyhow::Error) -> String {
     let causes = error.chain().map(|cause| match cause.downcast_ref::<Errno>() {
-        Some(errno) => errno.desc().to_owned(),
+        Some(errno) => errno_words(*errno),
         None => cause.downcast_ref().map_or_else(|| cause.to_string(), plain),
     });
     causes.collect::<Vec<_>>().join(": ")
@@ -137,7 +137,13 @@ pub fn sentence(error: &anyhow::Error) -> String {
 
 /// The system's words for what went wrong, without the number that the standard library puts behind them.
 pub fn plain(error: &io::Error) -> String {
-    error.raw_os_error().map_or_else(|| error.to_string(), |errno| Errno::from_raw(errno).desc().to_owned())
+    let text = error.to_string();
+    text.split(" (os error ").next().unwrap_or_default().to_owned()
+}
+
+/// strerror(3).
+pub fn errno_words(errno: Errno) -> String {
+    plain(&errno.into())
 }
 
 /// `4242 (nginx)`, or the token where there is no number.
@@ -209,10 +215,10 @@ pub fn cut(line: String, width: Option<usize>) -> String {
 /// Why a target was passed over, where it has just been named.
 fn why(reason: &Reason) -> String {
     match reason {
-        Reason::Absent(NoProcess::Gone) => Errno::ESRCH.desc().to_owned(),
+        Reason::Absent(NoProcess::Gone) => errno_words(Errno::ESRCH),
         Reason::Absent(NoProcess::ThreadOf(process)) => format!("it is a thread of {process}"),
-        Reason::Refused(errno) => errno.desc().to_owned(),
-        Reason::Recycled => format!("{}: this PID now belongs to another process", Errno::ESRCH.desc()),
+        Reason::Refused(errno) => errno_words(*errno),
+        Reason::Recycled => format!("{}: this PID now belongs to another process", errno_words(Errno::ESRCH)),
         Reason::Nameless { .. } => "no process has this name".to_owned(),
         Reason::Stale { file, .. } => format!("it did not write {file}"),
         Reason::NotExpected { expected, .. } => format!("it is not {expected}"),

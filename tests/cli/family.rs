@@ -5,8 +5,8 @@
 use std::env;
 use std::ffi::{c_int, c_void};
 use std::io::{PipeReader, Read, Write, pipe};
-use std::os::fd::AsFd;
 use std::ops::{Deref, DerefMut};
+use std::os::fd::AsFd;
 use std::process::Command;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,10 +20,12 @@ use crate::support::{DEADLINE, NOBODY, Victim, victim};
 /// Gives a test binary a role: its name and numbers, with blanks between.
 const ROLE: &str = "SIGSEND_TEST_ROLE";
 
-/// A victim in a group of its own, and all that it forks: whoever lives holds the other end of `lifeline`.
+/// A victim in a group of its own, and all that it forks: whoever lives holds the other end of `lifeline`,
+/// which is their standard error.
 pub struct Family {
     head: Victim,
     lifeline: PipeReader,
+    said: String,
 }
 
 impl Family {
@@ -57,22 +59,33 @@ impl Family {
         command.stderr(held);
         let mut head = start(command);
         while head.read_line() != "ready" {}
-        Self { head, lifeline }
+        Self { head, lifeline, said: String::new() }
     }
 
-    /// Nobody of the family is left alive.
+    /// The next line that a member says; `None` when none of them is left alive.
     #[track_caller]
-    pub fn assert_extinct(&mut self) {
+    pub fn next_word(&mut self) -> Option<String> {
         let end = Instant::now() + DEADLINE;
-        let mut said = [0; 4096];
         loop {
+            if let Some(length) = self.said.find('\n') {
+                return Some(self.said.drain(..=length).take(length).collect());
+            }
             let left = PollTimeout::try_from(end.saturating_duration_since(Instant::now())).expect("a short time");
             let ready = poll(&mut [PollFd::new(self.lifeline.as_fd(), PollFlags::POLLIN)], left).expect("poll");
-            assert!(ready > 0, "of the family of {} somebody is left", self.head.pid());
-            if self.lifeline.read(&mut said).expect("a pipe can be read") == 0 {
-                return;
+            assert!(ready > 0, "the family of {} lives and says nothing", self.head.pid());
+            let mut chunk = [0; 4096];
+            let length = self.lifeline.read(&mut chunk).expect("a pipe can be read");
+            if length == 0 {
+                return None;
             }
+            self.said += str::from_utf8(&chunk[..length]).expect("families speak UTF-8");
         }
+    }
+
+    /// Nobody of the family is left alive; what its members had to say before that.
+    #[track_caller]
+    pub fn assert_extinct(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.next_word()).collect()
     }
 
     /// The children of the head, oldest first.
@@ -126,8 +139,6 @@ fn plays_when_asked() {
     let Ok(role) = env::var(ROLE) else { return };
     let words: Vec<&str> = role.split(' ').collect();
     let number = |index: usize| words[index].parse::<u32>().expect("a number");
-    // The harness has begun a line of its own.
-    write(b"\n");
     match words[0] {
         "storm" => storm(number(1), number(2)),
         "catching-storm" => {
@@ -147,7 +158,7 @@ fn plays_when_asked() {
 /// Each process forks so many children, one after the other, down to so many levels; all of them stay. The shape is its bound, since
 /// root is exempt from `RLIMIT_NPROC`. Each says `born PID`; whoever is told to stop says `told PID` and forks no more.
 fn storm(levels: u32, width: u32) -> ! {
-    write(b"ready\n");
+    ready();
     let mut level = levels;
     let mut child = 0;
     while level > 0 && child < width && !TOLD.load(Ordering::Relaxed) {
@@ -169,7 +180,7 @@ fn row(count: u32) -> ! {
             stay();
         }
     }
-    write(b"ready\n");
+    ready();
     stay()
 }
 
@@ -180,7 +191,7 @@ fn chain(depth: u32) -> ! {
             stay();
         }
     }
-    write(b"ready\n");
+    ready();
     stay()
 }
 
@@ -197,7 +208,7 @@ fn nursery(count: u32, life: u32) -> ! {
             }
             living += 1;
             if living == count {
-                write(b"ready\n");
+                ready();
             }
         }
         // SAFETY: the status is not wanted.
@@ -220,7 +231,7 @@ fn foreign_nursery(count: u32, life: u32) -> ! {
 fn forking_thread() -> ! {
     std::thread::spawn(|| {
         if fork() == Side::Child {
-            write(b"ready\n");
+            ready();
         }
         stay()
     });
@@ -230,7 +241,7 @@ fn forking_thread() -> ! {
 /// A child blocked in vfork(2), whose child shares its memory until a line comes on standard input. Both of them stay.
 fn vfork_parent() -> ! {
     extern "C" fn borrower(_: *mut c_void) -> c_int {
-        write(b"ready\n");
+        ready();
         let mut byte = 0_u8;
         // SAFETY: one byte that is ours.
         unsafe { libc::read(0, (&raw mut byte).cast(), 1) };
@@ -240,8 +251,10 @@ fn vfork_parent() -> ! {
         let mut stack = vec![0_u8; 1 << 16];
         let top = stack.as_mut_ptr_range().end;
         // SAFETY: the new process runs on a stack of its own, which lives as long as this one is blocked.
-        unsafe { libc::clone(borrower, top.cast(), libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD, ptr::null_mut()) };
-        write(b"vfork is over\n");
+        unsafe {
+            libc::clone(borrower, top.cast(), libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD, ptr::null_mut())
+        };
+        say("free");
     }
     stay()
 }
@@ -289,17 +302,22 @@ fn nap(microseconds: u32) {
     unsafe { libc::usleep(microseconds) };
 }
 
-/// `WORD PID`, in one write and without allocating, so that a handler may say it too.
+/// `WORD PID` on the lifeline, in one write and without allocating, so that a handler may say it too.
 fn say(word: &str) {
     let mut line = [0; 32];
     let mut rest = &mut line[..];
     // SAFETY: takes nothing.
     let _ = writeln!(rest, "{word} {}", unsafe { libc::getpid() });
     let length = 32 - rest.len();
-    write(&line[..length]);
+    write(2, &line[..length]);
 }
 
-fn write(bytes: &[u8]) {
+fn ready() {
+    // The harness has begun a line of its own.
+    write(1, b"\nready\n");
+}
+
+fn write(fd: c_int, bytes: &[u8]) {
     // SAFETY: the bytes are alive and that many.
-    unsafe { libc::write(1, bytes.as_ptr().cast(), bytes.len()) };
+    unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
 }

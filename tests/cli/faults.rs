@@ -172,11 +172,16 @@ fn perform(scene: &Scene) {
         let Some(output) = run_with(fault, &log, &args) else { continue };
         injected += 1;
         let deeds = stage.deeds();
-        for lie in scene.lies(fault, &output, &clean.stdout, &deeds) {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let (status, call) = (output.status, &fault.call.text);
-            writeln!(findings, "{lie}: strace -e {fault} sigsend {} # {status}, {deeds:?}, {call}\n{said}", scene.line)
-                .expect("a String takes everything");
+        let lies = scene.lies(fault, &output, &clean.stdout, &deeds);
+        if !lies.is_empty() {
+            let (said, status, call) = (String::from_utf8_lossy(&output.stderr), output.status, &fault.call.text);
+            let line = scene.line;
+            write!(
+                findings,
+                "{}: strace -e {fault} sigsend {line} # {status}, {deeds:?}, {call}\n{said}",
+                lies.join("; ")
+            )
+            .expect("a String takes everything");
         }
     }
     bystander.assert_untouched();

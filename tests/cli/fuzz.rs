@@ -36,7 +36,7 @@ const SEED: &str = "SIGSEND_FUZZ_SEED";
 const FIGURES: &str = "SIGSEND_FUZZ_FIGURES";
 
 /// Lines that one namespace sees: few enough that its PIDs do not come round again.
-const CHUNK: u64 = 2_500;
+const CHUNK: u64 = 1_000;
 
 /// Failures after which a process gives up.
 const ENOUGH: usize = 12;
@@ -58,7 +58,7 @@ fn random_command_lines_reach_only_whom_the_manual_says() {
     let start = Instant::now();
     let (next, failures, total) = (AtomicU64::new(0), Mutex::new(String::new()), Mutex::new(BTreeMap::new()));
     // Waiting fills much of the time: more workers than processors.
-    let workers = if lines > CHUNK { 2 * thread::available_parallelism().map_or(1, usize::from) } else { 1 };
+    let workers = 2 * thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {

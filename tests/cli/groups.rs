@@ -4,7 +4,8 @@ use std::process::Command;
 
 use crate::family::Family;
 use crate::support::{
-    NOBODY, Recorder, SIGSEND, Unprivileged, Victim, may_change_user, raw_sigsend, sigsend, skip, stderr, stdout, victim,
+    NOBODY, Recorder, SIGSEND, Unprivileged, Victim, may_change_user, raw_sigsend, sigsend, skip, stderr, stdout,
+    victim,
 };
 
 const STUBBORN: &str = "trap '' TERM HUP; echo ready; exec cat";

@@ -17,12 +17,11 @@ fn no_storm_outruns_a_kill() {
         let mut storm = Family::playing(&format!("storm {SHAPE}"));
         // The moment at which it is hit wanders through the storm.
         for _ in 0..round % 50 {
-            storm.read_line();
+            storm.next_word();
         }
         sigsend().args(["--tree", "-KILL", &storm.arg()]).assert().success().stdout("").stderr("");
         storm.assert_killed_by(9);
-        storm.assert_extinct();
-        cut_short += usize::from(storm.remaining_lines().len() + round % 50 < ALL);
+        cut_short += usize::from(storm.assert_extinct().len() + round % 50 < ALL);
     }
     assert!(cut_short > 10, "the storms were over before they were hit: {cut_short}");
     bystander.assert_untouched();
@@ -42,14 +41,15 @@ fn every_process_of_a_storm_hears_a_signal_once() {
             heard.values().all(|(born, told)| (*born, *told) == (1, 1))
         };
         for _ in 0..round % 50 {
-            note(storm.read_line());
+            note(storm.next_word().expect("it lives"));
         }
         sigsend().args(["--tree", "-TERM", &storm.arg()]).assert().success().stdout("").stderr("");
         // Whoever was told forks no more, so when all have been told, all have been born.
-        while !note(storm.read_line()) {}
+        while !note(storm.next_word().expect("it lives")) {}
         sigsend().args(["--tree", "-KILL", &storm.arg()]).assert().success().stdout("").stderr("");
-        storm.assert_extinct();
-        storm.remaining_lines().into_iter().for_each(|line| drop(note(line)));
+        for line in storm.assert_extinct() {
+            note(line);
+        }
         assert!(heard.values().all(|times| *times == (1, 1)), "{heard:?}");
         cut_short += usize::from(heard.len() < ALL + 1);
     }

@@ -163,7 +163,9 @@ fn nothing_wakes_a_wait_while_nothing_happens() {
     let stubborn = Victim::shell(STUBBORN);
     let zombie = Victim::zombie();
     let args = ["-0", "--within", "300ms", &zombie.arg(), &stubborn.arg()];
-    let Some(trace) = strace("trace=epoll_wait,epoll_pwait,epoll_pwait2,nanosleep,clock_nanosleep", &args) else { return };
+    let Some(trace) = strace("trace=epoll_wait,epoll_pwait,epoll_pwait2,nanosleep,clock_nanosleep", &args) else {
+        return;
+    };
     assert_eq!(trace.output.status.code(), Some(124));
     assert!(trace.calls.len() <= 3, "{:#?}", trace.calls);
 }

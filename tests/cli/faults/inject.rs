@@ -1,6 +1,6 @@
 //! One system call of the program made to fail by strace: which there are in a run, and a run in which one of them fails.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use assert_cmd::Command as Bounded;
 
-use super::errnos::{INFALLIBLE, LASTING, listed};
+use super::errnos::{INFALLIBLE, listed, may_last};
 use crate::support::{SIGSEND, Timed, raw_sigsend};
 
 /// A system call of a run, as strace wrote it, and the how manyth of its name it is.
@@ -81,15 +81,25 @@ pub fn calls(log: &Path) -> Vec<Call> {
     let after_main = calls.iter().rposition(|call| call.name == "sigaltstack").unwrap_or(calls.len());
     calls.truncate(after_main);
     let own = calls.split_off(before_main.map_or(0, |index| index + 1));
-    own.into_iter().filter(|call| !is_excepted(call)).collect()
+    let directories = own.iter().filter(|call| call.text.contains("O_DIRECTORY"));
+    let directories: HashSet<String> =
+        directories.filter_map(|call| Some(call.text.rsplit_once("= ")?.1.trim().to_owned())).collect();
+    own.into_iter().filter(|call| !is_excepted(call, &directories)).collect()
 }
 
 /// Standard error is where failures are told, and has nobody to tell its own. A debug build looks whether a descriptor is open before it
-/// closes it, and is meant to abort when it is not.
-fn is_excepted(call: &Call) -> bool {
+/// closes it, and is meant to abort when it is not. Rust's library panics when a directory cannot be closed, which no kernel says of one
+/// in /proc.
+fn is_excepted(call: &Call, directories: &HashSet<String>) -> bool {
     let known = !listed(&call.name).is_empty() || INFALLIBLE.contains(&call.name.as_str());
     assert!(known, "nobody knows how {} fails: {}", call.name, call.text);
-    call.text.starts_with("write(2,") || call.text.contains("F_GETFD") || listed(&call.name).is_empty()
+    let closes_directory = call.name == "close" && directories.contains(first_argument(&call.text));
+    call.text.starts_with("write(2,") || call.text.contains("F_GETFD") || closes_directory
+}
+
+fn first_argument(call: &str) -> &str {
+    let arguments = call.split_once('(').map_or("", |(_, arguments)| arguments);
+    arguments.split([',', ')']).next().unwrap_or_default()
 }
 
 /// Every fault that a run of these calls can meet with.
@@ -98,8 +108,7 @@ pub fn faults(calls: &[Call]) -> Vec<Fault<'_>> {
     for call in calls {
         for errno in listed(&call.name) {
             faults.push(Fault { call, errno, duration: Duration::Once });
-            // Whom no signal reaches any more, nobody can continue either.
-            if LASTING.contains(errno) && call.name != "pidfd_send_signal" {
+            if may_last(&call.name, errno) {
                 faults.push(Fault { call, errno, duration: Duration::Lasting });
             }
         }

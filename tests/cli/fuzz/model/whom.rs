@@ -120,9 +120,8 @@ impl Oracle<'_> {
             hits.iter_mut().filter(|hit| hit.fate == FAIL).for_each(|hit| hit.fate |= OK);
         }
         if self.request.has("tree") {
-            let loose = !self.request.expect.is_empty() || self.request.has("require-handler");
-            // Whether what is below a tree's root must stand the root's tests as well is nowhere said.
-            let unsure = if loose { FAIL } else { 0 };
+            // Whether what is below a tree's root must have the expected name as well is nowhere said.
+            let unsure = if self.request.expect.is_empty() { 0 } else { FAIL };
             let passed = |hit: &&Hit| hit.fate & !(FAIL | UNSURE) != 0 || !aim.stale && self.request.expect.is_empty();
             let roots: Vec<usize> = hits.iter().filter(passed).map(|hit| hit.victim).collect();
             let below: Vec<usize> = roots.into_iter().flat_map(|root| self.descendants(root)).collect();

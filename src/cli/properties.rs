@@ -1,0 +1,113 @@
+//! What no command line may ever mean, tried on random ones: own group and everyone are only ever spelled out.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Arguments that are valid, nearly valid, or nearly `0` and `-1`.
+fn argument() -> impl Strategy<Value = String> {
+    const OPTIONS: [&str; 56] = [
+        "-s", "-n", "-q", "-l", "-L", "-t", "-d", "-a", "-p", "-r", "-w", "-v", "-h", "-V", "-s0", "-s9", "-n1", "-q0",
+        "-q-1", "-aw", "-wv", "-vs", "-aq", "--", "--signal", "--signal=0", "--signal=TERM", "--sig", "--queue",
+        "--queue=-1", "--all", "--pid", "--require-handler", "--pidfile", "--pidfile=-", "--pidfile=/x",
+        "--allow-stale", "--expect", "--expect=x", "--alive", "--id", "--tree", "--timeout", "--timeout=0",
+        "--timeout=5s", "--ti", "--wait", "--within", "--within=0s", "--grace", "--grace=1s", "--dry-run", "--verbose",
+        "--json", "--wi", "--list=9",
+    ];
+    const TOKENS: [&str; 40] = [
+        "0", "-1", "0", "-1", "00", "-0", "-00", "-01", "+0", "+1", "", " ", "0 ", " 0", "-1 ", " -1", "-", "-2", "-9",
+        "-15", "-64", "-65", "1", "2", "42", "007", "0:1", "1:0", "42:7", "%1", "nginx", "-TERM", "-HUP", "-KILL",
+        "KILL", "TERM", "5s", "10ms", "4294967296", "-4294967295",
+    ];
+    prop_oneof![
+        4 => prop::sample::select(OPTIONS.to_vec()).prop_map(str::to_owned),
+        4 => prop::sample::select(TOKENS.to_vec()).prop_map(str::to_owned),
+        1 => "-?0{0,2}[0-9]{1,3}",
+        1 => "-?(21474836|42949672|184467440737095516)[0-9]{1,2}",
+        1 => "[ +-]{0,2}[0-9]{1,2}[ \n]{0,1}",
+        1 => "--[a-z]{1,4}(=0|=-1|)",
+    ]
+}
+
+/// Lines that begin as one would write them, so that many are accepted.
+fn arguments() -> impl Strategy<Value = Vec<String>> {
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let starts =
+        ["", "", "-9", "-s HUP", "-TERM --", "-KILL --wait", "--tree", "--grace 1s", "-q 0 -USR1", "--timeout 0 KILL"];
+    (prop::sample::select(starts.map(words).to_vec()), prop::collection::vec(argument(), 0..7))
+        .prop_map(|(start, rest)| [start, rest].concat())
+}
+
+fn read(args: &[String]) -> Result<Action, Refusal> {
+    // The program's own arguments live as long as it does; these few are given away for the same.
+    let args: Vec<&'static OsStr> = args.iter().map(|arg| &*OsString::from(arg).leak()).collect();
+    parse(args.into_iter())
+}
+
+fn selection(action: &Action) -> Option<&Selection> {
+    match action {
+        Action::Send(plan, _) | Action::DryRun(plan, _) => Some(&plan.selection),
+        Action::Ask(_, selection, _) => Some(selection),
+        _ => None,
+    }
+}
+
+/// Whether each item stands among the others, in this order.
+fn is_within(items: &[String], others: &[String]) -> bool {
+    let mut others = others.iter();
+    items.iter().all(|item| others.any(|other| other == item))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn own_group_and_everyone_are_only_ever_spelled_out(args in arguments()) {
+        let Ok(action) = read(&args) else { return Ok(()) };
+        let Some(selection) = selection(&action) else { return Ok(()) };
+        let count = |target: &Target| selection.targets.iter().filter(|other| *other == target).count();
+        let spelled = |token: &str| args.iter().filter(|arg| *arg == token).count();
+        prop_assert!(count(&Target::OwnGroup) <= spelled("0"));
+        prop_assert!(count(&Target::Everyone) <= spelled("-1"));
+    }
+
+    #[test]
+    fn each_target_stands_in_the_line_as_typed_and_in_order(args in arguments()) {
+        let Ok(action) = read(&args) else { return Ok(()) };
+        let Some(selection) = selection(&action) else { return Ok(()) };
+        let targets: Vec<String> = selection.targets.iter().map(ToString::to_string).collect();
+        prop_assert!(is_within(&targets, &args), "{targets:?}");
+    }
+
+    #[test]
+    fn a_group_or_everyone_needs_a_signal_or_two_dashes_in_front(args in arguments()) {
+        let Ok(action) = read(&args) else { return Ok(()) };
+        let Some(selection) = selection(&action) else { return Ok(()) };
+        if selection.targets.iter().any(|target| matches!(target, Target::Group(_) | Target::Everyone)) {
+            let named = |arg: &String| {
+                arg == "--" || arg.starts_with("--s") || (arg.starts_with('-') && arg.contains(|c: char| c.is_ascii_uppercase() || "sn0123456789".contains(c)))
+            };
+            let first = args.iter().position(|arg| arg.starts_with('-') && arg[1..].parse::<i64>().is_ok());
+            let first_named = args.iter().position(named);
+            prop_assert!(first_named.is_some() && first_named <= first);
+        }
+    }
+
+    #[test]
+    fn what_is_planned_excludes_what_cannot_go_together(args in arguments()) {
+        match read(&args) {
+            Ok(Action::Ask(..)) => {
+                let signals = args.iter().take_while(|arg| *arg != "--").filter(|arg| arg.starts_with("-s") || arg.starts_with("--signal"));
+                let values = args.windows(2).filter(|pair| pair[1].starts_with("-s") || pair[1].starts_with("--signal")).count();
+                prop_assert!(signals.count() <= values);
+            }
+            Ok(Action::Send(plan, _) | Action::DryRun(plan, _)) => {
+                let many = plan.selection.targets.iter().any(|target| matches!(target, Target::OwnGroup | Target::Everyone));
+                prop_assert!(!many || plan.is_single(), "one would wait for oneself");
+                prop_assert!(!many || plan.selection.expect.is_none() && plan.selection.reach == Reach::Process);
+                prop_assert!(plan.value.is_none() || !plan.selection.targets.iter().any(Target::is_many));
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Trees: who belongs to one, in which order it is signalled, who is spared, and that nobody is ever left stopped.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::family::{Family, children, state};
+use crate::support::{
+    Recorder, SIGSEND, Unprivileged, Victim, eventually, may_change_user, program, raw_sigsend, sigsend, skip, stderr,
+    stdout, strace, victim,
+};
+
+/// Three generations of `cat` and `sh`, all of which end with the test.
+const GENERATIONS: &str = "exec 3<&0; sh -c 'cat <&3 & cat <&3 & echo ready; wait' & wait";
+
+/// The PIDs of the lines of `-v` that say that a signal was sent, in order.
+fn sent_to(told: &str) -> Vec<i32> {
+    let pid = |line: &str| line.split_once(" to ")?.1.split_whitespace().next()?.parse().ok();
+    told.lines().filter(|line| line.starts_with("sent ")).map(|line| pid(line).expect("a PID")).collect()
+}
+
+#[test]
+fn a_signal_goes_from_the_root_down_and_kill_from_the_leaves_up() {
+    for (signal, is_kill) in [("-CONT", false), ("-KILL", true), ("-CONT", false)] {
+        let family = Family::shell(GENERATIONS);
+        let parent = family.children()[0];
+        let leaves = children(parent);
+        let told = sigsend().args([signal, "-v", "--tree", &family.arg()]).assert().success().stderr("");
+        let mut order = sent_to(&stdout(&told));
+        if is_kill {
+            order.reverse();
+        }
+        assert_eq!(order.len(), 4, "{}", stdout(&told));
+        assert_eq!(order[..2], [family.pid(), parent]);
+        assert!(leaves.iter().all(|leaf| order[2..].contains(leaf)));
+    }
+}
+
+#[test]
+fn a_tree_is_gone_when_all_of_it_is() {
+    let mut bystander = Recorder::new();
+    for call in [&["-TERM", "--wait"][..], &["--grace", "15s"], &["-KILL", "--within", "15s"]] {
+        let mut family = Family::shell(GENERATIONS);
+        sigsend().arg("--tree").args(call).arg(family.arg()).assert().success().stdout("").stderr("");
+        assert!(family.has_ended());
+        family.assert_extinct();
+    }
+    bystander.assert_untouched();
+}
+
+#[test]
+fn children_of_every_thread_belong_to_it() {
+    let mut family = Family::playing("threads");
+    assert_eq!(family.children().len(), 1);
+    sigsend().args(["--tree", "-KILL", &family.arg()]).assert().success();
+    family.assert_extinct();
+}
+
+#[test]
+fn whoever_forks_when_told_to_end_is_killed_with_his_child() {
+    let mut family = Family::shell("exec 3<&0; trap 'cat <&3 & wait' TERM; echo ready; while :; do read line; done");
+    sigsend().args(["--tree", "--grace", "300ms", &family.arg()]).assert().success().stderr("");
+    family.assert_killed_by(9);
+    family.assert_extinct();
+}
+
+#[test]
+fn whoever_has_left_the_tree_before_is_not_of_it() {
+    let mut family = Family::shell("exec 3<&0; echo ready; (cat <&3 & echo $!); exec cat");
+    let away: i32 = family.read_line().parse().expect("a PID");
+    sigsend().args(["--tree", "--wait", "-KILL", &family.arg()]).assert().success();
+    family.assert_killed_by(9);
+    assert_eq!(state(away), 'S');
+    kill(Pid::from_raw(away), Signal::SIGKILL).expect("it lives in the group of a zombie that we hold");
+    family.assert_extinct();
+}
+
+#[test]
+fn a_stopped_member_stays_so_and_nobody_else_is_stopped() {
+    let mut family = Family::playing("catching-storm 1 3");
+    let members: Vec<i32> = (0..3).map(|_| pid_of(&family.next_word().expect("it lives"))).collect();
+    kill(Pid::from_raw(members[1]), Signal::SIGSTOP).expect("it is ours");
+    eventually("it to be stopped", || state(members[1]) == 'T');
+    sigsend().args(["--tree", "-TERM", &family.arg()]).assert().success().stdout("").stderr("");
+    let mut told: Vec<i32> = (0..3).map(|_| pid_of(&family.next_word().expect("it lives"))).collect();
+    told.sort_unstable();
+    let mut others = vec![family.pid(), members[0], members[2]];
+    others.sort_unstable();
+    assert_eq!(told, others);
+    assert_eq!(state(members[1]), 'T');
+    assert!(others.iter().all(|pid| state(*pid) != 'T'));
+    kill(Pid::from_raw(members[1]), Signal::SIGCONT).expect("it is ours");
+    assert_eq!(family.next_word(), Some(format!("told {}", members[1])));
+}
+
+fn pid_of(word: &str) -> i32 {
+    word.split_once(' ').and_then(|(_, pid)| pid.parse().ok()).expect("a word and a PID")
+}
+
+#[test]
+fn a_stopped_tree_is_killed() {
+    let mut family = Family::shell(GENERATIONS);
+    for pid in [family.pid(), family.children()[0]] {
+        kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("it is ours");
+    }
+    sigsend().args(["--tree", "-KILL", "--wait", &family.arg()]).assert().success().stderr("");
+    family.assert_extinct();
+}
+
+#[test]
+fn a_vfork_parent_is_killed_with_its_child() {
+    let mut family = Family::playing("vfork");
+    eventually("the parent to be blocked", || state(family.children()[0]) == 'D');
+    let begin = Instant::now();
+    sigsend().args(["--tree", "-KILL", "--wait", &family.arg()]).assert().success().stdout("").stderr("");
+    assert!(begin.elapsed() < Duration::from_secs(10));
+    assert!(family.assert_extinct().is_empty(), "the parent was set free first");
+}
+
+#[test]
+fn a_freeze_that_fails_leaves_nobody_stopped() {
+    // Whichever descriptor it is that is not to be had, all go on as if nothing had been.
+    for failing in 1..=5 {
+        for mut family in [Family::shell(GENERATIONS), Family::playing("vfork")] {
+            let blocked = || family.children().first().is_some_and(|child| state(*child) == 'D');
+            let asleep = || children(family.children()[0]).len() == 2;
+            eventually("the family to be complete", || blocked() || asleep());
+            let mut members = vec![family.pid(), family.children()[0]];
+            members.extend(children(members[1]));
+            let stopped_before = *members.last().expect("members");
+            kill(Pid::from_raw(stopped_before), Signal::SIGSTOP).expect("it is ours");
+            eventually("it to be stopped", || state(stopped_before) == 'T');
+            // All of them are pinned first, so this fails once they are stopped.
+            let fault = format!("inject=pidfd_open:error=ENFILE:when={}+", members.len() + failing);
+            let Some(trace) = strace(&fault, &["--tree", "-KILL", &family.arg()]) else { return };
+            if trace.output.status.success() {
+                continue;
+            }
+            assert_eq!(trace.output.status.code(), Some(1));
+            assert!(trace.output.stderr.starts_with(b"sigsend: "));
+            let stopped = trace.calls.iter().filter(|call| call.contains("SIGSTOP")).count();
+            assert!(stopped > 0 && !trace.calls.iter().any(|call| call.contains("SIGKILL")), "{:#?}", trace.calls);
+            assert_eq!(state(stopped_before), 'T');
+            kill(Pid::from_raw(stopped_before), Signal::SIGCONT).expect("it is ours");
+            family.say("end the vfork");
+            eventually("everybody to go on", || members.iter().all(|pid| !"TD".contains(state(*pid))));
+        }
+    }
+}
+
+#[test]
+fn sigsend_and_its_ancestors_are_spared() {
+    for call in ["--tree -KILL", "--tree --grace 1s", "-TERM --tree --wait"] {
+        let mut bystander = Recorder::new();
+        let script = format!("echo ready; \"$0\" {call} $$ 2>&1; echo status $?; exec cat");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, SIGSEND]);
+        let mut shell = victim().command(command);
+        assert_eq!(shell.read_line(), "ready");
+        let refusal = shell.read_line();
+        let words = format!("sigsend: {} (sh) is sigsend itself or an ancestor of it", shell.pid());
+        assert!(refusal.starts_with(&words) || refusal.starts_with(&words.replace(" (sh)", "")), "{refusal}");
+        assert_eq!(shell.read_line(), "status 1");
+        shell.assert_alive();
+
+        let victim = Victim::sleeping();
+        let own = std::process::id().to_string();
+        sigsend().args(call.split(' ')).args([&own, &victim.arg()]).assert().code(64);
+        victim.assert_killed_by(if call.contains("KILL") { 9 } else { 15 });
+        bystander.assert_untouched();
+    }
+}
+
+#[test]
+fn the_tree_of_process_1_is_everyone_in_disguise() {
+    for target in ["1", "0001", " 1 ", "1:1"] {
+        let refused = sigsend().args(["--tree", "-0", target]).assert().code(1).stdout("");
+        assert!(stderr(&refused).starts_with("sigsend: "), "{}", stderr(&refused));
+    }
+}
+
+#[test]
+fn a_member_typed_beside_its_root_gets_a_signal_once() {
+    let mut family = Family::playing("catching-storm 1 2");
+    let mut members = vec![family.arg()];
+    members.extend((0..2).map(|_| pid_of(&family.next_word().expect("it lives")).to_string()));
+    members.reverse();
+    sigsend().args(["--tree", "-TERM", "--within", "0s"]).args(&members).assert().code(124);
+    sigsend().args(["--tree", "-KILL"]).args(&members).assert().success();
+    assert_eq!(family.assert_extinct().len(), 3);
+}
+
+#[test]
+fn a_descendant_of_somebody_else_is_reported_once_and_the_others_are_killed() {
+    if !may_change_user() {
+        return skip("needs root");
+    }
+    // The one that may not be signalled neither stops nor stops to fork.
+    for nursery in ["foreign-nursery 1 20000000", "foreign-nursery 50 3000"] {
+        let family = Family::playing(nursery);
+        let foreign = family.children()[0];
+        let begin = Instant::now();
+        let told = Unprivileged::new().sigsend().args(["--tree", "-KILL", &family.arg()]).assert().code(64);
+        assert!(begin.elapsed() < Duration::from_secs(10));
+        family.assert_killed_by(9);
+        assert_ne!(state(foreign), 'T');
+        let told = stderr(&told);
+        let about_it: Vec<&str> =
+            told.lines().filter(|line| line.starts_with("sigsend: ") && line.contains(&foreign.to_string())).collect();
+        assert_eq!(about_it.len(), 1, "{told}");
+        assert!(about_it[0].ends_with("Operation not permitted"), "{told}");
+    }
+}
+
+#[test]
+fn a_deep_tree_and_a_wide_one_take_no_time() {
+    for (role, size) in [("chain 500", 501), ("row 1000", 1001)] {
+        let mut family = Family::playing(role);
+        let begin = Instant::now();
+        let told = sigsend().args(["--tree", "-v", "-KILL", "--wait", &family.arg()]).assert().success().stderr("");
+        assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+        assert_eq!(sent_to(&stdout(&told)).len(), size);
+        family.assert_extinct();
+    }
+}
+
+#[test]
+fn an_interrupt_is_held_back_until_a_frozen_tree_is_killed() {
+    if program("strace").is_none() {
+        return skip("no strace");
+    }
+    let mut family = Family::shell(GENERATIONS);
+    let root = family.pid();
+    // Each signal takes its time, so that there is a moment to interrupt.
+    let slow = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=pidfd_send_signal"];
+    let mut command = Command::new("strace");
+    command.args(slow).args(["-e", "inject=pidfd_send_signal:delay_exit=100000", SIGSEND, "--tree", "-KILL"]);
+    command.arg(family.arg());
+    let tracer = victim().command(command);
+    eventually("the root to be stopped or the test to be impossible", || state(root) == 'T' || tracer.has_ended());
+    if tracer.has_ended() {
+        return skip("no ptrace");
+    }
+    let sigsend = children(tracer.pid())[0];
+    kill(Pid::from_raw(sigsend), Signal::SIGTERM).expect("a child of strace");
+    family.assert_extinct();
+    // strace dies as its child did.
+    tracer.assert_killed_by(15);
+}
+
+#[test]
+fn a_tree_that_is_gone_at_the_start_is_gone_as_wished() {
+    let gone = Victim::gone().to_string();
+    sigsend().args(["--tree", "--grace", "15s", &gone]).assert().success().stdout("").stderr("");
+    sigsend().args(["--tree", "-KILL", &gone]).assert().code(1);
+    let zombie = Victim::zombie();
+    sigsend().args(["--tree", "--wait", "-KILL", &zombie.arg()]).assert().success().stdout("").stderr("");
+    assert!(raw_sigsend().args(["--tree", "-KILL", &zombie.arg()]).status().expect("sigsend starts").success());
+}
