@@ -8,6 +8,7 @@ use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::argv::{self, Arity, Line, Mistake, SIGNAL};
+use crate::escape::escape;
 use crate::options::{
     ALIVE, ALL, ALLOW_STALE, DRY_RUN, EXPECT, GENERATE, GRACE, HANDLER, HELP, ID, JSON, LIST, NUMBERS, OPTIONS, Opt,
     PID, PIDFILE, QUEUE, STATE, TABLE, TIMEOUT, TREE, VERBOSE, VERSION, WAIT, WITHIN,
@@ -133,9 +134,10 @@ fn in_our_words(error: &clap::Error) -> Mistake {
     let rendered = error.render().to_string();
     let mut lines = rendered.lines();
     let text = lines.next().unwrap_or_default().trim_start_matches("error: ").trim_end_matches(':');
-    let mistake = Mistake::usage(text.replace("...'", "'"));
+    // It repeats the argument as it was typed.
+    let mistake = Mistake::usage(escape(text.replace("...'", "'").as_bytes()));
     match lines.find_map(|line| line.trim_start().strip_prefix("tip: ")) {
-        Some(tip) => mistake.hint(tip),
+        Some(tip) => mistake.hint(escape(tip.as_bytes())),
         None => mistake,
     }
 }

@@ -186,8 +186,9 @@ fn hint(subject: &Subject, reason: &Reason) -> Option<String> {
         }
         Reason::Refused(Errno::EPERM) => {
             let status = proc::status(subject.pid?).ok()?;
-            let user = escape(proc::user_name(status.real_user).as_bytes());
-            Some(format!("process {} belongs to {user}; that user or root may signal it", subject.pid?))
+            let (pid, user) = (subject.pid?, escape(proc::user_name(status.real_user).as_bytes()));
+            let who_may = if user == "root" { "only root" } else { "only that user and root" };
+            Some(format!("process {pid} belongs to {user}; {who_may} may signal it"))
         }
         _ => None,
     }
