@@ -13,7 +13,7 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, getpid, sysconf};
 use procfs_core::FromRead;
 
-use crate::signal::SignalSet;
+use crate::signal::{Signal, SignalSet};
 use crate::target::Pid;
 
 /// Command names hold so many bytes (`TASK_COMM_LEN` less its NUL).
@@ -211,6 +211,17 @@ pub fn runs(pid: Pid) -> io::Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// Whether a signal is pending for a process that neither blocks it nor is stopped or dead, and so will take it at once.
+pub fn is_taking(pid: Pid, signal: Signal) -> io::Result<bool> {
+    let Some(status) = if_visible(status(pid))? else { return Ok(false) };
+    let is_pending = status.pending_process.contains(signal) || status.pending_thread.contains(signal);
+    if !is_pending || status.blocked.contains(signal) {
+        return Ok(false);
+    }
+    let state = if_visible(stat(pid))?.map(|stat| stat.state);
+    Ok(matches!(state, Some(State::Live | State::Blocked)))
 }
 
 fn threads(pid: Pid) -> io::Result<Vec<i32>> {

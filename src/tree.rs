@@ -154,8 +154,7 @@ pub struct Killed {
 
 /// How long a member may take to stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
-/// Between two looks at a member that has not stopped yet; the kernel tells nobody but its parent.
-const STOP_LOOK: Duration = Duration::from_micros(200);
+const LOOK: Duration = Duration::from_micros(200);
 
 /// A tree being stopped.
 #[derive(Default)]
@@ -220,14 +219,18 @@ impl Freeze {
     }
 }
 
+/// A short while between two looks at something that the kernel tells nobody of. Whatever cuts it short, its callers have a deadline.
+pub fn pause() {
+    let _ = ppoll(&mut [], Some(TimeSpec::from_duration(LOOK)), None);
+}
+
 /// Waits until no thread of a process can fork any more: stopped, dead, or blocked in the kernel as a vfork(2) parent is.
 fn settles(pid: Pid, deadline: Instant) -> Result<bool> {
     while runs(pid)? {
         if Instant::now() >= deadline {
             return Ok(false);
         }
-        // Whatever ends the pause, the deadline holds.
-        let _ = ppoll(&mut [], Some(TimeSpec::from_duration(STOP_LOOK)), None);
+        pause();
     }
     Ok(true)
 }

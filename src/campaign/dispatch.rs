@@ -2,18 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 
 use super::{Campaign, Fate, Occasion};
 use crate::deliver::{self, Delivery};
 use crate::outcome::Outcome;
+use crate::proc;
 use crate::resolve::Reason;
 use crate::roster::Labels;
 use crate::send::send_by_number;
 use crate::signal::Signal;
 use crate::sys::Scope;
-use crate::tree::Lineage;
+use crate::tree::{Lineage, pause};
 use crate::wait::{Ending, endings};
 
 /// How long newborn members are looked for: one that outlives the signal may fork for ever, and what it forks then was never meant.
@@ -62,19 +63,38 @@ impl Campaign<'_, '_> {
         for index in self.roster.root_first() {
             self.deliver_to(index, signal, occasion);
         }
-        // Whoever was forked before its parent was signalled is found now, and whoever that one forked, until nobody new appears.
+        // Whoever was forked before its parent was signalled is found now, and whoever that one forked, until nobody new appears. A fork
+        // in flight when the signal came shows only when its parent takes the signal, so one pass must be quiet after all have.
         let chase = Instant::now();
+        let mut all_have_taken = false;
         while chase.elapsed() < CHASE {
             let growth = lineage.grow(&mut self.roster)?;
             self.welcome();
-            if growth.new.is_empty() {
+            let is_quiet = growth.new.is_empty();
+            if is_quiet && all_have_taken {
                 break;
             }
             for index in growth.new {
                 self.deliver_to(index, signal, occasion);
             }
+            all_have_taken = is_quiet && !self.somebody_has_yet_to_take(signal)?;
+            if is_quiet && !all_have_taken {
+                pause();
+            }
         }
         Ok(())
+    }
+
+    /// Whether the signal is still on its way to somebody who will take it: pending, not blocked, and the process is not stopped.
+    fn somebody_has_yet_to_take(&self, signal: Signal) -> Result<bool> {
+        for (recipient, fate) in self.roster.iter().zip(&self.fates) {
+            if *fate == Fate::Present
+                && proc::is_taking(recipient.pid(), signal).context("looking at pending signals")?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// KILL, which no tree outruns. Nothing is told before it is done.
