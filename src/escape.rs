@@ -98,7 +98,7 @@ mod properties {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(4000))]
+        #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
         fn no_control_and_no_change_of_direction_gets_through(bytes in hostile()) {

@@ -295,7 +295,7 @@ mod properties {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(4000))]
+        #![proptest_config(ProptestConfig::with_cases(3000))]
 
         #[test]
         fn a_text_is_read_as_exactly_what_it_spells_or_refused(text in nearly()) {

@@ -41,15 +41,16 @@ pub fn complaint(deed: Deed, subject: &Subject, outcome: &Outcome) -> Option<(St
 
 fn failure(deed: Deed, subject: &Subject, reason: &Reason) -> String {
     let who = described(subject);
-    let failed = |why: &dyn std::fmt::Display| match deed {
+    let failed = |why: &str| match deed {
         Deed::Sending => format!("sending signal to {} failed: {why}", addressed(subject)),
         Deed::Asking => format!("{}: {why}", addressed(subject)),
     };
     match reason {
-        Reason::Absent(NoProcess::ThreadOf(process)) => failed(&format!("{} is a thread of {process}", pid(subject))),
-        Reason::Absent(NoProcess::Gone) => failed(&Errno::ESRCH.desc()),
-        Reason::Refused(errno) => failed(&errno.desc()),
-        Reason::Recycled => failed(&format!("{}: this PID now belongs to another process", errno_words(Errno::ESRCH))),
+        Reason::Absent(NoProcess::ThreadOf(process)) => {
+            let is_thread = format!("{} is a thread of {process}", pid(subject));
+            if deed == Deed::Sending { failed(&is_thread) } else { is_thread }
+        }
+        Reason::Absent(NoProcess::Gone) | Reason::Refused(_) | Reason::Recycled => failed(&why(reason)),
         Reason::Nameless { .. } => format!("cannot find process \"{}\"", escape(subject.typed.as_bytes())),
         Reason::Stale { file, started, written } => format!(
             "{file} is stale: {} started at {}, the file was last modified at {}",

@@ -59,7 +59,7 @@ fn is_within(items: &[String], others: &[String]) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #![proptest_config(ProptestConfig::with_cases(2500))]
 
     #[test]
     fn own_group_and_everyone_are_only_ever_spelled_out(args in arguments()) {
