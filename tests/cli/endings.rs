@@ -21,9 +21,9 @@ fn told_end(victim: &Victim, args: &[&str]) -> String {
 
 #[test]
 fn an_unreaped_zombie_tells_how_it_ended() {
-    let polite = Victim::shell("trap 'exit 3' TERM; echo ready; while :; do read line; done");
+    let polite = Victim::shell("trap 'exit 3' TERM; echo ready; while read line; do :; done");
     assert_eq!(told_end(&polite, &[]), "exited with status 3");
-    let clean = Victim::shell("trap 'exit 0' TERM; echo ready; while :; do read line; done");
+    let clean = Victim::shell("trap 'exit 0' TERM; echo ready; while read line; do :; done");
     assert_eq!(told_end(&clean, &[]), "exited with status 0");
     for (option, name) in [("-TERM", "TERM"), ("-KILL", "KILL"), ("-HUP", "HUP"), ("-34", "RTMIN")] {
         assert_eq!(told_end(&Victim::sleeping(), &[option]), format!("was killed by {name}"));
@@ -34,8 +34,8 @@ fn an_unreaped_zombie_tells_how_it_ended() {
 fn a_stranger_that_is_reaped_tells_how_it_ended() {
     // Its parent is a shell, which reaps it at once.
     for (option, how) in [("-TERM", "exited with status 7"), ("-KILL", "was killed by KILL")] {
-        let child = "sh -c 'trap \"exit 7\" TERM; echo $$; while :; do read line; done' <&3 & wait $!; echo reaped $?";
-        let mut shell = Victim::shell(&format!("exec 3<&0; echo ready; {child}; exec cat"));
+        let child = "sh -c 'trap \"exit 7\" TERM; echo $$; while read line; do :; done' <&3 & wait $!; echo reaped $?";
+        let mut shell = Victim::shell(&format!("exec 3<&0 2>/dev/null; echo ready; {child}; exec cat"));
         let stranger: i32 = shell.read_line().parse().expect("a PID");
         let told = sigsend().args(["-v", "--wait", option, &stranger.to_string()]).assert().success();
         assert!(shell.read_line().starts_with("reaped "));
@@ -48,7 +48,7 @@ fn a_stranger_that_is_reaped_tells_how_it_ended() {
 fn a_core_dump_is_told_where_there_is_one() {
     let home = tempdir();
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -c unlimited; echo ready; exec cat"]).current_dir(home.path());
+    command.args(["-c", "ulimit -c $(ulimit -Hc); echo ready; exec cat"]).current_dir(home.path());
     let mut crashing = victim().command(command);
     assert_eq!(crashing.read_line(), "ready");
     let told = told_end(&crashing, &["-SEGV"]);

@@ -11,8 +11,8 @@ use crate::support::{
     Heard, Recorder, Victim, in_pid_namespace, raw_sigsend, sigsend, stderr, stdout, tempdir, victim,
 };
 
-const STUBBORN: &str = "trap '' TERM HUP; echo ready; exec cat";
-const WELL_BEHAVED: &str = "trap 'exit 3' TERM; echo ready; while :; do read line; done";
+const STUBBORN: &str = "trap '' TERM HUP; echo ready; while read line; do :; done";
+const WELL_BEHAVED: &str = "trap 'exit 3' TERM; echo ready; while read line; do :; done";
 
 #[test]
 fn grace_lets_a_process_end_by_itself() {
@@ -39,7 +39,7 @@ fn grace_ends_who_does_not_and_spares_the_others() {
     let told = stdout(&told);
     let killed: Vec<&str> = told.lines().filter(|line| line.starts_with("sent KILL")).collect();
     assert_eq!(killed.len(), 1, "{told}");
-    assert!(killed[0].starts_with(&format!("sent KILL (9) to {} (cat) after 0.", stubborn.pid())), "{told}");
+    assert!(killed[0].starts_with(&format!("sent KILL (9) to {} (sh) after 0.", stubborn.pid())), "{told}");
     bystander.assert_untouched();
 }
 
@@ -99,7 +99,9 @@ fn ten_stubborn_processes_take_the_time_of_one() {
     sigsend().args(call).args(stubborn.iter().map(Victim::arg)).assert().success().stderr("");
     let took = begin.elapsed();
     assert!((Duration::from_secs(1)..Duration::from_secs(6)).contains(&took), "{took:?}");
-    stubborn.iter().for_each(|victim| victim.assert_killed_by(9));
+    for victim in &stubborn {
+        victim.assert_killed_by(9);
+    }
 }
 
 #[test]
@@ -115,7 +117,9 @@ fn a_reader_who_leaves_stops_no_escalation() {
     let mut first = String::new();
     BufReader::new(reader).read_line(&mut first).expect("a line");
     assert!(first.starts_with("sent TERM (15) to "), "{first}");
-    stubborn.iter().for_each(|victim| victim.assert_killed_by(9));
+    for victim in &stubborn {
+        victim.assert_killed_by(9);
+    }
     assert_eq!(child.wait().expect("sigsend ends").code(), Some(0));
     assert_eq!(fs::read_to_string(errors.path().join("errors")).expect("a file"), "");
 }

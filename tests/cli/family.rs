@@ -12,6 +12,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -55,8 +56,8 @@ impl Family {
 
     #[track_caller]
     fn of(start: impl FnOnce(Command) -> Victim, mut command: Command) -> Self {
-        let (lifeline, held) = pipe().expect("a pipe");
-        command.stderr(held);
+        let (lifeline, other_end) = pipe().expect("a pipe");
+        command.stderr(other_end);
         let mut head = start(command);
         while head.read_line() != "ready" {}
         Self { head, lifeline, said: String::new() }
@@ -71,8 +72,10 @@ impl Family {
                 return Some(self.said.drain(..=length).take(length).collect());
             }
             let left = PollTimeout::try_from(end.saturating_duration_since(Instant::now())).expect("a short time");
-            let ready = poll(&mut [PollFd::new(self.lifeline.as_fd(), PollFlags::POLLIN)], left).expect("poll");
-            assert!(ready > 0, "the family of {} lives and says nothing", self.head.pid());
+            match poll(&mut [PollFd::new(self.lifeline.as_fd(), PollFlags::POLLIN)], left) {
+                Err(Errno::EINTR) => continue,
+                ready => assert!(ready.expect("poll") > 0, "the family of {} lives and says nothing", self.head.pid()),
+            }
             let mut chunk = [0; 4096];
             let length = self.lifeline.read(&mut chunk).expect("a pipe can be read");
             if length == 0 {

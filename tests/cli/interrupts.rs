@@ -1,29 +1,32 @@
 //! Ctrl-C and its kin while one waits, on real terminals and off them, and what a shell says of its jobs.
 
+use std::env;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::process::{Command, Stdio};
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 use nix::unistd::Pid;
-use std::os::fd::AsFd;
 
 use crate::family::{children, state};
 use crate::support::{
     DEADLINE, Recorder, SIGSEND, Victim, eventually, program, raw_sigsend, sigsend, skip, strace, victim,
 };
 
-const STUBBORN: &str = "trap '' TERM HUP; echo ready; exec cat";
+const STUBBORN: &str = "trap '' TERM HUP; echo ready; while read line; do :; done";
 
 /// A terminal with somebody in its foreground.
 struct Terminal {
     keyboard_and_screen: File,
     written: String,
-    session: Victim,
+    leader: Child,
 }
 
 impl Terminal {
@@ -40,12 +43,20 @@ impl Terminal {
         modes.local_flags.remove(LocalFlags::ECHO);
         tcsetattr(&pty.slave, SetArg::TCSANOW, &modes).expect("it is a terminal");
         let slave = || Stdio::from(pty.slave.try_clone().expect("a descriptor"));
-        // A victim talks through pipes, so a shell puts the terminal in their place. setsid(1) forks nobody that leads no group.
-        let mut command = Command::new("sh");
-        command.args(["-c", "exec setsid --ctty --wait \"$@\" <&2 >&2", "sh"]).args(words).stderr(slave());
-        command.env("TERM", "xterm").env("LC_ALL", "C").env("PS1", "$ ").env_remove("PROMPT_COMMAND").current_dir("/");
-        let session = victim().command(command);
-        Some(Self { keyboard_and_screen: pty.master.into(), written: String::new(), session })
+        // setsid(1) becomes what it runs, since this child leads no group.
+        let mut command = Command::new("setsid");
+        command.arg("--ctty").args(words).stdin(slave()).stdout(slave()).stderr(slave()).current_dir("/");
+        command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default());
+        command.env("LC_ALL", "C").env("TERM", "xterm").env("PS1", "$ ");
+        let leader = command.spawn().expect("setsid starts");
+        Some(Self { keyboard_and_screen: pty.master.into(), written: String::new(), leader })
+    }
+
+    /// All that was written, once nobody writes any more, and how the leader ended.
+    #[track_caller]
+    fn end(&mut self) -> (&str, ExitStatus) {
+        self.read_until(None);
+        (&self.written, self.leader.wait().expect("a child"))
     }
 
     fn type_in(&mut self, keys: &str) {
@@ -58,8 +69,10 @@ impl Terminal {
         let end = Instant::now() + DEADLINE;
         while !awaited.is_some_and(|text| self.written.contains(text)) {
             let left = PollTimeout::try_from(end.saturating_duration_since(Instant::now())).expect("a short time");
-            let ready = poll(&mut [PollFd::new(self.keyboard_and_screen.as_fd(), PollFlags::POLLIN)], left);
-            assert!(ready.expect("poll") > 0, "{awaited:?} does not come: {:?}", self.written);
+            match poll(&mut [PollFd::new(self.keyboard_and_screen.as_fd(), PollFlags::POLLIN)], left) {
+                Err(Errno::EINTR) => continue,
+                ready => assert!(ready.expect("poll") > 0, "{awaited:?} does not come: {:?}", self.written),
+            }
             let mut chunk = [0; 4096];
             match self.keyboard_and_screen.read(&mut chunk) {
                 Ok(length @ 1..) => self.written += &String::from_utf8_lossy(&chunk[..length]),
@@ -74,60 +87,56 @@ impl Terminal {
     }
 }
 
-/// The lines that are left on a screen on which this was written, trailing blanks cut off.
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // Without its leader the session loses its terminal and gets HUP.
+        let _ = self.leader.kill();
+        let _ = self.leader.wait();
+    }
+}
+
+/// The lines that are left on a screen on which this was written, without those that are blank.
 fn screen(written: &str) -> Vec<String> {
     let mut lines: Vec<Vec<char>> = vec![Vec::new()];
-    let (mut row, mut column) = (0, 0);
-    let mut rest = written.chars();
-    while let Some(character) = rest.next() {
+    let mut column = 0;
+    let mut rest = written;
+    while let Some(character) = rest.chars().next() {
+        let line = lines.last_mut().expect("there is always one");
+        let mut length = character.len_utf8();
         match character {
             '\r' => column = 0,
-            '\n' => {
-                row += 1;
-                lines.resize(lines.len().max(row + 1), Vec::new());
-            }
+            '\n' => lines.push(Vec::new()),
             '\x1b' => {
-                let sequence: String = rest.by_ref().skip(1).scan(false, take_to_letter).collect();
-                let count = sequence.trim_end_matches(char::is_alphabetic).parse().unwrap_or(1);
-                match sequence.chars().last() {
-                    Some('K') if sequence == "2K" => lines[row].clear(),
-                    Some('K') => lines[row].truncate(column),
-                    Some('A') => row = row.saturating_sub(count),
-                    Some('G') => column = 0,
-                    _ => {}
+                length = rest.find(char::is_alphabetic).expect("a whole sequence") + 1;
+                match &rest[..length] {
+                    "\x1b[2K" => line.clear(),
+                    "\x1b[K" => line.truncate(column),
+                    other => panic!("a screen does not know {other:?}"),
                 }
             }
             _ => {
-                let line = &mut lines[row];
                 line.resize(line.len().max(column + 1), ' ');
                 line[column] = character;
                 column += 1;
             }
         }
+        rest = &rest[length..];
     }
-    lines.into_iter().map(|line| line.into_iter().collect::<String>().trim_end().to_owned()).collect()
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "the shape that scan wants")]
-fn take_to_letter(done: &mut bool, character: char) -> Option<char> {
-    if *done {
-        return None;
-    }
-    *done = character.is_alphabetic();
-    Some(character)
+    let lines = lines.into_iter().map(|line| line.into_iter().collect::<String>().trim_end().to_owned());
+    lines.filter(|line| !line.is_empty()).collect()
 }
 
 #[test]
 fn ctrl_c_ends_a_wait_at_once_and_wipes_its_line() {
     let stubborn = Victim::shell(STUBBORN);
     let Some(mut terminal) = Terminal::running(&[SIGSEND, "--grace", "5m", &stubborn.arg()]) else { return };
-    let waiting = format!("waiting for {} (cat)", stubborn.pid());
+    let waiting = format!("waiting for {} (sh)", stubborn.pid());
     let written = terminal.read_until(Some(&waiting)).to_owned();
     assert!(!written.contains('\n'), "{written:?}");
     terminal.type_in("\x03");
-    terminal.session.assert_killed_by(2);
-    let written = terminal.read_until(None);
-    assert!(screen(written).iter().all(String::is_empty), "{written:?}");
+    let (written, status) = terminal.end();
+    assert_eq!(status.signal(), Some(2), "{status}");
+    assert!(screen(written).is_empty(), "{written:?}");
     stubborn.assert_alive();
 }
 
@@ -137,9 +146,9 @@ fn the_line_on_the_terminal_goes_when_the_wait_is_over() {
     let Some(mut terminal) = Terminal::running(&[SIGSEND, "-v", "-0", "--wait", &other.arg()]) else { return };
     terminal.read_until(Some(&format!("waiting for {} (sh)", other.pid())));
     other.say("exit");
-    terminal.session.assert_exited_with(0);
-    let written = terminal.read_until(None);
-    let lines: Vec<String> = screen(written).into_iter().filter(|line| !line.is_empty()).collect();
+    let (written, status) = terminal.end();
+    assert_eq!(status.code(), Some(0), "{status}");
+    let lines = screen(written);
     assert_eq!(lines[0], format!("{} (sh) may be signalled", other.pid()), "{written:?}");
     assert!(lines[1].starts_with(&format!("{} (sh) exited with status 0 after ", other.pid())), "{written:?}");
     assert_eq!(lines.len(), 2, "{written:?}");
@@ -149,8 +158,8 @@ fn the_line_on_the_terminal_goes_when_the_wait_is_over() {
 fn a_wait_that_is_over_soon_shows_nothing() {
     let victim = Victim::sleeping();
     let Some(mut terminal) = Terminal::running(&[SIGSEND, "--wait", &victim.arg()]) else { return };
-    assert_eq!(terminal.read_until(None), "");
-    terminal.session.assert_exited_with(0);
+    let (written, status) = terminal.end();
+    assert_eq!((written, status.code()), ("", Some(0)));
 }
 
 #[test]
@@ -220,10 +229,9 @@ fn a_shell_does_not_take_its_job_for_stopped() {
     eventually("the job to sleep", || !children(job).is_empty());
     sigsend().args(["--tree", "--grace", "15s", pid]).assert().success();
     terminal.type_in("echo the shell goes'' on; jobs; exit 4\n");
-    let written = terminal.read_until(Some("the shell goes on")).to_owned();
-    terminal.session.assert_exited_with(4);
-    assert!(!written.contains("Stopped"), "{written:?}");
-    assert!(!terminal.read_until(None).contains("Stopped"));
+    let (written, status) = terminal.end();
+    assert_eq!(status.code(), Some(4), "{written:?}");
+    assert!(written.contains("the shell goes on") && !written.contains("Stopped"), "{written:?}");
 }
 
 fn quoted(script: &str) -> String {

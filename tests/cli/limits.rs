@@ -1,123 +1,399 @@
-//! Descriptors run out: the soft limit is raised as needed, and where the hard one is too low, nobody is signalled.
+//! As far as the kernel goes: arguments to its limit, crowds, wide and deep trees, and next to no descriptors, processes or memory.
+//! `SIGSEND_LIMITS=all` makes the crowds as large as they should be at least once; the normal run keeps them smaller.
 
-use std::process::Command;
+use std::env;
+use std::fs;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
-use crate::family::{Family, children, state};
-use crate::support::{SIGSEND, Timed, Victim, eventually, stderr, stdout, victim};
+use assert_cmd::Command as Bounded;
+use nix::sys::resource::{Resource, getrlimit};
 
-/// `sigsend args` with these limits of open files.
-fn limited(soft: usize, hard: usize, args: &[&str]) -> assert_cmd::Command {
-    let mut command = Command::new("sh");
-    let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
-    command.args(["-c", &script, SIGSEND]).args(args).current_dir("/").env("LC_ALL", "C");
-    assert_cmd::Command::from_std(command).timed()
+use crate::support::{
+    NOBODY, Recorder, SIGSEND, Timed, Unprivileged, Victim, eventually, in_pid_namespace, may_change_user, program,
+    raw_sigsend, sigsend, skip, strace, tempdir, victim,
+};
+
+/// The longest single argument (`MAX_ARG_STRLEN` less its NUL).
+const LONGEST: usize = 128 * 1024 - 1;
+
+/// A size for the normal run, or the one to be tried at least once.
+fn size(normal: usize, all: usize) -> usize {
+    if env::var_os("SIGSEND_LIMITS").is_some() { all } else { normal }
 }
 
-/// Whether all was done; else nothing was, and it was said.
-fn all_or_nothing(soft: usize, hard: usize, args: &[&str]) -> bool {
-    let done = limited(soft, hard, args).assert();
-    let said = stderr(&done);
-    match done.get_output().status.code() {
-        Some(0) => assert_eq!(said, "", "limit {hard}"),
-        Some(1) => assert!(said.starts_with("sigsend: ") && said.contains("open files"), "limit {hard}: {said}"),
-        other => panic!("limit {hard}: {other:?} {said}"),
-    }
-    done.get_output().status.success()
+/// `sigsend args` within limits, as prlimit(1) spells them.
+fn limited(limits: &[&str], args: &[&str]) -> Output {
+    let prlimit = program("prlimit").expect("asked for before");
+    let program = raw_sigsend();
+    let mut command = Command::new(prlimit);
+    command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.args(limits).arg(SIGSEND).args(args).current_dir("/").stdin(Stdio::null());
+    Bounded::from_std(command).timed().output().expect("prlimit starts")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A shell with so many children that execute nothing, all in its group.
+fn crowd(size: usize) -> Victim {
+    let script = format!("i=0; while [ $i -lt {size} ]; do read line <&3 & i=$((i+1)); done; echo ready; read line");
+    victim().named("crowd").shell(&format!("exec 3<&0; {script}"))
+}
+
+/// A chain of shells, each the child of the one before.
+fn chain(depth: usize) -> Victim {
+    let link = "f() { if [ $1 = 0 ]; then echo ready; read line <&3; else (f $(($1-1))); :; fi; }";
+    victim().named("chain").shell(&format!("exec 3<&0; {link}; f {depth}"))
+}
+
+/// The states of all processes of a name, as /proc has them.
+fn states(name: &str) -> String {
+    let processes = fs::read_dir("/proc").expect("a /proc").flatten();
+    let stats = processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok());
+    let wanted = format!("({name}) ");
+    stats.filter_map(|stat| stat.split_once(&wanted).and_then(|(_, rest)| rest.chars().next())).collect()
+}
+
+fn living(name: &str) -> usize {
+    states(name).chars().filter(|state| !"ZX".contains(*state)).count()
+}
+
+/// Whether so many processes can be pinned here, and how long a test may take over it.
+fn may_open(count: usize) -> bool {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    usize::try_from(hard).is_ok_and(|hard| hard > count + 20)
 }
 
 #[test]
-fn with_too_few_descriptors_no_target_is_signalled() {
-    let mut enough = 0;
-    for limit in 4..24 {
-        let victims: Vec<Victim> = (0..8).map(|_| Victim::sleeping()).collect();
-        let args: Vec<String> = ["--wait".into()].into_iter().chain(victims.iter().map(Victim::arg)).collect();
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        if all_or_nothing(limit, limit, &args) {
-            enough += 1;
-            victims.iter().for_each(|victim| victim.assert_killed_by(15));
-        } else {
-            victims.iter().for_each(Victim::assert_alive);
+fn a_hundred_thousand_targets_are_read_before_anybody_is_signalled() {
+    let mut target = Recorder::new();
+    let pid = target.arg();
+    let mut args = vec!["-0"];
+    args.resize(100_001, &pid);
+    sigsend().args(&args).assert().success().stdout("").stderr("");
+    args[0] = "-USR1";
+    for wrong in ["00", "-01", "4294967296", "-s"] {
+        *args.last_mut().expect("many") = wrong;
+        sigsend().args(&args).assert().code(1).stdout("");
+    }
+    target.assert_untouched();
+    *args.last_mut().expect("many") = &pid;
+    args[0] = "--alive";
+    sigsend().args(&args).assert().success().stdout("").stderr("");
+    target.assert_untouched();
+}
+
+#[test]
+fn a_hundred_thousand_times_one_target_is_one_target_once_it_is_pinned() {
+    let mut target = Recorder::new();
+    let pid = target.arg();
+    let mut args = vec!["-USR1", "--within", "0s"];
+    args.resize(100_003, &pid);
+    sigsend().args(&args).assert().code(124);
+    assert_eq!(target.signals(), [10]);
+}
+
+#[test]
+fn the_longest_argument_is_refused_in_any_place() {
+    let mut bystander = Recorder::new();
+    let pid = bystander.arg();
+    for byte in ["1", "a", "-", " ", ":", "\u{1}"] {
+        let long = byte.repeat(LONGEST);
+        let lines: [&[&str]; 9] = [
+            &["-USR1", &long],
+            &["-USR1", &pid, &long],
+            &["-s", &long, &pid],
+            &["-q", &long, &pid],
+            &["--within", &long, &pid],
+            &["--timeout", "1s", &long, &pid],
+            &["--expect", &long, &pid],
+            &["--pidfile", &long],
+            &["-l", &long],
+        ];
+        for line in lines {
+            let output = sigsend().args(line).output().expect("sigsend starts");
+            assert_eq!(output.status.code(), Some(1), "{byte:?} {}", &line[0]);
+            assert!(output.stderr.starts_with(b"sigsend: "));
         }
     }
-    assert!((1..19).contains(&enough), "{enough}");
+    bystander.assert_untouched();
 }
 
 #[test]
-fn with_too_few_descriptors_no_member_of_a_group_is_signalled() {
-    let mut enough = 0;
-    for limit in 4..24 {
-        let leader = Victim::sleeping();
-        let members: Vec<Victim> = (0..6).map(|_| victim().in_group_of(&leader).sleeping()).collect();
-        if all_or_nothing(limit, limit, &["--wait", "--", &leader.group_arg()]) {
-            enough += 1;
-            members.iter().for_each(|victim| victim.assert_killed_by(15));
-        } else {
-            members.iter().for_each(Victim::assert_alive);
-            leader.assert_alive();
-        }
+fn as_many_arguments_as_the_kernel_takes_are_taken() {
+    if program("prlimit").is_none() {
+        return skip("no prlimit");
     }
-    assert!((1..19).contains(&enough), "{enough}");
+    let mut target = Recorder::new();
+    let pid = target.arg();
+    // Six megabytes, a pointer for each argument included, are the end whatever the stack.
+    let count = size(100_000, 500_000);
+    for filler in ["-v", "-a", "--"] {
+        let mut args = vec!["-0", &pid];
+        args.resize(count, filler);
+        args.extend(["--", &pid]);
+        let output = limited(&["--stack=unlimited"], &args);
+        let expected = if filler == "--" { 1 } else { 0 };
+        assert_eq!(output.status.code(), Some(expected), "{filler}");
+    }
+    target.assert_untouched();
 }
 
 #[test]
-fn with_too_few_descriptors_a_tree_stays_whole() {
-    for call in [&["--tree", "-KILL"][..], &["--tree", "-TERM"], &["--tree", "--grace", "15s"]] {
-        let mut enough = 0;
-        for limit in 4..24 {
-            let mut family = Family::playing("row 8");
-            let members = children(family.pid());
-            let pid = family.arg();
-            let args: Vec<&str> = call.iter().copied().chain([pid.as_str()]).collect();
-            if all_or_nothing(limit, limit, &args) {
-                enough += 1;
-                family.assert_extinct();
+fn a_large_group_is_ended_and_waited_for() {
+    in_pid_namespace(|| {
+        let count = size(1000, 5000);
+        if !may_open(count) {
+            return skip("the hard limit of open files is too low");
+        }
+        let mut bystander = Recorder::new();
+        for args in [&["-v", "-KILL", "--wait", "--"][..], &["--grace", "9s", "--"]] {
+            let crowd = crowd(count);
+            assert_eq!(living("crowd"), count + 1);
+            let start = Instant::now();
+            sigsend().args(args).arg(crowd.group_arg()).assert().success();
+            assert_eq!(living("crowd"), 0, "{args:?}");
+            assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+        }
+        bystander.assert_untouched();
+    });
+}
+
+#[test]
+fn a_wide_tree_is_killed_whole() {
+    in_pid_namespace(|| {
+        let count = size(1000, 5000);
+        if !may_open(count) {
+            return skip("the hard limit of open files is too low");
+        }
+        let mut bystander = Recorder::new();
+        for signal in ["-KILL", "-TERM"] {
+            let crowd = crowd(count);
+            let output = sigsend().args(["--tree", signal, &crowd.arg()]).output().expect("sigsend starts");
+            assert_eq!(output.status.code(), Some(0), "{signal}: {}", said(&output));
+            eventually("everybody to die", || living("crowd") == 0);
+        }
+        bystander.assert_untouched();
+    });
+}
+
+#[test]
+fn a_deep_tree_is_killed_whole() {
+    in_pid_namespace(|| {
+        let depth = size(200, 500);
+        let mut bystander = Recorder::new();
+        for signal in ["-KILL", "-TERM"] {
+            let chain = chain(depth);
+            assert_eq!(living("chain"), depth + 1);
+            let output = sigsend().args(["--tree", signal, &chain.arg()]).output().expect("sigsend starts");
+            assert_eq!(output.status.code(), Some(0), "{signal}: {}", said(&output));
+            eventually("everybody to die", || living("chain") == 0);
+        }
+        bystander.assert_untouched();
+    });
+}
+
+#[test]
+fn with_sixteen_descriptors_all_or_nothing_is_done() {
+    in_pid_namespace(|| {
+        if program("prlimit").is_none() {
+            return skip("no prlimit");
+        }
+        let mut bystander = Recorder::new();
+        let crowd = crowd(40);
+        let (pid, group) = (crowd.arg(), crowd.group_arg());
+        let lines: [&[&str]; 7] = [
+            &["--tree", "-KILL", &pid],
+            &["--tree", &pid],
+            &["--tree", "--grace", "9s", &pid],
+            &["-KILL", "--wait", "--", &group],
+            &["--grace", "9s", "--", &group],
+            &["-KILL", "crowd"],
+            &["--dry-run", "--tree", &pid],
+        ];
+        for line in lines {
+            let output = limited(&["--nofile=16:16"], line);
+            let said = said(&output);
+            assert_eq!(output.status.code(), Some(1), "{line:?}: {said}");
+            assert!(said.contains("16 open files") || said.contains("Too many open files"), "{line:?}: {said}");
+            assert_eq!(states("crowd"), "S".repeat(41), "{line:?}");
+        }
+        // One process fits, and so does whatever needs no pin.
+        let one = Victim::sleeping();
+        let works = limited(&["--nofile=16:16"], &["-v", "--grace", "9s", &one.arg()]);
+        assert_eq!(works.status.code(), Some(0), "{}", said(&works));
+        let works = limited(&["--nofile=16:16"], &["-HUP", "--", &group]);
+        assert_eq!(works.status.code(), Some(0), "{}", said(&works));
+        eventually("the group to die", || living("crowd") == 0);
+
+        let crowd = self::crowd(40);
+        let raised = limited(&["--nofile=16:1024"], &["--tree", "-KILL", &crowd.arg()]);
+        assert_eq!(raised.status.code(), Some(0), "{}", said(&raised));
+        eventually("the tree to die", || living("crowd") == 0);
+        bystander.assert_untouched();
+    });
+}
+
+#[test]
+fn at_the_limit_of_processes_everything_works() {
+    in_pid_namespace(|| {
+        if program("prlimit").is_none() || !may_change_user() {
+            return skip("needs root and prlimit");
+        }
+        let copy = Unprivileged::new();
+        let own = || victim().owned_by(NOBODY).named("poor").sleeping();
+        let lines: [(&[&str], bool); 5] = [
+            (&["PID"], true),
+            (&["poor"], true),
+            (&["--grace", "9s", "PID"], true),
+            (&["--tree", "-KILL", "PID"], true),
+            (&["--alive", "PID"], false),
+        ];
+        for (line, ends) in lines {
+            let victim = own();
+            let pid = victim.arg();
+            let mut command = Command::new("prlimit");
+            let line: Vec<&str> = line.iter().map(|word| if *word == "PID" { &pid } else { *word }).collect();
+            command.arg("--nproc=1:1").arg(copy.sigsend().get_program()).args(&line);
+            std::os::unix::process::CommandExt::uid(&mut command, NOBODY);
+            let output = Bounded::from_std(command).timed().output().expect("prlimit starts");
+            assert_eq!(output.status.code(), Some(0), "{line:?}: {}", said(&output));
+            if ends {
+                victim.assert_killed_by(if line.contains(&"-KILL") { 9 } else { 15 })
             } else {
-                family.assert_alive();
-                eventually("all to sleep as before", || members.iter().all(|pid| state(*pid) == 'S'));
+                victim.assert_alive()
             }
         }
-        assert!((1..19).contains(&enough), "{call:?} {enough}");
-    }
+    });
 }
 
 #[test]
-fn the_soft_limit_is_raised_as_needed() {
-    // Each of these stands for a moment at which the last descriptor is taken.
-    for soft in 8..20 {
-        let victims: Vec<Victim> = (0..8).map(|_| Victim::sleeping()).collect();
-        let args: Vec<String> = ["--wait".into()].into_iter().chain(victims.iter().map(Victim::arg)).collect();
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        limited(soft, 200, &args).assert().success().stdout("").stderr("");
+fn sixty_four_megabytes_are_enough() {
+    in_pid_namespace(|| {
+        if program("prlimit").is_none() {
+            return skip("no prlimit");
+        }
+        const LIMITS: [&str; 2] = ["--as=67108864", "--data=67108864"];
+        let mut target = Recorder::new();
+        let pid = target.arg();
+        let mut args = vec!["-0"];
+        args.resize(100_001, &pid);
+        let dir = tempdir();
+        let full = dir.file("full", format!("{pid} ").repeat((1 << 20) / (pid.len() + 1)));
+        let full = full.to_str().expect("UTF-8");
+        for limit in LIMITS {
+            let output = limited(&[limit], &args);
+            assert_eq!(output.status.code(), Some(0), "{limit}: {}", said(&output));
+            let output = limited(&[limit], &["-USR1", "--allow-stale", "--pidfile", full]);
+            assert_eq!(output.status.code(), Some(0), "{limit}: {}", said(&output));
+            assert_eq!(target.signals(), [10]);
+            let crowd = crowd(900);
+            let output = limited(&[limit], &["--json", "--tree", "-KILL", &crowd.arg()]);
+            assert_eq!(output.status.code(), Some(0), "{limit}: {}", said(&output));
+            eventually("the tree to die", || living("crowd") == 0);
+        }
+        target.assert_untouched();
+    });
+}
 
-        let mut family = Family::playing("row 8");
-        limited(soft, 200, &["--tree", "-KILL", &family.arg()]).assert().success().stdout("").stderr("");
-        family.assert_extinct();
+/// The shell's way to close descriptors, in all combinations.
+const CLOSED: [&str; 8] = ["", "<&-", ">&-", "2>&-", "<&- >&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-"];
 
-        let mut family = Family::playing("row 8");
-        limited(soft, 200, &["--grace", "15s", "--", &family.group_arg()]).assert().success().stdout("").stderr("");
-        family.assert_extinct();
-    }
-    let mut family = Family::playing("row 300");
-    limited(64, 1000, &["--tree", "-KILL", &family.arg()]).assert().success().stdout("").stderr("");
-    family.assert_extinct();
+fn with_closed(closed: &str, args: &[&str]) -> Output {
+    let program = raw_sigsend();
+    let mut command = Command::new("sh");
+    command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.args(["-c", &format!("exec \"$@\" {closed}"), "sh", SIGSEND]).args(args).current_dir("/");
+    Bounded::from_std(command).timed().write_stdin("").output().expect("sh starts")
 }
 
 #[test]
-fn with_too_few_descriptors_nobody_with_a_name_is_overlooked() {
-    let name = format!("lack{}", std::process::id());
-    let victims: Vec<Victim> = (0..8).map(|_| victim().named(&name).sleeping()).collect();
-    let mut enough = 0;
-    for limit in 4..24 {
-        let done = limited(limit, limit, &["-v", "-0", &name]).assert();
-        if done.get_output().status.success() {
-            enough += 1;
-            assert_eq!(stdout(&done).lines().count(), 8, "limit {limit}");
-        } else {
-            assert_eq!(stdout(&done), "", "limit {limit}");
-            assert!(stderr(&done).contains("open files"), "limit {limit}: {}", stderr(&done));
+fn closed_standard_descriptors_change_nothing_but_what_is_heard() {
+    let mut target = Recorder::new();
+    let pid = target.arg();
+    let dir = tempdir();
+    let file = dir.file("pid", &pid);
+    let file = file.to_str().expect("UTF-8");
+    for closed in CLOSED {
+        let mute = closed.split(' ').any(|word| word == ">&-");
+        let deaf = closed.contains("2>&-");
+        let quiet: [&[&str]; 5] = [
+            &["-USR1", &pid],
+            &["-USR1", "--allow-stale", "--pidfile", file],
+            &["-USR1", "--expect", "cli", "--alive", &pid],
+            &["--alive", &pid],
+            &["-USR1", "--tree", &pid],
+        ];
+        for args in quiet {
+            if args.contains(&"--expect") {
+                continue;
+            }
+            let output = with_closed(closed, args);
+            assert_eq!((output.status.code(), &*said(&output)), (Some(0), ""), "{closed} {args:?}");
+            let signals: &[i32] = if args.contains(&"-USR1") { &[10] } else { &[] };
+            assert_eq!(target.signals(), signals, "{closed} {args:?}");
+        }
+        let told: [(&[&str], &[i32]); 8] = [
+            (&["-l"], &[]),
+            (&["-L"], &[]),
+            (&["-t"], &[]),
+            (&["--help"], &[]),
+            (&["-V"], &[]),
+            (&["-d", &pid], &[]),
+            (&["-v", "-USR1", &pid], &[10]),
+            (&["--json", "-USR1", "--within", "0s", &pid], &[10]),
+        ];
+        for (args, signals) in told {
+            let output = with_closed(closed, args);
+            let status = match args {
+                _ if mute => 1,
+                ["--json", ..] => 124,
+                _ => 0,
+            };
+            assert_eq!(output.status.code(), Some(status), "{closed} {args:?}: {}", said(&output));
+            if mute && !deaf {
+                assert!(said(&output).contains("sigsend: write error: Bad file descriptor\n"), "{closed} {args:?}");
+            }
+            assert_eq!(output.stdout.is_empty(), mute, "{closed} {args:?}");
+            assert_eq!(target.signals(), signals, "{closed} {args:?}");
         }
     }
-    assert!((1..19).contains(&enough), "{enough}");
-    limited(8, 200, &["-TERM", "--wait", &name]).assert().success().stdout("").stderr("");
-    victims.iter().for_each(|victim| victim.assert_killed_by(15));
+    assert_eq!(fs::read_to_string(file).expect("it is still there"), pid, "nobody wrote into what was read");
+}
+
+#[test]
+fn nothing_that_is_opened_takes_the_place_of_a_standard_descriptor() {
+    let target = Victim::sleeping();
+    let pid = target.arg();
+    let script = |closed: &str| format!("exec {SIGSEND} -v --within 9s --expect cat {pid} {closed}");
+    if strace("trace=openat", &["-V"]).is_none() {
+        return;
+    }
+    let dir = tempdir();
+    for (index, closed) in CLOSED.into_iter().enumerate() {
+        let again = Victim::sleeping();
+        let script = script(closed).replace(&format!(" {pid} "), &format!(" {} ", again.pid()));
+        let log = dir.path().join(index.to_string());
+        let mut command = Command::new("strace");
+        command.args([
+            "-qq",
+            "-e",
+            "signal=none",
+            "-e",
+            "trace=execve,openat,pidfd_open,epoll_create1,fcntl",
+            "-o",
+        ]);
+        command.arg(&log).args(["sh", "-c", &script]).current_dir("/");
+        Bounded::from_std(command).timed().output().expect("strace starts");
+        again.assert_killed_by(15);
+        let log = fs::read_to_string(log).expect("strace writes its log");
+        let own = log.rsplit_once("execve(").expect("it was executed").1;
+        for call in own.lines().filter(|call| !call.contains("\"/dev/null\"") && !call.contains("F_GETFD")) {
+            let taken = ["= 0", "= 1", "= 2"].iter().any(|end| call.ends_with(end)) && !call.starts_with('"');
+            assert!(!taken, "{closed}: {call}");
+        }
+    }
+    target.assert_alive();
 }

@@ -5,16 +5,16 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
-use assert_cmd::Command;
 use nix::libc;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use crate::support::{
-    Recorder, Unprivileged, Victim, back_date, eventually, may_change_user, raw_sigsend, sigsend, skip, stderr, stdout,
-    tempdir, victim,
+    Recorder, SIGSEND, Unprivileged, Victim, back_date, eventually, may_change_user, raw_sigsend, sigsend, skip,
+    stderr, stdout, tempdir, victim,
 };
 
 fn text(path: &Path) -> &str {
@@ -202,7 +202,7 @@ fn a_huge_or_growing_file_is_no_pidfile() {
 }
 
 /// sigsend with `--pidfile -` behind these arguments.
-fn from_input(args: &[&str]) -> Command {
+fn from_input(args: &[&str]) -> assert_cmd::Command {
     let mut command = sigsend();
     command.args(args).args(["--pidfile", "-"]);
     command
@@ -220,6 +220,17 @@ fn standard_input_may_name_nobody() {
     let target = Victim::sleeping();
     from_input(&["-HUP", &target.arg()]).write_stdin("").assert().success();
     target.assert_killed_by(1);
+}
+
+#[test]
+fn a_closed_standard_input_is_an_error_and_not_an_empty_one() {
+    for (form, status) in [("-0", 1), ("--wait", 1), ("--alive", 2)] {
+        let script = "exec \"$0\" \"$1\" --pidfile - <&-";
+        let output = Command::new("sh").args(["-c", script, SIGSEND, form]).output().expect("sh starts");
+        assert_eq!(output.status.code(), Some(status), "{form}");
+        let line = "sigsend: reading standard input: Bad file descriptor\n";
+        assert_eq!(String::from_utf8(output.stderr).expect("UTF-8"), line, "{form}");
+    }
 }
 
 #[test]

@@ -118,6 +118,7 @@ echo $((number - 1)) >/proc/sys/kernel/ns_last_pid
 echo "status $?"
 wait $innocent
 echo "innocent $innocent $?"
+read line <&3
 "#;
 
 /// The number that sigsend has out here.

@@ -33,6 +33,7 @@ fn every_process_of_a_storm_hears_a_signal_once() {
     let mut cut_short = 0;
     for round in 0..100 {
         let mut storm = Family::playing(&format!("catching-storm {SHAPE}"));
+        // How often each was born and told.
         let mut heard: BTreeMap<String, (usize, usize)> = BTreeMap::from([(storm.arg(), (1, 0))]);
         let mut note = |line: String| {
             let (word, pid) = line.split_once(' ').expect("a word and a PID");

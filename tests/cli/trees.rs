@@ -60,7 +60,7 @@ fn children_of_every_thread_belong_to_it() {
 
 #[test]
 fn whoever_forks_when_told_to_end_is_killed_with_his_child() {
-    let mut family = Family::shell("exec 3<&0; trap 'cat <&3 & wait' TERM; echo ready; while :; do read line; done");
+    let mut family = Family::shell("exec 3<&0; trap 'cat <&3 & wait' TERM; echo ready; while read line; do :; done");
     sigsend().args(["--tree", "--grace", "300ms", &family.arg()]).assert().success().stderr("");
     family.assert_killed_by(9);
     family.assert_extinct();

@@ -8,7 +8,7 @@ use crate::support::{
     victim,
 };
 
-const STUBBORN: &str = "trap '' TERM HUP; echo ready; exec cat";
+const STUBBORN: &str = "trap '' TERM HUP; echo ready; while read line; do :; done";
 
 #[test]
 fn a_wait_is_over_when_the_last_target_is_gone() {
@@ -29,7 +29,7 @@ fn a_wait_is_over_when_the_last_target_is_gone() {
 fn one_who_stays_is_named_when_the_time_is_up() {
     let stubborn = Victim::shell(STUBBORN);
     let patient = sigsend().args(["--within", "50ms", &stubborn.arg()]).assert().code(124).stdout("");
-    let named = format!("sigsend: {} (cat) is still there after 0.", stubborn.pid());
+    let named = format!("sigsend: {} (sh) is still there after 0.", stubborn.pid());
     assert!(stderr(&patient).starts_with(&named), "{}", stderr(&patient));
     assert_eq!(stderr(&patient).lines().count(), 1);
     stubborn.assert_alive();
@@ -219,5 +219,5 @@ fn a_program_called_kill_waits_as_kill() {
     let (_dir, kill) = link(crate::support::SIGSEND.as_ref(), "kill");
     let stubborn = Victim::shell(STUBBORN);
     let patient = assert_cmd::Command::new(kill).args(["--within", "10ms", &stubborn.arg()]).assert().code(124);
-    assert!(stderr(&patient).starts_with(&format!("kill: {} (cat) is still there", stubborn.pid())));
+    assert!(stderr(&patient).starts_with(&format!("kill: {} (sh) is still there", stubborn.pid())));
 }

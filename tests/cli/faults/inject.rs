@@ -40,13 +40,14 @@ impl fmt::Display for Fault<'_> {
 }
 
 impl Fault<'_> {
-    /// Whether the kernel says by it that a process is gone or hidden, which is an answer more than a fault.
+    /// Whether the kernel says by it that a process is gone, or hidden from this user (`hidepid`), which is an answer more than a fault.
     pub fn says_gone(&self) -> bool {
-        let of_a_process = self.call.text.contains("/proc/") || self.call.name.starts_with("getdents");
+        let text = &self.call.text;
+        let of_a_process = text.contains("/proc/") || text.contains("S_IFDIR") || text.starts_with("getdents");
         match self.errno {
             "ESRCH" => true,
             "ENOENT" => of_a_process || self.call.name == "pidfd_open",
-            "EACCES" => of_a_process,
+            "EACCES" | "EPERM" => of_a_process,
             _ => false,
         }
     }

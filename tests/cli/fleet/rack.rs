@@ -98,6 +98,18 @@ impl Rack {
         eventually("webd", || Self::file(host, "webd.pid").ends_with('\n'));
     }
 
+    /// Starts nginx on a host.
+    #[track_caller]
+    pub fn start_nginx(&self, host: &str) {
+        self.on(host, "nginx");
+        eventually("nginx", || Self::file(host, "nginx.pid").ends_with('\n'));
+    }
+
+    /// Writes a file where the administrator works.
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(Path::new("/mnt/home").join(name), text).expect("a file");
+    }
+
     /// Ends the daemon of a host as a crash does: its pidfile stays.
     #[track_caller]
     pub fn crash_webd(&self, host: &str) {
@@ -148,6 +160,21 @@ impl Ran {
     }
 }
 
+impl Ran {
+    /// What `ansible-playbook -v` says of a host: its word for the result, and the JSON lines that sigsend wrote there.
+    #[track_caller]
+    pub fn result(&self, host: &str) -> (&str, Vec<Value>) {
+        let named = format!(": [{host}]");
+        let mut lines = self.stdout.lines().chain(self.stderr.lines());
+        let line = lines.find(|line| line.contains(&named) && line.contains("=> {"));
+        let line = line.unwrap_or_else(|| panic!("nothing of {host}: {}{}", self.stdout, self.stderr));
+        let (word, result) = line.split_once(&named).expect("it was found");
+        let result: Value = serde_json::from_str(&result[result.find('{').expect("it was found")..]).expect("JSON");
+        let lines = result["stdout"].as_str().expect("what sigsend wrote").lines();
+        (word, lines.map(|line| serde_json::from_str(line).expect("a JSON object")).collect())
+    }
+}
+
 fn addresses() -> impl Iterator<Item = String> {
     (1..).map(|number| format!("10.213.47.{number}"))
 }
@@ -182,7 +209,8 @@ fn files() {
         fs::create_dir_all(path.parent().expect("it is in /mnt")).expect("a directory");
         fs::write(path, text).expect("a file");
     };
-    let key = |path: &str| tried("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path]).expect("a key");
+    let key =
+        |path: &str| tried("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path]).expect("a key");
     key("/mnt/key");
     write("sshd_config", SSHD);
     let mut ssh = String::new();
@@ -205,9 +233,13 @@ fn files() {
     );
     write("home/hosts", &format!("[web]\n{}\n", HOSTS.join("\n")));
     write("nginx.conf", include_str!("nginx.conf"));
+    write("bin/nginx", include_str!("nginx"));
     write("host", include_str!("host"));
     write("bin/webd", include_str!("webd"));
-    fs::set_permissions("/mnt/bin/webd", fs::Permissions::from_mode(0o755)).expect("a file of ours");
+    for script in ["bin/nginx", "bin/webd"] {
+        let executable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(Path::new("/mnt").join(script), executable).expect("a file of ours");
+    }
     // Not a link: the hosts do not see everything that this process sees.
     write("bin/sigsend", "");
     tried("mount", &["--bind", SIGSEND, "/mnt/bin/sigsend"]).expect("a file of ours");
@@ -224,7 +256,8 @@ fn start(host: &str, address: &str) {
 
 fn tried(name: &str, args: &[&str]) -> Result<(), String> {
     let program = program(name).expect("it was looked for");
-    let output = StdCommand::new(program).args(args).stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
+    let output =
+        StdCommand::new(program).args(args).stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
     let complaint = || format!("{name} {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     if output.status.success() { Ok(()) } else { Err(complaint()) }
 }

@@ -33,6 +33,13 @@ pub struct Ended {
     stderr: String,
 }
 
+impl Ended {
+    /// Whether it had to be ended by force.
+    pub fn hung(&self) -> bool {
+        self.hung
+    }
+}
+
 /// Where sigsend runs: a copy that every user can reach, and a directory for pidfiles.
 pub struct Stage {
     program: PathBuf,

@@ -52,8 +52,7 @@ impl Oracle<'_> {
             return FAIL | UNSURE;
         }
         let foreign = self.line.user != 0 && self.line.user != victim.user;
-        let is = |name: &Vec<u8>| victim.name == *name || victim.title == *name || victim.program == *name;
-        if !aim.below && !request.expect.is_empty() && !request.expect.iter().any(is) {
+        if !aim.below && !self.is_expected(victim) {
             return FAIL | UNSURE;
         }
         if asks {
@@ -71,6 +70,12 @@ impl Oracle<'_> {
         self.loose |= self.signals.iter().any(|&signal| !self.permitted(victim, signal));
         let checks = if foreign && !request.expect.is_empty() { FAIL } else { 0 };
         checks | self.end(index)
+    }
+
+    /// Whether a victim is what `--expect` says, where it says anything.
+    pub fn is_expected(&self, victim: &Victim) -> bool {
+        let is = |name: &Vec<u8>| victim.name == *name || victim.title == *name || victim.program == *name;
+        self.request.expect.is_empty() || self.request.expect.iter().any(is)
     }
 
     /// How waiting for a process ends.

@@ -122,8 +122,8 @@ impl Oracle<'_> {
         if self.request.has("tree") {
             // Whether what is below a tree's root must have the expected name as well is nowhere said.
             let unsure = if self.request.expect.is_empty() { 0 } else { FAIL };
-            let passed = |hit: &&Hit| hit.fate & !(FAIL | UNSURE) != 0 || !aim.stale && self.request.expect.is_empty();
-            let roots: Vec<usize> = hits.iter().filter(passed).map(|hit| hit.victim).collect();
+            let passed = |root: &usize| !aim.stale && self.is_expected(&self.world.victims[*root]);
+            let roots: Vec<usize> = hits.iter().map(|hit| hit.victim).filter(passed).collect();
             let below: Vec<usize> = roots.into_iter().flat_map(|root| self.descendants(root)).collect();
             for victim in below {
                 let below = Aim { target: Target::Pid(self.world.victims[victim].pid), stale: false, below: true };

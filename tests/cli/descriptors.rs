@@ -1,0 +1,129 @@
+//! Descriptors run out: the soft limit is raised as needed, and where the hard one is too low, nobody is signalled.
+
+use std::process::Command;
+
+use crate::family::{Family, children, state};
+use crate::support::{SIGSEND, Timed, Victim, eventually, stderr, stdout, victim};
+
+/// `sigsend args` with these limits of open files.
+fn limited(soft: usize, hard: usize, args: &[&str]) -> assert_cmd::Command {
+    let mut command = Command::new("sh");
+    let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
+    command.args(["-c", &script, SIGSEND]).args(args).current_dir("/").env("LC_ALL", "C");
+    assert_cmd::Command::from_std(command).timed()
+}
+
+/// Whether all was done; else nothing was, and it was said.
+fn all_or_nothing(soft: usize, hard: usize, args: &[&str]) -> bool {
+    let done = limited(soft, hard, args).assert();
+    let said = stderr(&done);
+    match done.get_output().status.code() {
+        Some(0) => assert_eq!(said, "", "limit {hard}"),
+        Some(1) => assert!(said.starts_with("sigsend: ") && said.contains("open files"), "limit {hard}: {said}"),
+        other => panic!("limit {hard}: {other:?} {said}"),
+    }
+    done.get_output().status.success()
+}
+
+#[test]
+fn with_too_few_descriptors_no_target_is_signalled() {
+    let mut enough = 0;
+    for limit in 4..24 {
+        let victims: Vec<Victim> = (0..8).map(|_| Victim::sleeping()).collect();
+        let args: Vec<String> = ["--wait".into()].into_iter().chain(victims.iter().map(Victim::arg)).collect();
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        if all_or_nothing(limit, limit, &args) {
+            enough += 1;
+            for victim in &victims {
+                victim.assert_killed_by(15);
+            }
+        } else {
+            victims.iter().for_each(Victim::assert_alive);
+        }
+    }
+    assert!((1..19).contains(&enough), "{enough}");
+}
+
+#[test]
+fn with_too_few_descriptors_no_member_of_a_group_is_signalled() {
+    let mut enough = 0;
+    for limit in 4..24 {
+        let leader = Victim::sleeping();
+        let members: Vec<Victim> = (0..6).map(|_| victim().in_group_of(&leader).sleeping()).collect();
+        if all_or_nothing(limit, limit, &["--wait", "--", &leader.group_arg()]) {
+            enough += 1;
+            for victim in &members {
+                victim.assert_killed_by(15);
+            }
+        } else {
+            members.iter().for_each(Victim::assert_alive);
+            leader.assert_alive();
+        }
+    }
+    assert!((1..19).contains(&enough), "{enough}");
+}
+
+#[test]
+fn with_too_few_descriptors_a_tree_stays_whole() {
+    for call in [&["--tree", "-KILL"][..], &["--tree", "-TERM"], &["--tree", "--grace", "15s"]] {
+        let mut enough = 0;
+        for limit in 4..24 {
+            let mut family = Family::playing("row 8");
+            let members = children(family.pid());
+            let pid = family.arg();
+            let args: Vec<&str> = call.iter().copied().chain([pid.as_str()]).collect();
+            if all_or_nothing(limit, limit, &args) {
+                enough += 1;
+                family.assert_extinct();
+            } else {
+                family.assert_alive();
+                eventually("all to sleep as before", || members.iter().all(|pid| state(*pid) == 'S'));
+            }
+        }
+        assert!((1..19).contains(&enough), "{call:?} {enough}");
+    }
+}
+
+#[test]
+fn the_soft_limit_is_raised_as_needed() {
+    // Each of these stands for a moment at which the last descriptor is taken.
+    for soft in 8..20 {
+        let victims: Vec<Victim> = (0..8).map(|_| Victim::sleeping()).collect();
+        let args: Vec<String> = ["--wait".into()].into_iter().chain(victims.iter().map(Victim::arg)).collect();
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        limited(soft, 200, &args).assert().success().stdout("").stderr("");
+
+        let mut family = Family::playing("row 8");
+        limited(soft, 200, &["--tree", "-KILL", &family.arg()]).assert().success().stdout("").stderr("");
+        family.assert_extinct();
+
+        let mut family = Family::playing("row 8");
+        limited(soft, 200, &["--grace", "15s", "--", &family.group_arg()]).assert().success().stdout("").stderr("");
+        family.assert_extinct();
+    }
+    let mut family = Family::playing("row 300");
+    limited(64, 1000, &["--tree", "-KILL", &family.arg()]).assert().success().stdout("").stderr("");
+    family.assert_extinct();
+}
+
+#[test]
+fn with_too_few_descriptors_nobody_with_a_name_is_overlooked() {
+    let name = format!("lack{}", std::process::id());
+    let victims: Vec<Victim> = (0..8).map(|_| victim().named(&name).sleeping()).collect();
+    let mut enough = 0;
+    for limit in 4..24 {
+        let done = limited(limit, limit, &["-v", "-0", &name]).assert();
+        if done.get_output().status.success() {
+            enough += 1;
+            assert_eq!(stdout(&done).lines().count(), 8, "limit {limit}");
+        } else {
+            assert_eq!(stdout(&done), "", "limit {limit}");
+            assert!(stderr(&done).contains("open files"), "limit {limit}: {}", stderr(&done));
+        }
+    }
+    assert!((1..19).contains(&enough), "{enough}");
+    limited(8, 200, &["-TERM", "--wait", &name]).assert().success().stdout("").stderr("");
+    for victim in &victims {
+        victim.assert_killed_by(15);
+    }
+}

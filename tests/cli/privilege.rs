@@ -1,0 +1,310 @@
+//! Who may do what to whom: a user without rights hurts nobody and is told why, root is not led astray by names, pidfiles and
+//! environments that others have made.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
+
+use assert_cmd::Command as Bounded;
+
+use crate::support::{
+    DEADLINE, NOBODY, Recorder, TempDir, Timed, Unprivileged, Victim, back_date, in_pid_namespace, may_change_user,
+    program, raw_sigsend, sigsend, skip, stderr, stdout, tempdir, victim,
+};
+
+/// Another user without rights than [`NOBODY`].
+const MALLORY: u32 = 65533;
+
+#[test]
+fn a_user_without_rights_is_refused_by_name_and_hurts_nobody() {
+    in_pid_namespace(|| {
+        if !may_change_user() {
+            return skip("needs root");
+        }
+        let copy = Unprivileged::new();
+        let mut roots = Recorder::of(victim().named("roots"));
+        let mut others = Recorder::of(victim().named("others").owned_by(MALLORY));
+        let targets = [(&roots, "root"), (&others, "65533")].map(|(recorder, owner)| {
+            (recorder.arg(), recorder.victim().group_arg(), recorder.victim().status_field("Name"), owner)
+        });
+        for (pid, group, name, owner) in &targets {
+            let token = stdout(&sigsend().args(["--id", pid]).assert().success());
+            let token = token.trim_end();
+            let refused = "Operation not permitted";
+            let lines: [(&[&str], &str); 16] = [
+                (&[pid], refused),
+                (&["-0", pid], refused),
+                (&["-KILL", pid], refused),
+                (&["-q", "1", "-USR1", pid], refused),
+                (&["-KILL", "--", group], refused),
+                (&["-KILL", token], refused),
+                (&["-KILL", "--wait", pid], refused),
+                (&["-KILL", "--within", "9s", "--", group], refused),
+                (&["--grace", "9s", pid], refused),
+                (&["--timeout", "1ms", "KILL", pid], refused),
+                (&["--tree", pid], refused),
+                (&["--tree", "-KILL", pid], refused),
+                (&["-a", "-KILL", name], refused),
+                (&["--dry-run", pid], refused),
+                (&["-KILL", name], "cannot find process"),
+                (&["-KILL", "--expect", "somebody", pid], "somebody"),
+            ];
+            for (line, why) in lines {
+                let output = copy.sigsend().args(line).assert().code(1);
+                let said = stderr(&output);
+                assert!(said.starts_with("sigsend: ") && said.contains(why), "{line:?}: {said}");
+                if why == refused {
+                    let hint = format!("process {pid} belongs to {owner}");
+                    assert!(line.contains(&"--") || said.contains(&hint), "{line:?}: {said}");
+                }
+            }
+            // To ask is nobody's harm.
+            copy.sigsend().args(["--alive", pid]).assert().code(0).stderr("");
+            copy.sigsend().args(["--id", pid]).assert().success().stdout(format!("{token}\n"));
+        }
+        let everyone = copy.sigsend().args(["-KILL", "--", "-1"]).output().expect("it starts");
+        assert_eq!(everyone.status.code(), Some(1), "{}", String::from_utf8_lossy(&everyone.stderr));
+        roots.assert_untouched();
+        others.assert_untouched();
+    });
+}
+
+#[test]
+fn one_that_is_not_ours_keeps_nothing_from_those_that_are() {
+    in_pid_namespace(|| {
+        if !may_change_user() {
+            return skip("needs root");
+        }
+        let copy = Unprivileged::new();
+        let mut roots = Recorder::new();
+        let root_pid = roots.arg();
+        for line in [&[][..], &["--wait"], &["--grace", "9s"], &["-KILL", "--tree"]] {
+            let own = victim().owned_by(NOBODY).sleeping();
+            let output = copy.sigsend().args(line).args([&root_pid, &own.arg()]).assert().code(64);
+            assert!(stderr(&output).contains("Operation not permitted"), "{line:?}: {}", stderr(&output));
+            own.assert_killed_by(if line.contains(&"-KILL") { 9 } else { 15 });
+        }
+        roots.assert_untouched();
+    });
+}
+
+/// What an environment can be filled with.
+fn nonsense() -> Vec<String> {
+    let long = "x".repeat(100_000);
+    let values = [
+        "", "nonsense", "-1", "0", "99999999999999999999", "../../../../etc/passwd", "%n%s%x", "\u{1b}[2J\u{202e}",
+        "tcache_count=-1:a=b",
+    ];
+    values.iter().map(ToString::to_string).chain([long]).collect()
+}
+
+#[test]
+fn a_hostile_environment_changes_nothing() {
+    const NAMES: [&str; 30] = [
+        "LC_ALL", "LANG", "LANGUAGE", "TERM", "TERMINFO", "COLUMNS", "LINES", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE",
+        "COLORTERM", "RUST_BACKTRACE", "RUST_LIB_BACKTRACE", "RUST_LOG", "RUST_MIN_STACK", "LD_PRELOAD",
+        "LD_LIBRARY_PATH", "LD_AUDIT", "LD_DEBUG", "MALLOC_ARENA_MAX", "MALLOC_CHECK_", "MALLOC_PERTURB_",
+        "MALLOC_TOP_PAD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES", "PATH", "HOME", "TMPDIR", "TZ",
+        "POSIXLY_CORRECT",
+    ];
+    let mut target = Recorder::new();
+    let pid = target.arg();
+    let expected = |line: &[&str]| {
+        let output = sigsend().args(line).output().expect("it starts");
+        (output.status.code(), output.stdout, output.stderr)
+    };
+    let lines: [&[&str]; 6] =
+        [&["-l"], &["-t"], &["--help"], &["-USR1", "--expect", "no-such-name", &pid], &["-x"], &["-v", "-USR1", &pid]];
+    let plain: Vec<_> = lines.iter().map(|line| expected(line)).collect();
+    assert_eq!(target.signals(), [10]);
+    for value in nonsense() {
+        for (line, plain) in lines.iter().zip(&plain) {
+            let mut command = raw_sigsend();
+            command.args(*line).envs(NAMES.map(|name| (name, &value)));
+            let output = Bounded::from_std(command).timed().output().expect("it starts");
+            let short: String = value.chars().take(30).collect();
+            assert_eq!((output.status.code(), output.stdout, output.stderr), *plain, "{short:?} {line:?}");
+        }
+        assert_eq!(target.signals(), [10]);
+    }
+    // Nothing at all, argv[0] included, is an environment as well.
+    let mut bare = raw_sigsend();
+    bare.env_clear().args(["-USR1", &pid]);
+    Bounded::from_std(bare).timed().assert().success().stdout("").stderr("");
+    assert_eq!(target.signals(), [10]);
+}
+
+#[test]
+fn a_preloaded_library_is_not_loaded() {
+    let dir = tempdir();
+    let library = dir.file("evil.so", "not a library; a dynamic linker would complain of it");
+    let mut command = raw_sigsend();
+    command.env("LD_PRELOAD", library).args(["-l", "9"]);
+    Bounded::from_std(command).timed().assert().success().stdout("KILL\n").stderr("");
+}
+
+#[test]
+fn whoever_takes_the_name_of_a_daemon_is_not_hit_for_it() {
+    in_pid_namespace(|| {
+        if !may_change_user() {
+            return skip("needs root");
+        }
+        let mut mallory = Recorder::of(victim().named("nginx").owned_by(MALLORY));
+        for line in [&["nginx"][..], &["-KILL", "nginx"], &["--tree", "-KILL", "nginx"], &["--grace", "9s", "nginx"]] {
+            let output = sigsend().args(line).assert().code(1);
+            assert!(stderr(&output).contains("cannot find process \"nginx\""), "{line:?}: {}", stderr(&output));
+        }
+        sigsend().args(["-p", "nginx"]).assert().code(1).stdout("");
+        let daemon = victim().named("nginx").sleeping();
+        sigsend().args(["-p", "nginx"]).assert().success().stdout(format!("{}\n", daemon.pid()));
+        sigsend().args(["-KILL", "--wait", "nginx"]).assert().success().stdout("").stderr("");
+        daemon.assert_killed_by(9);
+        mallory.assert_untouched();
+        // A name is a claim, and --all believes everybody's.
+        sigsend().args(["-a", "-USR1", "nginx"]).assert().success();
+        assert_eq!(mallory.signals(), [10]);
+    });
+}
+
+#[test]
+fn a_user_cannot_have_others_taken_for_his_own() {
+    in_pid_namespace(|| {
+        if !may_change_user() {
+            return skip("needs root");
+        }
+        // The real user counts, not the directory's owner nor what the process says of itself.
+        let copy = Unprivileged::new();
+        let mut roots = Recorder::of(victim().named("shared"));
+        let own = victim().named("shared").owned_by(NOBODY).sleeping();
+        copy.sigsend().args(["-v", "-KILL", "--wait", "shared"]).assert().success();
+        own.assert_killed_by(9);
+        roots.assert_untouched();
+    });
+}
+
+/// A pidfile in a directory where everybody may write, made by an attacker, older than everybody whom it names.
+fn planted(dir: &TempDir, name: &str, content: &str) -> String {
+    let path = dir.file(name, content);
+    nix::unistd::chown(&path, Some(MALLORY.into()), Some(MALLORY.into())).expect("root may");
+    let path = path.to_str().expect("UTF-8").to_owned();
+    sigsend().args(["-0", "--pidfile", &path]).output().expect("it starts");
+    path
+}
+
+#[test]
+fn a_pidfile_that_an_attacker_has_planted_hurts_no_process_of_another_name() {
+    in_pid_namespace(|| {
+        if !may_change_user() {
+            return skip("needs root");
+        }
+        let dir = tempdir();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).expect("the directory is ours");
+        let mut sshd = Recorder::of(victim().named("sshd"));
+        let mut mallory = Recorder::of(victim().named("mallory").owned_by(MALLORY));
+        let file = planted(&dir, "nginx.pid", &format!("{} {}\n", sshd.arg(), mallory.arg()));
+        for line in [&["-KILL"][..], &["--grace", "9s"], &["--tree", "-KILL"], &["-KILL", "--wait", "--allow-stale"]] {
+            let output = sigsend().args(line).args(["--expect", "nginx", "--pidfile", &file]).assert().code(1);
+            let said = stderr(&output);
+            assert!(
+                said.contains("(sshd) is not nginx") && said.contains("(mallory) is not nginx"),
+                "{line:?}: {said}"
+            );
+        }
+        // A file that names groups, everyone or oneself is refused whole.
+        for content in ["0", "-1", "-2", "1 0", "1\n-1", "nginx"] {
+            let file = planted(&dir, "evil.pid", content);
+            let output = sigsend().args(["-KILL", "--allow-stale", "--pidfile", &file]).assert().code(1);
+            assert!(stderr(&output).contains("invalid target"), "{content:?}: {}", stderr(&output));
+        }
+        sshd.assert_untouched();
+        mallory.assert_untouched();
+    });
+}
+
+#[test]
+fn a_planted_pidfile_without_an_expectation_is_believed_as_far_as_its_age_allows() {
+    in_pid_namespace(|| {
+        if !may_change_user() {
+            return skip("needs root");
+        }
+        let dir = tempdir();
+        let mut sshd = Recorder::of(victim().named("sshd"));
+        let file = planted(&dir, "nginx.pid", &sshd.arg());
+        // Younger than its file by more than two seconds: it cannot have written it.
+        back_date(file.as_ref(), 3 * DEADLINE);
+        let output = sigsend().args(["-USR1", "--pidfile", &file]).assert().code(1);
+        assert!(stderr(&output).contains("is stale"), "{}", stderr(&output));
+        sshd.assert_untouched();
+    });
+}
+
+#[test]
+fn a_pidfile_that_points_elsewhere_gives_nothing_away() {
+    in_pid_namespace(|| {
+        if !may_change_user() {
+            return skip("needs root");
+        }
+        let dir = tempdir();
+        let secret = dir.file("secret", format!("root:$y$hash{}\nmore secrets\n", "x".repeat(100)));
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("ours");
+        let link = dir.path().join("nginx.pid");
+        symlink(&secret, &link).expect("a link");
+        let link = link.to_str().expect("UTF-8");
+        let output = sigsend().args(["--pidfile", link]).assert().code(1);
+        let said = stderr(&output);
+        assert!(said.contains("invalid target") && !said.contains("more secrets"), "{said}");
+        assert!(said.len() < 200, "at most the beginning of one word: {said}");
+        // An unprivileged caller reads with his own rights alone.
+        let copy = Unprivileged::new();
+        let output = copy.sigsend().args(["--pidfile", link]).assert().code(1);
+        assert!(stderr(&output).contains("Permission denied"), "{}", stderr(&output));
+    });
+}
+
+#[test]
+fn names_that_would_write_on_the_terminal_of_root_are_told_harmlessly() {
+    in_pid_namespace(|| {
+        if !may_change_user() {
+            return skip("needs root");
+        }
+        let mallory = victim().named("\u{1b}]0;x\u{7}\n").owned_by(MALLORY).sleeping();
+        let pid = mallory.arg();
+        let lines: [(&[&str], i32); 5] = [
+            (&["-v", "-0", &pid], 0),
+            (&["--json", "-0", &pid], 0),
+            (&["--expect", "nginx", &pid], 1),
+            (&["--dry-run", &pid], 0),
+            (&["-v", "-KILL", "--within", "9s", &pid], 0),
+        ];
+        for (line, status) in lines {
+            let output = sigsend().args(line).assert().code(status);
+            let said = stdout(&output) + &stderr(&output);
+            assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{line:?}: {said:?}");
+            assert!(said.contains("\\x1b]0"), "{line:?}: {said:?}");
+        }
+        mallory.assert_killed_by(9);
+    });
+}
+
+#[test]
+fn through_sudo_the_rights_are_those_of_root_and_the_names_too() {
+    in_pid_namespace(|| {
+        if !may_change_user() {
+            return skip("needs root");
+        }
+        let Some(setpriv) = program("setpriv") else { return skip("no setpriv") };
+        // As a program with the set-user-ID bit: real user NOBODY, effective user root. The real one decides about names.
+        let mut roots = Recorder::of(victim().named("daemon"));
+        let own = victim().named("daemon").owned_by(NOBODY).sleeping();
+        let mut command = Command::new(setpriv);
+        command
+            .args(["--ruid", "65534", "--"])
+            .arg(crate::support::SIGSEND)
+            .args(["-KILL", "--wait", "daemon"])
+            .env_clear();
+        Bounded::from_std(command).timed().assert().success();
+        own.assert_killed_by(9);
+        roots.assert_untouched();
+        Victim::sleeping().assert_alive();
+    });
+}
