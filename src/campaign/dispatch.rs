@@ -183,7 +183,10 @@ impl Campaign<'_, '_> {
                 self.tell(index, &Outcome::AlreadyGone);
             }
             Delivery::Refused(errno) => {
-                self.fates[index] = Fate::Failed;
+                // It got the signal that this one was to go with, so its end is waited for all the same.
+                if occasion != Occasion::Companion {
+                    self.fates[index] = Fate::Failed;
+                }
                 self.tell(index, &Outcome::Missed(&Reason::Refused(errno)));
             }
         }
