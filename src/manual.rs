@@ -46,7 +46,7 @@ pub fn command(program: &str) -> Command {
         ))
         .after_long_help(epilogue(program))
         .help_template("{usage-heading} {usage}\n\n{all-args}{after-help}\n")
-        .max_term_width(100)
+        .term_width(terminal_width(io::stdout()).unwrap_or(100).min(100))
 }
 
 const TARGETS: [(&str, &str); 6] = [

@@ -125,11 +125,12 @@ pub fn arguments(pid: Pid) -> io::Result<Vec<Vec<u8>>> {
         };
         line = by_other_threads(pid, "cmdline", of_thread).unwrap_or_default();
     }
-    let line = line.strip_suffix(b"\0").unwrap_or(&line);
-    if line.is_empty() {
-        return Ok(Vec::new());
+    // A process that writes its own title leaves the rest of the room as NULs.
+    while line.ends_with(b"\0") {
+        line.pop();
     }
-    Ok(line.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect())
+    let arguments = line.split(|byte| *byte == 0).map(<[u8]>::to_vec);
+    Ok(if line.is_empty() { Vec::new() } else { arguments.collect() })
 }
 
 /// What another thread answers where the main thread has exited and taken its memory with it.

@@ -55,7 +55,7 @@ impl Rehearsal<'_, '_> {
         let mut refused = Errno::ESRCH;
         let mut found = false;
         for pid in members(target)? {
-            match deliver::by_number(&Target::Process(pid), Signal::NULL, None) {
+            match self.really(pid, deliver::by_number(&Target::Process(pid), Signal::NULL, None)) {
                 Delivery::Sent => {
                     found = true;
                     let name = proc::name(pid).ok();
@@ -127,16 +127,24 @@ impl Rehearsal<'_, '_> {
     }
 
     fn show(&mut self, subject: &Subject, pid: Pid, delivery: Delivery) {
-        // CONT needs no other permission than to be of one session (kill(2)).
-        let is_continued = self.plan.steps[0].signals[0] == Signal::CONT && getsid(Some(pid.process())) == getsid(None);
-        match delivery {
-            Delivery::Refused(errno) if !(errno == Errno::EPERM && is_continued) => {
-                self.miss(subject, &Reason::Refused(errno));
-            }
-            Delivery::Sent | Delivery::Refused(_) => {
+        match self.really(pid, delivery) {
+            Delivery::Sent => {
                 self.tally.done += 1;
                 self.preview(subject, pid);
             }
+            Delivery::Refused(errno) => self.miss(subject, &Reason::Refused(errno)),
+        }
+    }
+
+    /// What the signal itself would meet where the null signal met this: CONT needs no other permission than to be of one session (kill(2)).
+    fn really(&self, pid: Pid, delivery: Delivery) -> Delivery {
+        match delivery {
+            Delivery::Refused(Errno::EPERM)
+                if self.plan.steps[0].signals[0] == Signal::CONT && getsid(Some(pid.process())) == getsid(None) =>
+            {
+                Delivery::Sent
+            }
+            delivery => delivery,
         }
     }
 
