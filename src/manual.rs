@@ -13,6 +13,7 @@ use crate::argv::Arity;
 use crate::cli::{Detail, Product, argument, bare_command};
 use crate::completions;
 use crate::options::{GENERATE, OPTIONS, Opt};
+use crate::report::terminal_width;
 use crate::signal::Signal;
 
 /// clap's own styles for headings and for what is typed as it stands.
