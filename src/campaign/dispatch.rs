@@ -129,26 +129,24 @@ impl Campaign<'_, '_> {
     /// Sends to a group as a whole where that is possible, and asks each known member whether it may be signalled; else to each member,
     /// until nobody new appears.
     fn deliver_to_group(&mut self, group: usize, signal: Signal, occasion: Occasion) -> Result<()> {
-        let is_member = |campaign: &Self, index: usize| campaign.roster[index].group == Some(group);
-        let as_a_whole = self.groups[group].signal(signal);
+        let was_sent = self.groups[group].signal(signal) == Some(Delivery::Sent);
         for index in 0..self.roster.len() {
-            if !is_member(self, index) || self.fates[index] != Fate::Present {
+            if self.roster[index].group != Some(group) || self.fates[index] != Fate::Present {
                 continue;
             }
-            if as_a_whole.is_none() {
-                self.deliver_to(index, signal, occasion);
-            } else {
+            if was_sent {
                 let probe = deliver::by_pidfd(self.roster[index].process.fd(), Signal::NULL, None, Scope::Process);
                 // Whoever was reaped since then has got it; and CONT needs no other permission than to be of one session.
                 let got_it = probe == Delivery::Refused(Errno::ESRCH) || signal == Signal::CONT;
-                let delivery = if as_a_whole == Some(Delivery::Sent) && got_it { Delivery::Sent } else { probe };
-                self.settle(index, signal, delivery, occasion);
+                self.settle(index, signal, if got_it { Delivery::Sent } else { probe }, occasion);
+            } else {
+                self.deliver_to(index, signal, occasion);
             }
         }
         let chase = Instant::now();
         while chase.elapsed() < CHASE {
             let new = self.reread(group)?;
-            if new.is_empty() || as_a_whole.is_some() {
+            if new.is_empty() || was_sent {
                 break;
             }
             for index in new {
