@@ -247,7 +247,11 @@ fn plan(matches: &mut ArgMatches, line: &Line) -> Result<Plan, Mistake> {
         }
     };
     let queued = value(matches, line, QUEUE).map(|text| values::queued_value(&text)).transpose()?;
-    let targets = line.operands.iter().map(|token| values::target(token)).collect::<Result<Vec<_>, _>>()?;
+    // Collected into a Result, the vector would not know its size and double its way up.
+    let mut targets = Vec::with_capacity(line.operands.len());
+    for token in &line.operands {
+        targets.push(values::target(token)?);
+    }
     let pidfile = value(matches, line, PIDFILE);
     if targets.is_empty() && pidfile.is_none() {
         return Err(Mistake::usage("no process ID specified"));

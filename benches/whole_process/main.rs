@@ -34,17 +34,18 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let text = match options::parse(&env::args().skip(1).collect::<Vec<_>>())? {
+    let (text, outcome) = match options::parse(&env::args().skip(1).collect::<Vec<_>>())? {
         Request::Nursery => return nursery::serve(),
-        Request::Help => options::HELP.to_owned(),
-        Request::Test => "whole_process: not measured, that is for `cargo bench`\n".to_owned(),
+        Request::Help => (options::HELP.to_owned(), Ok(())),
+        Request::Test => ("whole_process: not measured, that is for `cargo bench`\n".to_owned(), Ok(())),
         Request::Measure(options) => measure(&options)?,
     };
     io::stdout().write_all(text.as_bytes())?;
-    Ok(())
+    outcome
 }
 
-fn measure(options: &Options) -> Result<String> {
+/// The report, and what has cut it short.
+fn measure(options: &Options) -> Result<(String, Result<()>)> {
     process::defer_interrupts()?;
     // A waiter for 10,000 needs as many descriptors, and not everyone raises the limit himself.
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
@@ -56,8 +57,9 @@ fn measure(options: &Options) -> Result<String> {
     if !arena.in_memory {
         report.note(format!("no tmpfs to run programs from: they ran from {}", arena.directory.display()));
     }
-    jobs::send_and_list(&field, options, &mut report)?;
-    jobs::find(&field, options, &mut report)?;
-    waits::wait(&field, options, &mut report)?;
-    Ok(if options.json { report.json(&field.missing) } else { report.markdown(&field.missing) })
+    let outcome = jobs::send_and_list(&field, options, &mut report)
+        .and_then(|()| jobs::find(&field, options, &mut report))
+        .and_then(|()| waits::wait(&field, options, &mut report));
+    let text = if options.json { report.json(&field.missing) } else { report.markdown(&field.missing) };
+    Ok((text, outcome))
 }

@@ -3,7 +3,8 @@
 
 use std::collections::HashSet;
 use std::env;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -143,7 +144,8 @@ impl Peer {
             ));
             return Ok(None);
         };
-        arena.admit(format!("{} {version}", self.name).trim_end(), &path, self.called).map(Some)
+        let label = [self.name, &version, if is_static(&path)? { "static" } else { "" }].join(" ");
+        arena.admit(label.trim_end(), &path, self.called).map(Some)
     }
 
     /// The version of the program in `path` if it is this peer. Nothing that is asked here sends a signal.
@@ -163,6 +165,13 @@ impl Peer {
             )
         })
     }
+}
+
+/// Whether no program interpreter is named, whose path stands near the beginning of an ELF file.
+fn is_static(path: &Path) -> Result<bool> {
+    let mut start = Vec::new();
+    File::open(path)?.take(4096).read_to_end(&mut start)?;
+    Ok(!start.windows(4).any(|bytes| bytes == b"/ld-"))
 }
 
 /// The file that the user names, or else every different file of one of these names on the PATH.

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::io::{self, Write as _};
 use std::thread;
 
 use anyhow::Result;
@@ -99,7 +100,9 @@ pub struct Report {
 }
 
 impl Report {
+    /// Adds a job, and tells those who wait for the report that it is done.
     pub fn add(&mut self, row: Row) {
+        let _ = writeln!(io::stderr(), "done: {}", row.title);
         self.rows.push(row);
     }
 

@@ -1,6 +1,7 @@
 //! Every system call of the program fails in turn, with each error that its manual lists: it ends in time and without a panic, what it
 //! says is true, nobody but the targets is touched, and no tree is left stopped. `SIGSEND_FAULTS=all` injects them all instead of a sample.
 
+mod circumstances;
 mod errnos;
 mod inject;
 mod stage;
@@ -25,7 +26,7 @@ const PART: &str = "SIGSEND_FAULTS_PART";
 const FIGURES: &str = "SIGSEND_FAULTS_FIGURES";
 
 /// Faults of one scene in the normal run.
-const SAMPLE: usize = 36;
+const SAMPLE: usize = 40;
 /// Faults that one namespace sees when all are wanted.
 const CHUNK: usize = 300;
 
@@ -59,6 +60,10 @@ impl Scene {
     fn lies(&self, fault: &Fault, output: &Output, clean: &[u8], deeds: &[Deed]) -> Vec<String> {
         let mut lies = Vec::new();
         let said = String::from_utf8_lossy(&output.stderr);
+        // The run closed a directory where the undisturbed one had closed a file; see `is_excepted`.
+        if fault.call.name == "close" && said.contains("unexpected error during closedir") {
+            return lies;
+        }
         let touched = deeds.iter().any(Deed::is_touched);
         let missed = deeds.iter().enumerate().any(|(index, deed)| {
             let is_target = index == 0 || self.kind == Kind::MortalTree || !self.means_one();
@@ -144,7 +149,7 @@ fn play(test: &str, scene: &Scene) {
             injected += part(chunk).0;
         }
     }
-    writeln!(std::io::stdout(), "faults in 'sigsend {}': {injected} of {total}", scene.line).expect("stdout");
+    writeln!(std::io::stdout(), "faults in 'sigsend {}': {injected} of some {total}", scene.line).expect("stdout");
     assert!(findings.is_empty(), "{findings}");
     if total == 0 {
         skip("no PID namespaces");
@@ -193,11 +198,12 @@ fn perform(scene: &Scene) {
     assert!(findings.is_empty(), "\n{findings}");
 }
 
-/// At least one fault of each system call, another error for each, and more spread evenly.
+/// At least one fault of each system call and of each signal that is sent, another error for each, and more spread evenly.
 fn sample<'a>(faults: &'a [Fault<'a>]) -> Vec<&'a Fault<'a>> {
-    let mut of_calls: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    let mut of_calls: BTreeMap<(&str, usize), Vec<usize>> = BTreeMap::new();
     for (index, fault) in faults.iter().enumerate() {
-        of_calls.entry(&fault.call.name).or_default().push(index);
+        let which = if fault.call.name == "pidfd_send_signal" { fault.call.number } else { 0 };
+        of_calls.entry((&fault.call.name, which)).or_default().push(index);
     }
     let of_each = of_calls.values().enumerate().map(|(turn, indices)| indices[indices.len() * (turn % 7) / 7]);
     let rest = SAMPLE.saturating_sub(of_calls.len()).max(1);

@@ -63,7 +63,9 @@ fn assert_stale(host: &str, events: &[Value]) {
 fn clush_collects_what_became_of_each_host() {
     in_pid_namespace(|| {
         let Some(rack) = Rack::new(&["clush"]) else { return };
-        HOSTS.iter().for_each(|host| rack.start_webd(host, ""));
+        for host in HOSTS {
+            rack.start_webd(host, "");
+        }
 
         let reload = "clush -S -w web[1-3] sigsend -r -HUP --json --pidfile /run/webd.pid";
         let all = rack.run(reload);
@@ -125,7 +127,11 @@ fn clush_and_pdsh_return_the_highest_status() {
         for tool in ["clush", "pdsh"] {
             let ran = rack.run(&format!("{tool} -S -w web[1-3] sigsend --within 0s --pidfile /run/webd.pid"));
             assert_eq!(ran.status, Some(124), "{tool}\n{}", ran.stderr);
-            assert_eq!(rack.run(&format!("{tool} -w web1 sigsend -HUP 999999999")).status, Some(0), "{tool} without -S");
+            assert_eq!(
+                rack.run(&format!("{tool} -w web1 sigsend -HUP 999999999")).status,
+                Some(0),
+                "{tool} without -S"
+            );
             assert_eq!(rack.run(&format!("{tool} -S -w web[3-4] true")).status, Some(255), "{tool}: there is no web4");
         }
     });
@@ -135,12 +141,16 @@ fn clush_and_pdsh_return_the_highest_status() {
 fn nginx_is_reloaded_on_a_rack() {
     in_pid_namespace(|| {
         let Some(rack) = Rack::new(&["clush", "pdsh", "nginx"]) else { return };
-        HOSTS.iter().for_each(|host| rack.start_nginx(host));
+        for host in HOSTS {
+            rack.start_nginx(host);
+        }
         for (count, tool) in [(1, "clush"), (2, "pdsh")] {
             let ran = rack.run(recipe(tool));
             assert_eq!(ran.status, Some(0), "{}{}", ran.stdout, ran.stderr);
             let reloads = |host| Rack::file(host, "nginx.log").matches("(SIGHUP) received").count();
-            HOSTS.iter().for_each(|host| eventually("a reload", || reloads(host) == count));
+            for host in HOSTS {
+                eventually("a reload", || reloads(host) == count);
+            }
         }
     });
 }
@@ -151,7 +161,9 @@ fn ansible_tells_stopped_from_gone_from_failed() {
         let Some(rack) = Rack::new(&["ansible-playbook"]) else { return };
         rack.write("reload.yml", file("reload.yml"));
         rack.write("stop.yml", file("stop.yml"));
-        HOSTS.iter().for_each(|host| rack.start_webd(host, ""));
+        for host in HOSTS {
+            rack.start_webd(host, "");
+        }
 
         let all = rack.run("ansible-playbook -v reload.yml");
         assert_eq!(all.status, Some(0), "{}{}", all.stdout, all.stderr);
@@ -180,7 +192,9 @@ fn ansible_tells_stopped_from_gone_from_failed() {
         rack.assert_bystander_lives("web3");
 
         // A host without a pidfile has nothing to stop.
-        HOSTS.iter().for_each(|host| drop(rack.on(host, "rm /run/webd.pid")));
+        for host in HOSTS {
+            rack.on(host, "rm /run/webd.pid");
+        }
         let nothing = rack.run("ansible-playbook -e grace=500ms stop.yml");
         assert_eq!(nothing.status, Some(0), "{}{}", nothing.stdout, nothing.stderr);
         assert!(!nothing.stdout.contains("changed: ["), "{}", nothing.stdout);

@@ -2,25 +2,25 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Command, Output};
-
-use assert_cmd::Command as Bounded;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::errnos::{INFALLIBLE, listed, may_last};
-use crate::support::{SIGSEND, Timed, raw_sigsend};
+use crate::support::{DEADLINE, SIGSEND, raw_sigsend};
 
 /// A system call of a run, as strace wrote it, and the how manyth of its name it is.
 pub struct Call {
     pub name: String,
     pub text: String,
-    number: usize,
+    pub number: usize,
 }
 
 /// Whether only one call fails or all of its name from there on.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Duration {
+pub enum Extent {
     Once,
     Lasting,
 }
@@ -29,12 +29,12 @@ pub enum Duration {
 pub struct Fault<'a> {
     pub call: &'a Call,
     pub errno: &'static str,
-    pub duration: Duration,
+    pub extent: Extent,
 }
 
 impl fmt::Display for Fault<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lasting = if self.duration == Duration::Lasting { "+" } else { "" };
+        let lasting = if self.extent == Extent::Lasting { "+" } else { "" };
         write!(f, "inject={}:error={}:when={}{lasting}", self.call.name, self.errno, self.call.number)
     }
 }
@@ -53,16 +53,30 @@ impl Fault<'_> {
     }
 }
 
-/// Runs sigsend under strace, which writes the calls that `expressions` ask for to `log`.
+/// Runs sigsend under strace, which writes the calls that `expressions` ask for to `log`. Its output goes to files: a sigsend that hangs
+/// outlives the strace that is killed for it, and would hold pipes open.
 pub fn traced(log: &Path, expressions: &[&str], args: &[String]) -> Output {
     let mut command = Command::new("strace");
     command.args(["-qq", "-s", "200", "-e", "signal=none", "-o"]).arg(log);
     expressions.iter().for_each(|expression| drop(command.args(["-e", expression])));
     let program = raw_sigsend();
-    command.env_clear().current_dir("/");
+    command.env_clear().current_dir("/").stdin(Stdio::null());
     command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command.arg(SIGSEND).args(args);
-    Bounded::from_std(command).timed().output().expect("strace starts")
+    let files = ["stdout", "stderr"].map(|name| log.with_extension(name));
+    let [stdout, stderr] = files.each_ref().map(|file| File::create(file).expect("our own directory"));
+    let mut child = command.arg(SIGSEND).args(args).stdout(stdout).stderr(stderr).spawn().expect("strace starts");
+    let end = Instant::now() + DEADLINE;
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("our child") {
+            break status;
+        }
+        if Instant::now() > end {
+            child.kill().expect("our child");
+        }
+        thread::sleep(Duration::from_millis(1));
+    };
+    let [stdout, stderr] = files.map(|file| fs::read(file).expect("our own file"));
+    Output { status, stdout, stderr }
 }
 
 /// The calls of an undisturbed run that can fail, from the first that is the program's own.
@@ -108,9 +122,9 @@ pub fn faults(calls: &[Call]) -> Vec<Fault<'_>> {
     let mut faults = Vec::new();
     for call in calls {
         for errno in listed(&call.name) {
-            faults.push(Fault { call, errno, duration: Duration::Once });
+            faults.push(Fault { call, errno, extent: Extent::Once });
             if may_last(&call.name, errno) {
-                faults.push(Fault { call, errno, duration: Duration::Lasting });
+                faults.push(Fault { call, errno, extent: Extent::Lasting });
             }
         }
     }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::{Command as StdCommand, Output, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command as StdCommand, Output, Stdio};
 
 use assert_cmd::Command;
 use serde_json::Value;
@@ -30,7 +30,11 @@ UsePAM no
 ";
 
 /// Three hosts and a way to command them.
-pub struct Rack;
+pub struct Rack {
+    hosts: Vec<Child>,
+    /// Where the administrator works.
+    home: PathBuf,
+}
 
 /// What became of a command.
 pub struct Ran {
@@ -60,22 +64,20 @@ impl Rack {
             return None;
         }
         files();
-        for (host, address) in HOSTS.iter().zip(addresses()) {
-            start(host, &address);
-        }
+        let hosts = HOSTS.iter().zip(addresses()).map(|(host, address)| start(host, &address)).collect();
         for host in HOSTS {
             // sshd writes it once it listens.
             eventually("sshd", || Self::file(host, "sshd.pid").ends_with('\n'));
         }
-        Some(Self)
+        Some(Self { hosts, home: "/mnt/home".into() })
     }
 
     /// Runs a line of shell where the administrator sits, with the settings of clush, pdsh and Ansible that lead to the hosts.
     #[track_caller]
     pub fn run(&self, line: &str) -> Ran {
-        let mut command = StdCommand::new("ip");
-        command.args(["netns", "exec", "switch", "sh", "-c", line]).stdin(Stdio::null()).current_dir("/mnt/home");
-        command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).env("HOME", "/mnt/home");
+        let mut command = StdCommand::new(program("ip").expect("it was looked for"));
+        command.args(["netns", "exec", "switch", "sh", "-c", line]).stdin(Stdio::null()).current_dir(&self.home);
+        command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).env("HOME", &self.home);
         command.env("LC_ALL", "C.UTF-8").env("PDSH_RCMD_TYPE", "ssh").env("PDSH_SSH_ARGS_APPEND", "-F /mnt/ssh_config");
         let Output { status, stdout, stderr } =
             Command::from_std(command).timeout(2 * DEADLINE).output().expect("ip starts");
@@ -107,7 +109,7 @@ impl Rack {
 
     /// Writes a file where the administrator works.
     pub fn write(&self, name: &str, text: &str) {
-        fs::write(Path::new("/mnt/home").join(name), text).expect("a file");
+        fs::write(self.home.join(name), text).expect("a file");
     }
 
     /// Ends the daemon of a host as a crash does: its pidfile stays.
@@ -147,6 +149,15 @@ impl Rack {
     }
 }
 
+impl Drop for Rack {
+    fn drop(&mut self) {
+        for host in &mut self.hosts {
+            let _ = host.kill();
+            let _ = host.wait();
+        }
+    }
+}
+
 impl Ran {
     /// The JSON lines behind each host's name, as clush and pdsh print them.
     #[track_caller]
@@ -158,9 +169,7 @@ impl Ran {
         }
         events
     }
-}
 
-impl Ran {
     /// What `ansible-playbook -v` says of a host: its word for the result, and the JSON lines that sigsend wrote there.
     #[track_caller]
     pub fn result(&self, host: &str) -> (&str, Vec<Value>) {
@@ -218,8 +227,8 @@ fn files() {
     for (host, address) in HOSTS.iter().zip(addresses()) {
         fs::create_dir(Path::new("/mnt").join(host)).expect("a directory");
         key(&format!("/mnt/{host}/key"));
-        known += &format!("{host} {}", Rack::file(host, "key.pub"));
-        ssh += &format!("Host {host}\nHostName {address}\nHostKeyAlias {host}\n");
+        known.extend([host, " ", &Rack::file(host, "key.pub")]);
+        ssh.extend(["Host ", host, "\nHostName ", &address, "\nHostKeyAlias ", host, "\n"]);
     }
     write("known_hosts", &known);
     ssh += "Host *\nUser root\nIdentityFile /mnt/key\nIdentitiesOnly yes\nUserKnownHostsFile /mnt/known_hosts\n\
@@ -246,12 +255,11 @@ fn files() {
 }
 
 /// Brings a host up.
-fn start(host: &str, address: &str) {
-    let mut command = StdCommand::new("ip");
+fn start(host: &str, address: &str) -> Child {
+    let mut command = StdCommand::new(program("ip").expect("it was looked for"));
     command.args(["netns", "exec", host, "unshare", "--pid", "--fork", "--mount-proc", "--uts", "--kill-child"]);
     command.args(["sh", "/mnt/host", host, address]).stdin(Stdio::null());
-    // It lives as long as process 1 of this namespace, the test.
-    command.spawn().expect("ip starts");
+    command.spawn().expect("ip starts")
 }
 
 fn tried(name: &str, args: &[&str]) -> Result<(), String> {

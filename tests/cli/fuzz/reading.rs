@@ -114,7 +114,9 @@ impl Request {
             self.loose |= n.starts_with('0') || inode.starts_with('0');
             let inode = positive(inode, u128::from(u64::MAX))?;
             Target::Token(pid(positive(n, PID_MAX)?)?, u64::try_from(inode).map_err(|_| Wrong)?)
-        } else if text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '.') {
+        } else if text.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == '.') {
+            // Whether a letter beyond ASCII is one, the manual does not say.
+            self.loose |= text.starts_with(|c: char| !c.is_ascii());
             if text.contains(|c: char| c == '/' || c.is_control()) {
                 return Err(Wrong);
             }
