@@ -135,7 +135,8 @@ mod properties {
         fn a_duration_is_the_sum_of_its_parts(
             parts in prop::collection::vec((0u64..1_000_000, prop::sample::select(UNITS.to_vec())), 1..4),
         ) {
-            let text: String = parts.iter().map(|(count, (unit, _))| format!("{count}{unit}")).collect();
+            let words: Vec<String> = parts.iter().map(|(count, (unit, _))| format!("{count}{unit}")).collect();
+            let text = words.concat();
             let sum = Duration::from_millis(parts.iter().map(|(count, (_, length))| count * length).sum());
             let meant = (sum <= LONGEST).then_some(sum);
             prop_assert_eq!(read(&text, Unit::Required), meant);

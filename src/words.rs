@@ -183,7 +183,7 @@ fn hint(subject: &Subject, reason: &Reason) -> Option<String> {
     match reason {
         Reason::Nameless { nearest: Some(nearest) } => Some(format!("did you mean {nearest}?")),
         Reason::Stale { .. } => {
-            Some("--allow-stale signals it all the same; --expect NAME or a PID:INODE depend on no clock".to_owned())
+            Some("--allow-stale signals it all the same, best with --expect NAME; a PID:INODE in the file depends on no clock".to_owned())
         }
         Reason::Refused(Errno::EPERM) => {
             let status = proc::status(subject.pid?).ok()?;

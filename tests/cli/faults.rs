@@ -111,7 +111,7 @@ impl Scene {
             0 if !self.is_question() && missed => lies.push("it claims to have reached everybody".to_owned()),
             1 if !failed_output && touched => lies.push("it claims that nothing was signalled".to_owned()),
             1 if !failed_output && self.line.contains("--alive") => {
-                lies.push("it claims that a target is gone".to_owned())
+                lies.push("it claims that a target is gone".to_owned());
             }
             64 if !touched && !self.is_question() => lies.push("it claims to have reached somebody".to_owned()),
             124 if self.kind != Kind::Listeners && !deeds.contains(&Deed::Unharmed) => {

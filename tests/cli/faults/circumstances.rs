@@ -144,7 +144,9 @@ fn output_that_goes_away_half_way_stops_nothing() {
         assert!(first.contains("sent"), "{first}");
         let output = child.wait_with_output().expect("it ends");
         assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()), "{line:?}");
-        stubborn.iter().for_each(|victim| victim.assert_killed_by(9));
+        for victim in &stubborn {
+            victim.assert_killed_by(9);
+        }
 
         let stubborn = Victim::shell("trap '' TERM; echo ready; read line");
         let mut command = raw_sigsend();

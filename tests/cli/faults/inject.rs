@@ -58,7 +58,7 @@ impl Fault<'_> {
 pub fn traced(log: &Path, expressions: &[&str], args: &[String]) -> Output {
     let mut command = Command::new("strace");
     command.args(["-qq", "-s", "200", "-e", "signal=none", "-o"]).arg(log);
-    expressions.iter().for_each(|expression| drop(command.args(["-e", expression])));
+    command.args(expressions.iter().flat_map(|expression| ["-e", expression]));
     let program = raw_sigsend();
     command.env_clear().current_dir("/").stdin(Stdio::null());
     command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
