@@ -201,7 +201,7 @@ mod tests {
             (3 << 8, Ending::Exited(3)),
             (255 << 8, Ending::Exited(255)),
             (9, killed(9, Core::Not)),
-            (11 | 0x80, killed(11, Core::Dumped)),
+            (0x8b, killed(11, Core::Dumped)),
             (35, killed(35, Core::Not)),
         ];
         for (status, ending) in table {
