@@ -55,15 +55,15 @@ pub enum Outcome<'a> {
     },
     Found,
     Alive,
-    Would(&'a Preview<'a>),
+    Would(&'a Preview),
 }
 
 /// What a plan would do to one process, for a dry run.
 #[derive(Debug)]
-pub struct Preview<'a> {
+pub struct Preview {
     pub signal: Signal,
     /// What would come later, if the process is still there.
-    pub follow_ups: &'a [Step],
+    pub follow_ups: Vec<Step>,
     pub effect: Effect,
     pub user: String,
     pub age: Option<Duration>,

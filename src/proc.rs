@@ -202,16 +202,28 @@ fn children_by_parent(parent: Pid) -> io::Result<Vec<Pid>> {
     Ok(children)
 }
 
-/// Whether any thread of a process runs, and so may fork.
-pub fn runs(pid: Pid) -> io::Result<bool> {
+/// What the liveliest thread of a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Motion {
+    /// All are stopped or dead.
+    Rests,
+    Blocked,
+    Runs,
+}
+
+pub fn motion(pid: Pid) -> io::Result<Motion> {
+    let mut liveliest = Motion::Rests;
     for thread in threads(pid)? {
         let stat = if_visible(read(pid, &format!("task/{thread}/stat")))?;
-        // A thread that ends while one looks is as good as dead.
-        if stat.map(|stat| parse_stat(&stat)).transpose()?.is_some_and(|stat| stat.state == State::Live) {
-            return Ok(true);
-        }
+        let stat = stat.map(|stat| parse_stat(&stat)).transpose()?;
+        liveliest = liveliest.max(match stat.map(|stat| stat.state) {
+            Some(State::Live) => Motion::Runs,
+            Some(State::Blocked) => Motion::Blocked,
+            // A thread that ends while one looks is as good as dead.
+            Some(State::Stopped | State::Dead) | None => Motion::Rests,
+        });
     }
-    Ok(false)
+    Ok(liveliest)
 }
 
 /// Whether a signal is pending for a process that neither blocks it nor is stopped or dead, and so will take it at once.

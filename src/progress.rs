@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use nix::unistd::{getpgrp, tcgetpgrp};
 
 use crate::report::terminal_width;
 use crate::signal::Signal;
@@ -57,7 +58,9 @@ impl Progress {
             let style = ProgressStyle::with_template("{msg}").expect("the template is valid");
             *self = Self::Shown(bar.with_style(style));
         }
-        if let Self::Shown(bar) = self {
+        if let Self::Shown(bar) = self
+            && is_in_foreground()
+        {
             bar.set_message(cut(sentence(pending), Some(Screen.width().into())));
             bar.tick();
         }
@@ -77,6 +80,11 @@ impl Progress {
             *self = Self::Hidden;
         }
     }
+}
+
+/// Whether the terminal is this job's: one in the background must not paint over what is typed there.
+fn is_in_foreground() -> bool {
+    tcgetpgrp(io::stderr()).is_ok_and(|foreground| foreground == getpgrp())
 }
 
 /// Standard error as a terminal a little narrower than it is: the line is padded to the full width, and the two characters that Ctrl-C

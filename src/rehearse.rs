@@ -165,7 +165,7 @@ impl Rehearsal<'_, '_> {
         let signal = self.plan.steps[0].signals[0];
         let preview = Preview {
             signal,
-            follow_ups: &self.plan.steps[1..],
+            follow_ups: self.plan.follow_ups(),
             effect: if is_dead { Effect::Nothing } else { effect(signal, pid, &status) },
             user: status.as_ref().map_or_else(|_| "unknown".to_owned(), |status| proc::user_name(status.real_user)),
             age: stat

@@ -27,7 +27,7 @@ pub struct Plan {
 }
 
 /// Signals that are sent together, so long after the step before.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Step {
     pub after: Duration,
     pub signals: Vec<Signal>,
@@ -51,6 +51,13 @@ impl Plan {
     /// The one signal of a plan that needs nothing pinned.
     pub fn plain_signal(&self) -> Option<Signal> {
         (self.is_single() && self.selection.is_plain()).then(|| self.steps[0].signals[0])
+    }
+
+    /// What would come behind the first signal: its companions at once, the later steps in their time.
+    pub fn follow_ups(&self) -> Vec<Step> {
+        let companions = Step { after: Duration::ZERO, signals: self.steps[0].signals[1..].to_vec() };
+        let steps = std::iter::once(companions).chain(self.steps[1..].iter().cloned());
+        steps.filter(|step| !step.signals.is_empty()).collect()
     }
 
     /// Whether somebody's end is waited for, so that being gone already is success.

@@ -156,7 +156,10 @@ impl Signal {
 /// The candidate that one typing error, or two in a long word, makes `text` of.
 pub fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let errors = if text.chars().count() > 5 { 2 } else { 1 };
-    let distances = candidates.map(|candidate| (strsim::damerau_levenshtein(text, candidate), candidate));
+    let length = text.chars().count();
+    // A name that is much longer or shorter is not meant, and measuring it would take its time.
+    let alike = candidates.filter(|candidate| candidate.chars().count().abs_diff(length) <= errors);
+    let distances = alike.map(|candidate| (strsim::damerau_levenshtein(text, candidate), candidate));
     distances
         .filter(|(distance, _)| *distance <= errors)
         .min_by_key(|(distance, _)| *distance)

@@ -16,7 +16,7 @@ use nix::unistd::getpid;
 
 use crate::deliver::{self, Delivery};
 use crate::pin::Pinned;
-use crate::proc;
+use crate::proc::{self, Motion};
 use crate::resolve::check_proc;
 use crate::roster::{Admission, Labels, Recipient, Roster};
 use crate::signal::Signal;
@@ -154,14 +154,18 @@ pub struct Killed {
 
 /// How long a member may take to stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a member must have been blocked: it has not come back from the system call in which STOP found it.
+const BLOCKED_PATIENCE: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_micros(200);
 
 /// A tree being stopped.
 #[derive(Default)]
 struct Freeze {
-    /// Members that ran before, and by when each must have stopped.
+    /// Members that ran before.
     stopped: Vec<usize>,
     unstopped: Vec<usize>,
+    /// Members that were seen blocked instead.
+    blocked: Vec<usize>,
     /// Members that can fork on; their children are read once and not chased.
     loose: BTreeSet<usize>,
     growth: Growth,
@@ -174,22 +178,28 @@ impl Freeze {
         while !fresh.is_empty() {
             let mut stopping = Vec::with_capacity(fresh.len());
             for index in fresh {
-                let deadline = if exempt(index, &roster[index]) { None } else { self.stop(roster, index)? };
-                stopping.push((index, deadline));
+                let since = if exempt(index, &roster[index]) { None } else { self.stop(roster, index)? };
+                stopping.push((index, since));
             }
-            for (index, deadline) in stopping {
-                let settled = deadline.map_or(Ok(false), |deadline| settles(roster[index].pid(), deadline))?;
-                if !settled {
-                    self.loose.insert(index);
-                }
-                if !settled && deadline.is_some() && roster[index].process.holds_its_number()? {
-                    self.unstopped.push(index);
+            for (index, since) in stopping {
+                match since.map(|since| settle(roster[index].pid(), since)).transpose()? {
+                    Some(Motion::Rests) => {}
+                    Some(Motion::Blocked) => self.blocked.push(index),
+                    Some(Motion::Runs) if roster[index].process.holds_its_number()? => {
+                        self.unstopped.push(index);
+                        self.loose.insert(index);
+                    }
+                    Some(Motion::Runs) | None => {
+                        self.loose.insert(index);
+                    }
                 }
                 lineage.adopt(roster, index, &mut self.growth)?;
             }
             if self.growth.new.is_empty() {
-                // A fork that was in flight when its parent was seen blocked has come down by now.
-                for index in (0..roster.len()).filter(|index| !self.loose.contains(index)) {
+                // A fork that was in flight when its parent was seen blocked has come down by now; last are looked at, right before the
+                // KILL that makes such a fork fail, those who may be in one still.
+                let settled = (0..roster.len()).filter(|index| !self.loose.contains(index));
+                for index in settled.chain(self.blocked.iter().copied()) {
                     lineage.adopt(roster, index, &mut self.growth)?;
                 }
             }
@@ -198,17 +208,17 @@ impl Freeze {
         Ok(())
     }
 
-    /// Sends STOP; the time by which it should have taken effect. Whoever may not be signalled is not waited for; the KILL will say so.
+    /// Sends STOP; the time when it was sent. Whoever may not be signalled is not waited for; the KILL will say so.
     fn stop(&mut self, roster: &Roster, index: usize) -> Result<Option<Instant>> {
         let process = &roster[index].process;
-        let ran = runs(process.pid)?;
+        let ran = motion(process.pid)? != Motion::Rests;
         match deliver::by_pidfd(process.fd(), Signal::STOP, None, Scope::Process) {
             Delivery::Sent if ran => self.stopped.push(index),
             Delivery::Sent => {}
             Delivery::Refused(Errno::EPERM | Errno::ESRCH) => return Ok(None),
             Delivery::Refused(errno) => return Err(errno).with_context(|| format!("stopping process {}", process.pid)),
         }
-        Ok(Some(Instant::now() + STOP_PATIENCE))
+        Ok(Some(Instant::now()))
     }
 
     /// Continues whom this has stopped and who is not to stay so, children before their parents.
@@ -224,21 +234,28 @@ pub fn pause() {
     let _ = ppoll(&mut [], Some(TimeSpec::from_duration(LOOK)), None);
 }
 
-/// Waits until no thread of a process can fork any more: stopped, dead, or blocked in the kernel as a vfork(2) parent is.
-fn settles(pid: Pid, deadline: Instant) -> Result<bool> {
-    while runs(pid)? {
-        if Instant::now() >= deadline {
-            return Ok(false);
+/// Waits until a process that was sent STOP can fork no more: stopped, dead, or blocked in the kernel as a vfork(2) parent is, whose child
+/// is stopped. Being blocked has to last, since a fork in flight may be blocked for a moment, too.
+fn settle(pid: Pid, since: Instant) -> Result<Motion> {
+    loop {
+        let motion = motion(pid)?;
+        let patience = match motion {
+            Motion::Rests => return Ok(motion),
+            Motion::Blocked => BLOCKED_PATIENCE,
+            Motion::Runs => STOP_PATIENCE,
+        };
+        if since.elapsed() >= patience {
+            return Ok(motion);
         }
         pause();
     }
-    Ok(true)
 }
 
-fn runs(pid: Pid) -> Result<bool> {
-    let runs = proc::if_visible(proc::runs(pid)).with_context(|| format!("looking at the threads of process {pid}"))?;
+fn motion(pid: Pid) -> Result<Motion> {
+    let motion =
+        proc::if_visible(proc::motion(pid)).with_context(|| format!("looking at the threads of process {pid}"))?;
     // There is nobody left to run.
-    Ok(runs.unwrap_or(false))
+    Ok(motion.unwrap_or(Motion::Rests))
 }
 
 /// All signals that can be held back, held back until dropped.

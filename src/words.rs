@@ -66,7 +66,7 @@ fn failure(deed: Deed, subject: &Subject, reason: &Reason) -> String {
     }
 }
 
-/// The line of `--verbose`; `None` for what standard error says already.
+/// The line of `--verbose`; `None` for what is only a warning.
 pub fn line(subject: &Subject, outcome: &Outcome) -> Option<String> {
     let who = described(subject);
     Some(match outcome {
@@ -107,7 +107,7 @@ fn preview(who: &str, preview: &Preview) -> String {
     let user = escape(preview.user.as_bytes());
     let command = escape(&preview.command);
     let mut line = format!("would send {signal} ({}) to {who}: {does}", signal.number());
-    for step in preview.follow_ups {
+    for step in &preview.follow_ups {
         for signal in &step.signals {
             write!(line, ", {signal} ({}) {} later", signal.number(), seconds(step.after))
                 .expect("a String takes everything");

@@ -210,8 +210,9 @@ fn a_dry_run_lists_the_members_of_a_group_and_its_follow_ups() {
     let mut expected = [i64::from(leader.pid()), i64::from(member.pid())];
     expected.sort_unstable();
     assert_eq!(pids, expected);
-    assert_eq!(objects[0]["follow_ups"][0]["signals"][0], "KILL");
-    assert_eq!(objects[0]["follow_ups"][0]["after_ms"], 10_000);
+    let follow_ups = &objects[0]["follow_ups"];
+    assert_eq!((&follow_ups[0]["signals"][0], &follow_ups[0]["after_ms"]), (&"CONT".into(), &0.into()));
+    assert_eq!((&follow_ups[1]["signals"][0], &follow_ups[1]["after_ms"]), (&"KILL".into(), &10_000.into()));
     leader.assert_alive();
     member.assert_alive();
 }

@@ -293,6 +293,25 @@ fn sixty_four_megabytes_are_enough() {
     });
 }
 
+#[test]
+fn a_list_that_memory_does_not_hold_is_refused() {
+    if program("prlimit").is_none() {
+        return skip("no prlimit");
+    }
+    for megabytes in ["7", "16", "40", "70"] {
+        let script = "yes 1 | head -c ${1}000000 | prlimit --as=67108864 $0 -0 --pidfile -";
+        let mut command = Command::new("sh");
+        command.args(["-c", script, SIGSEND, megabytes]);
+        let output = Bounded::from_std(command).timed().output().expect("sh starts");
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{megabytes}: {said}");
+        assert!(
+            said.starts_with("sigsend: reading standard input: ") && said.lines().count() == 1,
+            "{megabytes}: {said}"
+        );
+    }
+}
+
 /// The shell's way to close descriptors, in all combinations.
 const CLOSED: [&str; 8] = ["", "<&-", ">&-", "2>&-", "<&- >&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-"];
 

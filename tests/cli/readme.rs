@@ -35,9 +35,9 @@ fn events(source: &str) -> BTreeSet<&str> {
     named.chain(["error", "summary"]).collect()
 }
 
-/// Every key: a word before a colon, an index, or the first argument of an insertion.
+/// Every key: the first of a pair, or a word before a colon.
 fn keys(source: &str) -> BTreeSet<&str> {
-    let is_key = |behind: &str| behind.starts_with(':') || behind.starts_with(']') || behind.starts_with(".into(), ");
+    let is_key = |behind: &str| behind.starts_with(", ") || behind.starts_with(':');
     words(source).filter(|(_, behind)| is_key(behind)).map(|(word, _)| word).collect()
 }
 
