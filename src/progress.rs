@@ -82,9 +82,10 @@ impl Progress {
     }
 }
 
-/// Whether the terminal is this job's: one in the background must not paint over what is typed there.
+/// Whether the terminal is this job's: one in the background must not paint over what is typed there. A terminal that does not control
+/// this session has no foreground to take.
 fn is_in_foreground() -> bool {
-    tcgetpgrp(io::stderr()).is_ok_and(|foreground| foreground == getpgrp())
+    tcgetpgrp(io::stderr()).map_or(true, |foreground| foreground == getpgrp())
 }
 
 /// Standard error as a terminal a little narrower than it is: the line is padded to the full width, and the two characters that Ctrl-C

@@ -85,6 +85,9 @@ impl Scene {
         if deeds.contains(&Deed::LeftStopped) {
             lies.push("a target was left stopped".to_owned());
         }
+        if self.kind == Kind::Listeners && self.means_one() && deeds[1].is_touched() {
+            lies.push("a neighbour was touched".to_owned());
+        }
         if self.is_question() && touched {
             lies.push("a question touched somebody".to_owned());
         }
