@@ -21,6 +21,9 @@ const FILE_LIMIT: u64 = 1 << 20;
 /// Enough for every PID that a kernel can hand out, twice.
 const INPUT_LIMIT: u64 = 1 << 26;
 
+/// The largest number of processes that a 64-bit kernel allows (`PID_MAX_LIMIT`).
+const MOST_PROCESSES: usize = 1 << 22;
+
 /// Where `--pidfile` reads from.
 #[derive(Debug)]
 pub struct Pidfile {
@@ -79,8 +82,16 @@ impl Pidfile {
         if text.len() as u64 > limit {
             bail!("{}: more than {limit} bytes, which is no pidfile", deed());
         }
-        let words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-        let targets = words.map(|word| target(word).with_context(deed)).collect::<Result<Vec<_>>>()?;
+        let words = || text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        let count = words().count();
+        if count > MOST_PROCESSES {
+            bail!("{}: {count} targets, more than there can be processes", deed());
+        }
+        let mut targets = Vec::new();
+        targets.try_reserve_exact(count).with_context(deed)?;
+        for word in words() {
+            targets.push(target(word).with_context(deed)?);
+        }
         if targets.is_empty() && !is_input {
             bail!("{}: it is empty", deed());
         }

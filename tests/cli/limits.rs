@@ -103,7 +103,7 @@ fn the_longest_argument_is_refused_in_any_place() {
         let long = byte.repeat(LONGEST);
         let lines: [&[&str]; 9] = [
             &["-USR1", &long],
-            &["-USR1", &pid, &long],
+            &["-0", &pid, &long],
             &["-s", &long, &pid],
             &["-q", &long, &pid],
             &["--within", &long, &pid],
@@ -114,7 +114,9 @@ fn the_longest_argument_is_refused_in_any_place() {
         ];
         for line in lines {
             let output = sigsend().args(line).output().expect("sigsend starts");
-            assert_eq!(output.status.code(), Some(1), "{byte:?} {}", &line[0]);
+            // As a target it may be a name, which nobody has.
+            let status = if byte == "a" && line[0] == "-0" { 64 } else { 1 };
+            assert_eq!(output.status.code(), Some(status), "{byte:?} {}", &line[0]);
             assert!(output.stderr.starts_with(b"sigsend: "));
         }
     }
