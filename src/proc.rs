@@ -85,9 +85,7 @@ pub fn status(pid: Pid) -> io::Result<Status> {
 }
 
 fn parse_status(text: &[u8]) -> io::Result<Status> {
-    // Whoever puts bytes that are not UTF-8 into his name must not become unreadable by it.
-    let text = String::from_utf8_lossy(text);
-    let status = procfs_core::process::Status::from_read(text.as_bytes()).map_err(io::Error::other)?;
+    let status = status_fields(text)?;
     Ok(Status {
         thread_group: status.tgid,
         real_user: status.ruid,
@@ -97,6 +95,12 @@ fn parse_status(text: &[u8]) -> io::Result<Status> {
         ignored: SignalSet(status.sigign),
         caught: SignalSet(status.sigcgt),
     })
+}
+
+fn status_fields(text: &[u8]) -> io::Result<procfs_core::process::Status> {
+    // Whoever puts bytes that are not UTF-8 into his name must not become unreadable by it.
+    let text = String::from_utf8_lossy(text);
+    procfs_core::process::Status::from_read(text.as_bytes()).map_err(io::Error::other)
 }
 
 /// The command name, at most 15 bytes of any value but NUL.
@@ -207,20 +211,22 @@ fn children_by_parent(parent: Pid) -> io::Result<Vec<Pid>> {
 pub enum Motion {
     /// All are stopped or dead.
     Rests,
-    Blocked,
+    /// In the kernel, after so many context switches: the same number later means the same wait.
+    Blocked(u64),
     Runs,
 }
 
 pub fn motion(pid: Pid) -> io::Result<Motion> {
     let mut liveliest = Motion::Rests;
     for thread in threads(pid)? {
-        let stat = if_visible(read(pid, &format!("task/{thread}/stat")))?;
-        let stat = stat.map(|stat| parse_stat(&stat)).transpose()?;
-        liveliest = liveliest.max(match stat.map(|stat| stat.state) {
-            Some(State::Live) => Motion::Runs,
-            Some(State::Blocked) => Motion::Blocked,
-            // A thread that ends while one looks is as good as dead.
-            Some(State::Stopped | State::Dead) | None => Motion::Rests,
+        // A thread that ends while one looks is as good as dead.
+        let Some(text) = if_visible(read(pid, &format!("task/{thread}/status")))? else { continue };
+        let status = status_fields(&text)?;
+        let switches = [status.voluntary_ctxt_switches, status.nonvoluntary_ctxt_switches].into_iter().flatten().sum();
+        liveliest = liveliest.max(match State::from_letter(status.state.chars().next().unwrap_or_default()) {
+            State::Live => Motion::Runs,
+            State::Blocked => Motion::Blocked(switches),
+            State::Stopped | State::Dead => Motion::Rests,
         });
     }
     Ok(liveliest)
@@ -269,8 +275,7 @@ pub fn is_ours() -> io::Result<bool> {
     if let Some(ours) = OURS.get() {
         return Ok(*ours);
     }
-    let status = procfs_core::process::Status::from_read(slurp("/proc/self/status".as_ref())?.as_slice())
-        .map_err(io::Error::other)?;
+    let status = status_fields(&slurp("/proc/self/status".as_ref())?)?;
     let ours = status.nspid.map_or(status.pid == getpid().as_raw(), |numbers| numbers.len() == 1);
     Ok(*OURS.get_or_init(|| ours))
 }

@@ -154,7 +154,7 @@ pub struct Killed {
 
 /// How long a member may take to stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
-/// How long a member must have been blocked: it has not come back from the system call in which STOP found it.
+/// How long a member must be blocked in one and the same wait to count as stopped.
 const BLOCKED_PATIENCE: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_micros(200);
 
@@ -184,7 +184,7 @@ impl Freeze {
             for (index, since) in stopping {
                 match since.map(|since| settle(roster[index].pid(), since)).transpose()? {
                     Some(Motion::Rests) => {}
-                    Some(Motion::Blocked) => self.blocked.push(index),
+                    Some(Motion::Blocked(_)) => self.blocked.push(index),
                     Some(Motion::Runs) if roster[index].process.holds_its_number()? => {
                         self.unstopped.push(index);
                         self.loose.insert(index);
@@ -235,17 +235,24 @@ pub fn pause() {
 }
 
 /// Waits until a process that was sent STOP can fork no more: stopped, dead, or blocked in the kernel as a vfork(2) parent is, whose child
-/// is stopped. Being blocked has to last, since a fork in flight may be blocked for a moment, too.
+/// is stopped. Being blocked has to last without a context switch, since a fork in flight is blocked now and then by the locks it takes.
 fn settle(pid: Pid, since: Instant) -> Result<Motion> {
+    // Whoever is looked at late gets the time to show that it is blocked for good.
+    let deadline = (since + STOP_PATIENCE).max(Instant::now() + 2 * BLOCKED_PATIENCE);
+    let mut last = (Motion::Runs, Instant::now());
     loop {
         let motion = motion(pid)?;
-        let patience = match motion {
-            Motion::Rests => return Ok(motion),
-            Motion::Blocked => BLOCKED_PATIENCE,
-            Motion::Runs => STOP_PATIENCE,
-        };
-        if since.elapsed() >= patience {
+        if motion == Motion::Rests {
             return Ok(motion);
+        }
+        if motion != last.0 {
+            last = (motion, Instant::now());
+        }
+        if motion != Motion::Runs && last.1.elapsed() >= BLOCKED_PATIENCE {
+            return Ok(motion);
+        }
+        if Instant::now() >= deadline {
+            return Ok(Motion::Runs);
         }
         pause();
     }
