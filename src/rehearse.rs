@@ -78,9 +78,15 @@ impl Rehearsal<'_, '_> {
             let subject = Subject { typed: &miss.typed, pid: miss.pid, inode: None, name: None };
             self.miss(&subject, &miss.reason);
         }
+        let mut groups = Vec::new();
         for target in self.plan.selection.targets.iter().filter(|target| target.is_many()) {
             match target {
-                Target::Group(number) if !self.plan.is_single() => self.group(*number, &mut roster)?,
+                Target::Group(number) if !self.plan.is_single() => {
+                    if !groups.contains(number) {
+                        self.group(*number, groups.len(), &mut roster)?;
+                        groups.push(*number);
+                    }
+                }
                 _ => self.by_number(target)?,
             }
         }
@@ -109,8 +115,8 @@ impl Rehearsal<'_, '_> {
         Ok(())
     }
 
-    fn group(&mut self, number: Pid, roster: &mut Roster) -> Result<()> {
-        if let Err(reason) = Group::pin(number, 0, roster, Labels::Wanted)? {
+    fn group(&mut self, number: Pid, index: usize, roster: &mut Roster) -> Result<()> {
+        if let Err(reason) = Group::pin(number, index, roster, Labels::Wanted)? {
             let typed = Target::Group(number).to_string();
             self.miss(&Subject { typed: &typed, pid: None, inode: None, name: None }, &reason);
         }
