@@ -29,6 +29,7 @@ pub struct Stat {
     start: u64,
     /// Wait status of a zombie; 0 too where the reader may not see it.
     pub wait_status: i32,
+    threads: i64,
 }
 
 /// The states that matter here; everything else is `Live`.
@@ -77,6 +78,7 @@ fn parse_stat(text: &[u8]) -> io::Result<Stat> {
         group: stat.pgrp,
         start: stat.starttime,
         wait_status: stat.exit_code.unwrap_or_default(),
+        threads: stat.num_threads,
     })
 }
 
@@ -177,11 +179,16 @@ pub fn if_visible<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Children of all threads of a process: from /proc/PID/task/*/children where the kernel has it (`CONFIG_PROC_CHILDREN`), else by one
-/// pass over all of /proc. Complete only while the process neither forks nor loses children.
+/// Children of all threads of a process. Complete only while the process neither forks nor loses children.
 pub fn children(pid: Pid) -> io::Result<Vec<Pid>> {
+    children_of(pid, &threads(pid)?)
+}
+
+/// Children of these threads of a process: from /proc/PID/task/*/children where the kernel has it (`CONFIG_PROC_CHILDREN`), else by one
+/// pass over all of /proc.
+pub fn children_of(pid: Pid, threads: &[i32]) -> io::Result<Vec<Pid>> {
     let mut children = Vec::new();
-    for thread in threads(pid)? {
+    for thread in threads {
         match if_visible(read(pid, &format!("task/{thread}/children")))? {
             Some(list) => children.extend(list.split(u8::is_ascii_whitespace).filter_map(pid_in)),
             None if !kernel_lists_children() => return children_by_parent(pid),
@@ -216,9 +223,17 @@ pub enum Motion {
     Runs,
 }
 
-pub fn motion(pid: Pid) -> io::Result<Motion> {
+/// What a process does, and its threads.
+pub fn motion(pid: Pid) -> io::Result<(Motion, Vec<i32>)> {
+    let stat = stat(pid)?;
+    // An only thread speaks for its process; of a wait one has to know more.
+    if stat.threads <= 1 && stat.state != State::Blocked {
+        let motion = if stat.state == State::Live { Motion::Runs } else { Motion::Rests };
+        return Ok((motion, vec![pid.number()]));
+    }
+    let threads = threads(pid)?;
     let mut liveliest = Motion::Rests;
-    for thread in threads(pid)? {
+    for thread in &threads {
         // A thread that ends while one looks is as good as dead.
         let Some(text) = if_visible(read(pid, &format!("task/{thread}/status")))? else { continue };
         let status = status_fields(&text)?;
@@ -229,7 +244,7 @@ pub fn motion(pid: Pid) -> io::Result<Motion> {
             State::Stopped | State::Dead => Motion::Rests,
         });
     }
-    Ok(liveliest)
+    Ok((liveliest, threads))
 }
 
 /// Whether a signal is pending for a process that neither blocks it nor is stopped or dead, and so will take it at once.

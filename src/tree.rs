@@ -1,14 +1,16 @@
 //! Process trees: descendants found and pinned, and the frozen kill that no tree outruns by forking.
+//! How a tree is brought to rest for it is `freeze`'s business.
 //!
 //! A tree is whoever is a child of a member that lives when its children are read. A process whose parent has exited before it was
 //! seen has left the tree: nothing in the kernel says any more where it came from.
 
+mod freeze;
+
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
 use nix::poll::ppoll;
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::time::TimeSpec;
@@ -16,12 +18,13 @@ use nix::unistd::getpid;
 
 use crate::deliver::{self, Delivery};
 use crate::pin::Pinned;
-use crate::proc::{self, Motion};
+use crate::proc::{self, State};
 use crate::resolve::check_proc;
 use crate::roster::{Admission, Labels, Recipient, Roster};
 use crate::signal::Signal;
 use crate::sys::Scope;
 use crate::target::Pid;
+use freeze::Freeze;
 
 /// sigsend and its ancestors, which no tree reaches.
 #[derive(Clone)]
@@ -33,10 +36,17 @@ pub struct Lineage {
 /// What growing a tree found.
 #[derive(Default)]
 pub struct Growth {
-    /// Indices of members found anew, parents before their children.
-    pub new: Vec<usize>,
+    /// Indices of members found anew, parents before their children, and the state in which each was found.
+    pub new: Vec<(usize, State)>,
     /// Members that were left out: sigsend or an ancestor.
     pub spared: Vec<Pid>,
+}
+
+/// A child of a member.
+enum Kin {
+    Spared(Pid),
+    Member(usize),
+    Newcomer(Pinned, State),
 }
 
 impl Lineage {
@@ -77,41 +87,58 @@ impl Lineage {
         let mut growth = Growth::default();
         let mut index = 0;
         while index < roster.len() {
-            self.adopt(roster, index, &mut growth)?;
+            self.adopt(roster, index, None, &mut growth)?;
             index += 1;
         }
         Ok(growth)
     }
 
-    /// Takes in the children of one member: each is pinned first, then proved to be its child still.
-    fn adopt(&self, roster: &mut Roster, parent: usize, growth: &mut Growth) -> Result<()> {
+    /// Takes in the children of one member and of its threads, where those are known: each is pinned first, then proved to be its
+    /// child still.
+    pub fn adopt(
+        &self,
+        roster: &mut Roster,
+        parent: usize,
+        threads: Option<&[i32]>,
+        growth: &mut Growth,
+    ) -> Result<()> {
         let pid = roster[parent].pid();
         let deed = || format!("looking for the children of process {pid}");
+        let children = threads.map_or_else(|| proc::children(pid), |threads| proc::children_of(pid, threads));
+        let mut kin = Vec::new();
         // A member that has gone has no children any more.
-        let children = proc::if_visible(proc::children(pid)).with_context(deed)?.unwrap_or_default();
-        if children.is_empty() || !roster[parent].process.holds_its_number()? {
-            return Ok(());
-        }
-        for child in children {
+        for child in proc::if_visible(children).with_context(deed)?.unwrap_or_default() {
             if self.spares(child) {
-                growth.spared.push(child);
+                kin.push(Kin::Spared(child));
                 continue;
             }
-            if let Some(known) = roster.index_of(child)? {
-                roster[known].parent.get_or_insert(parent);
+            if let Some(index) = roster.index_of(child)? {
+                kin.push(Kin::Member(index));
                 continue;
             }
             let Ok(process) = Pinned::open(child)? else { continue };
             let stat = proc::if_visible(proc::stat(child)).with_context(deed)?;
-            let is_child = stat.is_some_and(|stat| stat.parent == pid.number());
-            if !is_child || !process.holds_its_number()? || !roster[parent].process.holds_its_number()? {
-                continue;
+            if let Some(stat) = stat.filter(|stat| stat.parent == pid.number())
+                && process.holds_its_number()?
+            {
+                kin.push(Kin::Newcomer(process, stat.state));
             }
-            let typed = Rc::clone(&roster[parent].typed);
-            let mut recipient = Recipient::new(process, typed, self.labels);
-            recipient.parent = Some(parent);
-            if roster.admit(recipient)? == Admission::New {
-                growth.new.push(roster.len() - 1);
+        }
+        // What was read under the parent's number was read of the parent if it holds the number still.
+        if kin.is_empty() || !roster[parent].process.holds_its_number()? {
+            return Ok(());
+        }
+        for child in kin {
+            match child {
+                Kin::Spared(pid) => growth.spared.push(pid),
+                Kin::Member(index) => _ = roster[index].parent.get_or_insert(parent),
+                Kin::Newcomer(process, state) => {
+                    let typed = Rc::clone(&roster[parent].typed);
+                    let recipient = Recipient { parent: Some(parent), ..Recipient::new(process, typed, self.labels) };
+                    if roster.admit(recipient)? == Admission::New {
+                        growth.new.push((roster.len() - 1, state));
+                    }
+                }
             }
         }
         Ok(())
@@ -141,7 +168,7 @@ impl Lineage {
 }
 
 /// Whether the member at an index is to be left alone.
-pub type Exemption<'a> = dyn Fn(usize, &Recipient) -> bool + 'a;
+type Exemption<'a> = dyn Fn(usize, &Recipient) -> bool + 'a;
 
 /// What the frozen kill did.
 pub struct Killed {
@@ -152,117 +179,11 @@ pub struct Killed {
     pub spared: Vec<Pid>,
 }
 
-/// How long a member may take to stop.
-const STOP_PATIENCE: Duration = Duration::from_secs(1);
-/// How long a member must be blocked in one and the same wait to count as stopped.
-const BLOCKED_PATIENCE: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_micros(200);
-
-/// A tree being stopped.
-#[derive(Default)]
-struct Freeze {
-    /// Members that ran before.
-    stopped: Vec<usize>,
-    unstopped: Vec<usize>,
-    /// Members that were seen blocked instead.
-    blocked: Vec<usize>,
-    /// Members that can fork on; their children are read once and not chased.
-    loose: BTreeSet<usize>,
-    growth: Growth,
-}
-
-impl Freeze {
-    /// Stops all members and whoever is found below them, until nobody new appears.
-    fn spread(&mut self, lineage: &Lineage, roster: &mut Roster, exempt: &Exemption) -> Result<()> {
-        let mut fresh = roster.root_first();
-        while !fresh.is_empty() {
-            let mut stopping = Vec::with_capacity(fresh.len());
-            for index in fresh {
-                let since = if exempt(index, &roster[index]) { None } else { self.stop(roster, index)? };
-                stopping.push((index, since));
-            }
-            for (index, since) in stopping {
-                match since.map(|since| settle(roster[index].pid(), since)).transpose()? {
-                    Some(Motion::Rests) => {}
-                    Some(Motion::Blocked(_)) => self.blocked.push(index),
-                    Some(Motion::Runs) if roster[index].process.holds_its_number()? => {
-                        self.unstopped.push(index);
-                        self.loose.insert(index);
-                    }
-                    Some(Motion::Runs) | None => {
-                        self.loose.insert(index);
-                    }
-                }
-                lineage.adopt(roster, index, &mut self.growth)?;
-            }
-            if self.growth.new.is_empty() {
-                // A fork that was in flight when its parent was seen blocked has come down by now; last are looked at, right before the
-                // KILL that makes such a fork fail, those who may be in one still.
-                let settled = (0..roster.len()).filter(|index| !self.loose.contains(index));
-                for index in settled.chain(self.blocked.iter().copied()) {
-                    lineage.adopt(roster, index, &mut self.growth)?;
-                }
-            }
-            fresh = std::mem::take(&mut self.growth.new);
-        }
-        Ok(())
-    }
-
-    /// Sends STOP; the time when it was sent. Whoever may not be signalled is not waited for; the KILL will say so.
-    fn stop(&mut self, roster: &Roster, index: usize) -> Result<Option<Instant>> {
-        let process = &roster[index].process;
-        let ran = motion(process.pid)? != Motion::Rests;
-        match deliver::by_pidfd(process.fd(), Signal::STOP, None, Scope::Process) {
-            Delivery::Sent if ran => self.stopped.push(index),
-            Delivery::Sent => {}
-            Delivery::Refused(Errno::EPERM | Errno::ESRCH) => return Ok(None),
-            Delivery::Refused(errno) => return Err(errno).with_context(|| format!("stopping process {}", process.pid)),
-        }
-        Ok(Some(Instant::now()))
-    }
-
-    /// Continues whom this has stopped and who is not to stay so, children before their parents.
-    fn thaw(&self, roster: &Roster, concerns: &dyn Fn(usize) -> bool) {
-        for index in self.stopped.iter().rev().filter(|index| concerns(**index)) {
-            deliver::by_pidfd(roster[*index].process.fd(), Signal::CONT, None, Scope::Process);
-        }
-    }
-}
 
 /// A short while between two looks at something that the kernel tells nobody of. Whatever cuts it short, its callers have a deadline.
 pub fn pause() {
     let _ = ppoll(&mut [], Some(TimeSpec::from_duration(LOOK)), None);
-}
-
-/// Waits until a process that was sent STOP can fork no more: stopped, dead, or blocked in the kernel as a vfork(2) parent is, whose child
-/// is stopped. Being blocked has to last without a context switch, since a fork in flight is blocked now and then by the locks it takes.
-fn settle(pid: Pid, since: Instant) -> Result<Motion> {
-    // Whoever is looked at late gets the time to show that it is blocked for good.
-    let deadline = (since + STOP_PATIENCE).max(Instant::now() + 2 * BLOCKED_PATIENCE);
-    let mut last = (Motion::Runs, Instant::now());
-    loop {
-        let motion = motion(pid)?;
-        if motion == Motion::Rests {
-            return Ok(motion);
-        }
-        if motion != last.0 {
-            last = (motion, Instant::now());
-        }
-        if motion != Motion::Runs && last.1.elapsed() >= BLOCKED_PATIENCE {
-            return Ok(motion);
-        }
-        if Instant::now() >= deadline {
-            return Ok(Motion::Runs);
-        }
-        pause();
-    }
-}
-
-fn motion(pid: Pid) -> Result<Motion> {
-    let motion =
-        proc::if_visible(proc::motion(pid)).with_context(|| format!("looking at the threads of process {pid}"))?;
-    // There is nobody left to run.
-    Ok(motion.unwrap_or(Motion::Rests))
 }
 
 /// All signals that can be held back, held back until dropped.

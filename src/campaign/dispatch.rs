@@ -14,7 +14,7 @@ use crate::roster::Labels;
 use crate::send::send_by_number;
 use crate::signal::Signal;
 use crate::sys::Scope;
-use crate::tree::{Lineage, pause};
+use crate::tree::{Growth, Lineage, pause};
 use crate::wait::{Ending, endings};
 
 /// How long newborn members are looked for: one that outlives the signal may fork for ever, and what it forks then was never meant.
@@ -65,17 +65,12 @@ impl Campaign<'_, '_> {
         }
         // Whoever was forked before its parent was signalled is found now, and whoever that one forked, until nobody new appears. A fork
         // in flight when the signal came shows only when its parent takes the signal, so one pass must be quiet after all have.
-        let chase = Instant::now();
+        let end = Instant::now() + CHASE;
         let mut all_have_taken = false;
-        while chase.elapsed() < CHASE {
-            let growth = lineage.grow(&mut self.roster)?;
-            self.welcome();
-            let is_quiet = growth.new.is_empty();
+        while Instant::now() < end {
+            let is_quiet = self.deliver_to_newborn(lineage, signal, occasion, end)? == 0;
             if is_quiet && all_have_taken {
                 break;
-            }
-            for index in growth.new {
-                self.deliver_to(index, signal, occasion);
             }
             all_have_taken = is_quiet && !self.somebody_has_yet_to_take(signal)?;
             if is_quiet && !all_have_taken {
@@ -83,6 +78,28 @@ impl Campaign<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Looks once for children of each member, and sends to each as soon as it is found; how many there were.
+    fn deliver_to_newborn(
+        &mut self,
+        lineage: &Lineage,
+        signal: Signal,
+        occasion: Occasion,
+        end: Instant,
+    ) -> Result<usize> {
+        let known = self.roster.len();
+        let mut parent = 0;
+        while parent < self.roster.len() && Instant::now() < end {
+            let found = self.roster.len();
+            lineage.adopt(&mut self.roster, parent, None, &mut Growth::default())?;
+            self.welcome();
+            for index in found..self.roster.len() {
+                self.deliver_to(index, signal, occasion);
+            }
+            parent += 1;
+        }
+        Ok(self.roster.len() - known)
     }
 
     /// Whether the signal is still on its way to somebody who will take it: pending, not blocked, and the process is not stopped.

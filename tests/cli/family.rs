@@ -10,9 +10,11 @@ use std::os::fd::AsFd;
 use std::process::Command;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -91,6 +93,22 @@ impl Family {
         std::iter::from_fn(|| self.next_word()).collect()
     }
 
+    /// Lets a storm fork so many times more while the test goes on, one fork every tenth of a millisecond at most: whoever is
+    /// first to take a byte from the pipe forks, and there is never more than one to be had. Ends when nobody is left to take it.
+    #[track_caller]
+    pub fn rage(&self, forks: usize) -> JoinHandle<()> {
+        let mut sky = self.head.stdin();
+        // One page holds one packet.
+        fcntl(&sky, FcntlArg::F_SETFL(OFlag::O_DIRECT)).expect("a pipe can carry packets");
+        fcntl(&sky, FcntlArg::F_SETPIPE_SZ(4096)).expect("an empty pipe can be small");
+        thread::spawn(move || {
+            let mut forks = 0..forks;
+            while forks.next().is_some() && sky.write_all(b"!").is_ok() {
+                nap(100);
+            }
+        })
+    }
+
     /// The children of the head, oldest first.
     pub fn children(&self) -> Vec<i32> {
         children(self.head.pid())
@@ -143,12 +161,16 @@ fn plays_when_asked() {
     let words: Vec<&str> = role.split(' ').collect();
     let number = |index: usize| words[index].parse::<u32>().expect("a number");
     match words[0] {
-        "storm" => storm(number(1), number(2)),
+        "storm" => storm(),
         "catching-storm" => {
             catch(libc::SIGTERM, told);
-            storm(number(1), number(2));
+            storm();
         }
         "row" => row(number(1)),
+        "catching-row" => {
+            catch(libc::SIGTERM, told);
+            row(number(1));
+        }
         "chain" => chain(number(1)),
         "nursery" => nursery(number(1), number(2)),
         "foreign-nursery" => foreign_nursery(number(1), number(2)),
@@ -158,19 +180,16 @@ fn plays_when_asked() {
     }
 }
 
-/// Each process forks so many children, one after the other, down to so many levels; all of them stay. The shape is its bound, since
-/// root is exempt from `RLIMIT_NPROC`. Each says `born PID`; whoever is told to stop says `told PID` and forks no more.
-fn storm(levels: u32, width: u32) -> ! {
+/// Whoever finds a byte on standard input forks a child, which does the same; all of them stay. What [`Family::rage`] hands out is the
+/// bound, since root is exempt from `RLIMIT_NPROC`. Each says `born PID`; whoever is told to stop says `told PID` and forks no more.
+fn storm() -> ! {
     ready();
-    let mut level = levels;
-    let mut child = 0;
-    while level > 0 && child < width && !TOLD.load(Ordering::Relaxed) {
-        child += 1;
+    let mut byte = 0_u8;
+    // SAFETY: one byte that is ours. A read that a handler interrupts is begun again.
+    while unsafe { libc::read(0, (&raw mut byte).cast(), 1) } == 1 && !TOLD.load(Ordering::Relaxed) {
         if fork() == Side::Child {
             say("born");
-            (level, child) = (level - 1, 0);
         }
-        nap(300);
     }
     stay()
 }
@@ -232,7 +251,7 @@ fn foreign_nursery(count: u32, life: u32) -> ! {
 
 /// A child that a second thread has forked.
 fn forking_thread() -> ! {
-    std::thread::spawn(|| {
+    thread::spawn(|| {
         if fork() == Side::Child {
             ready();
         }

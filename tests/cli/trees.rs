@@ -80,7 +80,7 @@ fn whoever_has_left_the_tree_before_is_not_of_it() {
 
 #[test]
 fn a_stopped_member_stays_so_and_nobody_else_is_stopped() {
-    let mut family = Family::playing("catching-storm 1 3");
+    let mut family = Family::playing("catching-row 3");
     let members: Vec<i32> = (0..3).map(|_| pid_of(&family.next_word().expect("it lives"))).collect();
     kill(Pid::from_raw(members[1]), Signal::SIGSTOP).expect("it is ours");
     eventually("it to be stopped", || state(members[1]) == 'T');
@@ -184,7 +184,7 @@ fn the_tree_of_process_1_is_everyone_in_disguise() {
 
 #[test]
 fn a_member_typed_beside_its_root_gets_a_signal_once() {
-    let mut family = Family::playing("catching-storm 1 2");
+    let mut family = Family::playing("catching-row 2");
     let mut members = vec![family.arg()];
     members.extend((0..2).map(|_| pid_of(&family.next_word().expect("it lives")).to_string()));
     members.reverse();

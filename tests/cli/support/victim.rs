@@ -224,6 +224,12 @@ impl Victim {
         writeln!(self.stdin, "{line}").unwrap_or_else(|error| panic!("{} does not listen: {error}", self.pid));
     }
 
+    /// Another handle on the pipe that is its standard input.
+    #[track_caller]
+    pub fn stdin(&self) -> File {
+        self.stdin.try_clone().expect("a descriptor")
+    }
+
     /// The next line that it says.
     #[track_caller]
     pub fn read_line(&mut self) -> String {
