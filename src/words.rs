@@ -25,22 +25,18 @@ pub enum Deed {
 
 /// What goes to standard error about an event, and a hint where the cure is known.
 pub fn complaint(deed: Deed, subject: &Subject, outcome: &Outcome) -> Option<(String, Option<String>)> {
-    let who = described(subject);
+    // Most events are none, and then nothing is to be put into words.
+    let warning = |what: &str| Some((format!("{} {what}", described(subject)), None));
     match outcome {
         Outcome::Missed(reason) => Some((failure(deed, subject, reason), hint(subject, reason))),
-        Outcome::Spared => {
-            Some((format!("{who} is sigsend itself or an ancestor of it and was left out of the tree"), None))
-        }
-        Outcome::Unstopped => {
-            Some((format!("{who} did not stop within a second; it may have forked before it was killed"), None))
-        }
-        Outcome::StillThere { after } => Some((format!("{who} is still there after {}", seconds(*after)), None)),
+        Outcome::Spared => warning("is sigsend itself or an ancestor of it and was left out of the tree"),
+        Outcome::Unstopped => warning("did not stop within a second; it may have forked before it was killed"),
+        Outcome::StillThere { after } => warning(&format!("is still there after {}", seconds(*after))),
         _ => None,
     }
 }
 
 fn failure(deed: Deed, subject: &Subject, reason: &Reason) -> String {
-    let who = described(subject);
     let failed = |why: &str| match deed {
         Deed::Sending => format!("sending signal to {} failed: {why}", addressed(subject)),
         Deed::Asking => format!("{}: {why}", addressed(subject)),
@@ -61,7 +57,9 @@ fn failure(deed: Deed, subject: &Subject, reason: &Reason) -> String {
         Reason::NotExpected { expected, name } => format!("{} ({name}) is not {expected}", pid(subject)),
         Reason::Unverified { expected } => format!("{} cannot be verified to be {expected}", pid(subject)),
         Reason::NotCaught { signal, name } => format!("{} ({name}) does not catch {signal}", pid(subject)),
-        Reason::Spared => format!("{who} is sigsend itself or an ancestor of it; its tree is not signalled"),
+        Reason::Spared => {
+            format!("{} is sigsend itself or an ancestor of it; its tree is not signalled", described(subject))
+        }
         Reason::Everyone => "the tree of process 1 is every process; it is not signalled".to_owned(),
     }
 }
