@@ -2,6 +2,7 @@
 //! Pure: nothing is looked up and nothing sent. clap appears here, in `manual` and in `completions` alone.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use clap::builder::ValueParser;
@@ -85,14 +86,27 @@ pub fn parse(args: impl Iterator<Item = &'static OsStr>) -> Result<Action, Refus
     action.map_err(|mistake| Refusal { mistake, status, voice })
 }
 
-/// Lets clap read the options. Its command holds only those that were given, since building and parsing the others costs more than
+/// Lets clap read the options, unless the signal is the only one. Its command holds only those that were given, since building and parsing the others costs more than
 /// everything else a single signal needs; with an unknown option it holds all, so that clap can suggest one.
 fn matches(line: &mut Line) -> Result<ArgMatches, Mistake> {
+    if line.options.is_empty() || lone_signal(line).is_some() {
+        return Ok(ArgMatches::default());
+    }
     let wanted = |option: &&Opt| line.has_unknown || line.given.contains(&option.shape.id);
     bare_command()
         .args(OPTIONS.iter().filter(wanted).map(argument))
         .try_get_matches_from_mut(std::mem::take(&mut line.options))
         .map_err(|error| in_our_words(&error))
+}
+
+/// The signal of a line that has no other option, as nearly all have that are typed or run by scripts. To have clap find it costs more than
+/// finding the target and sending.
+fn lone_signal(line: &Line) -> Option<&OsStr> {
+    match line.options.as_slice() {
+        [option] => option.as_bytes().strip_prefix(b"--signal=").map(OsStr::from_bytes),
+        [option, value] if option == "-s" => Some(value),
+        _ => None,
+    }
 }
 
 /// Whether help was asked for as `-h` or as `--help`, which no other long option begins like.
@@ -237,7 +251,11 @@ fn value(matches: &mut ArgMatches, line: &Line, id: &str) -> Option<OsString> {
 }
 
 fn plan(matches: &mut ArgMatches, line: &Line) -> Result<Plan, Mistake> {
-    let signals = if line.given.contains(&SIGNAL) { values(matches, SIGNAL).collect() } else { Vec::new() };
+    let signals = match lone_signal(line) {
+        Some(signal) => vec![signal.to_owned()],
+        None if line.given.contains(&SIGNAL) => values(matches, SIGNAL).collect(),
+        None => Vec::new(),
+    };
     let signal = match signals.as_slice() {
         [] => Signal::TERM,
         [one] => values::signal(one)?,
