@@ -218,31 +218,34 @@ fn children_by_parent(parent: Pid) -> io::Result<Vec<Pid>> {
 pub enum Motion {
     /// All are stopped or dead.
     Rests,
-    /// In the kernel, after so many context switches: the same number later means the same wait.
-    Blocked(u64),
+    /// In the kernel, uninterruptibly.
+    Blocked,
     Runs,
+}
+
+impl From<State> for Motion {
+    fn from(state: State) -> Self {
+        match state {
+            State::Live => Self::Runs,
+            State::Blocked => Self::Blocked,
+            State::Stopped | State::Dead => Self::Rests,
+        }
+    }
 }
 
 /// What a process does, and its threads.
 pub fn motion(pid: Pid) -> io::Result<(Motion, Vec<i32>)> {
     let stat = stat(pid)?;
-    // An only thread speaks for its process; of a wait one has to know more.
-    if stat.threads <= 1 && stat.state != State::Blocked {
-        let motion = if stat.state == State::Live { Motion::Runs } else { Motion::Rests };
-        return Ok((motion, vec![pid.number()]));
+    // An only thread speaks for its process.
+    if stat.threads <= 1 {
+        return Ok((Motion::from(stat.state), vec![pid.number()]));
     }
     let threads = threads(pid)?;
     let mut liveliest = Motion::Rests;
     for thread in &threads {
         // A thread that ends while one looks is as good as dead.
-        let Some(text) = if_visible(read(pid, &format!("task/{thread}/status")))? else { continue };
-        let status = status_fields(&text)?;
-        let switches = [status.voluntary_ctxt_switches, status.nonvoluntary_ctxt_switches].into_iter().flatten().sum();
-        liveliest = liveliest.max(match State::from_letter(status.state.chars().next().unwrap_or_default()) {
-            State::Live => Motion::Runs,
-            State::Blocked => Motion::Blocked(switches),
-            State::Stopped | State::Dead => Motion::Rests,
-        });
+        let Some(text) = if_visible(read(pid, &format!("task/{thread}/stat")))? else { continue };
+        liveliest = liveliest.max(Motion::from(parse_stat(&text)?.state));
     }
     Ok((liveliest, threads))
 }

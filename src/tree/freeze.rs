@@ -15,10 +15,9 @@ use crate::signal::Signal;
 use crate::sys::Scope;
 use crate::target::Pid;
 
-/// How long a member may take to stop.
-const STOP_PATIENCE: Duration = Duration::from_secs(1);
-/// How long a member must be blocked in one and the same wait to count as stopped.
-const BLOCKED_PATIENCE: Duration = Duration::from_millis(100);
+/// How long a member may take to stop, from the first look on. One that is blocked in the kernel gets all of it: it may be a vfork(2)
+/// parent whose child is stopped, but on a busy machine a fork in flight can be blocked for long, too, and comes down after all.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A tree being stopped.
 #[derive(Default)]
@@ -40,11 +39,8 @@ pub struct Freeze {
 /// A member on its way to rest.
 struct Stopping {
     index: usize,
-    /// When STOP was sent; `None` for one that did not get it.
-    since: Option<Instant>,
+    delivery: Delivery,
     first_look: Option<Instant>,
-    /// What it was last seen to do, and since when.
-    seen: Option<(Motion, Instant)>,
 }
 
 /// How a member came to rest.
@@ -112,21 +108,19 @@ impl Freeze {
     /// Sends STOP to a member, last seen in this state. Whoever is exempt or may not be signalled is not waited for; the KILL will say so.
     fn stop(&mut self, roster: &Roster, index: usize, state: Option<State>, exempt: &Exemption) -> Result<()> {
         let process = &roster[index].process;
-        let mut since = None;
+        let mut delivery = Delivery::Refused(Errno::EPERM);
         if !exempt(index, &roster[index]) {
             let ran = runs(process.pid, state)?;
-            match deliver::by_pidfd(process.fd(), Signal::STOP, None, Scope::Process) {
-                Delivery::Sent => {
-                    since = Some(Instant::now());
-                    self.ran.extend(ran.then_some(index));
-                }
+            delivery = deliver::by_pidfd(process.fd(), Signal::STOP, None, Scope::Process);
+            match delivery {
+                Delivery::Sent => self.ran.extend(ran.then_some(index)),
                 Delivery::Refused(Errno::EPERM | Errno::ESRCH) => {}
                 Delivery::Refused(errno) => {
                     return Err(errno).with_context(|| format!("stopping process {}", process.pid));
                 }
             }
         }
-        self.stopping.push_back(Stopping { index, since, first_look: None, seen: None });
+        self.stopping.push_back(Stopping { index, delivery, first_look: None });
         Ok(())
     }
 
@@ -139,27 +133,19 @@ impl Freeze {
 }
 
 impl Stopping {
-    /// How it came to rest, if it has. Being blocked has to last without a context switch, since a fork in flight is blocked now and
-    /// then by the locks it takes.
+    /// How it came to rest, if it has.
     fn look(&mut self, pid: Pid) -> Result<Option<Rest>> {
-        let Some(since) = self.since else { return Ok(Some(Rest::Never)) };
+        if self.delivery != Delivery::Sent {
+            return Ok(Some(Rest::Never));
+        }
+        let is_late = self.first_look.get_or_insert_with(Instant::now).elapsed() >= PATIENCE;
         let (motion, threads) = motion(pid)?;
-        if motion == Motion::Rests {
-            return Ok(Some(Rest::Still(threads)));
-        }
-        let now = Instant::now();
-        let first = *self.first_look.get_or_insert(now);
-        let seen_since = match self.seen {
-            Some((last, since)) if last == motion => since,
-            _ => now,
-        };
-        self.seen = Some((motion, seen_since));
-        if motion != Motion::Runs && seen_since.elapsed() >= BLOCKED_PATIENCE {
-            return Ok(Some(Rest::Blocked(threads)));
-        }
-        // Whoever is looked at late gets the time to show that it is blocked for good.
-        let deadline = (since + STOP_PATIENCE).max(first + 2 * BLOCKED_PATIENCE);
-        Ok((now >= deadline).then_some(Rest::Late))
+        Ok(match motion {
+            Motion::Rests => Some(Rest::Still(threads)),
+            Motion::Blocked if is_late => Some(Rest::Blocked(threads)),
+            Motion::Runs if is_late => Some(Rest::Late),
+            Motion::Blocked | Motion::Runs => None,
+        })
     }
 }
 

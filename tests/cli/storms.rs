@@ -8,7 +8,7 @@ use crate::support::{Recorder, eventually, sigsend};
 /// So many forks at most, far more than sigsend gives a storm time for.
 const FORKS: usize = 1000;
 /// The same where nothing freezes the storm: few enough that a busy machine gets over them in the second for which newborns are looked for.
-const HEARING: usize = 300;
+const HEARING: usize = 200;
 
 #[test]
 fn no_storm_outruns_a_kill() {
