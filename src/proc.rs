@@ -32,15 +32,15 @@ pub struct Stat {
     threads: i64,
 }
 
-/// The states that matter here; everything else is `Live`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The states that matter here, in order of liveliness; every other one is `Live`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
-    Live,
-    /// Uninterruptible: blocked in the kernel, as a vfork(2) parent is.
-    Blocked,
+    Dead,
     /// Stopped by a signal or a tracer.
     Stopped,
-    Dead,
+    /// Uninterruptible: blocked in the kernel, as a vfork(2) parent is.
+    Blocked,
+    Live,
 }
 
 impl State {
@@ -213,39 +213,19 @@ fn children_by_parent(parent: Pid) -> io::Result<Vec<Pid>> {
     Ok(children)
 }
 
-/// What the liveliest thread of a process does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Motion {
-    /// All are stopped or dead.
-    Rests,
-    /// In the kernel, uninterruptibly.
-    Blocked,
-    Runs,
-}
-
-impl From<State> for Motion {
-    fn from(state: State) -> Self {
-        match state {
-            State::Live => Self::Runs,
-            State::Blocked => Self::Blocked,
-            State::Stopped | State::Dead => Self::Rests,
-        }
-    }
-}
-
-/// What a process does, and its threads.
-pub fn motion(pid: Pid) -> io::Result<(Motion, Vec<i32>)> {
+/// The state of the liveliest thread of a process, and all its threads.
+pub fn liveliest(pid: Pid) -> io::Result<(State, Vec<i32>)> {
     let stat = stat(pid)?;
     // An only thread speaks for its process.
     if stat.threads <= 1 {
-        return Ok((Motion::from(stat.state), vec![pid.number()]));
+        return Ok((stat.state, vec![pid.number()]));
     }
     let threads = threads(pid)?;
-    let mut liveliest = Motion::Rests;
+    let mut liveliest = State::Dead;
     for thread in &threads {
         // A thread that ends while one looks is as good as dead.
         let Some(text) = if_visible(read(pid, &format!("task/{thread}/stat")))? else { continue };
-        liveliest = liveliest.max(Motion::from(parse_stat(&text)?.state));
+        liveliest = liveliest.max(parse_stat(&text)?.state);
     }
     Ok((liveliest, threads))
 }

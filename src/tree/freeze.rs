@@ -9,7 +9,7 @@ use nix::errno::Errno;
 
 use super::{Exemption, Growth, Lineage, pause};
 use crate::deliver::{self, Delivery};
-use crate::proc::{self, Motion, State};
+use crate::proc::{self, State};
 use crate::roster::Roster;
 use crate::signal::Signal;
 use crate::sys::Scope;
@@ -39,7 +39,7 @@ pub struct Freeze {
 /// A member on its way to rest.
 struct Stopping {
     index: usize,
-    delivery: Delivery,
+    got_stop: bool,
     first_look: Option<Instant>,
 }
 
@@ -108,19 +108,21 @@ impl Freeze {
     /// Sends STOP to a member, last seen in this state. Whoever is exempt or may not be signalled is not waited for; the KILL will say so.
     fn stop(&mut self, roster: &Roster, index: usize, state: Option<State>, exempt: &Exemption) -> Result<()> {
         let process = &roster[index].process;
-        let mut delivery = Delivery::Refused(Errno::EPERM);
+        let mut got_stop = false;
         if !exempt(index, &roster[index]) {
             let ran = runs(process.pid, state)?;
-            delivery = deliver::by_pidfd(process.fd(), Signal::STOP, None, Scope::Process);
-            match delivery {
-                Delivery::Sent => self.ran.extend(ran.then_some(index)),
+            match deliver::by_pidfd(process.fd(), Signal::STOP, None, Scope::Process) {
+                Delivery::Sent => {
+                    got_stop = true;
+                    self.ran.extend(ran.then_some(index));
+                }
                 Delivery::Refused(Errno::EPERM | Errno::ESRCH) => {}
                 Delivery::Refused(errno) => {
                     return Err(errno).with_context(|| format!("stopping process {}", process.pid));
                 }
             }
         }
-        self.stopping.push_back(Stopping { index, delivery, first_look: None });
+        self.stopping.push_back(Stopping { index, got_stop, first_look: None });
         Ok(())
     }
 
@@ -135,16 +137,16 @@ impl Freeze {
 impl Stopping {
     /// How it came to rest, if it has.
     fn look(&mut self, pid: Pid) -> Result<Option<Rest>> {
-        if self.delivery != Delivery::Sent {
+        if !self.got_stop {
             return Ok(Some(Rest::Never));
         }
         let is_late = self.first_look.get_or_insert_with(Instant::now).elapsed() >= PATIENCE;
-        let (motion, threads) = motion(pid)?;
-        Ok(match motion {
-            Motion::Rests => Some(Rest::Still(threads)),
-            Motion::Blocked if is_late => Some(Rest::Blocked(threads)),
-            Motion::Runs if is_late => Some(Rest::Late),
-            Motion::Blocked | Motion::Runs => None,
+        let (state, threads) = liveliest(pid)?;
+        Ok(match state {
+            State::Dead | State::Stopped => Some(Rest::Still(threads)),
+            State::Blocked if is_late => Some(Rest::Blocked(threads)),
+            State::Live if is_late => Some(Rest::Late),
+            State::Blocked | State::Live => None,
         })
     }
 }
@@ -159,18 +161,16 @@ impl Rest {
 }
 
 /// Whether a process is neither stopped nor dead. The main thread can tell, unless it has exited before the others.
-fn runs(pid: Pid, state: Option<State>) -> Result<bool> {
-    match state {
-        Some(State::Live | State::Blocked) => Ok(true),
-        Some(State::Stopped) => Ok(false),
-        Some(State::Dead) | None => Ok(motion(pid)?.0 != Motion::Rests),
-    }
+fn runs(pid: Pid, main_thread: Option<State>) -> Result<bool> {
+    let state = match main_thread {
+        Some(State::Dead) | None => liveliest(pid)?.0,
+        Some(state) => state,
+    };
+    Ok(state > State::Stopped)
 }
 
-/// What a process does, and its threads. One that has gone rests and has none.
-fn motion(pid: Pid) -> Result<(Motion, Vec<i32>)> {
-    let motion = proc::if_visible(proc::motion(pid));
-    Ok(motion
-        .with_context(|| format!("looking at the threads of process {pid}"))?
-        .unwrap_or((Motion::Rests, Vec::new())))
+/// What a process does, and its threads. One that has gone is dead and has none.
+fn liveliest(pid: Pid) -> Result<(State, Vec<i32>)> {
+    let found = proc::if_visible(proc::liveliest(pid));
+    Ok(found.with_context(|| format!("looking at the threads of process {pid}"))?.unwrap_or((State::Dead, Vec::new())))
 }

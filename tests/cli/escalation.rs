@@ -8,10 +8,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::{
-    Heard, Recorder, Victim, in_pid_namespace, raw_sigsend, sigsend, stderr, stdout, tempdir, victim,
+    Heard, Recorder, STUBBORN, Victim, in_pid_namespace, raw_sigsend, sigsend, stderr, stdout, tempdir, victim,
 };
 
-const STUBBORN: &str = "trap '' TERM HUP; echo ready; while read line; do :; done";
 const WELL_BEHAVED: &str = "trap 'exit 3' TERM; echo ready; while read line; do :; done";
 
 #[test]

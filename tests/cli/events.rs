@@ -1,13 +1,14 @@
 //! What is told of what happened: the lines of `--verbose` and `--json` and of a dry run, against processes that do these things.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::process::Stdio;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
-use nix::pty::{Winsize, openpty};
 use serde_json::Value;
 
-use crate::support::{Unprivileged, Victim, may_change_user, raw_sigsend, sigsend, skip, stderr, stdout, victim};
+use crate::support::{
+    Unprivileged, Victim, may_change_user, raw_sigsend, shown_on_terminal, sigsend, skip, stderr, stdout, victim,
+};
 
 /// Exits with 3 when it is asked to end.
 const POLITE: &str = "trap 'exit 3' TERM; echo ready; while :; do read -r _ || exit 9; done";
@@ -297,18 +298,9 @@ fn output_that_cannot_be_written_is_an_error_after_the_work_is_done() {
 
 /// What `sigsend args` writes to standard error when that is a terminal of so many columns.
 fn on_stderr_terminal(columns: u16, args: &[&str]) -> String {
-    let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-    let pty = openpty(&size, None).expect("a pseudo-terminal");
     let mut command = raw_sigsend();
-    command.args(args).env("TERM", "xterm").stdout(Stdio::null()).stderr(pty.slave);
-    let mut child = command.spawn().expect("sigsend starts");
-    // The command holds the other side open, and with it the end of the output.
-    drop(command);
-    let mut written = Vec::new();
-    // A terminal whose other side was closed ends with EIO.
-    let _ = File::from(pty.master).read_to_end(&mut written);
-    child.wait().expect("sigsend ends");
-    String::from_utf8(written).expect("UTF-8")
+    command.args(args).env("TERM", "xterm").stdout(Stdio::null());
+    shown_on_terminal(columns, command, Command::stderr)
 }
 
 #[test]

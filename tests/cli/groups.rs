@@ -4,10 +4,10 @@ use std::process::Command;
 
 use crate::family::Family;
 use crate::support::{
-    Ending, NOBODY, Recorder, SIGSEND, Unprivileged, Victim, may_change_user, sigsend, skip, stderr, stdout, victim,
+    Ending, NOBODY, Recorder, SIGSEND, STUBBORN, Unprivileged, Victim, may_change_user, sigsend, skip, stderr, stdout,
+    victim,
 };
 
-const STUBBORN: &str = "trap '' TERM HUP; echo ready; while read line; do :; done";
 /// Forks when it is told to end, so that its child hears nothing of that.
 const HEIR_AFTER_TERM: &str = "exec 3<&0; trap 'cat <&3 & exit 3' TERM; echo ready; while read line; do :; done";
 

@@ -17,10 +17,8 @@ use nix::unistd::Pid;
 
 use crate::family::{children, state};
 use crate::support::{
-    DEADLINE, Recorder, SIGSEND, Victim, eventually, program, raw_sigsend, sigsend, skip, strace, victim,
+    DEADLINE, Recorder, SIGSEND, STUBBORN, Victim, eventually, program, raw_sigsend, sigsend, skip, strace, victim,
 };
-
-const STUBBORN: &str = "trap '' TERM HUP; echo ready; while read line; do :; done";
 
 /// A terminal with somebody in its foreground.
 struct Terminal {

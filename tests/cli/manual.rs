@@ -1,14 +1,13 @@
 //! Help and man page: what they say, how wide they are, when they are coloured, and that they are written or complained of.
 
 use std::fs::File;
-use std::io::Read;
-use std::process::Stdio;
+use std::process::{Command as StdCommand, Stdio};
 
 use assert_cmd::Command;
-use nix::pty::{Winsize, openpty};
 
 use crate::support::{
-    SIGSEND, Timed, link, on_terminal, program, raw_sigsend, sigsend, sigsend_as, skip, stdout, tempdir,
+    SIGSEND, Timed, link, on_terminal, program, raw_sigsend, shown_on_terminal, sigsend, sigsend_as, skip, stdout,
+    tempdir,
 };
 
 const GROUPS: [&str; 5] = ["Signal:", "Target:", "Safety:", "Waiting:", "Output:"];
@@ -72,15 +71,7 @@ fn help(terminal: bool, environment: &[(&str, &str)]) -> String {
         return String::from_utf8(Command::from_std(command).timed().output().expect("it starts").stdout)
             .expect("UTF-8");
     }
-    let size = Winsize { ws_row: 50, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-    let pty = openpty(&size, None).expect("a pseudo-terminal");
-    let mut child = command.stdout(pty.slave).spawn().expect("sigsend starts");
-    drop(command);
-    let mut written = Vec::new();
-    // The end of a terminal is an error; what was written before it counts.
-    let _ = File::from(pty.master).read_to_end(&mut written);
-    child.wait().expect("sigsend ends");
-    String::from_utf8(written).expect("UTF-8")
+    shown_on_terminal(80, command, StdCommand::stdout)
 }
 
 #[test]

@@ -190,13 +190,11 @@ fn a_user_cannot_have_others_taken_for_his_own() {
     });
 }
 
-/// A pidfile in a directory where everybody may write, made by an attacker, older than everybody whom it names.
+/// A pidfile in a directory where everybody may write, made by an attacker, younger than everybody whom it names.
 fn planted(dir: &TempDir, name: &str, content: &str) -> String {
     let path = dir.file(name, content);
     nix::unistd::chown(&path, Some(MALLORY.into()), Some(MALLORY.into())).expect("root may");
-    let path = path.to_str().expect("UTF-8").to_owned();
-    sigsend().args(["-0", "--pidfile", &path]).output().expect("it starts");
-    path
+    path.to_str().expect("UTF-8").to_owned()
 }
 
 #[test]
@@ -238,6 +236,7 @@ fn a_planted_pidfile_without_an_expectation_is_believed_as_far_as_its_age_allows
         let dir = tempdir();
         let mut sshd = Recorder::of(victim().named("sshd"));
         let file = planted(&dir, "nginx.pid", &sshd.arg());
+        sigsend().args(["-0", "--pidfile", &file]).assert().success();
         // Younger than its file by more than two seconds: it cannot have written it.
         back_date(file.as_ref(), 3 * DEADLINE);
         let output = sigsend().args(["-USR1", "--pidfile", &file]).assert().code(1);

@@ -10,6 +10,7 @@ use std::env;
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::panic::Location;
@@ -38,6 +39,9 @@ pub const NOBODY: u32 = 65534;
 
 /// What a shell idles with so that its traps run at once: for two minutes or eight signals, then it ends by itself.
 pub const IDLE: &str = "for i in 1 2 3 4 5 6 7 8; do sleep 15 & wait; done";
+
+/// Ignores TERM and HUP; ends with its standard input.
+pub const STUBBORN: &str = "trap '' TERM HUP; echo ready; while read line; do :; done";
 
 /// The path of the program under test.
 pub const SIGSEND: &str = env!("CARGO_BIN_EXE_sigsend");
@@ -115,18 +119,28 @@ pub fn stderr(finished: &Assert) -> String {
 
 /// What `sigsend args` writes to a terminal of so many columns, line ends as the program wrote them.
 pub fn on_terminal(columns: u16, args: &[&str]) -> String {
+    let mut command = raw_sigsend();
+    command.args(args).stdin(Stdio::null()).stderr(Stdio::null());
+    shown_on_terminal(columns, command, StdCommand::stdout).replace("\r\n", "\n")
+}
+
+/// What a command writes to a terminal of so many columns, which becomes its standard output or its standard error.
+pub fn shown_on_terminal(
+    columns: u16,
+    mut command: StdCommand,
+    stream: fn(&mut StdCommand, OwnedFd) -> &mut StdCommand,
+) -> String {
     let size = Winsize { ws_row: 50, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     let pty = openpty(&size, None).expect("a pseudo-terminal");
-    let mut command = raw_sigsend();
-    command.args(args).stdin(Stdio::null()).stderr(Stdio::null()).stdout(pty.slave);
-    let mut child = command.spawn().expect("sigsend starts");
+    let mut child = stream(&mut command, pty.slave).spawn().expect("sigsend starts");
     // The command holds the other side open, and with it the end of the output.
     drop(command);
     let mut written = Vec::new();
+    // A terminal whose other side was closed ends with EIO.
     let end = File::from(pty.master).read_to_end(&mut written);
     assert!(end.is_ok() || end.is_err_and(|error| error.raw_os_error() == Some(nix::libc::EIO)));
     child.wait().expect("sigsend ends");
-    String::from_utf8(written).expect("UTF-8").replace("\r\n", "\n")
+    String::from_utf8(written).expect("UTF-8")
 }
 
 /// What sigsend did under strace.

@@ -4,11 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::family::Family;
 use crate::support::{
-    NOBODY, Recorder, Unprivileged, Victim, link, may_change_user, raw_sigsend, sigsend, skip, stderr, stdout, strace,
-    victim,
+    NOBODY, Recorder, STUBBORN, Unprivileged, Victim, link, may_change_user, raw_sigsend, sigsend, skip, stderr,
+    stdout, strace, victim,
 };
-
-const STUBBORN: &str = "trap '' TERM HUP; echo ready; while read line; do :; done";
 
 #[test]
 fn a_wait_is_over_when_the_last_target_is_gone() {
