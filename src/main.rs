@@ -1,34 +1,46 @@
 //! sigsend: sends signals to processes. The funnel: argv in, one action, errors to standard error, a status out.
 
-mod argv;
-mod ask;
-mod campaign;
-mod cli;
-mod completions;
-mod deliver;
-mod escape;
-mod group;
-mod json;
-mod list;
-mod manual;
-mod options;
+mod cli {
+    pub mod argv;
+    pub mod options;
+    pub mod parse;
+    pub mod values;
+}
+mod docs {
+    pub mod completions;
+    pub mod manual;
+}
+mod run {
+    pub mod deliver;
+    pub mod dry_run;
+    pub mod query;
+    pub mod schedule;
+    pub mod send;
+    pub mod wait;
+}
+mod find {
+    pub mod group;
+    pub mod pidfile;
+    pub mod prepare;
+    pub mod recipients;
+    pub mod tree;
+}
+mod output {
+    pub mod escape;
+    pub mod json;
+    pub mod list;
+    pub mod progress;
+    pub mod report;
+    pub mod text;
+}
+mod os {
+    pub mod pidfd;
+    pub mod proc;
+    pub mod sys;
+}
 mod outcome;
-mod pidfile;
-mod pin;
-mod proc;
-mod progress;
-mod rehearse;
-mod report;
-mod resolve;
-mod roster;
-mod send;
 mod signal;
-mod sys;
 mod target;
-mod tree;
-mod values;
-mod wait;
-mod words;
 
 use std::ffi::OsStr;
 use std::io::{self, BufWriter, Write};
@@ -37,17 +49,21 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use cli::{Action, Question, Refusal};
-use list::Listing;
+use cli::argv;
+use cli::parse::{Action, Question, Refusal, parse};
+use docs::manual;
 use outcome::{Status, Tally};
-use report::{Report, StandardOutput, Voice, terminal_width};
-use words::{Deed, plain, refusal};
+use output::list::Listing;
+use output::report::{Report, StandardOutput, Voice, terminal_width};
+use output::text::{Deed, plain, refusal};
+use output::{escape, json};
+use run::{dry_run, query, send};
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().map(|arg| &*arg.leak());
     let program = Path::new(args.next().unwrap_or_default()).file_name().unwrap_or(OsStr::new("sigsend"));
     let program = escape::escape(program.as_encoded_bytes());
-    let status = match cli::parse(args) {
+    let status = match parse(args) {
         Ok(action) => act(action, &program),
         Err(refusal) => refuse(&refusal, &program),
     };
@@ -60,11 +76,11 @@ fn act(action: Action, program: &str) -> Status {
             send::send(&plan, report).map(|tally| (tally, tally.status()))
         }),
         Action::DryRun(plan, voice) => tell(Report::new(program, voice, Deed::Sending), Status::Failure, |report| {
-            rehearse::rehearse(&plan, report).map(|tally| (tally, tally.status()))
+            dry_run::rehearse(&plan, report).map(|tally| (tally, tally.status()))
         }),
         Action::Ask(question, selection, voice) => {
             let unclear = if question == Question::Alive { Status::Undecided } else { Status::Failure };
-            tell(Report::new(program, voice, Deed::Asking), unclear, |report| ask::ask(question, &selection, report))
+            tell(Report::new(program, voice, Deed::Asking), unclear, |report| query::ask(question, &selection, report))
         }
         Action::List(operands) => list(program, |listing| listing.names(&operands)),
         Action::Numbers(operands) => list(program, |listing| listing.numbers(&operands)),

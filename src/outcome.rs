@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::resolve::Reason;
-use crate::roster::Recipient;
-use crate::send::Step;
+use crate::find::prepare::Reason;
+use crate::find::recipients::Recipient;
+use crate::run::send::Step;
+use crate::run::wait::Ending;
 use crate::signal::{DefaultAction, Signal};
 use crate::target::{Inode, Pid};
-use crate::wait::Ending;
 
 /// Whom an event is about.
 #[derive(Clone, Copy, Debug)]

@@ -49,7 +49,7 @@ fn the_options_in_the_readme_are_the_short_help() {
 
 #[test]
 fn readme_and_man_page_know_every_event_and_key() {
-    let source = file("src/json.rs");
+    let source = file("src/output/json.rs");
     let (events, keys) = (events(&source), keys(&source));
     for (word, set) in [("sent", &events), ("still-there", &events), ("elapsed_ms", &keys), ("pid", &keys)] {
         assert!(set.contains(word), "{word} was not found in the source: {set:?}");

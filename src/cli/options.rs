@@ -1,6 +1,6 @@
 //! The table of options: one row each, from which come the clap command, the argument splitter's shapes, help, man page and completions.
 
-use crate::argv::{Arity, SIGNAL, Shape};
+use crate::cli::argv::{Arity, SIGNAL, Shape};
 
 /// One option: how it is spelled, what it takes, and its words in the short and the long help.
 pub struct Opt {

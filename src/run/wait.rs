@@ -11,10 +11,10 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal as Named};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::getpid;
 
-use crate::pin::{Life, Pinned};
-use crate::proc::{self, State};
+use crate::os::pidfd::{Life, Pinned};
+use crate::os::proc::{self, State};
+use crate::os::sys;
 use crate::signal::Signal;
-use crate::sys;
 use crate::target::Pid;
 
 /// How a process ended, as far as it can be known; never guessed.

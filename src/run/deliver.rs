@@ -6,8 +6,8 @@ use nix::errno::Errno;
 use nix::sys::signal;
 use nix::unistd;
 
+use crate::os::sys::{self, Scope};
 use crate::signal::Signal;
-use crate::sys::{self, Scope};
 use crate::target::Target;
 
 /// What became of one signal to one recipient.

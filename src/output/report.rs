@@ -8,13 +8,13 @@ use nix::errno::Errno;
 use nix::libc::STDOUT_FILENO;
 use nix::unistd;
 
-use crate::argv::Mistake;
-use crate::json;
+use crate::cli::argv::Mistake;
+use crate::find::recipients::Labels;
+use crate::os::sys;
 use crate::outcome::{Outcome, Status, Subject, Tally};
-use crate::progress::{Pending, Progress};
-use crate::roster::Labels;
-use crate::sys;
-use crate::words::{self, Deed, plain, refusal, sentence};
+use crate::output::json;
+use crate::output::progress::{Pending, Progress};
+use crate::output::text::{self, Deed, plain, refusal, sentence};
 
 /// How much is said on standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,11 +79,11 @@ impl<'a> Report<'a> {
 
     /// Tells one event.
     pub fn tell(&mut self, subject: &Subject, outcome: &Outcome) {
-        let complaint = words::complaint(self.deed, subject, outcome);
+        let complaint = text::complaint(self.deed, subject, outcome);
         match self.voice {
             Voice::Quiet => {}
             Voice::Verbose => {
-                if let Some(line) = words::line(subject, outcome) {
+                if let Some(line) = text::line(subject, outcome) {
                     self.print(&line);
                 }
             }

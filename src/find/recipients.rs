@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use anyhow::Result;
 
-use crate::pin::Pinned;
-use crate::proc;
+use crate::os::pidfd::Pinned;
+use crate::os::proc;
 use crate::target::{Inode, Pid};
 
 /// Whether labels (command name, inode) are read for output.

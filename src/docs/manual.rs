@@ -9,11 +9,11 @@ use clap::{ArgAction, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::argv::Arity;
-use crate::cli::{Detail, Product, argument, bare_command};
-use crate::completions;
-use crate::options::{GENERATE, OPTIONS, Opt};
-use crate::report::terminal_width;
+use crate::cli::argv::Arity;
+use crate::cli::options::{GENERATE, OPTIONS, Opt};
+use crate::cli::parse::{Detail, Product, argument, bare_command};
+use crate::docs::completions;
+use crate::output::report::terminal_width;
 use crate::signal::Signal;
 
 /// clap's own styles for headings and for what is typed as it stands.

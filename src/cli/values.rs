@@ -3,9 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use crate::argv::Mistake;
-use crate::cli::Product;
-use crate::escape::escape;
+use crate::cli::argv::Mistake;
+use crate::cli::parse::Product;
+use crate::output::escape::escape;
 use crate::signal::Signal;
 use crate::target::{Pid, Target};
 

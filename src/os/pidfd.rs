@@ -11,9 +11,9 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::fstat;
 use nix::sys::statfs::{FsType, fstatfs};
 
-use crate::proc;
+use crate::os::proc;
+use crate::os::sys::{self, Scope};
 use crate::signal::Signal;
-use crate::sys::{self, Scope};
 use crate::target::{Inode, Pid};
 
 /// The file system of pidfds since Linux 6.9, on which an inode belongs to one process only (`PID_FS_MAGIC`).

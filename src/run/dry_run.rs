@@ -7,19 +7,19 @@ use anyhow::Result;
 use nix::errno::Errno;
 use nix::unistd::{getpgrp, getpid, getsid};
 
-use crate::deliver::{self, Delivery};
-use crate::group::Group;
+use crate::find::group::Group;
+use crate::find::prepare::{Reach, Reason, Resolution, check_proc, processes, resolve};
+use crate::find::recipients::{Labels, Roster};
+use crate::find::tree::Lineage;
+use crate::os::pidfd::Life;
+use crate::os::proc::{self, State, Status};
+use crate::os::sys::Scope;
 use crate::outcome::{Effect, Outcome, Preview, Subject, Tally};
-use crate::pin::Life;
-use crate::proc::{self, State, Status};
-use crate::report::Report;
-use crate::resolve::{Reach, Reason, Resolution, check_proc, processes, resolve};
-use crate::roster::{Labels, Roster};
-use crate::send::{Plan, check_own_group};
+use crate::output::report::Report;
+use crate::run::deliver::{self, Delivery};
+use crate::run::send::{Plan, check_own_group};
 use crate::signal::{DefaultAction, Signal};
-use crate::sys::Scope;
 use crate::target::{Pid, Target};
-use crate::tree::Lineage;
 
 /// Tells what the plan would do and counts as the real call would.
 pub fn rehearse(plan: &Plan, report: &mut Report) -> Result<Tally> {

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use nix::unistd::{getpgrp, tcgetpgrp};
 
-use crate::report::terminal_width;
+use crate::output::report::terminal_width;
+use crate::output::text::cut;
 use crate::signal::Signal;
-use crate::words::cut;
 
 /// A wait that is over sooner shows nothing.
 const QUIET_TIME: Duration = Duration::from_millis(500);

@@ -5,13 +5,13 @@ use std::time::Duration;
 use anyhow::Result;
 use nix::unistd::getpgrp;
 
-use crate::argv::Mistake;
-use crate::campaign::Campaign;
-use crate::deliver::{self, Delivery};
+use crate::cli::argv::Mistake;
+use crate::find::prepare::{Reason, Selection};
+use crate::os::proc;
 use crate::outcome::{Outcome, Subject, Tally};
-use crate::proc;
-use crate::report::{Report, Voice};
-use crate::resolve::{Reason, Selection};
+use crate::output::report::{Report, Voice};
+use crate::run::deliver::{self, Delivery};
+use crate::run::schedule::Campaign;
 use crate::signal::Signal;
 use crate::target::Target;
 

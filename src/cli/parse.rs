@@ -8,20 +8,20 @@ use std::time::Duration;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::argv::{self, Arity, Line, Mistake, SIGNAL};
-use crate::escape::escape;
-use crate::options::{
+use crate::cli::argv::{self, Arity, Line, Mistake, SIGNAL};
+use crate::cli::options::{
     ALIVE, ALL, ALLOW_STALE, DRY_RUN, EXPECT, GENERATE, GRACE, HANDLER, HELP, ID, JSON, LIST, NUMBERS, OPTIONS, Opt,
     PID, PIDFILE, QUEUE, STATE, TABLE, TIMEOUT, TREE, VERBOSE, VERSION, WAIT, WITHIN,
 };
+use crate::cli::values::{self, Unit};
+use crate::find::pidfile::{Age, Pidfile};
+use crate::find::prepare::{Reach, Selection, Users};
 use crate::outcome::Status;
-use crate::pidfile::{Age, Pidfile};
-use crate::report::Voice;
-use crate::resolve::{Reach, Selection, Users};
-use crate::send::{Plan, Step, Until};
+use crate::output::escape::escape;
+use crate::output::report::Voice;
+use crate::run::send::{Plan, Step, Until};
 use crate::signal::Signal;
 use crate::target::{Pid, Target};
-use crate::values::{self, Unit};
 
 /// What the command line asks for; the forms exclude each other.
 #[derive(Debug)]

@@ -5,13 +5,13 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::{Campaign, Fate};
+use crate::find::recipients::Labels;
+use crate::os::pidfd::Life;
 use crate::outcome::{Outcome, Subject};
-use crate::pin::Life;
-use crate::progress::Pending;
-use crate::roster::Labels;
+use crate::output::progress::Pending;
+use crate::output::text::described;
+use crate::run::wait::{Ending, Watch, Woken, endings};
 use crate::signal::Signal;
-use crate::wait::{Ending, Watch, Woken, endings};
-use crate::words::described;
 
 impl Campaign<'_, '_> {
     /// Waits until nobody is left (false) or the deadline has come with somebody still there (true).

@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::libc::{O_NOCTTY, O_NONBLOCK, STDIN_FILENO};
 
-use crate::escape::escape;
-use crate::sys;
+use crate::os::sys;
+use crate::output::escape::escape;
 use crate::target::Target;
 
 /// More than any pidfile holds; a file that is larger, or grows while it is read, is not one.

@@ -7,17 +7,17 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::group::Group;
+use crate::find::group::Group;
+use crate::find::prepare::{Miss, Reach, Reason, resolve};
+use crate::find::recipients::{Labels, Roster};
+use crate::find::tree::Lineage;
+use crate::os::pidfd::Life;
+use crate::os::proc;
 use crate::outcome::{Outcome, Subject, Tally};
-use crate::pin::Life;
-use crate::proc;
-use crate::report::Report;
-use crate::resolve::{Miss, Reach, Reason, resolve};
-use crate::roster::{Labels, Roster};
-use crate::send::{Plan, Until};
+use crate::output::report::Report;
+use crate::run::send::{Plan, Until};
+use crate::run::wait::Watch;
 use crate::target::{Pid, Target};
-use crate::tree::Lineage;
-use crate::wait::Watch;
 
 /// What has become of a recipient so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,13 +5,13 @@ use std::rc::Rc;
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 
-use crate::deliver::{self, Delivery};
-use crate::pin::{NoProcess, Pinned};
-use crate::proc;
-use crate::resolve::{Reason, processes};
-use crate::roster::{Admission, Labels, Recipient, Roster};
+use crate::find::prepare::{Reason, processes};
+use crate::find::recipients::{Admission, Labels, Recipient, Roster};
+use crate::os::pidfd::{NoProcess, Pinned};
+use crate::os::proc;
+use crate::os::sys::Scope;
+use crate::run::deliver::{self, Delivery};
 use crate::signal::Signal;
-use crate::sys::Scope;
 use crate::target::{Pid, Target};
 
 /// A group and, where kernel and circumstances allow, the pidfd of its leader, through which the whole group can be signalled at once

@@ -6,16 +6,16 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 
 use super::{Campaign, Fate, Occasion};
-use crate::deliver::{self, Delivery};
+use crate::find::prepare::Reason;
+use crate::find::recipients::Labels;
+use crate::find::tree::{Growth, Lineage, pause};
+use crate::os::proc;
+use crate::os::sys::Scope;
 use crate::outcome::Outcome;
-use crate::proc;
-use crate::resolve::Reason;
-use crate::roster::Labels;
-use crate::send::send_by_number;
+use crate::run::deliver::{self, Delivery};
+use crate::run::send::send_by_number;
+use crate::run::wait::{Ending, endings};
 use crate::signal::Signal;
-use crate::sys::Scope;
-use crate::tree::{Growth, Lineage, pause};
-use crate::wait::{Ending, endings};
 
 /// How long newborn members are looked for: one that outlives the signal may fork for ever, and what it forks then was never meant.
 const CHASE: Duration = Duration::from_secs(1);

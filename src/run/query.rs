@@ -2,14 +2,14 @@
 
 use anyhow::Result;
 
-use crate::cli::Question;
+use crate::cli::parse::Question;
+use crate::find::prepare::{Miss, Reach, Reason, Resolution, Selection, resolve};
+use crate::find::recipients::{Recipient, Roster};
+use crate::find::tree::Lineage;
+use crate::os::pidfd::{Life, NoProcess};
 use crate::outcome::{Outcome, Status, Subject, Tally};
-use crate::pin::{Life, NoProcess};
-use crate::report::{Report, Voice};
-use crate::resolve::{Miss, Reach, Reason, Resolution, Selection, resolve};
-use crate::roster::{Recipient, Roster};
+use crate::output::report::{Report, Voice};
 use crate::target::Target;
-use crate::tree::Lineage;
 
 /// Answers a question about each process that the selection means.
 pub fn ask(question: Question, selection: &Selection, report: &mut Report) -> Result<(Tally, Status)> {

@@ -6,15 +6,15 @@ use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 
-use crate::argv::{Kind, Mistake};
-use crate::escape::escape;
+use crate::cli::argv::{Kind, Mistake};
+use crate::find::prepare::Reason;
+use crate::os::pidfd::NoProcess;
+use crate::os::proc;
 use crate::outcome::{Effect, Outcome, Preview, Subject};
-use crate::pin::NoProcess;
-use crate::proc;
-use crate::report::terminal_width;
-use crate::resolve::Reason;
+use crate::output::escape::escape;
+use crate::output::report::terminal_width;
+use crate::run::wait::{Core, Ending};
 use crate::signal::DefaultAction;
-use crate::wait::{Core, Ending};
 
 /// What the call is about, for the wording of failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

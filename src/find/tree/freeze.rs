@@ -8,11 +8,11 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 
 use super::{Exemption, Growth, Lineage, pause};
-use crate::deliver::{self, Delivery};
-use crate::proc::{self, State};
-use crate::roster::Roster;
+use crate::find::recipients::Roster;
+use crate::os::proc::{self, State};
+use crate::os::sys::Scope;
+use crate::run::deliver::{self, Delivery};
 use crate::signal::Signal;
-use crate::sys::Scope;
 use crate::target::Pid;
 
 /// How long a member may take to stop, from the first look on. One that is blocked in the kernel gets all of it: it may be a vfork(2)

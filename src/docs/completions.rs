@@ -7,9 +7,9 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, Command, ValueHint};
 use clap_complete::Shell;
 
-use crate::argv::SIGNAL;
-use crate::manual::command;
-use crate::options::{GENERATE, LIST, OPTIONS, PIDFILE};
+use crate::cli::argv::SIGNAL;
+use crate::cli::options::{GENERATE, LIST, OPTIONS, PIDFILE};
+use crate::docs::manual::command;
 use crate::signal::Signal;
 
 /// What `--generate` can print.

@@ -16,13 +16,13 @@ use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::time::TimeSpec;
 use nix::unistd::getpid;
 
-use crate::deliver::{self, Delivery};
-use crate::pin::Pinned;
-use crate::proc::{self, State};
-use crate::resolve::check_proc;
-use crate::roster::{Admission, Labels, Recipient, Roster};
+use crate::find::prepare::check_proc;
+use crate::find::recipients::{Admission, Labels, Recipient, Roster};
+use crate::os::pidfd::Pinned;
+use crate::os::proc::{self, State};
+use crate::os::sys::Scope;
+use crate::run::deliver::{self, Delivery};
 use crate::signal::Signal;
-use crate::sys::Scope;
 use crate::target::Pid;
 use freeze::Freeze;
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 use nix::errno::Errno;
 use serde_json::{Value, json};
 
-use crate::escape::escape;
+use crate::find::prepare::Reason;
 use crate::outcome::{Effect, Outcome, Preview, Status, Subject, Tally};
-use crate::resolve::Reason;
-use crate::send::Step;
-use crate::wait::{Core, Ending};
+use crate::output::escape::escape;
+use crate::run::send::Step;
+use crate::run::wait::{Core, Ending};
 
 /// A JSON object whose keys stay in the order in which people read them.
 pub struct Object(Vec<(&'static str, Value)>);

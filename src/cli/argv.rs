@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::escape::escape;
+use crate::output::escape::escape;
 use crate::signal::Signal;
 
 /// What must be known of an option to step over it and its values.
@@ -346,7 +346,7 @@ mod properties {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::options::OPTIONS;
+    use crate::cli::options::OPTIONS;
 
     /// Words that are nearly this and nearly that.
     const WORDS: [&str; 64] = [

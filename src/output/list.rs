@@ -6,13 +6,13 @@ use std::io::{self, Write};
 
 use nix::errno::Errno;
 
-use crate::argv::Mistake;
+use crate::cli::argv::Mistake;
+use crate::find::prepare::check_proc;
+use crate::os::proc;
 use crate::outcome::Status;
-use crate::proc;
-use crate::resolve::check_proc;
+use crate::output::text::{errno_words, plain, sentence};
 use crate::signal::{Signal, SignalSet};
 use crate::target::Pid;
-use crate::words::{errno_words, plain, sentence};
 
 /// Where a listing goes and what went wrong on the way; one bad operand stops none of the others.
 pub struct Listing<'a> {

@@ -10,11 +10,11 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::unistd::{getpid, getuid};
 
-use crate::escape::escape;
-use crate::pidfile::{Age, Pidfile, Written};
-use crate::pin::{NoProcess, Pinned};
-use crate::proc;
-use crate::roster::{Labels, Recipient, Roster};
+use crate::find::pidfile::{Age, Pidfile, Written};
+use crate::find::recipients::{Labels, Recipient, Roster};
+use crate::os::pidfd::{NoProcess, Pinned};
+use crate::os::proc;
+use crate::output::escape::escape;
 use crate::signal::{Signal, nearest};
 use crate::target::{Inode, Pid, Target};
 
