@@ -38,7 +38,9 @@ mod os {
     pub mod proc;
     pub mod sys;
 }
+mod mistake;
 mod outcome;
+mod plan;
 mod signal;
 mod target;
 
@@ -49,14 +51,15 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use cli::argv;
-use cli::parse::{Action, Question, Refusal, parse};
+use cli::parse::{Refusal, parse};
 use docs::manual;
+use mistake::Mistake;
 use outcome::{Status, Tally};
 use output::list::Listing;
-use output::report::{Report, StandardOutput, Voice, terminal_width};
+use output::report::{Report, StandardOutput, terminal_width};
 use output::text::{Deed, plain, refusal};
 use output::{escape, json};
+use plan::{Action, Question, Voice};
 use run::{dry_run, query, send};
 
 fn main() -> ExitCode {
@@ -107,7 +110,7 @@ fn tell(
 ) -> Status {
     let (tally, status) = carry_out(&mut report).unwrap_or_else(|error| {
         report.fail(&error);
-        (Tally { failed: 1, ..Tally::default() }, on_error)
+        (Tally::FAILURE, on_error)
     });
     report.finish(tally, status, on_error)
 }
@@ -116,7 +119,7 @@ fn tell(
 fn list(program: &str, write: impl FnOnce(&mut Listing) -> io::Result<Status>) -> Status {
     let width = terminal_width(io::stdout());
     let mut out = BufWriter::new(StandardOutput);
-    let mut complain = |mistake: &argv::Mistake| complain(&refusal(program, mistake));
+    let mut complain = |mistake: &Mistake| complain(&refusal(program, mistake));
     let written = write(&mut Listing { out: &mut out, width, complain: &mut complain });
     match written.and_then(|status| out.flush().map(|()| status)) {
         Ok(status) => status,
@@ -135,7 +138,7 @@ fn print(program: &str, text: &[u8]) -> Status {
 fn refuse(refused: &Refusal, program: &str) -> Status {
     complain(&refusal(program, &refused.mistake));
     if refused.voice == Voice::Json {
-        let tally = Tally { failed: 1, ..Tally::default() };
+        let tally = Tally::FAILURE;
         let lines = format!("{}\n{}\n", json::error(&refused.mistake.text), json::summary(tally, refused.status));
         print(program, lines.as_bytes());
     }

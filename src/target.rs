@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::num::NonZeroU16;
 use std::os::unix::ffi::OsStrExt;
 use std::str::FromStr;
 
@@ -81,6 +82,8 @@ pub enum Target {
     Token(Pid, Inode),
     /// `NAME`: processes by command name.
     Name(Box<str>),
+    /// `:PORT`: processes that hold a listening TCP socket or a bound UDP socket on this port.
+    Port(NonZeroU16),
 }
 
 /// Text that names no target.
@@ -192,6 +195,7 @@ impl fmt::Display for Target {
             Self::Everyone => f.write_str("-1"),
             Self::Token(pid, inode) => write!(f, "{pid}:{inode}"),
             Self::Name(name) => f.write_str(name),
+            Self::Port(port) => write!(f, ":{port}"),
         }
     }
 }
@@ -312,6 +316,7 @@ mod properties {
                     prop_assert_eq!(text, format!("-{}", pgid.0));
                 }
                 Target::Token(pid, inode) => prop_assert_eq!(text, format!("{}:{}", pid.0, inode.0)),
+                Target::Port(port) => prop_assert_eq!(text, format!(":{port}")),
                 Target::Name(_) => {
                     prop_assert!(!text.starts_with(|c: char| c.is_ascii_digit() || "-+% ".contains(c)));
                     prop_assert!(!text.contains(|c: char| c == '/' || c.is_control()));

@@ -2,9 +2,9 @@
 //! Pure: works on the argument list and a table of option shapes alone. What a value means is `cli`'s business.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
+use crate::mistake::{Kind, Mistake};
 use crate::output::escape::escape;
 use crate::signal::Signal;
 
@@ -43,58 +43,6 @@ pub struct Line {
     /// Whether some option is not in the table, so that clap should word the refusal.
     pub has_unknown: bool,
 }
-
-/// Why a command line was refused before anything was done.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Mistake {
-    pub text: String,
-    /// One line on how to do better; `{program}` in it stands for the name of the program.
-    pub hint: Option<String>,
-    pub kind: Kind,
-}
-
-/// Whether the words are wrong or the way they were put together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A value that does not parse: its message stands alone.
-    Value,
-    /// Options and operands that do not go together: the usage line follows.
-    Usage,
-}
-
-impl Mistake {
-    pub fn value(text: String) -> Self {
-        Self { text, hint: None, kind: Kind::Value }
-    }
-
-    /// A text that should name a signal, with the nearest one as the hint.
-    pub fn invalid_signal(text: &OsStr) -> Self {
-        let mistake = Self::value(format!("'{}': invalid signal", escape(text.as_encoded_bytes())));
-        if text.is_empty() {
-            return mistake.hint("the signal was empty; is a variable unset?");
-        }
-        match text.to_str().and_then(Signal::nearest) {
-            Some(name) => mistake.hint(format!("did you mean {name}?")),
-            None => mistake,
-        }
-    }
-
-    pub fn usage(text: impl Into<String>) -> Self {
-        Self { text: text.into(), hint: None, kind: Kind::Usage }
-    }
-
-    pub fn hint(self, hint: impl Into<String>) -> Self {
-        Self { hint: Some(hint.into()), ..self }
-    }
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl std::error::Error for Mistake {}
 
 /// Takes the arguments behind argv[0] apart. They live as long as the process: copying or freeing a hundred thousand of them would cost
 /// more than reading them.

@@ -8,61 +8,18 @@ use std::time::Duration;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::cli::argv::{self, Arity, Line, Mistake, SIGNAL};
+use crate::cli::argv::{self, Arity, Line, SIGNAL};
 use crate::cli::options::{
     ALIVE, ALL, ALLOW_STALE, DRY_RUN, EXPECT, GENERATE, GRACE, HANDLER, HELP, ID, JSON, LIST, NUMBERS, OPTIONS, Opt,
     PID, PIDFILE, QUEUE, STATE, TABLE, TIMEOUT, TREE, VERBOSE, VERSION, WAIT, WITHIN,
 };
 use crate::cli::values::{self, Unit};
-use crate::find::pidfile::{Age, Pidfile};
-use crate::find::prepare::{Reach, Selection, Users};
+use crate::mistake::Mistake;
 use crate::outcome::Status;
 use crate::output::escape::escape;
-use crate::output::report::Voice;
-use crate::run::send::{Plan, Step, Until};
+use crate::plan::{Action, Age, Detail, Pidfile, Plan, Question, Reach, Selection, Step, Until, Users, Voice};
 use crate::signal::Signal;
 use crate::target::{Pid, Target};
-
-/// What the command line asks for; the forms exclude each other.
-#[derive(Debug)]
-pub enum Action {
-    Send(Plan, Voice),
-    DryRun(Plan, Voice),
-    Ask(Question, Selection, Voice),
-    List(Vec<OsString>),
-    Numbers(Vec<OsString>),
-    Table(Vec<OsString>),
-    State(Vec<Pid>),
-    Help(Detail),
-    Version,
-    Generate(Product),
-}
-
-/// What is asked about targets instead of signalling them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Question {
-    Pid,
-    Id,
-    Alive,
-}
-
-/// How much of the help is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Detail {
-    Short,
-    Long,
-}
-
-/// What `--generate` prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Product {
-    Man,
-    Bash,
-    Zsh,
-    Fish,
-    Elvish,
-    Powershell,
-}
 
 /// A command line that was refused, and the exit status that says so.
 #[derive(Debug)]
@@ -308,6 +265,7 @@ fn plan(matches: &mut ArgMatches, line: &Line) -> Result<Plan, Mistake> {
     let selection = Selection {
         targets,
         pidfile: pidfile.map(|path| Pidfile { path, age: if given(ALLOW_STALE) { Age::Any } else { Age::Checked } }),
+        cgroup: None,
         users: if given(ALL) { Users::All } else { Users::Own },
         expect: value(matches, line, EXPECT).map(values::expected_name).transpose()?,
         catching: given(HANDLER).then_some(signal),

@@ -3,14 +3,26 @@
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use crate::cli::argv::Mistake;
-use crate::cli::parse::Product;
+use crate::mistake::Mistake;
 use crate::output::escape::escape;
+use crate::plan::Product;
 use crate::signal::Signal;
 use crate::target::{Pid, Target};
 
 pub fn signal(text: &OsStr) -> Result<Signal, Mistake> {
-    text.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| Mistake::invalid_signal(text))
+    text.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| invalid_signal(text))
+}
+
+/// A text that should name a signal, with the nearest one as the hint.
+pub fn invalid_signal(text: &OsStr) -> Mistake {
+    let mistake = Mistake::value(format!("'{}': invalid signal", escape(text.as_encoded_bytes())));
+    if text.is_empty() {
+        return mistake.hint("the signal was empty; is a variable unset?");
+    }
+    match text.to_str().and_then(Signal::nearest) {
+        Some(name) => mistake.hint(format!("did you mean {name}?")),
+        None => mistake,
+    }
 }
 
 pub fn target(token: &OsStr) -> Result<Target, Mistake> {

@@ -11,9 +11,10 @@ use clap_mangen::Man;
 
 use crate::cli::argv::Arity;
 use crate::cli::options::{GENERATE, OPTIONS, Opt};
-use crate::cli::parse::{Detail, Product, argument, bare_command};
+use crate::cli::parse::{argument, bare_command};
 use crate::docs::completions;
 use crate::output::report::terminal_width;
+use crate::plan::{Detail, Product};
 use crate::signal::Signal;
 
 /// clap's own styles for headings and for what is typed as it stands.

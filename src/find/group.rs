@@ -5,11 +5,13 @@ use std::rc::Rc;
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 
-use crate::find::prepare::{Reason, processes};
-use crate::find::recipients::{Admission, Labels, Recipient, Roster};
-use crate::os::pidfd::{NoProcess, Pinned};
+use crate::find::prepare::processes;
+use crate::find::recipients::{Admission, Recipient, Roster};
+use crate::os::pidfd::Pinned;
 use crate::os::proc;
 use crate::os::sys::Scope;
+use crate::outcome::{NoProcess, Reason};
+use crate::plan::Labels;
 use crate::run::deliver::{self, Delivery};
 use crate::signal::Signal;
 use crate::target::{Pid, Target};

@@ -1,7 +1,7 @@
 //! Pidfiles: what a file or standard input names as targets, and when it was written.
 //! Whether a process is the one that wrote the file is checked by `resolve`, once the process is pinned.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -14,6 +14,7 @@ use nix::libc::{O_NOCTTY, O_NONBLOCK, STDIN_FILENO};
 
 use crate::os::sys;
 use crate::output::escape::escape;
+use crate::plan::{Age, Pidfile};
 use crate::target::Target;
 
 /// More than any pidfile holds; a file that is larger, or grows while it is read, is not one.
@@ -23,21 +24,6 @@ const INPUT_LIMIT: u64 = 1 << 26;
 
 /// The largest number of processes that a 64-bit kernel allows (`PID_MAX_LIMIT`).
 const MOST_PROCESSES: usize = 1 << 22;
-
-/// Where `--pidfile` reads from.
-#[derive(Debug)]
-pub struct Pidfile {
-    /// A path, or `-` for standard input.
-    pub path: OsString,
-    pub age: Age,
-}
-
-/// Whether a process may be younger than the file that names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Age {
-    Checked,
-    Any,
-}
 
 /// What a pidfile says.
 pub struct Listed {

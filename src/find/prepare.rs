@@ -1,74 +1,22 @@
 //! From targets to pinned recipients: numbers, tokens, names and pidfiles looked up, identities checked.
 //! Everything is pinned first, read second and proved alive third; nothing here sends a signal.
 
-use std::ffi::OsString;
 use std::io;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use nix::errno::Errno;
 use nix::unistd::{getpid, getuid};
 
-use crate::find::pidfile::{Age, Pidfile, Written};
-use crate::find::recipients::{Labels, Recipient, Roster};
-use crate::os::pidfd::{NoProcess, Pinned};
+use crate::find::pidfile::Written;
+use crate::find::recipients::{Recipient, Roster};
+use crate::os::pidfd::Pinned;
 use crate::os::proc;
+use crate::outcome::{NoProcess, Reason};
 use crate::output::escape::escape;
-use crate::signal::{Signal, nearest};
+use crate::plan::{Labels, Pidfile, Reach, Selection, Users};
+use crate::signal::nearest;
 use crate::target::{Inode, Pid, Target};
-
-/// Which processes are meant, and what they have to be.
-#[derive(Debug)]
-pub struct Selection {
-    pub targets: Vec<Target>,
-    pub pidfile: Option<Pidfile>,
-    pub users: Users,
-    /// Command name, executable's or argv[0]'s basename that every target must have.
-    pub expect: Option<OsString>,
-    /// The signal that every target must catch.
-    pub catching: Option<Signal>,
-    pub reach: Reach,
-}
-
-/// Whose processes a name selects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Users {
-    Own,
-    All,
-}
-
-/// Whether a process stands for itself or for its descendants too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    Process,
-    Tree,
-}
-
-impl Selection {
-    /// Whether plain kill(2) calls do: nothing is looked up or verified.
-    pub fn is_plain(&self) -> bool {
-        self.pidfile.is_none()
-            && self.expect.is_none()
-            && self.catching.is_none()
-            && self.reach == Reach::Process
-            && !self.targets.iter().any(|target| matches!(target, Target::Name(_) | Target::Token(..)))
-    }
-
-    /// The refusal of a process that does not catch the signal which it must.
-    pub fn not_caught(&self, pid: Pid) -> Option<Reason> {
-        let signal = self.catching?;
-        let caught = proc::status(pid).is_ok_and(|status| status.caught.contains(signal));
-        (!caught).then(|| Reason::NotCaught { signal, name: escape(&proc::name(pid).unwrap_or_default()) })
-    }
-
-    /// Whether what /proc says decides who gets a signal.
-    fn needs_proc(&self) -> bool {
-        self.expect.is_some()
-            || self.catching.is_some()
-            || self.pidfile.as_ref().is_some_and(|pidfile| pidfile.age == Age::Checked)
-    }
-}
 
 /// A target that nothing is sent to.
 #[derive(Debug)]
@@ -78,47 +26,11 @@ pub struct Miss {
     pub reason: Reason,
 }
 
-/// Why nothing is sent to a target.
-#[derive(Debug)]
-pub enum Reason {
-    Absent(NoProcess),
-    /// kill(2) or one of its kin refused.
-    Refused(Errno),
-    /// The number of a `PID:INODE` belongs to another process now.
-    Recycled,
-    /// No process has the name.
-    Nameless {
-        nearest: Option<String>,
-    },
-    /// The process is younger than the pidfile.
-    Stale {
-        file: String,
-        started: SystemTime,
-        written: SystemTime,
-    },
-    NotExpected {
-        expected: String,
-        name: String,
-    },
-    /// Nothing could be read that would show whether it is the expected one.
-    Unverified {
-        expected: String,
-    },
-    NotCaught {
-        signal: Signal,
-        name: String,
-    },
-    /// It is sigsend itself or an ancestor, which a tree does not reach.
-    Spared,
-    /// It is process 1, whose tree is everyone.
-    Everyone,
-}
-
-impl Reason {
-    /// Whether the process that was meant exists no more, so that whoever wished it gone has his wish.
-    pub fn is_gone(&self) -> bool {
-        matches!(self, Self::Absent(NoProcess::Gone) | Self::Refused(Errno::ESRCH) | Self::Recycled)
-    }
+/// The refusal of a process that does not catch the signal which it must.
+pub fn not_caught(selection: &Selection, pid: Pid) -> Option<Reason> {
+    let signal = selection.catching?;
+    let caught = proc::status(pid).is_ok_and(|status| status.caught.contains(signal));
+    (!caught).then(|| Reason::NotCaught { signal, name: proc::name(pid).unwrap_or_default() })
 }
 
 /// What the single processes of a selection came to.
@@ -168,7 +80,7 @@ impl Resolver<'_> {
             }
             Target::Token(pid, inode) => self.number(*pid, &typed, &Claim::Inode(*inode)),
             Target::Name(name) => self.name(name, &typed),
-            Target::Group(_) | Target::OwnGroup | Target::Everyone => Ok(()),
+            Target::Port(_) | Target::Group(_) | Target::OwnGroup | Target::Everyone => Ok(()),
         }
     }
 
@@ -196,7 +108,11 @@ impl Resolver<'_> {
         }
         if !found {
             let nearest = nearest_name(name, self.selection.users)?;
-            self.misses.push(Miss { typed: Rc::clone(typed), pid: None, reason: Reason::Nameless { nearest } });
+            self.misses.push(Miss {
+                typed: Rc::clone(typed),
+                pid: None,
+                reason: Reason::Nameless { nearest, of_others: 0 },
+            });
         }
         Ok(())
     }
@@ -212,7 +128,7 @@ impl Resolver<'_> {
         let refused = refused.or_else(|| self.unexpected(pid));
         // In a tree, every member is asked what it catches, and a root that does not still has descendants.
         let refused = match self.selection.reach {
-            Reach::Process => refused.or_else(|| self.selection.not_caught(pid)),
+            Reach::Process => refused.or_else(|| not_caught(self.selection, pid)),
             Reach::Tree => refused.or_else(|| (pid == Pid::INIT).then_some(Reason::Everyone)),
         };
         Ok(match refused {
@@ -231,9 +147,9 @@ impl Resolver<'_> {
         if claims.iter().flatten().any(|claim| claim == expected) {
             return None;
         }
-        let expected = escape(expected);
+        let expected = expected.to_vec();
         Some(match name {
-            Some(name) if may_see => Reason::NotExpected { expected, name: escape(&name) },
+            Some(name) if may_see => Reason::NotExpected { expected, name },
             _ => Reason::Unverified { expected },
         })
     }
@@ -256,7 +172,7 @@ fn stale(pid: Pid, file: &Written) -> Result<Option<Reason>> {
     let deed = || format!("reading when process {pid} started");
     // Whoever has gone meanwhile is found out by the proof that follows; whoever is hidden cannot be told from a stranger.
     let Some(stat) = proc::if_visible(proc::stat(pid)).with_context(deed)? else {
-        return Ok(Some(Reason::Unverified { expected: format!("the one that wrote {}", file.name) }));
+        return Ok(Some(Reason::Unverified { expected: format!("the one that wrote {}", file.name).into_bytes() }));
     };
     let started = stat.started().with_context(deed)?;
     let latest = file.at.checked_add(LATITUDE).unwrap_or(file.at);

@@ -9,14 +9,9 @@ use anyhow::Result;
 
 use crate::os::pidfd::Pinned;
 use crate::os::proc;
+use crate::outcome::Subject;
+use crate::plan::Labels;
 use crate::target::{Inode, Pid};
-
-/// Whether labels (command name, inode) are read for output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Labels {
-    Wanted,
-    Unwanted,
-}
 
 /// A pinned process that is to be signalled, asked about or waited for.
 #[derive(Debug)]
@@ -53,6 +48,17 @@ impl Recipient {
 
     pub fn pid(&self) -> Pid {
         self.process.pid
+    }
+}
+
+impl<'a> From<&'a Recipient> for Subject<'a> {
+    fn from(recipient: &'a Recipient) -> Self {
+        Self {
+            typed: &recipient.typed,
+            pid: Some(recipient.pid()),
+            inode: recipient.inode,
+            name: recipient.name.as_deref(),
+        }
     }
 }
 

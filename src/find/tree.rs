@@ -17,10 +17,11 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::getpid;
 
 use crate::find::prepare::check_proc;
-use crate::find::recipients::{Admission, Labels, Recipient, Roster};
+use crate::find::recipients::{Admission, Recipient, Roster};
 use crate::os::pidfd::Pinned;
 use crate::os::proc::{self, State};
 use crate::os::sys::Scope;
+use crate::plan::Labels;
 use crate::run::deliver::{self, Delivery};
 use crate::signal::Signal;
 use crate::target::Pid;

@@ -13,6 +13,7 @@ use nix::sys::statfs::{FsType, fstatfs};
 
 use crate::os::proc;
 use crate::os::sys::{self, Scope};
+use crate::outcome::NoProcess;
 use crate::signal::Signal;
 use crate::target::{Inode, Pid};
 
@@ -37,13 +38,6 @@ pub enum Life {
     Reaped,
 }
 
-/// Why a number could not be pinned although pidfds are to be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoProcess {
-    Gone,
-    ThreadOf(Pid),
-}
-
 impl Pinned {
     /// Opens a pidfd. The error is for what no process is to blame for: a kernel or sandbox without pidfds, no descriptors, no memory.
     pub fn open(pid: Pid) -> Result<Result<Self, NoProcess>> {
@@ -57,7 +51,7 @@ impl Pinned {
                 }
                 Err(Errno::ESRCH) => return Ok(Err(NoProcess::Gone)),
                 Err(Errno::EINVAL | Errno::ENOENT) => match proc::process_of_thread(pid) {
-                    Some(process) => return Ok(Err(NoProcess::ThreadOf(process))),
+                    Some(process) => return Ok(Err(NoProcess::Thread { of: Some(process) })),
                     // A dying process can give EINVAL too: look once more before believing that it is gone.
                     None if again => again = false,
                     None => return Ok(Err(NoProcess::Gone)),

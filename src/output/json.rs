@@ -6,11 +6,10 @@ use std::time::Duration;
 use nix::errno::Errno;
 use serde_json::{Value, json};
 
-use crate::find::prepare::Reason;
+use crate::outcome::{Core, Ending, Mask, Reason};
 use crate::outcome::{Effect, Outcome, Preview, Status, Subject, Tally};
 use crate::output::escape::escape;
-use crate::run::send::Step;
-use crate::run::wait::{Core, Ending};
+use crate::plan::Step;
 
 /// A JSON object whose keys stay in the order in which people read them.
 pub struct Object(Vec<(&'static str, Value)>);
@@ -38,15 +37,15 @@ pub fn event(subject: &Subject, outcome: &Outcome, reason: &str) -> Object {
 fn word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Sent { .. } => "sent",
-        Outcome::Missed(_) => "failed",
-        Outcome::Spared => "skipped",
+        Outcome::Failed(_) => "failed",
+        Outcome::Skipped => "skipped",
         Outcome::Unstopped => "not-stopped",
         Outcome::AlreadyGone => "already-gone",
         Outcome::Gone { .. } => "gone",
         Outcome::StillThere { .. } => "still-there",
         Outcome::Found => "found",
         Outcome::Alive => "alive",
-        Outcome::Would(_) => "would-send",
+        Outcome::WouldSend(_) => "would-send",
     }
 }
 
@@ -58,19 +57,19 @@ fn particulars(outcome: &Outcome, reason: &str) -> Vec<(&'static str, Value)> {
             keys.push(("elapsed_ms", after.map_or(0, milliseconds).into()));
             keys
         }
-        Outcome::Missed(why) => {
+        Outcome::Failed(why) => {
             let mut keys = vec![("reason", reason.into())];
             keys.extend(errno(why).map(|errno| ("errno", format!("{errno:?}").into())));
             keys
         }
-        Outcome::Spared | Outcome::Unstopped => vec![("reason", reason.into())],
+        Outcome::Skipped | Outcome::Unstopped => vec![("reason", reason.into())],
         Outcome::Gone { ending, after } => {
             let mut keys = ended(*ending);
             keys.push(("elapsed_ms", milliseconds(*after).into()));
             keys
         }
         Outcome::StillThere { after } => vec![("elapsed_ms", milliseconds(*after).into())],
-        Outcome::Would(preview) => previewed(preview),
+        Outcome::WouldSend(preview) => previewed(preview),
         Outcome::AlreadyGone | Outcome::Found | Outcome::Alive => Vec::new(),
     }
 }
@@ -81,7 +80,7 @@ fn ended(ending: Ending) -> Vec<(&'static str, Value)> {
         Ending::Killed { signal, core } => vec![
             ("ending", "killed".into()),
             ("exit_signal", signal.to_string().into()),
-            ("core_dumped", (core == Core::Dumped).into()),
+            ("core_dumped", if core == Core::Unknown { Value::Null } else { (core == Core::Dumped).into() }),
         ],
         Ending::Unknown => vec![("ending", "unknown".into())],
     }
@@ -96,6 +95,7 @@ fn previewed(preview: &Preview) -> Vec<(&'static str, Value)> {
         ("signal", preview.signal.to_string().into()),
         ("number", preview.signal.number().into()),
         ("effect", effect(preview.effect).into()),
+        ("blocked", (preview.mask == Mask::Blocked).into()),
         ("follow_ups", preview.follow_ups.iter().map(follow_up).collect()),
         ("user", preview.user.as_str().into()),
     ];
@@ -108,7 +108,6 @@ fn previewed(preview: &Preview) -> Vec<(&'static str, Value)> {
 fn effect(effect: Effect) -> String {
     match effect {
         Effect::Caught => "caught".to_owned(),
-        Effect::Blocked => "blocked".to_owned(),
         Effect::Ignored => "ignored".to_owned(),
         Effect::Default(action) => action.to_string(),
         Effect::Nothing => "nothing".to_owned(),
@@ -124,7 +123,8 @@ pub fn error(reason: &str) -> Object {
 pub fn summary(tally: Tally, status: Status) -> Object {
     Object(vec![
         ("event", "summary".into()),
-        ("signalled", tally.done.into()),
+        ("signalled", tally.signalled.into()),
+        ("already_gone", tally.settled.into()),
         ("failed", tally.failed.into()),
         ("remaining", tally.left.into()),
         ("status", status.code().into()),
@@ -137,6 +137,7 @@ fn milliseconds(duration: Duration) -> u64 {
 
 fn errno(reason: &Reason) -> Option<Errno> {
     match reason {
+        Reason::NotPermitted { .. } => Some(Errno::EPERM),
         Reason::Refused(errno) => Some(*errno),
         reason if reason.is_gone() => Some(Errno::ESRCH),
         _ => None,

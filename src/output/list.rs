@@ -6,8 +6,9 @@ use std::io::{self, Write};
 
 use nix::errno::Errno;
 
-use crate::cli::argv::Mistake;
+use crate::cli::values::invalid_signal;
 use crate::find::prepare::check_proc;
+use crate::mistake::Mistake;
 use crate::os::proc;
 use crate::outcome::Status;
 use crate::output::text::{errno_words, plain, sentence};
@@ -145,7 +146,7 @@ impl Listing<'_> {
         let mut status = Status::Success;
         for operand in operands {
             if answer(self.out, operand)?.is_none() {
-                (self.complain)(&Mistake::invalid_signal(operand));
+                (self.complain)(&invalid_signal(operand));
                 status = Status::Failure;
             }
         }

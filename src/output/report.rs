@@ -8,21 +8,13 @@ use nix::errno::Errno;
 use nix::libc::STDOUT_FILENO;
 use nix::unistd;
 
-use crate::cli::argv::Mistake;
-use crate::find::recipients::Labels;
+use crate::mistake::Mistake;
 use crate::os::sys;
 use crate::outcome::{Outcome, Status, Subject, Tally};
 use crate::output::json;
 use crate::output::progress::{Pending, Progress};
 use crate::output::text::{self, Deed, plain, refusal, sentence};
-
-/// How much is said on standard output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Voice {
-    Quiet,
-    Verbose,
-    Json,
-}
+use crate::plan::Voice;
 
 /// Where everything that is to be told goes.
 pub struct Report<'a> {
@@ -41,11 +33,6 @@ impl<'a> Report<'a> {
     pub fn new(program: &'a str, voice: Voice, deed: Deed) -> Self {
         let (out, err) = (Box::new(StandardOutput), Box::new(io::stderr()));
         Self { program, voice, deed, out, err, progress: Progress::Hidden, broken: None }
-    }
-
-    /// Whether command names and inodes will be shown.
-    pub fn labels(&self) -> Labels {
-        if self.voice == Voice::Quiet { Labels::Unwanted } else { Labels::Wanted }
     }
 
     /// An error that is no single target's, and that ended the call.

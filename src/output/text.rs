@@ -6,15 +6,13 @@ use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 
-use crate::cli::argv::{Kind, Mistake};
-use crate::find::prepare::Reason;
-use crate::os::pidfd::NoProcess;
-use crate::os::proc;
+use crate::mistake::{Kind, Mistake};
+use crate::outcome::{Core, Ending, Mask, NoProcess, Reason};
 use crate::outcome::{Effect, Outcome, Preview, Subject};
 use crate::output::escape::escape;
 use crate::output::report::terminal_width;
-use crate::run::wait::{Core, Ending};
 use crate::signal::DefaultAction;
+use crate::target::Pid;
 
 /// What the call is about, for the wording of failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +26,8 @@ pub fn complaint(deed: Deed, subject: &Subject, outcome: &Outcome) -> Option<(St
     // Most events are none, and then nothing is to be put into words.
     let warning = |what: &str| Some((format!("{} {what}", described(subject)), None));
     match outcome {
-        Outcome::Missed(reason) => Some((failure(deed, subject, reason), hint(subject, reason))),
-        Outcome::Spared => warning("is sigsend itself or an ancestor of it and was left out of the tree"),
+        Outcome::Failed(reason) => Some((failure(deed, subject, reason), hint(subject, reason))),
+        Outcome::Skipped => warning("is sigsend itself or an ancestor of it: skipped"),
         Outcome::Unstopped => warning("did not stop within a second; it may have forked before it was killed"),
         Outcome::StillThere { after } => warning(&format!("is still there after {}", seconds(*after))),
         _ => None,
@@ -42,11 +40,13 @@ fn failure(deed: Deed, subject: &Subject, reason: &Reason) -> String {
         Deed::Asking => format!("{}: {why}", addressed(subject)),
     };
     match reason {
-        Reason::Absent(NoProcess::ThreadOf(process)) => {
-            let is_thread = format!("{} is a thread of {process}", pid(subject));
+        Reason::Absent(NoProcess::Thread { of }) => {
+            let is_thread = format!("{} is {}", pid(subject), thread_of(*of));
             if deed == Deed::Sending { failed(&is_thread) } else { is_thread }
         }
-        Reason::Absent(NoProcess::Gone) | Reason::Refused(_) | Reason::Recycled => failed(&why(reason)),
+        Reason::Absent(NoProcess::Gone) | Reason::NotPermitted { .. } | Reason::Refused(_) | Reason::Recycled => {
+            failed(&why(reason))
+        }
         Reason::Nameless { .. } => format!("cannot find process \"{}\"", escape(subject.typed.as_bytes())),
         Reason::Stale { file, started, written } => format!(
             "{file} is stale: {} started at {}, the file was last modified at {}",
@@ -54,13 +54,20 @@ fn failure(deed: Deed, subject: &Subject, reason: &Reason) -> String {
             moment(*started),
             moment(*written),
         ),
-        Reason::NotExpected { expected, name } => format!("{} ({name}) is not {expected}", pid(subject)),
-        Reason::Unverified { expected } => format!("{} cannot be verified to be {expected}", pid(subject)),
-        Reason::NotCaught { signal, name } => format!("{} ({name}) does not catch {signal}", pid(subject)),
-        Reason::Spared => {
-            format!("{} is sigsend itself or an ancestor of it; its tree is not signalled", described(subject))
+        Reason::NotExpected { expected, name } => {
+            format!("{} ({}) is not {}", pid(subject), escape(name), escape(expected))
         }
-        Reason::Everyone => "the tree of process 1 is every process; it is not signalled".to_owned(),
+        Reason::Unverified { expected } => {
+            format!("{} cannot be verified to be {}", pid(subject), escape(expected))
+        }
+        Reason::NotCaught { signal, name } => format!("{} ({}) does not catch {signal}", pid(subject), escape(name)),
+        Reason::Everyone => "the tree of process 1 is every process: refused".to_owned(),
+        Reason::PerhapsAncestor { hidden } => format!(
+            "{} may be an ancestor of sigsend, whose ancestor {hidden} is hidden in /proc: refused",
+            described(subject)
+        ),
+        Reason::KernelThread => format!("{} is a kernel thread, which no signal ends", described(subject)),
+        Reason::HiddenMembers => format!("{} has members that /proc does not show", described(subject)),
     }
 }
 
@@ -74,15 +81,15 @@ pub fn line(subject: &Subject, outcome: &Outcome) -> Option<String> {
             let after = after.map(|after| format!(" after {}", seconds(after))).unwrap_or_default();
             format!("sent {signal} ({}){value} to {who}{after}", signal.number())
         }
-        Outcome::Missed(reason) => format!("skipped {who}: {}", why(reason)),
-        Outcome::Spared => format!("skipped {who}: sigsend itself or an ancestor of it"),
+        Outcome::Failed(reason) => format!("skipped {who}: {}", why(reason)),
+        Outcome::Skipped => format!("skipped {who}: sigsend itself or an ancestor of it"),
         Outcome::Unstopped => return None,
         Outcome::AlreadyGone => format!("{who} is already gone"),
         Outcome::Gone { ending, after } => format!("{who} {} after {}", ended(*ending), seconds(*after)),
         Outcome::StillThere { after } => format!("{who} is still there after {}", seconds(*after)),
         Outcome::Found => who,
         Outcome::Alive => format!("{who} is alive"),
-        Outcome::Would(would) => preview(&who, would),
+        Outcome::WouldSend(would) => preview(&who, would),
     })
 }
 
@@ -92,9 +99,9 @@ fn preview(who: &str, preview: &Preview) -> String {
         |age| humantime::format_duration(Duration::from_secs(age.as_secs())).to_string(),
     );
     let signal = preview.signal;
+    let blocked = if preview.mask == Mask::Blocked { ", blocked right now" } else { "" };
     let does = match preview.effect {
         Effect::Caught => "caught by a handler",
-        Effect::Blocked => "blocked, kept pending",
         Effect::Ignored => "ignored",
         Effect::Default(DefaultAction::Terminate) => "terminates it",
         Effect::Default(DefaultAction::Core) => "terminates it and dumps core",
@@ -104,7 +111,7 @@ fn preview(who: &str, preview: &Preview) -> String {
     };
     let user = escape(preview.user.as_bytes());
     let command = escape(&preview.command);
-    let mut line = format!("would send {signal} ({}) to {who}: {does}", signal.number());
+    let mut line = format!("would send {signal} ({}) to {who}: {does}{blocked}", signal.number());
     for step in &preview.follow_ups {
         for signal in &step.signals {
             write!(line, ", {signal} ({}) {} later", signal.number(), seconds(step.after))
@@ -179,13 +186,12 @@ fn pid(subject: &Subject) -> String {
 
 fn hint(subject: &Subject, reason: &Reason) -> Option<String> {
     match reason {
-        Reason::Nameless { nearest: Some(nearest) } => Some(format!("did you mean {nearest}?")),
+        Reason::Nameless { nearest: Some(nearest), .. } => Some(format!("did you mean {nearest}?")),
         Reason::Stale { .. } => {
             Some("--allow-stale signals it all the same, best with --expect NAME; a PID:INODE in the file depends on no clock".to_owned())
         }
-        Reason::Refused(Errno::EPERM) => {
-            let status = proc::status(subject.pid?).ok()?;
-            let (pid, user) = (subject.pid?, escape(proc::user_name(status.real_user).as_bytes()));
+        Reason::NotPermitted { owner: Some(owner) } => {
+            let (pid, user) = (subject.pid?, escape(owner.as_bytes()));
             let who_may = if user == "root" { "only root" } else { "only that user and root" };
             Some(format!("process {pid} belongs to {user}; {who_may} may signal it"))
         }
@@ -196,7 +202,7 @@ fn hint(subject: &Subject, reason: &Reason) -> Option<String> {
 fn ended(ending: Ending) -> String {
     match ending {
         Ending::Exited(code) => format!("exited with status {code}"),
-        Ending::Killed { signal, core: Core::Not } => format!("was killed by {signal}"),
+        Ending::Killed { signal, core: Core::Not | Core::Unknown } => format!("was killed by {signal}"),
         Ending::Killed { signal, core: Core::Dumped } => format!("was killed by {signal} (core dumped)"),
         Ending::Unknown => "ended, how is unknown,".to_owned(),
     }
@@ -216,17 +222,24 @@ pub fn cut(line: String, width: Option<usize>) -> String {
 fn why(reason: &Reason) -> String {
     match reason {
         Reason::Absent(NoProcess::Gone) => errno_words(Errno::ESRCH),
-        Reason::Absent(NoProcess::ThreadOf(process)) => format!("it is a thread of {process}"),
+        Reason::Absent(NoProcess::Thread { of }) => format!("it is {}", thread_of(*of)),
+        Reason::NotPermitted { .. } => errno_words(Errno::EPERM),
         Reason::Refused(errno) => errno_words(*errno),
         Reason::Recycled => format!("{}: this PID now belongs to another process", errno_words(Errno::ESRCH)),
         Reason::Nameless { .. } => "no process has this name".to_owned(),
         Reason::Stale { file, .. } => format!("it did not write {file}"),
-        Reason::NotExpected { expected, .. } => format!("it is not {expected}"),
-        Reason::Unverified { expected } => format!("it cannot be verified to be {expected}"),
+        Reason::NotExpected { expected, .. } => format!("it is not {}", escape(expected)),
+        Reason::Unverified { expected } => format!("it cannot be verified to be {}", escape(expected)),
         Reason::NotCaught { signal, .. } => format!("it does not catch {signal}"),
-        Reason::Spared => "it is sigsend itself or an ancestor of it".to_owned(),
         Reason::Everyone => "its tree is every process".to_owned(),
+        Reason::PerhapsAncestor { .. } => "it may be an ancestor of sigsend".to_owned(),
+        Reason::KernelThread => "it is a kernel thread".to_owned(),
+        Reason::HiddenMembers => "it has members that /proc does not show".to_owned(),
     }
+}
+
+fn thread_of(process: Option<Pid>) -> String {
+    process.map_or_else(|| "a thread".to_owned(), |process| format!("a thread of {process}"))
 }
 
 /// A time as RFC 3339 has it, for those years that it can write.

@@ -34,7 +34,7 @@ pub fn by_number(target: &Target, signal: Signal, value: Option<i32>) -> Deliver
         (Target::Group(pgid), _) => pgid.group(),
         (Target::OwnGroup, _) => unistd::Pid::from_raw(0),
         (Target::Everyone, _) => unistd::Pid::from_raw(-1),
-        (Target::Token(..) | Target::Name(_), _) => return Delivery::Refused(Errno::ESRCH),
+        (Target::Token(..) | Target::Name(_) | Target::Port(_), _) => return Delivery::Refused(Errno::ESRCH),
     };
     match signal.named() {
         Some(named) => signal::kill(pid, named),

@@ -8,16 +8,19 @@ use nix::errno::Errno;
 use nix::unistd::{getpgrp, getpid, getsid};
 
 use crate::find::group::Group;
-use crate::find::prepare::{Reach, Reason, Resolution, check_proc, processes, resolve};
-use crate::find::recipients::{Labels, Roster};
+use crate::find::prepare::not_caught;
+use crate::find::prepare::{Resolution, check_proc, processes, resolve};
+use crate::find::recipients::Roster;
 use crate::find::tree::Lineage;
 use crate::os::pidfd::Life;
 use crate::os::proc::{self, State, Status};
 use crate::os::sys::Scope;
+use crate::outcome::Reason;
 use crate::outcome::{Effect, Outcome, Preview, Subject, Tally};
 use crate::output::report::Report;
+use crate::plan::{Labels, Plan, Reach};
 use crate::run::deliver::{self, Delivery};
-use crate::run::send::{Plan, check_own_group};
+use crate::run::send::check_own_group;
 use crate::signal::{DefaultAction, Signal};
 use crate::target::{Pid, Target};
 
@@ -96,12 +99,12 @@ impl Rehearsal<'_, '_> {
         for recipient in roster.iter() {
             let subject = Subject::from(recipient);
             if self.plan.waits() && recipient.process.life()? != Life::Running {
-                self.tally.done += 1;
+                self.tally.signalled += 1;
                 self.report.tell(&subject, &Outcome::AlreadyGone);
                 continue;
             }
             let refused = if self.plan.selection.reach == Reach::Tree {
-                self.plan.selection.not_caught(recipient.pid())
+                not_caught(&self.plan.selection, recipient.pid())
             } else {
                 None
             };
@@ -126,7 +129,7 @@ impl Rehearsal<'_, '_> {
     fn grow(&mut self, roster: &mut Roster) -> Result<()> {
         let lineage = Lineage::own(Labels::Wanted)?;
         for refused in lineage.refuse_own(roster)? {
-            self.miss(&Subject::from(&refused), &Reason::Spared);
+            self.miss(&Subject::from(&refused), &Reason::Everyone);
         }
         lineage.grow(roster)?;
         Ok(())
@@ -135,7 +138,7 @@ impl Rehearsal<'_, '_> {
     fn show(&mut self, subject: &Subject, pid: Pid, delivery: Delivery) {
         match self.really(pid, delivery) {
             Delivery::Sent => {
-                self.tally.done += 1;
+                self.tally.signalled += 1;
                 self.preview(subject, pid);
             }
             Delivery::Refused(errno) => self.miss(subject, &Reason::Refused(errno)),
@@ -156,11 +159,11 @@ impl Rehearsal<'_, '_> {
 
     fn miss(&mut self, subject: &Subject, reason: &Reason) {
         if self.plan.waits() && reason.is_gone() {
-            self.tally.done += 1;
+            self.tally.signalled += 1;
             self.report.tell(subject, &Outcome::AlreadyGone);
         } else {
             self.tally.failed += 1;
-            self.report.tell(subject, &Outcome::Missed(reason));
+            self.report.tell(subject, &Outcome::Failed(reason));
         }
     }
 
@@ -172,6 +175,7 @@ impl Rehearsal<'_, '_> {
         let preview = Preview {
             signal,
             follow_ups: self.plan.follow_ups(),
+            mask: crate::outcome::Mask::Open,
             effect: if is_dead { Effect::Nothing } else { effect(signal, pid, &status) },
             user: status.as_ref().map_or_else(|_| "unknown".to_owned(), |status| proc::user_name(status.real_user)),
             age: stat
@@ -179,7 +183,7 @@ impl Rehearsal<'_, '_> {
                 .and_then(|started| SystemTime::now().duration_since(started).ok()),
             command: proc::arguments(pid).unwrap_or_default().join(&b' '),
         };
-        self.report.tell(subject, &Outcome::Would(&preview));
+        self.report.tell(subject, &Outcome::WouldSend(&preview));
     }
 }
 
@@ -195,7 +199,7 @@ fn effect(signal: Signal, pid: Pid, status: &io::Result<Status>) -> Effect {
         _ if signal.is_null() => Effect::Nothing,
         _ if matches!(signal, Signal::KILL | Signal::STOP) => default,
         Ok(status) if status.ignored.contains(signal) => Effect::Ignored,
-        Ok(status) if status.blocked.contains(signal) => Effect::Blocked,
+        Ok(status) if status.blocked.contains(signal) => Effect::Ignored,
         Ok(status) if status.caught.contains(signal) => Effect::Caught,
         _ => default,
     }

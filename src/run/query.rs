@@ -2,21 +2,22 @@
 
 use anyhow::Result;
 
-use crate::cli::parse::Question;
-use crate::find::prepare::{Miss, Reach, Reason, Resolution, Selection, resolve};
+use crate::find::prepare::{Miss, Resolution, resolve};
 use crate::find::recipients::{Recipient, Roster};
 use crate::find::tree::Lineage;
-use crate::os::pidfd::{Life, NoProcess};
+use crate::os::pidfd::Life;
+use crate::outcome::{NoProcess, Reason};
 use crate::outcome::{Outcome, Status, Subject, Tally};
-use crate::output::report::{Report, Voice};
+use crate::output::report::Report;
+use crate::plan::{Question, Reach, Selection, Voice};
 use crate::target::Target;
 
 /// Answers a question about each process that the selection means.
 pub fn ask(question: Question, selection: &Selection, report: &mut Report) -> Result<(Tally, Status)> {
-    let Resolution { mut roster, misses } = resolve(selection, report.labels())?;
+    let Resolution { mut roster, misses } = resolve(selection, report.voice.labels())?;
     if selection.reach == Reach::Tree {
         // Asking hurts nobody, so ancestors may be asked about.
-        Lineage::own(report.labels())?.grow(&mut roster)?;
+        Lineage::own(report.voice.labels())?.grow(&mut roster)?;
     }
     if question == Question::Alive {
         return alive(&roster, &misses, report);
@@ -25,7 +26,7 @@ pub fn ask(question: Question, selection: &Selection, report: &mut Report) -> Re
         find(question, recipient, report)?;
     }
     tell_misses(&misses, report);
-    let tally = Tally { done: roster.len(), failed: misses.len(), left: 0 };
+    let tally = Tally { signalled: roster.len(), failed: misses.len(), ..Tally::default() };
     Ok((tally, tally.status()))
 }
 
@@ -51,22 +52,22 @@ fn alive(roster: &Roster, misses: &[Miss], report: &mut Report) -> Result<(Tally
     let mut tally = Tally::default();
     for recipient in roster.iter() {
         if recipient.process.life()? == Life::Running {
-            tally.done += 1;
+            tally.signalled += 1;
             report.tell(&Subject::from(recipient), &Outcome::Alive);
         } else {
             tally.failed += 1;
-            report.tell(&Subject::from(recipient), &Outcome::Missed(&Reason::Absent(NoProcess::Gone)));
+            report.tell(&Subject::from(recipient), &Outcome::Failed(&Reason::Absent(NoProcess::Gone)));
         }
     }
     tell_misses(misses, report);
     tally.failed += misses.len();
     // Whoever cannot be told from another is neither alive nor gone; one that is surely gone settles the question.
     let is_unclear = |miss: &Miss| {
-        matches!(miss.reason, Reason::Unverified { .. } | Reason::Absent(NoProcess::ThreadOf(_)) | Reason::Refused(_))
+        matches!(miss.reason, Reason::Unverified { .. } | Reason::Absent(NoProcess::Thread { .. }) | Reason::Refused(_))
     };
     let unclear = misses.iter().filter(|miss| is_unclear(miss)).count();
     let status = match tally {
-        Tally { failed: 0, done: 1.., .. } => Status::Success,
+        Tally { failed: 0, signalled: 1.., .. } => Status::Success,
         Tally { failed, .. } if failed > 0 && failed == unclear => Status::Undecided,
         _ => Status::Failure,
     };
@@ -76,6 +77,6 @@ fn alive(roster: &Roster, misses: &[Miss], report: &mut Report) -> Result<(Tally
 fn tell_misses(misses: &[Miss], report: &mut Report) {
     for miss in misses {
         let subject = Subject { typed: &miss.typed, pid: miss.pid, inode: None, name: None };
-        report.tell(&subject, &Outcome::Missed(&miss.reason));
+        report.tell(&subject, &Outcome::Failed(&miss.reason));
     }
 }

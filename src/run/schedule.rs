@@ -8,14 +8,16 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::find::group::Group;
-use crate::find::prepare::{Miss, Reach, Reason, resolve};
-use crate::find::recipients::{Labels, Roster};
+use crate::find::prepare::not_caught;
+use crate::find::prepare::{Miss, resolve};
+use crate::find::recipients::Roster;
 use crate::find::tree::Lineage;
 use crate::os::pidfd::Life;
 use crate::os::proc;
+use crate::outcome::Reason;
 use crate::outcome::{Outcome, Subject, Tally};
 use crate::output::report::Report;
-use crate::run::send::{Plan, Until};
+use crate::plan::{Labels, Plan, Reach, Until};
 use crate::run::wait::Watch;
 use crate::target::{Pid, Target};
 
@@ -61,7 +63,7 @@ impl<'a, 'r> Campaign<'a, 'r> {
     /// Looks everybody up and pins them; nothing is sent yet.
     pub fn prepare(plan: &'a Plan, report: &'a mut Report<'r>) -> Result<Self> {
         let pins_groups = !plan.is_single();
-        let labels = report.labels();
+        let labels = report.voice.labels();
         let resolution = resolve(&plan.selection, labels)?;
         let mut campaign = Self {
             plan,
@@ -114,7 +116,7 @@ impl<'a, 'r> Campaign<'a, 'r> {
         let lineage = Lineage::own(labels)?;
         for root in lineage.refuse_own(&mut self.roster)? {
             self.tally.failed += 1;
-            self.report.tell(&Subject::from(&root), &Outcome::Missed(&Reason::Spared));
+            self.report.tell(&Subject::from(&root), &Outcome::Failed(&Reason::Everyone));
         }
         let growth = lineage.grow(&mut self.roster)?;
         self.lineage = Some(lineage);
@@ -127,7 +129,7 @@ impl<'a, 'r> Campaign<'a, 'r> {
         for index in self.fates.len()..self.roster.len() {
             let recipient = &self.roster[index];
             let exited = self.plan.waits() && recipient.process.life().is_ok_and(|life| life != Life::Running);
-            let refused = if self.lineage.is_some() { self.plan.selection.not_caught(recipient.pid()) } else { None };
+            let refused = if self.lineage.is_some() { not_caught(&self.plan.selection, recipient.pid()) } else { None };
             let fate = match refused {
                 _ if exited => Fate::Gone,
                 Some(_) => Fate::Failed,
@@ -136,7 +138,7 @@ impl<'a, 'r> Campaign<'a, 'r> {
             self.fates.push(fate);
             match refused {
                 _ if exited => self.tell(index, &Outcome::AlreadyGone),
-                Some(reason) => self.tell(index, &Outcome::Missed(&reason)),
+                Some(reason) => self.tell(index, &Outcome::Failed(&reason)),
                 None => {}
             }
         }
@@ -145,22 +147,22 @@ impl<'a, 'r> Campaign<'a, 'r> {
     fn miss(&mut self, miss: &Miss) {
         let subject = Subject { typed: &miss.typed, pid: miss.pid, inode: None, name: None };
         if self.plan.waits() && miss.reason.is_gone() {
-            self.tally.done += 1;
+            self.tally.signalled += 1;
             self.report.tell(&subject, &Outcome::AlreadyGone);
         } else {
             self.tally.failed += 1;
-            self.report.tell(&subject, &Outcome::Missed(&miss.reason));
+            self.report.tell(&subject, &Outcome::Failed(&miss.reason));
         }
     }
 
-    /// Carries out the plan. An error on the way ends it, and is told; what was done before counts all the same.
+    /// Carries out the plan. An error on the way ends it, and is told; what was signalled before counts all the same.
     pub fn run(mut self) -> Tally {
         match self.carry_out() {
             Ok(()) => self.count(),
             Err(error) => {
                 self.report.fail(&error);
                 let others = self.fates.len().saturating_sub(self.reached) + self.tally.failed;
-                Tally { done: self.reached + self.tally.done, failed: others.max(1), left: 0 }
+                Tally { signalled: self.reached + self.tally.signalled, failed: others.max(1), ..Tally::default() }
             }
         }
     }
@@ -211,7 +213,7 @@ impl<'a, 'r> Campaign<'a, 'r> {
             let name = proc::name(*pid).ok();
             let typed = pid.to_string();
             let subject = Subject { typed: &typed, pid: Some(*pid), inode: None, name: name.as_deref() };
-            self.report.tell(&subject, &Outcome::Spared);
+            self.report.tell(&subject, &Outcome::Skipped);
         }
     }
 
@@ -227,7 +229,7 @@ impl<'a, 'r> Campaign<'a, 'r> {
         for fate in &self.fates {
             match fate {
                 Fate::Present if self.plan.waits() => tally.left += 1,
-                Fate::Present | Fate::Gone => tally.done += 1,
+                Fate::Present | Fate::Gone => tally.signalled += 1,
                 Fate::Failed => tally.failed += 1,
             }
         }

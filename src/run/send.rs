@@ -1,70 +1,18 @@
 //! The plan of a call, and its plain form: one kill(2) for each target. Everything that pins, waits or follows up is a `campaign`.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use nix::unistd::getpgrp;
 
-use crate::cli::argv::Mistake;
-use crate::find::prepare::{Reason, Selection};
+use crate::mistake::Mistake;
 use crate::os::proc;
+use crate::outcome::Reason;
 use crate::outcome::{Outcome, Subject, Tally};
-use crate::output::report::{Report, Voice};
+use crate::output::report::Report;
+use crate::plan::{Plan, Voice};
 use crate::run::deliver::{self, Delivery};
 use crate::run::schedule::Campaign;
 use crate::signal::Signal;
 use crate::target::Target;
-
-/// What is to be done, whole, before anything is.
-#[derive(Debug)]
-pub struct Plan {
-    pub selection: Selection,
-    /// Queued with every signal, as sigqueue(3) does.
-    pub value: Option<i32>,
-    /// The first step has no delay; the others are for those who are still there.
-    pub steps: Vec<Step>,
-    pub until: Until,
-}
-
-/// Signals that are sent together, so long after the step before.
-#[derive(Clone, Debug)]
-pub struct Step {
-    pub after: Duration,
-    pub signals: Vec<Signal>,
-}
-
-/// When the call returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
-    Sent,
-    Gone,
-    /// Gone, but at most so long after the last signal.
-    Within(Duration),
-}
-
-impl Plan {
-    /// Whether one signal is all that anybody gets.
-    pub fn is_single(&self) -> bool {
-        self.until == Until::Sent && self.steps.len() == 1 && self.steps[0].signals.len() == 1
-    }
-
-    /// The one signal of a plan that needs nothing pinned.
-    pub fn plain_signal(&self) -> Option<Signal> {
-        (self.is_single() && self.selection.is_plain()).then(|| self.steps[0].signals[0])
-    }
-
-    /// What would come behind the first signal: its companions at once, the later steps in their time.
-    pub fn follow_ups(&self) -> Vec<Step> {
-        let companions = Step { after: Duration::ZERO, signals: self.steps[0].signals[1..].to_vec() };
-        let steps = std::iter::once(companions).chain(self.steps[1..].iter().cloned());
-        steps.filter(|step| !step.signals.is_empty()).collect()
-    }
-
-    /// Whether somebody's end is waited for, so that being gone already is success.
-    pub fn waits(&self) -> bool {
-        self.until != Until::Sent
-    }
-}
 
 /// Refuses a plan that would wait for sigsend itself, by the number of its own process group.
 pub fn check_own_group(plan: &Plan) -> Result<(), Mistake> {
@@ -117,7 +65,7 @@ pub fn send_by_number(target: &Target, signal: Signal, value: Option<i32>, repor
     let name = if report.voice == Voice::Quiet { None } else { pid.and_then(|pid| proc::name(pid).ok()) };
     let delivery = deliver::by_number(target, signal, value);
     if delivery == Delivery::Sent {
-        tally.done += 1;
+        tally.signalled += 1;
         if report.voice == Voice::Quiet {
             return;
         }
@@ -128,6 +76,6 @@ pub fn send_by_number(target: &Target, signal: Signal, value: Option<i32>, repor
     let subject = Subject { typed: &typed, pid, inode: None, name: name.as_deref() };
     match delivery {
         Delivery::Sent => report.tell(&subject, &Outcome::Sent { signal, value, after: None }),
-        Delivery::Refused(errno) => report.tell(&subject, &Outcome::Missed(&Reason::Refused(errno))),
+        Delivery::Refused(errno) => report.tell(&subject, &Outcome::Failed(&Reason::Refused(errno))),
     }
 }

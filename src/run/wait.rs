@@ -14,41 +14,9 @@ use nix::unistd::getpid;
 use crate::os::pidfd::{Life, Pinned};
 use crate::os::proc::{self, State};
 use crate::os::sys;
+use crate::outcome::Ending;
 use crate::signal::Signal;
 use crate::target::Pid;
-
-/// How a process ended, as far as it can be known; never guessed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// With a status from 0 to 255.
-    Exited(i32),
-    Killed {
-        signal: Signal,
-        core: Core,
-    },
-    Unknown,
-}
-
-/// Whether a process that was killed left a core dump.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Core {
-    Dumped,
-    Not,
-}
-
-impl Ending {
-    /// Reads a wait status (wait(2)).
-    fn from_wait_status(status: i32) -> Self {
-        match u32::try_from(status & 0x7f) {
-            Ok(0) => Self::Exited(status >> 8 & 0xff),
-            Ok(number) => Signal::from_status(number).map_or(Self::Unknown, |signal| Self::Killed {
-                signal,
-                core: if status & 0x80 == 0 { Core::Not } else { Core::Dumped },
-            }),
-            Err(_) => Self::Unknown,
-        }
-    }
-}
 
 /// What ended a wait.
 #[derive(Debug, PartialEq, Eq)]
@@ -187,25 +155,4 @@ fn zombie(process: &Pinned) -> Option<Ending> {
     let may_see = proc::executable(process.pid).is_err_and(|error| error.raw_os_error() == Some(libc::ENOENT));
     let life = process.life().ok()?;
     (may_see && life == Life::Exited).then(|| Ending::from_wait_status(stat.wait_status))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wait_statuses_become_endings() {
-        let killed = |number, core| Ending::Killed { signal: Signal::from_status(number).expect("a signal"), core };
-        let table = [
-            (0, Ending::Exited(0)),
-            (3 << 8, Ending::Exited(3)),
-            (255 << 8, Ending::Exited(255)),
-            (9, killed(9, Core::Not)),
-            (0x8b, killed(11, Core::Dumped)),
-            (35, killed(35, Core::Not)),
-        ];
-        for (status, ending) in table {
-            assert_eq!(Ending::from_wait_status(status), ending, "{status}");
-        }
-    }
 }

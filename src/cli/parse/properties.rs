@@ -111,3 +111,4 @@ proptest! {
         }
     }
 }
+use crate::plan::{Action, Reach, Selection};

@@ -6,15 +6,16 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 
 use super::{Campaign, Fate, Occasion};
-use crate::find::prepare::Reason;
-use crate::find::recipients::Labels;
+use crate::find::prepare::not_caught;
 use crate::find::tree::{Growth, Lineage, pause};
 use crate::os::proc;
 use crate::os::sys::Scope;
 use crate::outcome::Outcome;
+use crate::outcome::{Ending, Reason};
+use crate::plan::Labels;
 use crate::run::deliver::{self, Delivery};
 use crate::run::send::send_by_number;
-use crate::run::wait::{Ending, endings};
+use crate::run::wait::endings;
 use crate::signal::Signal;
 
 /// How long newborn members are looked for: one that outlives the signal may fork for ever, and what it forks then was never meant.
@@ -119,7 +120,7 @@ impl Campaign<'_, '_> {
         let (fates, selection) = (&self.fates, &self.plan.selection);
         let killed = lineage.kill(&mut self.roster, &|index, recipient| match fates.get(index) {
             Some(fate) => *fate == Fate::Failed,
-            None => selection.not_caught(recipient.pid()).is_some(),
+            None => not_caught(selection, recipient.pid()).is_some(),
         })?;
         let known = self.fates.len();
         self.fates.resize(self.roster.len(), Fate::Present);
@@ -127,8 +128,8 @@ impl Campaign<'_, '_> {
             (known..self.roster.len()).filter(|index| !killed.deliveries.iter().any(|(killed, _)| killed == index))
         {
             self.fates[index] = Fate::Failed;
-            if let Some(reason) = self.plan.selection.not_caught(self.roster[index].pid()) {
-                self.tell(index, &Outcome::Missed(&reason));
+            if let Some(reason) = not_caught(&self.plan.selection, self.roster[index].pid()) {
+                self.tell(index, &Outcome::Failed(&reason));
             }
         }
         for (index, delivery) in killed.deliveries {
@@ -202,13 +203,13 @@ impl Campaign<'_, '_> {
                 if occasion != Occasion::Companion {
                     self.fates[index] = Fate::Failed;
                 }
-                self.tell(index, &Outcome::Missed(&Reason::Refused(errno)));
+                self.tell(index, &Outcome::Failed(&Reason::Refused(errno)));
             }
         }
     }
 
     fn mark_gone(&mut self, index: usize, after: Duration) {
-        let ending = match self.report.labels() {
+        let ending = match self.report.voice.labels() {
             Labels::Wanted => endings(std::iter::once(&self.roster[index].process)).into_iter().next(),
             Labels::Unwanted => None,
         };

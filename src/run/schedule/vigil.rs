@@ -5,12 +5,13 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::{Campaign, Fate};
-use crate::find::recipients::Labels;
 use crate::os::pidfd::Life;
+use crate::outcome::Ending;
 use crate::outcome::{Outcome, Subject};
 use crate::output::progress::Pending;
 use crate::output::text::described;
-use crate::run::wait::{Ending, Watch, Woken, endings};
+use crate::plan::Labels;
+use crate::run::wait::{Watch, Woken, endings};
 use crate::signal::Signal;
 
 impl Campaign<'_, '_> {
@@ -90,7 +91,7 @@ impl Campaign<'_, '_> {
             }
         }
         let after = self.began.elapsed();
-        let endings = match self.report.labels() {
+        let endings = match self.report.voice.labels() {
             Labels::Wanted => endings(exited.iter().map(|index| &self.roster[*index].process)),
             Labels::Unwanted => vec![Ending::Unknown; exited.len()],
         };

@@ -1,0 +1,186 @@
+//! What a call is to do, complete before anything is done: the action, the targets, the steps.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use crate::signal::Signal;
+use crate::target::{Pid, Target};
+
+/// What the command line asks for; the forms exclude each other.
+#[derive(Debug)]
+pub enum Action {
+    Send(Plan, Voice),
+    DryRun(Plan, Voice),
+    Ask(Question, Selection, Voice),
+    List(Vec<OsString>),
+    Numbers(Vec<OsString>),
+    Table(Vec<OsString>),
+    State(Vec<Pid>),
+    Help(Detail),
+    Version,
+    Generate(Product),
+}
+
+/// What is asked about targets instead of signalling them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    Pid,
+    Id,
+    Alive,
+}
+
+/// How much of the help is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    Short,
+    Long,
+}
+
+/// What `--generate` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Product {
+    Man,
+    Bash,
+    Zsh,
+    Fish,
+    Elvish,
+    Powershell,
+}
+
+/// Everything a sending call does, known before the first signal.
+#[derive(Debug)]
+pub struct Plan {
+    pub selection: Selection,
+    /// Queued with every signal, as sigqueue(3) does.
+    pub value: Option<i32>,
+    /// The first step has no delay; later ones are for processes that are still there.
+    pub steps: Vec<Step>,
+    pub until: Until,
+}
+
+/// Signals that are sent together, `after` the step before.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub after: Duration,
+    pub signals: Vec<Signal>,
+}
+
+/// When the call returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    Sent,
+    Gone,
+    /// Gone, or this long after the last signal.
+    Within(Duration),
+}
+
+impl Plan {
+    /// Whether every process gets one signal and nothing waits.
+    pub fn is_single(&self) -> bool {
+        self.until == Until::Sent && self.steps.len() == 1 && self.steps[0].signals.len() == 1
+    }
+
+    /// The one signal of a plan that needs nothing pinned.
+    pub fn plain_signal(&self) -> Option<Signal> {
+        (self.is_single() && self.selection.is_plain()).then(|| self.steps[0].signals[0])
+    }
+
+    /// The signals after the first one: its companions at once, the later steps in their time.
+    pub fn follow_ups(&self) -> Vec<Step> {
+        let companions = Step { after: Duration::ZERO, signals: self.steps[0].signals[1..].to_vec() };
+        let steps = std::iter::once(companions).chain(self.steps[1..].iter().cloned());
+        steps.filter(|step| !step.signals.is_empty()).collect()
+    }
+
+    /// Whether the call waits for ends, so that a target that is already gone is success.
+    pub fn waits(&self) -> bool {
+        self.until != Until::Sent
+    }
+}
+
+/// Which processes are meant, and what they have to be.
+#[derive(Debug)]
+pub struct Selection {
+    pub targets: Vec<Target>,
+    pub pidfile: Option<Pidfile>,
+    /// A control group: the path of its directory, or as /proc/PID/cgroup shows it.
+    pub cgroup: Option<OsString>,
+    pub users: Users,
+    /// Command name, executable's or argv[0]'s basename that every target must have.
+    pub expect: Option<OsString>,
+    /// The signal that every target must catch.
+    pub catching: Option<Signal>,
+    pub reach: Reach,
+}
+
+/// Whose processes a name selects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Users {
+    Own,
+    All,
+}
+
+/// Whether a process stands for itself or for its descendants too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    Process,
+    Tree,
+}
+
+impl Selection {
+    /// Whether plain kill(2) calls do: nothing is looked up or verified.
+    pub fn is_plain(&self) -> bool {
+        self.pidfile.is_none()
+            && self.cgroup.is_none()
+            && self.expect.is_none()
+            && self.catching.is_none()
+            && self.reach == Reach::Process
+            && !self
+                .targets
+                .iter()
+                .any(|target| matches!(target, Target::Name(_) | Target::Token(..) | Target::Port(_)))
+    }
+
+    /// Whether what /proc says decides who gets a signal.
+    pub fn needs_proc(&self) -> bool {
+        self.expect.is_some()
+            || self.catching.is_some()
+            || self.pidfile.as_ref().is_some_and(|pidfile| pidfile.age == Age::Checked)
+    }
+}
+
+/// Where `--pidfile` reads from.
+#[derive(Debug)]
+pub struct Pidfile {
+    /// A path, or `-` for standard input.
+    pub path: OsString,
+    pub age: Age,
+}
+
+/// Whether a process may be younger than the file that names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    Checked,
+    Any,
+}
+
+/// How much is said on standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    Quiet,
+    Verbose,
+    Json,
+}
+
+/// Whether labels (command name, inode) are read for output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Labels {
+    Wanted,
+    Unwanted,
+}
+
+impl Voice {
+    pub fn labels(self) -> Labels {
+        if self == Self::Quiet { Labels::Unwanted } else { Labels::Wanted }
+    }
+}
