@@ -11,15 +11,21 @@ mod docs {
     pub mod manual;
 }
 mod run {
+    pub mod call;
     pub mod deliver;
     pub mod dry_run;
     pub mod query;
+    pub mod route;
     pub mod schedule;
     pub mod send;
     pub mod wait;
+    pub mod watch;
 }
 mod find {
+    pub mod classify;
+    pub mod freeze;
     pub mod group;
+    pub mod names;
     pub mod pidfile;
     pub mod prepare;
     pub mod recipients;
@@ -34,6 +40,7 @@ mod output {
     pub mod text;
 }
 mod os {
+    pub mod exit;
     pub mod pidfd;
     pub mod proc;
     pub mod sys;

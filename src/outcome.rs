@@ -124,8 +124,6 @@ pub enum Reason {
     },
     /// A kernel thread, which no signal ends.
     KernelThread,
-    /// Members of a group that /proc does not show.
-    HiddenMembers,
 }
 
 impl Reason {

@@ -80,11 +80,6 @@ impl Plan {
         self.until == Until::Sent && self.steps.len() == 1 && self.steps[0].signals.len() == 1
     }
 
-    /// The one signal of a plan that needs nothing pinned.
-    pub fn plain_signal(&self) -> Option<Signal> {
-        (self.is_single() && self.selection.is_plain()).then(|| self.steps[0].signals[0])
-    }
-
     /// The signals after the first one: its companions at once, the later steps in their time.
     pub fn follow_ups(&self) -> Vec<Step> {
         let companions = Step { after: Duration::ZERO, signals: self.steps[0].signals[1..].to_vec() };

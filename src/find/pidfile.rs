@@ -1,5 +1,5 @@
-//! Pidfiles: what a file or standard input names as targets, and when it was written.
-//! Whether a process is the one that wrote the file is checked by `resolve`, once the process is pinned.
+//! Pidfiles: what a file or standard input names as targets, and when it was written. Whether a process is
+//! the one that wrote the file is checked in `prepare`, once the process is pinned.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -11,7 +11,10 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::libc::{O_NOCTTY, O_NONBLOCK, STDIN_FILENO};
+use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, fstatfs};
 
+use crate::mistake::Mistake;
+use crate::os::pidfd::retry;
 use crate::os::sys;
 use crate::output::escape::escape;
 use crate::plan::{Age, Pidfile};
@@ -38,59 +41,64 @@ pub struct Written {
     pub at: SystemTime,
 }
 
-impl Pidfile {
-    /// Reads and parses the whole of it. Only standard input may be empty, or anything but a regular file.
-    pub fn read(&self) -> Result<Listed> {
-        let is_input = self.path == OsStr::new("-");
-        let name = if is_input {
-            "standard input".to_owned()
-        } else {
-            format!("pidfile {}", escape(self.path.as_encoded_bytes()))
-        };
-        let deed = || format!("reading {name}");
-
-        let (file, limit) = if is_input {
-            if sys::started_without(STDIN_FILENO) {
-                return Err(Errno::EBADF).with_context(deed);
-            }
-            (io::stdin().as_fd().try_clone_to_owned().map(File::from).with_context(deed)?, INPUT_LIMIT)
-        } else {
-            // Opening a FIFO or a device does something to it already, so it must not come that far. Should it become one between this
-            // look and the next, opening it must neither wait for a writer nor take a terminal.
-            regular(fs::metadata(&self.path)).with_context(deed)?;
-            let options = OpenOptions::new().read(true).custom_flags(O_NONBLOCK | O_NOCTTY).open(&self.path);
-            (options.with_context(deed)?, FILE_LIMIT)
-        };
-        let metadata = file.metadata();
-        let metadata = if is_input { metadata } else { regular(metadata) }.with_context(deed)?;
-        let mut text = Vec::new();
-        file.take(limit + 1).read_to_end(&mut text).with_context(deed)?;
-        if text.len() as u64 > limit {
-            bail!("{}: more than {limit} bytes, which is no pidfile", deed());
+/// Reads and parses the whole file. Only standard input may be empty, or anything but a regular file.
+pub fn read(pidfile: &Pidfile) -> Result<Listed> {
+    let is_input = pidfile.path == OsStr::new("-");
+    let name = if is_input {
+        "standard input".to_owned()
+    } else {
+        format!("pidfile {}", escape(pidfile.path.as_encoded_bytes()))
+    };
+    let deed = || format!("reading {name}");
+    let (file, limit) = if is_input {
+        if sys::started_without(STDIN_FILENO) {
+            return Err(Errno::EBADF).with_context(deed);
         }
-        let words = || text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-        let count = words().count();
-        if count > MOST_PROCESSES {
-            bail!("{}: {count} targets, more than there can be processes", deed());
-        }
-        let mut targets = Vec::new();
-        targets.try_reserve_exact(count).with_context(deed)?;
-        for word in words() {
-            targets.push(target(word).with_context(deed)?);
-        }
-        if targets.is_empty() && !is_input {
-            bail!("{}: it is empty", deed());
-        }
-        Ok(Listed { targets, written: self.written(&metadata, &name).with_context(deed)? })
+        (io::stdin().as_fd().try_clone_to_owned().map(File::from).with_context(deed)?, INPUT_LIMIT)
+    } else {
+        // Opening a FIFO or a device has effects, so they are refused before. Should the file become one
+        // between this look and the next, opening it neither waits for a writer nor takes a terminal.
+        regular(fs::metadata(&pidfile.path)).with_context(deed)?;
+        let options = OpenOptions::new().read(true).custom_flags(O_NONBLOCK | O_NOCTTY).open(&pidfile.path);
+        (options.with_context(deed)?, FILE_LIMIT)
+    };
+    let metadata = file.metadata();
+    let metadata = if is_input { metadata } else { regular(metadata) }.with_context(deed)?;
+    let is_made_by_kernel = is_made_by_kernel(&file).with_context(deed)?;
+    if is_made_by_kernel && !is_input {
+        let refused = Mistake::value(format!("{name} is made by the kernel when it is read, which proves no writer"));
+        return Err(refused
+            .hint("'--cgroup DIR' means the members of a control group; '--pidfile -' reads them from standard input")
+            .into());
     }
-
-    /// The time of modification, of a regular file only: a pipe was written by whoever looked the processes up just now.
-    fn written(&self, metadata: &Metadata, name: &str) -> io::Result<Option<Written>> {
-        if self.age == Age::Any || !metadata.is_file() {
-            return Ok(None);
-        }
-        Ok(Some(Written { name: name.to_owned(), at: metadata.modified()? }))
+    let mut text = Vec::new();
+    file.take(limit + 1).read_to_end(&mut text).with_context(deed)?;
+    if text.len() as u64 > limit {
+        bail!("{}: more than {limit} bytes, which is no pidfile", deed());
     }
+    let words = || text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let count = words().count();
+    if count > MOST_PROCESSES {
+        bail!("{}: {count} targets, more than there can be processes", deed());
+    }
+    let mut targets = Vec::new();
+    targets.try_reserve_exact(count).with_context(deed)?;
+    for word in words() {
+        targets.push(target(word).with_context(deed)?);
+    }
+    if targets.is_empty() && !is_input {
+        bail!("{}: it is empty", deed());
+    }
+    // A pipe was written by a program that has just looked the processes up.
+    let has_time = pidfile.age == Age::Checked && metadata.is_file() && !is_made_by_kernel;
+    let written = has_time.then(|| metadata.modified().map(|at| Written { name: name.clone(), at }));
+    Ok(Listed { targets, written: written.transpose().with_context(deed)? })
+}
+
+/// Whether a file is of a file system whose files the kernel makes up, and dates when they are looked at.
+fn is_made_by_kernel(file: &File) -> nix::Result<bool> {
+    let kind = retry(|| fstatfs(file))?.filesystem_type();
+    Ok([PROC_SUPER_MAGIC, SYSFS_MAGIC, CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC].contains(&kind))
 }
 
 fn regular(metadata: io::Result<Metadata>) -> io::Result<Metadata> {

@@ -1,22 +1,47 @@
-//! From targets to pinned recipients: numbers, tokens, names and pidfiles looked up, identities checked.
-//! Everything is pinned first, read second and proved alive third; nothing here sends a signal.
+//! From targets to recipients: everything looked up, pinned, verified and classified before the first signal.
+//! A process is pinned first, then read, then proved to hold its PID still; nothing here sends a signal.
 
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use nix::unistd::{getpid, getuid};
+use anyhow::{Context, Result};
+use nix::unistd::getpgrp;
 
-use crate::find::pidfile::Written;
-use crate::find::recipients::{Recipient, Roster};
+use crate::find::classify::{Purpose, Rules};
+use crate::find::group::Group;
+use crate::find::names::{check_proc, named, nameless};
+use crate::find::pidfile::{self, Written};
+use crate::find::recipients::{NamedBy, Recipient, Recipients};
+use crate::find::tree::Lineage;
+use crate::mistake::Mistake;
 use crate::os::pidfd::Pinned;
 use crate::os::proc;
 use crate::outcome::{NoProcess, Reason};
-use crate::output::escape::escape;
-use crate::plan::{Labels, Pidfile, Reach, Selection, Users};
-use crate::signal::nearest;
+use crate::plan::{Labels, Plan, Reach, Selection, Until};
 use crate::target::{Inode, Pid, Target};
+
+/// Everybody that a call concerns.
+pub struct Found<'a> {
+    pub rules: Rules<'a>,
+    pub recipients: Recipients,
+    pub groups: Vec<Group>,
+    pub misses: Vec<Miss>,
+}
+
+impl<'a> Found<'a> {
+    /// Whether kill(2) is all that the call needs: one signal and nothing to look up.
+    pub fn is_plain(&self) -> bool {
+        self.rules.purpose == Purpose::Signal && self.rules.selection.is_plain()
+    }
+
+    /// The targets that are signalled by number, in the order in which they get the signal: all of them in
+    /// the plain form, else everyone and sigsend's own group.
+    pub fn by_number(&self) -> impl Iterator<Item = &'a Target> + use<'a> {
+        let passes = if self.is_plain() { |_: &Target| true } else { is_by_number };
+        own_group_last(&self.rules.selection.targets, passes)
+    }
+}
 
 /// A target that nothing is sent to.
 #[derive(Debug)]
@@ -26,52 +51,99 @@ pub struct Miss {
     pub reason: Reason,
 }
 
-/// The refusal of a process that does not catch the signal which it must.
-pub fn not_caught(selection: &Selection, pid: Pid) -> Option<Reason> {
-    let signal = selection.catching?;
-    let caught = proc::status(pid).is_ok_and(|status| status.caught.contains(signal));
-    (!caught).then(|| Reason::NotCaught { signal, name: proc::name(pid).unwrap_or_default() })
+/// Finds everybody that a plan concerns.
+pub fn prepare(plan: &Plan, labels: Labels) -> Result<Found<'_>> {
+    check_own_group(plan)?;
+    let purpose = match plan.until {
+        Until::Sent if plan.is_single() => Purpose::Signal,
+        Until::Sent => Purpose::FollowUp,
+        Until::Gone | Until::Within(_) => Purpose::Wait,
+    };
+    find(&plan.selection, purpose, labels)
 }
 
-/// What the single processes of a selection came to.
-pub struct Resolution {
-    pub roster: Roster,
-    pub misses: Vec<Miss>,
-}
-
-/// Pins and checks every single process that the selection means; groups, `0` and `-1` are left to the caller.
-pub fn resolve(selection: &Selection, labels: Labels) -> Result<Resolution> {
+/// Finds everybody that a selection means.
+pub fn find(selection: &Selection, purpose: Purpose, labels: Labels) -> Result<Found<'_>> {
     if selection.needs_proc() {
         check_proc()?;
     }
-    let mut resolver = Resolver { selection, labels, roster: Roster::default(), misses: Vec::new() };
-    let listed = selection.pidfile.as_ref().map(Pidfile::read).transpose()?;
+    let lineage = match selection.reach {
+        Reach::Tree => Some(Lineage::own(labels)?),
+        Reach::Process => None,
+    };
+    let found = Found {
+        rules: Rules { selection, purpose, lineage },
+        recipients: Recipients::default(),
+        groups: Vec::new(),
+        misses: Vec::new(),
+    };
+    if found.is_plain() {
+        return Ok(found);
+    }
+    let mut finder = Finder { found, labels };
+    let listed = selection.pidfile.as_ref().map(pidfile::read).transpose()?;
     for target in &selection.targets {
-        resolver.target(target, None)?;
+        finder.target(target, None)?;
     }
-    if let Some(listed) = listed {
-        for target in &listed.targets {
-            resolver.target(target, listed.written.as_ref())?;
-        }
+    for target in listed.iter().flat_map(|listed| &listed.targets) {
+        finder.target(target, listed.as_ref().and_then(|listed| listed.written.as_ref()))?;
     }
-    Ok(Resolution { roster: resolver.roster, misses: resolver.misses })
+    let mut found = finder.found;
+    if let Some(lineage) = &found.rules.lineage {
+        lineage.grow(&mut found.recipients)?;
+    }
+    found.rules.classify(&mut found.recipients, 0);
+    Ok(found)
 }
 
-/// What a number must be proved to be.
+/// Refuses a plan that would wait for sigsend itself, by the number of its own process group.
+fn check_own_group(plan: &Plan) -> Result<(), Mistake> {
+    if plan.is_single() {
+        return Ok(());
+    }
+    match plan.selection.targets.iter().find(|target| is_own_group(target)) {
+        Some(own @ Target::Group(_)) => {
+            Err(Mistake::usage(format!("'{own}' is sigsend's own process group, which it cannot wait for")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The targets that pass a test, sigsend's own process group last: the signal may end sigsend.
+fn own_group_last(targets: &[Target], passes: fn(&Target) -> bool) -> impl Iterator<Item = &Target> {
+    let part = move |last: bool| {
+        let is_own = move |target: &&Target| targets.len() > 1 && is_own_group(target);
+        targets.iter().filter(move |target| passes(target) && is_own(target) == last)
+    };
+    part(false).chain(part(true))
+}
+
+fn is_own_group(target: &Target) -> bool {
+    match target {
+        Target::OwnGroup => true,
+        Target::Group(group) => group.number() == getpgrp().as_raw(),
+        _ => false,
+    }
+}
+
+/// Whether no member can be pinned and signalled for the target: everyone, or a group that sigsend is in.
+fn is_by_number(target: &Target) -> bool {
+    *target == Target::Everyone || is_own_group(target)
+}
+
+/// What a process must be proved to be.
 enum Claim<'a> {
     Nothing,
     Inode(Inode),
     WriterOf(&'a Written),
 }
 
-struct Resolver<'a> {
-    selection: &'a Selection,
+struct Finder<'a> {
+    found: Found<'a>,
     labels: Labels,
-    roster: Roster,
-    misses: Vec<Miss>,
 }
 
-impl Resolver<'_> {
+impl Finder<'_> {
     fn target(&mut self, target: &Target, written: Option<&Written>) -> Result<()> {
         let typed: Rc<str> = target.to_string().into();
         match target {
@@ -80,45 +152,55 @@ impl Resolver<'_> {
             }
             Target::Token(pid, inode) => self.number(*pid, &typed, &Claim::Inode(*inode)),
             Target::Name(name) => self.name(name, &typed),
-            Target::Port(_) | Target::Group(_) | Target::OwnGroup | Target::Everyone => Ok(()),
+            Target::Port(_) => Ok(()),
+            Target::Group(number) if !is_own_group(target) => self.group(*number, &typed),
+            Target::Group(_) | Target::OwnGroup | Target::Everyone => Ok(()),
         }
     }
 
     fn number(&mut self, pid: Pid, typed: &Rc<str>, claim: &Claim) -> Result<()> {
-        let verdict = match Pinned::open(pid)? {
-            Ok(process) => self.verify(process, claim)?,
-            Err(absent) => Err(Reason::Absent(absent)),
-        };
-        self.settle(pid, typed, verdict)
+        match Pinned::open(pid)? {
+            Ok(process) => self.verified(process, typed, NamedBy::Identity, claim).map(drop),
+            Err(absent) => {
+                self.miss(typed, Some(pid), Reason::Absent(absent));
+                Ok(())
+            }
+        }
     }
 
     fn name(&mut self, name: &str, typed: &Rc<str>) -> Result<()> {
-        let own = getpid().as_raw();
-        let mut found = false;
-        for pid in processes()? {
-            if pid.number() == own || !may_be_named(pid, name)? {
-                continue;
-            }
-            let Ok(process) = Pinned::open(pid)? else { continue };
-            if is_named(pid, name)? && belongs(pid, self.selection.users)? && process.holds_its_number()? {
-                found = true;
-                let verdict = self.verify(process, &Claim::Nothing)?;
-                self.settle(pid, typed, verdict)?;
-            }
+        let users = self.found.rules.selection.users;
+        let processes = named(name, users)?;
+        let misses = self.found.misses.len();
+        let mut is_answered = false;
+        for process in processes {
+            is_answered |= self.verified(process, typed, NamedBy::Description, &Claim::Nothing)?;
         }
-        if !found {
-            let nearest = nearest_name(name, self.selection.users)?;
-            self.misses.push(Miss {
-                typed: Rc::clone(typed),
-                pid: None,
-                reason: Reason::Nameless { nearest, of_others: 0 },
-            });
+        // All of them have exited since: a name means living processes.
+        if !is_answered && self.found.misses.len() == misses {
+            self.miss(typed, None, nameless(name, users)?);
         }
         Ok(())
     }
 
-    /// Puts a pinned process to all checks, then proves that its number was its own all the while.
-    fn verify(&self, process: Pinned, claim: &Claim) -> Result<Result<Pinned, Reason>> {
+    fn group(&mut self, number: Pid, typed: &Rc<str>) -> Result<()> {
+        if self.found.groups.iter().any(|group| group.number() == number) {
+            return Ok(());
+        }
+        let index = self.found.groups.len();
+        match Group::pin(number, index, &mut self.found.recipients, self.labels)? {
+            Ok(group) => self.found.groups.push(group),
+            Err(reason) => self.miss(typed, None, reason),
+        }
+        Ok(())
+    }
+
+    fn miss(&mut self, typed: &Rc<str>, pid: Option<Pid>, reason: Reason) {
+        self.found.misses.push(Miss { typed: Rc::clone(typed), pid, reason });
+    }
+
+    /// Admits a pinned process if it passes all checks, and held its PID until after them. Whether it did.
+    fn verified(&mut self, process: Pinned, typed: &Rc<str>, named_by: NamedBy, claim: &Claim) -> Result<bool> {
         let pid = process.pid;
         let refused = match claim {
             Claim::Nothing => None,
@@ -126,21 +208,30 @@ impl Resolver<'_> {
             Claim::WriterOf(file) => stale(pid, file)?,
         };
         let refused = refused.or_else(|| self.unexpected(pid));
-        // In a tree, every member is asked what it catches, and a root that does not still has descendants.
-        let refused = match self.selection.reach {
-            Reach::Process => refused.or_else(|| not_caught(self.selection, pid)),
-            Reach::Tree => refused.or_else(|| (pid == Pid::INIT).then_some(Reason::Everyone)),
+        let refused = match (&self.found.rules.lineage, self.found.rules.purpose) {
+            (None, _) | (_, Purpose::Ask) => refused,
+            (Some(_), _) if pid == Pid::INIT => refused.or(Some(Reason::Everyone)),
+            (Some(lineage), _) => refused.or(lineage.refuses(&process)?),
         };
-        Ok(match refused {
-            Some(Reason::Recycled) => Err(Reason::Recycled),
-            _ if !process.holds_its_number()? => Err(Reason::Absent(NoProcess::Gone)),
-            Some(reason) => Err(reason),
-            None => Ok(process),
-        })
+        match refused {
+            Some(Reason::Recycled) => self.miss(typed, Some(pid), Reason::Recycled),
+            _ if !process.holds_its_number()? => {
+                if named_by == NamedBy::Identity {
+                    self.miss(typed, Some(pid), Reason::Absent(NoProcess::Gone));
+                }
+            }
+            Some(reason) => self.miss(typed, Some(pid), reason),
+            None => {
+                let recipient = Recipient::new(process, Rc::clone(typed), named_by, self.labels);
+                self.found.recipients.admit(recipient)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn unexpected(&self, pid: Pid) -> Option<Reason> {
-        let expected = self.selection.expect.as_ref()?.as_encoded_bytes();
+        let expected = self.found.rules.selection.expect.as_ref()?.as_encoded_bytes();
         let (name, executable) = (proc::name(pid).ok(), proc::executable(pid));
         let may_see = !executable.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
         let claims = [name.clone(), executable.ok(), proc::first_argument(pid).ok().flatten()];
@@ -153,81 +244,20 @@ impl Resolver<'_> {
             _ => Reason::Unverified { expected },
         })
     }
-
-    fn settle(&mut self, pid: Pid, typed: &Rc<str>, verdict: Result<Pinned, Reason>) -> Result<()> {
-        match verdict {
-            Ok(process) => self.roster.admit(Recipient::new(process, Rc::clone(typed), self.labels)).map(drop),
-            Err(reason) => {
-                self.misses.push(Miss { typed: Rc::clone(typed), pid: Some(pid), reason });
-                Ok(())
-            }
-        }
-    }
 }
 
-/// How much younger than its pidfile a process may be: some daemons write the file before they fork.
+/// How much later than its pidfile was modified a process may have started: some daemons write the file
+/// before they fork.
 const LATITUDE: Duration = Duration::from_secs(2);
 
 fn stale(pid: Pid, file: &Written) -> Result<Option<Reason>> {
     let deed = || format!("reading when process {pid} started");
-    // Whoever has gone meanwhile is found out by the proof that follows; whoever is hidden cannot be told from a stranger.
+    // One that has gone meanwhile is found out by the check that follows; one that is hidden could be any.
     let Some(stat) = proc::if_visible(proc::stat(pid)).with_context(deed)? else {
-        return Ok(Some(Reason::Unverified { expected: format!("the one that wrote {}", file.name).into_bytes() }));
+        let expected = format!("the one that wrote {}", file.name).into_bytes();
+        return Ok(Some(Reason::Unverified { expected }));
     };
     let started = stat.started().with_context(deed)?;
     let latest = file.at.checked_add(LATITUDE).unwrap_or(file.at);
     Ok((started > latest).then(|| Reason::Stale { file: file.name.clone(), started, written: file.at }))
-}
-
-/// All processes, as a /proc of this PID namespace shows them: an empty answer would read as "no such process".
-pub fn processes() -> Result<Vec<Pid>> {
-    check_proc()?;
-    proc::pids().context(LOOKING)
-}
-
-const LOOKING: &str = "looking processes up in /proc";
-
-/// Fails where /proc is missing, or shows the processes of another PID namespace under numbers that mean others here.
-pub fn check_proc() -> Result<()> {
-    if !proc::is_ours().context(LOOKING)? {
-        bail!("{LOOKING}: it belongs to another PID namespace");
-    }
-    Ok(())
-}
-
-/// Whether the command name alone allows a process to have the name. Cheap: one small read.
-fn may_be_named(pid: Pid, name: &str) -> Result<bool> {
-    let Some(known) = proc::if_visible(proc::name(pid)).context(LOOKING)? else { return Ok(false) };
-    Ok(if name.len() <= proc::NAME_LENGTH { known == name.as_bytes() } else { name.as_bytes().starts_with(&known) })
-}
-
-/// Whether a process has the name: a command name holds 15 bytes, so a longer one must be that of argv[0] or the executable too.
-fn is_named(pid: Pid, name: &str) -> Result<bool> {
-    let may_be = may_be_named(pid, name)?;
-    if !may_be || name.len() <= proc::NAME_LENGTH {
-        return Ok(may_be);
-    }
-    let argument = proc::if_visible(proc::first_argument(pid)).context(LOOKING)?.flatten();
-    let executable = proc::if_visible(proc::executable(pid)).context(LOOKING)?;
-    Ok([argument, executable].iter().flatten().any(|claim| claim == name.as_bytes()))
-}
-
-fn belongs(pid: Pid, users: Users) -> Result<bool> {
-    if users == Users::All {
-        return Ok(true);
-    }
-    let status = proc::if_visible(proc::status(pid)).context(LOOKING)?;
-    Ok(status.is_some_and(|status| status.real_user == getuid().as_raw()))
-}
-
-/// The command name most like one that nobody has, for the hint behind the error.
-fn nearest_name(name: &str, users: Users) -> Result<Option<String>> {
-    let own = getpid().as_raw();
-    let mut names = Vec::new();
-    for pid in processes()?.into_iter().filter(|pid| pid.number() != own) {
-        if belongs(pid, users)? {
-            names.extend(proc::name(pid).ok().and_then(|name| String::from_utf8(name).ok()));
-        }
-    }
-    Ok(nearest(name, names.iter().map(String::as_str)).map(|nearest| escape(nearest.as_bytes())))
 }

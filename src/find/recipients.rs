@@ -1,15 +1,15 @@
-//! The pinned processes of a call, each once, however often and by whatever way it was meant.
-//! An index into it means the same process for as long as the call lasts.
+//! The pinned processes of a call: each once, however often and in whatever way it was named. The index of
+//! a recipient stays the same for the whole call.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::os::pidfd::Pinned;
-use crate::os::proc;
-use crate::outcome::Subject;
+use crate::os::proc::{self, State};
+use crate::outcome::{Reason, Subject};
 use crate::plan::Labels;
 use crate::target::{Inode, Pid};
 
@@ -17,28 +17,65 @@ use crate::target::{Inode, Pid};
 #[derive(Debug)]
 pub struct Recipient {
     pub process: Pinned,
-    /// What the user typed to mean it.
+    /// The user's token.
     pub typed: Rc<str>,
-    /// The command name when it was pinned, where output wants it.
+    pub named_by: NamedBy,
+    /// The command name when it was pinned, if output shows it.
     pub name: Option<Vec<u8>>,
-    /// Its inode, where output wants it and the kernel has one.
+    /// The pidfd's inode, if output shows it and the kernel has one.
     pub inode: Option<Inode>,
-    /// Which of the call's process groups it was found in.
+    /// The index of the process group that it was found in.
     pub group: Option<usize>,
-    /// Its parent's index, where it was found as a descendant.
+    /// The index of its parent, if it was found as a descendant.
     pub parent: Option<usize>,
+    /// Its state when it was found as a descendant.
+    pub state: Option<State>,
+    pub standing: Standing,
+    /// Whether it got the first signal.
+    pub signalled: bool,
+}
+
+/// What a token says of a process that is gone by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedBy {
+    /// The token means this process, dead or alive.
+    Identity,
+    /// The token means the living processes that answer to it.
+    Description,
+}
+
+/// Whether a recipient is to be signalled and waited for.
+#[derive(Debug)]
+pub enum Standing {
+    Present,
+    Gone,
+    /// Gets no signal, or no more, and is not waited for.
+    Refused(Reason),
+    /// sigsend itself or one of its ancestors, in a tree.
+    Skipped,
 }
 
 impl Recipient {
-    pub fn new(process: Pinned, typed: Rc<str>, labels: Labels) -> Self {
+    pub fn new(process: Pinned, typed: Rc<str>, named_by: NamedBy, labels: Labels) -> Self {
         let (name, inode) = match labels {
             Labels::Wanted => (proc::name(process.pid).ok(), process.inode().ok()),
             Labels::Unwanted => (None, None),
         };
-        Self { process, typed, name, inode, group: None, parent: None }
+        Self {
+            process,
+            typed,
+            named_by,
+            name,
+            inode,
+            group: None,
+            parent: None,
+            state: None,
+            standing: Standing::Present,
+            signalled: false,
+        }
     }
 
-    /// Reads the command name if it was not wanted before now.
+    /// Reads the command name if that has not been done.
     pub fn learn_name(&mut self) {
         let is_unknown = self.name.is_none() && self.process.holds_its_number().unwrap_or(false);
         if is_unknown {
@@ -48,6 +85,10 @@ impl Recipient {
 
     pub fn pid(&self) -> Pid {
         self.process.pid
+    }
+
+    pub fn is_present(&self) -> bool {
+        matches!(self.standing, Standing::Present)
     }
 }
 
@@ -64,16 +105,17 @@ impl<'a> From<&'a Recipient> for Subject<'a> {
 
 /// Recipients in order of admission.
 #[derive(Debug, Default)]
-pub struct Roster {
+pub struct Recipients {
     members: Vec<Recipient>,
     by_number: BTreeMap<Pid, usize>,
 }
 
-impl Roster {
-    /// Takes a recipient in, or joins it with the one that is the same process; the index and whether it was new.
+impl Recipients {
+    /// Admits a process, or joins it with the recipient that is the same process.
     ///
-    /// Two pidfds with one number mean one process as long as the first has not been reaped, and after that if their inodes agree.
-    pub fn admit(&mut self, recipient: Recipient) -> Result<Admission> {
+    /// Two pidfds for one PID mean one process as long as the first has not been reaped, and after that if
+    /// their inodes are equal.
+    pub fn admit(&mut self, recipient: Recipient) -> Result<()> {
         let pid = recipient.pid();
         if let Some(&index) = self.by_number.get(&pid)
             && is_same(&self.members[index].process, &recipient.process)?
@@ -81,14 +123,20 @@ impl Roster {
             let known = &mut self.members[index];
             known.group = known.group.or(recipient.group);
             known.parent = known.parent.or(recipient.parent);
-            return Ok(Admission::Known);
+            // Who was asked for by identity is missed when it is gone.
+            if recipient.named_by == NamedBy::Identity {
+                known.named_by = NamedBy::Identity;
+            }
+            return Ok(());
         }
+        // An allocation that fails aborts the program, which must not happen while a tree is stopped.
+        self.members.try_reserve(1).with_context(|| format!("taking in process {pid}"))?;
         self.by_number.insert(pid, self.members.len());
         self.members.push(recipient);
-        Ok(Admission::New)
+        Ok(())
     }
 
-    /// Where the process that has this number now stands, if it is in.
+    /// The index of the recipient that has this PID now.
     pub fn index_of(&self, pid: Pid) -> Result<Option<usize>> {
         let Some(&index) = self.by_number.get(&pid) else { return Ok(None) };
         Ok(self.members[index].process.holds_its_number()?.then_some(index))
@@ -96,6 +144,10 @@ impl Roster {
 
     pub fn into_members(self) -> Vec<Recipient> {
         self.members
+    }
+
+    pub fn has_present(&self) -> bool {
+        self.members.iter().any(Recipient::is_present)
     }
 
     /// All indices, parents before their children.
@@ -109,19 +161,12 @@ impl Roster {
     }
 }
 
-/// Whether two pidfds with one number mean one process.
+/// Whether two pidfds for one PID mean one process.
 fn is_same(known: &Pinned, other: &Pinned) -> Result<bool> {
     Ok(known.holds_its_number()? || known.inode().is_ok_and(|inode| other.inode().is_ok_and(|other| inode == other)))
 }
 
-/// Whether a recipient was in already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    New,
-    Known,
-}
-
-impl Deref for Roster {
+impl Deref for Recipients {
     type Target = [Recipient];
 
     fn deref(&self) -> &[Recipient] {
@@ -129,7 +174,7 @@ impl Deref for Roster {
     }
 }
 
-impl DerefMut for Roster {
+impl DerefMut for Recipients {
     fn deref_mut(&mut self) -> &mut [Recipient] {
         &mut self.members
     }

@@ -1,5 +1,5 @@
-//! A process held by a pidfd: whatever was read of it under its number was read of it, as long as it proves alive afterwards.
-//! What is checked of a pinned process is `resolve`'s business.
+//! A process pinned by a pidfd: what was read of it by its PID is true of it if it holds its PID
+//! afterwards. What is checked of a pinned process is decided in `find`.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal;
 use nix::sys::stat::fstat;
 use nix::sys::statfs::{FsType, fstatfs};
 
@@ -17,32 +18,33 @@ use crate::outcome::NoProcess;
 use crate::signal::Signal;
 use crate::target::{Inode, Pid};
 
-/// The file system of pidfds since Linux 6.9, on which an inode belongs to one process only (`PID_FS_MAGIC`).
+/// The file system of pidfds since Linux 6.9, whose inodes are unique until the next boot (`PID_FS_MAGIC`).
 const PIDFS: FsType = FsType(0x5049_4446);
 
-/// A process and the pidfd that means it; the number is for reading /proc and for telling people.
+/// A process and its pidfd. The PID is for reading /proc and for messages.
 #[derive(Debug)]
 pub struct Pinned {
     pub pid: Pid,
     fd: OwnedFd,
 }
 
-/// How far the life of a pinned process has gone.
+/// Liveness of a pinned process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
     /// At least one of its threads runs.
     Running,
-    /// A zombie: it has exited, and its number stays taken until its parent reaps it.
+    /// A zombie: its PID stays taken until its parent reaps it.
     Exited,
-    /// Reaped: its number may belong to another process.
+    /// Reaped: its PID may belong to another process.
     Reaped,
 }
 
 impl Pinned {
-    /// Opens a pidfd. The error is for what no process is to blame for: a kernel or sandbox without pidfds, no descriptors, no memory.
+    /// Opens a pidfd (pidfd_open(2)). The outer error is one that no process causes: a kernel or sandbox
+    /// without pidfds, no descriptors, no memory.
     pub fn open(pid: Pid) -> Result<Result<Self, NoProcess>> {
         let deed = || format!("pinning process {pid}");
-        let mut again = true;
+        let mut tries = 0;
         loop {
             match sys::pidfd_open(pid) {
                 Ok(fd) => {
@@ -50,12 +52,20 @@ impl Pinned {
                     return Ok(Ok(Self { pid, fd }));
                 }
                 Err(Errno::ESRCH) => return Ok(Err(NoProcess::Gone)),
-                Err(Errno::EINVAL | Errno::ENOENT) => match proc::process_of_thread(pid) {
-                    Some(process) => return Ok(Err(NoProcess::Thread { of: Some(process) })),
-                    // A dying process can give EINVAL too: look once more before believing that it is gone.
-                    None if again => again = false,
-                    None => return Ok(Err(NoProcess::Gone)),
-                },
+                Err(Errno::EINVAL | Errno::ENOENT) => {
+                    if let Some(process) = proc::process_of_thread(pid) {
+                        return Ok(Err(NoProcess::Thread { of: Some(process) }));
+                    }
+                    // A dying process can give EINVAL, too. Where /proc tells nothing, kill(2) tells a thread
+                    // that lives from a number that is free.
+                    if signal::kill(pid.process(), None) == Err(Errno::ESRCH) {
+                        return Ok(Err(NoProcess::Gone));
+                    }
+                    tries += 1;
+                    if tries > 3 {
+                        return Ok(Err(NoProcess::Thread { of: None }));
+                    }
+                }
                 Err(errno @ (Errno::ENOSYS | Errno::EPERM)) => {
                     let why = "this kernel or sandbox has no pidfds, only plain PIDs with one signal work";
                     return Err(errno).context(why).with_context(deed);
@@ -75,17 +85,38 @@ impl Pinned {
         if !seen.contains(PollFlags::POLLIN) {
             return Ok(Life::Running);
         }
-        // Kernels before 6.9 do not say POLLHUP, but a reaped process takes no signal.
-        let reaped = sys::pidfd_send_signal(self.fd(), Signal::NULL, None, Scope::Process) == Err(Errno::ESRCH);
+        // Kernels before 6.9 give no POLLHUP, but a reaped process takes no signal.
+        let reaped = self.probe() == Err(Errno::ESRCH);
         Ok(if reaped { Life::Reaped } else { Life::Exited })
     }
 
-    /// Whether the number still means this process, so that what was read under it since it was pinned was read of it.
+    pub fn is_running(&self) -> Result<bool> {
+        Ok(self.life()? == Life::Running)
+    }
+
+    /// Whether the process may be signalled: the null signal through its pidfd.
+    pub fn probe(&self) -> nix::Result<()> {
+        sys::pidfd_send_signal(self.fd(), Signal::NULL, None, Scope::Process)
+    }
+
+    /// Whether the process group with this PID as its number has members, zombies included; `None` if the
+    /// kernel cannot tell (before 6.9). True of the group even after its leader was reaped, and false once
+    /// the number has been reused.
+    pub fn leads_a_group(&self) -> Option<bool> {
+        match sys::pidfd_send_signal(self.fd(), Signal::NULL, None, Scope::Group) {
+            Ok(()) | Err(Errno::EPERM) => Some(true),
+            Err(Errno::ESRCH) => Some(false),
+            Err(_) => None,
+        }
+    }
+
+    /// Whether the PID still belongs to this process, so that what was read by PID since it was pinned is
+    /// true of this process.
     pub fn holds_its_number(&self) -> Result<bool> {
         self.life().map(|life| life != Life::Reaped)
     }
 
-    /// The inode of the pidfd, which no other process has until the next boot.
+    /// The inode of the pidfd, which no other process has until the next boot (Linux 6.9).
     pub fn inode(&self) -> Result<Inode> {
         let pid = self.pid;
         let deed = || format!("reading the pidfd inode of process {pid}");
@@ -100,7 +131,7 @@ impl Pinned {
     }
 }
 
-/// Calls again whatever a signal interrupted.
+/// Repeats a system call that a signal interrupted.
 pub fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     loop {
         match call() {
@@ -110,11 +141,12 @@ pub fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     }
 }
 
-/// Descriptors that pidfds leave alone: for /proc, an epoll and a signalfd, so that reading never fails for want of one, which would
-/// read as if there were nothing to be read.
+/// Descriptors kept free for /proc, an epoll and a signalfd: EMFILE on a file of /proc would read as "no
+/// such process".
 const RESERVE: u64 = 8;
 
-/// Sees to it that there is room above a new descriptor; raises the soft limit of open files to the hard one for it if need be.
+/// Checks that [`RESERVE`] descriptors are left above a new one; raises the soft limit of open files to the
+/// hard limit if need be.
 fn keep_reserve(fd: &OwnedFd) -> Result<()> {
     static LIMIT: AtomicU64 = AtomicU64::new(0);
     let needed = u64::try_from(fd.as_raw_fd()).unwrap_or(u64::MAX).saturating_add(RESERVE);

@@ -1,5 +1,6 @@
-//! What /proc says of a process (proc(5)): name, state, parent, group, start time, owner, signal masks, command line.
-//! It answers for a number, not for a process: callers that must not be mistaken hold a pidfd and prove it alive afterwards.
+//! What /proc says of a process (proc(5)): name, state, parent, start time, owner, signal masks, command
+//! line. It answers for a PID, not for a process: a caller that needs certainty holds a pidfd and checks
+//! afterwards that the process holds its PID.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
@@ -10,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::libc::ESRCH;
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::{SysconfVar, getpid, sysconf};
+use nix::unistd::{SysconfVar, getpgid, getpid, sysconf};
 use procfs_core::FromRead;
 
 use crate::signal::{Signal, SignalSet};
@@ -24,12 +25,12 @@ pub struct Stat {
     pub state: State,
     /// 0 for PID 1 and where the parent is in another PID namespace.
     pub parent: i32,
-    pub group: i32,
-    /// Clock ticks since boot, as this time namespace counts.
-    start: u64,
+    /// Clock ticks since boot, in this time namespace.
+    pub start: u64,
     /// Wait status of a zombie; 0 too where the reader may not see it.
     pub wait_status: i32,
     threads: i64,
+    flags: u32,
 }
 
 /// The states that matter here, in order of liveliness; every other one is `Live`.
@@ -59,6 +60,8 @@ pub struct Status {
     /// The process that a thread belongs to; itself for a process.
     pub thread_group: i32,
     pub real_user: u32,
+    /// Whether it is the first process of a PID namespace below this one, or of this one.
+    pub is_init: bool,
     pub pending_thread: SignalSet,
     pub pending_process: SignalSet,
     pub blocked: SignalSet,
@@ -75,10 +78,10 @@ fn parse_stat(text: &[u8]) -> io::Result<Stat> {
     Ok(Stat {
         state: State::from_letter(stat.state),
         parent: stat.ppid,
-        group: stat.pgrp,
         start: stat.starttime,
         wait_status: stat.exit_code.unwrap_or_default(),
         threads: stat.num_threads,
+        flags: stat.flags,
     })
 }
 
@@ -91,6 +94,7 @@ fn parse_status(text: &[u8]) -> io::Result<Status> {
     Ok(Status {
         thread_group: status.tgid,
         real_user: status.ruid,
+        is_init: status.nspid.is_some_and(|numbers| numbers.last() == Some(&1)),
         pending_thread: SignalSet(status.sigpnd),
         pending_process: SignalSet(status.shdpnd),
         blocked: SignalSet(status.sigblk),
@@ -154,9 +158,55 @@ fn basename(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
 }
 
-/// Every process, in one pass over /proc.
+/// Whether the main thread has exited. A process whose other threads run looks the same here.
+pub fn is_zombie(pid: Pid) -> bool {
+    stat(pid).is_ok_and(|stat| stat.state == State::Dead)
+}
+
+/// Every process that /proc shows, in one pass.
 pub fn pids() -> io::Result<Vec<Pid>> {
     Ok(numbers("/proc".as_ref())?.into_iter().filter_map(pid_of).collect())
+}
+
+/// The living and the zombies of a process group, those that /proc hides (hidepid) included.
+///
+/// getpgid(2) needs neither /proc nor a permission, so it is asked about every number where /proc hides
+/// some: 4 million at most, a tenth of a microsecond each. Those numbers include IDs of threads.
+pub fn group_members(group: Pid) -> io::Result<Vec<Pid>> {
+    let is_member = |pid: &Pid| group_of(*pid) == Some(group);
+    if !hides_processes()? {
+        return Ok(pids()?.into_iter().filter(is_member).collect());
+    }
+    let highest = slurp("/proc/sys/kernel/pid_max".as_ref()).ok().and_then(|text| pid_in(text.trim_ascii()));
+    let numbers = 1..=highest.map_or(1 << 22, Pid::number);
+    Ok(numbers.filter_map(pid_of).filter(is_member).collect())
+}
+
+/// The process group of a process; `None` if there is no such process.
+pub fn group_of(pid: Pid) -> Option<Pid> {
+    getpgid(Some(pid.process())).ok().and_then(|group| pid_of(group.as_raw()))
+}
+
+/// Whether /proc may show this caller only some of the processes: it is mounted with `hidepid`.
+fn hides_processes() -> io::Result<bool> {
+    static HIDES: OnceLock<bool> = OnceLock::new();
+    if let Some(hides) = HIDES.get() {
+        return Ok(*hides);
+    }
+    let mounts = slurp("/proc/self/mountinfo".as_ref())?;
+    let hidden = |line: &[u8]| {
+        let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
+        let options = fields.last().copied().unwrap_or_default();
+        fields.get(4).is_some_and(|directory| *directory == b"/proc")
+            && options
+                .split(|byte| *byte == b',')
+                .any(|option| option.strip_prefix(b"hidepid=").is_some_and(|how| !matches!(how, b"0" | b"off")))
+    };
+    let hides = mounts
+        .split(|byte| *byte == b'\n')
+        .rev()
+        .find(|line| line.split(|byte| *byte == b' ').nth(4) == Some(b"/proc"));
+    Ok(*HIDES.get_or_init(|| hides.is_some_and(hidden)))
 }
 
 /// The entries of a directory that are numbers.
@@ -168,8 +218,8 @@ fn numbers(directory: &Path) -> io::Result<Vec<i32>> {
     Ok(numbers)
 }
 
-/// `None` where there is nothing to be read because the process has gone, or because it is hidden from this user (`hidepid`). Every
-/// other error is one: a process must not be passed over because something else was wrong.
+/// `None` if there is nothing to read because the process has gone, or because it is hidden from this user
+/// (`hidepid`). Every other error is one: a process must not be missed because something else failed.
 pub fn if_visible<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -230,7 +280,8 @@ pub fn liveliest(pid: Pid) -> io::Result<(State, Vec<i32>)> {
     Ok((liveliest, threads))
 }
 
-/// Whether a signal is pending for a process that neither blocks it nor is stopped or dead, and so will take it at once.
+/// Whether a signal is pending for a process that neither blocks it nor is stopped or dead, so that it will
+/// take it at once.
 pub fn is_taking(pid: Pid, signal: Signal) -> io::Result<bool> {
     let Some(status) = if_visible(status(pid))? else { return Ok(false) };
     let is_pending = status.pending_process.contains(signal) || status.pending_thread.contains(signal);
@@ -252,6 +303,12 @@ pub fn process_of_thread(id: Pid) -> Option<Pid> {
 }
 
 impl Stat {
+    /// Whether it is a thread of the kernel (`PF_KTHREAD`), which no signal ends.
+    pub fn is_kernel_thread(&self) -> bool {
+        const PF_KTHREAD: u32 = 0x0020_0000;
+        self.flags & PF_KTHREAD != 0
+    }
+
     /// When the process started: now, less the time since boot, plus the ticks since boot at its start. So it stays true across
     /// suspend and in time namespaces, and moves with the clock. 10 ms exact.
     pub fn started(&self) -> io::Result<SystemTime> {

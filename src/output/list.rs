@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use nix::errno::Errno;
 
 use crate::cli::values::invalid_signal;
-use crate::find::prepare::check_proc;
+use crate::find::names::check_proc;
 use crate::mistake::Mistake;
 use crate::os::proc;
 use crate::outcome::Status;

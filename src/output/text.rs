@@ -67,7 +67,6 @@ fn failure(deed: Deed, subject: &Subject, reason: &Reason) -> String {
             described(subject)
         ),
         Reason::KernelThread => format!("{} is a kernel thread, which no signal ends", described(subject)),
-        Reason::HiddenMembers => format!("{} has members that /proc does not show", described(subject)),
     }
 }
 
@@ -234,7 +233,6 @@ fn why(reason: &Reason) -> String {
         Reason::Everyone => "its tree is every process".to_owned(),
         Reason::PerhapsAncestor { .. } => "it may be an ancestor of sigsend".to_owned(),
         Reason::KernelThread => "it is a kernel thread".to_owned(),
-        Reason::HiddenMembers => "it has members that /proc does not show".to_owned(),
     }
 }
 

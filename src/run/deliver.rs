@@ -1,50 +1,283 @@
-//! One signal to one recipient: by number through kill(2), or through a pidfd; the kernel's refusal is an outcome, not an error.
+//! One signal to everybody who is present, in the order and by the routes that their kind of target needs.
 
-use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
 
+use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::sys::signal;
-use nix::unistd;
+use nix::unistd::getsid;
 
-use crate::os::sys::{self, Scope};
+use crate::find::classify::Rules;
+use crate::find::freeze::{Freeze, pause};
+use crate::find::group::Group;
+use crate::find::prepare::Found;
+use crate::find::recipients::{Recipient, Recipients};
+use crate::find::tree::Lineage;
+use crate::os::proc;
+use crate::outcome::{Outcome, Subject};
+use crate::plan::Voice;
+use crate::run::call::{Call, Occasion};
+use crate::run::route::{Receipt, Route, refusal, send};
 use crate::signal::Signal;
-use crate::target::Target;
+use crate::target::{Pid, Target};
 
-/// What became of one signal to one recipient.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    Sent,
-    Refused(Errno),
-}
+/// How long new members are looked for after a signal: one that outlives it may fork for ever, and what it
+/// forks then was never meant.
+const CHASE: Duration = Duration::from_secs(1);
 
-impl From<nix::Result<()>> for Delivery {
-    fn from(result: nix::Result<()>) -> Self {
-        result.map_or_else(Self::Refused, |()| Self::Sent)
-    }
-}
-
-/// Sends to whom the target means by its number: one process, a group, the own group (`0`) or everyone (`-1`).
-/// Names and tokens mean nobody until they were resolved, so there is no such process.
-pub fn by_number(target: &Target, signal: Signal, value: Option<i32>) -> Delivery {
-    let pid = match (target, value) {
-        (Target::Process(pid) | Target::Padded(pid, _), Some(value)) => {
-            return sys::sigqueue(*pid, signal, value).into();
+/// Sends one signal to all who are present: trees from the root down and KILL from the leaves up, then
+/// groups, and last the targets that are signalled by number.
+pub fn deliver(call: &mut Call, signal: Signal, occasion: Occasion) -> Result<()> {
+    if call.found.rules.lineage.is_some() {
+        if signal == Signal::KILL {
+            return kill_trees(call, occasion);
         }
-        (Target::Process(pid) | Target::Padded(pid, _), None) => pid.process(),
-        (Target::Group(pgid), _) => pgid.group(),
-        (Target::OwnGroup, _) => unistd::Pid::from_raw(0),
-        (Target::Everyone, _) => unistd::Pid::from_raw(-1),
-        (Target::Token(..) | Target::Name(_) | Target::Port(_), _) => return Delivery::Refused(Errno::ESRCH),
-    };
-    match signal.named() {
-        Some(named) => signal::kill(pid, named),
-        None if signal.is_null() => signal::kill(pid, None),
-        None => sys::kill(pid, signal),
+        for index in call.found.recipients.root_first() {
+            to_recipient(call, index, signal, occasion);
+        }
+        chase(call, Family::Trees, signal, occasion);
+        return Ok(());
     }
-    .into()
+    for index in call.present() {
+        if call.found.recipients[index].group.is_none() {
+            to_recipient(call, index, signal, occasion);
+        }
+    }
+    for group in 0..call.found.groups.len() {
+        to_group(call, group, signal, occasion)?;
+    }
+    for target in call.found.by_number() {
+        by_number(call, target, signal);
+    }
+    Ok(())
 }
 
-/// Sends to the process, or the group of the leader, that the pidfd means.
-pub fn by_pidfd(fd: BorrowedFd, signal: Signal, value: Option<i32>, scope: Scope) -> Delivery {
-    sys::pidfd_send_signal(fd, signal, value, scope).into()
+fn to_recipient(call: &mut Call, index: usize, signal: Signal, occasion: Occasion) {
+    let recipient = &call.found.recipients[index];
+    if recipient.is_present() {
+        let result = send(Route::Process(&recipient.process), signal, call.plan.value);
+        call.record(index, signal, result, occasion);
+    }
+}
+
+/// Signals a target by its number, and tells and counts it.
+fn by_number(call: &mut Call, target: &Target, signal: Signal) {
+    let pid = target.process();
+    let is_quiet = call.report.voice == Voice::Quiet;
+    // The name has to be read before: a killed process may be gone at once.
+    let name = if is_quiet { None } else { pid.and_then(|pid| proc::name(pid).ok()) };
+    let result = send(Route::Number(target), signal, call.plan.value);
+    if result.is_ok() {
+        call.tally.signalled += 1;
+        if is_quiet {
+            return;
+        }
+    }
+    let typed = target.to_string();
+    let subject = Subject { typed: &typed, pid, inode: None, name: name.as_deref() };
+    match result {
+        Ok(receipt) => call.report.tell(&subject, &receipt.outcome(None)),
+        Err(errno) => {
+            call.tally.failed += 1;
+            call.report.tell(&subject, &Outcome::Failed(&refusal(errno, pid)));
+        }
+    }
+}
+
+/// Signals a group as a whole where that is possible, so that no fork in flight escapes; a member that has
+/// left it, by its own pidfd. Otherwise each member, until nobody new appears.
+fn to_group(call: &mut Call, group: usize, signal: Signal, occasion: Occasion) -> Result<()> {
+    let mut members = call.present();
+    members.retain(|index| call.found.recipients[*index].group == Some(group));
+    let Found { groups, recipients, .. } = &call.found;
+    let Some(leader) = groups[group].leader() else {
+        for index in members {
+            to_recipient(call, index, signal, occasion);
+        }
+        chase(call, Family::Group(group), signal, occasion);
+        return Ok(());
+    };
+    let mut results = Vec::with_capacity(members.len());
+    let inside: Vec<bool> =
+        members.iter().map(|index| groups[group].contains(&recipients[*index].process)).collect::<Result<_>>()?;
+    let whole = send(Route::GroupOf(leader), signal, None);
+    for (index, was_inside) in members.into_iter().zip(inside) {
+        let member = &recipients[index];
+        let result = match whole {
+            Ok(receipt) if was_inside => as_member(&groups[group], member, receipt, signal)?,
+            _ => send(Route::Process(&member.process), signal, None),
+        };
+        results.push((index, result));
+    }
+    for (index, result) in results {
+        call.record(index, signal, result, occasion);
+    }
+    // Members forked before the signal have got it, and are waited for.
+    let known = call.found.recipients.len();
+    call.found.groups[group].look(&mut call.found.recipients)?;
+    call.classify(known);
+    Ok(())
+}
+
+/// What a member got that was in the group right before the group was signalled: the kernel passes over
+/// those whom it forbids, which the null signal shows, and CONT needs no more than a common session (kill(2)).
+fn as_member(group: &Group, member: &Recipient, receipt: Receipt, signal: Signal) -> Result<nix::Result<Receipt>> {
+    if member.process.is_running()? && !group.contains(&member.process)? {
+        // It left the group meanwhile.
+        return Ok(send(Route::Process(&member.process), signal, None));
+    }
+    Ok(match member.process.probe() {
+        Err(Errno::EPERM) if !is_permitted_cont(member.pid(), signal) => Err(Errno::EPERM),
+        _ => Ok(receipt),
+    })
+}
+
+/// Whether the signal is CONT to a process of sigsend's session, which needs no other permission (kill(2)).
+pub fn is_permitted_cont(pid: Pid, signal: Signal) -> bool {
+    signal == Signal::CONT && getsid(Some(pid.process())) == getsid(None)
+}
+
+/// Whose new members are looked for.
+#[derive(Clone, Copy)]
+enum Family {
+    Trees,
+    Group(usize),
+}
+
+/// Signals processes that were forked before their parents took the signal, until nobody new appears. What
+/// goes wrong here concerns the family alone: it is told, and the others get their later signals.
+fn chase(call: &mut Call, family: Family, signal: Signal, occasion: Occasion) {
+    let end = Instant::now() + CHASE;
+    // A fork in flight when the signal came shows only when its parent takes the signal, so one look must
+    // find nobody new after all have taken it.
+    let mut all_have_taken = false;
+    while Instant::now() < end {
+        let looked = to_newcomers(call, family, signal, occasion, end);
+        let pending = looked.and_then(|new| Ok((new, somebody_has_yet_to_take(call, signal)?)));
+        match pending {
+            Ok((0, _)) if all_have_taken => break,
+            Ok((new, pending)) => {
+                all_have_taken = new == 0 && !pending;
+                if new == 0 && pending {
+                    pause();
+                }
+            }
+            Err(error) => {
+                call.fail(&error);
+                break;
+            }
+        }
+    }
+}
+
+/// Looks once for new members and signals each as soon as it is found; how many there were.
+fn to_newcomers(call: &mut Call, family: Family, signal: Signal, occasion: Occasion, end: Instant) -> Result<usize> {
+    let known = call.found.recipients.len();
+    let mut step = 0;
+    loop {
+        let from = call.found.recipients.len();
+        let Found { rules, recipients, groups, .. } = &mut call.found;
+        let found = match (family, &rules.lineage) {
+            (Family::Group(group), _) => groups[group].look(recipients),
+            (Family::Trees, Some(lineage)) if step < recipients.len() => lineage.adopt(recipients, step, None),
+            (Family::Trees, _) => Ok(()),
+        };
+        call.classify(from);
+        for index in from..call.found.recipients.len() {
+            to_recipient(call, index, signal, occasion);
+        }
+        found?;
+        step += 1;
+        let is_last = matches!(family, Family::Group(_)) || step >= call.found.recipients.len();
+        if is_last || Instant::now() >= end {
+            return Ok(call.found.recipients.len() - known);
+        }
+    }
+}
+
+/// Whether the signal is pending for somebody who will take it: it is not blocked, and the process is not
+/// stopped.
+fn somebody_has_yet_to_take(call: &Call, signal: Signal) -> Result<bool> {
+    for recipient in call.found.recipients.iter().filter(|recipient| recipient.is_present()) {
+        if proc::is_taking(recipient.pid(), signal).context("looking at pending signals")? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// KILL, which no tree outruns: the trees are stopped first, then killed from the leaves up. If the freeze
+/// fails, those that were stopped are continued. Nothing is told before it is over.
+fn kill_trees(call: &mut Call, occasion: Occasion) -> Result<()> {
+    let known = call.found.recipients.len();
+    let mut freeze = Freeze::new()?;
+    let Found { rules, recipients, .. } = &mut call.found;
+    let lineage = rules.lineage.as_ref().expect("only called for trees");
+    let frozen = freeze.spread(lineage, rules, recipients);
+    let kill = |index: usize, recipient: &Recipient| {
+        (index, send(Route::Process(&recipient.process), Signal::KILL, call.plan.value))
+    };
+    let mut results = Vec::new();
+    let mut missed = Ok(());
+    match &frozen {
+        Err(_) => freeze.thaw(recipients, &|_| true),
+        Ok(()) => {
+            let leaves_first = recipients.root_first().into_iter().rev();
+            let present = leaves_first.filter(|index| recipients[*index].is_present());
+            results.extend(present.map(|index| kill(index, &recipients[index])));
+            if freeze.is_leaky() {
+                let kill = |index, recipient: &Recipient| results.push(kill(index, recipient));
+                missed = kill_survivors(rules, lineage, recipients, kill);
+            }
+            let refused: Vec<usize> =
+                results.iter().filter(|(_, result)| result.is_err()).map(|(index, _)| *index).collect();
+            freeze.thaw(recipients, &|index| refused.contains(&index));
+        }
+    }
+    let unstopped = freeze.unstopped().to_vec();
+    drop(freeze);
+    call.tell_standings(known);
+    if let Err(error) = frozen {
+        if occasion == Occasion::First {
+            return Err(error);
+        }
+        // One tree that cannot be frozen must not save the others from a KILL that is due.
+        call.fail(&error);
+        for index in call.found.recipients.root_first().into_iter().rev() {
+            to_recipient(call, index, Signal::KILL, occasion);
+        }
+        return Ok(());
+    }
+    for (index, result) in results {
+        call.record(index, Signal::KILL, result, occasion);
+    }
+    for index in unstopped {
+        call.tell(index, &Outcome::Unstopped);
+    }
+    if let Err(error) = missed {
+        call.fail(&error);
+    }
+    Ok(())
+}
+
+/// Kills what was forked by members that could not be kept stopped, until nobody new appears.
+fn kill_survivors(
+    rules: &Rules,
+    lineage: &Lineage,
+    recipients: &mut Recipients,
+    mut kill: impl FnMut(usize, &Recipient),
+) -> Result<()> {
+    let end = Instant::now() + CHASE;
+    loop {
+        let known = recipients.len();
+        lineage.grow(recipients)?;
+        rules.classify(recipients, known);
+        for (index, recipient) in recipients.iter().enumerate().skip(known) {
+            if recipient.is_present() {
+                kill(index, recipient);
+            }
+        }
+        if recipients.len() == known || Instant::now() >= end {
+            return Ok(());
+        }
+    }
 }

@@ -1,221 +1,151 @@
-//! The dry run: who would get what, and what it would do there. Looks everybody up as the real call does and signals nobody.
+//! The dry run: everybody found as for the real call, and what the signal would do to each. Signals nobody.
 
-use std::io;
 use std::time::SystemTime;
 
 use anyhow::Result;
 use nix::errno::Errno;
-use nix::unistd::{getpgrp, getpid, getsid};
+use nix::unistd::{getpgrp, getpid};
 
-use crate::find::group::Group;
-use crate::find::prepare::not_caught;
-use crate::find::prepare::{Resolution, check_proc, processes, resolve};
-use crate::find::recipients::Roster;
-use crate::find::tree::Lineage;
-use crate::os::pidfd::Life;
+use crate::find::names::{check_proc, processes};
+use crate::find::prepare::prepare;
+use crate::find::recipients::Standing;
 use crate::os::proc::{self, State, Status};
-use crate::os::sys::Scope;
-use crate::outcome::Reason;
-use crate::outcome::{Effect, Outcome, Preview, Subject, Tally};
+use crate::outcome::{Effect, Mask, Outcome, Preview, Subject, Tally};
 use crate::output::report::Report;
-use crate::plan::{Labels, Plan, Reach};
-use crate::run::deliver::{self, Delivery};
-use crate::run::send::check_own_group;
+use crate::plan::{Labels, Plan};
+use crate::run::call::Call;
+use crate::run::deliver::is_permitted_cont;
+use crate::run::route::{Route, refusal, send};
 use crate::signal::{DefaultAction, Signal};
 use crate::target::{Pid, Target};
 
 /// Tells what the plan would do and counts as the real call would.
 pub fn rehearse(plan: &Plan, report: &mut Report) -> Result<Tally> {
-    check_own_group(plan)?;
     check_proc()?;
-    let mut rehearsal = Rehearsal { plan, report, tally: Tally::default() };
-    if plan.plain_signal().is_some() {
-        for target in &plan.selection.targets {
-            rehearsal.by_number(target)?;
-        }
-    } else {
-        rehearsal.pinned()?;
+    let mut call = Call::new(plan, prepare(plan, Labels::Wanted)?, report);
+    for index in call.present() {
+        to_recipient(&mut call, index);
     }
-    Ok(rehearsal.tally)
+    for target in call.found.by_number() {
+        by_number(&mut call, target)?;
+    }
+    // Nobody is left where nobody was signalled: the real call's wait is taken to succeed.
+    Ok(Tally { left: 0, ..call.tally() })
 }
 
-struct Rehearsal<'a, 'r> {
-    plan: &'a Plan,
-    report: &'a mut Report<'r>,
-    tally: Tally,
-}
-
-impl Rehearsal<'_, '_> {
-    /// A target that kill(2) reaches by its number; one for many is shown by its members.
-    fn by_number(&mut self, target: &Target) -> Result<()> {
-        let typed = target.to_string();
-        if let Some(pid) = target.process() {
-            let name = proc::name(pid).ok();
-            let subject = Subject { typed: &typed, pid: Some(pid), inode: None, name: name.as_deref() };
-            self.show(&subject, pid, deliver::by_number(target, Signal::NULL, None));
-            return Ok(());
+fn to_recipient(call: &mut Call, index: usize) {
+    let signal = first_signal(call.plan);
+    let recipient = &mut call.found.recipients[index];
+    let pid = recipient.pid();
+    let probe = really(pid, signal, recipient.process.probe());
+    match probe {
+        // Waiting needs no permission.
+        Err(Errno::EPERM) if signal.is_null() && call.plan.waits() => recipient.standing = Standing::Gone,
+        Ok(()) => {
+            recipient.signalled = true;
+            let recipient = &call.found.recipients[index];
+            let preview = preview(call.plan, pid);
+            call.report.tell(&Subject::from(recipient), &Outcome::WouldSend(&preview));
         }
-        let mut refused = Errno::ESRCH;
-        let mut found = false;
-        for pid in members(target)? {
-            match self.really(pid, deliver::by_number(&Target::Process(pid), Signal::NULL, None)) {
-                Delivery::Sent => {
-                    found = true;
-                    let name = proc::name(pid).ok();
-                    let subject = Subject { typed: &typed, pid: Some(pid), inode: None, name: name.as_deref() };
-                    self.show(&subject, pid, Delivery::Sent);
-                }
-                // Whoever may not be signalled is passed over by the real call, too.
-                Delivery::Refused(errno) => refused = errno,
-            }
+        Err(errno) => {
+            recipient.standing = Standing::Refused(refusal(errno, Some(pid)));
+            call.tell_standing(index);
         }
-        if !found {
-            self.miss(&Subject { typed: &typed, pid: None, inode: None, name: None }, &Reason::Refused(refused));
-        }
-        Ok(())
-    }
-
-    fn pinned(&mut self) -> Result<()> {
-        let Resolution { mut roster, misses } = resolve(&self.plan.selection, Labels::Wanted)?;
-        for miss in &misses {
-            let subject = Subject { typed: &miss.typed, pid: miss.pid, inode: None, name: None };
-            self.miss(&subject, &miss.reason);
-        }
-        let mut groups = Vec::new();
-        for target in self.plan.selection.targets.iter().filter(|target| target.is_many()) {
-            match target {
-                Target::Group(number) if !self.plan.is_single() => {
-                    if !groups.contains(number) {
-                        self.group(*number, groups.len(), &mut roster)?;
-                        groups.push(*number);
-                    }
-                }
-                _ => self.by_number(target)?,
-            }
-        }
-        if self.plan.selection.reach == Reach::Tree {
-            self.grow(&mut roster)?;
-        }
-        for recipient in roster.iter() {
-            let subject = Subject::from(recipient);
-            if self.plan.waits() && recipient.process.life()? != Life::Running {
-                self.tally.signalled += 1;
-                self.report.tell(&subject, &Outcome::AlreadyGone);
-                continue;
-            }
-            let refused = if self.plan.selection.reach == Reach::Tree {
-                not_caught(&self.plan.selection, recipient.pid())
-            } else {
-                None
-            };
-            if let Some(reason) = refused {
-                self.miss(&subject, &reason);
-                continue;
-            }
-            let delivery = deliver::by_pidfd(recipient.process.fd(), Signal::NULL, None, Scope::Process);
-            self.show(&subject, recipient.pid(), delivery);
-        }
-        Ok(())
-    }
-
-    fn group(&mut self, number: Pid, index: usize, roster: &mut Roster) -> Result<()> {
-        if let Err(reason) = Group::pin(number, index, roster, Labels::Wanted)? {
-            let typed = Target::Group(number).to_string();
-            self.miss(&Subject { typed: &typed, pid: None, inode: None, name: None }, &reason);
-        }
-        Ok(())
-    }
-
-    fn grow(&mut self, roster: &mut Roster) -> Result<()> {
-        let lineage = Lineage::own(Labels::Wanted)?;
-        for refused in lineage.refuse_own(roster)? {
-            self.miss(&Subject::from(&refused), &Reason::Everyone);
-        }
-        lineage.grow(roster)?;
-        Ok(())
-    }
-
-    fn show(&mut self, subject: &Subject, pid: Pid, delivery: Delivery) {
-        match self.really(pid, delivery) {
-            Delivery::Sent => {
-                self.tally.signalled += 1;
-                self.preview(subject, pid);
-            }
-            Delivery::Refused(errno) => self.miss(subject, &Reason::Refused(errno)),
-        }
-    }
-
-    /// What the signal itself would meet where the null signal met this: CONT needs no other permission than to be of one session (kill(2)).
-    fn really(&self, pid: Pid, delivery: Delivery) -> Delivery {
-        match delivery {
-            Delivery::Refused(Errno::EPERM)
-                if self.plan.steps[0].signals[0] == Signal::CONT && getsid(Some(pid.process())) == getsid(None) =>
-            {
-                Delivery::Sent
-            }
-            delivery => delivery,
-        }
-    }
-
-    fn miss(&mut self, subject: &Subject, reason: &Reason) {
-        if self.plan.waits() && reason.is_gone() {
-            self.tally.signalled += 1;
-            self.report.tell(subject, &Outcome::AlreadyGone);
-        } else {
-            self.tally.failed += 1;
-            self.report.tell(subject, &Outcome::Failed(reason));
-        }
-    }
-
-    fn preview(&mut self, subject: &Subject, pid: Pid) {
-        let status = proc::status(pid);
-        let stat = proc::stat(pid).ok();
-        let is_dead = stat.as_ref().is_some_and(|stat| stat.state == State::Dead);
-        let signal = self.plan.steps[0].signals[0];
-        let preview = Preview {
-            signal,
-            follow_ups: self.plan.follow_ups(),
-            mask: crate::outcome::Mask::Open,
-            effect: if is_dead { Effect::Nothing } else { effect(signal, pid, &status) },
-            user: status.as_ref().map_or_else(|_| "unknown".to_owned(), |status| proc::user_name(status.real_user)),
-            age: stat
-                .and_then(|stat| stat.started().ok())
-                .and_then(|started| SystemTime::now().duration_since(started).ok()),
-            command: proc::arguments(pid).unwrap_or_default().join(&b' '),
-        };
-        self.report.tell(subject, &Outcome::WouldSend(&preview));
     }
 }
 
-/// What the signal would do to the process, from its signal masks.
-fn effect(signal: Signal, pid: Pid, status: &io::Result<Status>) -> Effect {
+/// A target that kill(2) reaches by its number; one for many processes is shown by its members.
+fn by_number(call: &mut Call, target: &Target) -> Result<()> {
+    let signal = first_signal(call.plan);
+    let typed = target.to_string();
+    let mut refused = (Errno::ESRCH, target.process());
+    let mut is_found = false;
+    for pid in members(target)? {
+        match really(pid, signal, send(Route::Number(&Target::Process(pid)), Signal::NULL, None).map(drop)) {
+            Ok(()) => {
+                is_found = true;
+                call.tally.signalled += 1;
+                let name = proc::name(pid).ok();
+                let subject = Subject { typed: &typed, pid: Some(pid), inode: None, name: name.as_deref() };
+                let preview = preview(call.plan, pid);
+                call.report.tell(&subject, &Outcome::WouldSend(&preview));
+            }
+            // The real call passes over those of many whom it may not signal, too.
+            Err(errno) => refused.0 = errno,
+        }
+    }
+    if !is_found {
+        let (errno, pid) = refused;
+        let subject = Subject { typed: &typed, pid, inode: None, name: None };
+        call.tell_failure(&subject, &refusal(errno, pid));
+    }
+    Ok(())
+}
+
+/// The processes that kill(2) would reach by a number: not sigsend itself and process 1 for everyone.
+fn members(target: &Target) -> Result<Vec<Pid>> {
+    Ok(match target {
+        Target::Group(group) => proc::group_members(*group)?,
+        // 0 if the group was made in a PID namespace above: it has no number here.
+        Target::OwnGroup => match Pid::try_from(getpgrp().as_raw()) {
+            Ok(group) => proc::group_members(group)?,
+            Err(_) => Vec::new(),
+        },
+        Target::Everyone => {
+            let own = getpid().as_raw();
+            processes()?.into_iter().filter(|pid| *pid != Pid::INIT && pid.number() != own).collect()
+        }
+        one => one.process().into_iter().collect(),
+    })
+}
+
+fn first_signal(plan: &Plan) -> Signal {
+    plan.steps[0].signals[0]
+}
+
+/// What the signal would be answered with where the null signal was answered with this.
+fn really(pid: Pid, signal: Signal, probe: nix::Result<()>) -> nix::Result<()> {
+    match probe {
+        Err(Errno::EPERM) if is_permitted_cont(pid, signal) => Ok(()),
+        probe => probe,
+    }
+}
+
+fn preview(plan: &Plan, pid: Pid) -> Preview {
+    let status = proc::status(pid).ok();
+    let stat = proc::stat(pid).ok();
+    let signal = first_signal(plan);
+    let takes_nothing = stat.as_ref().is_some_and(|stat| stat.state == State::Dead || stat.is_kernel_thread());
+    let is_blocked = status.as_ref().is_some_and(|status| status.blocked.contains(signal));
+    Preview {
+        signal,
+        follow_ups: plan.follow_ups(),
+        effect: if takes_nothing { Effect::Nothing } else { effect(signal, pid, status.as_ref()) },
+        mask: if is_blocked && !takes_nothing { Mask::Blocked } else { Mask::Open },
+        user: status.map_or_else(|| "unknown".to_owned(), |status| proc::user_name(status.real_user)),
+        age: stat
+            .and_then(|stat| stat.started().ok())
+            .and_then(|started| SystemTime::now().duration_since(started).ok()),
+        command: proc::arguments(pid).unwrap_or_default().join(&b' '),
+    }
+}
+
+/// What the signal would do to the process, by its signal masks.
+fn effect(signal: Signal, pid: Pid, status: Option<&Status>) -> Effect {
+    let is_sure = matches!(signal, Signal::KILL | Signal::STOP);
+    // The kernel drops what the first process of a PID namespace does not catch, but for KILL and STOP from
+    // a namespace above (pid_namespaces(7)).
+    let is_protected = pid == Pid::INIT || (!is_sure && status.is_some_and(|status| status.is_init));
     let default = match signal.default_action() {
         DefaultAction::Ignore => Effect::Nothing,
-        // The kernel drops whatever the first process of a PID namespace does not catch.
-        _ if pid == Pid::INIT => Effect::Nothing,
+        _ if is_protected => Effect::Nothing,
         action => Effect::Default(action),
     };
     match status {
         _ if signal.is_null() => Effect::Nothing,
-        _ if matches!(signal, Signal::KILL | Signal::STOP) => default,
-        Ok(status) if status.ignored.contains(signal) => Effect::Ignored,
-        Ok(status) if status.blocked.contains(signal) => Effect::Ignored,
-        Ok(status) if status.caught.contains(signal) => Effect::Caught,
+        _ if is_sure => default,
+        Some(status) if status.ignored.contains(signal) => Effect::Ignored,
+        Some(status) if status.caught.contains(signal) => Effect::Caught,
         _ => default,
     }
-}
-
-/// The processes that kill(2) would reach through a target for many: not sigsend itself and process 1 for everyone.
-fn members(target: &Target) -> Result<Vec<Pid>> {
-    let group = match target {
-        Target::Group(pgid) => Some(pgid.number()),
-        Target::OwnGroup => Some(getpgrp().as_raw()),
-        _ => None,
-    };
-    let own = getpid().as_raw();
-    let is_member = |pid: &Pid| match group {
-        Some(group) => proc::stat(*pid).is_ok_and(|stat| stat.group == group),
-        None => *pid != Pid::INIT && pid.number() != own,
-    };
-    Ok(processes()?.into_iter().filter(is_member).collect())
 }

@@ -1,77 +1,113 @@
-//! Questions about targets, which signal nobody: PIDs (`-p`), tokens (`--id`) and life (`--alive`).
+//! Questions about targets, which signal nobody: PIDs (`-p`), tokens (`--id`) and liveness (`--alive`).
 
 use anyhow::Result;
+use nix::unistd::getpid;
 
-use crate::find::prepare::{Miss, Resolution, resolve};
-use crate::find::recipients::{Recipient, Roster};
-use crate::find::tree::Lineage;
-use crate::os::pidfd::Life;
-use crate::outcome::{NoProcess, Reason};
-use crate::outcome::{Outcome, Status, Subject, Tally};
+use crate::find::classify::Purpose;
+use crate::find::prepare::{Miss, find};
+use crate::find::recipients::{NamedBy, Recipient, Standing};
+use crate::outcome::{NoProcess, Outcome, Reason, Status, Subject, Tally};
 use crate::output::report::Report;
-use crate::plan::{Question, Reach, Selection, Voice};
+use crate::plan::{Question, Selection, Voice};
 use crate::target::Target;
 
 /// Answers a question about each process that the selection means.
 pub fn ask(question: Question, selection: &Selection, report: &mut Report) -> Result<(Tally, Status)> {
-    let Resolution { mut roster, misses } = resolve(selection, report.voice.labels())?;
-    if selection.reach == Reach::Tree {
-        // Asking hurts nobody, so ancestors may be asked about.
-        Lineage::own(report.voice.labels())?.grow(&mut roster)?;
+    let found = find(selection, Purpose::Ask, report.voice.labels())?;
+    let mut recipients: Vec<Recipient> = found.recipients.into_members();
+    if found.rules.lineage.is_some() {
+        // Part of its caller's tree only for as long as it asks.
+        recipients.retain(|recipient| recipient.pid().number() != getpid().as_raw());
     }
-    if question == Question::Alive {
-        return alive(&roster, &misses, report);
+    match question {
+        Question::Alive => alive(&recipients, &found.misses, report),
+        Question::Pid | Question::Id => list(question, &mut recipients, &found.misses, report),
     }
-    for recipient in roster.iter_mut() {
-        find(question, recipient, report)?;
-    }
-    tell_misses(&misses, report);
-    let tally = Tally { signalled: roster.len(), failed: misses.len(), ..Tally::default() };
-    Ok((tally, tally.status()))
 }
 
-fn find(question: Question, recipient: &mut Recipient, report: &mut Report) -> Result<()> {
-    let token = match question {
-        Question::Id => {
-            let inode = recipient.process.inode()?;
-            recipient.inode = Some(inode);
-            Target::Token(recipient.pid(), inode)
-        }
-        Question::Pid | Question::Alive => Target::Process(recipient.pid()),
-    };
-    if report.voice == Voice::Json {
-        report.tell(&Subject::from(&*recipient), &Outcome::Found);
-    } else {
-        report.print(&token.to_string());
-    }
-    Ok(())
-}
-
-/// A pidfd's poll decides: neither the state letter, which is the main thread's, nor permission.
-fn alive(roster: &Roster, misses: &[Miss], report: &mut Report) -> Result<(Tally, Status)> {
-    let mut tally = Tally::default();
-    for recipient in roster.iter() {
-        if recipient.process.life()? == Life::Running {
-            tally.signalled += 1;
-            report.tell(&Subject::from(recipient), &Outcome::Alive);
-        } else {
+/// Prints the PID or the token of each process.
+fn list(
+    question: Question,
+    recipients: &mut [Recipient],
+    misses: &[Miss],
+    report: &mut Report,
+) -> Result<(Tally, Status)> {
+    let mut tally = Tally { failed: misses.len(), ..Tally::default() };
+    for recipient in recipients {
+        if let Standing::Refused(reason) = &recipient.standing {
             tally.failed += 1;
-            report.tell(&Subject::from(recipient), &Outcome::Failed(&Reason::Absent(NoProcess::Gone)));
+            report.tell(&Subject::from(&*recipient), &Outcome::Failed(reason));
+            continue;
+        }
+        tally.settled += 1;
+        let token = match question {
+            Question::Id => {
+                let inode = recipient.process.inode()?;
+                recipient.inode = Some(inode);
+                Target::Token(recipient.pid(), inode)
+            }
+            Question::Pid | Question::Alive => Target::Process(recipient.pid()),
+        };
+        if report.voice == Voice::Json {
+            report.tell(&Subject::from(&*recipient), &Outcome::Found);
+        } else {
+            report.print(&token.to_string());
         }
     }
     tell_misses(misses, report);
-    tally.failed += misses.len();
-    // Whoever cannot be told from another is neither alive nor gone; one that is surely gone settles the question.
-    let is_unclear = |miss: &Miss| {
-        matches!(miss.reason, Reason::Unverified { .. } | Reason::Absent(NoProcess::Thread { .. }) | Reason::Refused(_))
-    };
-    let unclear = misses.iter().filter(|miss| is_unclear(miss)).count();
+    Ok((tally, tally.status()))
+}
+
+/// A poll of the pidfd decides: neither the state letter, which is the main thread's, nor permission.
+fn alive(recipients: &[Recipient], misses: &[Miss], report: &mut Report) -> Result<(Tally, Status)> {
+    let gone = Reason::Absent(NoProcess::Gone);
+    let mut tally = Tally { failed: misses.len(), ..Tally::default() };
+    let mut unclear = misses.iter().filter(|miss| is_unclear(&miss.reason)).count();
+    let mut answered: Vec<&str> = Vec::new();
+    let mut exited: Vec<&Recipient> = Vec::new();
+    for recipient in recipients {
+        let is_running = recipient.process.is_running()?;
+        match &recipient.standing {
+            Standing::Refused(reason) if is_running => {
+                tally.failed += 1;
+                unclear += usize::from(is_unclear(reason));
+                report.tell(&Subject::from(recipient), &Outcome::Failed(reason));
+            }
+            _ if is_running => {
+                tally.settled += 1;
+                answered.push(&recipient.typed);
+                report.tell(&Subject::from(recipient), &Outcome::Alive);
+            }
+            _ => exited.push(recipient),
+        }
+    }
+    for recipient in exited {
+        // A name is alive while one living process answers to it: one that has just exited does not count.
+        let is_replaced = recipient.named_by == NamedBy::Description && answered.contains(&&*recipient.typed);
+        if !is_replaced {
+            tally.failed += 1;
+            report.tell(&Subject::from(recipient), &Outcome::Failed(&gone));
+        }
+    }
+    tell_misses(misses, report);
+    // What cannot be verified is neither alive nor gone; one that is surely gone settles the question.
     let status = match tally {
-        Tally { failed: 0, signalled: 1.., .. } => Status::Success,
+        Tally { failed: 0, settled: 1.., .. } => Status::Success,
         Tally { failed, .. } if failed > 0 && failed == unclear => Status::Undecided,
         _ => Status::Failure,
     };
     Ok((tally, status))
+}
+
+/// Whether a failure says neither that the process is alive nor that it is gone.
+fn is_unclear(reason: &Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Unverified { .. }
+            | Reason::Absent(NoProcess::Thread { .. })
+            | Reason::NotPermitted { .. }
+            | Reason::Refused(_)
+    )
 }
 
 fn tell_misses(misses: &[Miss], report: &mut Report) {

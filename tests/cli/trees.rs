@@ -152,26 +152,44 @@ fn a_freeze_that_fails_leaves_nobody_stopped() {
 }
 
 #[test]
-fn sigsend_and_its_ancestors_are_spared() {
-    for call in ["--tree -KILL", "--tree --grace 1s", "-TERM --tree --wait"] {
+fn sigsend_and_its_ancestors_are_spared_and_the_rest_of_the_tree_is_not() {
+    for (call, signal) in [("--tree -KILL", 9), ("--tree --grace 9s", 15), ("-TERM --tree --wait", 15)] {
         let mut bystander = Recorder::new();
-        let script = format!("echo ready; \"$0\" {call} $$ 2>&1; echo status $?; exec cat");
+        let beside = Victim::sleeping();
+        // The root is an ancestor of an ancestor; sleep is the only one below it that is none.
+        let script = format!(
+            "sleep 1000 & echo $!; sh -c '\"$0\" {call} $PPID {} 2>&1; echo status $?' \"$0\"; exec cat",
+            beside.arg()
+        );
         let mut command = Command::new("sh");
         command.args(["-c", &script, SIGSEND]);
         let mut shell = victim().command(command);
-        assert_eq!(shell.read_line(), "ready");
-        let refusal = shell.read_line();
-        let words = format!("sigsend: {} (sh) is sigsend itself or an ancestor of it", shell.pid());
-        assert!(refusal.starts_with(&words) || refusal.starts_with(&words.replace(" (sh)", "")), "{refusal}");
-        assert_eq!(shell.read_line(), "status 1");
+        let sleep: i32 = shell.read_line().parse().expect("a PID");
+        let mut told = Vec::new();
+        while !told.last().is_some_and(|line: &String| line.starts_with("status ")) {
+            told.push(shell.read_line());
+        }
+        assert_eq!(told.pop().as_deref(), Some("status 64"), "{told:?}");
+        assert!(told.iter().all(|line| line.ends_with(": skipped")), "{told:?}");
+        assert!(told[0].starts_with(&format!("sigsend: {}", shell.pid())), "{told:?}");
+        assert_eq!(told.len(), 3, "the shell, the shell between, and sigsend: {told:?}");
         shell.assert_alive();
-
-        let victim = Victim::sleeping();
-        let own = std::process::id().to_string();
-        sigsend().args(call.split(' ')).args([&own, &victim.arg()]).assert().code(64);
-        victim.assert_killed_by(if call.contains("KILL") { 9 } else { 15 });
+        assert!("XZ".contains(state(sleep)), "the rest of the tree lives");
+        beside.assert_killed_by(signal);
         bystander.assert_untouched();
     }
+}
+
+#[test]
+fn a_tree_of_nobody_but_ancestors_gets_nothing() {
+    let script = "echo ready; \"$0\" --tree -TERM $$ 2>&1; echo status $?; exec cat";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, SIGSEND]);
+    let mut shell = victim().command(command);
+    let told: Vec<String> = (0..4).map(|_| shell.read_line()).collect();
+    assert_eq!((told[0].as_str(), told[3].as_str()), ("ready", "status 1"), "{told:?}");
+    assert!(told[1..3].iter().all(|line| line.ends_with(": skipped")), "{told:?}");
+    shell.assert_alive();
 }
 
 #[test]

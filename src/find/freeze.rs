@@ -1,0 +1,268 @@
+//! A tree brought to a stop, so that none of it can fork while it is killed: STOP from the roots down, and
+//! the children of each member read when it is seen stopped, dead, or blocked in the kernel. All members
+//! stop side by side, and each new child gets STOP as soon as it is found.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::poll::ppoll;
+use nix::sys::signal::{SigSet, SigmaskHow};
+use nix::sys::time::TimeSpec;
+
+use crate::find::classify::Rules;
+use crate::find::recipients::Recipients;
+use crate::find::tree::Lineage;
+use crate::os::proc::{self, State};
+use crate::os::sys::{self, Scope};
+use crate::signal::Signal;
+use crate::target::Pid;
+
+/// How long a member may take to stop, from the first look on. One that is blocked in the kernel gets all of
+/// it: it may be a vfork(2) parent whose child is stopped, but a fork in flight on a busy machine is blocked,
+/// too, and completes.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the freeze lasts at most. Only members that somebody continues again and again take so long.
+const LONGEST: Duration = Duration::from_secs(3);
+
+/// A tree being stopped.
+pub struct Freeze {
+    began: Instant,
+    /// How many recipients have been told to stop.
+    known: usize,
+    /// Members that were running before.
+    ran: Vec<usize>,
+    stopping: VecDeque<Stopping>,
+    /// Members that have come to rest, with their threads.
+    resting: Vec<(Stopping, Rest)>,
+    /// Members that did not stop in time and may have forked after their children were read.
+    unstopped: Vec<usize>,
+    _held: HeldSignals,
+}
+
+/// A member on its way to rest.
+struct Stopping {
+    index: usize,
+    got_stop: bool,
+    first_look: Option<Instant>,
+}
+
+/// How a member came to rest.
+enum Rest {
+    /// Stopped or dead, with these threads.
+    Still(Vec<i32>),
+    /// Blocked in the kernel, as a vfork(2) parent is whose child is stopped.
+    Blocked(Vec<i32>),
+    /// It got no STOP and goes on running.
+    Never,
+    /// It did not stop in time.
+    Late,
+}
+
+impl Freeze {
+    /// Holds signals back until the value is dropped: the death of sigsend would leave a stopped tree behind.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            began: Instant::now(),
+            known: 0,
+            ran: Vec::new(),
+            stopping: VecDeque::new(),
+            resting: Vec::new(),
+            unstopped: Vec::new(),
+            _held: HeldSignals::hold()?,
+        })
+    }
+
+    /// Stops all members and everything found below them, until one look at all of them shows nobody that
+    /// runs and no new child.
+    pub fn spread(&mut self, lineage: &Lineage, rules: &Rules, recipients: &mut Recipients) -> Result<()> {
+        for index in recipients.root_first() {
+            self.stop(recipients, index)?;
+        }
+        self.known = recipients.len();
+        loop {
+            while !self.stopping.is_empty() {
+                if !self.look_at_all(lineage, rules, recipients)? {
+                    pause();
+                }
+            }
+            if self.is_confirmed(lineage, rules, recipients)? || self.began.elapsed() > LONGEST {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Members that may have forked after their children were read.
+    pub fn unstopped(&self) -> &[usize] {
+        &self.unstopped
+    }
+
+    /// Whether a member may have forked unseen: it did not stop, or may not be stopped.
+    pub fn is_leaky(&self) -> bool {
+        let runs = |(_, rest): &(Stopping, Rest)| matches!(rest, Rest::Never);
+        !self.unstopped.is_empty() || self.resting.iter().any(runs)
+    }
+
+    /// Continues those members that ran before and are not to stay stopped, children before their parents.
+    pub fn thaw(&self, recipients: &Recipients, concerns: &dyn Fn(usize) -> bool) {
+        for index in self.ran.iter().rev().filter(|index| concerns(**index)) {
+            // One that cannot be continued is dead or another user's.
+            let _ = signal(recipients, *index, Signal::CONT);
+        }
+    }
+
+    /// Looks once at each member that has yet to come to rest, and reads the children of those that have;
+    /// whether there was one.
+    fn look_at_all(&mut self, lineage: &Lineage, rules: &Rules, recipients: &mut Recipients) -> Result<bool> {
+        let mut somebody_rests = false;
+        for _ in 0..self.stopping.len() {
+            let Some(mut member) = self.stopping.pop_front() else { break };
+            let Some(rest) = member.look(recipients[member.index].pid())? else {
+                self.stopping.push_back(member);
+                continue;
+            };
+            somebody_rests = true;
+            self.take_children(lineage, rules, recipients, member.index, rest.threads())?;
+            let holds = || recipients[member.index].process.holds_its_number();
+            if matches!(rest, Rest::Late) && holds()? {
+                self.unstopped.push(member.index);
+            }
+            self.resting.push((member, rest));
+        }
+        Ok(somebody_rests)
+    }
+
+    /// Looks at all members once more: one that runs again, because somebody sent it CONT, is stopped again,
+    /// and new children are stopped. Whether there was neither.
+    fn is_confirmed(&mut self, lineage: &Lineage, rules: &Rules, recipients: &mut Recipients) -> Result<bool> {
+        let known = recipients.len();
+        // A fork that was in flight when its parent was seen blocked completes in time; those parents are
+        // looked at last, and twice, right before the KILL that makes such a fork fail.
+        let mut blocked = Vec::new();
+        for (mut member, rest) in std::mem::take(&mut self.resting) {
+            let index = member.index;
+            let runs = matches!(rest, Rest::Still(_)) && runs(recipients[index].pid())?;
+            self.take_children(lineage, rules, recipients, index, rest.threads())?;
+            if runs && self.began.elapsed() < LONGEST {
+                member.got_stop = signal(recipients, index, Signal::STOP).is_ok();
+                self.stopping.push_back(member);
+            } else if runs {
+                self.unstopped.push(index);
+            } else {
+                blocked.extend(matches!(rest, Rest::Blocked(_)).then_some(index));
+                self.resting.push((member, rest));
+            }
+        }
+        for index in blocked.iter().chain(&blocked) {
+            self.take_children(lineage, rules, recipients, *index, None)?;
+        }
+        Ok(self.stopping.is_empty() && recipients.len() == known)
+    }
+
+    /// Admits the children of one member and stops those that are new.
+    fn take_children(
+        &mut self,
+        lineage: &Lineage,
+        rules: &Rules,
+        recipients: &mut Recipients,
+        parent: usize,
+        threads: Option<&[i32]>,
+    ) -> Result<()> {
+        lineage.adopt(recipients, parent, threads)?;
+        rules.classify(recipients, self.known);
+        while self.known < recipients.len() {
+            self.known += 1;
+            self.stop(recipients, self.known - 1)?;
+        }
+        Ok(())
+    }
+
+    /// Sends STOP to a member. One that is spared or refused, or may not be signalled, is not waited for.
+    fn stop(&mut self, recipients: &Recipients, index: usize) -> Result<()> {
+        let recipient = &recipients[index];
+        let mut got_stop = false;
+        if recipient.is_present() {
+            // The main thread tells, unless it has exited before the others.
+            let ran = match recipient.state {
+                Some(State::Dead) | None => runs(recipient.pid())?,
+                Some(state) => state > State::Stopped,
+            };
+            match signal(recipients, index, Signal::STOP) {
+                Ok(()) => {
+                    got_stop = true;
+                    self.ran.extend(ran.then_some(index));
+                }
+                Err(Errno::EPERM | Errno::ESRCH) => {}
+                Err(errno) => return Err(errno).with_context(|| format!("stopping process {}", recipient.pid())),
+            }
+        }
+        self.stopping.push_back(Stopping { index, got_stop, first_look: None });
+        Ok(())
+    }
+}
+
+/// The freeze's own signals, STOP and CONT, which are no part of the plan.
+fn signal(recipients: &Recipients, index: usize, signal: Signal) -> nix::Result<()> {
+    sys::pidfd_send_signal(recipients[index].process.fd(), signal, None, Scope::Process)
+}
+
+impl Stopping {
+    /// How it came to rest, if it has.
+    fn look(&mut self, pid: Pid) -> Result<Option<Rest>> {
+        if !self.got_stop {
+            return Ok(Some(Rest::Never));
+        }
+        let is_late = self.first_look.get_or_insert_with(Instant::now).elapsed() >= PATIENCE;
+        let (state, threads) = liveliest(pid)?;
+        Ok(match state {
+            State::Dead | State::Stopped => Some(Rest::Still(threads)),
+            State::Blocked if is_late => Some(Rest::Blocked(threads)),
+            State::Live if is_late => Some(Rest::Late),
+            State::Blocked | State::Live => None,
+        })
+    }
+}
+
+impl Rest {
+    fn threads(&self) -> Option<&[i32]> {
+        match self {
+            Self::Still(threads) | Self::Blocked(threads) => Some(threads),
+            Self::Never | Self::Late => None,
+        }
+    }
+}
+
+/// Whether a process is neither stopped nor dead.
+fn runs(pid: Pid) -> Result<bool> {
+    Ok(liveliest(pid)?.0 > State::Stopped)
+}
+
+/// The state of the liveliest thread, and all threads. A process that has gone is dead and has none.
+fn liveliest(pid: Pid) -> Result<(State, Vec<i32>)> {
+    let found = proc::if_visible(proc::liveliest(pid));
+    Ok(found.with_context(|| format!("looking at the threads of process {pid}"))?.unwrap_or((State::Dead, Vec::new())))
+}
+
+/// A short time between two looks at what the kernel gives no event for.
+pub fn pause() {
+    const LOOK: Duration = Duration::from_micros(200);
+    // Interrupted early is fine: the callers have deadlines.
+    let _ = ppoll(&mut [], Some(TimeSpec::from_duration(LOOK)), None);
+}
+
+/// All signals that can be blocked, blocked until dropped.
+struct HeldSignals(SigSet);
+
+impl HeldSignals {
+    fn hold() -> Result<Self> {
+        SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK).map(Self).context("holding signals back")
+    }
+}
+
+impl Drop for HeldSignals {
+    fn drop(&mut self) {
+        // Setting a mask that was in force before cannot fail.
+        let _ = self.0.thread_set_mask();
+    }
+}

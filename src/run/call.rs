@@ -1,0 +1,186 @@
+//! A call under way: what has become of each recipient so far, told when it happens and counted at the end.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use nix::errno::Errno;
+
+use crate::find::prepare::{Found, Miss};
+use crate::find::recipients::Standing;
+use crate::os::exit::endings;
+use crate::os::pidfd::Life;
+use crate::outcome::{Ending, Outcome, Reason, Subject, Tally};
+use crate::output::report::Report;
+use crate::plan::{Labels, Plan};
+use crate::run::route::{Receipt, refusal};
+use crate::signal::Signal;
+
+/// Whether a signal is sent for the first time or to processes that are still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    First,
+    /// Directly after the first signal.
+    Companion,
+    FollowUp,
+}
+
+/// A call under way.
+pub struct Call<'a, 'r> {
+    pub plan: &'a Plan,
+    pub report: &'a mut Report<'r>,
+    pub found: Found<'a>,
+    /// Targets that are no recipients.
+    pub tally: Tally,
+    /// When the first signal was sent.
+    pub began: Instant,
+}
+
+impl<'a, 'r> Call<'a, 'r> {
+    /// Takes over what was found, and tells who was not, or takes no part.
+    pub fn new(plan: &'a Plan, found: Found<'a>, report: &'a mut Report<'r>) -> Self {
+        let mut call = Self { plan, report, found, tally: Tally::default(), began: Instant::now() };
+        call.tell_standings(0);
+        for miss in std::mem::take(&mut call.found.misses) {
+            call.tell_miss(&miss);
+        }
+        call
+    }
+
+    /// Classifies the recipients from an index on, and tells those who take no part.
+    pub fn classify(&mut self, from: usize) {
+        self.found.rules.classify(&mut self.found.recipients, from);
+        self.tell_standings(from);
+    }
+
+    /// Tells why recipients from an index on take no part.
+    pub fn tell_standings(&mut self, from: usize) {
+        for index in from..self.found.recipients.len() {
+            self.tell_standing(index);
+        }
+    }
+
+    /// Tells why a recipient takes no part, if it does not.
+    pub fn tell_standing(&mut self, index: usize) {
+        let recipient = &self.found.recipients[index];
+        let outcome = match &recipient.standing {
+            Standing::Present => return,
+            Standing::Gone => Outcome::AlreadyGone,
+            Standing::Refused(reason) => Outcome::Failed(reason),
+            Standing::Skipped => Outcome::Skipped,
+        };
+        self.report.tell(&Subject::from(recipient), &outcome);
+    }
+
+    fn tell_miss(&mut self, miss: &Miss) {
+        let subject = Subject { typed: &miss.typed, pid: miss.pid, inode: None, name: None };
+        self.tell_failure(&subject, &miss.reason);
+    }
+
+    /// Tells and counts a target that nothing is sent to. Where ends are waited for, gone is success.
+    pub fn tell_failure(&mut self, subject: &Subject, reason: &Reason) {
+        if self.plan.waits() && reason.is_gone() {
+            self.tally.settled += 1;
+            self.report.tell(subject, &Outcome::AlreadyGone);
+        } else {
+            self.tally.failed += 1;
+            self.report.tell(subject, &Outcome::Failed(reason));
+        }
+    }
+
+    /// Tells an error that concerns part of the call only, and goes on.
+    pub fn fail(&mut self, error: &anyhow::Error) {
+        self.tally.failed += 1;
+        self.report.fail(error);
+    }
+
+    pub fn tell(&mut self, index: usize, outcome: &Outcome) {
+        if matches!(outcome, Outcome::StillThere { .. }) {
+            self.found.recipients[index].learn_name();
+        }
+        self.report.tell(&Subject::from(&self.found.recipients[index]), outcome);
+    }
+
+    /// The indices of those who are present, in order of admission.
+    pub fn present(&self) -> Vec<usize> {
+        let recipients = self.found.recipients.iter().enumerate();
+        recipients.filter(|(_, recipient)| recipient.is_present()).map(|(index, _)| index).collect()
+    }
+
+    /// Tells and keeps what came of one signal to one recipient.
+    pub fn record(&mut self, index: usize, signal: Signal, result: nix::Result<Receipt>, occasion: Occasion) {
+        let waits = self.plan.waits();
+        let elapsed = self.began.elapsed();
+        let recipient = &mut self.found.recipients[index];
+        match result {
+            Ok(receipt) => {
+                recipient.signalled |= occasion == Occasion::First;
+                self.tell(index, &receipt.outcome((occasion == Occasion::FollowUp).then_some(elapsed)));
+            }
+            // Waiting needs no permission.
+            Err(Errno::EPERM) if signal.is_null() && waits => {}
+            Err(Errno::ESRCH) if occasion != Occasion::First => self.record_exits(&[index]),
+            Err(Errno::ESRCH) if waits || recipient.parent.is_some() || recipient.group.is_some() => {
+                recipient.standing = Standing::Gone;
+                self.tell(index, &Outcome::AlreadyGone);
+            }
+            Err(errno) => {
+                let reason = refusal(errno, Some(recipient.pid()));
+                self.report.tell(&Subject::from(&*recipient), &Outcome::Failed(&reason));
+                // A process that refuses a companion got the signal that this one was to go with, so its end
+                // is waited for all the same.
+                if occasion != Occasion::Companion {
+                    recipient.standing = Standing::Refused(reason);
+                }
+            }
+        }
+    }
+
+    /// Tells of those who have exited, and how if output shows it.
+    pub fn record_exits(&mut self, exited: &[usize]) {
+        let exited: Vec<usize> =
+            exited.iter().copied().filter(|index| self.found.recipients[*index].is_present()).collect();
+        let after = self.began.elapsed();
+        let endings = match self.report.voice.labels() {
+            Labels::Wanted => endings(exited.iter().map(|index| &self.found.recipients[*index].process)),
+            Labels::Unwanted => vec![Ending::Unknown; exited.len()],
+        };
+        for (index, ending) in exited.into_iter().zip(endings) {
+            self.found.recipients[index].standing = Standing::Gone;
+            self.tell(index, &Outcome::Gone { ending, after });
+        }
+    }
+
+    /// Looks at each one who is present: at a deadline it counts who is there, not whose exit was told.
+    pub fn record_all_exits(&mut self) -> Result<()> {
+        let mut exited = Vec::new();
+        for index in self.present() {
+            if self.found.recipients[index].process.life()? != Life::Running {
+                exited.push(index);
+            }
+        }
+        self.record_exits(&exited);
+        Ok(())
+    }
+
+    pub fn tally(&self) -> Tally {
+        let mut tally = self.tally;
+        for recipient in self.found.recipients.iter() {
+            tally.signalled += usize::from(recipient.signalled);
+            match &recipient.standing {
+                Standing::Present => tally.left += usize::from(self.plan.waits()),
+                Standing::Gone => tally.settled += usize::from(!recipient.signalled),
+                Standing::Refused(_) | Standing::Skipped => tally.failed += 1,
+            }
+        }
+        tally
+    }
+
+    /// The count after an error that ended the call: those whose end was to be waited for are not known to be
+    /// there or gone.
+    pub fn tally_of_broken(&self) -> Tally {
+        let tally = self.tally();
+        let unsent = self.found.recipients.iter().filter(|recipient| recipient.is_present() && !recipient.signalled);
+        let failed = tally.failed + unsent.count();
+        Tally { failed: failed.max(1), left: 0, ..tally }
+    }
+}

@@ -1,0 +1,126 @@
+//! Waiting for many pidfds to one deadline: one epoll, no polling in a loop. Nothing here sends a signal.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal as Named};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::getpid;
+
+use crate::os::pidfd::Pinned;
+use crate::os::proc;
+use crate::signal::Signal;
+use crate::target::Pid;
+
+/// What ended a wait.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// These have exited; each is told once.
+    Exited(Vec<usize>),
+    /// The deadline has come.
+    Due,
+    /// A signal is pending that will end this program.
+    Interrupted,
+}
+
+/// The epoll key of interrupts; no recipient has so high an index.
+const INTERRUPT: u64 = u64::MAX;
+/// How many exits one call of epoll_wait(2) returns at most.
+const BATCH: usize = 1024;
+
+/// Pidfds that are waited for, each with the index of its recipient as the key.
+pub struct Watch {
+    epoll: Epoll,
+    interrupts: Option<Interrupts>,
+}
+
+impl Watch {
+    pub fn new() -> Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("preparing to wait")?;
+        Ok(Self { epoll, interrupts: None })
+    }
+
+    /// Watches a process until its exit was reported. One-shot: an unreaped zombie would wake a
+    /// level-triggered epoll again and again.
+    pub fn add(&self, index: usize, process: &Pinned) -> Result<()> {
+        let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLONESHOT, index as u64);
+        self.epoll.add(process.fd(), event).with_context(|| format!("preparing to wait for process {}", process.pid))
+    }
+
+    /// Reports interrupts instead of dying of them, so that a line on the terminal can be wiped first.
+    pub fn hold_interrupts(&mut self) -> Result<()> {
+        let interrupts = Interrupts::hold()?;
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, INTERRUPT);
+        self.epoll.add(&interrupts.fd, event).context("preparing to wait for interrupts")?;
+        self.interrupts = Some(interrupts);
+        Ok(())
+    }
+
+    /// Lets interrupts through again. One that is pending ends the program here.
+    pub fn release_interrupts(&mut self) {
+        self.interrupts = None;
+    }
+
+    /// Sleeps until a process exits or the deadline comes; without a deadline as long as it takes.
+    pub fn next(&self, deadline: Option<Instant>) -> Result<Woken> {
+        let mut events = vec![EpollEvent::empty(); BATCH];
+        loop {
+            match self.epoll.wait(&mut events, deadline.map_or(EpollTimeout::NONE, until)) {
+                Ok(0) if deadline.is_none_or(|deadline| Instant::now() < deadline) => {}
+                Ok(0) => return Ok(Woken::Due),
+                Ok(count) => {
+                    let keys = events[..count].iter().map(EpollEvent::data);
+                    if keys.clone().any(|key| key == INTERRUPT) {
+                        return Ok(Woken::Interrupted);
+                    }
+                    return Ok(Woken::Exited(keys.filter_map(|key| usize::try_from(key).ok()).collect()));
+                }
+                // Being stopped and continued interrupts the wait, too.
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno).context("waiting"),
+            }
+        }
+    }
+}
+
+/// The time left, in milliseconds rounded up so that nothing is done too early. A longer time than fits is
+/// waited for in several rounds.
+fn until(deadline: Instant) -> EpollTimeout {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let milliseconds = left.as_nanos().div_ceil(1_000_000);
+    i32::try_from(milliseconds).ok().and_then(|left| EpollTimeout::try_from(left).ok()).unwrap_or(EpollTimeout::MAX)
+}
+
+/// INT, TERM and HUP, unless they are ignored, blocked and read from a signalfd.
+struct Interrupts {
+    fd: SignalFd,
+    before: SigSet,
+}
+
+impl Interrupts {
+    fn hold() -> Result<Self> {
+        let own = Pid::try_from(getpid().as_raw()).ok();
+        // A blocked signal is queued even if it is ignored, so those that are ignored must be left alone.
+        let ignored = own.and_then(|own| proc::status(own).ok()).map(|status| status.ignored);
+        let mut set = SigSet::empty();
+        for (named, signal) in
+            [(Named::SIGINT, Signal::INT), (Named::SIGTERM, Signal::TERM), (Named::SIGHUP, Signal::HUP)]
+        {
+            if ignored.is_some_and(|ignored| !ignored.contains(signal)) {
+                set.add(named);
+            }
+        }
+        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC).context("preparing to wait for interrupts")?;
+        let before = set.thread_swap_mask(SigmaskHow::SIG_BLOCK).context("holding interrupts back")?;
+        Ok(Self { fd, before })
+    }
+}
+
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        // Setting a mask that was in force before cannot fail.
+        let _ = self.before.thread_set_mask();
+    }
+}
