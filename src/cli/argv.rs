@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use crate::mistake::{Kind, Mistake};
+use crate::mistake::Mistake;
 use crate::output::escape::escape;
 use crate::signal::Signal;
 
@@ -196,6 +196,7 @@ fn values_behind(arity: Arity, attached: bool) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mistake::Kind;
 
     const fn shape(id: &'static str, shorts: &'static str, arity: Arity) -> Shape {
         Shape { id, long: Some(id), shorts, arity }

@@ -82,7 +82,8 @@ impl Group {
 
     /// Whether a pinned process is in the group now. Read first and checked after: the PID was its own.
     pub fn contains(&self, process: &Pinned) -> Result<bool> {
-        Ok(proc::group_of(process.pid) == Some(self.number) && process.holds_its_number()?)
+        let group = proc::group_of(process.pid).with_context(|| format!("asking for the group of {}", process.pid))?;
+        Ok(group == Some(self.number) && process.holds_its_number()?)
     }
 
     /// The processes that are in the group, and not known as its members.

@@ -51,7 +51,9 @@ pub fn nameless(name: &str, users: Users) -> Result<Reason> {
     let mut names = Vec::new();
     for pid in processes()?.into_iter().filter(|pid| pid.number() != own) {
         if belongs(pid, users)? {
-            names.extend(proc::name(pid).ok().and_then(|name| String::from_utf8(name).ok()));
+            // A zombie may have exactly the name that nobody answers to.
+            let known = proc::name(pid).ok().and_then(|name| String::from_utf8(name).ok());
+            names.extend(known.filter(|known| known != name));
         } else if is_named(pid, name)? && !proc::is_zombie(pid) {
             of_others += 1;
         }

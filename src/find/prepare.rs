@@ -152,9 +152,8 @@ impl Finder<'_> {
             }
             Target::Token(pid, inode) => self.number(*pid, &typed, &Claim::Inode(*inode)),
             Target::Name(name) => self.name(name, &typed),
-            Target::Port(_) => Ok(()),
             Target::Group(number) if !is_own_group(target) => self.group(*number, &typed),
-            Target::Group(_) | Target::OwnGroup | Target::Everyone => Ok(()),
+            Target::Group(_) | Target::OwnGroup | Target::Everyone | Target::Port(_) => Ok(()),
         }
     }
 

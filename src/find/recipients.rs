@@ -87,6 +87,10 @@ impl Recipient {
         self.process.pid
     }
 
+    pub fn is_refused(&self) -> bool {
+        matches!(self.standing, Standing::Refused(_))
+    }
+
     pub fn is_present(&self) -> bool {
         matches!(self.standing, Standing::Present)
     }

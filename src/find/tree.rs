@@ -51,17 +51,12 @@ impl Lineage {
         while let Some(pid) = next {
             self.spared.insert(pid);
             let stat = proc::if_visible(proc::stat(pid));
-            match stat.with_context(|| format!("looking for the parent of process {pid}"))? {
-                Some(stat) => {
-                    next = Pid::try_from(stat.parent).ok();
-                    child_started = stat.start;
-                }
-                None => {
-                    if pid != Pid::INIT {
-                        self.hidden = Some(Hidden { pid, child_started });
-                    }
-                    next = None;
-                }
+            if let Some(stat) = stat.with_context(|| format!("looking for the parent of process {pid}"))? {
+                next = Pid::try_from(stat.parent).ok();
+                child_started = stat.start;
+            } else {
+                self.hidden = (pid != Pid::INIT).then_some(Hidden { pid, child_started });
+                next = None;
             }
         }
         Ok(())

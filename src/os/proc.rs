@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
+use nix::errno::Errno;
 use nix::libc::ESRCH;
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, getpgid, getpid, sysconf};
@@ -173,18 +174,25 @@ pub fn pids() -> io::Result<Vec<Pid>> {
 /// getpgid(2) needs neither /proc nor a permission, so it is asked about every number where /proc hides
 /// some: 4 million at most, a tenth of a microsecond each. Those numbers include IDs of threads.
 pub fn group_members(group: Pid) -> io::Result<Vec<Pid>> {
-    let is_member = |pid: &Pid| group_of(*pid) == Some(group);
+    let mut members = Vec::new();
+    let mut ask = |pid: Pid| group_of(pid).map(|of| members.extend((of == Some(group)).then_some(pid)));
     if !hides_processes()? {
-        return Ok(pids()?.into_iter().filter(is_member).collect());
+        pids()?.into_iter().try_for_each(ask)?;
+        return Ok(members);
     }
     let highest = slurp("/proc/sys/kernel/pid_max".as_ref()).ok().and_then(|text| pid_in(text.trim_ascii()));
     let numbers = 1..=highest.map_or(1 << 22, Pid::number);
-    Ok(numbers.filter_map(pid_of).filter(is_member).collect())
+    numbers.filter_map(pid_of).try_for_each(&mut ask)?;
+    Ok(members)
 }
 
 /// The process group of a process; `None` if there is no such process.
-pub fn group_of(pid: Pid) -> Option<Pid> {
-    getpgid(Some(pid.process())).ok().and_then(|group| pid_of(group.as_raw()))
+pub fn group_of(pid: Pid) -> io::Result<Option<Pid>> {
+    match getpgid(Some(pid.process())) {
+        Ok(group) => Ok(pid_of(group.as_raw())),
+        Err(Errno::ESRCH) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// Whether /proc may show this caller only some of the processes: it is mounted with `hidepid`.

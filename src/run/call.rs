@@ -135,6 +135,12 @@ impl<'a, 'r> Call<'a, 'r> {
         }
     }
 
+    /// Tells an error after a signal to a group that this recipient was in: most likely it has got the signal.
+    pub fn record_untold(&mut self, index: usize, error: &anyhow::Error, occasion: Occasion) {
+        self.found.recipients[index].signalled |= occasion == Occasion::First;
+        self.fail(error);
+    }
+
     /// Tells of those who have exited, and how if output shows it.
     pub fn record_exits(&mut self, exited: &[usize]) {
         let exited: Vec<usize> =

@@ -43,7 +43,9 @@ pub fn deliver(call: &mut Call, signal: Signal, occasion: Occasion) -> Result<()
         }
     }
     for group in 0..call.found.groups.len() {
-        to_group(call, group, signal, occasion)?;
+        if let Err(error) = to_group(call, group, signal, occasion) {
+            call.fail(&error);
+        }
     }
     for target in call.found.by_number() {
         by_number(call, target, signal);
@@ -89,7 +91,10 @@ fn to_group(call: &mut Call, group: usize, signal: Signal, occasion: Occasion) -
     let mut members = call.present();
     members.retain(|index| call.found.recipients[*index].group == Some(group));
     let Found { groups, recipients, .. } = &call.found;
-    let Some(leader) = groups[group].leader() else {
+    // A member that was refused gets no more, so the whole group must not get it either.
+    let is_whole = |recipient: &Recipient| recipient.group != Some(group) || !recipient.is_refused();
+    let leader = groups[group].leader().filter(|_| recipients.iter().all(is_whole));
+    let Some(leader) = leader else {
         for index in members {
             to_recipient(call, index, signal, occasion);
         }
@@ -103,13 +108,16 @@ fn to_group(call: &mut Call, group: usize, signal: Signal, occasion: Occasion) -
     for (index, was_inside) in members.into_iter().zip(inside) {
         let member = &recipients[index];
         let result = match whole {
-            Ok(receipt) if was_inside => as_member(&groups[group], member, receipt, signal)?,
-            _ => send(Route::Process(&member.process), signal, None),
+            Ok(receipt) if was_inside => as_member(&groups[group], member, receipt, signal),
+            _ => Ok(send(Route::Process(&member.process), signal, None)),
         };
         results.push((index, result));
     }
     for (index, result) in results {
-        call.record(index, signal, result, occasion);
+        match result {
+            Ok(result) => call.record(index, signal, result, occasion),
+            Err(error) => call.record_untold(index, &error, occasion),
+        }
     }
     // Members forked before the signal have got it, and are waited for.
     let known = call.found.recipients.len();
@@ -218,20 +226,19 @@ fn kill_trees(call: &mut Call, occasion: Occasion) -> Result<()> {
     };
     let mut results = Vec::new();
     let mut missed = Ok(());
-    match &frozen {
-        Err(_) => freeze.thaw(recipients, &|_| true),
-        Ok(()) => {
-            let leaves_first = recipients.root_first().into_iter().rev();
-            let present = leaves_first.filter(|index| recipients[*index].is_present());
-            results.extend(present.map(|index| kill(index, &recipients[index])));
-            if freeze.is_leaky() {
-                let kill = |index, recipient: &Recipient| results.push(kill(index, recipient));
-                missed = kill_survivors(rules, lineage, recipients, kill);
-            }
-            let refused: Vec<usize> =
-                results.iter().filter(|(_, result)| result.is_err()).map(|(index, _)| *index).collect();
-            freeze.thaw(recipients, &|index| refused.contains(&index));
+    if frozen.is_ok() {
+        let leaves_first = recipients.root_first().into_iter().rev();
+        let present = leaves_first.filter(|index| recipients[*index].is_present());
+        results.extend(present.map(|index| kill(index, &recipients[index])));
+        if freeze.is_leaky() {
+            let kill = |index, recipient: &Recipient| results.push(kill(index, recipient));
+            missed = kill_survivors(rules, lineage, recipients, kill);
         }
+        let refused: Vec<usize> =
+            results.iter().filter(|(_, result)| result.is_err()).map(|(index, _)| *index).collect();
+        freeze.thaw(recipients, &|index| refused.contains(&index));
+    } else {
+        freeze.thaw(recipients, &|_| true);
     }
     let unstopped = freeze.unstopped().to_vec();
     drop(freeze);

@@ -37,9 +37,9 @@ fn keys_of(event: &str) -> &'static str {
         "gone" => "target pid inode? name? ending exit_code? exit_signal? core_dumped? elapsed_ms",
         "still-there" => "target pid inode? name? elapsed_ms",
         "found" | "alive" => "target pid inode? name?",
-        "would-send" => "target pid inode? name? signal number effect user age_ms? command follow_ups",
+        "would-send" => "target pid inode? name? signal number effect blocked user age_ms? command follow_ups",
         "error" => "reason",
-        "summary" => "signalled failed remaining status",
+        "summary" => "signalled already_gone failed remaining status",
         other => panic!("an event that the table does not have: {other}"),
     }
 }
@@ -61,6 +61,7 @@ fn validate(object: &Value) {
                 | "elapsed_ms"
                 | "age_ms"
                 | "signalled"
+                | "already_gone"
                 | "failed"
                 | "remaining"
                 | "status"
@@ -173,7 +174,7 @@ fn errors_stand_in_the_json_and_on_standard_error() {
 fn what_was_skipped_is_told_with_the_reason() {
     let victim = Victim::sleeping();
     let refused = sigsend().args(["-v", "-r", "-HUP", &victim.arg()]).assert().code(1);
-    assert_eq!(stdout(&refused), format!("skipped {}: it does not catch HUP\n", victim.pid()));
+    assert_eq!(stdout(&refused), format!("skipped {} (cat): it does not catch HUP\n", victim.pid()));
     assert_eq!(stderr(&refused), format!("sigsend: {} (cat) does not catch HUP\n", victim.pid()));
     victim.assert_alive();
 }

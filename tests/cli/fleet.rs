@@ -36,8 +36,8 @@ fn sent(host: &str, signal: &str, number: i32) -> Value {
     json!({"event": "sent", "target": pid.to_string(), "pid": pid, "name": "webd", "signal": signal, "number": number})
 }
 
-fn summary(signalled: u32, failed: u32, status: i32) -> Value {
-    json!({"event": "summary", "signalled": signalled, "failed": failed, "remaining": 0, "status": status})
+fn summary(signalled: u32, gone: u32, failed: u32, status: i32) -> Value {
+    json!({"event": "summary", "signalled": signalled, "already_gone": gone, "failed": failed, "remaining": 0, "status": status})
 }
 
 /// A stubborn daemon was asked, did not go, and was killed; how it ended is told where the kernel tells it.
@@ -48,14 +48,14 @@ fn assert_stopped_by_force(host: &str, events: &[Value]) {
     assert_eq!([term, cont, kill], expected.each_ref());
     assert_eq!((&gone["event"], &gone["pid"]), (&json!("gone"), &Rack::pid(host)));
     assert!(gone["ending"] == "unknown" || gone["ending"] == "killed" && gone["exit_signal"] == "KILL", "{gone}");
-    assert_eq!(*end, summary(1, 0, 0));
+    assert_eq!(*end, summary(1, 0, 0, 0));
 }
 
 /// A process that did not write the pidfile was spared.
 #[track_caller]
 fn assert_stale(host: &str, events: &[Value]) {
     let pid = Rack::pid(host);
-    assert_eq!(plain(events), [json!({"event": "failed", "target": pid.to_string(), "pid": pid}), summary(0, 1, 1)]);
+    assert_eq!(plain(events), [json!({"event": "failed", "target": pid.to_string(), "pid": pid}), summary(0, 0, 1, 1)]);
     assert!(events[0]["reason"].as_str().is_some_and(|reason| reason.contains("is stale")), "{events:?}");
 }
 
@@ -72,7 +72,7 @@ fn clush_collects_what_became_of_each_host() {
         assert_eq!((all.status, all.stderr.as_str()), (Some(0), ""));
         let events = all.events();
         for host in HOSTS {
-            assert_eq!(plain(&events[host]), [sent(host, "HUP", 1), summary(1, 0, 0)]);
+            assert_eq!(plain(&events[host]), [sent(host, "HUP", 1), summary(1, 0, 0, 0)]);
             eventually("a reload", || Rack::reloads(host) == 1);
         }
 
@@ -83,11 +83,11 @@ fn clush_collects_what_became_of_each_host() {
         assert_eq!(some.status, Some(1), "{}", some.stderr);
         assert!(some.stderr.contains("clush: web2: exited with exit code 1"), "{}", some.stderr);
         let events = some.events();
-        assert_eq!(plain(&events["web1"]), [sent("web1", "HUP", 1), summary(1, 0, 0)]);
+        assert_eq!(plain(&events["web1"]), [sent("web1", "HUP", 1), summary(1, 0, 0, 0)]);
         eventually("a second reload", || Rack::reloads("web1") == 2);
         let pid = Rack::pid("web2");
         let gone = json!({"event": "failed", "target": pid.to_string(), "pid": pid, "errno": "ESRCH"});
-        assert_eq!(plain(&events["web2"]), [gone, summary(0, 1, 1)]);
+        assert_eq!(plain(&events["web2"]), [gone, summary(0, 0, 1, 1)]);
         assert_stale("web3", &events["web3"]);
 
         // Stopping: what is gone is gone as wished, what ignores TERM is killed, and a stranger is still spared.
@@ -98,7 +98,7 @@ fn clush_collects_what_became_of_each_host() {
         let events = stopped.events();
         assert_stopped_by_force("web1", &events["web1"]);
         let gone = json!({"event": "already-gone", "target": pid.to_string(), "pid": pid});
-        assert_eq!(plain(&events["web2"]), [gone, summary(1, 0, 0)]);
+        assert_eq!(plain(&events["web2"]), [gone, summary(0, 1, 0, 0)]);
         assert_stale("web3", &events["web3"]);
         rack.assert_bystander_lives("web3");
     });
@@ -169,7 +169,7 @@ fn ansible_tells_stopped_from_gone_from_failed() {
         assert_eq!(all.status, Some(0), "{}{}", all.stdout, all.stderr);
         for host in HOSTS {
             let (word, events) = all.result(host);
-            assert_eq!((word, plain(&events)), ("changed", vec![sent(host, "HUP", 1), summary(1, 0, 0)]));
+            assert_eq!((word, plain(&events)), ("changed", vec![sent(host, "HUP", 1), summary(1, 0, 0, 0)]));
             eventually("a reload", || Rack::reloads(host) == 1);
         }
 
@@ -185,7 +185,7 @@ fn ansible_tells_stopped_from_gone_from_failed() {
         let pid = Rack::pid("web2");
         let gone = json!({"event": "already-gone", "target": pid.to_string(), "pid": pid});
         let (word, events) = stopped.result("web2");
-        assert_eq!((word, plain(&events)), ("ok", vec![gone, summary(1, 0, 0)]));
+        assert_eq!((word, plain(&events)), ("ok", vec![gone, summary(0, 1, 0, 0)]));
         let (word, events) = stopped.result("web3");
         assert_eq!(word, "fatal");
         assert_stale("web3", &events);

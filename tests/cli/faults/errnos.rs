@@ -21,7 +21,7 @@ pub fn listed(call: &str) -> &'static [&'static str] {
         "getdents64" => &["EBADF", "EFAULT", "EINVAL", "ENOENT", "ENOTDIR", "EIO"],
         // Rust's library insists on its random numbers: with GRND_INSECURE there is no EAGAIN, and its buffer is no EFAULT.
         "getrandom" => &["EINTR", "EINVAL", "ENOSYS"],
-        "getsid" => &["EPERM", "ESRCH"],
+        "getpgid" | "getsid" => &["EPERM", "ESRCH"],
         "ioctl" => &["EBADF", "EFAULT", "EINVAL", "ENOTTY"],
         "kill" => &["EINVAL", "EPERM", "ESRCH"],
         "lseek" => &["EBADF", "EINVAL", "ENXIO", "EOVERFLOW", "ESPIPE"],

@@ -98,7 +98,8 @@ impl Oracle<'_> {
                         v.name == *name
                     }
                 };
-                self.indices(|v| named(v) && (self.request.has("all") || v.user == self.line.user))
+                // A zombie answers to no name.
+                self.indices(|v| named(v) && !v.is_zombie() && (self.request.has("all") || v.user == self.line.user))
             }
         };
         if own_group && aim.target != Target::Everyone && self.request.mode == Mode::Send {
