@@ -94,7 +94,10 @@ fn to_group(call: &mut Call, group: usize, signal: Signal, occasion: Occasion) -
     // A member that was refused gets no more, so the whole group must not get it either.
     let is_whole = |recipient: &Recipient| recipient.group != Some(group) || !recipient.is_refused();
     let leader = groups[group].leader().filter(|_| recipients.iter().all(is_whole));
-    let Some(leader) = leader else {
+    let inside: Result<Vec<bool>> =
+        members.iter().map(|index| groups[group].contains(&recipients[*index].process)).collect();
+    // If it cannot be told who is in the group, each gets the signal by its own pidfd.
+    let (Some(leader), Ok(inside)) = (leader, inside) else {
         for index in members {
             to_recipient(call, index, signal, occasion);
         }
@@ -102,8 +105,6 @@ fn to_group(call: &mut Call, group: usize, signal: Signal, occasion: Occasion) -
         return Ok(());
     };
     let mut results = Vec::with_capacity(members.len());
-    let inside: Vec<bool> =
-        members.iter().map(|index| groups[group].contains(&recipients[*index].process)).collect::<Result<_>>()?;
     let whole = send(Route::GroupOf(leader), signal, None);
     for (index, was_inside) in members.into_iter().zip(inside) {
         let member = &recipients[index];
