@@ -45,11 +45,11 @@ mod os {
     pub mod proc;
     pub mod sys;
 }
-mod mistake;
 mod outcome;
 mod plan;
 mod signal;
 mod target;
+mod usage;
 
 use std::ffi::OsStr;
 use std::io::{self, BufWriter, Write};
@@ -60,7 +60,6 @@ use anyhow::Result;
 
 use cli::parse::{Refusal, parse};
 use docs::manual;
-use mistake::Mistake;
 use outcome::{Status, Tally};
 use output::list::Listing;
 use output::report::{Report, StandardOutput, terminal_width};
@@ -68,6 +67,7 @@ use output::text::{Deed, plain, refusal};
 use output::{escape, json};
 use plan::{Action, Question, Voice};
 use run::{dry_run, query, send};
+use usage::UsageError;
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().map(|arg| &*arg.leak());
@@ -126,7 +126,7 @@ fn tell(
 fn list(program: &str, write: impl FnOnce(&mut Listing) -> io::Result<Status>) -> Status {
     let width = terminal_width(io::stdout());
     let mut out = BufWriter::new(StandardOutput);
-    let mut complain = |mistake: &Mistake| complain(&refusal(program, mistake));
+    let mut complain = |error: &UsageError| complain(&refusal(program, error));
     let written = write(&mut Listing { out: &mut out, width, complain: &mut complain });
     match written.and_then(|status| out.flush().map(|()| status)) {
         Ok(status) => status,
@@ -143,10 +143,10 @@ fn print(program: &str, text: &[u8]) -> Status {
 }
 
 fn refuse(refused: &Refusal, program: &str) -> Status {
-    complain(&refusal(program, &refused.mistake));
+    complain(&refusal(program, &refused.error));
     if refused.voice == Voice::Json {
         let tally = Tally::FAILURE;
-        let lines = format!("{}\n{}\n", json::error(&refused.mistake.text), json::summary(tally, refused.status));
+        let lines = format!("{}\n{}\n", json::error(&refused.error.text), json::summary(tally, refused.status));
         print(program, lines.as_bytes());
     }
     refused.status

@@ -4,9 +4,9 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use crate::mistake::Mistake;
 use crate::output::escape::escape;
 use crate::signal::Signal;
+use crate::usage::UsageError;
 
 /// What must be known of an option to step over it and its values.
 pub struct Shape {
@@ -39,7 +39,7 @@ pub struct Line {
     /// The id of each option met, in order, repeated as often as it was given.
     pub given: Vec<&'static str>,
     /// What this file refuses itself; the rest of the line has been read all the same.
-    pub mistake: Option<Mistake>,
+    pub error: Option<UsageError>,
     /// Whether some option is not in the table, so that clap should word the refusal.
     pub has_unknown: bool,
 }
@@ -117,16 +117,16 @@ fn is_signal(text: &[u8]) -> bool {
     str::from_utf8(text).is_ok_and(|text| text.parse::<Signal>().is_ok())
 }
 
-fn ambiguous_number(arg: &OsStr) -> Mistake {
+fn ambiguous_number(arg: &OsStr) -> UsageError {
     let arg = escape(arg.as_encoded_bytes());
-    Mistake::usage(format!("'{arg}' behind a target is neither a signal nor a process group")).hint(format!(
+    UsageError::new(format!("'{arg}' behind a target is neither a signal nor a process group")).hint(format!(
         "'{{program}} {arg} PID' puts the signal first; '{{program}} -- PID {arg}' means the process group"
     ))
 }
 
 impl Line {
-    fn refuse(&mut self, mistake: Mistake) {
-        self.mistake.get_or_insert(mistake);
+    fn refuse(&mut self, error: UsageError) {
+        self.error.get_or_insert(error);
     }
 
     /// Rewrites the old form; `short` is the argument without its dash.
@@ -150,7 +150,7 @@ impl Line {
             (None, Some(_), Some(_)) => {
                 let names: Vec<_> = shapes.iter().filter(known).filter_map(|shape| shape.long).collect();
                 let name = escape(name);
-                self.refuse(Mistake::usage(format!("'--{name}' is ambiguous: --{}", names.join(", --"))));
+                self.refuse(UsageError::new(format!("'--{name}' is ambiguous: --{}", names.join(", --"))));
                 return 0;
             }
             (None, None, _) => {
@@ -196,7 +196,7 @@ fn values_behind(arity: Arity, attached: bool) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mistake::Kind;
+    use crate::usage::Kind;
 
     const fn shape(id: &'static str, shorts: &'static str, arity: Arity) -> Shape {
         Shape { id, long: Some(id), shorts, arity }
@@ -259,14 +259,14 @@ mod tests {
             let line = read(text);
             assert_eq!(line.options, words(options).collect::<Vec<_>>(), "{text}");
             assert_eq!(line.operands, words(operands).collect::<Vec<_>>(), "{text}");
-            assert_eq!((line.mistake, line.has_unknown), (None, false), "{text}");
+            assert_eq!((line.error, line.has_unknown), (None, false), "{text}");
         }
     }
 
     #[test]
     fn a_number_behind_a_target_is_refused_unless_a_signal_was_named() {
         for text in ["123 -9", "123 -1 -HUP", "123 --timeout 5s KILL -9", "-q 5 123 -9", "-l 9 -9"] {
-            assert_eq!(read(text).mistake.map(|mistake| mistake.kind), Some(Kind::Usage), "{text}");
+            assert_eq!(read(text).error.map(|error| error.kind), Some(Kind::Usage), "{text}");
         }
     }
 
@@ -274,7 +274,7 @@ mod tests {
     fn abbreviations_count_while_unambiguous() {
         assert_eq!(read("--wit 5s 1").given, ["within"]);
         assert_eq!(read("--wi=5s 1").options, ["--wi=5s"]);
-        assert!(read("--w 1").mistake.is_some());
+        assert!(read("--w 1").error.is_some());
         assert!(read("--nope 1").has_unknown && read("-x 1").has_unknown && read("-ax 1").has_unknown);
     }
 
@@ -346,7 +346,7 @@ mod properties {
         #[test]
         fn arguments_keep_their_number_and_order(args in lines()) {
             let line = read(&args);
-            prop_assert!(makes_up(&args, &line.options, &line.operands, line.mistake.is_some()), "{:?}", line);
+            prop_assert!(makes_up(&args, &line.options, &line.operands, line.error.is_some()), "{:?}", line);
         }
 
         #[test]

@@ -14,17 +14,17 @@ use crate::cli::options::{
     PID, PIDFILE, QUEUE, STATE, TABLE, TIMEOUT, TREE, VERBOSE, VERSION, WAIT, WITHIN,
 };
 use crate::cli::values::{self, Unit};
-use crate::mistake::Mistake;
 use crate::outcome::Status;
 use crate::output::escape::escape;
 use crate::plan::{Action, Age, Detail, Pidfile, Plan, Question, Reach, Selection, Step, Until, Users, Voice};
 use crate::signal::Signal;
 use crate::target::{Pid, Target};
+use crate::usage::UsageError;
 
 /// A command line that was refused, and the exit status that says so.
 #[derive(Debug)]
 pub struct Refusal {
-    pub mistake: Mistake,
+    pub error: UsageError,
     pub status: Status,
     pub voice: Voice,
 }
@@ -36,16 +36,16 @@ pub fn parse(args: impl Iterator<Item = &'static OsStr>) -> Result<Action, Refus
     let status = if line.given.contains(&ALIVE) { Status::Undecided } else { Status::Failure };
     let voice = if line.given.contains(&JSON) { Voice::Json } else { Voice::Quiet };
     let detail = detail(&line.options);
-    let action = match line.mistake.take() {
-        Some(mistake) => Err(mistake),
+    let action = match line.error.take() {
+        Some(error) => Err(error),
         None => matches(&mut line).and_then(|mut matches| into_action(&mut matches, &line, detail)),
     };
-    action.map_err(|mistake| Refusal { mistake, status, voice })
+    action.map_err(|error| Refusal { error, status, voice })
 }
 
 /// Lets clap read the options, unless the signal is the only one. Its command holds only those that were given, since building and parsing the others costs more than
 /// everything else a single signal needs; with an unknown option it holds all, so that clap can suggest one.
-fn matches(line: &mut Line) -> Result<ArgMatches, Mistake> {
+fn matches(line: &mut Line) -> Result<ArgMatches, UsageError> {
     if line.options.is_empty() || lone_signal(line).is_some() {
         return Ok(ArgMatches::default());
     }
@@ -101,15 +101,15 @@ pub fn argument(option: &Opt) -> Arg {
 }
 
 /// A clap error as one line; its tip becomes the hint.
-fn in_our_words(error: &clap::Error) -> Mistake {
+fn in_our_words(error: &clap::Error) -> UsageError {
     let rendered = error.render().to_string();
     let mut lines = rendered.lines();
     let text = lines.next().unwrap_or_default().trim_start_matches("error: ").trim_end_matches(':');
     // It repeats the argument as it was typed.
-    let mistake = Mistake::usage(escape(text.replace("...'", "'").as_bytes()));
+    let error = UsageError::new(escape(text.replace("...'", "'").as_bytes()));
     match lines.find_map(|line| line.trim_start().strip_prefix("tip: ")) {
-        Some(tip) => mistake.hint(escape(tip.as_bytes())),
-        None => mistake,
+        Some(tip) => error.hint(escape(tip.as_bytes())),
+        None => error,
     }
 }
 
@@ -126,7 +126,7 @@ const EXCLUSIONS: [(&[&str], &[&str]); 3] = [
     (&[GRACE], &[TIMEOUT, WITHIN]),
 ];
 
-fn check_exclusions(given: &[&str]) -> Result<(), Mistake> {
+fn check_exclusions(given: &[&str]) -> Result<(), UsageError> {
     for (ones, others) in EXCLUSIONS {
         let pair = given.iter().find(|id| ones.contains(id)).and_then(|one| {
             given
@@ -135,11 +135,11 @@ fn check_exclusions(given: &[&str]) -> Result<(), Mistake> {
                 .map(|other| (spelled(one), spelled(other)))
         });
         if let Some((one, other)) = pair {
-            return Err(Mistake::usage(format!("'{one}' cannot be used with '{other}'")));
+            return Err(UsageError::new(format!("'{one}' cannot be used with '{other}'")));
         }
     }
     if given.iter().filter(|id| **id == LIST).count() > 1 {
-        return Err(Mistake::usage("'--list' can be given only once"));
+        return Err(UsageError::new("'--list' can be given only once"));
     }
     Ok(())
 }
@@ -150,7 +150,7 @@ fn spelled(id: &str) -> String {
     option.and_then(|option| option.shape.long).map_or_else(|| "-L".to_owned(), |long| format!("--{long}"))
 }
 
-fn into_action(matches: &mut ArgMatches, line: &Line, detail: Detail) -> Result<Action, Mistake> {
+fn into_action(matches: &mut ArgMatches, line: &Line, detail: Detail) -> Result<Action, UsageError> {
     let given = |id| line.given.contains(&id);
     if given(HELP) {
         return Ok(Action::Help(detail));
@@ -207,7 +207,7 @@ fn value(matches: &mut ArgMatches, line: &Line, id: &str) -> Option<OsString> {
     line.given.contains(&id).then(|| matches.remove_one(id))?
 }
 
-fn plan(matches: &mut ArgMatches, line: &Line) -> Result<Plan, Mistake> {
+fn plan(matches: &mut ArgMatches, line: &Line) -> Result<Plan, UsageError> {
     let signals = match lone_signal(line) {
         Some(signal) => vec![signal.to_owned()],
         None if line.given.contains(&SIGNAL) => values(matches, SIGNAL).collect(),
@@ -218,7 +218,7 @@ fn plan(matches: &mut ArgMatches, line: &Line) -> Result<Plan, Mistake> {
         [one] => values::signal(one)?,
         [one, other, ..] => {
             let (one, other) = (values::signal(one)?, values::signal(other)?);
-            return Err(Mistake::usage(format!("one signal at a time: {one} and {other} were named")));
+            return Err(UsageError::new(format!("one signal at a time: {one} and {other} were named")));
         }
     };
     let queued = value(matches, line, QUEUE).map(|text| values::queued_value(&text)).transpose()?;
@@ -229,7 +229,7 @@ fn plan(matches: &mut ArgMatches, line: &Line) -> Result<Plan, Mistake> {
     }
     let pidfile = value(matches, line, PIDFILE);
     if targets.is_empty() && pidfile.is_none() {
-        return Err(Mistake::usage("no process ID specified"));
+        return Err(UsageError::new("no process ID specified"));
     }
 
     let mut steps = vec![Step { after: Duration::ZERO, signals: vec![signal] }];
@@ -258,7 +258,7 @@ fn plan(matches: &mut ArgMatches, line: &Line) -> Result<Plan, Mistake> {
 
     let given = |id| line.given.contains(&id);
     if given(HANDLER) && matches!(signal, Signal::NULL | Signal::KILL | Signal::STOP) {
-        return Err(Mistake::usage(format!(
+        return Err(UsageError::new(format!(
             "'--require-handler' is of no use with {signal}, which no process can catch"
         )));
     }
@@ -275,7 +275,7 @@ fn plan(matches: &mut ArgMatches, line: &Line) -> Result<Plan, Mistake> {
 }
 
 /// Refuses targets that stand for many processes where the options speak of single ones, or where one would wait for oneself.
-fn check_targets(targets: &[Target], given: &[&str]) -> Result<(), Mistake> {
+fn check_targets(targets: &[Target], given: &[&str]) -> Result<(), UsageError> {
     const SINGLE: [&str; 7] = [HANDLER, EXPECT, PID, ID, ALIVE, TREE, QUEUE];
     const WAITING: [&str; 4] = [WAIT, WITHIN, TIMEOUT, GRACE];
     let first = |ids: &[&str]| given.iter().find(|id| ids.contains(id)).map(|id| spelled(id));
@@ -287,12 +287,12 @@ fn check_targets(targets: &[Target], given: &[&str]) -> Result<(), Mistake> {
             Target::Process(Pid::INIT) | Target::Padded(Pid::INIT, _) | Target::Token(Pid::INIT, _)
                 if given.contains(&TREE) =>
             {
-                return Err(Mistake::usage("the tree of process 1 is every process: write -1 if that is meant"));
+                return Err(UsageError::new("the tree of process 1 is every process: write -1 if that is meant"));
             }
             _ => None,
         };
         if let Some(option) = refused {
-            return Err(Mistake::usage(format!("'{option}' cannot be used with the target '{target}'")));
+            return Err(UsageError::new(format!("'{option}' cannot be used with the target '{target}'")));
         }
     }
     Ok(())

@@ -3,57 +3,55 @@
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use crate::mistake::Mistake;
 use crate::output::escape::escape;
 use crate::plan::Product;
 use crate::signal::Signal;
 use crate::target::{Pid, Target};
+use crate::usage::UsageError;
 
-pub fn signal(text: &OsStr) -> Result<Signal, Mistake> {
+pub fn signal(text: &OsStr) -> Result<Signal, UsageError> {
     text.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| invalid_signal(text))
 }
 
 /// A text that should name a signal, with the nearest one as the hint.
-pub fn invalid_signal(text: &OsStr) -> Mistake {
-    let mistake = Mistake::value(format!("'{}': invalid signal", escape(text.as_encoded_bytes())));
+pub fn invalid_signal(text: &OsStr) -> UsageError {
+    let error = UsageError::value(format!("'{}': invalid signal", escape(text.as_encoded_bytes())));
     if text.is_empty() {
-        return mistake.hint("the signal was empty; is a variable unset?");
+        return error.hint("the signal was empty; is a variable unset?");
     }
     match text.to_str().and_then(Signal::nearest) {
-        Some(name) => mistake.hint(format!("did you mean {name}?")),
-        None => mistake,
+        Some(name) => error.hint(format!("did you mean {name}?")),
+        None => error,
     }
 }
 
-pub fn target(token: &OsStr) -> Result<Target, Mistake> {
+pub fn target(token: &OsStr) -> Result<Target, UsageError> {
     Target::try_from(token).map_err(|_| invalid_target(token))
 }
 
-fn invalid_target(token: &OsStr) -> Mistake {
+fn invalid_target(token: &OsStr) -> UsageError {
     let bytes = token.as_encoded_bytes();
-    let mistake = Mistake::value(format!("'{}': invalid target", escape(bytes)));
+    let error = UsageError::value(format!("'{}': invalid target", escape(bytes)));
     match bytes {
-        [] => mistake.hint("the token was empty; is a variable unset?"),
-        [b'%', ..] => {
-            mistake.hint("job numbers belong to the shell: use its own kill, or the PID that 'jobs -p' prints")
-        }
-        [b'0'..=b'9', ..] if bytes.iter().all(u8::is_ascii_digit) => mistake.hint("a PID is 1 to 2147483647"),
-        _ => mistake,
+        [] => error.hint("the token was empty; is a variable unset?"),
+        [b'%', ..] => error.hint("job numbers belong to the shell: use its own kill, or the PID that 'jobs -p' prints"),
+        [b'0'..=b'9', ..] if bytes.iter().all(u8::is_ascii_digit) => error.hint("a PID is 1 to 2147483647"),
+        _ => error,
     }
 }
 
 /// A PID where no other target makes sense.
-pub fn process_id(token: &OsStr) -> Result<Pid, Mistake> {
+pub fn process_id(token: &OsStr) -> Result<Pid, UsageError> {
     match target(token)? {
         Target::Process(pid) | Target::Padded(pid, _) => Ok(pid),
-        _ => Err(Mistake::value(format!("'{}': invalid process ID", escape(token.as_encoded_bytes())))),
+        _ => Err(UsageError::value(format!("'{}': invalid process ID", escape(token.as_encoded_bytes())))),
     }
 }
 
 /// A name to compare with: one that nothing can have is a typing error, which must not be taken for a process that is gone.
-pub fn expected_name(name: OsString) -> Result<OsString, Mistake> {
+pub fn expected_name(name: OsString) -> Result<OsString, UsageError> {
     let bytes = name.as_encoded_bytes();
-    let invalid = || Mistake::value(format!("'{}': invalid name to expect", escape(bytes)));
+    let invalid = || UsageError::value(format!("'{}': invalid name to expect", escape(bytes)));
     match bytes {
         [] => Err(invalid().hint("the name was empty; is a variable unset?")),
         path if path.contains(&b'/') => {
@@ -63,13 +61,13 @@ pub fn expected_name(name: OsString) -> Result<OsString, Mistake> {
     }
 }
 
-pub fn queued_value(text: &OsStr) -> Result<i32, Mistake> {
-    let invalid = || Mistake::value(format!("'{}': invalid value to queue", escape(text.as_encoded_bytes())));
+pub fn queued_value(text: &OsStr) -> Result<i32, UsageError> {
+    let invalid = || UsageError::value(format!("'{}': invalid value to queue", escape(text.as_encoded_bytes())));
     let value = text.to_str().and_then(|text| text.parse().ok());
     value.ok_or_else(|| invalid().hint("the value is a whole number from -2147483648 to 2147483647"))
 }
 
-pub fn product(what: &OsStr) -> Result<Product, Mistake> {
+pub fn product(what: &OsStr) -> Result<Product, UsageError> {
     Ok(match what.as_encoded_bytes() {
         b"man" => Product::Man,
         b"bash" => Product::Bash,
@@ -78,8 +76,8 @@ pub fn product(what: &OsStr) -> Result<Product, Mistake> {
         b"elvish" => Product::Elvish,
         b"powershell" => Product::Powershell,
         other => {
-            let mistake = Mistake::value(format!("'{}': nothing that could be generated", escape(other)));
-            return Err(mistake.hint("one of man, bash, zsh, fish, elvish, powershell"));
+            let error = UsageError::value(format!("'{}': nothing that could be generated", escape(other)));
+            return Err(error.hint("one of man, bash, zsh, fish, elvish, powershell"));
         }
     })
 }
@@ -94,15 +92,15 @@ pub enum Unit {
 /// The longest duration that is accepted; a longer one is a typing error, and would overflow the clock.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-pub fn duration(text: &OsStr, unit: Unit) -> Result<Duration, Mistake> {
+pub fn duration(text: &OsStr, unit: Unit) -> Result<Duration, UsageError> {
     let shown = escape(text.as_encoded_bytes());
-    let invalid = || Mistake::value(format!("'{shown}': invalid duration"));
+    let invalid = || UsageError::value(format!("'{shown}': invalid duration"));
     let words = text.to_str().ok_or_else(invalid)?;
     // No digit run may come near the range of an integer: the library adds up without looking at the last nanosecond.
     let too_long = words.len() > 64 || words.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 10);
     let bare = !words.is_empty() && words.bytes().all(|byte| byte.is_ascii_digit());
     let duration = match unit {
-        Unit::Required if bare => return Err(Mistake::value(format!("{shown} needs a unit, such as {shown}s"))),
+        Unit::Required if bare => return Err(UsageError::value(format!("{shown} needs a unit, such as {shown}s"))),
         _ if too_long => return Err(invalid().hint("it has too many digits")),
         Unit::Milliseconds if bare => words.parse().map(Duration::from_millis).map_err(|_| invalid())?,
         _ if words.contains(char::is_whitespace) => return Err(invalid()),

@@ -13,12 +13,12 @@ use nix::errno::Errno;
 use nix::libc::{O_NOCTTY, O_NONBLOCK, STDIN_FILENO};
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, fstatfs};
 
-use crate::mistake::Mistake;
 use crate::os::pidfd::retry;
 use crate::os::sys;
 use crate::output::escape::escape;
 use crate::plan::{Age, Pidfile};
 use crate::target::Target;
+use crate::usage::UsageError;
 
 /// More than any pidfile holds; a file that is larger, or grows while it is read, is not one.
 const FILE_LIMIT: u64 = 1 << 20;
@@ -66,7 +66,8 @@ pub fn read(pidfile: &Pidfile) -> Result<Listed> {
     let metadata = if is_input { metadata } else { regular(metadata) }.with_context(deed)?;
     let is_made_by_kernel = is_made_by_kernel(&file).with_context(deed)?;
     if is_made_by_kernel && !is_input {
-        let refused = Mistake::value(format!("{name} is made by the kernel when it is read, which proves no writer"));
+        let refused =
+            UsageError::value(format!("{name} is made by the kernel when it is read, which proves no writer"));
         return Err(refused
             .hint("'--cgroup DIR' means the members of a control group; '--pidfile -' reads them from standard input")
             .into());

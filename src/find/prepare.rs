@@ -14,12 +14,12 @@ use crate::find::names::{check_proc, named, nameless};
 use crate::find::pidfile::{self, Written};
 use crate::find::recipients::{NamedBy, Recipient, Recipients};
 use crate::find::tree::Lineage;
-use crate::mistake::Mistake;
 use crate::os::pidfd::Pinned;
 use crate::os::proc;
 use crate::outcome::{NoProcess, Reason};
 use crate::plan::{Labels, Plan, Reach, Selection, Until};
 use crate::target::{Inode, Pid, Target};
+use crate::usage::UsageError;
 
 /// Everybody that a call concerns.
 pub struct Found<'a> {
@@ -97,13 +97,13 @@ pub fn find(selection: &Selection, purpose: Purpose, labels: Labels) -> Result<F
 }
 
 /// Refuses a plan that would wait for sigsend itself, by the number of its own process group.
-fn check_own_group(plan: &Plan) -> Result<(), Mistake> {
+fn check_own_group(plan: &Plan) -> Result<(), UsageError> {
     if plan.is_single() {
         return Ok(());
     }
     match plan.selection.targets.iter().find(|target| is_own_group(target)) {
         Some(own @ Target::Group(_)) => {
-            Err(Mistake::usage(format!("'{own}' is sigsend's own process group, which it cannot wait for")))
+            Err(UsageError::new(format!("'{own}' is sigsend's own process group, which it cannot wait for")))
         }
         _ => Ok(()),
     }

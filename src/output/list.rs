@@ -8,19 +8,19 @@ use nix::errno::Errno;
 
 use crate::cli::values::invalid_signal;
 use crate::find::names::check_proc;
-use crate::mistake::Mistake;
 use crate::os::proc;
 use crate::outcome::Status;
 use crate::output::text::{errno_words, plain, sentence};
 use crate::signal::{Signal, SignalSet};
 use crate::target::Pid;
+use crate::usage::UsageError;
 
 /// Where a listing goes and what went wrong on the way; one bad operand stops none of the others.
 pub struct Listing<'a> {
     pub out: &'a mut dyn Write,
     /// Columns of the terminal that `out` is; `None` where it is something else.
     pub width: Option<usize>,
-    pub complain: &'a mut dyn FnMut(&Mistake),
+    pub complain: &'a mut dyn FnMut(&UsageError),
 }
 
 impl Listing<'_> {
@@ -104,7 +104,7 @@ impl Listing<'_> {
     pub fn states(&mut self, pids: &[Pid]) -> io::Result<Status> {
         let mut worst = Status::Success;
         if let Err(error) = check_proc() {
-            (self.complain)(&Mistake::value(sentence(&error)));
+            (self.complain)(&UsageError::value(sentence(&error)));
             return Ok(Status::Failure);
         }
         for pid in pids {
@@ -115,7 +115,7 @@ impl Listing<'_> {
                         io::ErrorKind::NotFound => errno_words(Errno::ESRCH),
                         _ => plain(&error),
                     };
-                    (self.complain)(&Mistake::value(format!("reading the state of {pid} failed: {why}")));
+                    (self.complain)(&UsageError::value(format!("reading the state of {pid} failed: {why}")));
                     worst = Status::Failure;
                     continue;
                 }

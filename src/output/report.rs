@@ -8,13 +8,13 @@ use nix::errno::Errno;
 use nix::libc::STDOUT_FILENO;
 use nix::unistd;
 
-use crate::mistake::Mistake;
 use crate::os::sys;
 use crate::outcome::{Outcome, Status, Subject, Tally};
 use crate::output::json;
 use crate::output::progress::{Pending, Progress};
 use crate::output::text::{self, Deed, plain, refusal, sentence};
 use crate::plan::Voice;
+use crate::usage::UsageError;
 
 /// Where everything that is to be told goes.
 pub struct Report<'a> {
@@ -38,8 +38,8 @@ impl<'a> Report<'a> {
     /// An error that is no single target's, and that ended the call.
     pub fn fail(&mut self, error: &anyhow::Error) {
         self.progress.clear();
-        let lines = match error.downcast_ref::<Mistake>() {
-            Some(mistake) => refusal(self.program, mistake),
+        let lines = match error.downcast_ref::<UsageError>() {
+            Some(error) => refusal(self.program, error),
             None => format!("{}: {}\n", self.program, sentence(error)),
         };
         if self.voice == Voice::Json {

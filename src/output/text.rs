@@ -6,13 +6,13 @@ use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 
-use crate::mistake::{Kind, Mistake};
 use crate::outcome::{Core, Ending, Mask, NoProcess, Reason};
 use crate::outcome::{Effect, Outcome, Preview, Subject};
 use crate::output::escape::escape;
 use crate::output::report::terminal_width;
 use crate::signal::DefaultAction;
 use crate::target::Pid;
+use crate::usage::{Kind, UsageError};
 
 /// What the call is about, for the wording of failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,11 +122,11 @@ fn preview(who: &str, preview: &Preview) -> String {
 }
 
 /// A refused command line in words: the error, how the program is used where that is in question, and a hint where the cure is known.
-pub fn refusal(program: &str, mistake: &Mistake) -> String {
-    let mut lines = vec![format!("{program}: {}", mistake.text)];
-    let is_usage = mistake.kind == Kind::Usage;
+pub fn refusal(program: &str, error: &UsageError) -> String {
+    let mut lines = vec![format!("{program}: {}", error.text)];
+    let is_usage = error.kind == Kind::Usage;
     lines.extend(is_usage.then(|| format!("Usage: {program} [options] <pid>...")));
-    lines.extend(mistake.hint.as_ref().map(|hint| hint.replace("{program}", program)));
+    lines.extend(error.hint.as_ref().map(|hint| hint.replace("{program}", program)));
     lines.extend(is_usage.then(|| format!("Try '{program} --help' for more information.")));
     lines.join("\n") + "\n"
 }
