@@ -1,4 +1,4 @@
-//! README, man page and program say the same: the short help, and every event of the JSON lines with all its keys.
+//! Documents, man page and program say the same: the short help, and every event of the JSON lines with all its keys.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,10 +11,10 @@ fn file(name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What stands in the fenced block behind an HTML comment.
+/// What stands in the fenced block after an HTML comment.
 fn block(text: &str, marker: &str) -> String {
-    let behind = text.split_once(&format!("<!-- {marker} -->\n")).unwrap_or_else(|| panic!("no marker {marker}")).1;
-    let fenced = behind.trim_start().strip_prefix("```").expect("a fenced block follows the marker");
+    let rest = text.split_once(&format!("<!-- {marker} -->\n")).unwrap_or_else(|| panic!("no marker {marker}")).1;
+    let fenced = rest.trim_start().strip_prefix("```").expect("a fenced block follows the marker");
     let lines = fenced.split_once('\n').expect("the fence ends its line").1;
     lines.split_once("```").expect("the block ends").0.to_owned()
 }
@@ -42,27 +42,27 @@ fn keys(source: &str) -> BTreeSet<&str> {
 }
 
 #[test]
-fn the_options_in_the_readme_are_the_short_help() {
+fn the_options_in_the_reference_are_the_short_help() {
     let help = stdout(&sigsend().arg("-h").assert().success());
-    assert_eq!(block(&file("README.md"), "sigsend -h"), help);
+    assert_eq!(block(&file("docs/reference.md"), "sigsend -h"), help);
 }
 
 #[test]
-fn readme_and_man_page_know_every_event_and_key() {
+fn reference_and_man_page_know_every_event_and_key() {
     let source = file("src/output/json.rs");
     let (events, keys) = (events(&source), keys(&source));
     for (word, set) in [("sent", &events), ("still-there", &events), ("elapsed_ms", &keys), ("pid", &keys)] {
         assert!(set.contains(word), "{word} was not found in the source: {set:?}");
     }
     let page = stdout(&sigsend().args(["--generate", "man"]).assert().success()).replace("\\%", "").replace("\\-", "-");
-    let readme = file("README.md");
+    let reference = file("docs/reference.md");
     for event in &events {
         assert!(page.contains(&format!("\n{event}\t")), "the man page has no event {event}");
-        assert!(readme.contains(&format!("`{event}`")), "README has no event {event}");
+        assert!(reference.contains(&format!("`{event}`")), "docs/reference.md has no event {event}");
     }
     for key in &keys {
         let is_word = |text: &str| text.split(|c: char| !c.is_ascii_lowercase() && c != '_').any(|word| word == *key);
         assert!(page.lines().any(is_word), "the man page has no key {key}");
-        assert!(readme.lines().any(is_word), "README has no key {key}");
+        assert!(reference.lines().any(is_word), "docs/reference.md has no key {key}");
     }
 }

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Runs the command lines of the table in README.md with each kill(1) that is named, and prints who got which signal.
+# Usage: docs/compare.sh KILL...   e.g. docs/compare.sh /usr/bin/kill 'busybox kill' target/release/sigsend
+# Each call runs in a PID namespace of its own with three recorders: the victim, whose number is PID; a bystander in another session;
+# a neighbour in the caller's process group. Needs root or user namespaces, and unshare(1).
+set -euo pipefail
+
+# Inside the namespace: $1 is the directory for the records, $2 the command.
+if [[ ${1-} == --inside ]]; then
+    dir=$2
+    # A recorder writes down each signal that can be caught; KILL shows in its wait status.
+    recorder='for s in HUP INT QUIT TERM USR1; do trap "echo $s >>$0" $s; done; echo ready >"$0.ready"; while :; do sleep 0.05; done'
+    setsid bash -c "$recorder" "$dir/victim" & victim=$!
+    setsid bash -c "$recorder" "$dir/bystander" & bystander=$!
+    for name in victim bystander; do until [[ -e $dir/$name.ready ]]; do sleep 0.01; done; done
+    # The caller leads a group of its own, in which the neighbour is.
+    set +e
+    setsid bash -c "
+        bash -c '$recorder' $dir/neighbour & neighbour=\$!
+        until [[ -e $dir/neighbour.ready ]]; do sleep 0.01; done
+        trap '' HUP INT QUIT TERM USR1
+        PID=$victim
+        $3 >$dir/out 2>&1
+        echo \$? >$dir/status
+        sleep 0.2
+        command kill -0 \$neighbour 2>/dev/null || echo KILL >>$dir/neighbour
+        command kill -KILL \$neighbour
+    " >/dev/null 2>&1
+    for name in victim bystander; do
+        # The builtin of bash: this is the namespace's process 1, and both are its children.
+        kill -0 "${!name}" 2>/dev/null || echo KILL >>"$dir/$name"
+    done
+    exit 0
+fi
+
+lines=('-TERM 4294967295' '-TERM 4294967296' "-TERM ''" '-TERM 00' '-TERM -0' '-TERM -- -0' '-TERM $PID 12abc' '$PID -9' '$PID -HUP'
+    '-HUP -TERM $PID' '-TERM $PID 999' '-l 137')
+for kill in "$@"; do
+    echo "== $kill"
+    for line in "${lines[@]}"; do
+        dir=$(mktemp -d)
+        unshare --pid --fork --mount-proc --kill-child bash "$0" --inside "$dir" "$kill $line"
+        told=$(for who in victim bystander neighbour; do
+            [[ -e $dir/$who ]] && echo "$who: $(sort -u "$dir/$who" | paste -sd ' ')"
+        done | paste -sd ';' || true)
+        printf '%-22s status %-4s %s | %s\n' "$line" "$(cat "$dir/status" 2>/dev/null || echo none)" "${told:-nobody}" "$(head -n 1 "$dir/out" 2>/dev/null || true)"
+        rm -rf -- "$dir"
+    done
+done
