@@ -37,6 +37,7 @@ mod output {
     pub mod list;
     pub mod progress;
     pub mod report;
+    pub mod terminal;
     pub mod text;
 }
 mod os {
@@ -62,7 +63,8 @@ use cli::parse::{Refusal, parse};
 use docs::manual;
 use outcome::{Status, Tally};
 use output::list::Listing;
-use output::report::{Report, StandardOutput, terminal_width};
+use output::report::Report;
+use output::terminal::{StandardOutput, terminal_width};
 use output::text::{Deed, plain, refusal};
 use output::{escape, json};
 use plan::{Action, Question, Voice};

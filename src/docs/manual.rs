@@ -13,7 +13,7 @@ use crate::cli::argv::Arity;
 use crate::cli::options::{GENERATE, OPTIONS, Opt};
 use crate::cli::parse::{argument, bare_command};
 use crate::docs::completions;
-use crate::output::report::terminal_width;
+use crate::output::terminal::terminal_width;
 use crate::plan::{Detail, Product};
 use crate::signal::Signal;
 

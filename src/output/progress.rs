@@ -4,10 +4,8 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
-use nix::unistd::{getpgrp, tcgetpgrp};
 
-use crate::output::report::terminal_width;
-use crate::output::text::cut;
+use crate::output::terminal::{cut, is_in_foreground, terminal_width};
 use crate::signal::Signal;
 
 /// A wait that is over sooner shows nothing.
@@ -59,7 +57,7 @@ impl Progress {
             *self = Self::Shown(bar.with_style(style));
         }
         if let Self::Shown(bar) = self
-            && is_in_foreground()
+            && is_in_foreground(io::stderr())
         {
             bar.set_message(cut(sentence(pending), Some(Screen.width().into())));
             bar.tick();
@@ -80,12 +78,6 @@ impl Progress {
             *self = Self::Hidden;
         }
     }
-}
-
-/// Whether the terminal is this job's: one in the background must not paint over what is typed there. A terminal that does not control
-/// this session has no foreground to take.
-fn is_in_foreground() -> bool {
-    tcgetpgrp(io::stderr()).map_or(true, |foreground| foreground == getpgrp())
 }
 
 /// Standard error as a terminal a little narrower than it is: the line is padded to the full width, and the two characters that Ctrl-C

@@ -2,16 +2,11 @@
 //! Output that fails stops nothing; it is remembered and becomes the exit status.
 
 use std::io::{self, Write};
-use std::os::fd::AsFd;
 
-use nix::errno::Errno;
-use nix::libc::STDOUT_FILENO;
-use nix::unistd;
-
-use crate::os::sys;
 use crate::outcome::{Outcome, Status, Subject, Tally};
 use crate::output::json;
 use crate::output::progress::{Pending, Progress};
+use crate::output::terminal::StandardOutput;
 use crate::output::text::{self, Deed, plain, refusal, sentence};
 use crate::plan::Voice;
 use crate::usage::UsageError;
@@ -109,26 +104,4 @@ impl<'a> Report<'a> {
         // There is nowhere left to say that standard error cannot be written.
         let _ = self.progress.suspend(|| err.write_all(lines.as_bytes()));
     }
-}
-
-/// Standard output, unbuffered: every failure of a write is told. That of the standard library takes writing to a closed descriptor, or
-/// to one that is open for reading only, for success.
-pub struct StandardOutput;
-
-impl Write for StandardOutput {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if sys::started_without(STDOUT_FILENO) {
-            return Err(Errno::EBADF.into());
-        }
-        Ok(unistd::write(io::stdout(), bytes)?)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Columns of the terminal that a stream is; `None` where it is something else.
-pub fn terminal_width(stream: impl AsFd) -> Option<usize> {
-    terminal_size::terminal_size_of(stream).map(|(width, _)| usize::from(width.0).max(1))
 }

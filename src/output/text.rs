@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use crate::outcome::{Core, Ending, Mask, NoProcess, Reason};
 use crate::outcome::{Effect, Outcome, Preview, Subject};
 use crate::output::escape::escape;
-use crate::output::report::terminal_width;
+use crate::output::terminal::{cut, terminal_width};
 use crate::signal::DefaultAction;
 use crate::target::Pid;
 use crate::usage::{Kind, UsageError};
@@ -210,16 +210,6 @@ fn ended(ending: Ending) -> String {
         Ending::Killed { signal, core: Core::Not | Core::Unknown } => format!("was killed by {signal}"),
         Ending::Killed { signal, core: Core::Dumped } => format!("was killed by {signal} (core dumped)"),
         Ending::Unknown => "ended, how is unknown,".to_owned(),
-    }
-}
-
-/// A line that fits the columns of a terminal, with an ellipsis for what it loses.
-pub fn cut(line: String, width: Option<usize>) -> String {
-    match width {
-        Some(width) if line.chars().count() > width => {
-            line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
-        }
-        _ => line,
     }
 }
 

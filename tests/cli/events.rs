@@ -234,11 +234,13 @@ fn a_dry_run_returns_what_the_real_call_would() {
 }
 
 /// Names that a terminal or a parser might obey, as bytes for printf(1) and as they are shown.
-const HOSTILE: [(&str, &str); 4] = [
+const HOSTILE: [(&str, &str); 6] = [
     ("a\\033[31mb", "a\\x1b[31mb"),
     ("x\\377\\376y", "x\\xff\\xfey"),
     ("l1\\nl2", "l1\\x0al2"),
     ("\\342\\200\\256txt", "\\u{202e}txt"),
+    ("n\\343\\205\\244x", "n\\u{3164}x"),
+    ("n\\357\\270\\217x", "n\\u{fe0f}x"),
 ];
 
 #[test]
