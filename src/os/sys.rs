@@ -1,5 +1,5 @@
-//! The few system calls that nix lacks, each behind a safe function; the only unsafe code of the program.
-//! What an errno means for a target is decided by the callers.
+//! The system calls that nix lacks, each wrapped in a safe function, and what has to be done before `main`.
+//! The only unsafe code of the program. The callers decide what an errno means for a target.
 
 #![expect(unsafe_code, reason = "system calls that no safe wrapper exists for")]
 
@@ -14,10 +14,8 @@ use nix::unistd;
 use crate::signal::Signal;
 use crate::target::Pid;
 
-/// Whether a standard descriptor was closed when the program was started: 0 for input, 1 for output.
-///
-/// Before `main`, Rust's runtime opens /dev/null in the place of each that is closed, so that no file opened later becomes one. That is
-/// a protection, but it makes output vanish and input end that nobody gave; so the look is taken before.
+/// Whether a standard descriptor was closed when the program started. What takes its place only keeps files
+/// opened later from becoming standard descriptors: output written there is lost, input ends at once.
 pub fn started_without(descriptor: RawFd) -> bool {
     CLOSED_AT_START.load(Ordering::Relaxed) >> descriptor & 1 == 1
 }
@@ -25,17 +23,39 @@ pub fn started_without(descriptor: RawFd) -> bool {
 static CLOSED_AT_START: AtomicU8 = AtomicU8::new(0);
 
 #[used]
-// SAFETY: the section holds pointers to functions that the C library calls once, before anything of Rust runs; this one only makes
-// system calls and writes an atomic.
+// SAFETY: the section holds pointers to functions that the C library calls once, before any Rust code runs.
+// This one makes system calls and writes an atomic.
 #[unsafe(link_section = ".init_array")]
-static LOOK_AT_DESCRIPTORS: extern "C" fn() = {
-    extern "C" fn look() {
-        // SAFETY: takes integers and touches no memory of ours.
-        let closed = |descriptor| u8::from(unsafe { libc::fcntl(descriptor, libc::F_GETFD) } == -1);
-        CLOSED_AT_START.store(closed(0) | closed(1) << 1, Ordering::Relaxed);
+static PREPARE: extern "C" fn() = {
+    extern "C" fn prepare() {
+        for descriptor in 0..=2 {
+            // SAFETY: takes integers and touches no memory of ours.
+            if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } == -1 {
+                CLOSED_AT_START.fetch_or(1 << descriptor, Ordering::Relaxed);
+                fill(descriptor);
+            }
+        }
+        // SAFETY: no handler is installed. Rust's runtime ignores SIGPIPE in the same way: a write beyond
+        // RLIMIT_FSIZE fails with EFBIG, and does not end the program before its last signal.
+        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     }
-    look
+    prepare
 };
+
+/// Puts one end of a pipe, whose other end is closed, in the place of a standard descriptor: the read end for
+/// input, the write end for output. Rust's runtime would open /dev/null, and abort if there is none.
+fn fill(descriptor: RawFd) {
+    let mut ends = [-1; 2];
+    // SAFETY: pipe(2) writes two integers into `ends`; the others take integers.
+    unsafe {
+        if libc::pipe(ends.as_mut_ptr()) == 0 {
+            libc::dup2(ends[usize::from(descriptor != libc::STDIN_FILENO)], descriptor);
+            for end in ends.into_iter().filter(|end| *end != descriptor) {
+                libc::close(end);
+            }
+        }
+    }
+}
 
 /// kill(2) with a signal that nix's enum has no name for: 32, 33 and the realtime ones.
 pub fn kill(pid: unistd::Pid, signal: Signal) -> nix::Result<()> {
@@ -53,26 +73,27 @@ pub fn sigqueue(pid: Pid, signal: Signal, value: i32) -> nix::Result<()> {
 
 /// pidfd_open(2), Linux 5.3: a descriptor that means this process until it is closed, close-on-exec.
 ///
-/// ESRCH where no process has the number; EINVAL or ENOENT where it is a thread's; ENOSYS or EPERM where pidfds are not to be had.
+/// ESRCH if no process has the PID, EINVAL or ENOENT if it is a thread's, ENOSYS or EPERM if the kernel or a
+/// sandbox has no pidfds.
 pub fn pidfd_open(pid: Pid) -> nix::Result<OwnedFd> {
     // SAFETY: takes two integers and returns a descriptor.
     let fd: c_long = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.number(), 0) })?;
     let fd = RawFd::try_from(fd).expect("a descriptor fits in a C int");
-    // SAFETY: the kernel has just made this descriptor for us and nobody else owns it.
+    // SAFETY: the kernel just returned this descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Whom a signal through a pidfd reaches.
+/// Which processes a signal through a pidfd reaches.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     Process,
-    /// The process group whose leader the pidfd means, even after the leader was reaped (Linux 6.9).
+    /// The process group that the process leads, even after it was reaped (Linux 6.9).
     Group,
 }
 
 /// pidfd_send_signal(2), Linux 5.1; with a value it is queued as by sigqueue(3).
 ///
-/// ESRCH once the process was reaped; a zombie still takes signals and ignores them.
+/// ESRCH after the process was reaped; a zombie accepts signals and ignores them.
 pub fn pidfd_send_signal(fd: BorrowedFd, signal: Signal, value: Option<i32>, scope: Scope) -> nix::Result<()> {
     let info = value.map(|value| queued(signal, value));
     let info = info.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
@@ -82,10 +103,10 @@ pub fn pidfd_send_signal(fd: BorrowedFd, signal: Signal, value: Option<i32>, sco
     Errno::result(result).map(drop)
 }
 
-/// The wait status of a process that was reaped, whoever its parent was (`PIDFD_GET_INFO`, Linux 6.15); `None` where it was not reaped
-/// yet or the kernel does not tell.
+/// The wait status of a reaped process, child or not (`PIDFD_GET_INFO`, Linux 6.15). `None` if it is not
+/// reaped yet, or if the kernel does not tell.
 pub fn exit_status(fd: BorrowedFd) -> Option<c_int> {
-    // SAFETY: pidfd_info is plain integers, for which zero is a value.
+    // SAFETY: pidfd_info holds integers, for which zero is a value.
     let mut info: libc::pidfd_info = unsafe { mem::zeroed() };
     info.mask = u64::from(libc::PIDFD_INFO_EXIT);
     // SAFETY: the request carries the size of the structure it may write, which is ours and alive.
@@ -118,7 +139,7 @@ union Value {
     pointer: *mut libc::c_void,
 }
 
-/// A siginfo_t that can be seen as what is written into it; the rest of it stays zero.
+/// A siginfo_t and the part of it that is written; the rest stays zero.
 #[repr(C)]
 union Info {
     whole: libc::siginfo_t,
@@ -126,9 +147,9 @@ union Info {
 }
 
 fn queued(signal: Signal, value: i32) -> libc::siginfo_t {
-    // SAFETY: all parts of the union are integers and pointers, for which zero is a value; a queued one is smaller than the whole.
+    // SAFETY: the union holds integers and pointers, for which zero is a value, and `Queued` is the smaller part.
     let mut info: Info = unsafe { mem::zeroed() };
-    // SAFETY: plain writes into a structure that was zeroed as a whole.
+    // SAFETY: writes into a structure that was zeroed as a whole.
     unsafe {
         info.queued.signo = signal.number();
         info.queued.code = libc::SI_QUEUE;

@@ -10,8 +10,8 @@ use assert_cmd::Command as Bounded;
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::support::{
-    NOBODY, Recorder, SIGSEND, Timed, Unprivileged, Victim, eventually, in_pid_namespace, may_change_user, program,
-    raw_sigsend, sigsend, skip, strace, tempdir, victim,
+    NOBODY, Recorder, SIGSEND, STUBBORN, Timed, Unprivileged, Victim, eventually, in_pid_namespace, may_change_user,
+    program, raw_sigsend, sigsend, skip, strace, tempdir, victim,
 };
 
 /// The longest single argument (`MAX_ARG_STRLEN` less its NUL).
@@ -401,4 +401,25 @@ fn nothing_that_is_opened_takes_the_place_of_a_standard_descriptor() {
         }
     }
     target.assert_alive();
+}
+
+#[test]
+fn a_limit_of_file_sizes_stops_no_escalation() {
+    let dir = tempdir();
+    for (number, line) in [&["-v"][..], &["--json"]].into_iter().enumerate() {
+        let stubborn = Victim::shell(STUBBORN);
+        let file = dir.path().join(number.to_string());
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -f 0; exec \"$@\" >\"$0\""]).arg(&file).arg(SIGSEND);
+        command.args(line).args(["--grace", "50ms", &stubborn.arg()]);
+        let output = Bounded::from_std(command).timed().output().expect("sh starts");
+        stubborn.assert_killed_by(9);
+        assert_eq!((output.status.code(), &*said(&output)), (Some(1), "sigsend: write error: File too large\n"));
+        assert_eq!(fs::metadata(&file).expect("it was opened").len(), 0);
+    }
+    let script = "ulimit -f 0; exec \"$0\" -l >\"$1\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, SIGSEND]).arg(dir.path().join("list"));
+    let output = Bounded::from_std(command).timed().output().expect("sh starts");
+    assert_eq!((output.status.code(), &*said(&output)), (Some(1), "sigsend: write error: File too large\n"));
 }

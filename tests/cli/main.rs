@@ -2,6 +2,7 @@
 
 mod alive;
 mod bad_input;
+mod bare;
 mod completions;
 mod crowd;
 mod daemon;

@@ -100,7 +100,8 @@ impl Timed for Command {
     }
 }
 
-fn clean(mut command: StdCommand) -> StdCommand {
+/// A command in a clean, fixed environment, with no signal ignored.
+pub fn clean(mut command: StdCommand) -> StdCommand {
     command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C").env("TERM", "dumb");
     command.current_dir("/");
     sys::born_default(&mut command);
