@@ -4,6 +4,7 @@ mod cli {
     pub mod argv;
     pub mod options;
     pub mod parse;
+    pub mod refusal;
     pub mod values;
 }
 mod docs {

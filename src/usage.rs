@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Why the call was refused before anything was done.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageError {
     pub text: String,
     /// One line. `{program}` in it stands for the name of the program.

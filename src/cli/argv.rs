@@ -1,101 +1,68 @@
-//! The command line before clap sees it: options and operands are told apart, and the old `-SIGNAL` form becomes `--signal=SIGNAL`.
-//! Pure: works on the argument list and a table of option shapes alone. What a value means is `cli`'s business.
+//! The command line before clap sees it: operands are separated from options, and the old `-SIGNAL` form becomes
+//! `--signal=SIGNAL`. Pure: works on the arguments and the table of options. clap reads the values.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
+use crate::cli::options::{Arity, OPTIONS, Opt, SIGNAL};
 use crate::output::escape::escape;
 use crate::signal::Signal;
 use crate::usage::UsageError;
 
-/// What must be known of an option to step over it and its values.
-pub struct Shape {
-    pub id: &'static str,
-    pub long: Option<&'static str>,
-    pub shorts: &'static str,
-    pub arity: Arity,
-}
-
-/// How many arguments belong to an option.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Arity {
-    Flag,
-    /// One that may be attached (`-l9`, `--list=9`), never the argument behind.
-    Attached,
-    /// So many, whatever they look like; the first may be attached.
-    Values(usize),
-}
-
-/// The id of the option that names the signal, by whichever spelling.
-pub const SIGNAL: &str = "signal";
-
-/// A command line taken apart; nothing in it is lost, reordered or changed but the old signal form.
+/// A command line whose options and operands are separated. Nothing is lost, reordered or changed except the old
+/// form of the signal.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Line {
-    /// Options and the values that belong to them, for clap.
+    /// Options and their values, for clap.
     pub options: Vec<OsString>,
-    /// Everything else, in order. A token that starts with `-` stands here only where it may name a group.
+    /// Everything else, in order. A token that starts with `-` is here only if it may name a group.
     pub operands: Vec<&'static OsStr>,
-    /// The id of each option met, in order, repeated as often as it was given.
-    pub given: Vec<&'static str>,
-    /// What this file refuses itself; the rest of the line has been read all the same.
+    /// The id of each known option, in order, as often as it was given.
+    given: Vec<&'static str>,
+    /// What is refused here. The rest of the line has been read all the same.
     pub error: Option<UsageError>,
-    /// Whether some option is not in the table, so that clap should word the refusal.
-    pub has_unknown: bool,
 }
 
-/// Takes the arguments behind argv[0] apart. They live as long as the process: copying or freeing a hundred thousand of them would cost
-/// more than reading them.
-pub fn split(args: impl Iterator<Item = &'static OsStr>, shapes: &[&Shape]) -> Line {
+/// Splits the arguments after argv[0]. They live as long as the process: copying or freeing a hundred thousand of
+/// them would take longer than reading them.
+pub fn split(args: impl Iterator<Item = &'static OsStr>) -> Line {
     let mut line = Line { operands: Vec::with_capacity(args.size_hint().0), ..Line::default() };
     let mut args = args;
     while let Some(arg) = args.next() {
-        let values = match arg.as_encoded_bytes() {
+        let values = match arg.as_bytes() {
             b"--" => {
                 line.operands.extend(args);
                 break;
             }
-            [b'-', b'-', long @ ..] => line.long(arg, long, shapes),
-            [b'-', short @ ..] if !short.is_empty() => match old_form(short, &line) {
-                Dash::Signal => {
-                    line.name_signal(short);
-                    continue;
-                }
-                Dash::Operand => {
-                    line.operands.push(arg);
-                    continue;
-                }
-                Dash::Ambiguous => {
-                    line.refuse(ambiguous_number(arg));
-                    continue;
-                }
-                Dash::Options => line.cluster(arg, short, shapes),
+            [b'-', b'-', long @ ..] => line.long(arg, long),
+            [b'-', short @ ..] if !short.is_empty() => match kind(short, &line) {
+                Dash::Signal => line.name_signal(short),
+                Dash::Operand => line.operand(arg),
+                Dash::Ambiguous => line.refuse(ambiguous_number(arg)),
+                Dash::Options => line.cluster(arg, short),
             },
-            _ => {
-                line.operands.push(arg);
-                continue;
-            }
+            _ => line.operand(arg),
         };
         line.options.extend(args.by_ref().take(values).map(OsStr::to_owned));
     }
     line
 }
 
-/// What an argument with one dash in front is.
+/// What an argument with one dash is.
 enum Dash {
     Signal,
     Operand,
-    /// A number that is neither signal nor group where it stands.
+    /// A number that means neither a signal nor a group in this place.
     Ambiguous,
     Options,
 }
 
-/// Decides by what stands behind the dash and what stood before the argument.
-fn old_form(short: &[u8], line: &Line) -> Dash {
+/// Decides by the text after the dash and by what is to its left.
+fn kind(short: &[u8], line: &Line) -> Dash {
     let first = short[0];
     if first.is_ascii_digit() {
         let is_number = short.iter().all(u8::is_ascii_digit);
-        if line.given.contains(&SIGNAL) {
+        if line.has(SIGNAL) {
             Dash::Operand
         } else if line.operands.is_empty() {
             Dash::Signal
@@ -118,78 +85,87 @@ fn is_signal(text: &[u8]) -> bool {
 }
 
 fn ambiguous_number(arg: &OsStr) -> UsageError {
-    let arg = escape(arg.as_encoded_bytes());
-    UsageError::new(format!("'{arg}' behind a target is neither a signal nor a process group")).hint(format!(
+    let arg = escape(arg.as_bytes());
+    UsageError::new(format!("'{arg}' after a target is neither a signal nor a process group")).hint(format!(
         "'{{program}} {arg} PID' puts the signal first; '{{program}} -- PID {arg}' means the process group"
     ))
 }
 
+/// The options that a long name, perhaps abbreviated, may mean.
+pub fn candidates(name: &[u8]) -> Vec<&'static Opt> {
+    let long = |option: &&Opt| option.long.map(str::as_bytes);
+    match OPTIONS.iter().find(|option| long(option) == Some(name)) {
+        Some(exact) => vec![exact],
+        None => OPTIONS.iter().filter(|option| long(option).is_some_and(|long| long.starts_with(name))).collect(),
+    }
+}
+
+/// Each of these tells how many of the following arguments belong to the one that it takes.
 impl Line {
-    fn refuse(&mut self, error: UsageError) {
-        self.error.get_or_insert(error);
+    fn operand(&mut self, arg: &'static OsStr) -> usize {
+        self.operands.push(arg);
+        0
     }
 
-    /// Rewrites the old form; `short` is the argument without its dash.
-    fn name_signal(&mut self, short: &[u8]) {
+    fn refuse(&mut self, error: UsageError) -> usize {
+        self.error.get_or_insert(error);
+        0
+    }
+
+    /// Rewrites the old form. `short` is the argument without its dash.
+    fn name_signal(&mut self, short: &[u8]) -> usize {
         let mut option = OsString::from("--signal=");
         option.push(OsStr::from_bytes(short));
         self.options.push(option);
         self.given.push(SIGNAL);
+        0
     }
 
-    /// Takes `--name` or `--name=value` over and tells how many arguments behind it belong to it.
-    fn long(&mut self, arg: &OsStr, long: &[u8], shapes: &[&Shape]) -> usize {
-        self.options.push(arg.to_owned());
+    /// Takes `--name` or `--name=value`.
+    fn long(&mut self, arg: &OsStr, long: &[u8]) -> usize {
         let equals = long.iter().position(|byte| *byte == b'=');
-        let name = &long[..equals.unwrap_or(long.len())];
-        let known = |shape: &&&Shape| shape.long.is_some_and(|long| long.as_bytes().starts_with(name));
-        let exact = shapes.iter().find(|shape| shape.long.is_some_and(|long| long.as_bytes() == name));
-        let mut candidates = shapes.iter().filter(known);
-        let shape = match (exact, candidates.next(), candidates.next()) {
-            (Some(shape), ..) | (None, Some(shape), None) => shape,
-            (None, Some(_), Some(_)) => {
-                let names: Vec<_> = shapes.iter().filter(known).filter_map(|shape| shape.long).collect();
-                let name = escape(name);
-                self.refuse(UsageError::new(format!("'--{name}' is ambiguous: --{}", names.join(", --"))));
-                return 0;
-            }
-            (None, None, _) => {
-                self.has_unknown = true;
-                return 0;
-            }
+        let &[option] = &candidates(&long[..equals.unwrap_or(long.len())])[..] else {
+            self.options.push(arg.to_owned());
+            return 0;
         };
-        self.given.push(shape.id);
-        if let (Some(equals), Arity::Values(2..)) = (equals, shape.arity) {
-            // clap takes an attached value for the only one; getopt_long(3) does not, and scripts may write it so.
-            self.options.pop();
-            self.options.extend(
-                [&arg.as_bytes()[..equals + 2], &long[equals + 1..]].map(|part| OsStr::from_bytes(part).to_owned()),
-            );
+        self.given.push(option.id);
+        match (equals, option.arity) {
+            // clap takes an attached value for the only one; getopt_long(3) does not, and scripts rely on that.
+            (Some(equals), Arity::Values(2..)) => {
+                let (name, value) = (&arg.as_bytes()[..equals + 2], &long[equals + 1..]);
+                self.options.extend([name, value].map(|part| OsStr::from_bytes(part).to_owned()));
+            }
+            _ => self.options.push(arg.to_owned()),
         }
-        values_behind(shape.arity, equals.is_some())
+        option.arity.values_after(equals.is_some())
     }
 
-    /// Takes a cluster of short options over and tells how many arguments behind it belong to its last one.
-    fn cluster(&mut self, arg: &OsStr, shorts: &[u8], shapes: &[&Shape]) -> usize {
+    /// Takes a cluster of short options. Values belong to the last one.
+    fn cluster(&mut self, arg: &OsStr, shorts: &[u8]) -> usize {
         self.options.push(arg.to_owned());
         for (index, short) in shorts.iter().enumerate() {
-            let Some(shape) = shapes.iter().find(|shape| shape.shorts.as_bytes().contains(short)) else {
-                self.has_unknown = true;
-                return 0;
-            };
-            self.given.push(shape.id);
-            if shape.arity != Arity::Flag {
-                return values_behind(shape.arity, index + 1 < shorts.len());
+            let Some(option) = OPTIONS.iter().find(|option| option.shorts.as_bytes().contains(short)) else { return 0 };
+            self.given.push(option.id);
+            if option.arity != Arity::Flag {
+                return option.arity.values_after(index + 1 < shorts.len());
             }
         }
         0
     }
+
+    /// Whether an option was given, in a line that clap may refuse.
+    pub fn has(&self, id: &str) -> bool {
+        self.given.contains(&id)
+    }
 }
 
-fn values_behind(arity: Arity, attached: bool) -> usize {
-    match arity {
-        Arity::Flag | Arity::Attached => 0,
-        Arity::Values(count) => count - usize::from(attached),
+impl Arity {
+    /// How many of the following arguments are values.
+    fn values_after(self, is_attached: bool) -> usize {
+        match self {
+            Self::Flag | Self::Attached => 0,
+            Self::Values(count) => count - usize::from(is_attached),
+        }
     }
 }
 
@@ -198,26 +174,12 @@ mod tests {
     use super::*;
     use crate::usage::Kind;
 
-    const fn shape(id: &'static str, shorts: &'static str, arity: Arity) -> Shape {
-        Shape { id, long: Some(id), shorts, arity }
-    }
-
-    const SHAPES: [Shape; 7] = [
-        shape(SIGNAL, "sn", Arity::Values(1)),
-        shape("queue", "q", Arity::Values(1)),
-        shape("list", "l", Arity::Attached),
-        shape("all", "a", Arity::Flag),
-        shape("timeout", "", Arity::Values(2)),
-        shape("wait", "w", Arity::Flag),
-        shape("within", "", Arity::Values(1)),
-    ];
-
     fn words(text: &'static str) -> impl Iterator<Item = &'static OsStr> {
         text.split_whitespace().map(OsStr::new)
     }
 
     fn read(text: &'static str) -> Line {
-        split(words(text), &SHAPES.each_ref())
+        split(words(text))
     }
 
     #[test]
@@ -259,12 +221,12 @@ mod tests {
             let line = read(text);
             assert_eq!(line.options, words(options).collect::<Vec<_>>(), "{text}");
             assert_eq!(line.operands, words(operands).collect::<Vec<_>>(), "{text}");
-            assert_eq!((line.error, line.has_unknown), (None, false), "{text}");
+            assert_eq!(line.error, None, "{text}");
         }
     }
 
     #[test]
-    fn a_number_behind_a_target_is_refused_unless_a_signal_was_named() {
+    fn a_number_after_a_target_is_refused_unless_a_signal_was_named() {
         for text in ["123 -9", "123 -1 -HUP", "123 --timeout 5s KILL -9", "-q 5 123 -9", "-l 9 -9"] {
             assert_eq!(read(text).error.map(|error| error.kind), Some(Kind::Usage), "{text}");
         }
@@ -274,18 +236,19 @@ mod tests {
     fn abbreviations_count_while_unambiguous() {
         assert_eq!(read("--wit 5s 1").given, ["within"]);
         assert_eq!(read("--wi=5s 1").options, ["--wi=5s"]);
-        assert!(read("--w 1").error.is_some());
-        assert!(read("--nope 1").has_unknown && read("-x 1").has_unknown && read("-ax 1").has_unknown);
+        for unknown in ["--w 1", "--nope 1", "-x 1"] {
+            let line = read(unknown);
+            assert_eq!((line.given, line.operands), (vec![], vec![OsStr::new("1")]), "{unknown}");
+        }
     }
 
     #[test]
     fn bytes_that_are_not_utf8_go_through_untouched() {
         let bytes = |bytes: &'static [u8]| OsStr::from_bytes(bytes);
-        let line =
-            split([bytes(b"-\xff"), bytes(b"-s"), bytes(b"\xff"), bytes(b"\xfe")].into_iter(), &SHAPES.each_ref());
+        let line = split([bytes(b"-\xff"), bytes(b"-s"), bytes(b"\xff"), bytes(b"\xfe")].into_iter());
         assert_eq!(line.operands, [bytes(b"-\xff"), bytes(b"\xfe")]);
         assert_eq!(line.options, [bytes(b"-s"), bytes(b"\xff")]);
-        let line = split([bytes(b"-T\xff")].into_iter(), &SHAPES.each_ref());
+        let line = split([bytes(b"-T\xff")].into_iter());
         assert_eq!(line.options, [bytes(b"--signal=T\xff")]);
     }
 }
@@ -295,7 +258,6 @@ mod properties {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cli::options::OPTIONS;
 
     /// Words that are nearly this and nearly that.
     const WORDS: [&str; 64] = [
@@ -307,11 +269,11 @@ mod properties {
     ];
 
     fn read(args: &[&'static str]) -> Line {
-        split(args.iter().map(|arg| OsStr::new(*arg)), &OPTIONS.each_ref().map(|option| &option.shape))
+        split(args.iter().map(|arg| OsStr::new(*arg)))
     }
 
-    /// Whether options and operands, each in order, make up the arguments: unchanged but for the old form, a first value that was
-    /// attached to its option, and `--`. A word that is refused may be left out.
+    /// Whether options and operands, each in order, make up the arguments: unchanged except the old form, a first
+    /// value that was attached to its option, and `--`. A word that is refused may be left out.
     fn makes_up(args: &[&str], options: &[OsString], operands: &[&OsStr], may_omit: bool) -> bool {
         let Some((arg, args)) = args.split_first() else { return options.is_empty() && operands.is_empty() };
         let old_form = || format!("--signal={}", arg.strip_prefix('-').unwrap_or("-"));
@@ -350,15 +312,15 @@ mod properties {
         }
 
         #[test]
-        fn nothing_behind_two_dashes_is_read(before in lines(), behind in lines()) {
+        fn nothing_after_two_dashes_is_read(before in lines(), after in lines()) {
             let first = read(&before);
             let mut args = before.clone();
             // Enough of it that it is no option's value.
             args.extend(["--", "--", "--"]);
             let with_dashes = read(&args).operands.len();
-            args.extend(&behind);
+            args.extend(&after);
             let line = read(&args);
-            prop_assert_eq!(&line.operands[with_dashes..], behind.iter().map(OsStr::new).collect::<Vec<_>>());
+            prop_assert_eq!(&line.operands[with_dashes..], after.iter().map(OsStr::new).collect::<Vec<_>>());
             prop_assert_eq!(&line.given, &first.given);
         }
 

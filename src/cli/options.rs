@@ -1,14 +1,37 @@
-//! The table of options: one row each, from which come the clap command, the argument splitter's shapes, help, man page and completions.
+//! The table of options, one row each. The clap command, the shapes that `argv` needs, the help, the man page
+//! and the completions are all made from it.
 
-use crate::cli::argv::{Arity, SIGNAL, Shape};
+use std::ffi::{OsStr, OsString};
 
-/// One option: how it is spelled, what it takes, and its words in the short and the long help.
+use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser};
+use clap::{Arg, ArgAction, Command};
+
+use crate::cli::values;
+use crate::usage::UsageError;
+
+/// One option: how it is spelled, what it takes, and its texts for the short and the long help.
 pub struct Opt {
-    pub shape: Shape,
+    pub id: &'static str,
+    pub long: Option<&'static str>,
+    pub shorts: &'static str,
+    pub arity: Arity,
+    /// The names of the values in the help.
     pub values: &'static [&'static str],
+    parser: fn() -> ValueParser,
+    action: ArgAction,
     pub group: &'static str,
     pub help: &'static str,
     pub long_help: &'static str,
+}
+
+/// How many arguments belong to an option.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Arity {
+    Flag,
+    /// One that may be attached (`-l9`, `--list=9`). The next argument is never its value.
+    Attached,
+    /// This many, whatever they look like. The first may be attached.
+    Values(usize),
 }
 
 const SIGNALS: &str = "Signal";
@@ -17,6 +40,7 @@ const SAFETY: &str = "Safety";
 const WAITING: &str = "Waiting";
 const OUTPUT: &str = "Output";
 
+pub const SIGNAL: &str = "signal";
 pub const QUEUE: &str = "queue";
 pub const LIST: &str = "list";
 pub const NUMBERS: &str = "numbers";
@@ -39,17 +63,28 @@ pub const GRACE: &str = "grace";
 pub const VERBOSE: &str = "verbose";
 pub const JSON: &str = "json";
 pub const GENERATE: &str = "generate";
-pub const HELP: &str = "help";
+pub const SHORT_HELP: &str = "short-help";
+pub const LONG_HELP: &str = "help";
 pub const VERSION: &str = "version";
 
 const fn flag(group: &'static str, id: &'static str, shorts: &'static str) -> Opt {
-    let shape = Shape { id, long: Some(id), shorts, arity: Arity::Flag };
-    Opt { shape, values: &[], group, help: "", long_help: "" }
+    Opt {
+        id,
+        long: Some(id),
+        shorts,
+        arity: Arity::Flag,
+        values: &[],
+        parser: ValueParser::os_string,
+        // Count may be repeated, and costs less at start-up than SetTrue, whose default is parsed in each run.
+        action: ArgAction::Count,
+        group,
+        help: "",
+        long_help: "",
+    }
 }
 
 const fn valued(group: &'static str, id: &'static str, shorts: &'static str, values: &'static [&'static str]) -> Opt {
-    let shape = Shape { id, long: Some(id), shorts, arity: Arity::Values(values.len()) };
-    Opt { shape, values, group, help: "", long_help: "" }
+    Opt { arity: Arity::Values(values.len()), values, action: ArgAction::Set, ..flag(group, id, shorts) }
 }
 
 impl Opt {
@@ -57,73 +92,128 @@ impl Opt {
         Self { help, long_help, ..self }
     }
 
-    const fn shaped(self, shape: Shape) -> Self {
-        Self { shape, ..self }
+    const fn reads(self, parser: fn() -> ValueParser) -> Self {
+        Self { parser, ..self }
+    }
+
+    const fn repeats(self) -> Self {
+        Self { action: ArgAction::Append, ..self }
+    }
+
+    const fn attached(self) -> Self {
+        Self { arity: Arity::Attached, ..self }
+    }
+
+    const fn short_only(self) -> Self {
+        Self { long: None, ..self }
+    }
+
+    /// As messages write it.
+    pub fn spelled(&self) -> String {
+        self.long.map_or_else(|| format!("-{}", self.shorts), |long| format!("--{long}"))
+    }
+
+    /// The option as clap parses it, without help texts.
+    pub fn arg(&self) -> Arg {
+        let mut shorts = self.shorts.chars();
+        let arg = Arg::new(self.id).long(self.long).short(shorts.next()).short_aliases(shorts);
+        let arg = arg.action(self.action.clone());
+        let arg = match self.arity {
+            Arity::Flag => return arg,
+            Arity::Attached => arg.num_args(0..=1),
+            Arity::Values(count) => arg.num_args(count).allow_hyphen_values(true),
+        };
+        arg.value_names(self.values.iter().copied()).value_parser((self.parser)())
     }
 }
 
+/// The option with this id.
+pub fn option(id: &str) -> &'static Opt {
+    OPTIONS.iter().find(|option| option.id == id).expect("every id has a row in the table")
+}
+
+/// The command that parses the options. It has no positional arguments: `argv` separates the operands.
+pub fn command() -> Command {
+    bare_command().args(OPTIONS.iter().map(Opt::arg))
+}
+
+/// The command without its options.
+pub fn bare_command() -> Command {
+    Command::new("sigsend")
+        .no_binary_name(true)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .infer_long_args(true)
+}
+
+/// A value parser from one of the functions in `values`, whose error clap passes on as the source of its own.
+fn typed<T: Clone + Send + Sync + 'static>(read: fn(&OsStr) -> Result<T, UsageError>) -> ValueParser {
+    OsStringValueParser::new().try_map(move |text: OsString| read(&text)).into()
+}
+
 /// Every option, in the order of the help.
-pub static OPTIONS: [Opt; 25] = [
-    valued(SIGNALS, SIGNAL, "sn", &["SIGNAL"]).says(
+pub static OPTIONS: [Opt; 26] = [
+    valued(SIGNALS, SIGNAL, "sn", &["SIGNAL"]).repeats().reads(|| typed(values::signal)).says(
         "signal to send, also -SIGNAL [default: TERM]",
         "Send SIGNAL instead of TERM: a name with or without SIG in any case, or a number from 0 to 64. The old form -SIGNAL (-9, -HUP, \
          -RTMIN+3) and bash's -n SIGNAL mean the same. Signal 0 sends nothing and only checks that a signal could be sent.",
     ),
-    valued(SIGNALS, QUEUE, "q", &["VALUE"]).says(
+    valued(SIGNALS, QUEUE, "q", &["VALUE"]).reads(|| typed(values::queued_value)).says(
         "queue the signal with a 32-bit VALUE",
-        "Send with sigqueue(3): a handler set with SA_SIGINFO receives VALUE (-2147483648 to 2147483647) in si_value. Follow-up signals \
-         carry it too. Not for process groups, 0 and -1.",
+        "Send with sigqueue(3): a handler that was installed with SA_SIGINFO receives VALUE (-2147483648 to 2147483647) in si_value. \
+         Follow-up signals carry it too. Not for process groups, 0 and -1.",
     ),
-    valued(SIGNALS, LIST, "l", &["X"]).shaped(Shape { id: LIST, long: Some(LIST), shorts: "l", arity: Arity::Attached }).says(
+    valued(SIGNALS, LIST, "l", &["X"]).attached().says(
         "list signal names, or translate each X",
-        "Without operand list every signal name. A number, an exit status or a wait status is translated to the name of its signal (9, \
-         137 and 265 to KILL), a name to its number, and a mask such as 0x4001, as /proc/PID/status shows them, to the names in it. \
+        "Without operand, list every signal name. A number, an exit status or a wait status is translated to the name of its signal (9, \
+         137 and 265 to KILL), a name to its number, and a mask such as 0x4001, as /proc/PID/status shows it, to the names in it. \
          The first X may be attached: -l9, --list=9.",
     ),
-    flag(SIGNALS, NUMBERS, "L").shaped(Shape { id: NUMBERS, long: None, shorts: "L", arity: Arity::Flag }).says(
+    flag(SIGNALS, NUMBERS, "L").short_only().says(
         "list signal numbers and names",
-        "List numbers and names: in columns on a terminal, otherwise one pair a line. Operands restrict the list to those signals.",
+        "List numbers and names: in columns on a terminal, otherwise one pair per line. Operands restrict the list to those signals.",
     ),
     flag(SIGNALS, TABLE, "t").says(
         "list signals with action and description",
-        "List number, name, default action (terminate, core, stop, continue, ignore) and a description of every signal, or of those \
-         that are named as operands.",
+        "List the number, name, default action (terminate, core, stop, continue, ignore) and description of every signal, or of those \
+         given as operands.",
     ),
     flag(TARGETS, ALL, "a").says(
         "select names among all users' processes",
-        "Select processes of all users by NAME, not only the caller's own. A name is a claim that any user can make: combine this with \
-         --expect and an executable's name, or better with --pidfile or PID:INODE.",
+        "Select processes of all users by NAME, not only the caller's own. Any user can give a process any name: combine this with \
+         --expect and the name of an executable, or better, use --pidfile or PID:INODE.",
     ),
     valued(TARGETS, PIDFILE, "", &["FILE"]).says(
         "read targets from FILE, - for stdin",
-        "Read targets from FILE: PIDs or PID:INODE tokens with white space between. A process that started more than two seconds after \
-         the file was last modified did not write it and is refused as stale. Groups, 0, -1 and names are refused in a file. FILE may be \
-         - for standard input, where no target at all is success and nothing is done.",
+        "Read targets from FILE: PIDs or PID:INODE tokens separated by white space. A process that started more than two seconds after \
+         the file was last modified did not write it and is refused as stale. Groups, 0, -1 and names are refused in a file. Files of \
+         /proc and /sys are refused. If FILE is -, standard input is read; if it names no target, nothing is done and the exit status \
+         is 0.",
     ),
     flag(TARGETS, TREE, "").says(
         "each process and all its descendants",
         "Signal each process and all its descendants, children of every thread included, from the root down. KILL stops the whole tree \
-         first, so that it cannot outrun the signal by forking, and then kills it from the leaves up. A process whose parent has exited \
+         first, so that it cannot outrun the signal by forking, and then kills it from the leaves up. A process whose parent exited \
          before it was seen has left the tree. sigsend never signals itself or its ancestors in a tree.",
     ),
     flag(TARGETS, PID, "p").says(
         "print the PIDs, signal nobody",
-        "Print the PID of each process that the targets mean and signal nobody.",
+        "Print the PID of each process that the targets select, and signal nobody.",
     ),
     flag(TARGETS, ID, "").says(
         "print PID:INODE, signal nobody",
-        "Print a PID:INODE token for each process and signal nobody. Used as a target later, the token means this one process, whoever \
-         holds its PID by then. Needs Linux 6.9.",
+        "Print a PID:INODE token for each process and signal nobody. As a target, the token selects this process only, even if the PID \
+         is reused. Needs Linux 6.9.",
     ),
     flag(SAFETY, HANDLER, "r").says(
         "skip processes that don't catch it",
-        "Signal only processes that catch the signal; the others are reported and count as failed. So a HUP never kills a daemon that \
-         has no handler for it. Not with 0, KILL and STOP, which no process can catch.",
+        "Signal only processes that catch the signal; the others are reported and count as failed. This way HUP never kills a daemon \
+         that has no handler for it. Not with 0, KILL and STOP, which no process can catch.",
     ),
-    valued(SAFETY, EXPECT, "", &["NAME"]).says(
+    valued(SAFETY, EXPECT, "", &["NAME"]).reads(|| typed(values::expected_name)).says(
         "refuse a process that is not NAME",
         "Refuse a target unless its command name, the basename of its executable or the basename of its argv[0] is NAME. A target that \
-         cannot be verified is refused too. Command name and argv[0] are what a process claims; the executable is what the kernel knows.",
+         cannot be verified is refused too. A process can choose its command name and argv[0]; the executable is what the kernel reports.",
     ),
     flag(SAFETY, ALLOW_STALE, "").says(
         "accept a process newer than its pidfile",
@@ -131,53 +221,54 @@ pub static OPTIONS: [Opt; 25] = [
     ),
     flag(SAFETY, ALIVE, "").says(
         "ask who lives: 0 all, 1 not all, 2 unclear",
-        "Ask instead of signalling: exit status 0 if every target is alive, 1 if one is gone, 2 if it could not be told, usage errors \
-         included. A zombie is gone, a process that may not be signalled is alive, and so is one whose main thread has exited while \
-         others run.",
+        "Check instead of signalling: the exit status is 0 if every target is alive, 1 if one is gone, 2 if that cannot be told, which \
+         includes usage errors. A zombie is gone. A process that the caller may not signal is alive, and so is a process whose main \
+         thread has exited while others run.",
     ),
     flag(SAFETY, DRY_RUN, "").says(
         "say who would get what, signal nobody",
-        "Look everything up, signal nobody, and say for each process who owns it, how old it is, what it runs, and what the signal would \
-         do there: be caught, ignored or blocked, or its default action. The exit status is that of the real call.",
+        "Look everything up, signal nobody, and print for each process its owner, age and command line, and what the signal would do: \
+         be caught, ignored or blocked, or its default action. The exit status is that of the real call.",
     ),
     flag(WAITING, WAIT, "w").says(
         "return when every target is gone",
-        "Return only when every target is gone; a zombie is gone. A target that was gone before is gone as wished. One that may not be \
-         signalled is reported and not waited for, except with signal 0.",
+        "Return only when every target is gone; a zombie is gone. A target that was gone from the start counts as success. A target \
+         that the caller may not signal is reported and not waited for, except with signal 0.",
     ),
-    valued(WAITING, WITHIN, "", &["DURATION"]).says(
+    valued(WAITING, WITHIN, "", &["DURATION"]).reads(|| typed(values::duration_with_unit)).says(
         "the same, at most DURATION long",
-        "Wait like --wait, but at most DURATION after the last signal; exit status 124 if a target is still there then. DURATION needs a \
-         unit: 500ms, 5s, 1m30s. 0s looks once.",
+        "Wait like --wait, but at most DURATION after the last signal; the exit status is 124 if a target is still there then. DURATION \
+         needs a unit: 500ms, 5s, 1m30s. 0s looks once.",
     ),
-    valued(WAITING, TIMEOUT, "", &["DURATION", "SIGNAL"]).says(
+    valued(WAITING, TIMEOUT, "", &["DURATION", "SIGNAL"]).repeats().says(
         "then SIGNAL to those still there",
         "Send SIGNAL to the targets that are still there DURATION after the previous signal. May be repeated; the follow-ups are sent in \
          order. A bare number is milliseconds, as in util-linux; 500ms, 5s and 1m30s work too.",
     ),
-    valued(WAITING, GRACE, "", &["DURATION"]).says(
+    valued(WAITING, GRACE, "", &["DURATION"]).reads(|| typed(values::duration_with_unit)).says(
         "TERM, then KILL after DURATION; wait",
-        "Stop it properly: send the signal (TERM), then CONT so that a stopped process can act on it, KILL to those that remain after \
-         DURATION, and return when all are gone, at most DURATION later. DURATION needs a unit: 500ms, 5s, 1m30s.",
+        "Stop processes cleanly: send the signal (TERM), then CONT so that a stopped process can act on it, then KILL to those that \
+         remain after DURATION, and return when all are gone, at most DURATION later. DURATION needs a unit: 500ms, 5s, 1m30s.",
     ),
     flag(OUTPUT, VERBOSE, "v").says(
         "say what happens, a line each",
-        "Print a line on standard output for each thing that happens: sent, skipped, gone and how, still there.",
+        "Print a line on standard output for each event: sent, gone and how it ended, already gone. Failures go to standard error only.",
     ),
     flag(OUTPUT, JSON, "").says(
         "the same as JSON Lines",
-        "Print the same as JSON Lines: one object for each event and a last one with the summary and the exit status. \
+        "Print events as JSON Lines: one object for each event, and a last one with the summary and the exit status. \
          sigsend(1) lists the keys under OUTPUT.",
     ),
-    valued(OUTPUT, STATE, "d", &["PID"]).says(
+    valued(OUTPUT, STATE, "d", &["PID"]).repeats().reads(|| typed(values::process_id)).says(
         "show pending, blocked, caught signals",
-        "Show which signals are pending for the process and its main thread, which are blocked, ignored and caught: \
-         a line for each set that is not empty. More PIDs may follow.",
+        "Show which signals are pending for the process and its main thread, and which are blocked, ignored and caught: \
+         one line for each set that is not empty. More PIDs may follow.",
     ),
-    valued(OUTPUT, GENERATE, "", &["WHAT"]).says(
+    valued(OUTPUT, GENERATE, "", &["WHAT"]).reads(|| typed(values::product)).says(
         "print the man page or a completion script",
         "Print the man page (man) or the completion script for a shell: bash, zsh, fish, elvish or powershell.",
     ),
-    flag(OUTPUT, HELP, "h").says("help; --help says more", "Print help: -h in short, --help at length."),
+    flag(OUTPUT, SHORT_HELP, "h").short_only().says("help; --help says more", "Print a short help."),
+    flag(OUTPUT, LONG_HELP, "").says("long help", "Print this help."),
     flag(OUTPUT, VERSION, "V").says("version", "Print the version."),
 ];

@@ -1,27 +1,26 @@
-//! The command line's meaning: clap parses the options, `into_action` checks that they go together and turns texts into values.
-//! Pure: nothing is looked up and nothing sent. clap appears here, in `manual` and in `completions` alone.
+//! From a command line to an action: clap parses the options, [`Options`] holds their values, and the checks here
+//! decide whether they go together. Pure: nothing is looked up and nothing is sent.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use clap::builder::ValueParser;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::ArgMatches;
+use clap::parser::ValueSource;
 
-use crate::cli::argv::{self, Arity, Line, SIGNAL};
+use crate::cli::argv;
 use crate::cli::options::{
-    ALIVE, ALL, ALLOW_STALE, DRY_RUN, EXPECT, GENERATE, GRACE, HANDLER, HELP, ID, JSON, LIST, NUMBERS, OPTIONS, Opt,
-    PID, PIDFILE, QUEUE, STATE, TABLE, TIMEOUT, TREE, VERBOSE, VERSION, WAIT, WITHIN,
+    ALIVE, ALL, ALLOW_STALE, DRY_RUN, EXPECT, GENERATE, GRACE, HANDLER, ID, JSON, LIST, LONG_HELP, NUMBERS, PID,
+    PIDFILE, QUEUE, SHORT_HELP, SIGNAL, STATE, TABLE, TIMEOUT, TREE, VERBOSE, VERSION, WAIT, WITHIN, command, option,
 };
-use crate::cli::values::{self, Unit};
+use crate::cli::refusal::usage_error;
+use crate::cli::values;
 use crate::outcome::Status;
-use crate::output::escape::escape;
-use crate::plan::{Action, Age, Detail, Pidfile, Plan, Question, Reach, Selection, Step, Until, Users, Voice};
+use crate::plan::{Action, Age, Detail, Pidfile, Plan, Product, Question, Reach, Selection, Step, Until, Users, Voice};
 use crate::signal::Signal;
 use crate::target::{Pid, Target};
 use crate::usage::UsageError;
 
-/// A command line that was refused, and the exit status that says so.
+/// A command line that was refused, and the exit status for it.
 #[derive(Debug)]
 pub struct Refusal {
     pub error: UsageError,
@@ -29,91 +28,58 @@ pub struct Refusal {
     pub voice: Voice,
 }
 
-/// Reads the arguments behind argv[0].
+/// Reads the arguments after argv[0].
 pub fn parse(args: impl Iterator<Item = &'static OsStr>) -> Result<Action, Refusal> {
-    let mut line = argv::split(args, &OPTIONS.each_ref().map(|option| &option.shape));
-    // A supervisor must not take a typing error for a dead service: under --alive it is "could not be told".
-    let status = if line.given.contains(&ALIVE) { Status::Undecided } else { Status::Failure };
-    let voice = if line.given.contains(&JSON) { Voice::Json } else { Voice::Quiet };
-    let detail = detail(&line.options);
+    let mut line = argv::split(args);
+    // A supervisor must not take a usage error for a dead service: with --alive the answer is "could not be told".
+    let status = if line.has(ALIVE) { Status::Undecided } else { Status::Failure };
+    let voice = if line.has(JSON) { Voice::Json } else { Voice::Quiet };
     let action = match line.error.take() {
         Some(error) => Err(error),
-        None => matches(&mut line).and_then(|mut matches| into_action(&mut matches, &line, detail)),
+        None => action(line.options, &line.operands),
     };
     action.map_err(|error| Refusal { error, status, voice })
 }
 
-/// Lets clap read the options, unless the signal is the only one. Its command holds only those that were given, since building and parsing the others costs more than
-/// everything else a single signal needs; with an unknown option it holds all, so that clap can suggest one.
-fn matches(line: &mut Line) -> Result<ArgMatches, UsageError> {
-    if line.options.is_empty() || lone_signal(line).is_some() {
-        return Ok(ArgMatches::default());
+fn action(options: Vec<OsString>, operands: &[&OsStr]) -> Result<Action, UsageError> {
+    let matches = command().try_get_matches_from(options).map_err(|error| usage_error(&error))?;
+    if is_given(&matches, LONG_HELP) {
+        return Ok(Action::Help(Detail::Long));
     }
-    let wanted = |option: &&Opt| line.has_unknown || line.given.contains(&option.shape.id);
-    bare_command()
-        .args(OPTIONS.iter().filter(wanted).map(argument))
-        .try_get_matches_from_mut(std::mem::take(&mut line.options))
-        .map_err(|error| in_our_words(&error))
-}
-
-/// The signal of a line that has no other option, as nearly all have that are typed or run by scripts. To have clap find it costs more than
-/// finding the target and sending.
-fn lone_signal(line: &Line) -> Option<&OsStr> {
-    match line.options.as_slice() {
-        [option] => option.as_bytes().strip_prefix(b"--signal=").map(OsStr::from_bytes),
-        [option, value] if option == "-s" => Some(value),
-        _ => None,
+    if is_given(&matches, SHORT_HELP) {
+        return Ok(Action::Help(Detail::Short));
     }
-}
-
-/// Whether help was asked for as `-h` or as `--help`, which no other long option begins like.
-fn detail(options: &[OsString]) -> Detail {
-    if options.iter().any(|option| option.as_encoded_bytes().starts_with(b"--h")) {
-        Detail::Long
-    } else {
-        Detail::Short
+    if is_given(&matches, VERSION) {
+        return Ok(Action::Version);
     }
-}
-
-/// A command without texts and options, in which nothing but the given options and their values is left to clap.
-pub fn bare_command() -> Command {
-    Command::new("sigsend")
-        .no_binary_name(true)
-        .disable_help_flag(true)
-        .disable_version_flag(true)
-        .infer_long_args(true)
-}
-
-/// One option as clap has to parse it.
-pub fn argument(option: &Opt) -> Arg {
-    let mut shorts = option.shape.shorts.chars();
-    let arg = Arg::new(option.shape.id).long(option.shape.long).short(shorts.next()).short_aliases(shorts);
-    let arg = if option.values.is_empty() { arg } else { arg.value_names(option.values.iter().copied()) };
-    match option.shape.arity {
-        Arity::Flag => arg.action(ArgAction::Count),
-        Arity::Attached => arg.action(ArgAction::Append).num_args(0..=1).value_parser(ValueParser::os_string()),
-        Arity::Values(count) => {
-            let repeats = matches!(option.shape.id, SIGNAL | TIMEOUT | STATE);
-            let action = if repeats { ArgAction::Append } else { ArgAction::Set };
-            arg.action(action).num_args(count).allow_hyphen_values(true).value_parser(ValueParser::os_string())
+    check_exclusions(&matches)?;
+    let options = Options::from_matches(&matches)?;
+    let voice = options.voice;
+    let signals = || operands.iter().map(|operand| (*operand).to_owned());
+    Ok(match options.form {
+        Form::List(first) => Action::List(first.into_iter().chain(signals()).collect()),
+        Form::Numbers => Action::Numbers(signals().collect()),
+        Form::Table => Action::Table(signals().collect()),
+        Form::State(mut pids) => {
+            for operand in operands {
+                pids.push(values::process_id(operand)?);
+            }
+            Action::State(pids)
         }
-    }
+        Form::Generate(product) => Action::Generate(product),
+        Form::Ask(question) => Action::Ask(question, options.plan(operands)?.selection, voice),
+        // The preview is what a dry run is for, so it is printed without -v too.
+        Form::DryRun if voice == Voice::Quiet => Action::DryRun(options.plan(operands)?, Voice::Verbose),
+        Form::DryRun => Action::DryRun(options.plan(operands)?, voice),
+        Form::Send => Action::Send(options.plan(operands)?, voice),
+    })
 }
 
-/// A clap error as one line; its tip becomes the hint.
-fn in_our_words(error: &clap::Error) -> UsageError {
-    let rendered = error.render().to_string();
-    let mut lines = rendered.lines();
-    let text = lines.next().unwrap_or_default().trim_start_matches("error: ").trim_end_matches(':');
-    // It repeats the argument as it was typed.
-    let error = UsageError::new(escape(text.replace("...'", "'").as_bytes()));
-    match lines.find_map(|line| line.trim_start().strip_prefix("tip: ")) {
-        Some(tip) => error.hint(escape(tip.as_bytes())),
-        None => error,
-    }
+fn is_given(matches: &ArgMatches, id: &str) -> bool {
+    matches.value_source(id) == Some(ValueSource::CommandLine)
 }
 
-/// Options of which two cannot stand together: any of the first list with any other of the second.
+/// Options of which two cannot be combined: any of the first list with any other of the second.
 const EXCLUSIONS: [(&[&str], &[&str]); 3] = [
     (
         &[LIST, NUMBERS, TABLE, STATE, GENERATE],
@@ -126,176 +92,184 @@ const EXCLUSIONS: [(&[&str], &[&str]); 3] = [
     (&[GRACE], &[TIMEOUT, WITHIN]),
 ];
 
-fn check_exclusions(given: &[&str]) -> Result<(), UsageError> {
+fn check_exclusions(matches: &ArgMatches) -> Result<(), UsageError> {
     for (ones, others) in EXCLUSIONS {
-        let pair = given.iter().find(|id| ones.contains(id)).and_then(|one| {
-            given
-                .iter()
-                .find(|other| *other != one && others.contains(other))
-                .map(|other| (spelled(one), spelled(other)))
-        });
-        if let Some((one, other)) = pair {
+        let Some(one) = first_given(matches, ones) else { continue };
+        let others: Vec<&str> = others.iter().copied().filter(|other| *other != one).collect();
+        if let Some(other) = first_given(matches, &others) {
+            let (one, other) = (option(one).spelled(), option(other).spelled());
             return Err(UsageError::new(format!("'{one}' cannot be used with '{other}'")));
         }
     }
-    if given.iter().filter(|id| **id == LIST).count() > 1 {
-        return Err(UsageError::new("'--list' can be given only once"));
-    }
     Ok(())
 }
 
-/// An option as messages write it.
-fn spelled(id: &str) -> String {
-    let option = OPTIONS.iter().find(|option| option.shape.id == id);
-    option.and_then(|option| option.shape.long).map_or_else(|| "-L".to_owned(), |long| format!("--{long}"))
+fn first_given(matches: &ArgMatches, ids: &[&'static str]) -> Option<&'static str> {
+    ids.iter().copied().find(|id| is_given(matches, id))
 }
 
-fn into_action(matches: &mut ArgMatches, line: &Line, detail: Detail) -> Result<Action, UsageError> {
-    let given = |id| line.given.contains(&id);
-    if given(HELP) {
-        return Ok(Action::Help(detail));
-    }
-    if given(VERSION) {
-        return Ok(Action::Version);
-    }
-    check_exclusions(&line.given)?;
-    if given(LIST) {
-        return Ok(Action::List(values(matches, LIST).chain(operands(line)).collect()));
-    }
-    if given(NUMBERS) {
-        return Ok(Action::Numbers(operands(line).collect()));
-    }
-    if given(TABLE) {
-        return Ok(Action::Table(operands(line).collect()));
-    }
-    if given(STATE) {
-        let pids = values(matches, STATE).chain(operands(line));
-        return pids.map(|pid| values::process_id(&pid)).collect::<Result<_, _>>().map(Action::State);
-    }
-    if given(GENERATE) {
-        let what = value(matches, line, GENERATE).unwrap_or_default();
-        return values::product(&what).map(Action::Generate);
-    }
-    let voice = match (given(JSON), given(VERBOSE)) {
-        (true, _) => Voice::Json,
-        (false, true) => Voice::Verbose,
-        (false, false) => Voice::Quiet,
-    };
-    let questions = [(PID, Question::Pid), (ID, Question::Id), (ALIVE, Question::Alive)];
-    let question = questions.into_iter().find_map(|(id, question)| given(id).then_some(question));
-    let dry_run = given(DRY_RUN);
-    let plan = plan(matches, line)?;
-    Ok(match question {
-        Some(question) => Action::Ask(question, plan.selection, voice),
-        // What a dry run finds is what was asked for.
-        None if dry_run => Action::DryRun(plan, if voice == Voice::Quiet { Voice::Verbose } else { voice }),
-        None => Action::Send(plan, voice),
-    })
+/// The options of one command line.
+struct Options {
+    form: Form,
+    voice: Voice,
+    signals: Vec<Signal>,
+    value: Option<i32>,
+    follow_ups: Vec<Step>,
+    wait: bool,
+    within: Option<Duration>,
+    grace: Option<Duration>,
+    pidfile: Option<Pidfile>,
+    users: Users,
+    expect: Option<OsString>,
+    require_handler: bool,
+    reach: Reach,
+    /// An option that works on single processes only, as messages write it.
+    single: Option<String>,
+    /// An option that waits for the targets or signals them again.
+    waiting: Option<String>,
 }
 
-/// All values of an option that was given and may be repeated.
-fn values(matches: &mut ArgMatches, id: &str) -> impl Iterator<Item = OsString> + use<> {
-    matches.remove_many(id).into_iter().flatten()
+/// What the call is for. The forms exclude each other.
+enum Form {
+    List(Option<OsString>),
+    Numbers,
+    Table,
+    State(Vec<Pid>),
+    Generate(Product),
+    Ask(Question),
+    DryRun,
+    Send,
 }
 
-fn operands(line: &Line) -> impl Iterator<Item = OsString> {
-    line.operands.iter().map(|operand| (*operand).to_owned())
-}
-
-/// The value of an option that may be given once; clap must not be asked for one that its lean command has not.
-fn value(matches: &mut ArgMatches, line: &Line, id: &str) -> Option<OsString> {
-    line.given.contains(&id).then(|| matches.remove_one(id))?
-}
-
-fn plan(matches: &mut ArgMatches, line: &Line) -> Result<Plan, UsageError> {
-    let signals = match lone_signal(line) {
-        Some(signal) => vec![signal.to_owned()],
-        None if line.given.contains(&SIGNAL) => values(matches, SIGNAL).collect(),
-        None => Vec::new(),
-    };
-    let signal = match signals.as_slice() {
-        [] => Signal::TERM,
-        [one] => values::signal(one)?,
-        [one, other, ..] => {
-            let (one, other) = (values::signal(one)?, values::signal(other)?);
-            return Err(UsageError::new(format!("one signal at a time: {one} and {other} were named")));
-        }
-    };
-    let queued = value(matches, line, QUEUE).map(|text| values::queued_value(&text)).transpose()?;
-    // Collected into a Result, the vector would not know its size and double its way up.
-    let mut targets = Vec::with_capacity(line.operands.len());
-    for token in &line.operands {
-        targets.push(values::target(token)?);
-    }
-    let pidfile = value(matches, line, PIDFILE);
-    if targets.is_empty() && pidfile.is_none() {
-        return Err(UsageError::new("no process ID specified"));
-    }
-
-    let mut steps = vec![Step { after: Duration::ZERO, signals: vec![signal] }];
-    let mut until = if line.given.contains(&WAIT) { Until::Gone } else { Until::Sent };
-    if line.given.contains(&TIMEOUT) {
-        let words: Vec<OsString> = values(matches, TIMEOUT).collect();
-        for pair in words.chunks_exact(2) {
-            steps.push(Step {
-                after: values::duration(&pair[0], Unit::Milliseconds)?,
-                signals: vec![values::signal(&pair[1])?],
-            });
+impl Form {
+    fn from_matches(matches: &ArgMatches) -> Self {
+        let given = |id| is_given(matches, id);
+        match () {
+            () if given(LIST) => Self::List(one(matches, LIST)),
+            () if given(NUMBERS) => Self::Numbers,
+            () if given(TABLE) => Self::Table,
+            () if given(STATE) => Self::State(all(matches, STATE)),
+            () if given(PID) => Self::Ask(Question::Pid),
+            () if given(ID) => Self::Ask(Question::Id),
+            () if given(ALIVE) => Self::Ask(Question::Alive),
+            () if given(DRY_RUN) => Self::DryRun,
+            () => one(matches, GENERATE).map_or(Self::Send, Self::Generate),
         }
     }
-    if let Some(text) = value(matches, line, WITHIN) {
-        until = Until::Within(values::duration(&text, Unit::Required)?);
-    }
-    if let Some(text) = value(matches, line, GRACE) {
-        let grace = values::duration(&text, Unit::Required)?;
-        if !matches!(signal, Signal::KILL | Signal::CONT) {
-            steps[0].signals.push(Signal::CONT);
-        }
-        steps.push(Step { after: grace, signals: vec![Signal::KILL] });
-        until = Until::Within(grace);
-    }
-    check_targets(&targets, &line.given)?;
-
-    let given = |id| line.given.contains(&id);
-    if given(HANDLER) && matches!(signal, Signal::NULL | Signal::KILL | Signal::STOP) {
-        return Err(UsageError::new(format!(
-            "'--require-handler' is of no use with {signal}, which no process can catch"
-        )));
-    }
-    let selection = Selection {
-        targets,
-        pidfile: pidfile.map(|path| Pidfile { path, age: if given(ALLOW_STALE) { Age::Any } else { Age::Checked } }),
-        cgroup: None,
-        users: if given(ALL) { Users::All } else { Users::Own },
-        expect: value(matches, line, EXPECT).map(values::expected_name).transpose()?,
-        catching: given(HANDLER).then_some(signal),
-        reach: if given(TREE) { Reach::Tree } else { Reach::Process },
-    };
-    Ok(Plan { selection, value: queued, steps, until })
 }
 
-/// Refuses targets that stand for many processes where the options speak of single ones, or where one would wait for oneself.
-fn check_targets(targets: &[Target], given: &[&str]) -> Result<(), UsageError> {
-    const SINGLE: [&str; 7] = [HANDLER, EXPECT, PID, ID, ALIVE, TREE, QUEUE];
-    const WAITING: [&str; 4] = [WAIT, WITHIN, TIMEOUT, GRACE];
-    let first = |ids: &[&str]| given.iter().find(|id| ids.contains(id)).map(|id| spelled(id));
-    let (single, waiting) = (first(&SINGLE), first(&WAITING));
-    for target in targets {
-        let refused = match target {
-            Target::Group(_) => single.as_ref(),
-            Target::OwnGroup | Target::Everyone => single.as_ref().or(waiting.as_ref()),
-            Target::Process(Pid::INIT) | Target::Padded(Pid::INIT, _) | Target::Token(Pid::INIT, _)
-                if given.contains(&TREE) =>
-            {
-                return Err(UsageError::new("the tree of process 1 is every process: write -1 if that is meant"));
+/// The value of an option that may be given once.
+fn one<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, id: &str) -> Option<T> {
+    matches.get_one(id).cloned()
+}
+
+/// All values of an option that may be repeated.
+fn all<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, id: &str) -> Vec<T> {
+    matches.get_many(id).into_iter().flatten().cloned().collect()
+}
+
+impl Options {
+    fn from_matches(matches: &ArgMatches) -> Result<Self, UsageError> {
+        const SINGLE: [&str; 7] = [HANDLER, EXPECT, PID, ID, ALIVE, TREE, QUEUE];
+        const WAITING: [&str; 4] = [WAIT, WITHIN, TIMEOUT, GRACE];
+        let given = |id| is_given(matches, id);
+        let first = |ids: &[&'static str]| first_given(matches, ids).map(|id| option(id).spelled());
+        let age = if given(ALLOW_STALE) { Age::Any } else { Age::Checked };
+        let timeouts: Vec<OsString> = all(matches, TIMEOUT);
+        Ok(Self {
+            form: Form::from_matches(matches),
+            voice: match (given(JSON), given(VERBOSE)) {
+                (true, _) => Voice::Json,
+                (false, true) => Voice::Verbose,
+                (false, false) => Voice::Quiet,
+            },
+            signals: all(matches, SIGNAL),
+            value: one(matches, QUEUE),
+            follow_ups: timeouts
+                .chunks_exact(2)
+                .map(|pair| values::follow_up(&pair[0], &pair[1]))
+                .collect::<Result<_, _>>()?,
+            wait: given(WAIT),
+            within: one(matches, WITHIN),
+            grace: one(matches, GRACE),
+            pidfile: one(matches, PIDFILE).map(|path| Pidfile { path, age }),
+            users: if given(ALL) { Users::All } else { Users::Own },
+            expect: one(matches, EXPECT),
+            require_handler: given(HANDLER),
+            reach: if given(TREE) { Reach::Tree } else { Reach::Process },
+            single: first(&SINGLE),
+            waiting: first(&WAITING),
+        })
+    }
+
+    fn plan(self, operands: &[&OsStr]) -> Result<Plan, UsageError> {
+        let signal = match self.signals.as_slice() {
+            [] => Signal::TERM,
+            [one] => *one,
+            [one, other, ..] => {
+                return Err(UsageError::new(format!("one signal at a time: {one} and {other} were named")));
             }
-            _ => None,
         };
-        if let Some(option) = refused {
-            return Err(UsageError::new(format!("'{option}' cannot be used with the target '{target}'")));
+        // Collected into a Result, the vector would not know its size and be reallocated as it grows.
+        let mut targets = Vec::with_capacity(operands.len());
+        for token in operands {
+            targets.push(values::target(token)?);
         }
+        if targets.is_empty() && self.pidfile.is_none() {
+            return Err(UsageError::new("no process ID specified"));
+        }
+        self.check_targets(&targets)?;
+        if self.require_handler && matches!(signal, Signal::NULL | Signal::KILL | Signal::STOP) {
+            return Err(UsageError::new(format!(
+                "'--require-handler' is of no use with {signal}, which no process can catch"
+            )));
+        }
+        let mut steps = vec![Step { after: Duration::ZERO, signals: vec![signal] }];
+        steps.extend(self.follow_ups);
+        let mut until = match self.within {
+            Some(within) => Until::Within(within),
+            None if self.wait => Until::Gone,
+            None => Until::Sent,
+        };
+        if let Some(grace) = self.grace {
+            if !matches!(signal, Signal::KILL | Signal::CONT) {
+                steps[0].signals.push(Signal::CONT);
+            }
+            steps.push(Step { after: grace, signals: vec![Signal::KILL] });
+            until = Until::Within(grace);
+        }
+        let selection = Selection {
+            targets,
+            pidfile: self.pidfile,
+            cgroup: None,
+            users: self.users,
+            expect: self.expect,
+            catching: self.require_handler.then_some(signal),
+            reach: self.reach,
+        };
+        Ok(Plan { selection, value: self.value, steps, until })
     }
-    Ok(())
+
+    /// Refuses targets that mean several processes if an option works on single ones, or if sigsend would wait for
+    /// itself.
+    fn check_targets(&self, targets: &[Target]) -> Result<(), UsageError> {
+        for target in targets {
+            let refused = match target {
+                Target::Group(_) => self.single.as_ref(),
+                Target::OwnGroup | Target::Everyone => self.single.as_ref().or(self.waiting.as_ref()),
+                Target::Process(Pid::INIT) | Target::Padded(Pid::INIT, _) | Target::Token(Pid::INIT, _)
+                    if self.reach == Reach::Tree =>
+                {
+                    return Err(UsageError::new("the tree of process 1 is every process: write -1 if that is meant"));
+                }
+                _ => None,
+            };
+            if let Some(option) = refused {
+                return Err(UsageError::new(format!("'{option}' cannot be used with the target '{target}'")));
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

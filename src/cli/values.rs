@@ -1,10 +1,10 @@
-//! Values of options and operands: text in, value or refusal out. What does not parse never has a default.
+//! Values of options and operands: from text to a value or an error. What does not parse never has a default.
 
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use crate::output::escape::escape;
-use crate::plan::Product;
+use crate::plan::{Product, Step};
 use crate::signal::Signal;
 use crate::target::{Pid, Target};
 use crate::usage::UsageError;
@@ -48,8 +48,9 @@ pub fn process_id(token: &OsStr) -> Result<Pid, UsageError> {
     }
 }
 
-/// A name to compare with: one that nothing can have is a typing error, which must not be taken for a process that is gone.
-pub fn expected_name(name: OsString) -> Result<OsString, UsageError> {
+/// A name to compare with. One that no process can have is a usage error, which must not read as a process that is
+/// gone.
+pub fn expected_name(name: &OsStr) -> Result<OsString, UsageError> {
     let bytes = name.as_encoded_bytes();
     let invalid = || UsageError::value(format!("'{}': invalid name to expect", escape(bytes)));
     match bytes {
@@ -57,7 +58,7 @@ pub fn expected_name(name: OsString) -> Result<OsString, UsageError> {
         path if path.contains(&b'/') => {
             Err(invalid().hint("it is compared with command names and the last part of paths"))
         }
-        _ => Ok(name),
+        _ => Ok(name.to_owned()),
     }
 }
 
@@ -82,21 +83,31 @@ pub fn product(what: &OsStr) -> Result<Product, UsageError> {
     })
 }
 
+/// A duration that needs a unit, so that a PID is never read as a time.
+pub fn duration_with_unit(text: &OsStr) -> Result<Duration, UsageError> {
+    duration(text, Unit::Required)
+}
+
+/// The values of `--timeout`. A bare number is milliseconds.
+pub fn follow_up(after: &OsStr, text: &OsStr) -> Result<Step, UsageError> {
+    Ok(Step { after: duration(after, Unit::Milliseconds)?, signals: vec![signal(text)?] })
+}
+
 /// What a duration without a unit means.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
+enum Unit {
     Required,
     Milliseconds,
 }
 
-/// The longest duration that is accepted; a longer one is a typing error, and would overflow the clock.
+/// The longest duration that is accepted. A longer one is an error, and would overflow the clock.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-pub fn duration(text: &OsStr, unit: Unit) -> Result<Duration, UsageError> {
+fn duration(text: &OsStr, unit: Unit) -> Result<Duration, UsageError> {
     let shown = escape(text.as_encoded_bytes());
     let invalid = || UsageError::value(format!("'{shown}': invalid duration"));
     let words = text.to_str().ok_or_else(invalid)?;
-    // No digit run may come near the range of an integer: the library adds up without looking at the last nanosecond.
+    // humantime adds nanoseconds without checking for overflow, so no number may come near the range of an integer.
     let too_long = words.len() > 64 || words.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 10);
     let bare = !words.is_empty() && words.bytes().all(|byte| byte.is_ascii_digit());
     let duration = match unit {

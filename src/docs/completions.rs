@@ -7,8 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, Command, ValueHint};
 use clap_complete::Shell;
 
-use crate::cli::argv::SIGNAL;
-use crate::cli::options::{GENERATE, LIST, OPTIONS, PIDFILE};
+use crate::cli::options::{GENERATE, LIST, OPTIONS, PIDFILE, SIGNAL};
 use crate::docs::manual::command;
 use crate::signal::Signal;
 
@@ -48,10 +47,7 @@ fn completable() -> Command {
         _ => arg,
     };
     let targets = Arg::new("target").num_args(0..).value_hint(ValueHint::Other);
-    OPTIONS
-        .iter()
-        .fold(command("sigsend"), |command, option| command.mut_arg(option.shape.id, with_values))
-        .arg(targets)
+    OPTIONS.iter().fold(command("sigsend"), |command, option| command.mut_arg(option.id, with_values)).arg(targets)
 }
 
 fn signal_names() -> PossibleValuesParser {

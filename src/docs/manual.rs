@@ -9,9 +9,7 @@ use clap::{ArgAction, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::cli::argv::Arity;
-use crate::cli::options::{GENERATE, OPTIONS, Opt};
-use crate::cli::parse::{argument, bare_command};
+use crate::cli::options::{self, Arity, GENERATE, LONG_HELP, OPTIONS, Opt};
 use crate::docs::completions;
 use crate::output::terminal::terminal_width;
 use crate::plan::{Detail, Product};
@@ -32,13 +30,13 @@ const FORMS: [&str; 4] = [
 /// The options with all their texts.
 pub fn command(program: &str) -> Command {
     let documented = |option: &Opt| {
-        let arg = argument(option).help(option.help).long_help(option.long_help).help_heading(option.group);
-        // Counted where it is parsed, a flag need not look like one that counts.
-        let arg = if option.shape.arity == Arity::Flag { arg.action(ArgAction::SetTrue) } else { arg };
-        arg.hide_short_help(option.shape.id == GENERATE)
+        let arg = option.arg().help(option.help).long_help(option.long_help).help_heading(option.group);
+        // clap's parser counts flags; the help must not show them as options that are meant to be repeated.
+        let arg = if option.arity == Arity::Flag { arg.action(ArgAction::SetTrue) } else { arg };
+        arg.hide_short_help(matches!(option.id, GENERATE | LONG_HELP))
     };
     let forms: Vec<String> = FORMS.iter().map(|form| format!("{LITERAL}{program}{LITERAL:#} {form}")).collect();
-    bare_command()
+    options::bare_command()
         .args(OPTIONS.iter().map(documented))
         .bin_name(program)
         .version(env!("CARGO_PKG_VERSION"))

@@ -186,10 +186,10 @@ fn pid(subject: &Subject) -> String {
 fn hint(subject: &Subject, reason: &Reason) -> Option<String> {
     match reason {
         Reason::Nameless { of_others: 1, .. } => {
-            Some("another user has a process of that name: -a selects it, too".to_owned())
+            Some("another user has a process of that name; -a selects it".to_owned())
         }
         Reason::Nameless { of_others: others @ 2.., .. } => {
-            Some(format!("other users have {others} processes of that name: -a selects them, too"))
+            Some(format!("other users have {others} processes of that name; -a selects them"))
         }
         Reason::Nameless { nearest: Some(nearest), .. } => Some(format!("did you mean {nearest}?")),
         Reason::Stale { .. } => {

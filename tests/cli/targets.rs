@@ -229,9 +229,21 @@ fn a_name_selects_others_only_when_all_users_are_asked_for() {
         if !may_change_user() {
             return skip("needs root");
         }
+        let complaint = |hint: &str| {
+            let line = format!("sigsend: cannot find process \"shared\"\n{hint}\n");
+            sigsend().arg("shared").assert().code(1).stdout("").stderr(line);
+        };
         let theirs = victim().named("shared").owned_by(NOBODY).sleeping();
-        sigsend().arg("shared").assert().code(1).stderr("sigsend: cannot find process \"shared\"\n");
+        // A zombie of that name is no process that -a would select.
+        let zombie = victim().named("shared").owned_by(NOBODY).sleeping();
+        sigsend().args(["-KILL", &zombie.arg()]).assert().success();
+        zombie.assert_killed_by(9);
+        complaint("another user has a process of that name; -a selects it");
+        let second = victim().named("shared").owned_by(NOBODY).sleeping();
+        complaint("other users have 2 processes of that name; -a selects them");
         theirs.assert_alive();
+        second.assert_alive();
+        drop(second);
         let ours = victim().named("shared").sleeping();
         sigsend().args(["-HUP", "shared"]).assert().success();
         ours.assert_killed_by(1);
