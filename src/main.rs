@@ -15,6 +15,7 @@ mod run {
     pub mod call;
     pub mod deliver;
     pub mod dry_run;
+    pub mod kill;
     pub mod query;
     pub mod route;
     pub mod schedule;
@@ -43,6 +44,7 @@ mod output {
 }
 mod os {
     pub mod exit;
+    pub mod memory;
     pub mod pidfd;
     pub mod proc;
     pub mod sys;

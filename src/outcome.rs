@@ -1,6 +1,7 @@
 //! What became of each target: the events of a call, why something failed, how a process ended, and the
 //! count that becomes the exit status.
 
+use std::io;
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
@@ -32,7 +33,8 @@ pub enum Outcome<'a> {
     Failed(&'a Reason),
     /// A member of a tree that is sigsend itself or one of its ancestors; counts as a failure.
     Skipped,
-    /// It did not stop within a second and may have forked before it was killed.
+    /// A member of a tree that did not stop within a second, or was continued by others again and again, so that
+    /// it may have forked unseen before it was killed.
     Unstopped,
     /// Gone before the first signal, where waiting was asked for.
     AlreadyGone,
@@ -127,6 +129,16 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// An error that was told already, as far as it says what the system refused.
+    pub fn from_error(error: &anyhow::Error) -> Self {
+        let errno = error.chain().find_map(|cause| {
+            let of_io = || cause.downcast_ref::<io::Error>()?.raw_os_error().map(Errno::from_raw);
+            cause.downcast_ref().copied().or_else(of_io)
+        });
+        // Without one it was memory that Rust's library could not get.
+        Self::Refused(errno.unwrap_or(Errno::ENOMEM))
+    }
+
     /// Whether the process that was meant has exited and been reaped, or is a zombie.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Absent(NoProcess::Gone) | Self::Refused(Errno::ESRCH) | Self::Recycled)

@@ -1,11 +1,11 @@
-//! A tree brought to a stop, so that none of it can fork while it is killed: STOP from the roots down, and
-//! the children of each member read when it is seen stopped, dead, or blocked in the kernel. All members
-//! stop side by side, and each new child gets STOP as soon as it is found.
+//! Stops whole trees, so that no member can fork while they are killed: STOP from the roots down, and the
+//! children of each member read when it is seen stopped, dead, or blocked in the kernel. All members stop
+//! side by side, and each new child gets STOP as soon as it is found.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::poll::ppoll;
 use nix::sys::signal::{SigSet, SigmaskHow};
@@ -14,30 +14,36 @@ use nix::sys::time::TimeSpec;
 use crate::find::classify::Rules;
 use crate::find::recipients::Recipients;
 use crate::find::tree::Lineage;
+use crate::os::memory::LastResort;
+use crate::os::pidfd::Pinned;
 use crate::os::proc::{self, State};
 use crate::os::sys::{self, Scope};
 use crate::signal::Signal;
-use crate::target::Pid;
 
 /// How long a member may take to stop, from the first look on. One that is blocked in the kernel gets all of
 /// it: it may be a vfork(2) parent whose child is stopped, but a fork in flight on a busy machine is blocked,
 /// too, and completes.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long the freeze lasts at most. Only members that somebody continues again and again take so long.
+/// How long the freeze goes on while members are continued by others again and again.
 const LONGEST: Duration = Duration::from_secs(3);
 
-/// A tree being stopped.
+/// Trees being stopped.
 pub struct Freeze {
     began: Instant,
     /// How many recipients have been told to stop.
     known: usize,
-    /// Members that were running before.
+    /// Members that were running before, which must not stay stopped.
     ran: Vec<usize>,
+    last_resort: LastResort,
     stopping: VecDeque<Stopping>,
     /// Members that have come to rest, with their threads.
     resting: Vec<(Stopping, Rest)>,
     /// Members that did not stop in time and may have forked after their children were read.
     unstopped: Vec<usize>,
+    /// Whether a member ran again after it had stopped: somebody sends CONT.
+    is_disturbed: bool,
+    /// The root of each tree that could not be stopped because of an error. Its members have been continued.
+    failed: Vec<(usize, Error)>,
     _held: HeldSignals,
 }
 
@@ -67,30 +73,38 @@ impl Freeze {
             began: Instant::now(),
             known: 0,
             ran: Vec::new(),
+            last_resort: LastResort::new(),
             stopping: VecDeque::new(),
             resting: Vec::new(),
             unstopped: Vec::new(),
+            is_disturbed: false,
+            failed: Vec::new(),
             _held: HeldSignals::hold()?,
         })
     }
 
     /// Stops all members and everything found below them, until one look at all of them shows nobody that
-    /// runs and no new child.
-    pub fn spread(&mut self, lineage: &Lineage, rules: &Rules, recipients: &mut Recipients) -> Result<()> {
+    /// runs and no new child. An error ends this for the tree that it concerns.
+    pub fn spread(&mut self, lineage: &Lineage, rules: &Rules, recipients: &mut Recipients) {
         for index in recipients.root_first() {
-            self.stop(recipients, index)?;
+            self.stop(recipients, index);
         }
         self.known = recipients.len();
         loop {
             while !self.stopping.is_empty() {
-                if !self.look_at_all(lineage, rules, recipients)? {
+                if !self.look_at_all(lineage, rules, recipients) {
                     pause();
                 }
             }
-            if self.is_confirmed(lineage, rules, recipients)? || self.began.elapsed() > LONGEST {
-                return Ok(());
+            if self.is_confirmed(lineage, rules, recipients) || self.began.elapsed() > LONGEST {
+                return;
             }
         }
+    }
+
+    /// How many recipients took part.
+    pub fn known(&self) -> usize {
+        self.known
     }
 
     /// Members that may have forked after their children were read.
@@ -98,10 +112,24 @@ impl Freeze {
         &self.unstopped
     }
 
+    pub fn is_disturbed(&self) -> bool {
+        self.is_disturbed
+    }
+
     /// Whether a member may have forked unseen: it did not stop, or may not be stopped.
     pub fn is_leaky(&self) -> bool {
         let runs = |(_, rest): &(Stopping, Rest)| matches!(rest, Rest::Never);
         !self.unstopped.is_empty() || self.resting.iter().any(runs)
+    }
+
+    /// Whether the tree of a member could not be stopped.
+    pub fn has_failed(&self, recipients: &Recipients, index: usize) -> bool {
+        !self.failed.is_empty() && self.failed.iter().any(|(root, _)| *root == recipients.root_of(index))
+    }
+
+    /// Why trees could not be stopped, one error for each. Releases the signals that were held back.
+    pub fn into_errors(self) -> Vec<(usize, Error)> {
+        self.failed
     }
 
     /// Continues those members that ran before and are not to stay stopped, children before their parents.
@@ -112,38 +140,66 @@ impl Freeze {
         }
     }
 
+    /// Leaves a tree alone after an error: its members are continued.
+    fn give_up(&mut self, recipients: &Recipients, index: usize, error: Error) {
+        if !self.has_failed(recipients, index) {
+            let root = recipients.root_of(index);
+            self.thaw(recipients, &|index| recipients.root_of(index) == root);
+            self.failed.push((root, error));
+        }
+    }
+
     /// Looks once at each member that has yet to come to rest, and reads the children of those that have;
     /// whether there was one.
-    fn look_at_all(&mut self, lineage: &Lineage, rules: &Rules, recipients: &mut Recipients) -> Result<bool> {
+    fn look_at_all(&mut self, lineage: &Lineage, rules: &Rules, recipients: &mut Recipients) -> bool {
         let mut somebody_rests = false;
         for _ in 0..self.stopping.len() {
             let Some(mut member) = self.stopping.pop_front() else { break };
-            let Some(rest) = member.look(recipients[member.index].pid())? else {
-                self.stopping.push_back(member);
+            let index = member.index;
+            if self.has_failed(recipients, index) {
                 continue;
-            };
-            somebody_rests = true;
-            self.take_children(lineage, rules, recipients, member.index, rest.threads())?;
-            let holds = || recipients[member.index].process.holds_its_number();
-            if matches!(rest, Rest::Late) && holds()? {
-                self.unstopped.push(member.index);
             }
-            self.resting.push((member, rest));
+            match member.look(&recipients[index].process) {
+                Ok(Some(rest)) => {
+                    somebody_rests = true;
+                    self.take_children(lineage, rules, recipients, index, rest.threads());
+                    if matches!(rest, Rest::Late) {
+                        self.unstopped.push(index);
+                    }
+                    self.resting.push((member, rest));
+                }
+                Ok(None) => self.stopping.push_back(member),
+                Err(error) => self.give_up(recipients, index, error),
+            }
         }
-        Ok(somebody_rests)
+        somebody_rests
     }
 
     /// Looks at all members once more: one that runs again, because somebody sent it CONT, is stopped again,
     /// and new children are stopped. Whether there was neither.
-    fn is_confirmed(&mut self, lineage: &Lineage, rules: &Rules, recipients: &mut Recipients) -> Result<bool> {
+    fn is_confirmed(&mut self, lineage: &Lineage, rules: &Rules, recipients: &mut Recipients) -> bool {
         let known = recipients.len();
         // A fork that was in flight when its parent was seen blocked completes in time; those parents are
         // looked at last, and twice, right before the KILL that makes such a fork fail.
         let mut blocked = Vec::new();
         for (mut member, rest) in std::mem::take(&mut self.resting) {
             let index = member.index;
-            let runs = matches!(rest, Rest::Still(_)) && runs(recipients[index].pid())?;
-            self.take_children(lineage, rules, recipients, index, rest.threads())?;
+            if self.has_failed(recipients, index) {
+                continue;
+            }
+            let state = match rest {
+                Rest::Still(_) => liveliest(&recipients[index].process).map(|(state, _)| state),
+                _ => Ok(State::Dead),
+            };
+            let runs = match state {
+                Ok(state) => state > State::Stopped,
+                Err(error) => {
+                    self.give_up(recipients, index, error);
+                    continue;
+                }
+            };
+            self.is_disturbed |= runs;
+            self.take_children(lineage, rules, recipients, index, rest.threads());
             if runs && self.began.elapsed() < LONGEST {
                 member.got_stop = signal(recipients, index, Signal::STOP).is_ok();
                 self.stopping.push_back(member);
@@ -155,9 +211,9 @@ impl Freeze {
             }
         }
         for index in blocked.iter().chain(&blocked) {
-            self.take_children(lineage, rules, recipients, *index, None)?;
+            self.take_children(lineage, rules, recipients, *index, None);
         }
-        Ok(self.stopping.is_empty() && recipients.len() == known)
+        self.stopping.is_empty() && recipients.len() == known
     }
 
     /// Admits the children of one member and stops those that are new.
@@ -168,37 +224,47 @@ impl Freeze {
         recipients: &mut Recipients,
         parent: usize,
         threads: Option<&[i32]>,
-    ) -> Result<()> {
-        lineage.adopt(recipients, parent, threads)?;
+    ) {
+        let adopted = lineage.adopt(recipients, parent, threads);
         rules.classify(recipients, self.known);
         while self.known < recipients.len() {
             self.known += 1;
-            self.stop(recipients, self.known - 1)?;
+            self.stop(recipients, self.known - 1);
         }
-        Ok(())
+        if let Err(error) = adopted {
+            self.give_up(recipients, parent, error);
+        }
     }
 
     /// Sends STOP to a member. One that is spared or refused, or may not be signalled, is not waited for.
-    fn stop(&mut self, recipients: &Recipients, index: usize) -> Result<()> {
-        let recipient = &recipients[index];
-        let mut got_stop = false;
-        if recipient.is_present() {
-            // The main thread tells, unless it has exited before the others.
-            let ran = match recipient.state {
-                Some(State::Dead) | None => runs(recipient.pid())?,
-                Some(state) => state > State::Stopped,
-            };
-            match signal(recipients, index, Signal::STOP) {
-                Ok(()) => {
-                    got_stop = true;
-                    self.ran.extend(ran.then_some(index));
-                }
-                Err(Errno::EPERM | Errno::ESRCH) => {}
-                Err(errno) => return Err(errno).with_context(|| format!("stopping process {}", recipient.pid())),
-            }
+    fn stop(&mut self, recipients: &Recipients, index: usize) {
+        match self.try_to_stop(recipients, index) {
+            Ok(got_stop) => self.stopping.push_back(Stopping { index, got_stop, first_look: None }),
+            Err(error) => self.give_up(recipients, index, error),
         }
-        self.stopping.push_back(Stopping { index, got_stop, first_look: None });
-        Ok(())
+    }
+
+    fn try_to_stop(&mut self, recipients: &Recipients, index: usize) -> Result<bool> {
+        let recipient = &recipients[index];
+        if !recipient.is_present() {
+            return Ok(false);
+        }
+        // The main thread tells, unless it has exited before the others.
+        let ran = match recipient.state {
+            Some(State::Dead) | None => liveliest(&recipient.process)?.0 > State::Stopped,
+            Some(state) => state > State::Stopped,
+        };
+        if ran {
+            self.last_resort.add(recipient.process.fd()).context("stopping a tree")?;
+        }
+        match signal(recipients, index, Signal::STOP) {
+            Ok(()) => {
+                self.ran.extend(ran.then_some(index));
+                Ok(true)
+            }
+            Err(Errno::EPERM | Errno::ESRCH) => Ok(false),
+            Err(errno) => Err(errno).with_context(|| format!("stopping process {}", recipient.pid())),
+        }
     }
 }
 
@@ -209,12 +275,12 @@ fn signal(recipients: &Recipients, index: usize, signal: Signal) -> nix::Result<
 
 impl Stopping {
     /// How it came to rest, if it has.
-    fn look(&mut self, pid: Pid) -> Result<Option<Rest>> {
+    fn look(&mut self, process: &Pinned) -> Result<Option<Rest>> {
         if !self.got_stop {
             return Ok(Some(Rest::Never));
         }
         let is_late = self.first_look.get_or_insert_with(Instant::now).elapsed() >= PATIENCE;
-        let (state, threads) = liveliest(pid)?;
+        let (state, threads) = liveliest(process)?;
         Ok(match state {
             State::Dead | State::Stopped => Some(Rest::Still(threads)),
             State::Blocked if is_late => Some(Rest::Blocked(threads)),
@@ -233,15 +299,12 @@ impl Rest {
     }
 }
 
-/// Whether a process is neither stopped nor dead.
-fn runs(pid: Pid) -> Result<bool> {
-    Ok(liveliest(pid)?.0 > State::Stopped)
-}
-
 /// The state of the liveliest thread, and all threads. A process that has gone is dead and has none.
-fn liveliest(pid: Pid) -> Result<(State, Vec<i32>)> {
-    let found = proc::if_visible(proc::liveliest(pid));
-    Ok(found.with_context(|| format!("looking at the threads of process {pid}"))?.unwrap_or((State::Dead, Vec::new())))
+fn liveliest(process: &Pinned) -> Result<(State, Vec<i32>)> {
+    let found = proc::if_visible(proc::liveliest(process.pid));
+    let found = found.with_context(|| format!("looking at the threads of process {}", process.pid))?;
+    // What was read may be another process that has the PID now.
+    Ok(found.filter(|_| process.holds_its_number().unwrap_or(true)).unwrap_or((State::Dead, Vec::new())))
 }
 
 /// A short time between two looks at what the kernel gives no event for.

@@ -25,6 +25,8 @@ pub struct Group {
     /// The index that its members carry.
     index: usize,
     labels: Labels,
+    /// Whether a look for members has failed, which is told once.
+    has_failed: bool,
 }
 
 impl Group {
@@ -32,7 +34,7 @@ impl Group {
     pub fn pin(number: Pid, index: usize, recipients: &mut Recipients, labels: Labels) -> Result<Result<Self, Reason>> {
         let target = Target::Group(number);
         let leader = Pinned::open(number)?.ok().filter(|leader| leader.leads_a_group() == Some(true));
-        let group = Self { number, leader, typed: target.to_string().into(), index, labels };
+        let group = Self { number, leader, typed: target.to_string().into(), index, labels, has_failed: false };
         let listed = group.list(recipients)?;
         // The listing may have begun in one group and ended in another that took over the number. Members
         // that are in the group still, all of them seen before this look, belong to one.
@@ -61,12 +63,18 @@ impl Group {
         self.leader.as_ref()
     }
 
-    /// Looks for members that are not known yet and admits them.
-    ///
+    /// Looks for members that are not known yet and admits them. Only the first error is returned.
+    pub fn look(&mut self, recipients: &mut Recipients) -> Result<()> {
+        match self.admit_new(recipients) {
+            Err(_) if std::mem::replace(&mut self.has_failed, true) => Ok(()),
+            looked => looked,
+        }
+    }
+
     /// What was listed counts only if the number was this group's until after the listing: its leader's pidfd
     /// still finds the group, or a member that was known before the listing is in it, unreaped. A member that
     /// has left the group proves nothing, since the number may have been reused after it left.
-    pub fn look(&self, recipients: &mut Recipients) -> Result<()> {
+    fn admit_new(&self, recipients: &mut Recipients) -> Result<()> {
         let listed = self.list(recipients)?;
         let mut is_same = self.leader.as_ref().and_then(Pinned::leads_a_group) == Some(true);
         for known in recipients.iter().filter(|known| known.group == Some(self.index)) {

@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use nix::unistd::getpgrp;
 
 use crate::find::classify::{Purpose, Rules};
@@ -14,7 +14,7 @@ use crate::find::names::{check_proc, named, nameless};
 use crate::find::pidfile::{self, Written};
 use crate::find::recipients::{NamedBy, Recipient, Recipients};
 use crate::find::tree::Lineage;
-use crate::os::pidfd::Pinned;
+use crate::os::pidfd::{Pinned, is_exhaustion};
 use crate::os::proc;
 use crate::outcome::{NoProcess, Reason};
 use crate::plan::{Labels, Plan, Reach, Selection, Until};
@@ -27,6 +27,9 @@ pub struct Found<'a> {
     pub recipients: Recipients,
     pub groups: Vec<Group>,
     pub misses: Vec<Miss>,
+    /// Why targets could not be pinned, one error for each: too few descriptors or too little memory for all
+    /// of it. Nothing of such a target is among the recipients.
+    pub errors: Vec<Error>,
 }
 
 impl<'a> Found<'a> {
@@ -76,6 +79,7 @@ pub fn find(selection: &Selection, purpose: Purpose, labels: Labels) -> Result<F
         recipients: Recipients::default(),
         groups: Vec::new(),
         misses: Vec::new(),
+        errors: Vec::new(),
     };
     if found.is_plain() {
         return Ok(found);
@@ -83,15 +87,12 @@ pub fn find(selection: &Selection, purpose: Purpose, labels: Labels) -> Result<F
     let mut finder = Finder { found, labels };
     let listed = selection.pidfile.as_ref().map(pidfile::read).transpose()?;
     for target in &selection.targets {
-        finder.target(target, None)?;
+        finder.whole_target(target, None)?;
     }
     for target in listed.iter().flat_map(|listed| &listed.targets) {
-        finder.target(target, listed.as_ref().and_then(|listed| listed.written.as_ref()))?;
+        finder.whole_target(target, listed.as_ref().and_then(|listed| listed.written.as_ref()))?;
     }
     let mut found = finder.found;
-    if let Some(lineage) = &found.rules.lineage {
-        lineage.grow(&mut found.recipients)?;
-    }
     found.rules.classify(&mut found.recipients, 0);
     Ok(found)
 }
@@ -144,6 +145,24 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
+    /// Finds all that a target means, its trees included, or nothing of it: with too few descriptors or too
+    /// little memory for one target there may be enough for the others.
+    fn whole_target(&mut self, target: &Target, written: Option<&Written>) -> Result<()> {
+        let known = self.found.recipients.len();
+        let found = self.target(target, written).and_then(|()| match &self.found.rules.lineage {
+            Some(lineage) => lineage.grow(&mut self.found.recipients, known),
+            None => Ok(()),
+        });
+        match found {
+            Err(error) if self.found.rules.purpose != Purpose::Ask && is_exhaustion(&error) => {
+                self.found.recipients.truncate(known);
+                self.found.errors.push(error);
+                Ok(())
+            }
+            found => found,
+        }
+    }
+
     fn target(&mut self, target: &Target, written: Option<&Written>) -> Result<()> {
         let typed: Rc<str> = target.to_string().into();
         match target {

@@ -146,6 +146,12 @@ impl Recipients {
         Ok(self.members[index].process.holds_its_number()?.then_some(index))
     }
 
+    /// Forgets the recipients from an index on.
+    pub fn truncate(&mut self, length: usize) {
+        self.members.truncate(length);
+        self.by_number.retain(|_, index| *index < length);
+    }
+
     pub fn into_members(self) -> Vec<Recipient> {
         self.members
     }
@@ -156,12 +162,20 @@ impl Recipients {
 
     /// All indices, parents before their children.
     pub fn root_first(&self) -> Vec<usize> {
-        let depth = |index: &usize| {
-            std::iter::successors(Some(*index), |index| self.members[*index].parent).take(self.members.len()).count()
-        };
         let mut indices: Vec<usize> = (0..self.members.len()).collect();
-        indices.sort_by_cached_key(depth);
+        indices.sort_by_cached_key(|index| self.lineage(*index).count());
         indices
+    }
+
+    /// The root of the tree that a recipient was found in: itself if it was not found as a descendant.
+    pub fn root_of(&self, index: usize) -> usize {
+        self.lineage(index).last().unwrap_or(index)
+    }
+
+    /// A recipient, its parent, and so on up to the root.
+    fn lineage(&self, index: usize) -> impl Iterator<Item = usize> {
+        // Bounded, since a parent's PID that is reused by its descendant could close a circle.
+        std::iter::successors(Some(index), |index| self.members[*index].parent).take(self.members.len())
     }
 }
 

@@ -79,9 +79,9 @@ impl Lineage {
         Ok((!is_younger).then_some(Reason::PerhapsAncestor { hidden: hidden.pid }))
     }
 
-    /// Admits every descendant that the members have now.
-    pub fn grow(&self, recipients: &mut Recipients) -> Result<()> {
-        let mut index = 0;
+    /// Admits every descendant that the members from an index on have now.
+    pub fn grow(&self, recipients: &mut Recipients, from: usize) -> Result<()> {
+        let mut index = from;
         while index < recipients.len() {
             self.adopt(recipients, index, None)?;
             index += 1;

@@ -1,6 +1,8 @@
 //! A process pinned by a pidfd: what was read of it by its PID is true of it if it holds its PID
 //! afterwards. What is checked of a pinned process is decided in `find`.
 
+use std::collections::TryReserveError;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -159,5 +161,17 @@ fn keep_reserve(fd: &OwnedFd) -> Result<()> {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("raising the limit of open files")?;
     }
     LIMIT.store(limit, Ordering::Relaxed);
-    if needed < limit { Ok(()) } else { bail!("too many processes for the limit of {limit} open files (ulimit -Hn)") }
+    if needed < limit {
+        return Ok(());
+    }
+    Err(Errno::EMFILE).with_context(|| format!("too many processes for the limit of {limit} open files (ulimit -Hn)"))
+}
+
+/// Whether an error means that there are no descriptors or no memory left for what was tried.
+pub fn is_exhaustion(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let of_io = || cause.downcast_ref::<io::Error>()?.raw_os_error().map(Errno::from_raw);
+        let errno = cause.downcast_ref().copied().or_else(of_io);
+        matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)) || cause.is::<TryReserveError>()
+    })
 }

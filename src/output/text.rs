@@ -28,7 +28,7 @@ pub fn complaint(deed: Deed, subject: &Subject, outcome: &Outcome) -> Option<(St
     match outcome {
         Outcome::Failed(reason) => Some((failure(deed, subject, reason), hint(subject, reason))),
         Outcome::Skipped => warning("is sigsend itself or an ancestor of it: skipped"),
-        Outcome::Unstopped => warning("did not stop within a second; it may have forked before it was killed"),
+        Outcome::Unstopped => warning("could not be kept stopped; it may have forked before it was killed"),
         Outcome::StillThere { after } => warning(&format!("is still there after {}", seconds(*after))),
         _ => None,
     }

@@ -2,13 +2,11 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
 use nix::errno::Errno;
 
 use crate::find::prepare::{Found, Miss};
 use crate::find::recipients::Standing;
 use crate::os::exit::endings;
-use crate::os::pidfd::Life;
 use crate::outcome::{Ending, Outcome, Reason, Subject, Tally};
 use crate::output::report::Report;
 use crate::plan::{Labels, Plan};
@@ -42,6 +40,9 @@ impl<'a, 'r> Call<'a, 'r> {
         call.tell_standings(0);
         for miss in std::mem::take(&mut call.found.misses) {
             call.tell_miss(&miss);
+        }
+        for error in std::mem::take(&mut call.found.errors) {
+            call.fail(&error);
         }
         call
     }
@@ -135,12 +136,6 @@ impl<'a, 'r> Call<'a, 'r> {
         }
     }
 
-    /// Tells an error after a signal to a group that this recipient was in: most likely it has got the signal.
-    pub fn record_untold(&mut self, index: usize, error: &anyhow::Error, occasion: Occasion) {
-        self.found.recipients[index].signalled |= occasion == Occasion::First;
-        self.fail(error);
-    }
-
     /// Tells of those who have exited, and how if output shows it.
     pub fn record_exits(&mut self, exited: &[usize]) {
         let exited: Vec<usize> =
@@ -157,15 +152,10 @@ impl<'a, 'r> Call<'a, 'r> {
     }
 
     /// Looks at each one who is present: at a deadline it counts who is there, not whose exit was told.
-    pub fn record_all_exits(&mut self) -> Result<()> {
-        let mut exited = Vec::new();
-        for index in self.present() {
-            if self.found.recipients[index].process.life()? != Life::Running {
-                exited.push(index);
-            }
-        }
+    pub fn record_all_exits(&mut self) {
+        let has_exited = |index: &usize| !self.found.recipients[*index].process.is_running().unwrap_or(true);
+        let exited: Vec<usize> = self.present().into_iter().filter(has_exited).collect();
         self.record_exits(&exited);
-        Ok(())
     }
 
     pub fn tally(&self) -> Tally {

@@ -6,17 +6,16 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::unistd::getsid;
 
-use crate::find::classify::Rules;
-use crate::find::freeze::{Freeze, pause};
+use crate::find::freeze::pause;
 use crate::find::group::Group;
 use crate::find::prepare::Found;
-use crate::find::recipients::{Recipient, Recipients};
-use crate::find::tree::Lineage;
+use crate::find::recipients::Recipient;
 use crate::os::proc;
 use crate::outcome::{Outcome, Subject};
 use crate::plan::Voice;
 use crate::run::call::{Call, Occasion};
-use crate::run::route::{Receipt, Route, refusal, send};
+use crate::run::kill::kill_trees;
+use crate::run::route::{Route, refusal, send};
 use crate::signal::Signal;
 use crate::target::{Pid, Target};
 
@@ -85,8 +84,8 @@ fn by_number(call: &mut Call, target: &Target, signal: Signal) {
     }
 }
 
-/// Signals a group as a whole where that is possible, so that no fork in flight escapes; a member that has
-/// left it, by its own pidfd. Otherwise each member, until nobody new appears.
+/// Signals a group as a whole if possible, so that no fork in flight escapes; a member that has left it gets
+/// the signal by its own pidfd. Otherwise each member does, until nobody new appears.
 fn to_group(call: &mut Call, group: usize, signal: Signal, occasion: Occasion) -> Result<()> {
     let mut members = call.present();
     members.retain(|index| call.found.recipients[*index].group == Some(group));
@@ -94,50 +93,63 @@ fn to_group(call: &mut Call, group: usize, signal: Signal, occasion: Occasion) -
     // A member that was refused gets no more, so the whole group must not get it either.
     let is_whole = |recipient: &Recipient| recipient.group != Some(group) || !recipient.is_refused();
     let leader = groups[group].leader().filter(|_| recipients.iter().all(is_whole));
-    let inside: Result<Vec<bool>> =
-        members.iter().map(|index| groups[group].contains(&recipients[*index].process)).collect();
+    let shares: Result<Vec<Share>> =
+        members.iter().map(|index| share(&groups[group], &recipients[*index], signal)).collect();
     // If it cannot be told who is in the group, each gets the signal by its own pidfd.
-    let (Some(leader), Ok(inside)) = (leader, inside) else {
+    let (Some(leader), Ok(shares)) = (leader, shares) else {
         for index in members {
             to_recipient(call, index, signal, occasion);
         }
         chase(call, Family::Group(group), signal, occasion);
         return Ok(());
     };
-    let mut results = Vec::with_capacity(members.len());
     let whole = send(Route::GroupOf(leader), signal, None);
-    for (index, was_inside) in members.into_iter().zip(inside) {
+    let results = members.into_iter().zip(shares).map(|(index, share)| {
         let member = &recipients[index];
-        let result = match whole {
-            Ok(receipt) if was_inside => as_member(&groups[group], member, receipt, signal),
-            _ => Ok(send(Route::Process(&member.process), signal, None)),
+        let result = match (whole, share) {
+            (Ok(receipt), Share::Whole) if !was_missed(&groups[group], member, signal) => Ok(receipt),
+            (Ok(_), Share::Forbidden) => Err(Errno::EPERM),
+            _ => send(Route::Process(&member.process), signal, None),
         };
-        results.push((index, result));
-    }
-    for (index, result) in results {
-        match result {
-            Ok(result) => call.record(index, signal, result, occasion),
-            Err(error) => call.record_untold(index, &error, occasion),
-        }
+        (index, result)
+    });
+    for (index, result) in results.collect::<Vec<_>>() {
+        call.record(index, signal, result, occasion);
     }
     // Members forked before the signal have got it, and are waited for.
     let known = call.found.recipients.len();
-    call.found.groups[group].look(&mut call.found.recipients)?;
+    let looked = call.found.groups[group].look(&mut call.found.recipients);
     call.classify(known);
-    Ok(())
+    looked
 }
 
-/// What a member got that was in the group right before the group was signalled: the kernel passes over
-/// those whom it forbids, which the null signal shows, and CONT needs no more than a common session (kill(2)).
-fn as_member(group: &Group, member: &Recipient, receipt: Receipt, signal: Signal) -> Result<nix::Result<Receipt>> {
-    if member.process.is_running()? && !group.contains(&member.process)? {
-        // It left the group meanwhile.
-        return Ok(send(Route::Process(&member.process), signal, None));
-    }
+/// What a signal to the whole group means for a member.
+#[derive(Clone, Copy)]
+enum Share {
+    /// It gets the signal.
+    Whole,
+    /// The kernel passes over it, and says nothing (kill(2)).
+    Forbidden,
+    /// It has left the group.
+    None,
+}
+
+/// A member's share, read right before the signal: what it does in answer to it must not count.
+fn share(group: &Group, member: &Recipient, signal: Signal) -> Result<Share> {
     Ok(match member.process.probe() {
-        Err(Errno::EPERM) if !is_permitted_cont(member.pid(), signal) => Err(Errno::EPERM),
-        _ => Ok(receipt),
+        _ if !group.contains(&member.process)? => Share::None,
+        Err(Errno::EPERM) if !is_permitted_cont(member.pid(), signal) => Share::Forbidden,
+        _ => Share::Whole,
     })
+}
+
+/// Whether a member surely left the group before the signal came: it is not in it, runs, and neither catches
+/// the signal, so that leaving could be its answer, nor can have it pending.
+fn was_missed(group: &Group, member: &Recipient, signal: Signal) -> bool {
+    let is_out = member.process.is_running().unwrap_or(false) && !group.contains(&member.process).unwrap_or(true);
+    let may_have_it =
+        || proc::status(member.pid()).is_ok_and(|of| of.caught.contains(signal) || of.blocked.contains(signal));
+    is_out && (signal == Signal::KILL || !may_have_it())
 }
 
 /// Whether the signal is CONT to a process of sigsend's session, which needs no other permission (kill(2)).
@@ -212,80 +224,4 @@ fn somebody_has_yet_to_take(call: &Call, signal: Signal) -> Result<bool> {
         }
     }
     Ok(false)
-}
-
-/// KILL, which no tree outruns: the trees are stopped first, then killed from the leaves up. If the freeze
-/// fails, those that were stopped are continued. Nothing is told before it is over.
-fn kill_trees(call: &mut Call, occasion: Occasion) -> Result<()> {
-    let known = call.found.recipients.len();
-    let mut freeze = Freeze::new()?;
-    let Found { rules, recipients, .. } = &mut call.found;
-    let lineage = rules.lineage.as_ref().expect("only called for trees");
-    let frozen = freeze.spread(lineage, rules, recipients);
-    let kill = |index: usize, recipient: &Recipient| {
-        (index, send(Route::Process(&recipient.process), Signal::KILL, call.plan.value))
-    };
-    let mut results = Vec::new();
-    let mut missed = Ok(());
-    if frozen.is_ok() {
-        let leaves_first = recipients.root_first().into_iter().rev();
-        let present = leaves_first.filter(|index| recipients[*index].is_present());
-        results.extend(present.map(|index| kill(index, &recipients[index])));
-        if freeze.is_leaky() {
-            let kill = |index, recipient: &Recipient| results.push(kill(index, recipient));
-            missed = kill_survivors(rules, lineage, recipients, kill);
-        }
-        let refused: Vec<usize> =
-            results.iter().filter(|(_, result)| result.is_err()).map(|(index, _)| *index).collect();
-        freeze.thaw(recipients, &|index| refused.contains(&index));
-    } else {
-        freeze.thaw(recipients, &|_| true);
-    }
-    let unstopped = freeze.unstopped().to_vec();
-    drop(freeze);
-    call.tell_standings(known);
-    if let Err(error) = frozen {
-        if occasion == Occasion::First {
-            return Err(error);
-        }
-        // One tree that cannot be frozen must not save the others from a KILL that is due.
-        call.fail(&error);
-        for index in call.found.recipients.root_first().into_iter().rev() {
-            to_recipient(call, index, Signal::KILL, occasion);
-        }
-        return Ok(());
-    }
-    for (index, result) in results {
-        call.record(index, Signal::KILL, result, occasion);
-    }
-    for index in unstopped {
-        call.tell(index, &Outcome::Unstopped);
-    }
-    if let Err(error) = missed {
-        call.fail(&error);
-    }
-    Ok(())
-}
-
-/// Kills what was forked by members that could not be kept stopped, until nobody new appears.
-fn kill_survivors(
-    rules: &Rules,
-    lineage: &Lineage,
-    recipients: &mut Recipients,
-    mut kill: impl FnMut(usize, &Recipient),
-) -> Result<()> {
-    let end = Instant::now() + CHASE;
-    loop {
-        let known = recipients.len();
-        lineage.grow(recipients)?;
-        rules.classify(recipients, known);
-        for (index, recipient) in recipients.iter().enumerate().skip(known) {
-            if recipient.is_present() {
-                kill(index, recipient);
-            }
-        }
-        if recipients.len() == known || Instant::now() >= end {
-            return Ok(());
-        }
-    }
 }

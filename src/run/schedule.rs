@@ -1,6 +1,6 @@
 //! The steps of a plan in their time: first signal, companions, waits and follow-ups.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -20,6 +20,9 @@ pub fn run(mut call: Call) -> Tally {
         }
     }
 }
+
+/// How long a process may take to die that got KILL only when the time was up.
+const DYING: Duration = Duration::from_millis(100);
 
 /// Takes all steps and waits as long as the plan says. A step's time is when it begins: what a freeze takes
 /// is part of the time until the next.
@@ -51,6 +54,9 @@ fn take_steps(call: &mut Call) -> Result<()> {
         Until::Gone => None,
         Until::Within(duration) => Some(last + duration),
     };
+    // If a slow freeze has used up the time, those that have just got KILL still need a moment to die.
+    let moment = if last.elapsed() > DYING { DYING } else { Duration::ZERO };
+    let deadline = deadline.map(|deadline| deadline.max(Instant::now() + moment));
     if wait.until_gone(call, deadline, None)? == Waited::SomeLeft {
         tell_survivors(call);
     }

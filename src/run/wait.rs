@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 
-use crate::outcome::{Outcome, Subject};
+use crate::find::recipients::Standing;
+use crate::outcome::{Outcome, Reason, Subject};
 use crate::output::progress::Pending;
 use crate::output::text::described;
 use crate::run::call::Call;
@@ -34,7 +35,9 @@ impl Wait {
             watch.hold_interrupts()?;
         }
         let mut wait = Self { watch, watched: 0 };
-        wait.watch_newcomers(call)?;
+        if let Some((_, error)) = wait.watch_newcomers(call).into_iter().next() {
+            return Err(error);
+        }
         Ok(wait)
     }
 
@@ -42,17 +45,20 @@ impl Wait {
     pub fn until_gone(&mut self, call: &mut Call, deadline: Option<Instant>, next: Option<Signal>) -> Result<Waited> {
         loop {
             if !call.found.recipients.has_present() {
-                look_for_members(call)?;
+                look_for_members(call);
             }
-            self.watch_newcomers(call)?;
+            for (index, error) in self.watch_newcomers(call) {
+                call.report.fail(&error);
+                call.found.recipients[index].standing = Standing::Refused(Reason::from_error(&error));
+            }
             if !call.found.recipients.has_present() {
                 call.report.progress.clear();
                 return Ok(Waited::Gone);
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                call.record_all_exits()?;
+                call.record_all_exits();
                 if !call.found.recipients.has_present() {
-                    look_for_members(call)?;
+                    look_for_members(call);
                 }
                 let is_left = call.found.recipients.has_present();
                 return Ok(if is_left { Waited::SomeLeft } else { Waited::Gone });
@@ -62,7 +68,7 @@ impl Wait {
                 Woken::Exited(indices) => {
                     // While the dead are unreaped, they prove that the number is their group's still.
                     if call.found.groups.iter().any(|group| group.leader().is_none()) {
-                        look_for_members(call)?;
+                        look_for_members(call);
                     }
                     call.record_exits(&indices);
                 }
@@ -75,27 +81,26 @@ impl Wait {
         }
     }
 
-    /// Watches everybody who is present and not watched yet.
-    fn watch_newcomers(&mut self, call: &Call) -> Result<()> {
+    /// Watches all who are present and not watched yet; those that cannot be watched, and why.
+    fn watch_newcomers(&mut self, call: &Call) -> Vec<(usize, Error)> {
         let recipients = &call.found.recipients;
-        for (index, recipient) in recipients.iter().enumerate().skip(self.watched) {
-            if recipient.is_present() {
-                self.watch.add(index, &recipient.process)?;
-            }
-        }
+        let newcomers = recipients.iter().enumerate().skip(self.watched).filter(|(_, one)| one.is_present());
+        let refused = newcomers.filter_map(|(index, one)| Some((index, self.watch.add(index, &one.process).err()?)));
+        let refused = refused.collect();
         self.watched = recipients.len();
-        Ok(())
+        refused
     }
 }
 
-/// Admits members of groups that were forked, or joined, since the last look.
-fn look_for_members(call: &mut Call) -> Result<()> {
+/// Admits members of groups that were forked, or joined, since the last look. An error is the group's alone.
+fn look_for_members(call: &mut Call) {
     let known = call.found.recipients.len();
-    for group in &call.found.groups {
-        group.look(&mut call.found.recipients)?;
+    for group in 0..call.found.groups.len() {
+        if let Err(error) = call.found.groups[group].look(&mut call.found.recipients) {
+            call.fail(&error);
+        }
     }
     call.classify(known);
-    Ok(())
 }
 
 /// Tells who is still there.

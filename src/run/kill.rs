@@ -1,0 +1,148 @@
+//! KILL for trees: stopped first, then killed from the leaves up, so that none outruns it by forking.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Error, Result};
+
+use crate::find::classify::Rules;
+use crate::find::freeze::Freeze;
+use crate::find::prepare::Found;
+use crate::find::recipients::{Recipients, Standing};
+use crate::find::tree::Lineage;
+use crate::outcome::{Outcome, Reason};
+use crate::run::call::{Call, Occasion};
+use crate::run::route::{Receipt, Route, send};
+use crate::signal::Signal;
+
+/// How long processes that were forked during the KILL are looked for.
+const CHASE: Duration = Duration::from_secs(1);
+
+/// Sends KILL to all trees. Nothing is told before it is over. A tree that cannot be stopped gets no first
+/// KILL, and is told; one that is due as a follow-up is sent all the same.
+pub fn kill_trees(call: &mut Call, occasion: Occasion) -> Result<()> {
+    let known = call.found.recipients.len();
+    let mut freeze = Freeze::new()?;
+    let Found { rules, recipients, .. } = &mut call.found;
+    let lineage = rules.lineage.as_ref().expect("only called for trees");
+    freeze.spread(lineage, rules, recipients);
+    let leaves_first: Vec<usize> = recipients.root_first().into_iter().rev().collect();
+    let mut killing = Killing {
+        freeze: &freeze,
+        lineage,
+        rules,
+        value: call.plan.value,
+        end: Instant::now() + CHASE,
+        results: Vec::new(),
+        unsure: Vec::new(),
+        error: None,
+    };
+    for index in leaves_first {
+        let is_stopped = !freeze.has_failed(recipients, index);
+        if recipients[index].is_present() && (is_stopped || occasion != Occasion::First) {
+            killing.kill(recipients, index);
+        }
+    }
+    killing.kill_newcomers(recipients);
+    let Killing { results, mut unsure, error, .. } = killing;
+    let is_refused = |(index, result): &(usize, nix::Result<Receipt>)| result.is_err().then_some(*index);
+    let refused: HashSet<usize> = results.iter().filter_map(is_refused).collect();
+    freeze.thaw(recipients, &|index| refused.contains(&index));
+    unsure.extend(freeze.unstopped());
+    unsure.sort_unstable();
+    unsure.dedup();
+    // Lets signals through again: from here on writing may block.
+    let failed = freeze.into_errors();
+    call.tell_standings(known);
+    for (root, error) in failed {
+        call.report.fail(&error);
+        if occasion == Occasion::First {
+            refuse_tree(&mut call.found.recipients, root, &error);
+        }
+    }
+    for (index, result) in results {
+        call.record(index, Signal::KILL, result, occasion);
+    }
+    for index in unsure {
+        call.tell(index, &Outcome::Unstopped);
+    }
+    if let Some(error) = error {
+        call.fail(&error);
+    }
+    Ok(())
+}
+
+/// Takes a whole tree out of the call because of an error that has been told.
+fn refuse_tree(recipients: &mut Recipients, root: usize, error: &Error) {
+    for index in 0..recipients.len() {
+        if recipients[index].is_present() && recipients.root_of(index) == root {
+            recipients[index].standing = Standing::Refused(Reason::from_error(error));
+        }
+    }
+}
+
+/// Trees being killed.
+struct Killing<'a> {
+    freeze: &'a Freeze,
+    lineage: &'a Lineage,
+    rules: &'a Rules<'a>,
+    value: Option<i32>,
+    /// Until when the children of killed processes are looked for.
+    end: Instant,
+    results: Vec<(usize, nix::Result<Receipt>)>,
+    /// Members that may have forked after their children were read.
+    unsure: Vec<usize>,
+    /// The first error of a look for newcomers.
+    error: Option<Error>,
+}
+
+impl Killing<'_> {
+    /// Kills one member, and admits what it has forked since its children were read, in case that somebody
+    /// sent it CONT. With KILL pending no fork succeeds, so what is read now is complete unless it has exited.
+    fn kill(&mut self, recipients: &mut Recipients, index: usize) {
+        let result = send(Route::Process(&recipients[index].process), Signal::KILL, self.value);
+        self.results.push((index, result));
+        if result.is_err() {
+            return;
+        }
+        let is_late = Instant::now() >= self.end;
+        if !is_late {
+            let known = recipients.len();
+            let adopted = self.lineage.adopt(recipients, index, None);
+            self.keep(adopted);
+            self.rules.classify(recipients, known);
+        }
+        let may_have_forked = self.freeze.is_disturbed() && !recipients[index].process.is_running().unwrap_or(false);
+        if is_late || may_have_forked {
+            self.unsure.push(index);
+        }
+    }
+
+    /// Kills what [`Self::kill`] has admitted, and what members fork that could not be stopped, until nobody new
+    /// appears.
+    fn kill_newcomers(&mut self, recipients: &mut Recipients) {
+        let mut next = self.freeze.known();
+        loop {
+            while next < recipients.len() {
+                if recipients[next].is_present() {
+                    self.kill(recipients, next);
+                }
+                next += 1;
+            }
+            if self.freeze.is_leaky() && Instant::now() < self.end {
+                let grown = self.lineage.grow(recipients, 0);
+                self.keep(grown);
+                self.rules.classify(recipients, next);
+            }
+            if next == recipients.len() {
+                return;
+            }
+        }
+    }
+
+    fn keep(&mut self, result: Result<()>) {
+        if let Err(error) = result {
+            self.error.get_or_insert(error);
+        }
+    }
+}
