@@ -20,6 +20,7 @@ mod run {
     pub mod route;
     pub mod schedule;
     pub mod send;
+    pub mod state;
     pub mod wait;
     pub mod watch;
 }
@@ -71,7 +72,7 @@ use output::terminal::{StandardOutput, terminal_width};
 use output::text::{Deed, plain, refusal};
 use output::{escape, json};
 use plan::{Action, Question, Voice};
-use run::{dry_run, query, send};
+use run::{dry_run, query, send, state};
 use usage::UsageError;
 
 fn main() -> ExitCode {
@@ -100,7 +101,7 @@ fn act(action: Action, program: &str) -> Status {
         Action::List(operands) => list(program, |listing| listing.names(&operands)),
         Action::Numbers(operands) => list(program, |listing| listing.numbers(&operands)),
         Action::Table(operands) => list(program, |listing| listing.table(&operands)),
-        Action::State(pids) => list(program, |listing| listing.states(&pids)),
+        Action::State(pids) => list(program, |listing| state::show(&pids, listing)),
         Action::Help(detail) => print(program, &manual::help(program, detail)),
         Action::Version => print(program, version(program).as_bytes()),
         Action::Generate(product) => {

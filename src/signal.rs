@@ -120,16 +120,12 @@ impl Signal {
         usize::from(self.0) < STANDARD.len() || self.is_realtime()
     }
 
-    /// The signal behind a number, an exit status of a shell (128 + n, or 256 + n in ksh) or the wait status of a signalled process
-    /// (n, with 128 added where it dumped core): 9, 137 and 265 are all KILL.
+    /// The signal of a number, an exit status (128 + n of a shell, 256 + n of ksh) or a wait status: 9, 137 and
+    /// 265 are KILL. A wait status below 255 is that of a signalled process, 128 being the core dump flag; a plain
+    /// exit has its code in the second byte and gives the null signal.
     pub fn from_status(status: u32) -> Option<Self> {
-        let number = match status {
-            0..=64 => status,
-            128..=192 => status - 128,
-            256..=320 => status - 256,
-            _ => return None,
-        };
-        u8::try_from(number).ok().map(Self)
+        let number = if status < 255 { status & 0x7f } else { status & 0xff };
+        u8::try_from(number).ok().filter(|number| *number <= RTMAX).map(Self)
     }
 
     pub fn default_action(self) -> DefaultAction {
@@ -374,8 +370,20 @@ mod tests {
     #[test]
     fn statuses_become_signals() {
         let signal = |status| Signal::from_status(status).map(Signal::number);
-        for (status, number) in [(9, 9), (137, 9), (265, 9), (0, 0), (128, 0), (256, 0), (64, 64), (192, 64), (320, 64)]
-        {
+        for (status, number) in [
+            (9, 9),
+            (137, 9),
+            (265, 9),
+            (0, 0),
+            (128, 0),
+            (256, 0),
+            (512, 0),
+            (2304, 0),
+            (65280, 0),
+            (64, 64),
+            (192, 64),
+            (320, 64),
+        ] {
             assert_eq!(signal(status), Some(number), "{status}");
         }
         for status in [65, 99, 127, 193, 255, 321, 393, u32::MAX] {
@@ -475,10 +483,10 @@ mod properties {
         }
 
         #[test]
-        fn a_status_means_a_signal_by_its_lowest_bits(status in any::<u32>()) {
+        fn a_status_means_a_signal_by_its_lowest_bits(status in prop_oneof![0u32..1000, any::<u32>()]) {
             let signal = Signal::from_status(status).map(|signal| u32::from(signal.0));
-            let meant = [0, 128, 256].into_iter().filter_map(|base| status.checked_sub(base)).find(|rest| *rest <= 64);
-            prop_assert_eq!(signal, meant);
+            let meant = if status < 255 { status % 128 } else { status % 256 };
+            prop_assert_eq!(signal, Some(meant).filter(|number| *number <= 64));
         }
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use crate::output::escape::escape;
+use crate::output::text::invalid_signal;
 use crate::plan::{Product, Step};
 use crate::signal::Signal;
 use crate::target::{Pid, Target};
@@ -11,18 +12,6 @@ use crate::usage::UsageError;
 
 pub fn signal(text: &OsStr) -> Result<Signal, UsageError> {
     text.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| invalid_signal(text))
-}
-
-/// A text that should name a signal, with the nearest one as the hint.
-pub fn invalid_signal(text: &OsStr) -> UsageError {
-    let error = UsageError::value(format!("'{}': invalid signal", escape(text.as_encoded_bytes())));
-    if text.is_empty() {
-        return error.hint("the signal was empty; is a variable unset?");
-    }
-    match text.to_str().and_then(Signal::nearest) {
-        Some(name) => error.hint(format!("did you mean {name}?")),
-        None => error,
-    }
 }
 
 pub fn target(token: &OsStr) -> Result<Target, UsageError> {

@@ -1,24 +1,18 @@
-//! The listing forms: names (`-l`), numbers and names (`-L`), the table (`-t`), and the signal sets of a process (`-d`).
+//! Lists of signals: names (`-l`), numbers and names (`-L`), the table (`-t`).
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use nix::errno::Errno;
-
-use crate::cli::values::invalid_signal;
-use crate::find::names::check_proc;
-use crate::os::proc;
 use crate::outcome::Status;
-use crate::output::text::{errno_words, plain, sentence};
+use crate::output::text::invalid_signal;
 use crate::signal::{Signal, SignalSet};
-use crate::target::Pid;
 use crate::usage::UsageError;
 
-/// Where a listing goes and what went wrong on the way; one bad operand stops none of the others.
+/// Where a list is written, and how errors are reported. An error about one operand stops none of the others.
 pub struct Listing<'a> {
     pub out: &'a mut dyn Write,
-    /// Columns of the terminal that `out` is; `None` where it is something else.
+    /// Columns of the terminal that `out` is; `None` if it is something else.
     pub width: Option<usize>,
     pub complain: &'a mut dyn FnMut(&UsageError),
 }
@@ -29,7 +23,7 @@ impl Listing<'_> {
         if operands.is_empty() {
             match self.width {
                 Some(width) => {
-                    let names: Vec<String> = memorable().map(|signal| signal.to_string()).collect();
+                    let names: Vec<String> = short_list().map(|signal| signal.to_string()).collect();
                     columns(self.out, &names, width)?;
                 }
                 None => {
@@ -65,7 +59,7 @@ impl Listing<'_> {
                 writeln!(out, "{}", pair(signal)).map(Some)
             });
         }
-        let pairs: Vec<String> = memorable().filter(|signal| !signal.is_null()).map(pair).collect();
+        let pairs: Vec<String> = short_list().filter(|signal| !signal.is_null()).map(pair).collect();
         match self.width {
             Some(width) => columns(self.out, &pairs, width)?,
             None => {
@@ -77,7 +71,7 @@ impl Listing<'_> {
         Ok(Status::Success)
     }
 
-    /// `-t`: one row a signal, cut to the terminal.
+    /// `-t`: one row per signal, cut to the width of the terminal.
     pub fn table(&mut self, operands: &[OsString]) -> io::Result<Status> {
         let width = self.width;
         let row = move |out: &mut dyn Write, signal: Signal| {
@@ -100,44 +94,7 @@ impl Listing<'_> {
         Ok(Status::Success)
     }
 
-    /// `-d`: the signal sets of each process that are not empty; with several processes, each under its number.
-    pub fn states(&mut self, pids: &[Pid]) -> io::Result<Status> {
-        let mut worst = Status::Success;
-        if let Err(error) = check_proc() {
-            (self.complain)(&UsageError::value(sentence(&error)));
-            return Ok(Status::Failure);
-        }
-        for pid in pids {
-            let status = match proc::status(*pid) {
-                Ok(status) => status,
-                Err(error) => {
-                    let why = match error.kind() {
-                        io::ErrorKind::NotFound => errno_words(Errno::ESRCH),
-                        _ => plain(&error),
-                    };
-                    (self.complain)(&UsageError::value(format!("reading the state of {pid} failed: {why}")));
-                    worst = Status::Failure;
-                    continue;
-                }
-            };
-            if pids.len() > 1 {
-                writeln!(self.out, "{pid}:")?;
-            }
-            let sets = [
-                ("Pending (thread)", status.pending_thread),
-                ("Pending (process)", status.pending_process),
-                ("Blocked", status.blocked),
-                ("Ignored", status.ignored),
-                ("Caught", status.caught),
-            ];
-            for (label, set) in sets.into_iter().filter(|(_, set)| !set.is_empty()) {
-                writeln!(self.out, "{label}: {set}")?;
-            }
-        }
-        Ok(worst)
-    }
-
-    /// Answers each operand; those without an answer are complained of and make the status a failure.
+    /// Answers each operand. One that has no answer is an error and makes the status a failure.
     fn each(
         &mut self,
         operands: &[OsString],
@@ -175,8 +132,8 @@ fn parse(operand: &OsStr) -> Option<Signal> {
     operand.to_str()?.parse().ok()
 }
 
-/// The signals a person looks for: of the realtime range only its ends.
-fn memorable() -> impl Iterator<Item = Signal> {
+/// The signals of the lists on a terminal: of the realtime range only its ends.
+fn short_list() -> impl Iterator<Item = Signal> {
     Signal::all().filter(|signal| {
         signal.has_name() && (!signal.is_realtime() || matches!(*signal, Signal::RTMIN | Signal::RTMAX))
     })
@@ -190,7 +147,7 @@ fn columns(out: &mut dyn Write, items: &[String], width: usize) -> io::Result<()
     for row in 0..rows {
         let mut line = String::new();
         for item in items.iter().skip(row).step_by(rows) {
-            write!(line, "{item:<cell$}").expect("a String takes everything");
+            write!(line, "{item:<cell$}").expect("writing to a String cannot fail");
         }
         writeln!(out, "{}", line.trim_end())?;
     }
@@ -206,7 +163,7 @@ mod tests {
         let items: Vec<String> = (0..33).map(|n| format!("SIG{n}")).collect();
         for width in [1, 7, 20, 80, 200, 1000] {
             let mut out = Vec::new();
-            columns(&mut out, &items, width).expect("a Vec takes everything");
+            columns(&mut out, &items, width).expect("writing to a Vec cannot fail");
             let text = String::from_utf8(out).expect("ASCII");
             assert!(text.lines().all(|line| line.len() <= width.max(5)), "{width}: {text}");
             assert_eq!(text.split_whitespace().count(), items.len(), "{width}");

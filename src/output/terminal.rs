@@ -1,6 +1,6 @@
 //! Terminals: how wide they are, whose they are, and texts that fit them. And standard output as it really is.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
@@ -10,9 +10,13 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::os::sys;
 
-/// Columns of the terminal that a stream is; `None` if it is something else.
+/// Columns of the terminal that a stream is; `None` if it is something else. 80 if the terminal reports no size,
+/// as a serial console does.
 pub fn terminal_width(stream: impl AsFd) -> Option<usize> {
-    terminal_size::terminal_size_of(stream).map(|(width, _)| usize::from(width.0).max(1))
+    match terminal_size::terminal_size_of(stream.as_fd()) {
+        Some((width, _)) => Some(usize::from(width.0)),
+        None => stream.as_fd().is_terminal().then_some(80),
+    }
 }
 
 /// Whether the terminal belongs to this job. A terminal that does not control this session has no

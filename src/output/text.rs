@@ -1,5 +1,6 @@
 //! Events in words: the lines of `--verbose`, the errors, and the hints behind them. Whatever other processes choose is escaped.
 
+use std::ffi::OsStr;
 use std::fmt::Write;
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -10,7 +11,7 @@ use crate::outcome::{Core, Ending, Mask, NoProcess, Reason};
 use crate::outcome::{Effect, Outcome, Preview, Subject};
 use crate::output::escape::escape;
 use crate::output::terminal::{cut, terminal_width};
-use crate::signal::DefaultAction;
+use crate::signal::{DefaultAction, Signal};
 use crate::target::Pid;
 use crate::usage::{Kind, UsageError};
 
@@ -129,6 +130,18 @@ pub fn refusal(program: &str, error: &UsageError) -> String {
     lines.extend(error.hint.as_ref().map(|hint| hint.replace("{program}", program)));
     lines.extend(is_usage.then(|| format!("Try '{program} --help' for more information.")));
     lines.join("\n") + "\n"
+}
+
+/// A text that should name a signal. The hint is the nearest name.
+pub fn invalid_signal(text: &OsStr) -> UsageError {
+    let error = UsageError::value(format!("'{}': invalid signal", escape(text.as_encoded_bytes())));
+    if text.is_empty() {
+        return error.hint("the signal was empty; is a variable unset?");
+    }
+    match text.to_str().and_then(Signal::nearest) {
+        Some(name) => error.hint(format!("did you mean {name}?")),
+        None => error,
+    }
 }
 
 /// An error with its causes in one line, the system's in its own words and nothing else.

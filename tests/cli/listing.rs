@@ -54,6 +54,10 @@ fn numbers_statuses_and_names_are_translated() {
         ("0", "EXIT"),
         ("128", "EXIT"),
         ("256", "EXIT"),
+        ("512", "EXIT"),
+        ("2304", "EXIT"),
+        ("65280", "EXIT"),
+        ("139", "SEGV"),
         ("29", "IO"),
         ("32", "32"),
         ("33", "33"),
@@ -169,6 +173,10 @@ fn a_terminal_gets_columns() {
     assert!(on_terminal(80, &["-l"]).starts_with("EXIT"));
     assert!(!on_terminal(80, &["-L"]).contains("EXIT"));
     assert_eq!(on_terminal(80, &["-l", "9"]), "KILL\n");
+    // A serial console reports no size.
+    for option in ["-l", "-L"] {
+        assert_eq!(on_terminal(0, &[option]), on_terminal(80, &[option]), "{option}");
+    }
 }
 
 #[test]
