@@ -3,6 +3,7 @@
 # Usage: docs/compare.sh KILL...   e.g. docs/compare.sh /usr/bin/kill 'busybox kill' target/release/sigsend
 # Each call runs in a PID namespace of its own with three recorders: the victim, whose number is PID; a bystander in another session;
 # a neighbour in the caller's process group. Needs root or user namespaces, and unshare(1).
+# shellcheck disable=SC2016 # what is quoted is expanded by another shell
 set -euo pipefail
 
 # Inside the namespace: $1 is the directory for the records, $2 the command.
@@ -26,10 +27,9 @@ if [[ ${1-} == --inside ]]; then
         command kill -0 \$neighbour 2>/dev/null || echo KILL >>$dir/neighbour
         command kill -KILL \$neighbour
     " >/dev/null 2>&1
-    for name in victim bystander; do
-        # The builtin of bash: this is the namespace's process 1, and both are its children.
-        kill -0 "${!name}" 2>/dev/null || echo KILL >>"$dir/$name"
-    done
+    # The builtin of bash: this is the namespace's process 1, and both are its children.
+    kill -0 "$victim" 2>/dev/null || echo KILL >>"$dir/victim"
+    kill -0 "$bystander" 2>/dev/null || echo KILL >>"$dir/bystander"
     exit 0
 fi
 

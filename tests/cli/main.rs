@@ -33,6 +33,7 @@ mod storms;
 mod strange;
 mod support;
 mod targets;
+mod transcripts;
 mod trees;
 mod usage;
 mod waiting;
