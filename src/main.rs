@@ -30,6 +30,7 @@ mod find {
     pub mod group;
     pub mod names;
     pub mod pidfile;
+    pub mod port;
     pub mod prepare;
     pub mod recipients;
     pub mod tree;
@@ -46,6 +47,7 @@ mod output {
 mod os {
     pub mod exit;
     pub mod memory;
+    pub mod net;
     pub mod pidfd;
     pub mod proc;
     pub mod sys;

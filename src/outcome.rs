@@ -100,6 +100,15 @@ pub enum Reason {
         nearest: Option<String>,
         of_others: usize,
     },
+    /// No process of the selected users listens on the port.
+    NotListening {
+        of_others: usize,
+    },
+    /// A socket is on the port, and no process that the caller may look into holds it. `owner` is the user who
+    /// made the socket, if that is not the caller.
+    HolderUnseen {
+        owner: Option<String>,
+    },
     /// The process started after its pidfile was written.
     Stale {
         file: String,

@@ -83,7 +83,6 @@ pub enum Target {
     /// `NAME`: processes by command name.
     Name(Box<str>),
     /// `:PORT`: processes that hold a listening TCP socket or a bound UDP socket on this port.
-    #[expect(dead_code, reason = "not parsed yet")]
     Port(NonZeroU16),
 }
 
@@ -111,6 +110,7 @@ impl TryFrom<&OsStr> for Target {
                 Some(pgid) if pgid != Pid::INIT => Ok(Self::Group(pgid)),
                 _ => Err(InvalidTarget),
             },
+            [b':', port @ ..] => self::port(port).map(Self::Port).ok_or(InvalidTarget),
             bytes => match canonical(bytes) {
                 Some(pid) => Ok(Self::Process(pid)),
                 None => token.to_str().ok_or(InvalidTarget).and_then(|token| match padded(token.as_bytes()) {
@@ -157,6 +157,11 @@ fn padded(token: &[u8]) -> Option<Pid> {
     let start = token.iter().position(|byte| !blank(byte))?;
     let end = token.iter().rposition(|byte| !blank(byte))?;
     number(&token[start..=end])
+}
+
+/// Digits without leading zero whose value is 1 to 65535.
+fn port(digits: &[u8]) -> Option<NonZeroU16> {
+    canonical(digits).and_then(|number| u16::try_from(number.0).ok()).and_then(NonZeroU16::new)
 }
 
 /// One or more digits whose value is 1 to 2147483647.
@@ -225,6 +230,9 @@ mod tests {
             ("-2147483647", Target::Group(Pid(i32::MAX))),
             ("42:7", Target::Token(Pid(42), Inode(7))),
             ("42:18446744073709551615", Target::Token(Pid(42), Inode(u64::MAX))),
+            (":1", Target::Port(NonZeroU16::MIN)),
+            (":8080", Target::Port(NonZeroU16::new(8080).expect("not zero"))),
+            (":65535", Target::Port(NonZeroU16::MAX)),
             ("nginx", Target::Name("nginx".into())),
             ("_x", Target::Name("_x".into())),
             (".hidden", Target::Name(".hidden".into())),
@@ -243,8 +251,9 @@ mod tests {
             "- 1", "-+1", " -5", "--5", "0x7b", "1e5", "1.5", "123abc", "12,34", "1 2", "2147483648", "4294967295",
             "4294967296", "4294967297", "18446744073709551615", "99999999999999999999", "-2147483648", "-2147483649",
             "-4294967295", "-4294967296", "-18446744073709551615", "%1", "%%", "a/b", "a\nb", "a\u{1b}[m", "\u{a0}5",
-            "٣", "5\u{b}", "1:", ":1", "1:x", "1: 2", "01:2", "1:02", "1:0", "1:18446744073709551616", "0:1", "-1:2",
-            "1:2:3", "*", "?x",
+            "٣", "5\u{b}", "1:", "1:x", "1: 2", "01:2", "1:02", "1:0", "1:18446744073709551616", "0:1", "-1:2",
+            "1:2:3", "*", "?x", ":", ":0", ":00", ":080", ":65536", ":4294967376", ":-1", ":+1", ": 80", ":80 ",
+            " :80", ":80x", ":http", "::80", ":80:", ":0x50", "[::]:80", "localhost:80x/",
         ];
         for token in refused {
             assert_eq!(token.parse::<Target>(), Err(InvalidTarget), "{token:?}");
@@ -255,14 +264,14 @@ mod tests {
     fn pidfiles_name_processes_only() {
         assert_eq!(Target::in_pidfile("42"), Ok(Target::Process(Pid(42))));
         assert_eq!(Target::in_pidfile("42:7"), Ok(Target::Token(Pid(42), Inode(7))));
-        for word in ["0", "-1", "-42", "nginx", "", "0x2"] {
+        for word in ["0", "-1", "-42", "nginx", "", "0x2", ":80"] {
             assert_eq!(Target::in_pidfile(word), Err(InvalidTarget), "{word}");
         }
     }
 
     #[test]
     fn printing_and_reading_are_inverse() {
-        for token in ["1", "007", " 7", "-2", "0", "-1", "42:7", "nginx"] {
+        for token in ["1", "007", " 7", "-2", "0", "-1", "42:7", "nginx", ":80"] {
             assert_eq!(token.parse::<Target>().map(|target| target.to_string()), Ok(token.to_owned()));
         }
     }
@@ -280,6 +289,7 @@ mod properties {
             "[ \t\n\r+-]{0,2}0{0,3}[0-9]{0,12}[ \t\n\r]{0,2}",
             "-?(21474836|42949672|184467440737095516)[0-9]{0,3}",
             "[0-9 -]{0,3}:[0-9 +]{0,22}",
+            "[ +-]{0,1}:0{0,2}[0-9]{0,6}[ x:]{0,1}",
             "[A-Za-z_.%0-9é]{1,3}[ -~\u{0}-\u{a0}]{0,6}",
         ]
     }
@@ -291,6 +301,7 @@ mod properties {
             (2..=i32::MAX).prop_map(|pgid| Target::Group(Pid(pgid))),
             Just(Target::OwnGroup),
             Just(Target::Everyone),
+            (1..=u16::MAX).prop_map(|port| Target::Port(NonZeroU16::new(port).expect("not zero"))),
             (pid(), 1..=u64::MAX).prop_map(|(pid, inode)| Target::Token(pid, Inode(inode))),
             "[a-zA-Z_.ß][a-z0-9: %-]{0,20}".prop_map(|name| Target::Name(name.into())),
             ("[ \t\n]{1,3}", "0{0,12}", pid(), "[ \t\n]{0,3}").prop_map(|(before, zeros, pid, behind)| Target::Padded(

@@ -179,9 +179,9 @@ pub static OPTIONS: [Opt; 26] = [
          given as operands.",
     ),
     flag(TARGETS, ALL, "a").says(
-        "select names among all users' processes",
-        "Select processes of all users by NAME, not only the caller's own. Any user can give a process any name: combine this with \
-         --expect and the name of an executable, or better, use --pidfile or PID:INODE.",
+        "names and ports: of all users",
+        "Select processes of all users by NAME and :PORT, not only the caller's own. Any user can give a process any name: combine \
+         this with --expect and the name of an executable, or better, use --pidfile or PID:INODE.",
     ),
     valued(TARGETS, PIDFILE, "", &["FILE"]).says(
         "read targets from FILE, - for stdin",

@@ -24,6 +24,7 @@ fn invalid_target(token: &OsStr) -> UsageError {
     match bytes {
         [] => error.hint("the token was empty; is a variable unset?"),
         [b'%', ..] => error.hint("job numbers belong to the shell: use its own kill, or the PID that 'jobs -p' prints"),
+        [b':', ..] => error.hint("':PORT' takes the number of a port, 1 to 65535, in decimal digits"),
         [b'0'..=b'9', ..] if bytes.iter().all(u8::is_ascii_digit) => error.hint("a PID is 1 to 2147483647"),
         _ => error,
     }

@@ -42,20 +42,21 @@ pub fn command(program: &str) -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .override_usage(forms.join("\n       "))
         .after_help(format!(
-            "{HEADING}TARGET:{HEADING:#} PID, -PGID, 0 (own group), -1 (everyone), PID:INODE or a command NAME"
+            "{HEADING}TARGET:{HEADING:#} PID, -PGID, 0 (own group), -1 (everyone), PID:INODE, NAME or :PORT"
         ))
         .after_long_help(epilogue(program))
         .help_template("{usage-heading} {usage}\n\n{all-args}{after-help}\n")
         .term_width(terminal_width(io::stdout()).unwrap_or(100).min(100))
 }
 
-const TARGETS: [(&str, &str); 6] = [
+const TARGETS: [(&str, &str); 7] = [
     ("PID", "one process; leading zeros and blanks around it are fine"),
     ("-PGID", "a process group; only behind a signal or --"),
     ("0", "the process group of the caller, itself included"),
     ("-1", "every process that may be signalled; only behind a signal or --"),
     ("PID:INODE", "that process only, whoever holds its PID later (see --id)"),
     ("NAME", "the caller's own processes with this command name (-a: everybody's)"),
+    (":PORT", "the caller's own processes that listen there, TCP or UDP (-a: everybody's)"),
 ];
 
 const STATUSES: [(&str, &str); 4] = [

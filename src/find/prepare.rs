@@ -2,6 +2,7 @@
 //! A process is pinned first, then read, then proved to hold its PID still; nothing here sends a signal.
 
 use std::io;
+use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::find::classify::{Purpose, Rules};
 use crate::find::group::Group;
 use crate::find::names::{check_proc, named, nameless};
 use crate::find::pidfile::{self, Written};
+use crate::find::port::holders;
 use crate::find::recipients::{NamedBy, Recipient, Recipients};
 use crate::find::tree::Lineage;
 use crate::os::pidfd::{Pinned, is_exhaustion};
@@ -171,8 +173,9 @@ impl Finder<'_> {
             }
             Target::Token(pid, inode) => self.number(*pid, &typed, &Claim::Inode(*inode)),
             Target::Name(name) => self.name(name, &typed),
+            Target::Port(port) => self.port(*port, &typed),
             Target::Group(number) if !is_own_group(target) => self.group(*number, &typed),
-            Target::Group(_) | Target::OwnGroup | Target::Everyone | Target::Port(_) => Ok(()),
+            Target::Group(_) | Target::OwnGroup | Target::Everyone => Ok(()),
         }
     }
 
@@ -197,6 +200,24 @@ impl Finder<'_> {
         // All of them have exited since: a name means living processes.
         if !is_answered && self.found.misses.len() == misses {
             self.miss(typed, None, nameless(name, users)?);
+        }
+        Ok(())
+    }
+
+    fn port(&mut self, port: NonZeroU16, typed: &Rc<str>) -> Result<()> {
+        let holders = holders(port, self.found.rules.selection.users)?;
+        let misses = self.found.misses.len();
+        let mut is_answered = false;
+        for process in holders.selected {
+            is_answered |= self.verified(process, typed, NamedBy::Description, &Claim::Nothing)?;
+        }
+        match holders.passed_over {
+            Some(reason) => self.miss(typed, None, reason),
+            // All of them have exited since.
+            None if !is_answered && self.found.misses.len() == misses => {
+                self.miss(typed, None, Reason::NotListening { of_others: 0 });
+            }
+            None => {}
         }
         Ok(())
     }

@@ -300,7 +300,8 @@ pub fn is_taking(pid: Pid, signal: Signal) -> io::Result<bool> {
     Ok(matches!(state, Some(State::Live | State::Blocked)))
 }
 
-fn threads(pid: Pid) -> io::Result<Vec<i32>> {
+/// The IDs of the threads of a process.
+pub fn threads(pid: Pid) -> io::Result<Vec<i32>> {
     numbers(&path(pid, "task")?)
 }
 
@@ -344,7 +345,7 @@ pub fn is_ours() -> io::Result<bool> {
 }
 
 /// A file about a process, in a /proc that speaks of our PIDs.
-fn path(pid: Pid, file: &str) -> io::Result<PathBuf> {
+pub fn path(pid: Pid, file: &str) -> io::Result<PathBuf> {
     if !is_ours()? {
         return Err(io::Error::other("/proc belongs to another PID namespace"));
     }
@@ -356,7 +357,7 @@ fn read(pid: Pid, file: &str) -> io::Result<Vec<u8>> {
 }
 
 /// A whole file of /proc in as few reads as it allows: the kernel writes it anew for each, and its size says nothing.
-fn slurp(path: &Path) -> io::Result<Vec<u8>> {
+pub fn slurp(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::with_capacity(4096);
     File::open(path)?.take(u64::MAX).read_to_end(&mut text)?;
     Ok(text)

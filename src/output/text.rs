@@ -49,6 +49,13 @@ fn failure(deed: Deed, subject: &Subject, reason: &Reason) -> String {
             failed(&why(reason))
         }
         Reason::Nameless { .. } => format!("cannot find process \"{}\"", escape(subject.typed.as_bytes())),
+        Reason::NotListening { of_others: 0 } => format!("nothing listens on port {}", port(subject)),
+        Reason::NotListening { of_others: _ } => {
+            format!("only processes of other users listen on port {}", port(subject))
+        }
+        Reason::HolderUnseen { owner } => {
+            format!("cannot tell which process listens on port {}{}", port(subject), of_owner(owner.as_deref()))
+        }
         Reason::Stale { file, started, written } => format!(
             "{file} is stale: {} started at {}, the file was last modified at {}",
             pid(subject),
@@ -196,6 +203,15 @@ fn pid(subject: &Subject) -> String {
     subject.pid.map_or_else(|| escape(subject.typed.as_bytes()), |pid| pid.to_string())
 }
 
+/// The number of a `:PORT`.
+fn port<'a>(subject: &Subject<'a>) -> &'a str {
+    subject.typed.trim_start_matches(':')
+}
+
+fn of_owner(owner: Option<&str>) -> String {
+    owner.map(|owner| format!(", whose socket belongs to {}", escape(owner.as_bytes()))).unwrap_or_default()
+}
+
 fn hint(subject: &Subject, reason: &Reason) -> Option<String> {
     match reason {
         Reason::Nameless { of_others: 1, .. } => {
@@ -205,6 +221,19 @@ fn hint(subject: &Subject, reason: &Reason) -> Option<String> {
             Some(format!("other users have {others} processes of that name; -a selects them"))
         }
         Reason::Nameless { nearest: Some(nearest), .. } => Some(format!("did you mean {nearest}?")),
+        Reason::NotListening { of_others: 1 } => Some("another user's process listens there: -a selects it".to_owned()),
+        Reason::NotListening { of_others: others @ 2.. } => {
+            Some(format!("{others} processes of other users listen there: -a selects them"))
+        }
+        Reason::HolderUnseen { owner: Some(owner) } => {
+            let user = escape(owner.as_bytes());
+            let who_may = if user == "root" { "only root" } else { "only that user and root" };
+            Some(format!("{who_may} may look at the descriptors of {user}'s processes"))
+        }
+        Reason::HolderUnseen { owner: None } => Some(
+            "its descriptors may not be looked at without CAP_SYS_PTRACE, or the kernel or another PID namespace holds the socket"
+                .to_owned(),
+        ),
         Reason::Stale { .. } => {
             Some("--allow-stale signals it all the same, best with --expect NAME; a PID:INODE in the file depends on no clock".to_owned())
         }
@@ -235,6 +264,8 @@ fn why(reason: &Reason) -> String {
         Reason::Refused(errno) => errno_words(*errno),
         Reason::Recycled => format!("{}: this PID now belongs to another process", errno_words(Errno::ESRCH)),
         Reason::Nameless { .. } => "no process has this name".to_owned(),
+        Reason::NotListening { .. } => "no process of the selected users listens there".to_owned(),
+        Reason::HolderUnseen { .. } => "its process cannot be seen".to_owned(),
         Reason::Stale { file, .. } => format!("it did not write {file}"),
         Reason::NotExpected { expected, .. } => format!("it is not {}", escape(expected)),
         Reason::Unverified { expected } => format!("it cannot be verified to be {}", escape(expected)),

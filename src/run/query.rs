@@ -104,6 +104,7 @@ fn is_unclear(reason: &Reason) -> bool {
     matches!(
         reason,
         Reason::Unverified { .. }
+            | Reason::HolderUnseen { .. }
             | Reason::Absent(NoProcess::Thread { .. })
             | Reason::NotPermitted { .. }
             | Reason::Refused(_)

@@ -11,11 +11,11 @@ use assert_cmd::Command;
 use crate::support::{Recorder, Timed, Victim, in_pid_namespace, raw_sigsend, victim};
 
 /// Tokens that are no target, wherever a target is expected.
-const NO_TARGETS: [&[u8]; 43] = [
+const NO_TARGETS: [&[u8]; 44] = [
     b"", b"-", b"--", b"+1", b"00", b"-0", b"-01", b"0x7b", b"123abc", b"12,34", b"%1", b" -5", b"2147483648",
     b"4294967295", b"4294967296", b"4294967297", b"18446744073709551615", b"99999999999999999999", b"-2147483648",
     b"-4294967295", b"\xff", b"12\xff", b"-\xff", b" ", b"\n", b"0 ", b" 0", b"-1 ", b"-5x", b"1e5", b"-1e5", b"1.5",
-    b"-1.5", b"-0123", b"a/b", b"@5", b"5:", b":5", b"5:x", b"0:5", b" 5:5", b"5:-5", b"5:5:5",
+    b"-1.5", b"-0123", b"a/b", b"@5", b"5:", b":0", b":5x", b"5:x", b"0:5", b" 5:5", b"5:-5", b"5:5:5",
 ];
 
 /// All ways to name TERM, and not to name a signal at all.

@@ -23,6 +23,7 @@ mod listing;
 mod manual;
 mod names;
 mod pidfile;
+mod port;
 mod privilege;
 mod readme;
 mod reuse;

@@ -29,7 +29,7 @@ use nix::sys::time::TimeSpec;
 pub use namespace::in_pid_namespace;
 pub use recorder::{Heard, Recorder};
 pub use sys::Ending;
-pub use victim::{Victim, link, victim};
+pub use victim::{Cast, Victim, link, victim};
 
 /// How long a test waits for something that should happen at once: long, for a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(20);

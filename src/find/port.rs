@@ -1,0 +1,118 @@
+//! Processes by the port that they listen on: from a port to its sockets, from these to their holders.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU16;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::unistd::{getpid, getuid};
+
+use crate::find::names::{belongs, processes};
+use crate::os::net::{self, Socket};
+use crate::os::pidfd::Pinned;
+use crate::os::proc;
+use crate::outcome::Reason;
+use crate::plan::Users;
+use crate::target::Pid;
+
+/// How long holders are looked for that a server hands its socket to meanwhile. One that forks without end
+/// would be looked at for ever.
+const LOOKING: Duration = Duration::from_secs(1);
+
+/// Who holds the sockets on a port.
+pub struct Holders {
+    /// The processes of the selected users, pinned. sigsend itself is never one of them.
+    pub selected: Vec<Pinned>,
+    /// Why sockets or processes were passed over, if the caller should know: the target means them, or nobody
+    /// was selected.
+    pub passed_over: Option<Reason>,
+}
+
+/// Finds who holds a listening TCP socket or a bound UDP socket on a port.
+///
+/// Each holder is pinned, then its socket is looked up again, on the port and among its descriptors, and then
+/// it is proved alive. All processes are looked at until nobody new holds such a socket and no other socket is
+/// on the port, so that none is handed past the look.
+pub fn holders(port: NonZeroU16, users: Users) -> Result<Holders> {
+    let end = Instant::now() + LOOKING;
+    let mut selected: Vec<Pinned> = Vec::new();
+    loop {
+        let sockets = listed(port)?;
+        let mut look = Look::default();
+        for pid in processes()? {
+            look.at(pid, &sockets, users, &mut selected)?;
+        }
+        let is_settled = look.found == 0 && listed(port)? == sockets;
+        if !is_settled && Instant::now() < end {
+            continue;
+        }
+        let mut holders = Vec::with_capacity(selected.len());
+        for process in selected {
+            if !held(process.pid, &sockets)?.is_empty() && process.is_running()? {
+                holders.push(process);
+            }
+        }
+        let passed_over = look.passed_over(&sockets, users, holders.is_empty());
+        return Ok(Holders { selected: holders, passed_over });
+    }
+}
+
+/// One look at all processes.
+#[derive(Default)]
+struct Look {
+    /// Processes of the selected users that were not known before.
+    found: usize,
+    of_others: usize,
+    /// The sockets whose holders were seen.
+    seen: BTreeSet<Socket>,
+}
+
+impl Look {
+    fn at(&mut self, pid: Pid, sockets: &BTreeSet<Socket>, users: Users, selected: &mut Vec<Pinned>) -> Result<()> {
+        let of_process = held(pid, sockets)?;
+        self.seen.extend(&of_process);
+        // sigsend can have inherited the socket that it is to look for.
+        if of_process.is_empty() || pid.number() == getpid().as_raw() {
+            return Ok(());
+        }
+        if !belongs(pid, users)? {
+            self.of_others += 1;
+            return Ok(());
+        }
+        for known in selected.iter().filter(|known| known.pid == pid) {
+            if known.holds_its_number()? {
+                return Ok(());
+            }
+        }
+        let Ok(process) = Pinned::open(pid)? else { return Ok(()) };
+        if !held(pid, sockets)?.is_empty() && belongs(pid, users)? && process.is_running()? {
+            selected.push(process);
+            self.found += 1;
+        }
+        Ok(())
+    }
+
+    /// A socket whose holder cannot be seen is another user's, which passes it over without a word like his
+    /// other processes; unless it is the caller's own, everybody's are asked for, or it is all there is.
+    fn passed_over(self, sockets: &BTreeSet<Socket>, users: Users, nobody: bool) -> Option<Reason> {
+        let own = getuid().as_raw();
+        let is_meant = |socket: &&Socket| users == Users::All || socket.owner == own;
+        let mut unseen = sockets.difference(&self.seen);
+        let unseen = unseen.clone().find(is_meant).or_else(|| unseen.next().filter(|_| nobody && self.of_others == 0));
+        if let Some(socket) = unseen {
+            let owner = (socket.owner != own).then(|| proc::user_name(socket.owner));
+            return Some(Reason::HolderUnseen { owner });
+        }
+        nobody.then_some(Reason::NotListening { of_others: self.of_others })
+    }
+}
+
+fn listed(port: NonZeroU16) -> Result<BTreeSet<Socket>> {
+    net::sockets(port).with_context(|| format!("looking for the sockets on port {port}"))
+}
+
+/// Which of these sockets a process holds, as far as the caller may see.
+fn held(pid: Pid, sockets: &BTreeSet<Socket>) -> Result<Vec<Socket>> {
+    let held = proc::if_visible(net::held(pid, sockets));
+    Ok(held.with_context(|| format!("looking for sockets of process {pid}"))?.unwrap_or_default())
+}

@@ -1,0 +1,390 @@
+//! Targets by `:PORT`: who holds a socket there, on real sockets in a network namespace of the test's own.
+#![expect(
+    unsafe_code,
+    reason = "SO_REUSEPORT has no safe function in std, and descriptors are handed down by fcntl(2)"
+)]
+
+use std::fs;
+use std::mem;
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::fchown;
+use std::process::Command;
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::libc;
+use nix::sched::{CloneFlags, unshare};
+
+use crate::strange::{Held, Window, leaderless, may_trace};
+use crate::support::{
+    Cast, NOBODY, Timed, Unprivileged, Victim, eventually, in_pid_namespace, may_change_user, raw_sigsend, sigsend,
+    sigsend_as, skip, stderr, stdout, victim,
+};
+
+/// Holds what it was given until its standard input ends.
+const SERVES: &str = "echo ready; exec cat";
+
+/// Puts this thread, and all that it starts, where nobody else listens.
+#[track_caller]
+fn entered_network() -> bool {
+    let entered = unshare(CloneFlags::CLONE_NEWNET);
+    if let Err(error) = entered {
+        skip(format!("no network namespace: {error}"));
+    }
+    entered.is_ok()
+}
+
+fn tcp(address: &str) -> OwnedFd {
+    TcpListener::bind(address).expect("a free port").into()
+}
+
+fn udp(address: &str) -> OwnedFd {
+    UdpSocket::bind(address).expect("a free port").into()
+}
+
+/// A shell that holds a socket as its standard error; the test keeps none.
+#[track_caller]
+fn holding(cast: Cast, socket: OwnedFd, script: &str) -> Victim {
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).stderr(socket);
+    let mut holder = cast.command(command);
+    assert_eq!(holder.read_line(), "ready");
+    holder
+}
+
+#[track_caller]
+fn serving(socket: OwnedFd) -> Victim {
+    holding(victim(), socket, SERVES)
+}
+
+/// Lets the children that `start` starts inherit a descriptor.
+fn bequeath<T>(fd: impl AsFd, start: impl FnOnce() -> T) -> T {
+    fcntl(&fd, FcntlArg::F_SETFD(FdFlag::empty())).expect("a descriptor of ours");
+    let started = start();
+    fcntl(&fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("a descriptor of ours");
+    started
+}
+
+fn reusing(port: u16) -> OwnedFd {
+    // SAFETY: takes integers; the descriptor is nobody else's.
+    let socket =
+        unsafe { OwnedFd::from_raw_fd(libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0)) };
+    let on = 1;
+    // SAFETY: all zeros are an address, of which only plain integers are set.
+    let mut address: libc::sockaddr_in = unsafe { mem::zeroed() };
+    address.sin_family = libc::sa_family_t::try_from(libc::AF_INET).expect("a small number");
+    address.sin_port = port.to_be();
+    let length = |size: usize| libc::socklen_t::try_from(size).expect("a small number");
+    // SAFETY: the option and the address are alive and as long as is said.
+    let failed = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_REUSEPORT,
+            (&raw const on).cast(),
+            length(mem::size_of_val(&on)),
+        ) | libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length(mem::size_of_val(&address)))
+            | libc::listen(socket.as_raw_fd(), 1)
+    };
+    assert_eq!(failed, 0, "a socket that shares its port");
+    socket
+}
+
+/// The PIDs that a selection prints, sorted.
+#[track_caller]
+fn pids(args: &[&str]) -> Vec<i32> {
+    let found = sigsend().arg("-p").args(args).assert().success().stderr("");
+    let mut pids: Vec<i32> = stdout(&found).lines().map(|pid| pid.parse().expect("a PID")).collect();
+    pids.sort_unstable();
+    pids
+}
+
+#[test]
+fn a_port_means_who_listens_there_on_whatever_address() {
+    in_pid_namespace(|| {
+        if !entered_network() {
+            return;
+        }
+        let neighbours = [serving(tcp("0.0.0.0:808")), serving(tcp("0.0.0.0:18080")), serving(udp("[::]:8081"))];
+        let sockets: [fn() -> OwnedFd; 7] = [
+            || tcp("0.0.0.0:8080"),
+            || tcp("[::]:8080"),
+            || tcp("[::ffff:0.0.0.0]:8080"),
+            || udp("0.0.0.0:8080"),
+            || udp("[::]:8080"),
+            || udp("[::ffff:0.0.0.0]:8080"),
+            || reusing(8080),
+        ];
+        for socket in sockets {
+            let server = serving(socket());
+            assert_eq!(pids(&[":8080"]), [server.pid()]);
+            sigsend().args(["--alive", ":8080"]).assert().success().stdout("").stderr("");
+            let dry = sigsend().args(["--dry-run", "-HUP", ":8080"]).assert().success().stderr("");
+            let would = format!("would send HUP (1) to {} (cat): terminates it", server.pid());
+            assert!(stdout(&dry).starts_with(&would), "{}", stdout(&dry));
+            let id = stdout(&sigsend().args(["--id", ":8080"]).assert().success().stderr(""));
+            assert!(id.starts_with(&format!("{}:", server.pid())), "{id}");
+            server.assert_alive();
+            sigsend().args(["--grace", "15s", ":8080"]).assert().success().stdout("").stderr("");
+            server.assert_killed_by(15);
+        }
+        neighbours.iter().for_each(Victim::assert_alive);
+    });
+}
+
+#[test]
+fn who_shares_a_socket_or_a_port_is_meant_too() {
+    in_pid_namespace(|| {
+        if !entered_network() {
+            return;
+        }
+        let master = holding(victim(), tcp("[::]:8080"), "sleep 60 & sleep 60 & echo ready; wait");
+        assert_eq!(pids(&[":8080"]).len(), 3);
+        let sent = sigsend().args(["-v", "--wait", ":8080"]).assert().success().stderr("");
+        assert_eq!(stdout(&sent).matches("sent TERM (15) to").count(), 3, "{}", stdout(&sent));
+        master.assert_killed_by(15);
+        sigsend().arg(":8080").assert().code(1).stderr("sigsend: nothing listens on port 8080\n");
+        let three = [serving(reusing(8080)), serving(reusing(8080)), serving(udp("0.0.0.0:8080"))];
+        sigsend().args(["-KILL", ":8080"]).assert().success().stdout("").stderr("");
+        for server in &three {
+            server.assert_killed_by(9);
+        }
+    });
+}
+
+#[test]
+fn a_port_that_nobody_has_is_a_failure_even_where_one_waits() {
+    in_pid_namespace(|| {
+        if !entered_network() {
+            return;
+        }
+        let bystander = serving(tcp("0.0.0.0:80"));
+        for args in
+            [&[][..], &["-KILL"], &["--wait"], &["--grace", "5s"], &["-p"], &["--id"], &["--alive"], &["--dry-run"]]
+        {
+            let told = sigsend_as("kill").args(args).arg(":8080").assert().code(1);
+            assert_eq!(stderr(&told), "kill: nothing listens on port 8080\n", "{args:?}");
+        }
+        // One target's failure keeps no other from its signal.
+        sigsend().args(["-HUP", ":8080", ":80"]).assert().code(64);
+        bystander.assert_killed_by(1);
+    });
+}
+
+#[test]
+fn what_is_no_port_is_refused_with_a_hint() {
+    for token in [":", ":0", ":00", ":080", ":65536", ":80x", ":http", ":-1", ": 80", ":80 "] {
+        let told = sigsend().args(["-KILL", token]).assert().code(1).stdout("");
+        let words = format!(
+            "sigsend: '{token}': invalid target\n':PORT' takes the number of a port, 1 to 65535, in decimal digits\n"
+        );
+        assert_eq!(stderr(&told), words);
+    }
+    let told = sigsend().args(["--pidfile", "-"]).write_stdin(":80\n").assert().code(1);
+    assert!(stderr(&told).contains("':80': invalid target"), "{}", stderr(&told));
+}
+
+#[test]
+fn a_connection_is_no_listener() {
+    in_pid_namespace(|| {
+        if !entered_network() {
+            return;
+        }
+        if !Command::new("ip").args(["link", "set", "lo", "up"]).status().is_ok_and(|status| status.success()) {
+            return skip("no ip to set a network interface up");
+        }
+        let listener = TcpListener::bind("127.0.0.1:8080").expect("a free port");
+        let client = TcpStream::connect("127.0.0.1:8080").expect("somebody listens");
+        let port = client.local_addr().expect("connected").port();
+        let (connection, _) = listener.accept().expect("somebody has connected");
+        let server = serving(listener.into());
+        let (connected, peer) = (serving(connection.into()), serving(client.into()));
+        assert_eq!(pids(&[":8080"]), [server.pid()]);
+        sigsend().arg(format!(":{port}")).assert().code(1);
+        sigsend().arg(":8080").assert().success();
+        server.assert_killed_by(15);
+        connected.assert_alive();
+        peer.assert_alive();
+        // Nor is a socket that is bound and does not listen.
+        sigsend().arg(":8080").assert().code(1).stderr("sigsend: nothing listens on port 8080\n");
+    });
+}
+
+#[test]
+fn sigsend_is_not_meant_by_a_socket_that_it_inherited() {
+    in_pid_namespace(|| {
+        if !entered_network() {
+            return;
+        }
+        let listener = TcpListener::bind("0.0.0.0:8080").expect("a free port");
+        let heir = serving(listener.try_clone().expect("a descriptor").into());
+        let mut command = raw_sigsend();
+        command.args(["-v", ":8080"]).stdin(OwnedFd::from(listener));
+        let told = assert_cmd::Command::from_std(command).timed().assert().success().stderr("");
+        assert_eq!(stdout(&told), format!("sent TERM (15) to {} (cat)\n", heir.pid()));
+        heir.assert_killed_by(15);
+    });
+}
+
+#[test]
+fn a_server_whose_main_thread_has_exited_is_found() {
+    in_pid_namespace(|| {
+        if !entered_network() {
+            return;
+        }
+        let socket = tcp("0.0.0.0:8080");
+        let (server, _thread) = bequeath(&socket, || leaderless("server"));
+        drop(socket);
+        assert_eq!(pids(&[":8080"]), [server.pid()]);
+        sigsend().args(["--grace", "15s", ":8080"]).assert().success().stderr("");
+        server.assert_killed_by(15);
+    });
+}
+
+#[test]
+fn another_network_namespace_is_not_seen() {
+    in_pid_namespace(|| {
+        if !entered_network() {
+            return;
+        }
+        let server = serving(tcp("0.0.0.0:8080"));
+        unshare(CloneFlags::CLONE_NEWNET).expect("it was possible before");
+        sigsend().args(["-KILL", ":8080"]).assert().code(1).stderr("sigsend: nothing listens on port 8080\n");
+        server.assert_alive();
+    });
+}
+
+#[test]
+fn processes_of_others_need_all() {
+    in_pid_namespace(|| {
+        if !entered_network() {
+            return;
+        }
+        if !may_change_user() {
+            return skip("needs root");
+        }
+        let foreign = holding(victim().owned_by(NOBODY), tcp("0.0.0.0:8080"), SERVES);
+        let told = sigsend().arg(":8080").assert().code(1);
+        let words = "sigsend: only processes of other users listen on port 8080\n\
+                     another user's process listens there: -a selects it\n";
+        assert_eq!(stderr(&told), words);
+        sigsend().args(["--alive", ":8080"]).assert().code(1);
+        let own = serving(udp("0.0.0.0:8080"));
+        sigsend().args(["-HUP", ":8080"]).assert().success().stderr("");
+        own.assert_killed_by(1);
+        foreign.assert_alive();
+        sigsend().args(["-a", "-HUP", ":8080"]).assert().success().stderr("");
+        foreign.assert_killed_by(1);
+    });
+}
+
+#[test]
+fn a_socket_whose_holder_cannot_be_seen_is_said() {
+    in_pid_namespace(|| {
+        if !entered_network() {
+            return;
+        }
+        if !may_change_user() {
+            return skip("needs root");
+        }
+        let unprivileged = Unprivileged::new();
+        let server = serving(tcp("0.0.0.0:8080"));
+        let words = "sigsend: cannot tell which process listens on port 8080, whose socket belongs to root\n\
+                     only root may look at the descriptors of root's processes\n";
+        for args in [&[][..], &["-a"], &["-KILL", "--wait"], &["-p"]] {
+            let told = unprivileged.sigsend().args(args).arg(":8080").assert().code(1).stdout("");
+            assert_eq!(stderr(&told), words, "{args:?}");
+        }
+        unprivileged.sigsend().args(["--alive", ":8080"]).assert().code(2).stderr(words);
+        // Beside one's own, only who asks for everybody's must know.
+        let own = holding(victim().owned_by(NOBODY), udp("[::]:8080"), SERVES);
+        let told = unprivileged.sigsend().args(["-a", "-0", ":8080"]).assert().code(64);
+        assert_eq!(stderr(&told), words);
+        unprivileged.sigsend().args(["-HUP", ":8080"]).assert().success().stderr("");
+        own.assert_killed_by(1);
+        server.assert_alive();
+        // Of one's own that is held out of sight.
+        let socket = tcp("0.0.0.0:8081");
+        fchown(&socket, Some(NOBODY), None).expect("root may");
+        let hidden = serving(socket);
+        let told = unprivileged.sigsend().arg(":8081").assert().code(1);
+        assert!(
+            stderr(&told).starts_with("sigsend: cannot tell which process listens on port 8081\n"),
+            "{}",
+            stderr(&told)
+        );
+        hidden.assert_alive();
+    });
+}
+
+#[test]
+fn a_socket_handed_on_while_one_looks_is_not_missed() {
+    in_pid_namespace(|| {
+        if !entered_network() {
+            return;
+        }
+        if !may_trace() {
+            return skip("no strace");
+        }
+        for _ in 0..10 {
+            let mut server = holding(victim(), tcp("0.0.0.0:8080"), "echo ready; read line; sleep 60 & echo $!; wait");
+            let held = Held::at(Window::BehindPinning, &["-v", ":8080"]);
+            server.say("fork");
+            let child = server.read_line();
+            let output = held.go();
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && said.contains(&format!("to {child} (sleep)")), "{said}");
+            server.assert_killed_by(15);
+            eventually("the child to be gone", || {
+                fs::read_to_string(format!("/proc/{child}/stat")).map_or(true, |stat| stat.contains(") Z "))
+            });
+        }
+    });
+}
+
+#[test]
+fn who_gives_the_socket_up_before_it_is_looked_up_again_gets_no_signal() {
+    in_pid_namespace(|| {
+        if !entered_network() {
+            return;
+        }
+        if !may_trace() {
+            return skip("no strace");
+        }
+        let mut former =
+            holding(victim(), tcp("0.0.0.0:8080"), "echo ready; read line; exec 2>&-; echo closed; exec cat");
+        let held = Held::at(Window::BehindPinning, &["-KILL", ":8080"]);
+        former.say("close");
+        assert_eq!(former.read_line(), "closed");
+        let next = serving(tcp("0.0.0.0:8080"));
+        let output = held.go();
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr)), (Some(0), "".into()));
+        former.assert_alive();
+        next.assert_killed_by(9);
+    });
+}
+
+#[test]
+fn a_port_never_hits_the_next_owner_of_a_number() {
+    in_pid_namespace(|| {
+        if !entered_network() {
+            return;
+        }
+        if !may_trace() {
+            return skip("no strace");
+        }
+        let windows = [Window::BeforePinning, Window::BehindPinning, Window::BeforeSending];
+        for window in windows.into_iter().cycle().take(30) {
+            let socket = tcp("0.0.0.0:8080");
+            let mut server = bequeath(&socket, || victim().with_pid(4242).sleeping());
+            drop(socket);
+            let held = Held::at(window, &["-KILL", ":8080"]);
+            sigsend().args(["-KILL", "4242"]).assert().success();
+            server.reap();
+            let innocent = victim().with_pid(4242).sleeping();
+            let output = held.go();
+            assert_eq!(output.status.code(), Some(1), "{window:?}: {}", String::from_utf8_lossy(&output.stderr));
+            innocent.assert_alive();
+        }
+    });
+}
