@@ -67,6 +67,7 @@ use anyhow::Result;
 
 use cli::parse::{Refusal, parse};
 use docs::manual;
+use os::sys;
 use outcome::{Status, Tally};
 use output::list::Listing;
 use output::report::Report;
@@ -75,7 +76,7 @@ use output::text::{Deed, plain, refusal};
 use output::{escape, json};
 use plan::{Action, Question, Voice};
 use run::{dry_run, query, send, state};
-use usage::UsageError;
+use usage::{Kind, UsageError};
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().map(|arg| &*arg.leak());
@@ -83,7 +84,7 @@ fn main() -> ExitCode {
     let program = escape::escape(program.as_encoded_bytes());
     let status = match parse(args) {
         Ok(action) => act(action, &program),
-        Err(refusal) => refuse(&refusal, &program),
+        Err(refusal) => refuse(refusal, &program),
     };
     ExitCode::from(status.code())
 }
@@ -150,11 +151,15 @@ fn print(program: &str, text: &[u8]) -> Status {
     list(program, |listing| listing.out.write_all(text).map(|()| Status::Success))
 }
 
-fn refuse(refused: &Refusal, program: &str) -> Status {
-    complain(&refusal(program, &refused.error));
+fn refuse(refused: Refusal, program: &str) -> Status {
+    let mut error = refused.error;
+    if error.kind == Kind::NoTarget && error.hint.is_none() && sys::is_pipe(io::stdin()) {
+        error = error.hint("'--pidfile -' reads targets from standard input");
+    }
+    complain(&refusal(program, &error));
     if refused.voice == Voice::Json {
         let tally = Tally::FAILURE;
-        let lines = format!("{}\n{}\n", json::error(&refused.error.text), json::summary(tally, refused.status));
+        let lines = format!("{}\n{}\n", json::error(&error.text), json::summary(tally, refused.status));
         print(program, lines.as_bytes());
     }
     refused.status

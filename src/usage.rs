@@ -18,12 +18,18 @@ pub enum Kind {
     Value,
     /// Options and operands that do not go together. The usage line follows.
     Usage,
+    /// There is no target. The usage line follows.
+    NoTarget,
 }
 
 impl UsageError {
     /// An error that the usage line follows.
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), hint: None, kind: Kind::Usage }
+    }
+
+    pub fn no_target() -> Self {
+        Self { kind: Kind::NoTarget, ..Self::new("no process ID specified") }
     }
 
     /// An error about a single value.

@@ -7,12 +7,12 @@ use std::time::Duration;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
-use crate::cli::argv;
+use crate::cli::argv::{self, Line};
 use crate::cli::options::{
     ALIVE, ALL, ALLOW_STALE, DRY_RUN, EXPECT, GENERATE, GRACE, HANDLER, ID, JSON, LIST, LONG_HELP, NUMBERS, PID,
     PIDFILE, QUEUE, SHORT_HELP, SIGNAL, STATE, TABLE, TIMEOUT, TREE, VERBOSE, VERSION, WAIT, WITHIN, command, option,
 };
-use crate::cli::refusal::usage_error;
+use crate::cli::refusal::{usage_error, with_hint};
 use crate::cli::values;
 use crate::outcome::Status;
 use crate::plan::{Action, Age, Detail, Pidfile, Plan, Product, Question, Reach, Selection, Step, Until, Users, Voice};
@@ -34,15 +34,19 @@ pub fn parse(args: impl Iterator<Item = &'static OsStr>) -> Result<Action, Refus
     // A supervisor must not take a usage error for a dead service: with --alive the answer is "could not be told".
     let status = if line.has(ALIVE) { Status::Undecided } else { Status::Failure };
     let voice = if line.has(JSON) { Voice::Json } else { Voice::Quiet };
-    let action = match line.error.take() {
-        Some(error) => Err(error),
-        None => action(line.options, &line.operands),
+    let error = match line.error.take() {
+        Some(error) => error,
+        None => match action(&line) {
+            Ok(action) => return Ok(action),
+            Err(error) => error,
+        },
     };
-    action.map_err(|error| Refusal { error, status, voice })
+    Err(Refusal { error: with_hint(error, &line), status, voice })
 }
 
-fn action(options: Vec<OsString>, operands: &[&OsStr]) -> Result<Action, UsageError> {
-    let matches = command().try_get_matches_from(options).map_err(|error| usage_error(&error))?;
+fn action(line: &Line) -> Result<Action, UsageError> {
+    let operands = line.operands.as_slice();
+    let matches = command().try_get_matches_from(&line.options).map_err(|error| usage_error(&error))?;
     if is_given(&matches, LONG_HELP) {
         return Ok(Action::Help(Detail::Long));
     }
@@ -216,7 +220,7 @@ impl Options {
             targets.push(values::target(token)?);
         }
         if targets.is_empty() && self.pidfile.is_none() {
-            return Err(UsageError::new("no process ID specified"));
+            return Err(UsageError::no_target());
         }
         self.check_targets(&targets)?;
         if self.require_handler && matches!(signal, Signal::NULL | Signal::KILL | Signal::STOP) {

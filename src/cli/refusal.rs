@@ -2,11 +2,13 @@
 //! shows control characters as they are.
 
 use std::error::Error;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::cli::argv::candidates;
-use crate::cli::options::OPTIONS;
+use crate::cli::argv::{Line, candidates};
+use crate::cli::options::{OPTIONS, STATE};
 use crate::output::escape::escape;
 use crate::signal::{Signal, nearest};
 use crate::usage::UsageError;
@@ -20,9 +22,9 @@ pub fn usage_error(error: &clap::Error) -> UsageError {
         Some(ContextValue::String(text)) => text.as_str(),
         _ => "",
     };
-    // Names of values follow the option, in angle brackets.
+    // `--queue <VALUE>`, or `--all...` for a flag that is counted.
     let argument = context(ContextKind::InvalidArg);
-    let option = argument.split(" <").next().unwrap_or_default().split(" [").next().unwrap_or_default();
+    let option = argument.split([' ', '.']).next().unwrap_or_default();
     match error.kind() {
         ErrorKind::UnknownArgument => unknown(argument),
         ErrorKind::ArgumentConflict => UsageError::new(format!("'{option}' can be given only once")),
@@ -54,4 +56,40 @@ fn unknown(argument: &str) -> UsageError {
         Some(long) => error.hint(format!("did you mean --{long}?")),
         None => error,
     }
+}
+
+/// Adds the hint that only the whole line gives.
+pub fn with_hint(error: UsageError, line: &Line) -> UsageError {
+    let hint = match (single_dash(&line.options), &error.hint) {
+        (Some(hint), _) => Some(hint),
+        (None, Some(_)) => None,
+        (None, None) => taken(line).or_else(|| unnamed_group(&line.options)),
+    };
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// A long option with one dash, such as `-help`.
+fn single_dash(options: &[OsString]) -> Option<String> {
+    let longs = || OPTIONS.iter().filter_map(|option| option.long);
+    let long = options.iter().find_map(|option| longs().find(|long| option.to_str() == Some(&format!("-{long}"))))?;
+    Some(format!("did you mean --{long}?"))
+}
+
+/// A number that is the value of the last option although there is no target, as in `--expect 4242`.
+fn taken(line: &Line) -> Option<String> {
+    let (value, before) = line.options.split_last()?;
+    let option = before.iter().rev().find(|word| word.as_bytes().starts_with(b"-"))?;
+    let is_number = value.as_bytes().iter().all(u8::is_ascii_digit);
+    (line.operands.is_empty() && is_number && !line.has(STATE))
+        .then(|| format!("'{}' took '{}' as its value", escape(option.as_bytes()), escape(value.as_bytes())))
+}
+
+/// A process group without a signal or `--` before it, which reads as a signal.
+fn unnamed_group(options: &[OsString]) -> Option<String> {
+    let number = |option: &OsString| option.to_str()?.strip_prefix("--signal=")?.parse::<u32>().ok();
+    let group = options.iter().find_map(number).filter(|number| *number > 64)?;
+    Some(format!("'{{program}} -- -{group}' means the process group"))
 }

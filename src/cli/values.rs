@@ -23,11 +23,24 @@ fn invalid_target(token: &OsStr) -> UsageError {
     let error = UsageError::value(format!("'{}': invalid target", escape(bytes)));
     match bytes {
         [] => error.hint("the token was empty; is a variable unset?"),
+        b"-" => error.hint("'--pidfile -' reads targets from standard input; or is a variable unset after the '-'?"),
         [b'%', ..] => error.hint("job numbers belong to the shell: use its own kill, or the PID that 'jobs -p' prints"),
         [b':', ..] => error.hint("':PORT' takes the number of a port, 1 to 65535, in decimal digits"),
-        [b'0'..=b'9', ..] if bytes.iter().all(u8::is_ascii_digit) => error.hint("a PID is 1 to 2147483647"),
-        _ => error,
+        path if path.contains(&b'/') => error.hint(format!("'--pidfile {}' reads targets from a file", escape(path))),
+        _ if bytes.iter().all(u8::is_ascii_digit) => error.hint("a PID is 1 to 2147483647"),
+        _ => match several(bytes) {
+            Some(pids) => error.hint(format!("each target is a word of its own: {pids}")),
+            None => error,
+        },
     }
+}
+
+/// The PIDs in a list with commas, or in one that was quoted as a whole.
+fn several(token: &[u8]) -> Option<String> {
+    let words = str::from_utf8(token).ok()?.split([',', ';', ' ', '\t', '\n']).filter(|word| !word.is_empty());
+    let pids: Option<Vec<String>> =
+        words.map(|word| Some(word.parse::<Target>().ok()?.process()?.to_string())).collect();
+    pids.filter(|pids| (2..=8).contains(&pids.len())).map(|pids| pids.join(" "))
 }
 
 /// A PID where no other target makes sense.

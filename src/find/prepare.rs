@@ -293,7 +293,7 @@ fn stale(pid: Pid, file: &Written) -> Result<Option<Reason>> {
     let deed = || format!("reading when process {pid} started");
     // One that has gone meanwhile is found out by the check that follows; one that is hidden could be any.
     let Some(stat) = proc::if_visible(proc::stat(pid)).with_context(deed)? else {
-        let expected = format!("the one that wrote {}", file.name).into_bytes();
+        let expected = format!("the writer of {}", file.name).into_bytes();
         return Ok(Some(Reason::Unverified { expected }));
     };
     let started = stat.started().with_context(deed)?;

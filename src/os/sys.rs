@@ -4,11 +4,12 @@
 #![expect(unsafe_code, reason = "system calls that no safe wrapper exists for")]
 
 use std::mem;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use nix::errno::Errno;
 use nix::libc::{self, c_int, c_long};
+use nix::sys::stat::fstat;
 use nix::unistd;
 
 use crate::signal::Signal;
@@ -18,6 +19,11 @@ use crate::target::Pid;
 /// opened later from becoming standard descriptors: output written there is lost, input ends at once.
 pub fn started_without(descriptor: RawFd) -> bool {
     CLOSED_AT_START.load(Ordering::Relaxed) >> descriptor & 1 == 1
+}
+
+/// Whether a descriptor is a pipe or a FIFO.
+pub fn is_pipe(descriptor: impl AsFd) -> bool {
+    fstat(descriptor).is_ok_and(|status| status.st_mode & libc::S_IFMT == libc::S_IFIFO)
 }
 
 static CLOSED_AT_START: AtomicU8 = AtomicU8::new(0);

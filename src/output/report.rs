@@ -59,7 +59,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Tells one event.
+    /// Tells one event. A failure goes to standard error alone, except that `--json` has all events.
     pub fn tell(&mut self, subject: &Subject, outcome: &Outcome) {
         let complaint = text::complaint(self.deed, subject, outcome);
         match self.voice {

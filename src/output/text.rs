@@ -1,4 +1,4 @@
-//! Events in words: the lines of `--verbose`, the errors, and the hints behind them. Whatever other processes choose is escaped.
+//! Events in words: the lines of `--verbose`, the errors and their hints. Text from other processes is escaped.
 
 use std::ffi::OsStr;
 use std::fmt::Write;
@@ -22,9 +22,9 @@ pub enum Deed {
     Asking,
 }
 
-/// What goes to standard error about an event, and a hint where the cure is known.
+/// The line on standard error about an event that is a failure, and a hint if the fix is known.
 pub fn complaint(deed: Deed, subject: &Subject, outcome: &Outcome) -> Option<(String, Option<String>)> {
-    // Most events are none, and then nothing is to be put into words.
+    // A closure, so that events that are no failures format nothing.
     let warning = |what: &str| Some((format!("{} {what}", described(subject)), None));
     match outcome {
         Outcome::Failed(reason) => Some((failure(deed, subject, reason), hint(subject, reason))),
@@ -45,9 +45,10 @@ fn failure(deed: Deed, subject: &Subject, reason: &Reason) -> String {
             let is_thread = format!("{} is {}", pid(subject), thread_of(*of));
             if deed == Deed::Sending { failed(&is_thread) } else { is_thread }
         }
-        Reason::Absent(NoProcess::Gone) | Reason::NotPermitted { .. } | Reason::Refused(_) | Reason::Recycled => {
-            failed(&why(reason))
-        }
+        Reason::Absent(NoProcess::Gone) => failed(&errno_words(Errno::ESRCH)),
+        Reason::NotPermitted { .. } => failed(&errno_words(Errno::EPERM)),
+        Reason::Refused(errno) => failed(&errno_words(*errno)),
+        Reason::Recycled => failed(&format!("{}: this PID now belongs to another process", errno_words(Errno::ESRCH))),
         Reason::Nameless { .. } => format!("cannot find process \"{}\"", escape(subject.typed.as_bytes())),
         Reason::NotListening { of_others: 0 } => format!("nothing listens on port {}", port(subject)),
         Reason::NotListening { of_others: _ } => {
@@ -78,7 +79,7 @@ fn failure(deed: Deed, subject: &Subject, reason: &Reason) -> String {
     }
 }
 
-/// The line of `--verbose`; `None` for what is only a warning.
+/// The line of `--verbose` on standard output. `None` for failures, which are reported on standard error alone.
 pub fn line(subject: &Subject, outcome: &Outcome) -> Option<String> {
     let who = described(subject);
     Some(match outcome {
@@ -88,12 +89,9 @@ pub fn line(subject: &Subject, outcome: &Outcome) -> Option<String> {
             let after = after.map(|after| format!(" after {}", seconds(after))).unwrap_or_default();
             format!("sent {signal} ({}){value} to {who}{after}", signal.number())
         }
-        Outcome::Failed(reason) => format!("skipped {who}: {}", why(reason)),
-        Outcome::Skipped => format!("skipped {who}: sigsend itself or an ancestor of it"),
-        Outcome::Unstopped => return None,
+        Outcome::Failed(_) | Outcome::Skipped | Outcome::Unstopped | Outcome::StillThere { .. } => return None,
         Outcome::AlreadyGone => format!("{who} is already gone"),
         Outcome::Gone { ending, after } => format!("{who} {} after {}", ended(*ending), seconds(*after)),
-        Outcome::StillThere { after } => format!("{who} is still there after {}", seconds(*after)),
         Outcome::Found => who,
         Outcome::Alive => format!("{who} is alive"),
         Outcome::WouldSend(would) => preview(&who, would),
@@ -122,17 +120,18 @@ fn preview(who: &str, preview: &Preview) -> String {
     for step in &preview.follow_ups {
         for signal in &step.signals {
             write!(line, ", {signal} ({}) {} later", signal.number(), seconds(step.after))
-                .expect("a String takes everything");
+                .expect("writing to a String cannot fail");
         }
     }
-    write!(line, "; user {user}, age {age}: {command}").expect("a String takes everything");
+    write!(line, "; user {user}, age {age}: {command}").expect("writing to a String cannot fail");
     cut(line, terminal_width(io::stdout()))
 }
 
-/// A refused command line in words: the error, how the program is used where that is in question, and a hint where the cure is known.
+/// The lines about a refused command line: the error, the usage line unless a single value is wrong, and a hint if
+/// the fix is known.
 pub fn refusal(program: &str, error: &UsageError) -> String {
     let mut lines = vec![format!("{program}: {}", error.text)];
-    let is_usage = error.kind == Kind::Usage;
+    let is_usage = error.kind != Kind::Value;
     lines.extend(is_usage.then(|| format!("Usage: {program} [options] <pid>...")));
     lines.extend(error.hint.as_ref().map(|hint| hint.replace("{program}", program)));
     lines.extend(is_usage.then(|| format!("Try '{program} --help' for more information.")));
@@ -151,7 +150,7 @@ pub fn invalid_signal(text: &OsStr) -> UsageError {
     }
 }
 
-/// An error with its causes in one line, the system's in its own words and nothing else.
+/// An error with its causes on one line. Errors of the system are in the words of strerror(3), without a number.
 pub fn sentence(error: &anyhow::Error) -> String {
     let causes = error.chain().map(|cause| match cause.downcast_ref::<Errno>() {
         Some(errno) => errno_words(*errno),
@@ -160,7 +159,7 @@ pub fn sentence(error: &anyhow::Error) -> String {
     causes.collect::<Vec<_>>().join(": ")
 }
 
-/// The system's words for what went wrong, without the number that the standard library puts behind them.
+/// An error of the system without the number that the standard library adds.
 pub fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error ").next().unwrap_or_default().to_owned()
@@ -171,12 +170,12 @@ pub fn errno_words(errno: Errno) -> String {
     plain(&errno.into())
 }
 
-/// `4242 (nginx)`, or the token where there is no number.
+/// `4242 (nginx)`, or the token if there is no PID.
 pub fn described(subject: &Subject) -> String {
     let mut text = match subject.pid {
         Some(pid) => pid.to_string(),
         None => match subject.typed {
-            "0" => "the own process group".to_owned(),
+            "0" => "sigsend's own process group".to_owned(),
             "-1" => "everyone".to_owned(),
             typed => match typed.strip_prefix('-') {
                 Some(group) => format!("process group {group}"),
@@ -185,12 +184,12 @@ pub fn described(subject: &Subject) -> String {
         },
     };
     if let Some(name) = subject.name {
-        write!(text, " ({})", escape(name)).expect("a String takes everything");
+        write!(text, " ({})", escape(name)).expect("writing to a String cannot fail");
     }
     text
 }
 
-/// The user's own token, and the PID where the token is not a way to write it.
+/// The user's own token, and the PID if the token is something else.
 fn addressed(subject: &Subject) -> String {
     let typed = escape(subject.typed.as_bytes());
     match subject.pid {
@@ -213,37 +212,46 @@ fn of_owner(owner: Option<&str>) -> String {
 }
 
 fn hint(subject: &Subject, reason: &Reason) -> Option<String> {
-    match reason {
-        Reason::Nameless { of_others: 1, .. } => {
-            Some("another user has a process of that name; -a selects it".to_owned())
-        }
+    Some(match reason {
+        Reason::Absent(NoProcess::Thread { of: Some(process) }) => format!("did you mean {process}?"),
+        Reason::Nameless { .. } if is_unit(subject.typed) => format!(
+            "'systemctl kill {}' signals a systemd unit, --cgroup DIR a control group",
+            escape(subject.typed.as_bytes())
+        ),
+        Reason::Nameless { of_others: 1, .. } => "another user has a process of that name; -a selects it".to_owned(),
         Reason::Nameless { of_others: others @ 2.., .. } => {
-            Some(format!("other users have {others} processes of that name; -a selects them"))
+            format!("other users have {others} processes of that name; -a selects them")
         }
-        Reason::Nameless { nearest: Some(nearest), .. } => Some(format!("did you mean {nearest}?")),
-        Reason::NotListening { of_others: 1 } => Some("another user's process listens there: -a selects it".to_owned()),
+        Reason::Nameless { nearest: Some(nearest), .. } => format!("did you mean {}?", escape(nearest.as_bytes())),
+        Reason::NotListening { of_others: 1 } => "another user's process listens there; -a selects it".to_owned(),
         Reason::NotListening { of_others: others @ 2.. } => {
-            Some(format!("{others} processes of other users listen there: -a selects them"))
+            format!("{others} processes of other users listen there; -a selects them")
         }
         Reason::HolderUnseen { owner: Some(owner) } => {
             let user = escape(owner.as_bytes());
             let who_may = if user == "root" { "only root" } else { "only that user and root" };
-            Some(format!("{who_may} may look at the descriptors of {user}'s processes"))
+            format!("{who_may} may look at the descriptors of {user}'s processes")
         }
-        Reason::HolderUnseen { owner: None } => Some(
+        Reason::HolderUnseen { owner: None } => {
             "its descriptors may not be looked at without CAP_SYS_PTRACE, or the kernel or another PID namespace holds the socket"
-                .to_owned(),
-        ),
+                .to_owned()
+        }
         Reason::Stale { .. } => {
-            Some("--allow-stale signals it all the same, best with --expect NAME; a PID:INODE in the file depends on no clock".to_owned())
+            "--allow-stale signals it anyway, best with --expect NAME; a PID:INODE in the file depends on no clock"
+                .to_owned()
         }
         Reason::NotPermitted { owner: Some(owner) } => {
             let (pid, user) = (subject.pid?, escape(owner.as_bytes()));
             let who_may = if user == "root" { "only root" } else { "only that user and root" };
-            Some(format!("process {pid} belongs to {user}; {who_may} may signal it"))
+            format!("process {pid} belongs to {user}; {who_may} may signal it")
         }
-        _ => None,
-    }
+        _ => return None,
+    })
+}
+
+/// Whether a name is that of a systemd unit which holds processes (systemd.unit(5)).
+fn is_unit(name: &str) -> bool {
+    [".service", ".scope", ".slice", ".socket"].iter().any(|kind| name.ends_with(kind))
 }
 
 fn ended(ending: Ending) -> String {
@@ -251,28 +259,7 @@ fn ended(ending: Ending) -> String {
         Ending::Exited(code) => format!("exited with status {code}"),
         Ending::Killed { signal, core: Core::Not | Core::Unknown } => format!("was killed by {signal}"),
         Ending::Killed { signal, core: Core::Dumped } => format!("was killed by {signal} (core dumped)"),
-        Ending::Unknown => "ended, how is unknown,".to_owned(),
-    }
-}
-
-/// Why a target was passed over, where it has just been named.
-fn why(reason: &Reason) -> String {
-    match reason {
-        Reason::Absent(NoProcess::Gone) => errno_words(Errno::ESRCH),
-        Reason::Absent(NoProcess::Thread { of }) => format!("it is {}", thread_of(*of)),
-        Reason::NotPermitted { .. } => errno_words(Errno::EPERM),
-        Reason::Refused(errno) => errno_words(*errno),
-        Reason::Recycled => format!("{}: this PID now belongs to another process", errno_words(Errno::ESRCH)),
-        Reason::Nameless { .. } => "no process has this name".to_owned(),
-        Reason::NotListening { .. } => "no process of the selected users listens there".to_owned(),
-        Reason::HolderUnseen { .. } => "its process cannot be seen".to_owned(),
-        Reason::Stale { file, .. } => format!("it did not write {file}"),
-        Reason::NotExpected { expected, .. } => format!("it is not {}", escape(expected)),
-        Reason::Unverified { expected } => format!("it cannot be verified to be {}", escape(expected)),
-        Reason::NotCaught { signal, .. } => format!("it does not catch {signal}"),
-        Reason::Everyone => "its tree is every process".to_owned(),
-        Reason::PerhapsAncestor { .. } => "it may be an ancestor of sigsend".to_owned(),
-        Reason::KernelThread => "it is a kernel thread".to_owned(),
+        Ending::Unknown => "ended in an unknown way".to_owned(),
     }
 }
 
@@ -280,7 +267,7 @@ fn thread_of(process: Option<Pid>) -> String {
     process.map_or_else(|| "a thread".to_owned(), |process| format!("a thread of {process}"))
 }
 
-/// A time as RFC 3339 has it, for those years that it can write.
+/// A time as in RFC 3339, which has no years before 1970 here.
 fn moment(time: SystemTime) -> String {
     if time < SystemTime::UNIX_EPOCH {
         return "a time before 1970".to_owned();

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::support::{
-    Unprivileged, Victim, may_change_user, raw_sigsend, shown_on_terminal, sigsend, skip, stderr, stdout, victim,
+    Unprivileged, Victim, in_pid_namespace, may_change_user, raw_sigsend, shown_on_terminal, sigsend, skip, stderr,
+    stdout, victim,
 };
 
 /// Exits with 3 when it is asked to end.
@@ -171,12 +172,21 @@ fn errors_stand_in_the_json_and_on_standard_error() {
 }
 
 #[test]
-fn what_was_skipped_is_told_with_the_reason() {
+fn a_failure_is_told_once_on_standard_error() {
     let victim = Victim::sleeping();
-    let refused = sigsend().args(["-v", "-r", "-HUP", &victim.arg()]).assert().code(1);
-    assert_eq!(stdout(&refused), format!("skipped {} (cat): it does not catch HUP\n", victim.pid()));
+    let refused = sigsend().args(["-v", "-r", "-HUP", &victim.arg()]).assert().code(1).stdout("");
     assert_eq!(stderr(&refused), format!("sigsend: {} (cat) does not catch HUP\n", victim.pid()));
     victim.assert_alive();
+    let late = sigsend().args(["-v", "-0", "--within", "0s", &victim.arg()]).assert().code(124);
+    assert_eq!(stdout(&late), format!("{} (cat) may be signalled\n", victim.pid()));
+    let stderr = stderr(&late);
+    assert!(stderr.starts_with(&format!("sigsend: {} (cat) is still there after 0.", victim.pid())), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    in_pid_namespace(|| {
+        let gone = Victim::gone().to_string();
+        let line = format!("sigsend: sending signal to {gone} failed: No such process\n");
+        sigsend().args(["-v", &gone]).assert().code(1).stdout("").stderr(line);
+    });
 }
 
 #[test]

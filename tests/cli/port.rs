@@ -266,7 +266,7 @@ fn processes_of_others_need_all() {
         let foreign = holding(victim().owned_by(NOBODY), tcp("0.0.0.0:8080"), SERVES);
         let told = sigsend().arg(":8080").assert().code(1);
         let words = "sigsend: only processes of other users listen on port 8080\n\
-                     another user's process listens there: -a selects it\n";
+                     another user's process listens there; -a selects it\n";
         assert_eq!(stderr(&told), words);
         sigsend().args(["--alive", ":8080"]).assert().code(1);
         let own = serving(udp("0.0.0.0:8080"));

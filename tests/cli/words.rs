@@ -1,12 +1,14 @@
 //! What the program says, to the letter: errors on standard error with the caller's name for the program and the user's
 //! own token, nothing when all is well.
 
+use std::process::Stdio;
+
 use assert_cmd::Command;
 use predicates::prelude::*;
 
 use crate::support::{
-    Recorder, SIGSEND, Timed, Unprivileged, Victim, in_pid_namespace, link, may_change_user, raw_sigsend, sigsend,
-    sigsend_as, skip, stderr, stdout,
+    NOBODY, Recorder, SIGSEND, Timed, Unprivileged, Victim, in_pid_namespace, link, may_change_user, program,
+    raw_sigsend, sigsend, sigsend_as, skip, stderr, stdout, victim,
 };
 
 /// What `kill args` says when it refuses.
@@ -55,7 +57,7 @@ fn a_usage_error_shows_the_usage_and_where_to_read_on() {
     let lines: Vec<_> = complaint.lines().collect();
     assert_eq!(lines[..2], ["kill: no process ID specified", "Usage: kill [options] <pid>..."]);
     assert!(lines[2..].concat().contains("kill --help"), "{complaint}");
-    for args in [&["-9"][..], &["--"], &["-s", "TERM"], &["-a"], &["-q", "1"], &["-p"]] {
+    for args in [&["-9"][..], &["--"], &["-s", "TERM"], &["-a"], &["-q", "-1"], &["-p"]] {
         assert_eq!(self::complaint(args), complaint, "{args:?}");
     }
 }
@@ -67,6 +69,128 @@ fn a_number_behind_a_target_gets_both_cures() {
         assert!(complaint.contains("Usage: kill [options] <pid>..."), "{complaint}");
         assert!(complaint.contains(&format!("'kill {number} PID' puts the signal first")), "{complaint}");
         assert!(complaint.contains("-- "), "how to mean the group: {complaint}");
+    }
+}
+
+/// Lines that are refused, the error and the hint. Options that a PID was meant for are among them.
+const HINTS: [(&[&str], &str, &str); 34] = [
+    (&[""], "'': invalid target", "the token was empty; is a variable unset?"),
+    (&["-s", "", "7"], "'': invalid signal", "the signal was empty; is a variable unset?"),
+    (
+        &["-"],
+        "'-': invalid target",
+        "'--pidfile -' reads targets from standard input; or is a variable unset after the '-'?",
+    ),
+    (
+        &["-TERM", "-"],
+        "'-': invalid target",
+        "'--pidfile -' reads targets from standard input; or is a variable unset after the '-'?",
+    ),
+    (&["/run/x.pid"], "'/run/x.pid': invalid target", "'--pidfile /run/x.pid' reads targets from a file"),
+    (&["-HUP", "./x\x1b"], "'./x\\x1b': invalid target", "'--pidfile ./x\\x1b' reads targets from a file"),
+    (&["12,34"], "'12,34': invalid target", "each target is a word of its own: 12 34"),
+    (&["12 34"], "'12 34': invalid target", "each target is a word of its own: 12 34"),
+    (&["12\n34\n"], "'12\\x0a34\\x0a': invalid target", "each target is a word of its own: 12 34"),
+    (&["12,x"], "'12,x': invalid target", ""),
+    (&["4294967295"], "'4294967295': invalid target", "a PID is 1 to 2147483647"),
+    (
+        &["qz.service"],
+        "cannot find process \"qz.service\"",
+        "'systemctl kill qz.service' signals a systemd unit, --cgroup DIR a control group",
+    ),
+    (&["-TRM", "7"], "'TRM': invalid signal", "did you mean TERM?"),
+    (&["-4242"], "'4242': invalid signal", "'kill -- -4242' means the process group"),
+    (&["-help"], "unknown option '-e'", "did you mean --help?"),
+    (&["-wait", "7"], "unknown option '-i'", "did you mean --wait?"),
+    (&["-list"], "'ist': invalid signal", "did you mean --list?"),
+    (&["--sginal=9", "7"], "unknown option '--sginal'", "did you mean --signal?"),
+    (&["--kill", "7"], "unknown option '--kill'", "did you mean -KILL?"),
+    (
+        &["--force", "7"],
+        "unknown option '--force'",
+        "'-KILL' is the signal that no process can catch; '--grace 10s' sends TERM first",
+    ),
+    (&["--zzz", "7"], "unknown option '--zzz'", ""),
+    (&["-ax", "7"], "unknown option '-x'", ""),
+    (&["--all=1", "7"], "'--all' takes no value", ""),
+    (&["-q"], "'--queue' is missing a value: --queue VALUE", ""),
+    (&["--timeout", "5s"], "'--timeout' is missing a value: --timeout DURATION SIGNAL", ""),
+    (&["-q1", "-q2", "7"], "'--queue' can be given only once", ""),
+    (&["--expect", "4242"], "no process ID specified", "'--expect' took '4242' as its value"),
+    (&["--grace", "4242"], "4242 needs a unit, such as 4242s", "'--grace' took '4242' as its value"),
+    (&["--within", "4242"], "4242 needs a unit, such as 4242s", "'--within' took '4242' as its value"),
+    (&["--timeout", "5s", "4242"], "'4242': invalid signal", "'--timeout' took '4242' as its value"),
+    (&["--timeout", "5s", "15"], "no process ID specified", "'--timeout' took '15' as its value"),
+    (&["-q", "4242"], "no process ID specified", "'-q' took '4242' as its value"),
+    (&["-d", "0"], "'0': invalid process ID", ""),
+    (&["--grace", "5", "7"], "5 needs a unit, such as 5s", ""),
+];
+
+#[test]
+fn where_the_cure_is_known_a_hint_follows() {
+    for (args, error, hint) in HINTS {
+        let mut command = raw_sigsend();
+        std::os::unix::process::CommandExt::arg0(&mut command, "kill");
+        let output = command.args(args).stdin(Stdio::null()).output().expect("it starts");
+        let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+        let mut lines = stderr.lines().filter(|line| !line.starts_with("Usage: ") && !line.starts_with("Try "));
+        assert_eq!(lines.next(), Some(format!("kill: {error}").as_str()), "{args:?}: {stderr}");
+        assert_eq!(lines.next().unwrap_or_default(), hint, "{args:?}: {stderr}");
+        assert_eq!((output.status.code(), lines.next()), (Some(1), None), "{args:?}: {stderr}");
+    }
+}
+
+#[test]
+fn targets_on_a_pipe_need_an_option() {
+    let hint = "'--pidfile -' reads targets from standard input\n";
+    let piped = sigsend().write_stdin("4242\n").assert().code(1).stdout("");
+    assert!(stderr(&piped).contains(hint), "{}", stderr(&piped));
+    let output = raw_sigsend().stdin(Stdio::null()).output().expect("it starts");
+    assert!(!String::from_utf8_lossy(&output.stderr).contains(hint), "standard input names nobody");
+}
+
+#[test]
+fn the_process_of_a_thread_is_suggested() {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let (done, wait) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        sender.send(nix::unistd::gettid().to_string()).expect("it is received");
+        // Returns when the other end is dropped.
+        wait.recv().unwrap_err();
+    });
+    let (id, process) = (receiver.recv().expect("a thread ID"), std::process::id());
+    let line = format!("sending signal to {id} failed: {id} is a thread of {process}");
+    let refused = sigsend().args(["-0", "--within", "5s", &id]).assert().code(1).stdout("");
+    refused.stderr(format!("sigsend: {line}\ndid you mean {process}?\n"));
+    drop(done);
+    thread.join().expect("the thread ends");
+}
+
+#[test]
+fn a_similar_name_is_suggested_and_escaped() {
+    in_pid_namespace(|| {
+        let nginx = victim().named("nginx").sleeping();
+        for near in ["NGINX", "ngnix", "nginxx"] {
+            let refused = sigsend().arg(near).assert().code(1).stdout("");
+            refused.stderr(format!("sigsend: cannot find process \"{near}\"\ndid you mean nginx?\n"));
+        }
+        nginx.assert_alive();
+        let hostile = victim().named("q\x1bzq").sleeping();
+        let refused = sigsend().arg("qzq").assert().code(1).stdout("");
+        refused.stderr("sigsend: cannot find process \"qzq\"\ndid you mean q\\x1bzq?\n");
+        hostile.assert_alive();
+    });
+}
+
+#[test]
+fn a_kernel_thread_is_not_waited_for() {
+    if std::fs::read_to_string("/proc/2/comm").unwrap_or_default() != "kthreadd\n" {
+        return skip("no kernel threads in this PID namespace");
+    }
+    for args in [&["-0", "--within", "5s"][..], &["--dry-run", "--wait"], &["--dry-run", "--grace", "5s"]] {
+        let refused = sigsend().args(args).arg("2").assert().code(1);
+        let stderr = stderr(&refused);
+        assert!(stderr.contains("is a kernel thread, which no signal ends"), "{args:?}: {stderr}");
     }
 }
 
@@ -130,6 +254,17 @@ fn what_is_not_permitted_comes_with_its_owner() {
 }
 
 #[test]
+fn ownership_does_not_explain_what_root_may_not_do() {
+    let Some(setpriv) = program("setpriv").filter(|_| may_change_user()) else { return skip("needs root and setpriv") };
+    let theirs = victim().owned_by(NOBODY).sleeping();
+    let mut command = Command::new(setpriv).timed();
+    command.args(["--bounding-set=-kill", "--inh-caps=-kill", SIGSEND, &theirs.arg()]);
+    let line = format!("sigsend: sending signal to {} failed: Operation not permitted\n", theirs.pid());
+    command.assert().code(1).stdout("").stderr(line);
+    theirs.assert_alive();
+}
+
+#[test]
 fn control_characters_never_reach_the_terminal() {
     for token in ["a\nb", "12\x1b[31m", "\u{9b}1", "x\r", "-s\x07"] {
         let complaint = complaint(&["--", token]);
@@ -139,8 +274,10 @@ fn control_characters_never_reach_the_terminal() {
     }
     let bad_signal = complaint(&["-s", "\x1b]0;x\x07", "7"]);
     assert!(!bad_signal.replace('\n', "").contains(char::is_control), "{bad_signal:?}");
-    let bad_option = complaint(&["--no\x1bpe", "7"]);
-    assert!(!bad_option.replace('\n', "").contains(char::is_control), "{bad_option:?}");
+    for (option, shown) in [("--no\x1bpe", r"--no\x1bpe"), ("--foo\nbar", r"--foo\x0abar"), ("-\n", r"-\x0a")] {
+        let complaint = complaint(&[option, "7"]);
+        assert_eq!(complaint.lines().next(), Some(format!("kill: unknown option '{shown}'").as_str()), "{complaint:?}");
+    }
 }
 
 #[test]
