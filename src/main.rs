@@ -66,7 +66,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use cli::parse::{Refusal, parse};
-use docs::{completions, manual};
+use docs::manual;
 use os::sys;
 use outcome::{Status, Tally};
 use output::list::Listing;
@@ -108,7 +108,7 @@ fn act(action: Action, program: &str) -> Status {
         Action::Help(detail) => print(program, &manual::help(program, detail)),
         Action::Version => print(program, version(program).as_bytes()),
         Action::Generate(product) => {
-            list(program, |listing| listing.out.write_all(&completions::generate(product)?).map(|()| Status::Success))
+            list(program, |listing| listing.out.write_all(&manual::generate(product)?).map(|()| Status::Success))
         }
     }
 }

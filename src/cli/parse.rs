@@ -228,6 +228,11 @@ impl Options {
                 "'--require-handler' is of no use with {signal}, which no process can catch"
             )));
         }
+        if self.grace.is_some() && signal.is_null() {
+            return Err(UsageError::new(format!(
+                "'--grace' cannot be used with {signal}, which signals nobody: '--within' waits only"
+            )));
+        }
         let mut steps = vec![Step { after: Duration::ZERO, signals: vec![signal] }];
         steps.extend(self.follow_ups);
         let mut until = match self.within {

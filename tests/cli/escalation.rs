@@ -53,6 +53,18 @@ fn grace_wakes_a_stopped_process_so_that_it_can_end() {
     good.assert_exited_with(3);
 }
 
+/// The null signal promises to signal nobody, and grace ends with KILL.
+#[test]
+fn grace_with_the_null_signal_is_refused() {
+    let plain = victim().sleeping();
+    for null in ["-0", "-EXIT", "-sNULL"] {
+        let refused = sigsend().args([null, "--grace", "0s", &plain.arg()]).assert().code(1).stdout("");
+        let said = stderr(&refused);
+        assert!(said.starts_with("sigsend: '--grace' cannot be used with EXIT, which signals nobody"), "{said}");
+    }
+    plain.assert_alive();
+}
+
 #[test]
 fn grace_sends_each_signal_once_and_in_order() {
     let mut recorder = Recorder::holding();

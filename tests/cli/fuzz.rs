@@ -1,13 +1,18 @@
-//! Whole command lines at random, against the real program in a namespace full of victims, each held against what the
-//! manual says. `SIGSEND_FUZZ_LINES` asks for more lines, `SIGSEND_FUZZ_SEED` for other ones.
+//! Random command lines, run by the real program in a namespace full of victims. What comes of each
+//! is compared with what the manual says. `SIGSEND_FUZZ_LINES` sets how many lines are run,
+//! `SIGSEND_FUZZ_SEED` which ones.
 
 mod cast;
 mod grammar;
+mod handlers;
 mod judge;
+mod launcher;
 mod line;
 mod model;
 mod reading;
+mod stage;
 mod tokens;
+mod undertaker;
 mod victim;
 mod world;
 
@@ -23,19 +28,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use judge::Stage;
-use line::{Dice, Line};
+use line::{Dice, Line, Start};
 use reading::Reading;
+use stage::Stage;
 use world::{Account, World};
 
 use crate::support;
 
 const LINES: &str = "SIGSEND_FUZZ_LINES";
 const SEED: &str = "SIGSEND_FUZZ_SEED";
-/// Set for the processes that do the work, each in a namespace of its own: where to write the figures.
+/// Set for the processes that do the work, each in a namespace of its own: the file for the figures.
 const FIGURES: &str = "SIGSEND_FUZZ_FIGURES";
 
-/// Lines that one namespace sees: few enough that its PIDs do not come round again.
+/// Lines that are run in one namespace: few enough that its PIDs do not wrap.
 const CHUNK: u64 = 1_000;
 
 /// Failures after which a process gives up.
@@ -110,10 +115,10 @@ fn fuzz(seed: u64, lines: u64) {
     for seed in (0..lines).map(|n| seed.wrapping_add(n)) {
         let line = grammar::random(&mut Dice::new(seed), &world);
         let reading = reading::read(&line.args);
-        let forecast = model::foretell(&reading, &world, &line);
-        let ended = stage.run(&line, &world, &forecast);
+        let forecast = model::predict(&reading, &world, &line);
+        let ended = stage.run(&line, &mut world, &forecast);
         let accounts = world.account();
-        let wrong = judge::complaints(&reading, &forecast, &world, &ended, &accounts);
+        let wrong = judge::complaints(&line, &reading, &forecast, &world, &ended, &accounts);
         let kind = match &reading {
             Reading::Refused => "refused",
             Reading::Quiet => "listings and texts",
@@ -128,8 +133,8 @@ fn fuzz(seed: u64, lines: u64) {
             world.mend(&accounts);
             continue;
         }
-        // A line that hangs takes its time: three of them are enough, too.
-        failed += if ended.hung() { ENOUGH / 3 } else { 1 };
+        // A line that hangs takes long, so three of them are enough.
+        failed += if ended.hung { ENOUGH / 3 } else { 1 };
         let shown = shown(&line, world.home());
         let wrong = wrong.join("\n    ");
         let _ = writeln!(stderr(), "{shown}\n    repeat with {SEED}={seed} {LINES}=1; {ended:?}\n    {wrong}");
@@ -141,10 +146,10 @@ fn fuzz(seed: u64, lines: u64) {
     figures.insert("victims replaced", world.replaced());
     let text: Vec<String> = figures.iter().map(|(label, number)| format!("{label}\t{number}")).collect();
     fs::write(env::var_os(FIGURES).expect("checked by the test"), text.join("\n")).expect("the figures");
-    assert_eq!(failed, 0, "lines that did what the manual does not say");
+    assert_eq!(failed, 0, "lines did what the manual does not say");
 }
 
-/// The line as a shell would take it, and what else belongs to it.
+/// The line in shell syntax, and the rest of its circumstances.
 fn shown(line: &Line, home: i32) -> String {
     let quote = |arg: &[u8]| match str::from_utf8(arg) {
         Ok(text) if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_=+:.,/%".contains(c)) => {
@@ -160,8 +165,18 @@ fn shown(line: &Line, home: i32) -> String {
     if !line.stdin.is_empty() {
         let _ = write!(text, " <<< {}", quote(&line.stdin));
     }
-    let place = if line.at_home { format!("in group {home}") } else { "in a group of its own".into() };
-    let _ = write!(text, "    # as user {}, {place}", line.user);
+    let start = match line.start {
+        Start::Home => format!("in group {home}"),
+        Start::Alone => "in a group of its own".into(),
+        Start::Shell => "started by the shell".into(),
+    };
+    let _ = write!(text, "    # as user {}, {start}, output to {:?}", line.user, line.sink);
+    if line.hidden {
+        text += ", with hidepid=2";
+    }
+    if let Some(family) = line.storm {
+        let _ = write!(text, ", CONT to the family of {:?}", cast::FAMILIES[family].name.escape_ascii().to_string());
+    }
     for (name, file) in &line.files {
         let _ = write!(text, ", {name} is {file:?}");
     }

@@ -1,11 +1,12 @@
-//! The cast: the victims that each world holds, as families, and what each of them does with signals.
+//! The victims that each world holds, as families, and what each of them does with signals.
 
 /// How a victim answers signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Habit {
-    /// Blocks everything and hands over what is pending when asked; has handlers for the mask's signals (bit `n - 1`).
+    /// Blocks everything and reports what is pending when asked. Has handlers for the signals of
+    /// the mask (bit `n - 1`).
     Records { caught: u64 },
-    /// Handlers for all that can be caught, nothing blocked but 32 and 33, which libc keeps to itself.
+    /// Handlers for all that can be caught, nothing blocked but 32 and 33, which are libc's own.
     Counts,
     /// Default actions, nothing blocked.
     Dies,
@@ -19,11 +20,41 @@ pub enum Habit {
     Threads,
     /// Records in a second thread; the first one has exited.
     Headless,
+    /// Counts, and its handlers for HUP, USR1 and TERM move it to a group or session of its own.
+    Moves(Place),
+    /// Counts, and its handler for TERM forks a child that blocks all signals and exits soon; then
+    /// it exits itself.
+    Forks,
+    /// Records, and starts sigsend, whose parent it is then.
+    Launches,
+    /// Records, adopts and reaps all below it at once, and gives the number of a dead group leader
+    /// among them to a stranger as soon as it is free.
+    Buries,
+    /// The place of the stranger that `Buries` makes: a recorder in a group of its own.
+    Stranger,
     /// Process 1 of the namespace, which is the harness itself: counts, and nothing can end it.
     Init,
 }
 
-/// Where a victim's process group comes from.
+impl Habit {
+    /// Whether it blocks all signals and reports those that are pending.
+    pub fn reports(self) -> bool {
+        matches!(
+            self,
+            Self::Records { .. } | Self::Threads | Self::Headless | Self::Launches | Self::Buries | Self::Stranger
+        )
+    }
+
+    /// Whether it has handlers that count all signals.
+    pub fn counts(self) -> bool {
+        matches!(self, Self::Counts | Self::Moves(_) | Self::Forks | Self::Init)
+    }
+}
+
+/// The signals that make a victim move, for which it has a handler like for all others.
+pub const MOVING: [i32; 3] = [1, 10, 15];
+
+/// The process group of a victim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// The parent's group.
@@ -90,13 +121,34 @@ const fn group(name: &'static [u8], habit: Habit) -> Role {
     Role::new(name, habit).placed(Place::Group)
 }
 
-/// The families, the one whose group sigsend is often put into first.
+/// The families. sigsend is often put into the group of the first.
 pub const FAMILIES: &[Role] = &[
     group(b"home", DEAF).with(&[Role::new(b"housemate", Habit::Counts), Role::new(b"lodger", Habit::Dies)]),
     group(b"chief", WARY).with(&[Role::new(b"member", Habit::Dies), Role::new(b"guest", DEAF).owned(ANNA)]),
     group(b"vanished", Habit::Vanishes).with(&[Role::new(b"heir", WARY), Role::new(b"heir", Habit::Dies)]),
     group(b"ghost", Habit::Leaves).with(&[Role::new(b"haunted", DEAF)]),
     group(b"zombie", Habit::Leaves),
+    // Parents that never reap.
+    group(b"hoarder", WARY).with(&[Role::new(b"hoarded", Habit::Leaves), Role::new(b"hoarded", Habit::Dies)]),
+    group(b"service", WARY).with(&[Role::new(b"service", Habit::Leaves)]),
+    group(b"leaver", DEAF).with(&[
+        Role::new(b"leaver", Habit::Moves(Place::Session)),
+        Role::new(b"leaver", Habit::Moves(Place::Group)),
+        Role::new(b"left", WARY).placed(Place::Group),
+    ]),
+    group(b"annas-move", Habit::Dies).owned(ANNA).with(&[
+        Role::new(b"annas-move", Habit::Moves(Place::Session)).owned(ANNA),
+        Role::new(b"annas-move", DEAF).owned(BERT),
+    ]),
+    group(b"forker", Habit::Forks).with(&[Role::new(b"forker", Habit::Forks), Role::new(b"forker", Habit::Dies)]),
+    group(b"terminal", DEAF).with(&[
+        group(b"shell", Habit::Launches).with(&[Role::new(b"command", Habit::Dies), Role::new(b"command", WARY)])
+    ]),
+    group(b"undertaker", Habit::Buries).with(&[
+        group(b"stranger", Habit::Stranger),
+        group(b"mortal", Habit::Dies)
+            .with(&[Role::new(b"mortal", Habit::Dies), Role::new(b"escaped", Habit::Moves(Place::Session))]),
+    ]),
     Role::new(b"login", DEAF).placed(Place::Session).with(&[group(b"job", WARY), Role::new(b"sub", Habit::Counts)]),
     group(b"tree", DEAF).with(&[
         group(b"branch", Habit::Dies).with(&[Role::new(b"leaf", WARY), Role::new(b"leaf", DEAF).stopped()]),

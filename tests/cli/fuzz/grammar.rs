@@ -1,11 +1,12 @@
-//! Random command lines from a grammar of near-valid tokens: every spelling that the manual knows and, beside each,
-//! the slips of hand, overflows and look-alikes that must never become something else.
+//! Random command lines from a grammar of near-valid tokens: every spelling that the manual knows
+//! and, beside each, the typing errors, overflows and look-alikes that must never become something
+//! else.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use super::cast::ANNA;
-use super::line::{Age, Dice, Line, Pidfile};
+use super::cast::{ANNA, Habit};
+use super::line::{Age, Dice, Line, Pidfile, Sink, Start};
 use super::tokens::{
     DURATIONS, FLAGS, NOT_DURATIONS, NOT_QUEUED, NOT_SIGNALS, NOT_TARGETS, PERHAPS_DURATIONS, QUESTIONS, QUEUED,
     SIGNALS, STRANGE, TOO_SHORT,
@@ -16,25 +17,42 @@ fn text(words: impl Into<String>) -> Vec<u8> {
     words.into().into_bytes()
 }
 
-/// Someone writing a command line.
+/// The state of writing one command line.
 struct Writer<'a> {
     dice: &'a mut Dice,
     world: &'a World,
-    /// The victim that the line is mostly about, so that its parts fit together now and then.
+    /// The victim that the line is mostly about, so that its parts fit together sometimes.
     focus: usize,
-    /// Slips of the hand in a hundred words.
+    /// Typing errors in a hundred words.
     sloppy: usize,
     line: Line,
 }
 
-/// A line as someone may type it, or nearly so.
+/// A random line, and all else that sigsend starts with.
 pub fn random(dice: &mut Dice, world: &World) -> Line {
-    let mut line = Line { at_home: dice.percent(70), ..Line::default() };
+    let start = *dice.pick(&[Start::Home, Start::Home, Start::Home, Start::Home, Start::Alone, Start::Shell]);
+    let mut line = Line { start, ..Line::default() };
     if dice.percent(25) {
         line.user = ANNA;
+        line.hidden = dice.percent(25);
+    }
+    if dice.percent(12) {
+        let sinks = [Sink::Limited(0), Sink::Limited(40), Sink::Late, Sink::Late, Sink::Closed, Sink::Full];
+        line.sink = *dice.pick(&sinks);
+        // The one that launches would wait for a reader to open the pipe.
+        if (line.sink, line.start) == (Sink::Closed, Start::Shell) {
+            line.sink = Sink::Full;
+        }
     }
     let (focus, sloppy) = (dice.below(world.victims.len()), *dice.pick(&[0, 0, 0, 0, 1, 3, 10, 30]));
     let mut writer = Writer { dice, world, focus, sloppy, line };
+    if writer.dice.percent(6) {
+        let family = world.victims[focus].family;
+        let buries = |victim: &Victim| victim.family == family && victim.habit == Habit::Buries;
+        // Process 1 has no family, and the numbers below the one that buries change hands.
+        let is_fit = focus != 0 && !world.victims.iter().any(buries);
+        writer.line.storm = is_fit.then_some(family);
+    }
     writer.line.stdin = writer.entries();
     if writer.dice.percent(20) {
         writer.sloppy += 2;
@@ -61,7 +79,9 @@ impl Writer<'_> {
 
     fn victim(&mut self) -> &Victim {
         let index = if self.dice.percent(50) { self.focus } else { self.dice.below(self.world.victims.len()) };
-        &self.world.victims[index]
+        let victims = &self.world.victims[..=index];
+        // The one before a victim that is not there yet stands in for it.
+        victims.iter().rev().find(|victim| victim.is_born()).expect("the first is there")
     }
 
     fn gone(&mut self) -> i32 {
@@ -147,7 +167,7 @@ impl Writer<'_> {
         }
     }
 
-    /// A target that would hit a victim if it were cut short, wrapped, rounded or read in another base.
+    /// A target that would mean a victim if it were cut short, wrapped, rounded or read in another base.
     fn slip(&mut self) -> Vec<u8> {
         let tail = self.dice.pick(&["x", ",1", ".0", " 1", ":", "\r", "\u{a0}"]);
         let head = self.dice.pick(&[" -", "- ", "+", "--", "0x", "%", "−"]);
@@ -278,7 +298,7 @@ impl Writer<'_> {
         self.push(signal);
     }
 
-    /// A word of any kind, wherever it may stand.
+    /// A word of any kind at any place.
     fn word(&mut self) {
         match self.dice.below(22) {
             0..=8 => {

@@ -1,4 +1,4 @@
-//! A command line with all that sigsend starts with, and the dice that it is thrown by.
+//! A command line, all else that sigsend starts with, and the random numbers that both are made from.
 
 use std::ffi::OsString;
 
@@ -23,7 +23,7 @@ impl Dice {
         usize::try_from(self.roll() % u64::try_from(end).expect("a length")).expect("below a length")
     }
 
-    /// True so many times in a hundred.
+    /// True in `chance` of a hundred cases.
     pub fn percent(&mut self, chance: usize) -> bool {
         self.below(100) < chance
     }
@@ -41,7 +41,7 @@ pub enum Age {
     Future,
 }
 
-/// What stands at the path that `--pidfile` names.
+/// What is at the path that `--pidfile` names.
 #[derive(Clone, Debug)]
 pub enum Pidfile {
     File(Vec<u8>, Age),
@@ -51,6 +51,33 @@ pub enum Pidfile {
     Device,
 }
 
+/// Where sigsend's standard output goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sink {
+    #[default]
+    File,
+    /// A file that may not grow beyond so many bytes (`RLIMIT_FSIZE`, standard error included).
+    Limited(u64),
+    /// A pipe that is full until the signals that are due have come.
+    Late,
+    /// A pipe that nobody reads.
+    Closed,
+    /// /dev/full.
+    Full,
+}
+
+/// The process group and the parent that sigsend starts with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// A group of its own; the harness is its parent.
+    #[default]
+    Alone,
+    /// The group of the first family; the harness is its parent.
+    Home,
+    /// A group of its own; the victim that launches is its parent.
+    Shell,
+}
+
 /// One run of sigsend: its arguments and all that it starts with.
 #[derive(Debug, Default)]
 pub struct Line {
@@ -58,6 +85,10 @@ pub struct Line {
     pub stdin: Vec<u8>,
     pub files: Vec<(String, Pidfile)>,
     pub user: u32,
-    /// In the group of the first family, or in one of its own.
-    pub at_home: bool,
+    pub start: Start,
+    pub sink: Sink,
+    /// /proc shows users other than root their own processes only (`hidepid=2`).
+    pub hidden: bool,
+    /// The family whose members get CONT without end while sigsend runs.
+    pub storm: Option<usize>,
 }

@@ -1,15 +1,17 @@
-//! The forecast: for a reading of a command line, what each victim must and may receive, and how sigsend may end.
-//! Written from the manual alone, and naive on purpose: it knows who exists and never how sigsend finds out.
+//! The forecast: for a reading of a command line, what each victim must and may receive, and how
+//! sigsend may end. Written from the manual alone, and naive on purpose: it knows who exists, not
+//! how sigsend finds out.
 
 mod fate;
 mod whom;
 
 use std::collections::BTreeSet;
 
-use super::line::Line;
+use super::cast::Habit;
+use super::line::{Line, Sink};
 use super::reading::{Mode, Reading, Request, Target};
 use super::victim::SIGNALS;
-use super::world::World;
+use super::world::{Victim, World};
 use fate::Life;
 
 /// How often a victim must and may receive each signal.
@@ -33,9 +35,9 @@ pub struct Forecast {
     pub exits: BTreeSet<i32>,
     /// Lines that `-p` or `--id` must print, and those that it may.
     pub printed: Option<[BTreeSet<String>; 2]>,
-    /// It may wait for someone who stays.
+    /// It may wait for a process that does not end.
     pub hangs: bool,
-    /// Milliseconds after which it has had the time to do all but wait.
+    /// Milliseconds after which all is done but waiting.
     pub patience: u64,
 }
 
@@ -49,6 +51,10 @@ const LATE: Fate = 4;
 const HANG: Fate = 8;
 /// It could not be told.
 const UNSURE: Fate = 16;
+/// Gone at the start, which counts as success.
+const GONE: Fate = 32;
+/// It got the first signal and refused a later one.
+const PART: Fate = 64;
 
 const CONT: usize = 18;
 const KILL: usize = 9;
@@ -62,7 +68,7 @@ pub fn is_fatal(signal: usize) -> bool {
 struct Aim {
     target: Target,
     stale: bool,
-    /// Not named itself: a descendant of what was.
+    /// A descendant of what was named.
     below: bool,
 }
 
@@ -82,19 +88,26 @@ struct Oracle<'a> {
     pinned: bool,
     /// The least is nothing: the manual does not say, or refuses something else on the line.
     loose: bool,
+    /// How sigsend ends when it signals its own group.
+    doom: Option<i32>,
     fates: Vec<Fate>,
     bounds: Vec<Bounds>,
     printed: [BTreeSet<String>; 2],
     exits: BTreeSet<i32>,
 }
 
-/// Foretells what a reading leads to.
-pub fn foretell(reading: &Reading, world: &World, line: &Line) -> Forecast {
+/// Predicts what a reading leads to.
+pub fn predict(reading: &Reading, world: &World, line: &Line) -> Forecast {
     let nothing = Bounds { least: [0; SIGNALS], most: [0; SIGNALS], frozen: false };
-    let bounds = vec![nothing; world.victims.len()];
+    let mut bounds = vec![nothing; world.victims.len()];
+    for (victim, bounds) in world.victims.iter().zip(&mut bounds) {
+        if line.storm == Some(victim.family) {
+            bounds.most[CONT] = u32::MAX / 2;
+        }
+    }
     let Reading::Request(request) = reading else {
         let mut exits = BTreeSet::from([1]);
-        // Help and listings may win over a mistake, and a question about life answers mistakes with 2.
+        // Help and listings may come before an error, and a question about life answers errors with 2.
         let any = |so: &dyn Fn(&str) -> bool| line.args.iter().any(|arg| so(&arg.to_string_lossy()));
         let long = ["--h", "--ver", "--l", "--ta", "--sh", "--g"];
         let quiet = |arg: &str| {
@@ -106,6 +119,9 @@ pub fn foretell(reading: &Reading, world: &World, line: &Line) -> Forecast {
         }
         if any(&|arg| arg.starts_with("--al")) {
             exits.insert(2);
+        }
+        if matches!(line.sink, Sink::Full | Sink::Limited(_)) {
+            exits.insert(1);
         }
         return Forecast { bounds, exits, printed: None, hangs: false, patience: 0 };
     };
@@ -120,6 +136,7 @@ pub fn foretell(reading: &Reading, world: &World, line: &Line) -> Forecast {
             || !request.expect.is_empty()
             || request.has("tree"),
         loose: request.loose,
+        doom: None,
         fates: Vec::new(),
         exits: BTreeSet::new(),
         printed: Default::default(),
@@ -130,11 +147,11 @@ pub fn foretell(reading: &Reading, world: &World, line: &Line) -> Forecast {
         waits,
         bounds,
     };
-    oracle.foretell()
+    oracle.predict()
 }
 
 impl Oracle<'_> {
-    fn foretell(mut self) -> Forecast {
+    fn predict(mut self) -> Forecast {
         let aims = self.aims();
         self.pinned |= aims.iter().any(|aim| matches!(aim.target, Target::Name(_) | Target::Token(..)));
         // Follow-ups and checks that make little sense together may be refused.
@@ -144,16 +161,49 @@ impl Oracle<'_> {
         let groups =
             aims.iter().any(|aim| matches!(aim.target, Target::Group(_) | Target::OwnGroup | Target::Everyone));
         let mut times = vec![0_u32; self.bounds.len()];
+        let mut near_stranger = 0;
         for aim in &aims {
-            let hits = self.hits(aim, aims.len() == 1);
+            // The own group gets its signal last, and once: what it does to sigsend ends the call.
+            let is_over = self.doom.is_some() && self.is_own(&aim.target);
+            let mut hits = self.hits(aim);
+            // It may have been ended and reaped under the target before.
+            let is_late = |hit: &&mut Hit| near_stranger > 0 && self.world.victims[hit.victim].is_buried;
+            hits.iter_mut().filter(is_late).for_each(|hit| hit.fate |= FAIL);
+            near_stranger += u32::from(self.is_near_stranger(aim, &hits));
             for hit in hits {
                 self.fates.push(hit.fate);
                 // One that is refused under this target may still be reached under the next.
                 times[hit.victim] += u32::from(hit.fate & !(FAIL | UNSURE) != 0);
-                self.strike(&hit, times[hit.victim], groups);
+                let nth = times[hit.victim];
+                let before = self.bounds[hit.victim].least;
+                self.strike(&hit, nth, groups);
+                if is_over {
+                    self.bounds[hit.victim].least = before;
+                }
+            }
+        }
+        // A group that was ended under one target may have a new owner by the next, unless it was
+        // pinned before the first signal.
+        let is_new_owner = near_stranger > 1 && self.signals.len() == 1 && !self.waits;
+        // The stranger is a child of the one that makes it, and so part of its tree.
+        let is_newborn = self.request.has("tree")
+            && self.world.victims.iter().zip(&times).any(|(victim, &times)| victim.habit == Habit::Buries && times > 0);
+        if is_new_owner || is_newborn {
+            for (victim, bounds) in self.world.victims.iter().zip(&mut self.bounds) {
+                if victim.habit == Habit::Stranger {
+                    bounds.most = [u32::MAX; SIGNALS];
+                }
             }
         }
         self.finish()
+    }
+
+    /// Whether a target means somebody whose number a stranger may get.
+    fn is_near_stranger(&self, aim: &Aim, hits: &[Hit]) -> bool {
+        let buried = |victim: &Victim| victim.is_buried && victim.habit != Habit::Stranger;
+        let numbered = |n: i32| self.world.victims.iter().any(|victim| buried(victim) && victim.pid == n);
+        hits.iter().any(|hit| buried(&self.world.victims[hit.victim]))
+            || matches!(aim.target, Target::Pid(n) | Target::Group(n) if numbered(n))
     }
 
     /// Puts what a hit may and must receive into the victim's bounds; `nth` time that the line names it.
@@ -172,7 +222,8 @@ impl Oracle<'_> {
             self.printed[1].insert(text);
             return;
         }
-        // FAIL alone: the first signal is refused, and with it all that would follow, CONT for one's own session excepted.
+        // FAIL alone: the first signal is refused, and with it all that would follow, except CONT
+        // within the session.
         let refused = hit.fate & !UNSURE == FAIL;
         let unpermitted = !self.permitted(victim, self.signals[0]);
         if refused && !unpermitted {
@@ -186,7 +237,7 @@ impl Oracle<'_> {
             if reachable && (nth <= 1 || !self.pinned || groups) {
                 bounds.most[signal] += 1;
             }
-            // After KILL, which only process 1 survives, CONT would be idle.
+            // After KILL, which only process 1 survives, CONT would do nothing.
             let idle = signal == CONT && self.signals[..step].contains(&KILL);
             if sure
                 && reachable
@@ -201,16 +252,17 @@ impl Oracle<'_> {
     }
 
     /// sigsend is in the group that it signals.
-    fn strike_oneself(&mut self, alone: bool) {
+    fn strike_oneself(&mut self) {
         let signal = self.signals[0];
         let number = i32::try_from(signal).expect("a signal");
-        let stops = STOPS.contains(&signal);
-        if is_fatal(signal) {
-            self.exits.insert(KILLED + number);
-        } else if stops {
-            self.exits.insert(STOPPED);
+        if matches!(signal, 7 | 11 | 13 | 25) {
+            // A write to a closed pipe or a full file is an error to sigsend, not its end, and the
+            // first BUS or SEGV that is not a fault is lost to the handlers of Rust's runtime.
+        } else if is_fatal(signal) {
+            self.doom = Some(KILLED + number);
+        } else if STOPS.contains(&signal) {
+            self.doom = Some(STOPPED);
         }
-        self.loose |= !alone && (stops || is_fatal(signal));
     }
 
     fn finish(mut self) -> Forecast {
@@ -230,11 +282,12 @@ impl Oracle<'_> {
             } else {
                 all(FAIL)
             };
+            let in_time = !self.fates.contains(&LATE);
             let ends = [
-                (0, all(OK)),
-                (1, failed),
+                (0, all(OK | GONE) && in_time),
+                (1, failed && in_time),
                 (2, alive && any(UNSURE)),
-                (64, any(FAIL) && any(OK | LATE | HANG) && !alive),
+                (64, (any(FAIL) && any(!(FAIL | UNSURE)) || any(PART)) && !alive && in_time),
                 (124, any(LATE)),
             ];
             self.exits.extend(ends.iter().filter(|(_, may)| *may).map(|(exit, _)| exit));
@@ -243,6 +296,15 @@ impl Oracle<'_> {
                 self.exits.extend(alive.then_some(2));
                 self.exits.extend((self.waits && !self.request.has("wait")).then_some(124));
             }
+        }
+        if let Some(doom) = self.doom {
+            if !self.loose {
+                self.exits.clear();
+            }
+            self.exits.insert(doom);
+        } else if matches!(self.line.sink, Sink::Full | Sink::Limited(_)) {
+            self.exits.insert(1);
+            self.exits.extend((self.request.mode == Mode::Alive).then_some(2));
         }
         if self.loose {
             self.bounds.iter_mut().for_each(|bounds| bounds.least = [0; SIGNALS]);

@@ -1,5 +1,5 @@
-//! The manual's grammar, read naively: what a list of arguments says. Where the manual leaves room, the reading is marked
-//! as loose, and the forecast then accepts a usage error as well.
+//! The manual's grammar, read naively: what a list of arguments says. If the manual is silent, the
+//! reading is marked as loose, and the forecast then accepts a usage error as well.
 
 mod value;
 
@@ -223,7 +223,7 @@ impl Request {
                     let option = if *letter == b'q' { "queue" } else { "signal" };
                     let joined = &text[index + 1..];
                     if let Some(value) = joined.strip_prefix(b"=") {
-                        // Silent about this spelling: getopt keeps the sign, others drop it.
+                        // The manual is silent about this spelling: getopt keeps the sign, others drop it.
                         self.loose = true;
                         return self.value(option, value);
                     }
@@ -281,8 +281,18 @@ impl Request {
             self.question.is_some() && (self.signal.is_some() || self.queue.is_some() || follow || waits);
         let two_plans = self.grace.is_some() && (follow || self.within.is_some());
         let nothing_to_catch = self.has("require-handler") && matches!(self.signal, Some(0 | 9 | 19));
+        let many = |target: &Target| matches!(target, Target::Group(_) | Target::OwnGroup | Target::Everyone);
+        let checked = self.question.is_some()
+            || self.queue.is_some()
+            || !self.expect.is_empty()
+            || self.has("require-handler")
+            || self.has("tree");
+        let oneself = |target: &Target| matches!(target, Target::OwnGroup | Target::Everyone);
+        let unfit = checked && self.targets.iter().any(many) || (waits || follow) && self.targets.iter().any(oneself);
+        let null_grace = self.grace.is_some() && self.signal == Some(0);
         let nobody = self.targets.is_empty() && self.pidfiles.is_empty();
-        if asks_and_sends || two_plans || nothing_to_catch || nobody { Err(Wrong) } else { Ok(()) }
+        let wrong = asks_and_sends || two_plans || nothing_to_catch || unfit || null_grace || nobody;
+        if wrong { Err(Wrong) } else { Ok(()) }
     }
 }
 

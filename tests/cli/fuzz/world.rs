@@ -1,5 +1,6 @@
-//! The private PID namespace: families of victims, what is true of each before a command line is run, and what each has
-//! received afterwards. The dead are replaced a family at a time; everyone else lives from line to line.
+//! The private PID namespace: families of victims, what is true of each before a command line is
+//! run, and what each has received afterwards. A family in which somebody died, moved or was stopped
+//! is replaced; all others live from line to line.
 
 mod account;
 
@@ -15,10 +16,10 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::signal::{self, Signal};
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
-use super::cast::{FAMILIES, Habit};
+use super::cast::{FAMILIES, Habit, Role};
 use super::victim::{self, Slot};
 pub use account::Account;
 
@@ -41,21 +42,28 @@ pub struct Victim {
     pub caught: u64,
     pub habit: Habit,
     pub stopped: bool,
+    /// Another victim than the harness reaps it.
+    pub is_buried: bool,
+    pub family: usize,
     slot: usize,
-    family: usize,
     status: Option<File>,
     line: Option<UnixStream>,
 }
 
 impl Victim {
+    /// Whether there is such a process before a command line is run.
+    pub fn is_born(&self) -> bool {
+        self.pid != 0
+    }
+
     pub fn is_zombie(&self) -> bool {
         self.habit == Habit::Leaves
     }
 
     pub fn describe(&self) -> String {
         format!(
-            "{:?} of user {}, group {}, parent {}, stopped {}",
-            self.habit, self.user, self.group, self.parent, self.stopped
+            "{} {:?} of user {}, group {}, parent {}, stopped {}",
+            self.pid, self.habit, self.user, self.group, self.parent, self.stopped
         )
     }
 }
@@ -66,6 +74,8 @@ pub struct World {
     pub victims: Vec<Victim>,
     /// Numbers that nobody has any more.
     pub gone: Vec<i32>,
+    /// Children of a victim that launched them, to be reaped when it is dead.
+    strays: Vec<i32>,
     replaced: u64,
     slots: &'static [Slot],
 }
@@ -76,10 +86,11 @@ impl World {
         let count: usize = 1 + FAMILIES.iter().map(|role| role.all().len()).sum::<usize>();
         let slots = victim::board(count);
         victim::settle(&slots[0]);
+        keep_numbers_small();
         slots[0].pid.store(1, Ordering::Relaxed);
         // Its first thread is the one that handles signals.
         let init = Victim::read(1, 1, Habit::Init);
-        let mut world = Self { victims: vec![init], gone: Vec::new(), replaced: 0, slots };
+        let mut world = Self { victims: vec![init], gone: Vec::new(), strays: Vec::new(), replaced: 0, slots };
         for family in 0..FAMILIES.len() {
             world.spawn(family);
         }
@@ -91,10 +102,15 @@ impl World {
         let roles = FAMILIES[family].all();
         let pairs = roles.iter().map(|_| UnixStream::pair().expect("a socket pair"));
         let (ours, theirs): (Vec<_>, Vec<_>) = pairs.unzip();
+        self.slots[first..first + roles.len()].iter().for_each(Slot::clear);
         victim::fork(&FAMILIES[family], &self.slots[first..], &theirs);
         drop(theirs);
         for (offset, (role, mut line)) in roles.into_iter().zip(ours).enumerate() {
             line.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+            if role.habit == Habit::Stranger {
+                self.victims.push(Victim::unborn(role, first + offset, family, line));
+                continue;
+            }
             line.read_exact(&mut [0]).unwrap_or_else(|e| panic!("{:?} is not ready: {e}", role.name.escape_ascii()));
             let slot = first + offset;
             let pid = self.slots[slot].pid.load(Ordering::Relaxed);
@@ -104,12 +120,11 @@ impl World {
                     self.gone.push(pid);
                     continue;
                 }
-                Habit::Leaves => wait(pid, WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT),
-                Habit::Headless => until(|| stat(pid).starts_with('Z')),
-                Habit::Threads => until(|| self.slots[slot].thread.load(Ordering::Acquire) != 0),
+                Habit::Leaves | Habit::Headless => until("a new one", || stat(pid).starts_with('Z')),
+                Habit::Threads => until("a new one", || self.slots[slot].thread.load(Ordering::Acquire) != 0),
                 _ if role.stopped => {
                     signal::kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("our own victim");
-                    until(|| stat(pid).starts_with('T'));
+                    until("a new one", || stat(pid).starts_with('T'));
                 }
                 _ => {}
             }
@@ -119,10 +134,11 @@ impl World {
             (victim.slot, victim.family, victim.thread) = (slot, family, thread);
             victim.line = Some(line);
             victim.stopped = role.stopped;
+            victim.is_buried = FAMILIES[family].habit == Habit::Buries && offset > 0;
             self.victims.push(victim);
         }
         // Parents may have moved on (the leader that vanished), so ask only when all is quiet.
-        for victim in self.victims.iter_mut().filter(|victim| victim.family == family) {
+        for victim in self.victims.iter_mut().filter(|victim| victim.family == family && victim.is_born()) {
             victim.read_relations();
         }
         self.gone.drain(..self.gone.len().saturating_sub(40));
@@ -132,16 +148,37 @@ impl World {
     fn replace(&mut self, family: usize) {
         let members = self.victims.extract_if(.., |victim| victim.family == family).collect::<Vec<_>>();
         self.replaced += u64::try_from(members.len()).expect("a count");
-        for victim in &members {
+        // The one that reaps ends first: after that, all that it has not reaped are the harness's.
+        if let Some(undertaker) = members.iter().find(|victim| victim.habit == Habit::Buries) {
+            end(undertaker.pid);
+            self.gone.push(undertaker.pid);
+        }
+        let slot = |victim: &Victim| &self.slots[victim.slot];
+        let rest = members.iter().filter(|victim| victim.habit != Habit::Buries);
+        let rest = rest.filter(|victim| slot(victim).status.load(Ordering::Acquire) == 0);
+        let pids: Vec<i32> =
+            rest.map(|victim| slot(victim).pid.load(Ordering::Acquire)).filter(|&pid| pid != 0).collect();
+        for &pid in &pids {
             // Unreaped, so the number is still the victim's.
-            signal::kill(Pid::from_raw(victim.pid), Signal::SIGKILL).expect("our own victim");
+            signal::kill(Pid::from_raw(pid), Signal::SIGKILL).expect("our own victim");
         }
-        for victim in &members {
-            reap(victim.pid);
-            self.gone.push(victim.pid);
+        for &pid in &pids {
+            reap(pid);
+            self.gone.push(pid);
         }
+        let newborns = members.iter().map(|victim| slot(victim).newborn.swap(0, Ordering::AcqRel));
+        newborns.filter(|&pid| pid != 0).for_each(end);
+        // Those that the one that reaps had no time for.
+        let stored = members.iter().filter(|victim| slot(victim).status.load(Ordering::Acquire) != 0);
+        stored.for_each(|victim| _ = is_reaped(victim.pid));
+        self.strays.retain(|&pid| !is_reaped(pid));
         self.spawn(family);
         self.victims.sort_by_key(|victim| victim.slot);
+    }
+
+    /// Leaves a child of a victim that cannot reap it until that victim is dead.
+    pub fn leave(&mut self, pid: i32) {
+        self.strays.push(pid);
     }
 
     /// What each victim, in order, has received since the last time, once all are at rest.
@@ -153,7 +190,7 @@ impl World {
     pub fn mend(&mut self, accounts: &[Account]) {
         let changed = |(victim, account): (&Victim, &Account)| {
             let dead = account.killed.is_some() || account.exited.is_some();
-            let spoilt = dead || account.stopped != victim.stopped || account.unanswered;
+            let spoilt = dead || account.moved || account.stopped != victim.stopped || account.unanswered;
             spoilt.then_some(victim.family)
         };
         let mut families: Vec<usize> = self.victims.iter().zip(accounts).filter_map(changed).collect();
@@ -163,7 +200,7 @@ impl World {
         }
     }
 
-    /// After a failure nothing is known for sure: everyone is made anew.
+    /// Replaces all families: after a failure nothing is known for sure.
     pub fn renew(&mut self) {
         for family in 0..FAMILIES.len() {
             self.replace(family);
@@ -179,10 +216,47 @@ impl World {
     pub fn home(&self) -> i32 {
         self.victims[1].group
     }
+
+    /// The victim that launches, and the socket to it.
+    pub fn launcher(&self) -> (&Victim, &UnixStream) {
+        let launches = |victim: &&Victim| victim.habit == Habit::Launches;
+        let victim = self.victims.iter().find(launches).expect("in the cast");
+        (victim, victim.line.as_ref().expect("it answers"))
+    }
+
+    /// The PIDs of a family.
+    pub fn family(&self, family: usize) -> Vec<i32> {
+        let members = self.victims.iter().filter(|victim| victim.family == family && victim.is_born());
+        members.map(|victim| victim.pid).collect()
+    }
 }
 
 impl Victim {
-    /// Reads it from its living thread: the first one's title and program go with it.
+    /// A victim that is made while a command line runs, if at all.
+    fn unborn(role: &Role, slot: usize, family: usize, line: UnixStream) -> Self {
+        Self {
+            pid: 0,
+            group: 0,
+            session: 0,
+            parent: 0,
+            thread: 0,
+            user: role.user,
+            name: role.name.to_vec(),
+            title: role.argv0.to_vec(),
+            program: Vec::new(),
+            inode: 0,
+            caught: 0,
+            habit: role.habit,
+            stopped: false,
+            is_buried: true,
+            family,
+            slot,
+            status: None,
+            line: Some(line),
+        }
+    }
+
+    /// Reads it from its living thread: a dead one has no arguments and no executable.
     fn read(pid: i32, living: i32, habit: Habit) -> Self {
         let status = fs::read(format!("/proc/{pid}/status")).expect("a victim's status");
         let status = String::from_utf8_lossy(&status);
@@ -208,6 +282,7 @@ impl Victim {
             status: File::open(format!("/proc/{pid}/task/{living}/status")).ok(),
             line: None,
             stopped: false,
+            is_buried: false,
             group: 0,
             session: 0,
             parent: 0,
@@ -225,15 +300,25 @@ impl Victim {
     }
 }
 
-/// The longest that anything may take which is bound to happen.
+/// How long anything may take that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Looks until it is so.
+/// Lowers the highest PID of this namespace, where it has one of its own (Linux 6.14): if /proc hides
+/// processes, sigsend asks about every number.
+fn keep_numbers_small() {
+    let release = nix::sys::utsname::uname().expect("uname").release().to_string_lossy().into_owned();
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+    if (numbers.next(), numbers.next()) >= (Some(6), Some(14)) {
+        fs::write("/proc/sys/kernel/pid_max", "32768").expect("root may set it");
+    }
+}
+
+/// Looks until the condition holds.
 #[track_caller]
-fn until(mut so: impl FnMut() -> bool) {
+pub fn until(who: &str, mut so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !so() {
-        assert!(start.elapsed() < PATIENCE, "a victim does not come to rest");
+        assert!(start.elapsed() < PATIENCE, "a victim does not come to rest: {who}");
         thread::yield_now();
     }
 }
@@ -243,8 +328,8 @@ fn field<'a>(status: &'a str, label: &str) -> Option<&'a str> {
     status.lines().find_map(|line| line.strip_prefix(label)?.strip_prefix(':')).map(str::trim)
 }
 
-/// /proc/PID/stat from the state on.
-fn stat(pid: i32) -> String {
+/// /proc/PID/stat from the state on; empty if there is no such process.
+pub fn stat(pid: i32) -> String {
     let stat = fs::read(format!("/proc/{pid}/stat")).map(|stat| String::from_utf8_lossy(&stat).into_owned());
     stat.ok().as_ref().and_then(|stat| stat.rsplit_once(") ")).map_or_else(String::new, |(_, rest)| rest.trim().into())
 }
@@ -253,17 +338,25 @@ fn basename(path: &[u8]) -> Vec<u8> {
     path.rsplit(|&b| b == b'/').next().unwrap_or_default().to_vec()
 }
 
-fn wait(pid: i32, flags: WaitPidFlag) {
-    let fd = victim::pidfd(pid).expect("unreaped");
-    let mut polls = [nix::poll::PollFd::new(fd.as_fd(), nix::poll::PollFlags::POLLIN)];
-    nix::poll::poll(&mut polls, 20_000_u16).expect("poll");
-    match waitid(Id::Pid(Pid::from_raw(pid)), flags | WaitPidFlag::WNOHANG) {
+/// Reaps a process if it is dead and the harness's child; whether it was.
+fn is_reaped(pid: i32) -> bool {
+    match waitid(Id::Pid(Pid::from_raw(pid)), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
+        Ok(status) => status != WaitStatus::StillAlive,
         // EINVAL is nix's word for a death by a realtime signal, for which it has no name.
-        Ok(_) | Err(Errno::EINVAL) => {}
-        Err(error) => panic!("waiting for {pid}: {error}"),
+        Err(error) => error == Errno::EINVAL,
     }
 }
 
+/// Kills a process that is the harness's child, or becomes that in a moment, and reaps it.
+fn end(pid: i32) {
+    signal::kill(Pid::from_raw(pid), Signal::SIGKILL).expect("unreaped");
+    reap(pid);
+}
+
 fn reap(pid: i32) {
-    wait(pid, WaitPidFlag::WEXITED);
+    let fd = victim::pidfd(pid).expect("unreaped");
+    let mut polls = [nix::poll::PollFd::new(fd.as_fd(), nix::poll::PollFlags::POLLIN)];
+    nix::poll::poll(&mut polls, 20_000_u16).expect("poll");
+    // Its parent may be dying.
+    until("one that is killed", || is_reaped(pid));
 }

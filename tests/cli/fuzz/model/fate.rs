@@ -1,7 +1,8 @@
 //! What may be counted for a process, and whether it is still there after so many signals.
 
-use super::{Aim, CONT, FAIL, Fate, HANG, KILL, LATE, OK, Oracle, STOPS, UNSURE, is_fatal};
+use super::{Aim, CONT, FAIL, Fate, GONE, HANG, KILL, LATE, OK, Oracle, PART, STOPS, UNSURE, is_fatal};
 use crate::fuzz::cast::Habit;
+use crate::fuzz::line::Start;
 use crate::fuzz::reading::{Mode, Target};
 use crate::fuzz::world::Victim;
 
@@ -20,8 +21,31 @@ impl Oracle<'_> {
         user == 0 || user == victim.user || signal == CONT && victim.session == self.world.victims[0].session
     }
 
+    /// Whether /proc does not show the victim to the caller.
+    pub fn is_veiled(&self, victim: &Victim) -> bool {
+        self.line.hidden && self.line.user != 0 && victim.user != self.line.user
+    }
+
+    /// Whether sigsend runs below the victim.
+    pub fn is_ancestor(&self, index: usize) -> bool {
+        let launcher = self.world.launcher().0.pid;
+        let is_or_has = |below: &usize| self.world.victims[*below].pid == launcher;
+        self.line.start == Start::Shell && (is_or_has(&index) || self.descendants(index).iter().any(is_or_has))
+    }
+
     /// What may be counted for a process that a target stands for.
     pub fn fate(&mut self, index: usize, aim: &Aim) -> Fate {
+        let victim = &self.world.victims[index];
+        let plain_question = matches!(self.request.mode, Mode::Alive) && self.request.expect.is_empty();
+        let veil = if self.is_veiled(victim) && !plain_question { FAIL | UNSURE } else { 0 };
+        match self.fate_in_sight(index, aim) {
+            FAIL => FAIL,
+            fate => fate | veil,
+        }
+    }
+
+    /// The same as if /proc showed everybody.
+    fn fate_in_sight(&mut self, index: usize, aim: &Aim) -> Fate {
         let victim = &self.world.victims[index];
         let request = self.request;
         let asks = !matches!(request.mode, Mode::Send | Mode::DryRun);
@@ -38,12 +62,20 @@ impl Oracle<'_> {
                 || request.has("tree");
             return if must && !asks { FAIL } else { OK | FAIL | UNSURE };
         }
+        // It and its ancestors are spared.
+        if request.has("tree") && !asks && self.is_ancestor(index) {
+            return FAIL;
+        }
         if victim.is_zombie() {
+            let unverified = aim.stale || !request.expect.is_empty();
             return match request.mode {
-                Mode::Alive => FAIL | UNSURE,
-                _ if aim.stale || !request.expect.is_empty() || request.has("require-handler") => OK | FAIL,
-                _ if self.waits => OK,
-                _ if self.pinned || asks || request.queue.is_some() => OK | FAIL,
+                Mode::Alive if unverified => FAIL | UNSURE,
+                Mode::Alive => FAIL,
+                _ if unverified => GONE | FAIL,
+                _ if self.waits => GONE,
+                // It has no handlers any more.
+                _ if request.has("require-handler") => FAIL,
+                _ if self.pinned || asks || request.queue.is_some() => OK | GONE | FAIL,
                 _ if self.permitted(victim, self.signals[0]) => OK,
                 _ => FAIL,
             };
@@ -66,13 +98,15 @@ impl Oracle<'_> {
         if !reachable {
             return FAIL;
         }
-        // CONT may pass within a session where what follows may not: how that counts is nowhere said.
-        self.loose |= self.signals.iter().any(|&signal| !self.permitted(victim, signal));
+        // CONT may pass within a session and what follows may not.
+        if first != 0 && self.signals.iter().any(|&signal| !self.permitted(victim, signal)) {
+            return PART;
+        }
         let checks = if foreign && !request.expect.is_empty() { FAIL } else { 0 };
         checks | self.end(index)
     }
 
-    /// Whether a victim is what `--expect` says, where it says anything.
+    /// Whether a victim is what `--expect` says, if it was given.
     pub fn is_expected(&self, victim: &Victim) -> bool {
         let is = |name: &Vec<u8>| victim.name == *name || victim.title == *name || victim.program == *name;
         self.request.expect.is_empty() || self.request.expect.iter().any(is)
@@ -102,14 +136,20 @@ impl Oracle<'_> {
     pub fn life(&self, index: usize, count: usize) -> Life {
         let victim = &self.world.victims[index];
         let signals = &self.signals[..count];
+        let is_stormy = self.line.storm == Some(victim.family);
         let stopped = victim.stopped || signals.iter().any(|signal| STOPS.contains(signal));
         let fatal = signals.iter().any(|&signal| is_fatal(signal));
         match victim.habit {
             Habit::Init => Life::Here,
             _ if !self.permitted(victim, self.signals[0]) => Life::Here,
             _ if signals.contains(&KILL) => Life::Gone,
-            Habit::Dies if fatal && stopped && (!victim.stopped || signals.contains(&CONT)) => Life::Perhaps,
+            Habit::Dies if fatal && stopped && (!victim.stopped || is_stormy || signals.contains(&CONT)) => {
+                Life::Perhaps
+            }
             Habit::Dies if fatal && !stopped => Life::Gone,
+            // Its child may get a STOP that comes later.
+            Habit::Forks if signals.contains(&15) && self.signals.contains(&19) => Life::Perhaps,
+            Habit::Forks if signals.contains(&15) => Life::Gone,
             _ => Life::Here,
         }
     }

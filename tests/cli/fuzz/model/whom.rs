@@ -1,7 +1,7 @@
-//! Whom the targets of a line stand for, those in its pidfiles included.
+//! The processes that the targets of a line stand for, those in its pidfiles included.
 
-use super::{Aim, FAIL, Hit, OK, Oracle, UNSURE};
-use crate::fuzz::line::{Age, Pidfile};
+use super::{Aim, FAIL, GONE, Hit, OK, Oracle, UNSURE};
+use crate::fuzz::line::{Age, Pidfile, Start};
 use crate::fuzz::reading::{Mode, Target};
 use crate::fuzz::world::Victim;
 
@@ -49,7 +49,7 @@ impl Oracle<'_> {
         aims
     }
 
-    /// The entries of a pidfile; `None` where there is anything but PIDs and tokens.
+    /// The entries of a pidfile; `None` if there is anything but PIDs and tokens.
     fn entries(&mut self, content: &[u8]) -> Option<Vec<Target>> {
         self.loose |= content.iter().any(|b| matches!(b, b'\r' | 0x0b | 0x0c));
         let text = str::from_utf8(content).ok()?;
@@ -62,23 +62,33 @@ impl Oracle<'_> {
         text.split([' ', '\t', '\n', '\r']).filter(|word| !word.is_empty()).map(entry).collect()
     }
 
+    /// sigsend's own group, if it is that of victims.
+    fn own(&self) -> Option<i32> {
+        (self.line.start == Start::Home).then(|| self.world.home())
+    }
+
+    /// Whether a target is the group that sigsend is in.
+    pub fn is_own(&self, target: &Target) -> bool {
+        *target == Target::OwnGroup || matches!(target, Target::Group(group) if Some(*group) == self.own())
+    }
+
     /// The processes that a target stands for; a target that stands for nobody is counted at once.
-    pub fn hits(&mut self, aim: &Aim, alone: bool) -> Vec<Hit> {
-        let own = self.line.at_home.then(|| self.world.home());
+    pub fn hits(&mut self, aim: &Aim) -> Vec<Hit> {
+        let own = self.own();
         let asks = !matches!(self.request.mode, Mode::Send | Mode::DryRun);
         let checked =
             self.request.has("require-handler") || !self.request.expect.is_empty() || self.request.has("tree") || asks;
-        let (many, own_group) = match aim.target {
-            Target::Group(group) => (true, Some(group) == own),
-            Target::OwnGroup | Target::Everyone => (true, true),
-            _ => (false, false),
-        };
+        let everyone = aim.target == Target::Everyone;
+        let many = everyone || matches!(aim.target, Target::Group(_) | Target::OwnGroup);
+        let own_group = self.is_own(&aim.target);
         let follows = self.waits || self.signals.len() > 1;
-        if many && (checked || self.request.queue.is_some()) || own_group && follows {
+        if many && (checked || self.request.queue.is_some()) || (own_group || everyone) && follows {
             self.loose = true;
             self.fates.push(FAIL | UNSURE);
             return Vec::new();
         }
+        // An ancestor may be hidden, which makes every target of the caller's own suspect.
+        self.loose |= self.request.has("tree") && self.line.hidden && self.line.start == Start::Shell;
         // "--tree 1" is everyone in disguise, however it is written.
         self.loose |= self.request.has("tree") && matches!(aim.target, Target::Pid(1) | Target::Token(1, _));
         let victims = self.world.victims.iter();
@@ -99,29 +109,34 @@ impl Oracle<'_> {
                     }
                 };
                 // A zombie answers to no name.
-                self.indices(|v| named(v) && !v.is_zombie() && (self.request.has("all") || v.user == self.line.user))
+                let selected = |v: &Victim| self.request.has("all") && !self.is_veiled(v) || v.user == self.line.user;
+                self.indices(|v| named(v) && !v.is_zombie() && selected(v))
             }
         };
-        if own_group && aim.target != Target::Everyone && self.request.mode == Mode::Send {
-            self.strike_oneself(alone);
+        if own_group && self.request.mode == Mode::Send {
+            self.strike_oneself();
         }
         if aim.target == Target::OwnGroup {
             self.fates.push(OK);
         } else if found.is_empty() {
-            // Gone, as was wished, where waiting was asked for.
+            // Gone, which is success if waiting was asked for.
             let name = matches!(aim.target, Target::Name(_));
-            let gone = if self.waits && !name { OK } else { FAIL };
-            self.fates.push(gone | if name { UNSURE } else { 0 } | if aim.stale && self.waits { FAIL } else { 0 });
+            let gone = if self.waits && !name { GONE } else { FAIL };
+            let unsure = if name && self.line.hidden { UNSURE } else { 0 };
+            self.fates.push(gone | unsure | if aim.stale && self.waits { FAIL } else { 0 });
             return Vec::new();
         }
         let mut hits: Vec<Hit> = found.iter().map(|&victim| Hit { victim, fate: self.fate(victim, aim) }).collect();
-        let sigsend_too = aim.target == Target::OwnGroup || own_group && aim.target != Target::Everyone;
-        if many && !self.waits && (sigsend_too || hits.iter().any(|hit| hit.fate == OK)) {
-            // One call for all of them: whether the others count is the kernel's secret.
+        if many && !self.waits && (own_group || hits.iter().any(|hit| hit.fate == OK)) {
+            // One call for all of them: the kernel does not say who else got it.
             hits.iter_mut().filter(|hit| hit.fate == FAIL).for_each(|hit| hit.fate |= OK);
         }
         if self.request.has("tree") {
-            // Whether what is below a tree's root must have the expected name as well is nowhere said.
+            if !asks && hits.iter().any(|hit| self.is_ancestor(hit.victim)) {
+                // sigsend itself is spared.
+                self.fates.push(FAIL);
+            }
+            // The manual does not say whether all that is below a root must have the expected name.
             let unsure = if self.request.expect.is_empty() { 0 } else { FAIL };
             let passed = |root: &usize| !aim.stale && self.is_expected(&self.world.victims[*root]);
             let roots: Vec<usize> = hits.iter().map(|hit| hit.victim).filter(passed).collect();
@@ -135,10 +150,11 @@ impl Oracle<'_> {
     }
 
     fn indices(&self, so: impl Fn(&Victim) -> bool) -> Vec<usize> {
-        self.world.victims.iter().enumerate().filter(|(_, victim)| so(victim)).map(|(index, _)| index).collect()
+        let victims = self.world.victims.iter().enumerate();
+        victims.filter(|(_, victim)| victim.is_born() && so(victim)).map(|(index, _)| index).collect()
     }
 
-    fn descendants(&self, root: usize) -> Vec<usize> {
+    pub fn descendants(&self, root: usize) -> Vec<usize> {
         let parent = self.world.victims[root].pid;
         let mut found = self.indices(|victim| victim.parent == parent);
         for child in found.clone() {

@@ -1,4 +1,5 @@
-//! What a victim has received: taken over from the victim itself, from its pending signals, or from how it ended.
+//! What a victim has received: read from the victim itself, from its pending signals, or from how it
+//! ended.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
@@ -8,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Victim, field, stat, until};
 use crate::fuzz::cast::Habit;
-use crate::fuzz::victim::{RECEIPT, Receipt, SIGNALS, Slot};
+use crate::fuzz::victim::{REAPED, RECEIPT, Receipt, SIGNALS, Slot};
 
 /// What a victim has received while a command line ran.
 #[derive(Debug, Default)]
@@ -22,12 +23,29 @@ pub struct Account {
     pub stopped: bool,
     /// Signals are pending still.
     pub unanswered: bool,
+    /// It is in another group than before.
+    pub moved: bool,
 }
 
 impl Account {
     /// How many signals are known to have come.
     pub fn total(&self) -> u64 {
         self.counts.iter().map(|&count| u64::from(count)).sum::<u64>() + u64::from(self.killed.is_some())
+    }
+}
+
+impl Account {
+    fn end(&mut self, status: ExitStatus) {
+        (self.killed, self.exited) = (status.signal(), status.code());
+        self.stopped = false;
+    }
+
+    fn take(&mut self, receipts: Vec<Receipt>) {
+        // A code above zero is the kernel's own (a child that ended, a group orphaned).
+        for receipt in receipts.iter().filter(|receipt| receipt[1] <= 0) {
+            self.counts[usize::try_from(receipt[0]).expect("a signal")] += 1;
+        }
+        self.receipts = receipts;
     }
 }
 
@@ -38,8 +56,11 @@ impl Victim {
         if self.is_zombie() {
             return account;
         }
+        if self.habit == Habit::Stranger {
+            return self.account_of_stranger(slot);
+        }
         let mut pending = 0;
-        until(|| {
+        until(&self.describe(), || {
             let mut text = [0; 4096];
             let text = self.status.as_ref().and_then(|status| status.read_at(&mut text, 0).ok().map(|n| &text[..n]));
             let text = String::from_utf8_lossy(text.unwrap_or_default());
@@ -52,36 +73,65 @@ impl Victim {
                     account.stopped = true;
                     pending & 1 << 8 == 0
                 }
+                // Another victim has reaped it, or will.
+                Some('Z' | 'X') | None if slot.status.load(Ordering::Acquire) != 0 => {
+                    account.end(ExitStatus::from_raw(slot.status.load(Ordering::Acquire) & !REAPED));
+                    true
+                }
                 // Dead, or the second thread has gone with its file.
                 Some('Z' | 'X') | None => {
                     let stat = stat(self.pid);
                     let code = stat.rsplit(' ').next().and_then(|code| code.parse::<i32>().ok()).unwrap_or(-1);
                     let ended = stat.starts_with('Z');
-                    let status = ExitStatus::from_raw(code);
-                    account.killed = status.signal().filter(|_| ended);
-                    account.exited = status.code().filter(|_| ended);
-                    account.stopped = false;
+                    if ended {
+                        account.end(ExitStatus::from_raw(code));
+                    }
                     ended
                 }
                 _ => false,
             }
         });
+        account.moved = matches!(self.habit, Habit::Moves(_))
+            && account.killed.is_none()
+            && stat(self.pid).split(' ').nth(2).and_then(|group| group.parse().ok()) != Some(self.group);
         let at_rest = account.killed.is_none() && account.exited.is_none() && !account.stopped;
-        let answers = matches!(self.habit, Habit::Records { .. } | Habit::Threads | Habit::Headless);
-        if pending != 0 && at_rest && answers {
-            account.receipts = self.drain();
-            // A code above zero is the kernel's own (a child that ended, a group orphaned).
-            for receipt in account.receipts.iter().filter(|receipt| receipt[1] <= 0) {
-                account.counts[usize::try_from(receipt[0]).expect("a signal")] += 1;
-            }
+        if pending != 0 && at_rest && self.habit.reports() {
+            account.take(self.drain());
         } else {
             account.unanswered = pending != 0;
-            // Nobody says who sent what is pending here; CHLD is the kernel's, as likely as not.
+            // The sender of what is pending here is unknown; CHLD may well be the kernel's.
             pending &= !(1 << 16);
             for (index, count) in account.counts.iter_mut().enumerate().skip(1) {
                 *count = slot.counts[index].swap(0, Ordering::Relaxed) + u32::from(pending >> (index - 1) & 1 == 1);
             }
         }
+        account
+    }
+
+    /// What the stranger has received, if there is one.
+    fn account_of_stranger(&self, slot: &Slot) -> Account {
+        let mut account = Account { counts: vec![0; SIGNALS], ..Account::default() };
+        let pid = slot.pid.load(Ordering::Acquire);
+        if pid == 0 {
+            return account;
+        }
+        let status = || slot.status.load(Ordering::Acquire);
+        let mut greeting = [0];
+        let mut line = self.line.as_ref().expect("it has a socket from the start");
+        let is_ready = line.read_exact(&mut greeting).is_ok();
+        until("the stranger", || status() != 0 || matches!(stat(pid).chars().next(), Some('S' | 'T' | 'Z')));
+        if stat(pid).starts_with('Z') {
+            until("the stranger", || status() != 0);
+        }
+        if status() != 0 {
+            account.end(ExitStatus::from_raw(status() & !REAPED));
+        } else if stat(pid).starts_with('T') {
+            account.stopped = true;
+        } else if is_ready {
+            account.take(self.drain());
+        }
+        // Its life belongs to the dead leader's: the family is replaced.
+        account.moved = true;
         account
     }
 

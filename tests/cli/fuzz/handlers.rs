@@ -1,0 +1,124 @@
+//! Signal handlers and dispositions of the victims: what counts a signal, what makes a victim move or
+//! fork, and what is blocked.
+#![expect(unsafe_code, reason = "signal dispositions have no safe form")]
+
+use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::time::Duration;
+
+use nix::libc;
+
+use super::cast::{Habit, MOVING, Place};
+use super::victim::{Slot, leave};
+
+/// How long the child of a handler lives.
+const NEWBORN_LIFE: Duration = Duration::from_millis(30);
+
+static COUNTS: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
+
+/// What the handlers of this victim do besides counting, and where they say what they forked.
+static REACTION: OnceLock<(Reaction, &Slot)> = OnceLock::new();
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reaction {
+    None,
+    Move(Place),
+    Fork,
+}
+
+extern "C" fn count(signal: libc::c_int, from: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+    // SAFETY: the kernel passes a valid siginfo to a handler installed with SA_SIGINFO.
+    let code = unsafe { (*from).si_code };
+    let counts = COUNTS.load(Ordering::Relaxed);
+    // A code above zero is the kernel's own (a child that ended, a group orphaned).
+    if let Ok(index) = usize::try_from(signal)
+        && code <= 0
+        && !counts.is_null()
+    {
+        // SAFETY: `counts` points at an array of SIGNALS counters that lives as long as the process.
+        unsafe { (*counts.add(index)).fetch_add(1, Ordering::Relaxed) };
+        react(signal);
+    }
+}
+
+/// Moves to another group or session, or forks and exits, if the signal is one for that.
+fn react(signal: libc::c_int) {
+    let Some((reaction, slot)) = REACTION.get() else { return };
+    // SAFETY: system calls; the process has one thread, which does nothing but wait for signals.
+    unsafe {
+        match reaction {
+            Reaction::Move(Place::Group) if MOVING.contains(&signal) => {
+                libc::setpgid(0, 0);
+            }
+            Reaction::Move(_) if MOVING.contains(&signal) => {
+                libc::setsid();
+            }
+            Reaction::Fork if signal == libc::SIGTERM => {
+                let newborn = libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0);
+                if newborn == 0 {
+                    // All signals are blocked: this is a handler.
+                    slot.newborn.store(libc::getpid(), Ordering::Release);
+                    std::thread::sleep(NEWBORN_LIFE);
+                    leave(0)
+                }
+                slot.newborn.store(i32::try_from(newborn).unwrap_or(0), Ordering::Release);
+                leave(0)
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Sets the dispositions of the habit.
+pub fn adopt(slot: &'static Slot, habit: Habit) {
+    COUNTS.store(slot.counts.as_ptr().cast_mut(), Ordering::Relaxed);
+    let reaction = match habit {
+        Habit::Moves(place) => Reaction::Move(place),
+        Habit::Forks => Reaction::Fork,
+        _ => Reaction::None,
+    };
+    if reaction != Reaction::None {
+        REACTION.set((reaction, slot)).expect("a victim adopts one habit");
+    }
+    for signal in 1..=64 {
+        let caught = match habit {
+            Habit::Records { caught } => caught & 1 << (signal - 1) != 0,
+            Habit::Counts | Habit::Moves(_) | Habit::Forks | Habit::Init => !matches!(signal, 32 | 33),
+            _ => false,
+        };
+        let ignored = habit == Habit::Ignores;
+        // SAFETY: zeros are a valid sigaction; `count` is async-signal-safe. The kernel refuses KILL
+        // and STOP.
+        unsafe {
+            if caught {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = count as *const () as usize;
+                action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+                libc::sigfillset(&raw mut action.sa_mask);
+                libc::sigaction(signal, &raw const action, ptr::null_mut());
+            } else {
+                // libc refuses 32 and 33, the kernel does not: handler, flags, restorer, mask.
+                let action = [if ignored { libc::SIG_IGN } else { libc::SIG_DFL }, 0, 0, 0];
+                libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), ptr::null_mut::<usize>(), 8);
+            }
+        }
+    }
+}
+
+/// Starts a process that must not inherit the harness's blocked signals.
+pub fn with_open_mask<T>(start: impl FnOnce() -> T) -> T {
+    block(0);
+    let started = start();
+    block(u64::MAX);
+    started
+}
+
+/// Sets the mask of blocked signals.
+pub fn block(mask: u64) {
+    // SAFETY: the kernel reads eight bytes. The raw call, since libc's leaves 32 and 33 alone.
+    let set = unsafe {
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, ptr::null_mut::<u64>(), 8)
+    };
+    assert_eq!(set, 0);
+}

@@ -1,0 +1,130 @@
+//! A victim that starts sigsend, so that sigsend has ancestors among the victims. The harness sends
+//! the command over the victim's socket; sigsend stays a zombie until the harness has read how it ended.
+#![expect(unsafe_code, reason = "fork, wait and reading from a bare descriptor have no safe form")]
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::ptr;
+
+use nix::libc;
+
+use super::handlers::block;
+use super::victim::{leave, say};
+
+/// Asks the victim to start sigsend: length and command follow, and the PID is the answer.
+pub const LAUNCH: u8 = b'x';
+/// Asks the victim to reap sigsend: its PID follows, and one byte is the answer.
+pub const REAP: u8 = b'w';
+
+/// What the victim starts. The files are paths, those of the harness's descriptors below /proc/1/fd.
+#[derive(Debug)]
+pub struct Launch<'a> {
+    pub program: OsString,
+    pub directory: OsString,
+    pub files: [OsString; 3],
+    pub user: u32,
+    pub limit: Option<u64>,
+    pub args: &'a [OsString],
+}
+
+impl Launch<'_> {
+    /// Has the victim at the other end of this socket start it; its PID.
+    pub fn by(&self, mut line: &UnixStream) -> io::Result<i32> {
+        let user = self.user.to_string().into();
+        let limit = self.limit.map_or_else(String::new, |limit| limit.to_string()).into();
+        let [stdin, stdout, stderr] = &self.files;
+        let head = [&self.program, &self.directory, stdin, stdout, stderr, &user, &limit];
+        let words: Vec<&[u8]> = head.into_iter().chain(self.args).map(|word| word.as_bytes()).collect();
+        let text = words.join(&0);
+        line.write_all(&[LAUNCH])?;
+        line.write_all(&text.len().to_ne_bytes())?;
+        line.write_all(&text)?;
+        let mut pid = [0; 4];
+        line.read_exact(&mut pid)?;
+        Ok(i32::from_ne_bytes(pid))
+    }
+}
+
+/// Has the victim at the other end of this socket reap sigsend; whether it did.
+pub fn have_reaped(mut line: &UnixStream, pid: i32) -> bool {
+    line.write_all(&[REAP]).is_ok() && line.write_all(&pid.to_ne_bytes()).is_ok() && line.read_exact(&mut [0]).is_ok()
+}
+
+/// The victim's side of [`Launch::by`]: forks the child that becomes sigsend.
+pub fn launch(line: i32) {
+    let mut length = [0; size_of::<usize>()];
+    read(line, &mut length);
+    let mut text = vec![0; usize::from_ne_bytes(length)];
+    read(line, &mut text);
+    // SAFETY: the victim has one thread. Its pending signals are not the child's.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        // What exec returns is an error. The harness sees the status.
+        drop(become_sigsend(&text));
+        leave(96)
+    }
+    say(line, &pid.to_ne_bytes());
+}
+
+fn become_sigsend(text: &[u8]) -> io::Result<()> {
+    let mut words = text.split(|&byte| byte == 0).map(|word| OsString::from_vec(word.to_vec()));
+    let mut word = || words.next().ok_or(io::ErrorKind::InvalidInput);
+    let mut command = Command::new(word()?);
+    command.current_dir(word()?).env_clear().process_group(0);
+    command.stdin(Stdio::from(OpenOptions::new().read(true).open(word()?)?));
+    command.stdout(Stdio::from(OpenOptions::new().append(true).open(word()?)?));
+    command.stderr(Stdio::from(OpenOptions::new().append(true).open(word()?)?));
+    let (user, limit) = (word()?, word()?);
+    let number = |text: &OsString| text.to_str().and_then(|text| text.parse().ok());
+    if let Some(user) = number(&user).filter(|&user| user != 0) {
+        command.uid(user).gid(user);
+    }
+    if let Some(limit) = number(&limit) {
+        limit_files(&mut command, limit.into());
+    }
+    command.args(words);
+    block(0);
+    Err(command.exec())
+}
+
+/// Lets no file that the command writes grow beyond so many bytes.
+pub fn limit_files(command: &mut Command, bytes: u64) {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    let set = move || {
+        // SAFETY: `limit` is an rlimit that outlives the call.
+        if unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) } == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    };
+    // SAFETY: one system call between fork and exec.
+    unsafe { command.pre_exec(set) };
+}
+
+/// The victim's answer to [`REAP`].
+pub fn reap(line: i32) {
+    let mut pid = [0; 4];
+    read(line, &mut pid);
+    // SAFETY: no memory is written to.
+    unsafe { libc::waitpid(i32::from_ne_bytes(pid), ptr::null_mut(), 0) };
+    say(line, b"w");
+}
+
+fn read(line: i32, into: &mut [u8]) {
+    let mut done = 0;
+    while done < into.len() {
+        let rest = &mut into[done..];
+        // SAFETY: a descriptor that stays open, a buffer that outlives the call.
+        let count = unsafe { libc::read(line, rest.as_mut_ptr().cast(), rest.len()) };
+        match usize::try_from(count) {
+            Ok(count) if count > 0 => done += count,
+            _ => leave(95),
+        }
+    }
+}

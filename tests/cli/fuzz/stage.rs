@@ -1,0 +1,306 @@
+//! Runs one command line in the world, to its end or as far as it goes.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::cast::Habit;
+use super::handlers::with_open_mask;
+use super::launcher::{Launch, limit_files};
+use super::line::{Age, Line, Pidfile, Sink, Start};
+use super::model::{Forecast, KILLED, STOPPED};
+use super::victim;
+use super::world::{PATIENCE, World, stat, until};
+use crate::support::{SIGSEND, TempDir, tempdir};
+
+/// How one run of sigsend ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub pid: i32,
+    /// The exit status, or KILLED plus the signal, or STOPPED.
+    pub exit: i32,
+    /// It had to be ended by force.
+    pub hung: bool,
+    /// A signal that was due did not come while output could not be written.
+    pub held_up: bool,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// How long a signal that is due may take on a busy machine.
+const BUSY: Duration = Duration::from_secs(4);
+
+/// How often the storm goes round.
+const GUST: Duration = Duration::from_micros(100);
+
+/// Where sigsend runs: a copy that every user can reach, and a directory for pidfiles.
+pub struct Stage {
+    program: PathBuf,
+    dir: TempDir,
+}
+
+/// Standard output, as far as the harness holds it.
+enum Output {
+    File(PathBuf),
+    /// The reader, and a writer that keeps the pipe open until sigsend has opened it.
+    Pipe(PipeReader, PipeWriter, Vec<u8>),
+    Lost(Stdio),
+}
+
+/// sigsend, started by the harness itself or by the victim that launches.
+enum Started {
+    Child(Child),
+    Launched,
+}
+
+impl Stage {
+    pub fn new() -> Self {
+        let dir = tempdir();
+        let open = Permissions::from_mode(0o755);
+        fs::set_permissions(dir.path(), open.clone()).expect("our own directory");
+        let program = dir.path().join("sigsend");
+        fs::copy(SIGSEND, &program).expect("a copy of the program");
+        fs::set_permissions(&program, open).expect("our own copy");
+        Self { program, dir }
+    }
+
+    fn lay_out(&self, line: &Line) {
+        for (name, file) in &line.files {
+            let path = self.dir.path().join(name);
+            lay_out(&path, file).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        }
+    }
+
+    fn clear(&self, line: &Line) {
+        for (name, file) in &line.files {
+            let path = self.dir.path().join(name);
+            let removed =
+                if matches!(file, Pidfile::Directory) { fs::remove_dir(&path) } else { fs::remove_file(&path) };
+            removed.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        }
+    }
+
+    /// Runs the line: an endless wait is ended by TERM, a stop by KILL.
+    pub fn run(&self, line: &Line, world: &mut World, forecast: &Forecast) -> Ended {
+        self.lay_out(line);
+        if line.hidden {
+            victim::hide_processes(true);
+        }
+        let is_over = AtomicBool::new(false);
+        let targets = line.storm.map_or_else(Vec::new, |family| world.family(family));
+        let ended = thread::scope(|scope| {
+            if !targets.is_empty() {
+                scope.spawn(|| blow(&targets, &is_over));
+            }
+            let ended = self.attend(line, world, forecast);
+            is_over.store(true, Ordering::Relaxed);
+            ended
+        });
+        if line.hidden {
+            victim::hide_processes(false);
+        }
+        self.clear(line);
+        ended
+    }
+
+    fn attend(&self, line: &Line, world: &mut World, forecast: &Forecast) -> Ended {
+        let err = self.dir.path().join("err");
+        File::create(&err).expect("our own file");
+        let mut output = self.output(line.sink);
+        let (pid, mut started) = self.start(line, world, &mut output, &err);
+        let fd = victim::pidfd(pid).expect("unreaped");
+        let since = Instant::now();
+        let (mut stopped, mut hung, mut held_up) = (false, false, false);
+        let send = |signal| kill(Pid::from_raw(pid), signal).expect("unreaped");
+        while poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], 25_u16).expect("poll") == 0 {
+            let waited = since.elapsed();
+            let patience = Duration::from_millis(forecast.patience);
+            let state = stat(pid).chars().next();
+            if let Output::Pipe(from, _, read) = &mut output {
+                let is_late = !held_up && waited > patience + BUSY && !is_delivered(world, forecast);
+                held_up |= is_late;
+                if waited > Duration::ZERO || is_late || waited > patience && is_delivered(world, forecast) {
+                    drain(from, read);
+                }
+            }
+            if state == Some('T') {
+                stopped = true;
+                send(Signal::SIGKILL);
+            } else if waited > PATIENCE {
+                hung = true;
+                send(Signal::SIGKILL);
+            } else if forecast.hangs && waited > patience && state == Some('S') {
+                send(Signal::SIGTERM);
+            }
+        }
+        let status = started.reap(pid, world);
+        let exit = status.signal().map_or_else(|| status.code().unwrap_or(-1), |signal| KILLED + signal);
+        let read = |path: &Path| String::from_utf8_lossy(&fs::read(path).expect("our own file")).into_owned();
+        let stdout = match output {
+            Output::File(path) => read(&path),
+            Output::Lost(_) => String::new(),
+            Output::Pipe(mut from, _, mut text) => {
+                drain(&mut from, &mut text);
+                let text = text.iter().copied().filter(|&byte| byte != FILLER).collect::<Vec<_>>();
+                String::from_utf8_lossy(&text).into_owned()
+            }
+        };
+        let exit = if stopped { STOPPED } else { exit };
+        Ended { pid, exit, hung, held_up, stdout, stderr: read(&err) }
+    }
+
+    fn output(&self, sink: Sink) -> Output {
+        let device = |path: &str| OpenOptions::new().write(true).open(path).expect("a device");
+        match sink {
+            Sink::File | Sink::Limited(_) => {
+                let path = self.dir.path().join("out");
+                File::create(&path).expect("our own file");
+                Output::File(path)
+            }
+            Sink::Late => {
+                let (reader, writer) = full_pipe().expect("a pipe");
+                Output::Pipe(reader, writer, Vec::new())
+            }
+            Sink::Closed => Output::Lost(io::pipe().expect("a pipe").1.into()),
+            Sink::Full => Output::Lost(device("/dev/full").into()),
+        }
+    }
+
+    fn start(&self, line: &Line, world: &World, output: &mut Output, err: &Path) -> (i32, Started) {
+        let limit = if let Sink::Limited(bytes) = line.sink { Some(bytes) } else { None };
+        if line.start == Start::Shell {
+            let input = self.dir.file("in", &line.stdin);
+            let out = match output {
+                Output::File(path) => path.clone().into(),
+                Output::Pipe(_, writer, _) => format!("/proc/1/fd/{}", std::os::fd::AsRawFd::as_raw_fd(writer)).into(),
+                Output::Lost(_) => "/dev/full".into(),
+            };
+            let launch = Launch {
+                program: self.program.clone().into(),
+                directory: self.dir.path().into(),
+                files: [input.into(), out, err.into()],
+                user: line.user,
+                limit,
+                args: &line.args,
+            };
+            return (launch.by(world.launcher().1).expect("a victim at rest"), Started::Launched);
+        }
+        let (stdin, mut content) = io::pipe().expect("a pipe");
+        content.write_all(&line.stdin).expect("less than a pipe holds");
+        drop(content);
+        let append = |path: &Path| OpenOptions::new().append(true).open(path).expect("our own file");
+        let mut command = Command::new(&self.program);
+        command.args(&line.args).env_clear().current_dir(self.dir.path());
+        command.stdin(stdin).stderr(append(err));
+        match output {
+            Output::File(path) => command.stdout(append(path)),
+            Output::Pipe(_, writer, _) => command.stdout(writer.try_clone().expect("a descriptor")),
+            Output::Lost(lost) => command.stdout(std::mem::replace(lost, Stdio::null())),
+        };
+        command.process_group(if line.start == Start::Home { world.home() } else { 0 });
+        if line.user != 0 {
+            command.uid(line.user).gid(line.user);
+        }
+        if let Some(limit) = limit {
+            limit_files(&mut command, limit);
+        }
+        let child = with_open_mask(|| command.spawn()).expect("sigsend starts");
+        (i32::try_from(child.id()).expect("a PID"), Started::Child(child))
+    }
+}
+
+impl Started {
+    /// How it ended; it must have.
+    fn reap(&mut self, pid: i32, world: &mut World) -> ExitStatus {
+        if let Self::Child(child) = self {
+            return child.wait().expect("our own child");
+        }
+        let status = stat(pid).rsplit(' ').next().and_then(|code| code.parse().ok()).expect("a zombie's status");
+        let (launcher, line) = world.launcher();
+        let state = || stat(launcher.pid).chars().next();
+        until("the one that launches", || matches!(state(), Some('S' | 'T' | 'Z') | None));
+        if !(state() == Some('S') && super::launcher::have_reaped(line, pid)) {
+            world.leave(pid);
+        }
+        ExitStatus::from_raw(status)
+    }
+}
+
+/// What fills a pipe; never part of the output.
+const FILLER: u8 = 0;
+
+/// A pipe that takes nothing more until it is read.
+fn full_pipe() -> io::Result<(PipeReader, PipeWriter)> {
+    let (reader, mut writer) = io::pipe()?;
+    let flags = |fd: &dyn AsFd, flags| fcntl(fd.as_fd(), FcntlArg::F_SETFL(flags));
+    fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096))?;
+    flags(&writer, OFlag::O_NONBLOCK)?;
+    while writer.write(&[FILLER; 4096]).is_ok() {}
+    flags(&writer, OFlag::empty())?;
+    flags(&reader, OFlag::O_NONBLOCK)?;
+    Ok((reader, writer))
+}
+
+fn drain(from: &mut PipeReader, into: &mut Vec<u8>) {
+    let mut bytes = [0; 4096];
+    loop {
+        match from.read(&mut bytes) {
+            Ok(0) => return,
+            Ok(count) => into.extend(&bytes[..count]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            Err(error) => panic!("reading what sigsend wrote: {error}"),
+        }
+    }
+}
+
+/// Whether everybody is dead who must get KILL.
+fn is_delivered(world: &World, forecast: &Forecast) -> bool {
+    let mut bounds = world.victims.iter().zip(&forecast.bounds);
+    bounds.all(|(victim, bounds)| {
+        let survives = victim.habit == Habit::Init || victim.is_zombie() || !victim.is_born();
+        survives || bounds.least[9] == 0 || !matches!(stat(victim.pid).chars().next(), Some('S' | 'R' | 'T' | 'D'))
+    })
+}
+
+/// Sends CONT to everybody, over and over. None of them is reaped before the end.
+fn blow(targets: &[i32], is_over: &AtomicBool) {
+    while !is_over.load(Ordering::Relaxed) {
+        for &pid in targets {
+            kill(Pid::from_raw(pid), Signal::SIGCONT).expect("unreaped");
+        }
+        thread::sleep(GUST);
+    }
+}
+
+fn lay_out(path: &Path, file: &Pidfile) -> io::Result<()> {
+    match file {
+        Pidfile::File(content, age) => {
+            fs::write(path, content)?;
+            let hour = Duration::from_secs(3600);
+            match age {
+                Age::Now => Ok(()),
+                Age::Old => File::options().write(true).open(path)?.set_modified(SystemTime::now() - hour),
+                Age::Future => File::options().write(true).open(path)?.set_modified(SystemTime::now() + hour),
+            }
+        }
+        Pidfile::Unreadable(content) => {
+            fs::write(path, content)?;
+            fs::set_permissions(path, Permissions::from_mode(0o000))
+        }
+        Pidfile::Directory => fs::create_dir(path),
+        Pidfile::Dangling => symlink("nowhere", path),
+        Pidfile::Device => symlink("/dev/null", path),
+    }
+}

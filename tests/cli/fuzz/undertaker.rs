@@ -1,0 +1,85 @@
+//! A victim that adopts and reaps all below it at once, and gives the number of a dead group leader
+//! to a stranger as soon as nobody has it any more: a process, a group or a session. The stranger
+//! leads a group of its own under that number.
+#![expect(unsafe_code, reason = "prctl and waitpid have no safe form here")]
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::Ordering;
+
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::cast::{Habit, Place, Role};
+use super::victim::{REAPED, Slot, answer, fork_at, pidfd, say};
+
+/// How often a number is tried that somebody has still, in milliseconds.
+const RETRY: u16 = 1;
+
+/// To be called before the children are forked.
+pub fn prepare() {
+    // SAFETY: no memory is involved.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) }, 0);
+}
+
+/// The life of the victim; its slots, sockets and those of all below it.
+pub fn live(role: &'static Role, slots: &'static [Slot], lines: &[UnixStream]) -> ! {
+    let roles = role.all();
+    let place = |so: &dyn Fn(&Role) -> bool| roles.iter().skip(1).position(|role| so(role)).expect("in the cast") + 1;
+    let stranger = place(&|role| role.habit == Habit::Stranger);
+    let leader = place(&|role| role.place == Place::Group && role.habit == Habit::Dies);
+    let line = lines[0].as_raw_fd();
+    let members = 1..slots.len().min(roles.len());
+    let unborn = |slot: &Slot| slot.pid.load(Ordering::Acquire) == 0;
+    // The children run before they have said so; a pidfd needs their number.
+    while members.clone().any(|index| index != stranger && unborn(&slots[index])) {
+        std::thread::yield_now();
+    }
+    let number = slots[leader].pid.load(Ordering::Acquire);
+    let mut living: Vec<OwnedFd> = members
+        .clone()
+        .filter(|&index| index != stranger)
+        .map(|index| pidfd(slots[index].pid.load(Ordering::Acquire)).expect("only this process reaps it"))
+        .collect();
+    say(line, b"r");
+    let mut wanted = true;
+    loop {
+        let mut polls = vec![PollFd::new(lines[0].as_fd(), PollFlags::POLLIN)];
+        polls.extend(living.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
+        let is_dead = slots[leader].status.load(Ordering::Relaxed) != 0;
+        let timeout = if is_dead && wanted { RETRY.into() } else { PollTimeout::NONE };
+        poll(&mut polls, timeout).expect("nothing interrupts it");
+        let ready: Vec<bool> =
+            polls.iter().map(|poll| poll.revents().is_some_and(|events| !events.is_empty())).collect();
+        if ready[0] {
+            answer(line);
+        }
+        let mut ended = ready[1..].iter();
+        living.retain(|_| !ended.next().is_some_and(|ended| *ended));
+        bury(&slots[1..roles.len()]);
+        if wanted && slots[leader].status.load(Ordering::Relaxed) != 0 {
+            wanted = fork_at(number, roles[stranger], &slots[stranger..], &lines[stranger..]).is_err();
+        }
+    }
+}
+
+/// Stores how all that have died ended, and reaps them after that: this process may be killed itself
+/// in between, and its children become the harness's.
+fn bury(slots: &[Slot]) {
+    loop {
+        // SAFETY: zeros are a valid siginfo, which outlives the call; the fields read are those of CHLD.
+        let (pid, status) = unsafe {
+            let mut from: libc::siginfo_t = std::mem::zeroed();
+            libc::waitid(libc::P_ALL, 0, &raw mut from, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT);
+            (from.si_pid(), if from.si_code == libc::CLD_EXITED { from.si_status() << 8 } else { from.si_status() })
+        };
+        if pid == 0 {
+            return;
+        }
+        if let Some(slot) = slots.iter().find(|slot| slot.pid.load(Ordering::Relaxed) == pid) {
+            slot.status.store(status | REAPED, Ordering::Release);
+        }
+        // SAFETY: the status is not asked for.
+        unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+    }
+}
