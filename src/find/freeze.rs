@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::poll::ppoll;
-use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::time::TimeSpec;
 
 use crate::find::classify::Rules;
@@ -17,7 +16,7 @@ use crate::find::tree::Lineage;
 use crate::os::memory::LastResort;
 use crate::os::pidfd::Pinned;
 use crate::os::proc::{self, State};
-use crate::os::sys::{self, Scope};
+use crate::os::sys::{self, HeldSignals, Scope};
 use crate::signal::Signal;
 
 /// How long a member may take to stop, from the first look on. One that is blocked in the kernel gets all of
@@ -79,7 +78,7 @@ impl Freeze {
             unstopped: Vec::new(),
             is_disturbed: false,
             failed: Vec::new(),
-            _held: HeldSignals::hold()?,
+            _held: HeldSignals::hold().context("holding signals back")?,
         })
     }
 
@@ -312,20 +311,4 @@ pub fn pause() {
     const LOOK: Duration = Duration::from_micros(200);
     // Interrupted early is fine: the callers have deadlines.
     let _ = ppoll(&mut [], Some(TimeSpec::from_duration(LOOK)), None);
-}
-
-/// All signals that can be blocked, blocked until dropped.
-struct HeldSignals(SigSet);
-
-impl HeldSignals {
-    fn hold() -> Result<Self> {
-        SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK).map(Self).context("holding signals back")
-    }
-}
-
-impl Drop for HeldSignals {
-    fn drop(&mut self) {
-        // Setting a mask that was in force before cannot fail.
-        let _ = self.0.thread_set_mask();
-    }
 }

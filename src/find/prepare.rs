@@ -121,7 +121,7 @@ fn own_group_last(targets: &[Target], passes: fn(&Target) -> bool) -> impl Itera
     part(false).chain(part(true))
 }
 
-fn is_own_group(target: &Target) -> bool {
+pub fn is_own_group(target: &Target) -> bool {
     match target {
         Target::OwnGroup => true,
         Target::Group(group) => group.number() == getpgrp().as_raw(),

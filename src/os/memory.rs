@@ -17,7 +17,8 @@ pub struct LastResort {
     fds: Vec<RawFd>,
 }
 
-/// The list of the one `LastResort`, where the allocator finds it. The program has one thread.
+/// The list of the one `LastResort`, where the allocator finds it. Only one thread allocates: the one that
+/// writes output takes what was made before.
 static FDS: AtomicPtr<RawFd> = AtomicPtr::new(ptr::null_mut());
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 

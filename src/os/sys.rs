@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use nix::errno::Errno;
 use nix::libc::{self, c_int, c_long};
+use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::stat::fstat;
 use nix::unistd;
 
@@ -61,6 +62,16 @@ fn fill(descriptor: RawFd) {
             }
         }
     }
+}
+
+pub fn standard_output() -> BorrowedFd<'static> {
+    // SAFETY: standard descriptors are open before `main`, see `PREPARE`, and are never closed.
+    unsafe { BorrowedFd::borrow_raw(libc::STDOUT_FILENO) }
+}
+
+pub fn standard_error() -> BorrowedFd<'static> {
+    // SAFETY: as above.
+    unsafe { BorrowedFd::borrow_raw(libc::STDERR_FILENO) }
 }
 
 /// kill(2) with a signal that nix's enum has no name for: 32, 33 and the realtime ones.
@@ -163,5 +174,21 @@ fn queued(signal: Signal, value: i32) -> libc::siginfo_t {
         info.queued.sender.uid = unistd::getuid().as_raw();
         info.queued.sender.value.int = value;
         info.whole
+    }
+}
+
+/// All signals that can be blocked, blocked in this thread until dropped.
+pub struct HeldSignals(SigSet);
+
+impl HeldSignals {
+    pub fn hold() -> nix::Result<Self> {
+        SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK).map(Self)
+    }
+}
+
+impl Drop for HeldSignals {
+    fn drop(&mut self) {
+        // Setting a mask that was in force before cannot fail.
+        let _ = self.0.thread_set_mask();
     }
 }

@@ -1,17 +1,18 @@
-//! The line on the terminal that shows who is left while one waits; it is updated in place and wiped at the end.
+//! The line of progress on the terminal during a long wait: who is left, and what comes next.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
-
-use crate::output::terminal::{cut, is_in_foreground, terminal_width};
+use crate::output::terminal::{Stream, columns, cut};
 use crate::signal::Signal;
 
-/// A wait that is over sooner shows nothing.
+/// A shorter wait shows no line.
 const QUIET_TIME: Duration = Duration::from_millis(500);
-/// Between two updates.
+/// Between two looks at whether the line has changed.
 const TICK: Duration = Duration::from_millis(100);
+/// Columns that stay free at the end of the line: the cursor and the two characters that Ctrl-C echoes must
+/// not wrap, or another line would be wiped.
+const MARGIN: usize = 3;
 
 /// Who is left, and what comes next.
 pub struct Pending<'a> {
@@ -23,123 +24,83 @@ pub struct Pending<'a> {
     pub due: Option<(Duration, Option<Signal>)>,
 }
 
-/// Hidden until a wait has started and outlasted its quiet time.
-pub enum Progress {
-    Hidden,
-    Since(Instant),
-    Shown(ProgressBar),
-}
+/// The time from which on the line is shown, while there is a wait that may show one.
+#[derive(Default)]
+pub struct Progress(Option<Instant>);
 
 impl Progress {
-    /// Starts the quiet time, if standard error is a terminal that can move its cursor; anywhere else nothing is ever drawn.
+    /// Begins a wait. Only a terminal that can move its cursor shows a line.
     pub fn start(&mut self) {
         let can_draw = std::env::var_os("TERM").is_some_and(|term| term != "dumb") && io::stderr().is_terminal();
-        if can_draw && !matches!(self, Self::Shown(_)) {
-            *self = Self::Since(Instant::now());
-        }
+        self.0 = can_draw.then(|| Instant::now() + QUIET_TIME);
     }
 
-    /// When to draw next; `None` where nothing is ever drawn.
-    pub fn next_draw(&mut self) -> Option<Instant> {
-        match self {
-            Self::Hidden => None,
-            Self::Since(start) => Some(*start + QUIET_TIME),
-            Self::Shown(_) => Some(Instant::now() + TICK),
-        }
+    pub fn stop(&mut self) {
+        self.0 = None;
     }
 
-    pub fn draw(&mut self, pending: &Pending) {
-        if let Self::Since(start) = self
-            && start.elapsed() >= QUIET_TIME
-        {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::term_like_with_hz(Box::new(Screen), 20));
-            let style = ProgressStyle::with_template("{msg}").expect("the template is valid");
-            *self = Self::Shown(bar.with_style(style));
-        }
-        if let Self::Shown(bar) = self
-            && is_in_foreground(io::stderr())
-        {
-            bar.set_message(cut(sentence(pending), Some(Screen.width().into())));
-            bar.tick();
-        }
+    pub fn is_due(&self) -> bool {
+        self.0.is_some_and(|from| Instant::now() >= from)
     }
 
-    /// Writes to the terminal with the line out of the way.
-    pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
-        match self {
-            Self::Shown(bar) => bar.suspend(write),
-            Self::Hidden | Self::Since(_) => write(),
-        }
-    }
-
-    pub fn clear(&mut self) {
-        if let Self::Shown(bar) = self {
-            bar.finish_and_clear();
-            *self = Self::Hidden;
-        }
+    /// When to look again; `None` if no line is ever shown.
+    pub fn next_look(&self) -> Option<Instant> {
+        self.0.map(|from| from.max(Instant::now() + TICK))
     }
 }
 
-/// Standard error as a terminal a little narrower than it is: the line is padded to the full width, and the two characters that Ctrl-C
-/// echoes behind it must not wrap, or what is wiped would be the wrong line.
-#[derive(Debug)]
-struct Screen;
-
-impl Screen {
-    fn steer(count: usize, direction: char) -> io::Result<()> {
-        if count == 0 { Ok(()) } else { write!(io::stderr(), "\x1b[{count}{direction}") }
-    }
+/// The line, for the terminal that standard error is.
+pub fn line(pending: &Pending) -> String {
+    let columns = Stream::Error.width().unwrap_or(80);
+    sentence(pending, columns.saturating_sub(MARGIN).max(1))
 }
 
-impl TermLike for Screen {
-    fn width(&self) -> u16 {
-        let columns = terminal_width(io::stderr()).unwrap_or(80);
-        u16::try_from(columns.saturating_sub(3)).unwrap_or(u16::MAX).max(1)
-    }
-
-    fn move_cursor_up(&self, lines: usize) -> io::Result<()> {
-        Self::steer(lines, 'A')
-    }
-
-    fn move_cursor_down(&self, lines: usize) -> io::Result<()> {
-        Self::steer(lines, 'B')
-    }
-
-    fn move_cursor_right(&self, columns: usize) -> io::Result<()> {
-        Self::steer(columns, 'C')
-    }
-
-    fn move_cursor_left(&self, columns: usize) -> io::Result<()> {
-        Self::steer(columns, 'D')
-    }
-
-    fn write_line(&self, line: &str) -> io::Result<()> {
-        writeln!(io::stderr(), "{line}")
-    }
-
-    fn write_str(&self, text: &str) -> io::Result<()> {
-        io::stderr().write_all(text.as_bytes())
-    }
-
-    fn clear_line(&self) -> io::Result<()> {
-        self.write_str("\r\x1b[2K")
-    }
-
-    fn flush(&self) -> io::Result<()> {
-        io::stderr().flush()
-    }
-}
-
-fn sentence(pending: &Pending) -> String {
+/// As much as fits, and the countdown to the last.
+fn sentence(pending: &Pending, width: usize) -> String {
     let who = match pending.left {
         1 => pending.example.to_owned(),
         left => format!("{} and {} more", pending.example, left - 1),
     };
-    let waited = pending.waited.as_secs();
-    let next = match pending.due {
-        Some((left, Some(signal))) => format!(", {signal} in {} s", left.as_secs_f32().ceil()),
-        Some((left, None)) => format!(", giving up in {} s", left.as_secs_f32().ceil()),
-        None => String::new(),
+    let waited = format!("{} s", pending.waited.as_secs());
+    let next = pending.due.map(|(left, signal)| {
+        let what = signal.map_or_else(|| "giving up".to_owned(), |signal| signal.to_string());
+        format!("{what} in {} s", left.as_secs_f64().ceil())
+    });
+    let whole = match &next {
+        Some(next) => format!("waiting for {who}: {waited}, {next}"),
+        None => format!("waiting for {who}: {waited}"),
     };
-    format!("waiting for {who}: {waited} s{next}")
+    let end = next.unwrap_or(waited);
+    let room = width.saturating_sub(columns(&end) + ": ".len());
+    let shorter = [whole, format!("waiting for {who}: {end}"), format!("{}: {end}", cut(who, Some(room)))];
+    shorter.into_iter().find(|line| room > 0 && columns(line) <= width).unwrap_or_else(|| cut(end, Some(width)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_narrower_the_terminal_the_less_beside_the_countdown() {
+        let pending = |left, example, due| Pending { left, example, waited: Duration::from_millis(1700), due };
+        let kill = Some((Duration::from_millis(4100), Some(Signal::KILL)));
+        let end = Some((Duration::from_millis(1), None));
+        let table = [
+            (pending(1, "42 (sh)", kill), 80, "waiting for 42 (sh): 1 s, KILL in 5 s"),
+            (pending(3, "42 (sh)", kill), 80, "waiting for 42 (sh) and 2 more: 1 s, KILL in 5 s"),
+            (pending(1, "42 (sh)", None), 80, "waiting for 42 (sh): 1 s"),
+            (pending(1, "42 (sh)", end), 80, "waiting for 42 (sh): 1 s, giving up in 1 s"),
+            (pending(1, "42 (sh)", kill), 36, "waiting for 42 (sh): KILL in 5 s"),
+            (pending(1, "4242 (sleep)", kill), 27, "4242 (sleep): KILL in 5 s"),
+            (pending(1, "4242 (sleep)", end), 27, "4242 (sl…: giving up in 1 s"),
+            (pending(1, "4242 (日本語)", kill), 21, "4242 (…: KILL in 5 s"),
+            (pending(1, "4242 (sleep)", kill), 14, "…: KILL in 5 s"),
+            (pending(1, "4242 (sleep)", kill), 13, "KILL in 5 s"),
+            (pending(1, "4242 (sleep)", kill), 4, "KIL…"),
+            (pending(1, "4242 (sleep)", None), 17, "4242 (sleep): 1 s"),
+        ];
+        for (pending, width, line) in table {
+            assert_eq!(sentence(&pending, width), line);
+        }
+    }
 }

@@ -1,62 +1,59 @@
-//! What the user is told: events as text or JSON lines on standard output, failures on standard error, each line written at once.
-//! Output that fails stops nothing; it is remembered and becomes the exit status.
-
-use std::io::{self, Write};
+//! What the user is told: events as text or JSON lines on standard output, failures on standard error, each
+//! line in one write. Output that fails stops nothing and becomes the exit status.
 
 use crate::outcome::{Outcome, Status, Subject, Tally};
 use crate::output::json;
-use crate::output::progress::{Pending, Progress};
-use crate::output::terminal::StandardOutput;
+use crate::output::progress::{self, Pending, Progress};
+use crate::output::queue::{Pace, Queue};
+use crate::output::screen::Line;
+use crate::output::terminal::Stream;
 use crate::output::text::{self, Deed, plain, refusal, sentence};
 use crate::plan::Voice;
 use crate::usage::UsageError;
 
-/// Where everything that is to be told goes.
+/// Takes everything that is to be told.
 pub struct Report<'a> {
     program: &'a str,
     pub voice: Voice,
     deed: Deed,
-    out: Box<dyn Write>,
-    err: Box<dyn Write>,
+    queue: Queue,
     pub progress: Progress,
-    /// The first failure of standard output; nothing more is written to it after that.
-    broken: Option<io::Error>,
 }
 
 impl<'a> Report<'a> {
-    /// Tells on standard output and standard error.
-    pub fn new(program: &'a str, voice: Voice, deed: Deed) -> Self {
-        let (out, err) = (Box::new(StandardOutput), Box::new(io::stderr()));
-        Self { program, voice, deed, out, err, progress: Progress::Hidden, broken: None }
+    pub fn new(program: &'a str, voice: Voice, deed: Deed, pace: Pace) -> Self {
+        Self { program, voice, deed, queue: Queue::new(pace), progress: Progress::default() }
     }
 
-    /// An error that is no single target's, and that ended the call.
+    /// An error that concerns no single target.
     pub fn fail(&mut self, error: &anyhow::Error) {
-        self.progress.clear();
+        self.clear();
         let lines = match error.downcast_ref::<UsageError>() {
-            Some(error) => refusal(self.program, error),
+            Some(mistake) => refusal(self.program, mistake),
             None => format!("{}: {}\n", self.program, sentence(error)),
         };
         if self.voice == Voice::Json {
             self.print(&json::error(&sentence(error)).to_string());
         }
-        self.write_error(&lines);
+        self.queue.push(Stream::Error, lines);
     }
 
-    /// Closes the report and gives the status that the program ends with: a closed pipe changes nothing, any other failed write does.
+    /// Writes the rest and gives the status that the program ends with: `on_error` if output was lost. A
+    /// reader that has left changes nothing.
     pub fn finish(mut self, tally: Tally, status: Status, on_error: Status) -> Status {
-        self.progress.clear();
+        self.clear();
+        let (mut screen, dropped) = self.queue.close();
         if self.voice == Voice::Json {
-            self.print(&json::summary(tally, status).to_string());
+            screen.write(Stream::Output, &format!("{}\n", json::summary(tally, status)));
         }
-        match self.broken.take() {
-            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                let line = format!("{}: write error: {}\n", self.program, plain(&error));
-                self.write_error(&line);
-                on_error
-            }
-            _ => status,
+        let lost = (dropped > 0).then(|| format!("{dropped} lines were dropped, since nobody read them in time"));
+        let failed = screen.failure(Stream::Output).map(plain);
+        for why in lost.iter().chain(&failed) {
+            screen.write(Stream::Error, &format!("{}: write error: {why}\n", self.program));
         }
+        // There is nowhere left to say that standard error cannot be written.
+        let is_whole = lost.is_none() && failed.is_none() && screen.failure(Stream::Error).is_none();
+        if is_whole { status } else { on_error }
     }
 
     /// Tells one event. A failure goes to standard error alone, except that `--json` has all events.
@@ -75,33 +72,35 @@ impl<'a> Report<'a> {
             }
         }
         if let Some((text, hint)) = complaint {
-            self.complain(&text, hint.as_deref());
+            let hint = hint.map(|hint| format!("{hint}\n")).unwrap_or_default();
+            self.queue.push(Stream::Error, format!("{}: {text}\n{hint}", self.program));
         }
-    }
-
-    pub fn draw(&mut self, pending: &Pending) {
-        self.progress.draw(pending);
     }
 
     /// Writes one line to standard output.
     pub fn print(&mut self, line: &str) {
-        if self.broken.is_none() {
-            let line = format!("{line}\n");
-            let out = &mut self.out;
-            let written = self.progress.suspend(|| out.write_all(line.as_bytes()).and_then(|()| out.flush()));
-            self.broken = written.err();
-        }
+        self.queue.push(Stream::Output, format!("{line}\n"));
     }
 
-    /// One line on standard error, and one for the hint.
-    fn complain(&mut self, text: &str, hint: Option<&str>) {
-        let hint = hint.map(|hint| format!("{hint}\n")).unwrap_or_default();
-        self.write_error(&format!("{}: {text}\n{hint}", self.program));
+    pub fn draw(&mut self, pending: &Pending) {
+        self.queue.show(Some(Line::new(&progress::line(pending))));
     }
 
-    fn write_error(&mut self, lines: &str) {
-        let err = &mut self.err;
-        // There is nowhere left to say that standard error cannot be written.
-        let _ = self.progress.suspend(|| err.write_all(lines.as_bytes()));
+    /// Lets output be written while the caller sleeps.
+    pub fn before_sleep(&mut self) {
+        self.queue.start();
+    }
+
+    /// Wipes the line of progress.
+    pub fn clear(&mut self) {
+        self.progress.stop();
+        self.queue.show(None);
+    }
+
+    /// Wipes the line of progress and gives all output a moment to be written, before a signal that may end
+    /// this program.
+    pub fn settle(&mut self) {
+        self.clear();
+        self.queue.settle();
     }
 }

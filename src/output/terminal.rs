@@ -1,28 +1,74 @@
-//! Terminals: how wide they are, whose they are, and texts that fit them. And standard output as it really is.
+//! Standard output and standard error, as terminals and as files: width, foreground, writes, texts that fit.
 
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::libc::STDOUT_FILENO;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::termios::{LocalFlags, tcgetattr};
 use nix::unistd::{self, getpgrp, tcgetpgrp};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::os::sys;
 
-/// Columns of the terminal that a stream is; `None` if it is something else. 80 if the terminal reports no size,
-/// as a serial console does.
-pub fn terminal_width(stream: impl AsFd) -> Option<usize> {
-    match terminal_size::terminal_size_of(stream.as_fd()) {
-        Some((width, _)) => Some(usize::from(width.0)),
-        None => stream.as_fd().is_terminal().then_some(80),
+/// A standard stream, unbuffered, with every failed write an error. Those of the standard library take EBADF
+/// for success: a descriptor that is closed, or open for reading only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    Output,
+    Error,
+}
+
+impl Stream {
+    /// Columns of the terminal; `None` if it is something else. 80 if the terminal reports no size, as a
+    /// serial console does.
+    pub fn width(self) -> Option<usize> {
+        match terminal_size::terminal_size_of(self) {
+            Some((width, _)) => Some(usize::from(width.0)),
+            None => self.as_fd().is_terminal().then_some(80),
+        }
+    }
+
+    /// Whether writing disturbs no other job: the terminal is this job's, or does not control this session,
+    /// or it is none.
+    pub fn is_in_foreground(self) -> bool {
+        tcgetpgrp(self).map_or(true, |foreground| foreground == getpgrp())
+    }
+
+    /// Whether the terminal stops jobs that write to it from the background (`stty tostop`), as this one is.
+    pub fn stops_writers(self) -> bool {
+        let stops = || tcgetattr(self).is_ok_and(|modes| modes.local_flags.contains(LocalFlags::TOSTOP));
+        !self.is_in_foreground() && stops()
     }
 }
 
-/// Whether the terminal belongs to this job. A terminal that does not control this session has no
-/// foreground job, so it may be written to.
-pub fn is_in_foreground(terminal: impl AsFd) -> bool {
-    tcgetpgrp(terminal).map_or(true, |foreground| foreground == getpgrp())
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Output => sys::standard_output(),
+            Self::Error => sys::standard_error(),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if *self == Self::Output && sys::started_without(STDOUT_FILENO) {
+            return Err(Errno::EBADF.into());
+        }
+        loop {
+            match unistd::write(*self, bytes) {
+                // Another process that shares the open file has made it non-blocking.
+                Err(Errno::EAGAIN) => poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE)?,
+                written => return Ok(written?),
+            };
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Columns that a text takes up on a terminal.
@@ -42,23 +88,6 @@ pub fn cut(mut line: String, width: Option<usize>) -> String {
     line.truncate(end);
     line.push('…');
     line
-}
-
-/// Standard output, unbuffered, with every failed write an error. That of the standard library takes EBADF
-/// for success: a descriptor that is closed, or open for reading only.
-pub struct StandardOutput;
-
-impl Write for StandardOutput {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if sys::started_without(STDOUT_FILENO) {
-            return Err(Errno::EBADF.into());
-        }
-        Ok(unistd::write(io::stdout(), bytes)?)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

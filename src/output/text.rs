@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use crate::outcome::{Core, Ending, Mask, NoProcess, Reason};
 use crate::outcome::{Effect, Outcome, Preview, Subject};
 use crate::output::escape::escape;
-use crate::output::terminal::{cut, terminal_width};
+use crate::output::terminal::{Stream, cut};
 use crate::signal::{DefaultAction, Signal};
 use crate::target::Pid;
 use crate::usage::{Kind, UsageError};
@@ -124,7 +124,7 @@ fn preview(who: &str, preview: &Preview) -> String {
         }
     }
     write!(line, "; user {user}, age {age}: {command}").expect("writing to a String cannot fail");
-    cut(line, terminal_width(io::stdout()))
+    cut(line, Stream::Output.width())
 }
 
 /// The lines about a refused command line: the error, the usage line unless a single value is wrong, and a hint if

@@ -8,7 +8,7 @@ use nix::unistd::getsid;
 
 use crate::find::freeze::pause;
 use crate::find::group::Group;
-use crate::find::prepare::Found;
+use crate::find::prepare::{Found, is_own_group};
 use crate::find::recipients::Recipient;
 use crate::os::proc;
 use crate::outcome::{Outcome, Subject};
@@ -66,6 +66,10 @@ fn by_number(call: &mut Call, target: &Target, signal: Signal) {
     let is_quiet = call.report.voice == Voice::Quiet;
     // The name has to be read before: a killed process may be gone at once.
     let name = if is_quiet { None } else { pid.and_then(|pid| proc::name(pid).ok()) };
+    if is_own_group(target) {
+        // It may end this program.
+        call.report.settle();
+    }
     let result = send(Route::Number(target), signal, call.plan.value);
     if result.is_ok() {
         call.tally.signalled += 1;

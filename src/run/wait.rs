@@ -31,7 +31,7 @@ impl Wait {
     pub fn new(call: &mut Call) -> Result<Self> {
         let mut watch = Watch::new()?;
         call.report.progress.start();
-        if call.report.progress.next_draw().is_some() {
+        if call.report.progress.next_look().is_some() {
             watch.hold_interrupts()?;
         }
         let mut wait = Self { watch, watched: 0 };
@@ -52,7 +52,7 @@ impl Wait {
                 call.found.recipients[index].standing = Standing::Refused(Reason::from_error(&error));
             }
             if !call.found.recipients.has_present() {
-                call.report.progress.clear();
+                call.report.clear();
                 return Ok(Waited::Gone);
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -63,8 +63,12 @@ impl Wait {
                 let is_left = call.found.recipients.has_present();
                 return Ok(if is_left { Waited::SomeLeft } else { Waited::Gone });
             }
-            let draw = call.report.progress.next_draw();
-            match self.watch.next([deadline, draw].into_iter().flatten().min())? {
+            if call.report.progress.is_due() {
+                draw_progress(call, deadline, next);
+            }
+            call.report.before_sleep();
+            let look = call.report.progress.next_look();
+            match self.watch.next([deadline, look].into_iter().flatten().min())? {
                 Woken::Exited(indices) => {
                     // While the dead are unreaped, they prove that the number is their group's still.
                     if call.found.groups.iter().any(|group| group.leader().is_none()) {
@@ -73,10 +77,10 @@ impl Wait {
                     call.record_exits(&indices);
                 }
                 Woken::Interrupted => {
-                    call.report.progress.clear();
+                    call.report.settle();
                     self.watch.release_interrupts();
                 }
-                Woken::Due => draw_progress(call, deadline, next),
+                Woken::Due => {}
             }
         }
     }
@@ -105,7 +109,7 @@ fn look_for_members(call: &mut Call) {
 
 /// Tells who is still there.
 pub fn tell_survivors(call: &mut Call) {
-    call.report.progress.clear();
+    call.report.clear();
     let after = call.began.elapsed();
     for index in call.present() {
         call.tell(index, &Outcome::StillThere { after });

@@ -322,13 +322,29 @@ fn a_long_wait_on_a_terminal_shows_one_line_and_wipes_it() {
         let victim = Victim::shell(STUBBORN);
         let screen = on_stderr_terminal(columns, &["-0", "--within", "800ms", &victim.arg()]);
         let drawn: Vec<&str> = screen.split("\r\x1b[2K").collect();
-        let line = drawn.iter().find(|text| text.starts_with("waiting for")).unwrap_or_else(|| panic!("{screen:?}"));
+        let line = drawn.iter().find(|text| text.contains("giving up in")).unwrap_or_else(|| panic!("{screen:?}"));
         assert!(line.chars().count() < usize::from(columns), "{line:?}");
-        assert!(columns < 80 || line.contains("giving up in"), "{line:?}");
+        assert!(columns < 80 || line.starts_with("waiting for"), "{line:?}");
         let last = drawn.last().expect("split gives one part at least");
-        assert!(!last.contains("waiting for"), "{screen:?}");
+        assert!(!last.contains("giving up"), "{screen:?}");
         victim.assert_alive();
     }
+}
+
+#[test]
+fn the_line_on_the_terminal_is_written_when_it_changes_and_counts_down_to_what_comes() {
+    let victim = Victim::shell(STUBBORN);
+    let screen = on_stderr_terminal(100, &["-0", "--timeout", "1500ms", "CONT", "--within", "1s", &victim.arg()]);
+    let drawn: Vec<&str> = screen.split("\r\x1b[2K").filter(|text| text.starts_with("waiting for")).collect();
+    for pair in drawn.windows(2) {
+        assert_ne!(pair[0], pair[1], "{screen:?}");
+    }
+    assert!(drawn.len() <= 6, "{screen:?}");
+    let mut ends: Vec<&str> = drawn.iter().filter_map(|line| Some(line.split_once(" s, ")?.1)).collect();
+    ends.dedup();
+    assert_eq!(ends.first(), Some(&"CONT in 1 s"), "{screen:?}");
+    assert_eq!(ends.last(), Some(&"giving up in 1 s"), "{screen:?}");
+    victim.assert_alive();
 }
 
 #[test]

@@ -95,7 +95,7 @@ impl Scene {
             if missed {
                 lies.push("an output that failed kept a signal from a target".to_owned());
             }
-            let forgiven = ["EPIPE", "EINTR"].contains(&fault.errno);
+            let forgiven = ["EAGAIN", "EINTR", "EPIPE"].contains(&fault.errno);
             if failed_output == forgiven || (!forgiven && code != 1) {
                 lies.push("it did not say whether its output was written".to_owned());
             }

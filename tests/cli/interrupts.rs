@@ -1,128 +1,16 @@
 //! Ctrl-C and its kin while one waits, on real terminals and off them, and what a shell says of its jobs.
 
-use std::env;
-use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Instant;
+use std::process::Command;
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 use nix::unistd::Pid;
 
 use crate::family::{children, state};
 use crate::support::{
-    DEADLINE, Recorder, SIGSEND, STUBBORN, Victim, eventually, program, raw_sigsend, sigsend, skip, strace, victim,
+    Recorder, SIGSEND, STUBBORN, Terminal, Victim, eventually, program, raw_sigsend, screen, sigsend, skip, strace,
+    victim,
 };
-
-/// A terminal with somebody in its foreground.
-struct Terminal {
-    keyboard_and_screen: File,
-    written: String,
-    leader: Child,
-}
-
-impl Terminal {
-    /// Runs a command as the leader of a session on a terminal of its own, without echo. `None` (said) where setsid(1) is missing.
-    #[track_caller]
-    fn running(words: &[&str]) -> Option<Self> {
-        if program("setsid").is_none() {
-            skip("no setsid");
-            return None;
-        }
-        let size = Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
-        let pty = openpty(&size, None).expect("a pseudo-terminal");
-        let mut modes = tcgetattr(&pty.slave).expect("it is a terminal");
-        modes.local_flags.remove(LocalFlags::ECHO);
-        tcsetattr(&pty.slave, SetArg::TCSANOW, &modes).expect("it is a terminal");
-        let slave = || Stdio::from(pty.slave.try_clone().expect("a descriptor"));
-        // setsid(1) becomes what it runs, since this child leads no group.
-        let mut command = Command::new("setsid");
-        command.arg("--ctty").args(words).stdin(slave()).stdout(slave()).stderr(slave()).current_dir("/");
-        command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default());
-        command.env("LC_ALL", "C").env("TERM", "xterm").env("PS1", "$ ");
-        let leader = command.spawn().expect("setsid starts");
-        Some(Self { keyboard_and_screen: pty.master.into(), written: String::new(), leader })
-    }
-
-    /// All that was written, once nobody writes any more, and how the leader ended.
-    #[track_caller]
-    fn end(&mut self) -> (&str, ExitStatus) {
-        self.read_until(None);
-        (&self.written, self.leader.wait().expect("a child"))
-    }
-
-    fn type_in(&mut self, keys: &str) {
-        self.keyboard_and_screen.write_all(keys.as_bytes()).expect("a keyboard");
-    }
-
-    /// Reads until the text has been written, or to the end; all that was written so far.
-    #[track_caller]
-    fn read_until(&mut self, awaited: Option<&str>) -> &str {
-        let end = Instant::now() + DEADLINE;
-        while !awaited.is_some_and(|text| self.written.contains(text)) {
-            let left = PollTimeout::try_from(end.saturating_duration_since(Instant::now())).expect("a short time");
-            match poll(&mut [PollFd::new(self.keyboard_and_screen.as_fd(), PollFlags::POLLIN)], left) {
-                Err(Errno::EINTR) => continue,
-                ready => assert!(ready.expect("poll") > 0, "{awaited:?} does not come: {:?}", self.written),
-            }
-            let mut chunk = [0; 4096];
-            match self.keyboard_and_screen.read(&mut chunk) {
-                Ok(length @ 1..) => self.written += &String::from_utf8_lossy(&chunk[..length]),
-                // EIO is how Linux says that nobody has the other side open any more.
-                end => {
-                    assert!(awaited.is_none(), "{awaited:?} never came: {end:?} {:?}", self.written);
-                    break;
-                }
-            }
-        }
-        &self.written
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        // Without its leader the session loses its terminal and gets HUP.
-        let _ = self.leader.kill();
-        let _ = self.leader.wait();
-    }
-}
-
-/// The lines that are left on a screen on which this was written, without those that are blank.
-fn screen(written: &str) -> Vec<String> {
-    let mut lines: Vec<Vec<char>> = vec![Vec::new()];
-    let mut column = 0;
-    let mut rest = written;
-    while let Some(character) = rest.chars().next() {
-        let line = lines.last_mut().expect("there is always one");
-        let mut length = character.len_utf8();
-        match character {
-            '\r' => column = 0,
-            '\n' => lines.push(Vec::new()),
-            '\x1b' => {
-                length = rest.find(char::is_alphabetic).expect("a whole sequence") + 1;
-                match &rest[..length] {
-                    "\x1b[2K" => line.clear(),
-                    "\x1b[K" => line.truncate(column),
-                    other => panic!("a screen does not know {other:?}"),
-                }
-            }
-            _ => {
-                line.resize(line.len().max(column + 1), ' ');
-                line[column] = character;
-                column += 1;
-            }
-        }
-        rest = &rest[length..];
-    }
-    let lines = lines.into_iter().map(|line| line.into_iter().collect::<String>().trim_end().to_owned());
-    lines.filter(|line| !line.is_empty()).collect()
-}
 
 #[test]
 fn ctrl_c_ends_a_wait_at_once_and_wipes_its_line() {
@@ -259,4 +147,60 @@ fn off_a_terminal_no_signal_is_held_back() {
     let victim = Victim::sleeping();
     let Some(trace) = strace("trace=rt_sigprocmask,signalfd4", &["--wait", &victim.arg()]) else { return };
     assert!(!trace.calls.iter().any(|call| call.contains("SIG_BLOCK") && call.contains("INT")), "{:#?}", trace.calls);
+}
+
+/// A shell that reads its terminal without editing, so that all control sequences are sigsend's.
+fn shell() -> Option<Terminal> {
+    if program("bash").is_none() {
+        skip("no bash");
+        return None;
+    }
+    Terminal::running(&["bash", "--norc", "--noprofile", "--noediting", "-i"])
+}
+
+/// What `sigsend args` writes, run by a shell, stopped when its line of progress has come, and continued in
+/// the background for the second that another one takes; and the terminal.
+fn in_the_background(terminal: &mut Terminal, args: &str, waiting: &str) {
+    terminal.type_in(&format!("{SIGSEND} {args}\n"));
+    terminal.read_until(Some(waiting));
+    terminal.type_in("\x1a");
+    terminal.read_until(Some("Stopped"));
+    let stubborn = Victim::shell(STUBBORN);
+    terminal.type_in(&format!("bg; {SIGSEND} -0 --within 1s {} 2>/dev/null; echo it passed'':\n", stubborn.pid()));
+    terminal.read_until(Some("it passed:"));
+}
+
+#[test]
+fn in_the_background_the_line_stays_away_from_the_terminal() {
+    for mode in ["-tostop", "tostop"] {
+        let mut other = Victim::shell("echo ready; read word");
+        let Some(mut terminal) = shell() else { return };
+        terminal.type_in(&format!("stty {mode}\n"));
+        in_the_background(&mut terminal, &format!("-0 --wait {}", other.pid()), "waiting for");
+        other.say("exit");
+        terminal.type_in("wait; jobs; echo it en''ded; exit 4\n");
+        let (written, status) = terminal.end();
+        assert_eq!(status.code(), Some(4), "{written:?}");
+        let (_, since) = written.split_once("Stopped").expect("it was read");
+        assert!(since.contains("it ended") && since.matches("Stopped").count() == 0, "{mode}: {written:?}");
+        assert!(!since.contains("waiting for") && !since.contains("\x1b[2K"), "{mode}: {written:?}");
+    }
+}
+
+#[test]
+fn where_the_terminal_stops_writers_a_job_in_the_background_writes_when_it_is_back() {
+    let stubborn = Victim::shell(STUBBORN);
+    let Some(mut terminal) = shell() else { return };
+    terminal.type_in("stty tostop\n");
+    let args = format!("-v --timeout 3s KILL --wait {}", stubborn.pid());
+    in_the_background(&mut terminal, &args, "waiting for");
+    stubborn.assert_killed_by(9);
+    assert!(!terminal.written().contains("sent KILL"), "{:?}", terminal.written());
+    terminal.type_in("wait; fg; echo status $?; exit 4\n");
+    let (written, status) = terminal.end();
+    assert_eq!(status.code(), Some(4), "{written:?}");
+    let (_, end) = written.split_once("it passed:").expect("it was read");
+    for word in ["sent KILL", "was killed by KILL", "status 0"] {
+        assert!(end.contains(word), "{word}: {written:?}");
+    }
 }

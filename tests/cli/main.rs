@@ -25,6 +25,7 @@ mod names;
 mod pidfile;
 mod port;
 mod privilege;
+mod readers;
 mod readme;
 mod reuse;
 mod sandbox;

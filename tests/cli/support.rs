@@ -4,6 +4,7 @@
 mod namespace;
 mod recorder;
 mod sys;
+mod terminal;
 mod victim;
 
 use std::env;
@@ -29,6 +30,7 @@ use nix::sys::time::TimeSpec;
 pub use namespace::in_pid_namespace;
 pub use recorder::{Heard, Recorder};
 pub use sys::Ending;
+pub use terminal::{Terminal, screen};
 pub use victim::{Cast, Victim, link, victim};
 
 /// How long a test waits for something that should happen at once: long, for a busy machine.

@@ -6,6 +6,7 @@ pub fn listed(call: &str) -> &'static [&'static str] {
         "brk" | "mmap" | "mremap" => &["ENOMEM"],
         "munmap" => &["EINVAL"],
         "clock_gettime" | "clock_getres" => &["EACCES", "EFAULT", "EINVAL", "ENODEV", "ENOTSUP"],
+        "clone" | "clone3" => &["EAGAIN", "EINVAL", "ENOMEM", "ENOSPC", "EPERM"],
         "clock_nanosleep" | "nanosleep" => &["EINTR"],
         // EBADF would mean that somebody else closes our descriptors, and Rust's library aborts on it on purpose.
         "close" => &["EINTR", "EIO", "ENOSPC", "EDQUOT"],
@@ -25,6 +26,7 @@ pub fn listed(call: &str) -> &'static [&'static str] {
         "ioctl" => &["EBADF", "EFAULT", "EINVAL", "ENOTTY"],
         "kill" => &["EINVAL", "EPERM", "ESRCH"],
         "lseek" => &["EBADF", "EINVAL", "ENXIO", "EOVERFLOW", "ESPIPE"],
+        "mprotect" => &["EACCES", "EINVAL", "ENOMEM"],
         "open" | "openat" => &[
             "EACCES", "EAGAIN", "EBADF", "EBUSY", "EDQUOT", "EEXIST", "EFAULT", "EFBIG", "EINTR", "EINVAL", "EISDIR",
             "ELOOP", "EMFILE", "ENAMETOOLONG", "ENFILE", "ENODEV", "ENOENT", "ENOMEM", "ENOSPC", "ENOTDIR", "ENXIO",
@@ -38,7 +40,7 @@ pub fn listed(call: &str) -> &'static [&'static str] {
         "readlink" | "readlinkat" => {
             &["EACCES", "EFAULT", "EINVAL", "EIO", "ELOOP", "ENAMETOOLONG", "ENOENT", "ENOMEM", "ENOTDIR", "ESRCH"]
         }
-        "rt_sigprocmask" => &["EFAULT", "EINVAL"],
+        "rt_sigaction" | "rt_sigprocmask" => &["EFAULT", "EINVAL"],
         "rt_sigqueueinfo" => &["EAGAIN", "EINVAL", "EPERM", "ESRCH"],
         "signalfd4" => &["EBADF", "EINVAL", "EMFILE", "ENFILE", "ENODEV", "ENOMEM"],
         "write" | "writev" => &[
@@ -49,9 +51,10 @@ pub fn listed(call: &str) -> &'static [&'static str] {
     }
 }
 
-/// System calls that always succeed, so that there is nothing to inject.
-pub const INFALLIBLE: [&str; 8] =
-    ["getpid", "getppid", "getpgrp", "getuid", "geteuid", "gettid", "exit_group", "sigaltstack"];
+/// System calls that always succeed, so that there is nothing to inject. A wake-up that is lost (futex) is
+/// nothing that a kernel does.
+pub const INFALLIBLE: [&str; 9] =
+    ["futex", "getpid", "getppid", "getpgrp", "getuid", "geteuid", "gettid", "exit_group", "sigaltstack"];
 
 /// Whether an error may last: whoever runs out of something has run out of it for the next call, too. Not where standard error would be
 /// hit as well, nor the signals that continue who was stopped, nor memory, without which nothing can go on.

@@ -1,0 +1,61 @@
+//! What is written, and by whom at a time: texts to both standard streams, with the line of progress out of
+//! their way.
+
+use std::io::{self, Write};
+use std::mem;
+use std::sync::Arc;
+
+use crate::output::terminal::Stream;
+
+const WIPE: &str = "\r\x1b[2K";
+
+/// A line of progress as it is written, in one write: first the line before is wiped.
+#[derive(PartialEq, Eq)]
+pub struct Line(String);
+
+impl Line {
+    pub fn new(text: &str) -> Self {
+        Self(format!("{WIPE}{text}"))
+    }
+}
+
+/// Both standard streams, and the line of progress on the terminal that is standard error.
+#[derive(Default)]
+pub struct Screen {
+    /// The line that was asked for last.
+    line: Option<Arc<Line>>,
+    is_drawn: bool,
+    broken: [Option<io::Error>; 2],
+}
+
+impl Screen {
+    /// Writes a text after the line was wiped. Nothing more is written to a stream that has failed.
+    pub fn write(&mut self, mut stream: Stream, text: &str) {
+        self.show(None);
+        let broken = &mut self.broken[stream as usize];
+        if broken.is_none() {
+            *broken = stream.write_all(text.as_bytes()).err();
+        }
+    }
+
+    /// The failure of a stream, if any. A reader that left is none.
+    pub fn failure(&self, stream: Stream) -> Option<&io::Error> {
+        self.broken[stream as usize].as_ref().filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
+    }
+
+    pub fn shows(&self, line: Option<&Arc<Line>>) -> bool {
+        self.line.as_ref() == line
+    }
+
+    /// Draws another line in place of the last one, or wipes that. A job in the background draws nothing:
+    /// the shell's prompt and what is typed there stand at the cursor.
+    pub fn show(&mut self, line: Option<Arc<Line>>) {
+        let was_drawn = mem::take(&mut self.is_drawn);
+        if (was_drawn || line.is_some()) && Stream::Error.is_in_foreground() {
+            // Losing the line is no error.
+            let drawn = Stream::Error.write_all(line.as_ref().map_or(WIPE, |line| &line.0).as_bytes());
+            self.is_drawn = drawn.is_ok() && line.is_some();
+        }
+        self.line = line;
+    }
+}
