@@ -8,14 +8,28 @@ use clap::{Arg, Command, ValueHint};
 use clap_complete::Shell;
 
 use crate::cli::options::{GENERATE, LIST, OPTIONS, PIDFILE, SIGNAL};
-use crate::docs::manual::command;
+use crate::docs::manual::{self, command};
+use crate::plan::Product;
 use crate::signal::Signal;
 
 /// What `--generate` can print.
 pub const PRODUCTS: [&str; 6] = ["man", "bash", "zsh", "fish", "elvish", "powershell"];
 
+/// The man page, or the completion script for a shell.
+pub fn generate(product: Product) -> io::Result<Vec<u8>> {
+    let shell = match product {
+        Product::Man => return manual::page().map(String::into_bytes),
+        Product::Bash => Shell::Bash,
+        Product::Zsh => Shell::Zsh,
+        Product::Fish => Shell::Fish,
+        Product::Elvish => Shell::Elvish,
+        Product::Powershell => Shell::PowerShell,
+    };
+    script(shell).map(String::into_bytes)
+}
+
 /// The script for a shell.
-pub fn script(shell: Shell) -> io::Result<String> {
+fn script(shell: Shell) -> io::Result<String> {
     let mut generated = Vec::new();
     clap_complete::generate(shell, &mut completable(), "sigsend", &mut generated);
     let mut script = String::from_utf8(generated).map_err(io::Error::other)?;

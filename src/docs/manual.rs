@@ -6,13 +6,11 @@ use std::io;
 use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::Style;
 use clap::{ArgAction, Command};
-use clap_complete::Shell;
 use clap_mangen::Man;
 
 use crate::cli::options::{self, Arity, GENERATE, LONG_HELP, OPTIONS, Opt};
-use crate::docs::completions;
-use crate::output::terminal::Stream;
-use crate::plan::{Detail, Product};
+use crate::output::terminal::terminal_width;
+use crate::plan::Detail;
 use crate::signal::Signal;
 
 /// clap's own styles for headings and for what is typed as it stands.
@@ -46,7 +44,7 @@ pub fn command(program: &str) -> Command {
         ))
         .after_long_help(epilogue(program))
         .help_template("{usage-heading} {usage}\n\n{all-args}{after-help}\n")
-        .term_width(Stream::Output.width().unwrap_or(100).min(100))
+        .term_width(terminal_width(io::stdout()).unwrap_or(100).min(100))
 }
 
 const TARGETS: [(&str, &str); 7] = [
@@ -111,21 +109,8 @@ pub fn help(program: &str, detail: Detail) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// The man page, or the completion script for a shell.
-pub fn generate(product: Product) -> io::Result<Vec<u8>> {
-    let shell = match product {
-        Product::Man => return page().map(String::into_bytes),
-        Product::Bash => Shell::Bash,
-        Product::Zsh => Shell::Zsh,
-        Product::Fish => Shell::Fish,
-        Product::Elvish => Shell::Elvish,
-        Product::Powershell => Shell::PowerShell,
-    };
-    completions::script(shell).map(String::into_bytes)
-}
-
-/// The hand-written page, with the tables of options and signals put in.
-fn page() -> io::Result<String> {
+/// The man page: the hand-written one, with the tables of options and signals put in.
+pub fn page() -> io::Result<String> {
     let page = include_str!("manual/sigsend.man");
     let options = options()?;
     Ok(page

@@ -196,9 +196,30 @@ fn a_huge_or_growing_file_is_no_pidfile() {
     let padded = dir.file("padded.pid", format!("{}\n{}", " ".repeat(100_000), target.pid()));
     sigsend().args(["-0", "--pidfile", text(&padded)]).assert().success();
     target.assert_alive();
+}
 
-    // A kernel file has no size, and is read to its end all the same.
-    sigsend().args(["-0", "--pidfile", "/proc/sys/kernel/ostype"]).assert().code(1);
+#[test]
+fn a_file_that_the_kernel_makes_is_no_pidfile() {
+    let target = Victim::shell("exec 3<&0; cat <&3 & echo ready; wait");
+    // Its time of modification is the time of the look, so it proves no writer.
+    let children = format!("/proc/{0}/task/{0}/children", target.pid());
+    for file in [children.as_str(), "/proc/sys/kernel/ostype", "/sys/kernel/mm/transparent_hugepage/enabled"] {
+        if !Path::new(file).exists() {
+            skip(format!("no {file}"));
+            continue;
+        }
+        for options in [&["-KILL"][..], &["-KILL", "--allow-stale"]] {
+            let refused = sigsend().args(options).args(["--pidfile", file]).assert().code(1).stdout("");
+            let line = format!("pidfile {file} is made by the kernel when it is read, which proves no writer");
+            let hint =
+                "'--cgroup DIR' means the members of a control group; '--pidfile -' reads them from standard input";
+            refused.stderr(format!("sigsend: {line}\n{hint}\n"));
+        }
+    }
+    // On standard input it names processes of any age, as a pipe does.
+    let pids = fs::read_to_string(&children).expect("a list of children");
+    assert_eq!(given(Path::new(&children), &["-0"]), (Some(0), String::new()), "{pids}");
+    target.assert_alive();
 }
 
 /// sigsend with `--pidfile -` behind these arguments.

@@ -40,6 +40,11 @@ daemon() {
     until [[ -e $1.ready ]]; do :; done
     echo "$pid" >"$1.pid"
 }
+# A process that listens on this port.
+listen() {
+    python3 -c "import socket, time; held = socket.create_server(('', $1)); time.sleep(1000)" &
+    until sigsend -p ":$1" >/dev/null 2>&1; do :; done
+}
 "#;
 
 /// The pages that this test runs; fleet.md has a test of its own.
@@ -127,10 +132,15 @@ impl Shell {
         let (dir, outputs) = (tempdir(), tempdir());
         let sigsend = Path::new(SIGSEND).parent().expect("it has a directory");
         let path = format!("{}:{}", sigsend.display(), std::env::var("PATH").unwrap_or_default());
-        let mut command = clean(Command::new("bash"));
-        command.args(["--noprofile", "--norc"]).current_dir(dir.path()).env("PATH", path).env("USER", "root");
+        // In a network namespace of its own every port is free.
+        let mut command = clean(Command::new("unshare"));
+        command
+            .args(["--net", "bash", "--noprofile", "--norc"])
+            .current_dir(dir.path())
+            .env("PATH", path)
+            .env("USER", "root");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
-        let mut child = command.spawn().expect("bash starts");
+        let mut child = command.spawn().expect("unshare starts");
         let say = child.stdin.take().expect("a pipe");
         let answers = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut shell = Self { child, say, answers, dir, outputs };
