@@ -40,7 +40,9 @@ mod output {
     pub mod json;
     pub mod list;
     pub mod progress;
+    pub mod queue;
     pub mod report;
+    pub mod screen;
     pub mod terminal;
     pub mod text;
 }
@@ -70,8 +72,9 @@ use docs::{completions, manual};
 use os::sys;
 use outcome::{Status, Tally};
 use output::list::Listing;
+use output::queue::Pace;
 use output::report::Report;
-use output::terminal::{StandardOutput, terminal_width};
+use output::terminal::Stream;
 use output::text::{Deed, plain, refusal};
 use output::{escape, json};
 use plan::{Action, Question, Voice};
@@ -91,15 +94,20 @@ fn main() -> ExitCode {
 
 fn act(action: Action, program: &str) -> Status {
     match action {
-        Action::Send(plan, voice) => tell(Report::new(program, voice, Deed::Sending), Status::Failure, |report| {
-            send::send(&plan, report).map(|tally| (tally, tally.status()))
-        }),
-        Action::DryRun(plan, voice) => tell(Report::new(program, voice, Deed::Sending), Status::Failure, |report| {
-            dry_run::rehearse(&plan, report).map(|tally| (tally, tally.status()))
-        }),
+        Action::Send(plan, voice) => {
+            let report = Report::new(program, voice, Deed::Sending, Pace::Queued);
+            tell(report, Status::Failure, |report| send::send(&plan, report).map(|tally| (tally, tally.status())))
+        }
+        Action::DryRun(plan, voice) => {
+            let report = Report::new(program, voice, Deed::Sending, Pace::AtOnce);
+            tell(report, Status::Failure, |report| {
+                dry_run::rehearse(&plan, report).map(|tally| (tally, tally.status()))
+            })
+        }
         Action::Ask(question, selection, voice) => {
             let unclear = if question == Question::Alive { Status::Undecided } else { Status::Failure };
-            tell(Report::new(program, voice, Deed::Asking), unclear, |report| query::ask(question, &selection, report))
+            let report = Report::new(program, voice, Deed::Asking, Pace::AtOnce);
+            tell(report, unclear, |report| query::ask(question, &selection, report))
         }
         Action::List(operands) => list(program, |listing| listing.names(&operands)),
         Action::Numbers(operands) => list(program, |listing| listing.numbers(&operands)),
@@ -133,8 +141,8 @@ fn tell(
 
 /// Writes a listing; whoever closes the pipe early has seen enough.
 fn list(program: &str, write: impl FnOnce(&mut Listing) -> io::Result<Status>) -> Status {
-    let width = terminal_width(io::stdout());
-    let mut out = BufWriter::new(StandardOutput);
+    let width = Stream::Output.width();
+    let mut out = BufWriter::new(Stream::Output);
     let mut complain = |error: &UsageError| complain(&refusal(program, error));
     let written = write(&mut Listing { out: &mut out, width, complain: &mut complain });
     match written.and_then(|status| out.flush().map(|()| status)) {

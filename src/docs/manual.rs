@@ -9,7 +9,7 @@ use clap::{ArgAction, Command};
 use clap_mangen::Man;
 
 use crate::cli::options::{self, Arity, GENERATE, LONG_HELP, OPTIONS, Opt};
-use crate::output::terminal::terminal_width;
+use crate::output::terminal::Stream;
 use crate::plan::Detail;
 use crate::signal::Signal;
 
@@ -44,7 +44,7 @@ pub fn command(program: &str) -> Command {
         ))
         .after_long_help(epilogue(program))
         .help_template("{usage-heading} {usage}\n\n{all-args}{after-help}\n")
-        .term_width(terminal_width(io::stdout()).unwrap_or(100).min(100))
+        .term_width(Stream::Output.width().unwrap_or(100).min(100))
 }
 
 const TARGETS: [(&str, &str); 7] = [
