@@ -48,6 +48,7 @@ mod output {
 }
 mod os {
     pub mod exit;
+    pub mod express;
     pub mod memory;
     pub mod net;
     pub mod pidfd;
@@ -57,6 +58,7 @@ mod os {
 mod outcome;
 mod plan;
 mod signal;
+mod signal_set;
 mod target;
 mod usage;
 
@@ -69,7 +71,7 @@ use anyhow::Result;
 
 use cli::parse::{Refusal, parse};
 use docs::{completions, manual};
-use os::sys;
+use os::{express, sys};
 use outcome::{Status, Tally};
 use output::list::Listing;
 use output::queue::Pace;
@@ -82,7 +84,7 @@ use run::{dry_run, query, send, state};
 use usage::{Kind, UsageError};
 
 fn main() -> ExitCode {
-    let mut args = std::env::args_os().map(|arg| &*arg.leak());
+    let mut args = express::arguments();
     let program = Path::new(args.next().unwrap_or_default()).file_name().unwrap_or(OsStr::new("sigsend"));
     let program = escape::escape(program.as_encoded_bytes());
     let status = match parse(args) {

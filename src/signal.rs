@@ -1,5 +1,5 @@
-//! Signals as signal(7) has them: number, names, default action, and the sets that /proc shows as masks.
-//! Pure: what is sent to whom is `deliver`'s business.
+//! Signals as signal(7) has them: number, names, default action, and the sets that /proc shows as
+//! masks. Pure: what is sent to whom is `deliver`'s business.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,12 +8,14 @@ use nix::sys::signal::Signal as Named;
 
 /// A signal number from 0 (the null signal) to 64 (`RTMAX`).
 ///
-/// Numbers 1 to 31 have names; 32 and 33 are used by the C library's threads, have none and can be sent all the same; from 34 on
-/// they are the realtime signals. Numbers are those of asm-generic/signal.h, which all architectures but Alpha, MIPS, PA-RISC and SPARC share.
+/// Numbers 1 to 31 have names; 32 and 33 are used by the C library's threads, have none and can be
+/// sent all the same; from 34 on they are the realtime signals. Numbers are those of
+/// asm-generic/signal.h, which all architectures but Alpha, MIPS, PA-RISC and SPARC share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Signal(u8);
 
-/// What the kernel does with a signal that a process neither catches, blocks nor ignores (signal(7), "Standard signals").
+/// What the kernel does with a signal that a process neither catches, blocks nor ignores
+/// (signal(7), "Standard signals").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultAction {
     Terminate,
@@ -78,8 +80,48 @@ const ALIASES: [(&str, u8); 4] = [("NULL", 0), ("CLD", 17), ("IOT", 6), ("POLL",
 
 const RTMIN: u8 = 34;
 const RTMAX: u8 = 64;
-/// The last one written as a distance from `RTMIN`; those above are written as a distance from `RTMAX`.
+/// The last one written as a distance from `RTMIN`; those above are written as a distance from
+/// `RTMAX`.
 const RTMIN_HALF: u8 = 49;
+
+/// What `-l` prints: every name, in order of number, one a line.
+pub static NAMES: [u8; names::<0>().1] = names().0;
+
+/// As many bytes of [`NAMES`] as there is room for, and how many there are.
+const fn names<const ROOM: usize>() -> ([u8; ROOM], usize) {
+    let (mut names, mut length) = ([0; ROOM], 0);
+    let mut number = 0;
+    while number <= RTMAX {
+        let mut spelling = Signal(number).spelling();
+        spelling.push(b'\n');
+        let mut index = 0;
+        while Signal(number).has_name() && index < spelling.length {
+            if length < ROOM {
+                names[length] = spelling.bytes[index];
+            }
+            (length, index) = (length + 1, index + 1);
+        }
+        number += 1;
+    }
+    (names, length)
+}
+
+/// A name and a line feed at most.
+struct Spelling {
+    bytes: [u8; 9],
+    length: usize,
+}
+
+impl Spelling {
+    const fn push(&mut self, byte: u8) {
+        self.bytes[self.length] = byte;
+        self.length += 1;
+    }
+
+    fn as_str(&self) -> &str {
+        str::from_utf8(&self.bytes[..self.length]).expect("names are ASCII")
+    }
+}
 
 impl Signal {
     pub const NULL: Self = Self(0);
@@ -116,13 +158,47 @@ impl Signal {
     }
 
     /// Whether it has a name; 32 and 33 have none.
-    pub fn has_name(self) -> bool {
-        usize::from(self.0) < STANDARD.len() || self.is_realtime()
+    pub const fn has_name(self) -> bool {
+        (self.0 as usize) < STANDARD.len() || self.is_realtime()
     }
 
-    /// The signal of a number, an exit status (128 + n of a shell, 256 + n of ksh) or a wait status: 9, 137 and
-    /// 265 are KILL. A wait status below 255 is that of a signalled process, 128 being the core dump flag; a plain
-    /// exit has its code in the second byte and gives the null signal.
+    /// Reads a number (decimal digits, 0 to 64) or one of the 32 standard names in any case, with
+    /// at most one
+    /// `SIG` in front: all that everyday calls have.
+    ///
+    /// Calls no function of the C library, so that [`express`](crate::os::express) can ask before
+    /// that has started.
+    pub fn everyday(text: impl Iterator<Item = u8> + Clone) -> Option<Self> {
+        digits(text.clone()).filter(|number| *number <= RTMAX).or_else(|| standard(text)).map(Self)
+    }
+
+    /// The one canonical spelling: `EXIT`, `HUP`, `32`, `RTMIN+1`, `RTMAX-14`.
+    const fn spelling(self) -> Spelling {
+        let (word, number) = match self.0 {
+            n if (n as usize) < STANDARD.len() => (STANDARD[n as usize].0, 0),
+            RTMIN => ("RTMIN", 0),
+            RTMAX => ("RTMAX", 0),
+            n if n < RTMIN => ("", n),
+            n if n <= RTMIN_HALF => ("RTMIN+", n - RTMIN),
+            n => ("RTMAX-", RTMAX - n),
+        };
+        let mut spelling = Spelling { bytes: [0; 9], length: 0 };
+        while spelling.length < word.len() {
+            spelling.push(word.as_bytes()[spelling.length]);
+        }
+        if number >= 10 {
+            spelling.push(b'0' + number / 10);
+        }
+        if number > 0 {
+            spelling.push(b'0' + number % 10);
+        }
+        spelling
+    }
+
+    /// The signal of a number, an exit status (128 + n of a shell, 256 + n of ksh) or a wait
+    /// status: 9, 137 and 265 are KILL. A wait status below 255 is that of a signalled process, 128
+    /// being the core dump flag; a plain exit has its code in the second byte and gives the null
+    /// signal.
     pub fn from_status(status: u32) -> Option<Self> {
         let number = if status < 255 { status & 0x7f } else { status & 0xff };
         u8::try_from(number).ok().filter(|number| *number <= RTMAX).map(Self)
@@ -169,21 +245,57 @@ pub struct InvalidSignal;
 impl FromStr for Signal {
     type Err = InvalidSignal;
 
-    /// Reads a number (decimal digits, 0 to 64) or a name in any case, with at most one `SIG` in front.
+    /// Reads a number (decimal digits, 0 to 64) or a name in any case, with at most one `SIG` in
+    /// front.
     fn from_str(text: &str) -> Result<Self, InvalidSignal> {
         let bytes = text.as_bytes();
-        if bytes.first().is_some_and(u8::is_ascii_digit) {
-            return digits(bytes).filter(|number| *number <= RTMAX).map(Self).ok_or(InvalidSignal);
-        }
         let name = strip_prefix_ignoring_case(bytes, b"SIG").unwrap_or(bytes);
-        let standard = (0u8..).zip(STANDARD).map(|(number, row)| (row.0, number));
-        standard
-            .chain(ALIASES)
-            .find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))
-            .map(|(_, number)| Self(number))
+        let alias = || ALIASES.iter().find(|(alias, _)| name.eq_ignore_ascii_case(alias.as_bytes()));
+        Self::everyday(text.bytes())
+            .or_else(|| alias().map(|(_, number)| Self(*number)))
             .or_else(|| realtime(name))
             .ok_or(InvalidSignal)
     }
+}
+
+/// The names of [`STANDARD`] as integers, which can be compared without memcmp(3).
+static PACKED: [u64; STANDARD.len()] = {
+    let mut packed = [EMPTY; STANDARD.len()];
+    let mut number = 0;
+    while number < packed.len() {
+        packed[number] = pack(STANDARD[number].0);
+        number += 1;
+    }
+    packed
+};
+
+/// A name without characters. The one bit in front of the first character keeps names of all
+/// lengths apart.
+const EMPTY: u64 = 1;
+
+const fn pack(name: &str) -> u64 {
+    assert!(name.len() < 8);
+    let (mut packed, mut index) = (EMPTY, 0);
+    while index < name.len() {
+        packed = packed << 8 | name.as_bytes()[index] as u64;
+        index += 1;
+    }
+    packed
+}
+
+/// The number of a standard name.
+fn standard(text: impl Iterator<Item = u8>) -> Option<u8> {
+    let (mut packed, mut prefix) = (EMPTY, pack("SIG"));
+    for byte in text {
+        if packed >> 56 != 0 {
+            return None;
+        }
+        packed = packed << 8 | u64::from(byte.to_ascii_uppercase());
+        if packed == prefix {
+            (packed, prefix) = (EMPTY, 0);
+        }
+    }
+    (0..).zip(&PACKED).find(|(_, name)| **name == packed).map(|(number, _)| number)
 }
 
 /// Reads `RTMIN`, `RTMIN+n`, `RTMAX`, `RTMAX-n` and `RTn`, within 34 to 64.
@@ -192,30 +304,29 @@ fn realtime(name: &[u8]) -> Option<Signal> {
     let number = if let Some(offset) = strip_prefix_ignoring_case(rest, b"MIN") {
         match offset {
             [] => Some(RTMIN),
-            [b'+', n @ ..] => RTMIN.checked_add(digits(n)?),
+            [b'+', n @ ..] => RTMIN.checked_add(digits(n.iter().copied())?),
             _ => None,
         }
     } else if let Some(offset) = strip_prefix_ignoring_case(rest, b"MAX") {
         match offset {
             [] => Some(RTMAX),
-            [b'-', n @ ..] => RTMAX.checked_sub(digits(n)?),
+            [b'-', n @ ..] => RTMAX.checked_sub(digits(n.iter().copied())?),
             _ => None,
         }
     } else {
-        RTMIN.checked_add(digits(rest)?)
+        RTMIN.checked_add(digits(rest.iter().copied())?)
     };
     number.filter(|number| (RTMIN..=RTMAX).contains(number)).map(Signal)
 }
 
 /// The value of one or more decimal digits, unless it is above 255.
-fn digits(text: &[u8]) -> Option<u8> {
-    if text.is_empty() {
-        return None;
+fn digits(text: impl Iterator<Item = u8>) -> Option<u8> {
+    let mut value = None;
+    for byte in text {
+        let digit = byte.is_ascii_digit().then(|| byte - b'0')?;
+        value = Some(value.unwrap_or(0u8).checked_mul(10)?.checked_add(digit)?);
     }
-    text.iter().try_fold(0u8, |value, digit| {
-        let digit = digit.is_ascii_digit().then(|| digit - b'0')?;
-        value.checked_mul(10)?.checked_add(digit)
-    })
+    value
 }
 
 fn strip_prefix_ignoring_case<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
@@ -224,61 +335,8 @@ fn strip_prefix_ignoring_case<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [
 }
 
 impl fmt::Display for Signal {
-    /// The one canonical spelling: `EXIT`, `HUP`, `32`, `RTMIN+1`, `RTMAX-14`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            RTMIN => f.pad("RTMIN"),
-            RTMAX => f.pad("RTMAX"),
-            n @ RTMIN..=RTMIN_HALF => f.pad(&format!("RTMIN+{}", n - RTMIN)),
-            n if n > RTMIN_HALF => f.pad(&format!("RTMAX-{}", RTMAX - n)),
-            n => match STANDARD.get(usize::from(n)) {
-                Some(row) => f.pad(row.0),
-                None => n.fmt(f),
-            },
-        }
-    }
-}
-
-/// A set of signals as /proc/PID/status writes it: bit 0 is signal 1 (proc_pid_status(5)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SignalSet(pub u64);
-
-impl SignalSet {
-    pub fn contains(self, signal: Signal) -> bool {
-        signal.0.checked_sub(1).is_some_and(|bit| self.0 >> bit & 1 == 1)
-    }
-
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Its members, by number.
-    pub fn iter(self) -> impl Iterator<Item = Signal> {
-        Signal::all().filter(move |signal| self.contains(*signal))
-    }
-}
-
-impl FromStr for SignalSet {
-    type Err = InvalidSignal;
-
-    /// Reads `0x` and one to sixteen hexadecimal digits.
-    fn from_str(text: &str) -> Result<Self, InvalidSignal> {
-        let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).ok_or(InvalidSignal)?;
-        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return Err(InvalidSignal);
-        }
-        u64::from_str_radix(digits, 16).map(Self).map_err(|_| InvalidSignal)
-    }
-}
-
-impl fmt::Display for SignalSet {
-    /// The names of its members with a blank between.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, signal) in self.iter().enumerate() {
-            let separator = if index == 0 { "" } else { " " };
-            write!(f, "{separator}{signal}")?;
-        }
-        Ok(())
+        f.pad(self.spelling().as_str())
     }
 }
 
@@ -392,18 +450,6 @@ mod tests {
     }
 
     #[test]
-    fn masks_hold_signals_from_one_to_sixty_four() {
-        let set: SignalSet = "0x4001".parse().expect("valid mask");
-        assert_eq!(set.to_string(), "HUP TERM");
-        assert_eq!(SignalSet(u64::MAX).iter().count(), 64);
-        assert!(!SignalSet(u64::MAX).contains(Signal::NULL));
-        assert!(SignalSet(1 << 63).contains(Signal::RTMAX));
-        for text in ["", "0x", "0xg", "0x+1", "4001", "0x10000000000000000", "0x 1"] {
-            assert_eq!(text.parse::<SignalSet>(), Err(InvalidSignal), "{text:?}");
-        }
-    }
-
-    #[test]
     fn a_typing_error_finds_its_signal() {
         for (typed, meant) in [("HPU", "HUP"), ("trem", "TERM"), ("SIGKIL", "KILL"), ("USR3", "USR1")] {
             assert_eq!(Signal::nearest(typed), Some(meant), "{typed}");
@@ -471,15 +517,6 @@ mod properties {
                 .map(|(index, c)| if upper >> (index % 32) & 1 == 1 { c } else { c.to_ascii_lowercase() })
                 .collect();
             prop_assert_eq!(text.parse(), Ok(signal));
-        }
-
-        #[test]
-        fn a_mask_and_its_names_are_the_same_set(mask in any::<u64>()) {
-            let set: SignalSet = format!("{mask:#x}").parse().expect("a mask");
-            prop_assert_eq!(set.0, mask);
-            let names = set.to_string();
-            let signals = names.split_whitespace().map(|name| name.parse::<Signal>().expect("a name"));
-            prop_assert_eq!(signals.fold(0, |mask, signal| mask | 1 << (signal.0 - 1)), mask);
         }
 
         #[test]

@@ -16,6 +16,14 @@ pub struct Pid(i32);
 impl Pid {
     pub const INIT: Self = Self(1);
 
+    /// Reads digits without padding: no leading zero, no blank.
+    ///
+    /// Calls no function of the C library, as
+    /// [`Signal::everyday`](crate::signal::Signal::everyday).
+    pub fn unpadded(digits: impl Iterator<Item = u8> + Clone) -> Option<Self> {
+        if digits.clone().next() == Some(b'0') { None } else { number(digits) }
+    }
+
     pub const fn number(self) -> i32 {
         self.0
     }
@@ -25,7 +33,8 @@ impl Pid {
         unistd::Pid::from_raw(self.0)
     }
 
-    /// For kill(2) to the process group of this number; callers hold a `Target::Group`, whose number is 2 at least.
+    /// For kill(2) to the process group of this number; callers hold a `Target::Group`, whose
+    /// number is 2 at least.
     pub fn group(self) -> unistd::Pid {
         unistd::Pid::from_raw(-self.0)
     }
@@ -45,7 +54,8 @@ impl fmt::Display for Pid {
     }
 }
 
-/// The inode of a pidfd: unique for each process until the next boot, since Linux 6.9 (pidfd_open(2)).
+/// The inode of a pidfd: unique for each process until the next boot, since Linux 6.9
+/// (pidfd_open(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Inode(u64);
 
@@ -106,12 +116,12 @@ impl TryFrom<&OsStr> for Target {
         match token.as_bytes() {
             b"0" => Ok(Self::OwnGroup),
             b"-1" => Ok(Self::Everyone),
-            [b'-', pgid @ ..] => match canonical(pgid) {
+            [b'-', pgid @ ..] => match Pid::unpadded(pgid.iter().copied()) {
                 Some(pgid) if pgid != Pid::INIT => Ok(Self::Group(pgid)),
                 _ => Err(InvalidTarget),
             },
             [b':', port @ ..] => self::port(port).map(Self::Port).ok_or(InvalidTarget),
-            bytes => match canonical(bytes) {
+            bytes => match Pid::unpadded(bytes.iter().copied()) {
                 Some(pid) => Ok(Self::Process(pid)),
                 None => token.to_str().ok_or(InvalidTarget).and_then(|token| match padded(token.as_bytes()) {
                     Some(pid) => Ok(Self::Padded(pid, token.into())),
@@ -146,36 +156,32 @@ impl Target {
     }
 }
 
-/// Digits without padding: no leading zero, no blank.
-fn canonical(digits: &[u8]) -> Option<Pid> {
-    if digits.first() == Some(&b'0') { None } else { number(digits) }
-}
-
 /// Digits as `ps -o pid=` pads them: leading zeros, never octal, and blanks around.
 fn padded(token: &[u8]) -> Option<Pid> {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n');
     let start = token.iter().position(|byte| !blank(byte))?;
     let end = token.iter().rposition(|byte| !blank(byte))?;
-    number(&token[start..=end])
+    number(token[start..=end].iter().copied())
 }
 
 /// Digits without leading zero whose value is 1 to 65535.
 fn port(digits: &[u8]) -> Option<NonZeroU16> {
-    canonical(digits).and_then(|number| u16::try_from(number.0).ok()).and_then(NonZeroU16::new)
+    Pid::unpadded(digits.iter().copied()).and_then(|number| u16::try_from(number.0).ok()).and_then(NonZeroU16::new)
 }
 
 /// One or more digits whose value is 1 to 2147483647.
-fn number(digits: &[u8]) -> Option<Pid> {
-    let value = digits.iter().try_fold(0i32, |value, digit| {
+fn number(digits: impl Iterator<Item = u8>) -> Option<Pid> {
+    let mut value = 0i32;
+    for digit in digits {
         let digit = digit.is_ascii_digit().then(|| i32::from(digit - b'0'))?;
-        value.checked_mul(10)?.checked_add(digit)
-    })?;
+        value = value.checked_mul(10)?.checked_add(digit)?;
+    }
     Pid::try_from(value).ok()
 }
 
 fn token_or_name(token: &str) -> Result<Target, InvalidTarget> {
     if let Some((pid, inode)) = token.split_once(':')
-        && let Some(pid) = canonical(pid.as_bytes())
+        && let Some(pid) = Pid::unpadded(pid.bytes())
     {
         return inode_number(inode).map(|inode| Target::Token(pid, inode)).ok_or(InvalidTarget);
     }

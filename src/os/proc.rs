@@ -15,7 +15,8 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, getpgid, getpid, sysconf};
 use procfs_core::FromRead;
 
-use crate::signal::{Signal, SignalSet};
+use crate::signal::Signal;
+use crate::signal_set::SignalSet;
 use crate::target::Pid;
 
 /// Command names hold so many bytes (`TASK_COMM_LEN` less its NUL).

@@ -4,9 +4,11 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+use crate::os::express;
 use crate::outcome::Status;
 use crate::output::text::invalid_signal;
-use crate::signal::{Signal, SignalSet};
+use crate::signal::{NAMES, Signal};
+use crate::signal_set::SignalSet;
 use crate::usage::UsageError;
 
 /// Where a list is written, and how errors are reported. An error about one operand stops none of the others.
@@ -26,11 +28,7 @@ impl Listing<'_> {
                     let names: Vec<String> = short_list().map(|signal| signal.to_string()).collect();
                     columns(self.out, &names, width)?;
                 }
-                None => {
-                    for signal in Signal::all().filter(|signal| signal.has_name()) {
-                        writeln!(self.out, "{signal}")?;
-                    }
-                }
+                None => self.out.write_all(&NAMES[express::progress().done..])?,
             }
             return Ok(Status::Success);
         }

@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use crate::find::prepare::{Found, Miss};
 use crate::find::recipients::Standing;
 use crate::os::exit::endings;
+use crate::os::express;
 use crate::outcome::{Ending, Outcome, Reason, Subject, Tally};
 use crate::output::report::Report;
 use crate::plan::{Labels, Plan};
@@ -37,6 +38,9 @@ impl<'a, 'r> Call<'a, 'r> {
     /// Takes over what was found, and tells who was not, or takes no part.
     pub fn new(plan: &'a Plan, found: Found<'a>, report: &'a mut Report<'r>) -> Self {
         let mut call = Self { plan, report, found, tally: Tally::default(), began: Instant::now() };
+        for recipient in call.found.recipients.iter_mut().take(express::progress().done) {
+            recipient.signalled = true;
+        }
         call.tell_standings(0);
         for miss in std::mem::take(&mut call.found.misses) {
             call.tell_miss(&miss);

@@ -10,12 +10,13 @@ use crate::find::freeze::pause;
 use crate::find::group::Group;
 use crate::find::prepare::{Found, is_own_group};
 use crate::find::recipients::Recipient;
+use crate::os::express;
 use crate::os::proc;
 use crate::outcome::{Outcome, Subject};
 use crate::plan::Voice;
 use crate::run::call::{Call, Occasion};
 use crate::run::kill::kill_trees;
-use crate::run::route::{Route, refusal, send};
+use crate::run::route::{Receipt, Route, refusal, send};
 use crate::signal::Signal;
 use crate::target::{Pid, Target};
 
@@ -46,7 +47,16 @@ pub fn deliver(call: &mut Call, signal: Signal, occasion: Occasion) -> Result<()
             call.fail(&error);
         }
     }
-    for target in call.found.by_number() {
+    let mut targets = call.found.by_number();
+    // Only a quiet call for plain PIDs can have been begun before main.
+    let begun = express::progress();
+    call.tally.signalled += targets.by_ref().take(begun.done).count();
+    if let Some(errno) = begun.refusal
+        && let Some(target) = targets.next()
+    {
+        record_by_number(call, target, None, Err(errno));
+    }
+    for target in targets {
         by_number(call, target, signal);
     }
     Ok(())
@@ -54,7 +64,8 @@ pub fn deliver(call: &mut Call, signal: Signal, occasion: Occasion) -> Result<()
 
 fn to_recipient(call: &mut Call, index: usize, signal: Signal, occasion: Occasion) {
     let recipient = &call.found.recipients[index];
-    if recipient.is_present() {
+    let is_done = occasion == Occasion::First && recipient.signalled;
+    if recipient.is_present() && !is_done {
         let result = send(Route::Process(&recipient.process), signal, call.plan.value);
         call.record(index, signal, result, occasion);
     }
@@ -71,14 +82,19 @@ fn by_number(call: &mut Call, target: &Target, signal: Signal) {
         call.report.settle();
     }
     let result = send(Route::Number(target), signal, call.plan.value);
+    record_by_number(call, target, name.as_deref(), result);
+}
+
+fn record_by_number(call: &mut Call, target: &Target, name: Option<&[u8]>, result: nix::Result<Receipt>) {
     if result.is_ok() {
         call.tally.signalled += 1;
-        if is_quiet {
+        if call.report.voice == Voice::Quiet {
             return;
         }
     }
+    let pid = target.process();
     let typed = target.to_string();
-    let subject = Subject { typed: &typed, pid, inode: None, name: name.as_deref() };
+    let subject = Subject { typed: &typed, pid, inode: None, name };
     match result {
         Ok(receipt) => call.report.tell(&subject, &receipt.outcome(None)),
         Err(errno) => {

@@ -230,6 +230,8 @@ macro_rules! scenes {
 
 scenes! {
     a_plain_signal: sends(Kind::Listeners, "-USR1 PID", &[10]);
+    plain_signals: sends(Kind::Listeners, "-USR1 BOTH", &[10]);
+    a_plain_signal_sent_by_main: sends(Kind::Listeners, "-USR1 -- PID", &[10]);
     plain_signals_told_as_they_go: sends(Kind::Listeners, "-v -USR1 BOTH", &[10]);
     plain_signals_told_in_json: sends(Kind::Listeners, "--json -RTMIN BOTH", &[34]);
     a_queued_value: sends(Kind::Listeners, "-q 5 -USR1 BOTH", &[10]);
@@ -243,6 +245,7 @@ scenes! {
     a_required_handler: sends(Kind::Listeners, "-r -USR1 BOTH", &[10]);
     a_follow_up: Scene { kind: Kind::Listeners, line: "-USR1 --timeout 5 USR2 --within 5ms BOTH", heard: &[10, 12], status: 124 };
     a_wait: sends(Kind::Mortal, "--wait PID", &[]);
+    a_wait_of_main: sends(Kind::Mortal, "--wait -- PID", &[]);
     a_wait_told_as_it_goes: sends(Kind::Mortal, "-v --within 9s PID", &[]);
     a_grace_told_in_json: sends(Kind::Mortal, "--json --grace 9s PID", &[]);
     a_group_waited_for: sends(Kind::MortalGroup, "-KILL --wait -- GROUP", &[]);
@@ -259,6 +262,7 @@ scenes! {
     a_rehearsal: asks("--dry-run BOTH");
     a_rehearsed_tree: asks("--dry-run --json --tree PID");
     a_list: asks("-l");
+    a_list_of_main: asks("-l --");
     a_translation: asks("-l 9 HUP 0x4001");
     a_table: asks("-t");
     a_page_of_help: asks("--help");

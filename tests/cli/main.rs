@@ -10,6 +10,7 @@ mod descriptors;
 mod endings;
 mod escalation;
 mod events;
+mod express;
 mod family;
 mod faults;
 mod fleet;

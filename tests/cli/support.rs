@@ -8,6 +8,7 @@ mod terminal;
 mod victim;
 
 use std::env;
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -55,7 +56,12 @@ pub fn sigsend() -> Command {
 
 /// The same for those who need std's own type: to spawn it, or to give it other files.
 pub fn raw_sigsend() -> StdCommand {
-    clean(StdCommand::new(SIGSEND))
+    raw(SIGSEND)
+}
+
+/// The same for another build of the program under test.
+pub fn raw(program: impl AsRef<OsStr>) -> StdCommand {
+    clean(StdCommand::new(program))
 }
 
 /// sigsend with this argv[0].
@@ -159,6 +165,12 @@ pub struct Trace {
 /// Runs `sigsend args` under `strace -f -e expression`; says why and gives `None` when that is not possible here.
 #[track_caller]
 pub fn strace(expression: &str, args: &[&str]) -> Option<Trace> {
+    strace_of(SIGSEND, expression, args)
+}
+
+/// The same for another build of the program under test.
+#[track_caller]
+pub fn strace_of(traced: impl AsRef<OsStr>, expression: &str, args: &[&str]) -> Option<Trace> {
     if program("strace").is_none() {
         skip("no strace");
         return None;
@@ -166,7 +178,7 @@ pub fn strace(expression: &str, args: &[&str]) -> Option<Trace> {
     let dir = tempdir();
     let log = dir.path().join("strace");
     let mut command = clean(StdCommand::new("strace"));
-    command.args(["-f", "-qq", "-e", "signal=none", "-e", expression, "-o"]).arg(&log).arg(SIGSEND).args(args);
+    command.args(["-f", "-qq", "-e", "signal=none", "-e", expression, "-o"]).arg(&log).arg(traced).args(args);
     let output = Command::from_std(command).timed().output().expect("strace starts");
     let stderr = String::from_utf8_lossy(&output.stderr);
     if stderr.contains("PTRACE_") || stderr.contains("ptrace(") {

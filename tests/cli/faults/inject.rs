@@ -90,12 +90,12 @@ pub fn calls(log: &Path) -> Vec<Call> {
         *number += 1;
         calls.push(Call { name: name.to_owned(), text: line.to_owned(), number: *number });
     }
-    // The last thing that Rust's runtime does before main is to watch for overflows of the stack; the first thing after main is to take
-    // that back.
+    // The last thing that Rust's runtime does before main is to watch for overflows of the stack; the first thing
+    // after main is to take that back. A call that ends before that has only the execve(2) that starts it.
     let before_main = calls.iter().rposition(|call| call.text.starts_with("rt_sigaction(SIGBUS"));
     let after_main = calls.iter().rposition(|call| call.name == "sigaltstack").unwrap_or(calls.len());
     calls.truncate(after_main);
-    let own = calls.split_off(before_main.map_or(0, |index| index + 1));
+    let own = calls.split_off(before_main.unwrap_or(0) + 1);
     let directories = own.iter().filter(|call| call.text.contains("O_DIRECTORY"));
     let directories: HashSet<String> =
         directories.filter_map(|call| Some(call.text.rsplit_once("= ")?.1.trim().to_owned())).collect();
