@@ -1,6 +1,7 @@
 //! The tools of the tests do what the tests rely on: a victim that pretends to live, a namespace that is none or a
 //! recorder that misses a signal would let every other test pass for nothing.
 
+use std::env;
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
@@ -132,4 +133,22 @@ fn a_file_can_be_old_and_leaves_with_its_directory() {
     assert!((3599..3660).contains(&age.expect("in the past").as_secs()));
     drop(dir);
     assert!(!file.exists());
+}
+
+#[test]
+fn children_start_with_default_signals_whatever_the_tests_inherit() {
+    const INSIDE: &str = "SIGSEND_TEST_IGNORING";
+    let ignored =
+        Command::new("sed").args(["-n", "s/^SigIgn:\t//p", "/proc/self/status"]).output().expect("sed starts");
+    let ignored = u64::from_str_radix(String::from_utf8_lossy(&ignored.stdout).trim(), 16).expect("a mask");
+    // But for the two that belong to the C library.
+    assert_eq!(ignored & !(0b11 << 31), 0, "{ignored:x}");
+    if env::var_os(INSIDE).is_none() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' HUP INT QUIT TERM TSTP TTIN TTOU USR1; exec \"$0\" \"$@\""]);
+        command.arg(env::current_exe().expect("a running test has a path")).args(["--exact", "--nocapture"]);
+        command.arg("foundation::children_start_with_default_signals_whatever_the_tests_inherit").env(INSIDE, "1");
+        let output = command.output().expect("sh starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
 }

@@ -61,6 +61,30 @@ pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
     owned(fd)
 }
 
+#[used]
+// SAFETY: the section holds pointers to functions that the C library calls once, before any Rust code runs.
+// This one makes system calls only.
+#[unsafe(link_section = ".init_array")]
+static UNIGNORE: extern "C" fn() = {
+    /// Handles every signal that is ignored, by doing nothing. To this process it makes no difference, but what it
+    /// executes starts with the default, whatever nohup(1) or a shell's `&` had it ignore.
+    extern "C" fn unignore() {
+        extern "C" fn nothing(_signal: c_int) {}
+        for signal in 1..=libc::SIGRTMAX() {
+            // SAFETY: all-zero bytes are a valid sigaction; both pointers are to a live one, and the handler does nothing.
+            unsafe {
+                let mut action: libc::sigaction = mem::zeroed();
+                if libc::sigaction(signal, ptr::null(), &raw mut action) == 0 && action.sa_sigaction == libc::SIG_IGN {
+                    action.sa_sigaction = nothing as *const () as libc::sighandler_t;
+                    action.sa_flags = libc::SA_RESTART;
+                    libc::sigaction(signal, &raw const action, ptr::null_mut());
+                }
+            }
+        }
+    }
+    unignore
+};
+
 /// The handler that [`catch`] installs: number, origin and value of the signal, context.
 pub type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
 
