@@ -13,6 +13,7 @@ mod docs {
 }
 mod run {
     pub mod call;
+    pub mod control;
     pub mod deliver;
     pub mod dry_run;
     pub mod kill;
@@ -25,6 +26,7 @@ mod run {
     pub mod watch;
 }
 mod find {
+    pub mod cgroup;
     pub mod classify;
     pub mod freeze;
     pub mod group;
@@ -47,6 +49,7 @@ mod output {
     pub mod text;
 }
 mod os {
+    pub mod cgroup;
     pub mod exit;
     pub mod express;
     pub mod memory;

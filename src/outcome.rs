@@ -20,6 +20,13 @@ pub struct Subject<'a> {
     pub name: Option<&'a [u8]>,
 }
 
+impl<'a> Subject<'a> {
+    /// A target that is no single process.
+    pub fn target(typed: &'a str) -> Self {
+        Self { typed, pid: None, inode: None, name: None }
+    }
+}
+
 /// One thing that happened, or was found out.
 #[derive(Debug)]
 pub enum Outcome<'a> {
@@ -27,6 +34,12 @@ pub enum Outcome<'a> {
     Sent {
         signal: Signal,
         value: Option<i32>,
+        after: Option<Duration>,
+    },
+    /// The same for processes of a control group that have no PID here.
+    SentUnseen {
+        signal: Signal,
+        count: usize,
         after: Option<Duration>,
     },
     /// Nothing was sent, which counts as a failure.
@@ -50,6 +63,11 @@ pub enum Outcome<'a> {
     Alive,
     /// The dry run's `Sent`.
     WouldSend(&'a Preview),
+    /// The dry run's `SentUnseen`.
+    WouldSendUnseen {
+        signal: Signal,
+        count: usize,
+    },
 }
 
 /// What a plan would do to one process.
@@ -135,6 +153,32 @@ pub enum Reason {
     },
     /// A kernel thread, which no signal ends.
     KernelThread,
+    ControlGroup(NoControlGroup),
+    /// Members of a control group that have no PID here, since they live in another PID namespace. Only
+    /// cgroup.kill reaches them.
+    OtherNamespace {
+        count: usize,
+    },
+}
+
+/// Why a control group is no target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoControlGroup {
+    Missing,
+    /// There is something by that name, but no control group.
+    Other,
+    Version1,
+    /// The root, which holds every process.
+    Root,
+    /// sigsend is in it or in one below.
+    Own,
+    /// It holds threads instead of processes.
+    Threaded,
+    Empty,
+    /// It could not be opened.
+    Refused(Errno),
+    /// It cannot be killed as a whole.
+    NoKill(Errno),
 }
 
 impl Reason {
@@ -150,7 +194,18 @@ impl Reason {
 
     /// Whether the process that was meant has exited and been reaped, or is a zombie.
     pub fn is_gone(&self) -> bool {
-        matches!(self, Self::Absent(NoProcess::Gone) | Self::Refused(Errno::ESRCH) | Self::Recycled)
+        matches!(
+            self,
+            Self::Absent(NoProcess::Gone)
+                | Self::Refused(Errno::ESRCH)
+                | Self::Recycled
+                | Self::ControlGroup(NoControlGroup::Empty)
+        )
+    }
+
+    /// How many processes it is about.
+    pub fn count(&self) -> usize {
+        if let Self::OtherNamespace { count } = self { *count } else { 1 }
     }
 }
 

@@ -87,6 +87,12 @@ impl Plan {
         steps.filter(|step| !step.signals.is_empty()).collect()
     }
 
+    /// Whether a control group that it means gets KILL as a whole: every member may get it.
+    pub fn kills_whole(&self) -> bool {
+        let is_checked = self.selection.expect.is_some() || self.selection.catching.is_some();
+        !is_checked && self.steps.iter().any(|step| step.signals.contains(&Signal::KILL))
+    }
+
     /// Whether the call waits for ends, so that a target that is already gone is success.
     pub fn waits(&self) -> bool {
         self.until != Until::Sent

@@ -49,6 +49,7 @@ pub const STATE: &str = "show-process-state";
 pub const ALL: &str = "all";
 pub const PID: &str = "pid";
 pub const PIDFILE: &str = "pidfile";
+pub const CGROUP: &str = "cgroup";
 pub const TREE: &str = "tree";
 pub const HANDLER: &str = "require-handler";
 pub const EXPECT: &str = "expect";
@@ -152,7 +153,7 @@ fn typed<T: Clone + Send + Sync + 'static>(read: fn(&OsStr) -> Result<T, UsageEr
 }
 
 /// Every option, in the order of the help.
-pub static OPTIONS: [Opt; 26] = [
+pub static OPTIONS: [Opt; 27] = [
     valued(SIGNALS, SIGNAL, "sn", &["SIGNAL"]).repeats().reads(|| typed(values::signal)).says(
         "signal to send, also -SIGNAL [default: TERM]",
         "Send SIGNAL instead of TERM: a name with or without SIG in any case, or a number from 0 to 64. The old form -SIGNAL (-9, -HUP, \
@@ -189,6 +190,14 @@ pub static OPTIONS: [Opt; 26] = [
          the file was last modified did not write it and is refused as stale. Groups, 0, -1 and names are refused in a file. Files of \
          /proc and /sys are refused. If FILE is -, standard input is read; if it names no target, nothing is done and the exit status \
          is 0.",
+    ),
+    valued(TARGETS, CGROUP, "", &["DIR"]).reads(|| typed(values::control_group)).says(
+        "all of a control group and those below",
+        "Signal every process in the control group DIR (version 2) and in those below it. DIR is the path of its directory, or the path \
+         that /proc/PID/cgroup shows. KILL goes to the whole group at once through cgroup.kill (Linux 5.14), so that nothing escapes by \
+         forking; with -r or --expect, and with other signals, each member gets it, and the group is read again until nobody new \
+         appears. Waiting ends when the group is empty. The root group, a group that holds sigsend, version 1 and threaded groups are \
+         refused.",
     ),
     flag(TARGETS, TREE, "").says(
         "each process and all its descendants",

@@ -9,8 +9,9 @@ use clap::parser::ValueSource;
 
 use crate::cli::argv::{self, Line};
 use crate::cli::options::{
-    ALIVE, ALL, ALLOW_STALE, DRY_RUN, EXPECT, GENERATE, GRACE, HANDLER, ID, JSON, LIST, LONG_HELP, NUMBERS, PID,
-    PIDFILE, QUEUE, SHORT_HELP, SIGNAL, STATE, TABLE, TIMEOUT, TREE, VERBOSE, VERSION, WAIT, WITHIN, command, option,
+    ALIVE, ALL, ALLOW_STALE, CGROUP, DRY_RUN, EXPECT, GENERATE, GRACE, HANDLER, ID, JSON, LIST, LONG_HELP, NUMBERS,
+    PID, PIDFILE, QUEUE, SHORT_HELP, SIGNAL, STATE, TABLE, TIMEOUT, TREE, VERBOSE, VERSION, WAIT, WITHIN, command,
+    option,
 };
 use crate::cli::refusal::{usage_error, with_hint};
 use crate::cli::values;
@@ -84,16 +85,18 @@ fn is_given(matches: &ArgMatches, id: &str) -> bool {
 }
 
 /// Options of which two cannot be combined: any of the first list with any other of the second.
-const EXCLUSIONS: [(&[&str], &[&str]); 3] = [
+const EXCLUSIONS: [(&[&str], &[&str]); 4] = [
     (
         &[LIST, NUMBERS, TABLE, STATE, GENERATE],
         &[
-            LIST, NUMBERS, TABLE, STATE, GENERATE, SIGNAL, QUEUE, ALL, PID, HANDLER, PIDFILE, ALLOW_STALE, EXPECT,
-            ALIVE, ID, TREE, TIMEOUT, WAIT, WITHIN, GRACE, DRY_RUN, JSON,
+            LIST, NUMBERS, TABLE, STATE, GENERATE, SIGNAL, QUEUE, ALL, PID, HANDLER, PIDFILE, CGROUP, ALLOW_STALE,
+            EXPECT, ALIVE, ID, TREE, TIMEOUT, WAIT, WITHIN, GRACE, DRY_RUN, JSON,
         ],
     ),
     (&[PID, ID, ALIVE], &[PID, ID, ALIVE, SIGNAL, QUEUE, TIMEOUT, WAIT, WITHIN, GRACE, DRY_RUN]),
     (&[GRACE], &[TIMEOUT, WITHIN]),
+    // The descendants of members are members, and what has left the group is not meant.
+    (&[TREE], &[CGROUP]),
 ];
 
 fn check_exclusions(matches: &ArgMatches) -> Result<(), UsageError> {
@@ -123,6 +126,7 @@ struct Options {
     within: Option<Duration>,
     grace: Option<Duration>,
     pidfile: Option<Pidfile>,
+    cgroup: Option<OsString>,
     users: Users,
     expect: Option<OsString>,
     require_handler: bool,
@@ -197,6 +201,7 @@ impl Options {
             within: one(matches, WITHIN),
             grace: one(matches, GRACE),
             pidfile: one(matches, PIDFILE).map(|path| Pidfile { path, age }),
+            cgroup: one(matches, CGROUP),
             users: if given(ALL) { Users::All } else { Users::Own },
             expect: one(matches, EXPECT),
             require_handler: given(HANDLER),
@@ -219,7 +224,7 @@ impl Options {
         for token in operands {
             targets.push(values::target(token)?);
         }
-        if targets.is_empty() && self.pidfile.is_none() {
+        if targets.is_empty() && self.pidfile.is_none() && self.cgroup.is_none() {
             return Err(UsageError::no_target());
         }
         self.check_targets(&targets)?;
@@ -250,7 +255,7 @@ impl Options {
         let selection = Selection {
             targets,
             pidfile: self.pidfile,
-            cgroup: None,
+            cgroup: self.cgroup,
             users: self.users,
             expect: self.expect,
             catching: self.require_handler.then_some(signal),

@@ -65,6 +65,15 @@ pub fn expected_name(name: &OsStr) -> Result<OsString, UsageError> {
     }
 }
 
+/// The path of a control group, which is looked up later. An empty one must not come to mean a directory.
+pub fn control_group(path: &OsStr) -> Result<OsString, UsageError> {
+    if path.is_empty() {
+        let error = UsageError::value("'': invalid control group".to_owned());
+        return Err(error.hint("the path was empty; is a variable unset?"));
+    }
+    Ok(path.to_owned())
+}
+
 pub fn queued_value(text: &OsStr) -> Result<i32, UsageError> {
     let invalid = || UsageError::value(format!("'{}': invalid value to queue", escape(text.as_encoded_bytes())));
     let value = text.to_str().and_then(|text| text.parse().ok());

@@ -65,7 +65,7 @@ const STATUSES: [(&str, &str); 4] = [
 ];
 
 /// Arguments and what they are good for.
-const EXAMPLES: [(&str, &str); 10] = [
+const EXAMPLES: [(&str, &str); 12] = [
     ("-HUP 4242", "have a daemon read its configuration again"),
     ("-r -HUP nginx", "the same by name, unless it would die of it"),
     ("-0 4242", "may it be signalled?"),
@@ -73,6 +73,8 @@ const EXAMPLES: [(&str, &str); 10] = [
     ("--grace 10s 4242", "TERM, KILL after 10 s, back once it is gone"),
     ("--grace 10s -- -4242", "the same for a process group"),
     ("--tree -KILL 4242", "a process and all its descendants"),
+    ("--grace 5s :8080", "stop what listens on a port"),
+    ("--grace 10s --cgroup DIR", "all of a control group, detached processes too"),
     ("--timeout 5s KILL -w 4242", "TERM, KILL after 5 s, wait without end"),
     ("--dry-run -HUP -- -1", "who would be hit, and would they survive?"),
     ("--id 4242", "a token that no other process ever answers to"),

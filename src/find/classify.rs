@@ -1,5 +1,7 @@
 //! Whether a pinned process is to be signalled: one rule for those found at the start and for those found later.
 
+use std::io;
+
 use nix::unistd::getpgid;
 
 use crate::find::recipients::{Recipient, Recipients, Standing};
@@ -48,7 +50,7 @@ impl Rules<'_> {
         if self.purpose == Purpose::Wait && recipient.process.life().is_ok_and(|life| life != Life::Running) {
             return Standing::Gone;
         }
-        let Some(reason) = self.refusal(pid) else { return Standing::Present };
+        let Some(reason) = self.refusal(recipient) else { return Standing::Present };
         // What was read by PID is true of this process only if it held the PID until now.
         match recipient.process.holds_its_number() {
             Ok(false) if self.purpose == Purpose::Wait => Standing::Gone,
@@ -57,14 +59,37 @@ impl Rules<'_> {
         }
     }
 
-    fn refusal(&self, pid: Pid) -> Option<Reason> {
+    fn refusal(&self, recipient: &Recipient) -> Option<Reason> {
+        let pid = recipient.pid();
         let follows = matches!(self.purpose, Purpose::FollowUp | Purpose::Wait);
         if follows && is_kernel_thread(pid) {
             return Some(Reason::KernelThread);
         }
+        // Members of a control group; other groups exclude the option, other targets were checked when found.
+        if recipient.group.is_some()
+            && let Some(reason) = self.unexpected(pid)
+        {
+            return Some(reason);
+        }
         let signal = self.selection.catching?;
         let caught = proc::status(pid).is_ok_and(|status| status.caught.contains(signal));
         (!caught).then(|| Reason::NotCaught { signal, name: proc::name(pid).unwrap_or_default() })
+    }
+
+    /// Why a process is not what `--expect` wants.
+    pub fn unexpected(&self, pid: Pid) -> Option<Reason> {
+        let expected = self.selection.expect.as_ref()?.as_encoded_bytes();
+        let (name, executable) = (proc::name(pid).ok(), proc::executable(pid));
+        let may_see = !executable.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+        let claims = [name.clone(), executable.ok(), proc::first_argument(pid).ok().flatten()];
+        if claims.iter().flatten().any(|claim| claim == expected) {
+            return None;
+        }
+        let expected = expected.to_vec();
+        Some(match name {
+            Some(name) if may_see => Reason::NotExpected { expected, name },
+            _ => Reason::Unverified { expected },
+        })
     }
 }
 

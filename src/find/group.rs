@@ -1,5 +1,5 @@
-//! A process group that is waited for or signalled more than once: its members pinned, its number believed
-//! only while it cannot belong to another group.
+//! Groups of processes that are looked for again: process groups, whose number is believed only while it cannot
+//! belong to another one, and control groups.
 
 use std::rc::Rc;
 
@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::sys::signal;
 
+use crate::find::cgroup::ControlGroup;
 use crate::find::names::check_proc;
 use crate::find::recipients::{NamedBy, Recipient, Recipients};
 use crate::os::pidfd::Pinned;
@@ -15,10 +16,42 @@ use crate::outcome::{NoProcess, Reason};
 use crate::plan::Labels;
 use crate::target::{Pid, Target};
 
-/// A group and, if kernel and circumstances allow, the pidfd of the process with its number, through which
+/// A group whose members are recipients.
+pub enum Group {
+    Process(ProcessGroup),
+    Control(ControlGroup),
+}
+
+impl Group {
+    /// Looks for members that are not known yet and admits them. Only the first error is returned.
+    pub fn look(&mut self, recipients: &mut Recipients) -> Result<()> {
+        let (looked, has_failed) = match self {
+            Self::Process(group) => (group.look(recipients), &mut group.has_failed),
+            Self::Control(group) => (group.look(recipients).map(drop), &mut group.has_failed),
+        };
+        match looked {
+            Err(_) if std::mem::replace(has_failed, true) => Ok(()),
+            looked => looked,
+        }
+    }
+
+    pub fn process(&self) -> Option<&ProcessGroup> {
+        if let Self::Process(group) = self { Some(group) } else { None }
+    }
+
+    pub fn control(&self) -> Option<&ControlGroup> {
+        if let Self::Control(group) = self { Some(group) } else { None }
+    }
+
+    pub fn control_mut(&mut self) -> Option<&mut ControlGroup> {
+        if let Self::Control(group) = self { Some(group) } else { None }
+    }
+}
+
+/// A process group and, if kernel and circumstances allow, the pidfd of the process with its number, through which
 /// the group can be signalled as a whole: it means this group even after the leader was reaped, and nobody
 /// once the number has been reused (`PIDFD_SIGNAL_PROCESS_GROUP`, Linux 6.9).
-pub struct Group {
+pub struct ProcessGroup {
     number: Pid,
     leader: Option<Pinned>,
     typed: Rc<str>,
@@ -29,7 +62,7 @@ pub struct Group {
     has_failed: bool,
 }
 
-impl Group {
+impl ProcessGroup {
     /// Pins the members. A group without any is gone.
     pub fn pin(number: Pid, index: usize, recipients: &mut Recipients, labels: Labels) -> Result<Result<Self, Reason>> {
         let target = Target::Group(number);
@@ -63,18 +96,12 @@ impl Group {
         self.leader.as_ref()
     }
 
-    /// Looks for members that are not known yet and admits them. Only the first error is returned.
-    pub fn look(&mut self, recipients: &mut Recipients) -> Result<()> {
-        match self.admit_new(recipients) {
-            Err(_) if std::mem::replace(&mut self.has_failed, true) => Ok(()),
-            looked => looked,
-        }
-    }
-
+    /// Looks for members that are not known yet and admits them.
+    ///
     /// What was listed counts only if the number was this group's until after the listing: its leader's pidfd
     /// still finds the group, or a member that was known before the listing is in it, unreaped. A member that
     /// has left the group proves nothing, since the number may have been reused after it left.
-    fn admit_new(&self, recipients: &mut Recipients) -> Result<()> {
+    fn look(&self, recipients: &mut Recipients) -> Result<()> {
         let listed = self.list(recipients)?;
         let mut is_same = self.leader.as_ref().and_then(Pinned::leads_a_group) == Some(true);
         for known in recipients.iter().filter(|known| known.group == Some(self.index)) {

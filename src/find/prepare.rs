@@ -1,7 +1,7 @@
 //! From targets to recipients: everything looked up, pinned, verified and classified before the first signal.
 //! A process is pinned first, then read, then proved to hold its PID still; nothing here sends a signal.
 
-use std::io;
+use std::ffi::OsStr;
 use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,8 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Error, Result};
 use nix::unistd::getpgrp;
 
+use crate::find::cgroup::{ControlGroup, Killing};
 use crate::find::classify::{Purpose, Rules};
-use crate::find::group::Group;
+use crate::find::group::{Group, ProcessGroup};
 use crate::find::names::{check_proc, named, nameless};
 use crate::find::pidfile::{self, Written};
 use crate::find::port::holders;
@@ -18,7 +19,7 @@ use crate::find::recipients::{NamedBy, Recipient, Recipients};
 use crate::find::tree::Lineage;
 use crate::os::pidfd::{Pinned, is_exhaustion};
 use crate::os::proc;
-use crate::outcome::{NoProcess, Reason};
+use crate::outcome::{NoControlGroup, NoProcess, Reason};
 use crate::plan::{Labels, Plan, Reach, Selection, Until};
 use crate::target::{Inode, Pid, Target};
 use crate::usage::UsageError;
@@ -64,11 +65,16 @@ pub fn prepare(plan: &Plan, labels: Labels) -> Result<Found<'_>> {
         Until::Sent => Purpose::FollowUp,
         Until::Gone | Until::Within(_) => Purpose::Wait,
     };
-    find(&plan.selection, purpose, labels)
+    let killing = if plan.kills_whole() { Killing::Whole } else { Killing::Members };
+    find_for(&plan.selection, purpose, killing, labels)
 }
 
-/// Finds everybody that a selection means.
-pub fn find(selection: &Selection, purpose: Purpose, labels: Labels) -> Result<Found<'_>> {
+/// Finds everybody that a question is about.
+pub fn find(selection: &Selection, labels: Labels) -> Result<Found<'_>> {
+    find_for(selection, Purpose::Ask, Killing::Members, labels)
+}
+
+fn find_for(selection: &Selection, purpose: Purpose, killing: Killing, labels: Labels) -> Result<Found<'_>> {
     if selection.needs_proc() {
         check_proc()?;
     }
@@ -89,10 +95,14 @@ pub fn find(selection: &Selection, purpose: Purpose, labels: Labels) -> Result<F
     let mut finder = Finder { found, labels };
     let listed = selection.pidfile.as_ref().map(pidfile::read).transpose()?;
     for target in &selection.targets {
-        finder.whole_target(target, None)?;
+        finder.all_or_nothing(|finder| finder.target(target, None))?;
     }
     for target in listed.iter().flat_map(|listed| &listed.targets) {
-        finder.whole_target(target, listed.as_ref().and_then(|listed| listed.written.as_ref()))?;
+        let written = listed.as_ref().and_then(|listed| listed.written.as_ref());
+        finder.all_or_nothing(|finder| finder.target(target, written))?;
+    }
+    if let Some(path) = &selection.cgroup {
+        finder.all_or_nothing(|finder| finder.control_group(path, killing))?;
     }
     let mut found = finder.found;
     found.rules.classify(&mut found.recipients, 0);
@@ -149,9 +159,9 @@ struct Finder<'a> {
 impl Finder<'_> {
     /// Finds all that a target means, its trees included, or nothing of it: with too few descriptors or too
     /// little memory for one target there may be enough for the others.
-    fn whole_target(&mut self, target: &Target, written: Option<&Written>) -> Result<()> {
+    fn all_or_nothing(&mut self, find: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         let known = self.found.recipients.len();
-        let found = self.target(target, written).and_then(|()| match &self.found.rules.lineage {
+        let found = find(self).and_then(|()| match &self.found.rules.lineage {
             Some(lineage) => lineage.grow(&mut self.found.recipients, known),
             None => Ok(()),
         });
@@ -223,13 +233,31 @@ impl Finder<'_> {
     }
 
     fn group(&mut self, number: Pid, typed: &Rc<str>) -> Result<()> {
-        if self.found.groups.iter().any(|group| group.number() == number) {
+        if self.found.groups.iter().filter_map(Group::process).any(|group| group.number() == number) {
             return Ok(());
         }
         let index = self.found.groups.len();
-        match Group::pin(number, index, &mut self.found.recipients, self.labels)? {
-            Ok(group) => self.found.groups.push(group),
+        match ProcessGroup::pin(number, index, &mut self.found.recipients, self.labels)? {
+            Ok(group) => self.found.groups.push(Group::Process(group)),
             Err(reason) => self.miss(typed, None, reason),
+        }
+        Ok(())
+    }
+
+    fn control_group(&mut self, path: &OsStr, killing: Killing) -> Result<()> {
+        let typed = path.to_string_lossy();
+        // So that it cannot be mistaken for another target.
+        let typed: Rc<str> = if typed.contains('/') { typed.into() } else { format!("./{typed}").into() };
+        let (index, labels) = (self.found.groups.len(), self.labels);
+        match ControlGroup::open(path, &typed, index, killing, labels)? {
+            Ok(mut group) => match group.look(&mut self.found.recipients)? {
+                0 => self.miss(&typed, None, Reason::ControlGroup(NoControlGroup::Empty)),
+                _ if self.found.rules.purpose == Purpose::Ask && group.unseen > 0 => {
+                    self.miss(&typed, None, Reason::OtherNamespace { count: group.unseen });
+                }
+                _ => self.found.groups.push(Group::Control(group)),
+            },
+            Err(refused) => self.miss(&typed, None, Reason::ControlGroup(refused)),
         }
         Ok(())
     }
@@ -246,7 +274,7 @@ impl Finder<'_> {
             Claim::Inode(inode) => (process.inode()? != *inode).then_some(Reason::Recycled),
             Claim::WriterOf(file) => stale(pid, file)?,
         };
-        let refused = refused.or_else(|| self.unexpected(pid));
+        let refused = refused.or_else(|| self.found.rules.unexpected(pid));
         let refused = match (&self.found.rules.lineage, self.found.rules.purpose) {
             (None, _) | (_, Purpose::Ask) => refused,
             (Some(_), _) if pid == Pid::INIT => refused.or(Some(Reason::Everyone)),
@@ -267,21 +295,6 @@ impl Finder<'_> {
             }
         }
         Ok(false)
-    }
-
-    fn unexpected(&self, pid: Pid) -> Option<Reason> {
-        let expected = self.found.rules.selection.expect.as_ref()?.as_encoded_bytes();
-        let (name, executable) = (proc::name(pid).ok(), proc::executable(pid));
-        let may_see = !executable.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
-        let claims = [name.clone(), executable.ok(), proc::first_argument(pid).ok().flatten()];
-        if claims.iter().flatten().any(|claim| claim == expected) {
-            return None;
-        }
-        let expected = expected.to_vec();
-        Some(match name {
-            Some(name) if may_see => Reason::NotExpected { expected, name },
-            _ => Reason::Unverified { expected },
-        })
     }
 }
 

@@ -364,7 +364,8 @@ pub fn slurp(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-fn pid_in(word: &[u8]) -> Option<Pid> {
+/// The PID that a word of a file spells.
+pub fn pid_in(word: &[u8]) -> Option<Pid> {
     str::from_utf8(word).ok()?.parse().ok().and_then(pid_of)
 }
 

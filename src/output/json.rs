@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use serde_json::{Value, json};
 
-use crate::outcome::{Core, Ending, Mask, Reason};
+use crate::outcome::{Core, Ending, Mask, NoControlGroup, Reason};
 use crate::outcome::{Effect, Outcome, Preview, Status, Subject, Tally};
 use crate::output::escape::escape;
 use crate::plan::Step;
@@ -36,7 +36,7 @@ pub fn event(subject: &Subject, outcome: &Outcome, reason: &str) -> Object {
 
 fn word(outcome: &Outcome) -> &'static str {
     match outcome {
-        Outcome::Sent { .. } => "sent",
+        Outcome::Sent { .. } | Outcome::SentUnseen { .. } => "sent",
         Outcome::Failed(_) => "failed",
         Outcome::Skipped => "skipped",
         Outcome::Unstopped => "not-stopped",
@@ -45,7 +45,7 @@ fn word(outcome: &Outcome) -> &'static str {
         Outcome::StillThere { .. } => "still-there",
         Outcome::Found => "found",
         Outcome::Alive => "alive",
-        Outcome::WouldSend(_) => "would-send",
+        Outcome::WouldSend(_) | Outcome::WouldSendUnseen { .. } => "would-send",
     }
 }
 
@@ -57,8 +57,20 @@ fn particulars(outcome: &Outcome, reason: &str) -> Vec<(&'static str, Value)> {
             keys.push(("elapsed_ms", after.map_or(0, milliseconds).into()));
             keys
         }
+        Outcome::SentUnseen { signal, count, after } => vec![
+            ("signal", signal.to_string().into()),
+            ("number", signal.number().into()),
+            ("unseen", (*count).into()),
+            ("elapsed_ms", after.map_or(0, milliseconds).into()),
+        ],
+        Outcome::WouldSendUnseen { signal, count } => {
+            vec![("signal", signal.to_string().into()), ("number", signal.number().into()), ("unseen", (*count).into())]
+        }
         Outcome::Failed(why) => {
             let mut keys = vec![("reason", reason.into())];
+            if let Reason::OtherNamespace { count } = why {
+                keys.push(("unseen", (*count).into()));
+            }
             keys.extend(errno(why).map(|errno| ("errno", format!("{errno:?}").into())));
             keys
         }
@@ -138,7 +150,9 @@ fn milliseconds(duration: Duration) -> u64 {
 fn errno(reason: &Reason) -> Option<Errno> {
     match reason {
         Reason::NotPermitted { .. } => Some(Errno::EPERM),
-        Reason::Refused(errno) => Some(*errno),
+        Reason::Refused(errno)
+        | Reason::ControlGroup(NoControlGroup::Refused(errno) | NoControlGroup::NoKill(errno)) => Some(*errno),
+        Reason::ControlGroup(NoControlGroup::Missing) => Some(Errno::ENOENT),
         reason if reason.is_gone() => Some(Errno::ESRCH),
         _ => None,
     }

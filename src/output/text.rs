@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 
-use crate::outcome::{Core, Ending, Mask, NoProcess, Reason};
+use crate::outcome::{Core, Ending, Mask, NoControlGroup, NoProcess, Reason};
 use crate::outcome::{Effect, Outcome, Preview, Subject};
 use crate::output::escape::escape;
 use crate::output::terminal::{Stream, cut};
@@ -76,7 +76,33 @@ fn failure(deed: Deed, subject: &Subject, reason: &Reason) -> String {
             described(subject)
         ),
         Reason::KernelThread => format!("{} is a kernel thread, which no signal ends", described(subject)),
+        Reason::ControlGroup(refused) => no_control_group(&escape(subject.typed.as_bytes()), *refused),
+        Reason::OtherNamespace { count } => {
+            format!("cannot signal {}, which only KILL without -r and --expect reaches", unseen(subject, *count))
+        }
     }
+}
+
+fn no_control_group(directory: &str, refused: NoControlGroup) -> String {
+    match refused {
+        NoControlGroup::Missing => format!("control group {directory} does not exist"),
+        NoControlGroup::Other => format!("{directory} is not the directory of a control group"),
+        NoControlGroup::Version1 => format!("{directory} is a control group of version 1, only version 2 will do"),
+        NoControlGroup::Root => format!("{directory} is the root control group, which holds every process: refused"),
+        NoControlGroup::Own => format!("control group {directory} holds sigsend itself: refused"),
+        NoControlGroup::Threaded => format!("control group {directory} is threaded: it holds threads, not processes"),
+        NoControlGroup::Empty => format!("control group {directory} is empty"),
+        NoControlGroup::Refused(errno) => format!("opening control group {directory} failed: {}", errno_words(errno)),
+        NoControlGroup::NoKill(errno) => {
+            format!("control group {directory} cannot be killed as a whole: {}", errno_words(errno))
+        }
+    }
+}
+
+/// Members of a control group that have no PID here.
+fn unseen(subject: &Subject, count: usize) -> String {
+    let processes = if count == 1 { "process" } else { "processes" };
+    format!("{count} {processes} of another PID namespace in {}", escape(subject.typed.as_bytes()))
 }
 
 /// The line of `--verbose` on standard output. `None` for failures, which are reported on standard error alone.
@@ -88,6 +114,13 @@ pub fn line(subject: &Subject, outcome: &Outcome) -> Option<String> {
             let value = value.map(|value| format!(" with value {value}")).unwrap_or_default();
             let after = after.map(|after| format!(" after {}", seconds(after))).unwrap_or_default();
             format!("sent {signal} ({}){value} to {who}{after}", signal.number())
+        }
+        Outcome::SentUnseen { signal, count, after } => {
+            let after = after.map(|after| format!(" after {}", seconds(after))).unwrap_or_default();
+            format!("sent {signal} ({}) to {}{after}", signal.number(), unseen(subject, *count))
+        }
+        Outcome::WouldSendUnseen { signal, count } => {
+            format!("would send {signal} ({}) to {}", signal.number(), unseen(subject, *count))
         }
         Outcome::Failed(_) | Outcome::Skipped | Outcome::Unstopped | Outcome::StillThere { .. } => return None,
         Outcome::AlreadyGone => format!("{who} is already gone"),
@@ -239,6 +272,13 @@ fn hint(subject: &Subject, reason: &Reason) -> Option<String> {
         Reason::Stale { .. } => {
             "--allow-stale signals it anyway, best with --expect NAME; a PID:INODE in the file depends on no clock"
                 .to_owned()
+        }
+        Reason::ControlGroup(NoControlGroup::NoKill(Errno::EACCES)) => {
+            "that takes the permission to write to its cgroup.kill; -p prints its members, which '--pidfile -' reads"
+                .to_owned()
+        }
+        Reason::ControlGroup(NoControlGroup::Threaded) => {
+            "the processes belong to its nearest ancestor that is not threaded".to_owned()
         }
         Reason::NotPermitted { owner: Some(owner) } => {
             let (pid, user) = (subject.pid?, escape(owner.as_bytes()));

@@ -87,7 +87,7 @@ impl<'a, 'r> Call<'a, 'r> {
             self.tally.settled += 1;
             self.report.tell(subject, &Outcome::AlreadyGone);
         } else {
-            self.tally.failed += 1;
+            self.tally.failed += reason.count();
             self.report.tell(subject, &Outcome::Failed(reason));
         }
     }

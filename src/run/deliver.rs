@@ -6,8 +6,9 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::unistd::getsid;
 
+use crate::find::cgroup::ControlGroup;
 use crate::find::freeze::pause;
-use crate::find::group::Group;
+use crate::find::group::ProcessGroup;
 use crate::find::prepare::{Found, is_own_group};
 use crate::find::recipients::Recipient;
 use crate::os::express;
@@ -15,6 +16,7 @@ use crate::os::proc;
 use crate::outcome::{Outcome, Subject};
 use crate::plan::Voice;
 use crate::run::call::{Call, Occasion};
+use crate::run::control::{kill_control_group, tell_unseen};
 use crate::run::kill::kill_trees;
 use crate::run::route::{Receipt, Route, refusal, send};
 use crate::signal::Signal;
@@ -107,27 +109,36 @@ fn record_by_number(call: &mut Call, target: &Target, name: Option<&[u8]>, resul
 /// Signals a group as a whole if possible, so that no fork in flight escapes; a member that has left it gets
 /// the signal by its own pidfd. Otherwise each member does, until nobody new appears.
 fn to_group(call: &mut Call, group: usize, signal: Signal, occasion: Occasion) -> Result<()> {
+    if signal == Signal::KILL && kill_control_group(call, group, occasion)? {
+        return Ok(());
+    }
+    if occasion == Occasion::First {
+        tell_unseen(call, group, signal);
+    }
     let mut members = call.present();
     members.retain(|index| call.found.recipients[*index].group == Some(group));
     let Found { groups, recipients, .. } = &call.found;
     // A member that was refused gets no more, so the whole group must not get it either.
     let is_whole = |recipient: &Recipient| recipient.group != Some(group) || !recipient.is_refused();
-    let leader = groups[group].leader().filter(|_| recipients.iter().all(is_whole));
-    let shares: Result<Vec<Share>> =
-        members.iter().map(|index| share(&groups[group], &recipients[*index], signal)).collect();
+    let whole = groups[group].process().filter(|_| recipients.iter().all(is_whole));
+    let whole = whole.and_then(|whole| Some((whole, whole.leader()?)));
+    let shares = |group| -> Result<Vec<Share>> {
+        members.iter().map(|index| share(group, &recipients[*index], signal)).collect()
+    };
     // If it cannot be told who is in the group, each gets the signal by its own pidfd.
-    let (Some(leader), Ok(shares)) = (leader, shares) else {
+    let Some((whole, leader, shares)) = whole.and_then(|(whole, leader)| Some((whole, leader, shares(whole).ok()?)))
+    else {
         for index in members {
             to_recipient(call, index, signal, occasion);
         }
         chase(call, Family::Group(group), signal, occasion);
         return Ok(());
     };
-    let whole = send(Route::GroupOf(leader), signal, None);
+    let sent = send(Route::GroupOf(leader), signal, None);
     let results = members.into_iter().zip(shares).map(|(index, share)| {
         let member = &recipients[index];
-        let result = match (whole, share) {
-            (Ok(receipt), Share::Whole) if !was_missed(&groups[group], member, signal) => Ok(receipt),
+        let result = match (sent, share) {
+            (Ok(receipt), Share::Whole) if !was_missed(whole, member, signal) => Ok(receipt),
             (Ok(_), Share::Forbidden) => Err(Errno::EPERM),
             _ => send(Route::Process(&member.process), signal, None),
         };
@@ -155,7 +166,7 @@ enum Share {
 }
 
 /// A member's share, read right before the signal: what it does in answer to it must not count.
-fn share(group: &Group, member: &Recipient, signal: Signal) -> Result<Share> {
+fn share(group: &ProcessGroup, member: &Recipient, signal: Signal) -> Result<Share> {
     Ok(match member.process.probe() {
         _ if !group.contains(&member.process)? => Share::None,
         Err(Errno::EPERM) if !is_permitted_cont(member.pid(), signal) => Share::Forbidden,
@@ -165,7 +176,7 @@ fn share(group: &Group, member: &Recipient, signal: Signal) -> Result<Share> {
 
 /// Whether a member surely left the group before the signal came: it is not in it, runs, and neither catches
 /// the signal, so that leaving could be its answer, nor can have it pending.
-fn was_missed(group: &Group, member: &Recipient, signal: Signal) -> bool {
+fn was_missed(group: &ProcessGroup, member: &Recipient, signal: Signal) -> bool {
     let is_out = member.process.is_running().unwrap_or(false) && !group.contains(&member.process).unwrap_or(true);
     let may_have_it =
         || proc::status(member.pid()).is_ok_and(|of| of.caught.contains(signal) || of.blocked.contains(signal));
@@ -193,7 +204,7 @@ fn chase(call: &mut Call, family: Family, signal: Signal, occasion: Occasion) {
     let mut all_have_taken = false;
     while Instant::now() < end {
         let looked = to_newcomers(call, family, signal, occasion, end);
-        let pending = looked.and_then(|new| Ok((new, somebody_has_yet_to_take(call, signal)?)));
+        let pending = looked.and_then(|new| Ok((new, somebody_has_yet_to_take(call, family, signal)?)));
         match pending {
             Ok((0, _)) if all_have_taken => break,
             Ok((new, pending)) => {
@@ -237,7 +248,13 @@ fn to_newcomers(call: &mut Call, family: Family, signal: Signal, occasion: Occas
 
 /// Whether the signal is pending for somebody who will take it: it is not blocked, and the process is not
 /// stopped.
-fn somebody_has_yet_to_take(call: &Call, signal: Signal) -> Result<bool> {
+fn somebody_has_yet_to_take(call: &Call, family: Family, signal: Signal) -> Result<bool> {
+    // Nobody in a frozen group takes a signal, or forks.
+    if let Family::Group(group) = family
+        && call.found.groups[group].control().is_some_and(ControlGroup::is_frozen)
+    {
+        return Ok(false);
+    }
     for recipient in call.found.recipients.iter().filter(|recipient| recipient.is_present()) {
         if proc::is_taking(recipient.pid(), signal).context("looking at pending signals")? {
             return Ok(true);

@@ -6,6 +6,7 @@ use anyhow::Result;
 use nix::errno::Errno;
 use nix::unistd::{getpgrp, getpid};
 
+use crate::find::cgroup::ControlGroup;
 use crate::find::names::{check_proc, processes};
 use crate::find::prepare::prepare;
 use crate::find::recipients::Standing;
@@ -14,6 +15,7 @@ use crate::outcome::{Effect, Mask, Outcome, Preview, Subject, Tally};
 use crate::output::report::Report;
 use crate::plan::{Labels, Plan};
 use crate::run::call::Call;
+use crate::run::control::tell_unseen;
 use crate::run::deliver::is_permitted_cont;
 use crate::run::route::{Route, refusal, send};
 use crate::signal::{DefaultAction, Signal};
@@ -26,6 +28,9 @@ pub fn rehearse(plan: &Plan, report: &mut Report) -> Result<Tally> {
     for index in call.present() {
         to_recipient(&mut call, index);
     }
+    for group in 0..call.found.groups.len() {
+        to_unseen(&mut call, group);
+    }
     for target in call.found.by_number() {
         by_number(&mut call, target)?;
     }
@@ -37,7 +42,12 @@ fn to_recipient(call: &mut Call, index: usize) {
     let signal = first_signal(call.plan);
     let recipient = &mut call.found.recipients[index];
     let pid = recipient.pid();
-    let probe = really(pid, signal, recipient.process.probe());
+    let group = recipient.group.and_then(|group| call.found.groups[group].control());
+    let probe = match recipient.process.probe() {
+        // It is not sent to the process, but written to a file of the group.
+        Err(Errno::EPERM) if signal == Signal::KILL && group.is_some_and(ControlGroup::is_killed_whole) => Ok(()),
+        probe => really(pid, signal, probe),
+    };
     match probe {
         // Waiting needs no permission.
         Err(Errno::EPERM) if signal.is_null() && call.plan.waits() => recipient.standing = Standing::Gone,
@@ -51,6 +61,21 @@ fn to_recipient(call: &mut Call, index: usize) {
             recipient.standing = Standing::Refused(refusal(errno, Some(pid)));
             call.tell_standing(index);
         }
+    }
+}
+
+/// The members of a control group that have no PID here.
+fn to_unseen(call: &mut Call, group: usize) {
+    let signal = first_signal(call.plan);
+    match call.found.groups[group].control() {
+        Some(control) if signal == Signal::KILL && control.is_killed_whole() => {
+            let count = control.unseen;
+            if count > 0 {
+                call.tally.signalled += count;
+                call.report.tell(&Subject::target(control.typed()), &Outcome::WouldSendUnseen { signal, count });
+            }
+        }
+        _ => tell_unseen(call, group, signal),
     }
 }
 

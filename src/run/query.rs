@@ -3,7 +3,6 @@
 use anyhow::Result;
 use nix::unistd::getpid;
 
-use crate::find::classify::Purpose;
 use crate::find::prepare::{Miss, find};
 use crate::find::recipients::{NamedBy, Recipient, Standing};
 use crate::outcome::{NoProcess, Outcome, Reason, Status, Subject, Tally};
@@ -13,7 +12,7 @@ use crate::target::Target;
 
 /// Answers a question about each process that the selection means.
 pub fn ask(question: Question, selection: &Selection, report: &mut Report) -> Result<(Tally, Status)> {
-    let found = find(selection, Purpose::Ask, report.voice.labels())?;
+    let found = find(selection, report.voice.labels())?;
     let mut recipients: Vec<Recipient> = found.recipients.into_members();
     if found.rules.lineage.is_some() {
         // Part of its caller's tree only for as long as it asks.
@@ -32,7 +31,7 @@ fn list(
     misses: &[Miss],
     report: &mut Report,
 ) -> Result<(Tally, Status)> {
-    let mut tally = Tally { failed: misses.len(), ..Tally::default() };
+    let mut tally = Tally { failed: misses.iter().map(|miss| miss.reason.count()).sum(), ..Tally::default() };
     for recipient in recipients {
         if let Standing::Refused(reason) = &recipient.standing {
             tally.failed += 1;
@@ -54,31 +53,44 @@ fn list(
             report.print(&token.to_string());
         }
     }
-    tell_misses(misses, report);
+    tell_misses(misses.iter(), report);
     Ok((tally, tally.status()))
 }
 
 /// A poll of the pidfd decides: neither the state letter, which is the main thread's, nor permission.
 fn alive(recipients: &[Recipient], misses: &[Miss], report: &mut Report) -> Result<(Tally, Status)> {
     let gone = Reason::Absent(NoProcess::Gone);
+    // Without a PID here it cannot be signalled, but it lives.
+    let (unseen, misses): (Vec<&Miss>, Vec<&Miss>) =
+        misses.iter().partition(|miss| matches!(miss.reason, Reason::OtherNamespace { .. }));
     let mut tally = Tally { failed: misses.len(), ..Tally::default() };
     let mut unclear = misses.iter().filter(|miss| is_unclear(&miss.reason)).count();
     let mut answered: Vec<&str> = Vec::new();
     let mut exited: Vec<&Recipient> = Vec::new();
+    let mut refused: Vec<(&Recipient, &Reason)> = Vec::new();
+    for miss in unseen {
+        tally.settled += miss.reason.count();
+        answered.push(&miss.typed);
+        report.tell(&Subject::target(&miss.typed), &Outcome::Alive);
+    }
     for recipient in recipients {
         let is_running = recipient.process.is_running()?;
         match &recipient.standing {
-            Standing::Refused(reason) if is_running => {
-                tally.failed += 1;
-                unclear += usize::from(is_unclear(reason));
-                report.tell(&Subject::from(recipient), &Outcome::Failed(reason));
-            }
+            Standing::Refused(reason) if is_running => refused.push((recipient, reason)),
             _ if is_running => {
                 tally.settled += 1;
                 answered.push(&recipient.typed);
                 report.tell(&Subject::from(recipient), &Outcome::Alive);
             }
             _ => exited.push(recipient),
+        }
+    }
+    for (recipient, reason) in refused {
+        // A control group is alive while one of its members is what it is expected to be.
+        if recipient.group.is_none() || !answered.contains(&&*recipient.typed) {
+            tally.failed += 1;
+            unclear += usize::from(is_unclear(reason));
+            report.tell(&Subject::from(recipient), &Outcome::Failed(reason));
         }
     }
     for recipient in exited {
@@ -111,7 +123,7 @@ fn is_unclear(reason: &Reason) -> bool {
     )
 }
 
-fn tell_misses(misses: &[Miss], report: &mut Report) {
+fn tell_misses<'a>(misses: impl IntoIterator<Item = &'a Miss>, report: &mut Report) {
     for miss in misses {
         let subject = Subject { typed: &miss.typed, pid: miss.pid, inode: None, name: None };
         report.tell(&subject, &Outcome::Failed(&miss.reason));

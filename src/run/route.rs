@@ -6,6 +6,7 @@ use nix::errno::Errno;
 use nix::sys::signal;
 use nix::unistd::{self, geteuid};
 
+use crate::os::cgroup::Switch;
 use crate::os::pidfd::Pinned;
 use crate::os::proc;
 use crate::os::sys::{self, Scope};
@@ -21,6 +22,8 @@ pub enum Route<'a> {
     Process(&'a Pinned),
     /// The whole process group, through the pidfd of the process with its number (Linux 6.9).
     GroupOf(&'a Pinned),
+    /// A whole control group, through its cgroup.kill. KILL only, without a value.
+    ControlGroup(&'a Switch),
 }
 
 /// Proof that the kernel accepted a signal. Only [`send`] makes one.
@@ -35,6 +38,11 @@ impl Receipt {
     pub fn outcome(self, after: Option<Duration>) -> Outcome<'static> {
         Outcome::Sent { signal: self.signal, value: self.value, after }
     }
+
+    /// The same for so many processes that have no PID here.
+    pub fn unseen(self, count: usize, after: Option<Duration>) -> Outcome<'static> {
+        Outcome::SentUnseen { signal: self.signal, count, after }
+    }
 }
 
 /// Sends a signal, with a value as by sigqueue(3). The errors are those of kill(2) and pidfd_send_signal(2).
@@ -43,6 +51,8 @@ pub fn send(route: Route, signal: Signal, value: Option<i32>) -> nix::Result<Rec
         Route::Number(target) => by_number(target, signal, value),
         Route::Process(process) => sys::pidfd_send_signal(process.fd(), signal, value, Scope::Process),
         Route::GroupOf(leader) => sys::pidfd_send_signal(leader.fd(), signal, value, Scope::Group),
+        Route::ControlGroup(switch) if signal == Signal::KILL && value.is_none() => switch.set(true),
+        Route::ControlGroup(_) => Err(Errno::EINVAL),
     }
     .map(|()| Receipt { signal, value })
 }

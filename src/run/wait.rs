@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use anyhow::{Error, Result};
 
+use crate::find::group::Group;
+use crate::find::prepare::Found;
 use crate::find::recipients::Standing;
 use crate::outcome::{Outcome, Reason, Subject};
 use crate::output::progress::Pending;
@@ -34,6 +36,9 @@ impl Wait {
         if call.report.progress.next_look().is_some() {
             watch.hold_interrupts()?;
         }
+        for control in call.found.groups.iter().filter_map(Group::control) {
+            watch.add_control_group(control.events())?;
+        }
         let mut wait = Self { watch, watched: 0 };
         if let Some((_, error)) = wait.watch_newcomers(call).into_iter().next() {
             return Err(error);
@@ -51,7 +56,7 @@ impl Wait {
                 call.report.fail(&error);
                 call.found.recipients[index].standing = Standing::Refused(Reason::from_error(&error));
             }
-            if !call.found.recipients.has_present() {
+            if !is_somebody_left(call) {
                 call.report.clear();
                 return Ok(Waited::Gone);
             }
@@ -60,8 +65,7 @@ impl Wait {
                 if !call.found.recipients.has_present() {
                     look_for_members(call);
                 }
-                let is_left = call.found.recipients.has_present();
-                return Ok(if is_left { Waited::SomeLeft } else { Waited::Gone });
+                return Ok(if is_somebody_left(call) { Waited::SomeLeft } else { Waited::Gone });
             }
             if call.report.progress.is_due() {
                 draw_progress(call, deadline, next);
@@ -71,7 +75,7 @@ impl Wait {
             match self.watch.next([deadline, look].into_iter().flatten().min())? {
                 Woken::Exited(indices) => {
                     // While the dead are unreaped, they prove that the number is their group's still.
-                    if call.found.groups.iter().any(|group| group.leader().is_none()) {
+                    if call.found.groups.iter().filter_map(Group::process).any(|group| group.leader().is_none()) {
                         look_for_members(call);
                     }
                     call.record_exits(&indices);
@@ -96,6 +100,12 @@ impl Wait {
     }
 }
 
+/// Whether somebody is waited for: a recipient, or a member of a control group that is none.
+fn is_somebody_left(call: &Call) -> bool {
+    let Found { groups, recipients, .. } = &call.found;
+    recipients.has_present() || groups.iter().filter_map(Group::control).any(|group| group.is_awaited(recipients))
+}
+
 /// Admits members of groups that were forked, or joined, since the last look. An error is the group's alone.
 fn look_for_members(call: &mut Call) {
     let known = call.found.recipients.len();
@@ -113,6 +123,13 @@ pub fn tell_survivors(call: &mut Call) {
     let after = call.began.elapsed();
     for index in call.present() {
         call.tell(index, &Outcome::StillThere { after });
+    }
+    let Found { groups, recipients, .. } = &call.found;
+    for group in groups.iter().filter_map(Group::control).filter(|_| !recipients.has_present()) {
+        if group.is_awaited(recipients) {
+            call.tally.left += group.unseen.max(1);
+            call.report.tell(&Subject::target(group.typed()), &Outcome::StillThere { after });
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Waiting for many pidfds to one deadline: one epoll, no polling in a loop. Nothing here sends a signal.
 
+use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -17,7 +18,7 @@ use crate::target::Pid;
 /// What ended a wait.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Woken {
-    /// These have exited; each is told once.
+    /// These have exited; each is told once. Without any, a control group has become empty or populated.
     Exited(Vec<usize>),
     /// The deadline has come.
     Due,
@@ -27,6 +28,8 @@ pub enum Woken {
 
 /// The epoll key of interrupts; no recipient has so high an index.
 const INTERRUPT: u64 = u64::MAX;
+/// The epoll key of control groups.
+const CONTROL_GROUP: u64 = u64::MAX - 1;
 /// How many exits one call of epoll_wait(2) returns at most.
 const BATCH: usize = 1024;
 
@@ -47,6 +50,12 @@ impl Watch {
     pub fn add(&self, index: usize, process: &Pinned) -> Result<()> {
         let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLONESHOT, index as u64);
         self.epoll.add(process.fd(), event).with_context(|| format!("preparing to wait for process {}", process.pid))
+    }
+
+    /// Watches the cgroup.events of a control group. Edge-triggered: it stays readable once it has changed.
+    pub fn add_control_group(&self, events: BorrowedFd) -> Result<()> {
+        let event = EpollEvent::new(EpollFlags::EPOLLPRI | EpollFlags::EPOLLET, CONTROL_GROUP);
+        self.epoll.add(events, event).context("preparing to wait for a control group")
     }
 
     /// Reports interrupts instead of dying of them, so that a line on the terminal can be wiped first.
@@ -75,6 +84,7 @@ impl Watch {
                     if keys.clone().any(|key| key == INTERRUPT) {
                         return Ok(Woken::Interrupted);
                     }
+                    let keys = keys.filter(|key| *key != CONTROL_GROUP);
                     return Ok(Woken::Exited(keys.filter_map(|key| usize::try_from(key).ok()).collect()));
                 }
                 // Being stopped and continued interrupts the wait, too.

@@ -162,6 +162,7 @@ fn plays_when_asked() {
     let number = |index: usize| words[index].parse::<u32>().expect("a number");
     match words[0] {
         "storm" => storm(),
+        "daemons" => daemons(),
         "catching-storm" => {
             catch(libc::SIGTERM, told);
             storm();
@@ -189,6 +190,27 @@ fn storm() -> ! {
     while unsafe { libc::read(0, (&raw mut byte).cast(), 1) } == 1 && !TOLD.load(Ordering::Relaxed) {
         if fork() == Side::Child {
             say("born");
+        }
+    }
+    stay()
+}
+
+/// The same for a storm that no tree holds: whoever is born has a session of its own, and a parent that has exited.
+fn daemons() -> ! {
+    ready();
+    let mut byte = 0_u8;
+    // SAFETY: one byte that is ours.
+    while unsafe { libc::read(0, (&raw mut byte).cast(), 1) } == 1 {
+        if fork() == Side::Child {
+            // SAFETY: takes nothing.
+            unsafe { libc::setsid() };
+            if fork() == Side::Parent {
+                leave();
+            }
+            say("born");
+        } else {
+            // SAFETY: the status is not wanted.
+            unsafe { libc::wait(ptr::null_mut()) };
         }
     }
     stay()

@@ -3,6 +3,7 @@
 mod alive;
 mod bad_input;
 mod bare;
+mod cgroup;
 mod completions;
 mod crowd;
 mod daemon;

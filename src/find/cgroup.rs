@@ -1,0 +1,227 @@
+//! A control group as a target: found by its path, its members pinned and looked for again, its end known from
+//! cgroup.events. What is sent to it, and in which order, is decided in `run`.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::rc::Rc;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::unistd::getpid;
+
+use crate::find::names::check_proc;
+use crate::find::recipients::{NamedBy, Recipient, Recipients};
+use crate::os::cgroup::{Directory, Events, Kind, Members, Switch, directories};
+use crate::os::pidfd::Pinned;
+use crate::outcome::NoControlGroup;
+use crate::plan::Labels;
+use crate::target::Pid;
+
+/// A control group and all groups below it.
+pub struct ControlGroup {
+    directory: Directory,
+    events: Events,
+    /// How KILL reaches all of it; `None` if it goes to each member.
+    pub weapon: Option<Weapon>,
+    typed: Rc<str>,
+    /// The index that its members carry.
+    index: usize,
+    labels: Labels,
+    /// Members without a PID here, at the last look.
+    pub unseen: usize,
+    /// Whether everybody is waited for, those included who may not be signalled or are not seen.
+    pub awaits_all: bool,
+    /// Whether a look for members has failed, which is told once.
+    pub has_failed: bool,
+}
+
+/// What kills a whole group, newborn members included.
+pub enum Weapon {
+    /// cgroup.kill, Linux 5.14.
+    Kill(Switch),
+    /// cgroup.freeze, before: nobody can fork while all are killed.
+    Freeze(Switch),
+}
+
+/// Whether KILL is to reach the whole group at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Killing {
+    Whole,
+    /// Nobody is killed, or each member is asked first whether it may be.
+    Members,
+}
+
+impl ControlGroup {
+    /// Opens a group by what was typed: the path of its directory or, if that is none, the path that
+    /// /proc/PID/cgroup shows. What a KILL will need is opened now, so that a missing permission is known before
+    /// anything was sent. `typed` is what messages call it.
+    pub fn open(
+        path: &OsStr,
+        typed: &Rc<str>,
+        index: usize,
+        killing: Killing,
+        labels: Labels,
+    ) -> Result<Result<Self, NoControlGroup>> {
+        check_proc()?;
+        let directory = match resolve(path)? {
+            Ok(directory) => directory,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let weapon = match killing {
+            Killing::Whole => Weapon::of(&directory).map(Some),
+            Killing::Members => Ok(None),
+        };
+        let weapon = match weapon {
+            Ok(weapon) => weapon,
+            Err(errno) => return Ok(Err(NoControlGroup::NoKill(errno))),
+        };
+        let events = match directory.events() {
+            Ok(events) => events,
+            Err(errno) => return Ok(Err(NoControlGroup::Refused(errno))),
+        };
+        let typed = Rc::clone(typed);
+        let group =
+            Self { directory, events, weapon, typed, index, labels, unseen: 0, awaits_all: false, has_failed: false };
+        let members = group.list()?;
+        Ok(if members.pids.contains(&own()) { Err(NoControlGroup::Own) } else { Ok(group) })
+    }
+
+    /// Admits members that are not known yet, each pinned first, then seen in the group again, then proved to
+    /// hold its PID still. How many members there are.
+    pub fn look(&mut self, recipients: &mut Recipients) -> Result<usize> {
+        let listed = self.list()?;
+        let count = listed.pids.len() + listed.unseen;
+        self.unseen = listed.unseen;
+        let mut newcomers = Vec::new();
+        for pid in listed.pids.into_iter().collect::<BTreeSet<_>>() {
+            match recipients.index_of(pid)? {
+                Some(known) => _ = recipients[known].group.get_or_insert(self.index),
+                None if pid == own() => {}
+                None => newcomers.extend(Pinned::open(pid)?.ok()),
+            }
+        }
+        if newcomers.is_empty() {
+            return Ok(count);
+        }
+        let members: BTreeSet<Pid> = self.list()?.pids.into_iter().collect();
+        for process in newcomers {
+            if members.contains(&process.pid) && process.holds_its_number()? {
+                let recipient = Recipient::new(process, Rc::clone(&self.typed), NamedBy::Description, self.labels);
+                recipients.admit(Recipient { group: Some(self.index), ..recipient })?;
+            }
+        }
+        Ok(count)
+    }
+
+    pub fn typed(&self) -> &Rc<str> {
+        &self.typed
+    }
+
+    /// The PIDs of all members that have one here.
+    pub fn pids(&self) -> Result<BTreeSet<Pid>> {
+        Ok(self.list()?.pids.into_iter().collect())
+    }
+
+    /// Whether KILL reaches all members whoever owns them, seen or not.
+    pub fn is_killed_whole(&self) -> bool {
+        matches!(self.weapon, Some(Weapon::Kill(_)))
+    }
+
+    /// Freezes the group if that is its weapon; whether it was frozen before.
+    pub fn freeze(&self) -> nix::Result<bool> {
+        let Some(Weapon::Freeze(switch)) = &self.weapon else { return Ok(true) };
+        let was_frozen = switch.is_on()?;
+        switch.set(true).map(|()| was_frozen)
+    }
+
+    pub fn thaw(&self) -> nix::Result<()> {
+        let Some(Weapon::Freeze(switch)) = &self.weapon else { return Ok(()) };
+        switch.set(false)
+    }
+
+    /// What wakes a wait when the group becomes empty.
+    pub fn events(&self) -> BorrowedFd<'_> {
+        self.events.fd()
+    }
+
+    pub fn is_frozen(&self) -> bool {
+        self.events.is_frozen().unwrap_or(false)
+    }
+
+    /// Whether somebody in the group is waited for. Those that may not be signalled and those that are not seen
+    /// are not, unless all are. What cannot be told counts as yes: the group is not known to be empty.
+    pub fn is_awaited(&self, recipients: &Recipients) -> bool {
+        if !self.events.is_populated().unwrap_or(true) {
+            return false;
+        }
+        let Ok(members) = self.list() else { return true };
+        let is_refused = |pid: &Pid| match recipients.index_of(*pid) {
+            Ok(Some(index)) => recipients[index].is_refused(),
+            Ok(None) => *pid == own(),
+            Err(_) => false,
+        };
+        // Populated without members: the last ones are exiting.
+        let is_empty = members.pids.is_empty() && members.unseen == 0;
+        self.awaits_all || is_empty || !members.pids.iter().all(is_refused)
+    }
+
+    fn list(&self) -> Result<Members> {
+        self.directory.members().with_context(|| format!("looking for the members of control group {}", self.typed))
+    }
+}
+
+impl Weapon {
+    fn of(directory: &Directory) -> nix::Result<Self> {
+        match directory.kill() {
+            Err(Errno::ENOENT) => directory.freeze().map(Self::Freeze),
+            kill => kill.map(Self::Kill),
+        }
+    }
+}
+
+fn own() -> Pid {
+    Pid::try_from(getpid().as_raw()).expect("a process has a PID")
+}
+
+/// The group that a path means. A directory that is a control group wins over a path that /proc shows.
+fn resolve(typed: &OsStr) -> Result<Result<Directory, NoControlGroup>> {
+    let typed = typed.as_encoded_bytes();
+    // A whole line of /proc/PID/cgroup is no name that a directory has.
+    let line = typed.strip_prefix(b"0::").filter(|path| path.starts_with(b"/"));
+    let refused = match line {
+        Some(_) => NoControlGroup::Missing,
+        None => match usable(Path::new(OsStr::from_bytes(typed))) {
+            Ok(directory) => return Ok(Ok(directory)),
+            Err(refused) => refused,
+        },
+    };
+    let Some(shown) = line.or(typed.starts_with(b"/").then_some(typed)) else { return Ok(Err(refused)) };
+    let is_elsewhere = matches!(refused, NoControlGroup::Missing | NoControlGroup::Other | NoControlGroup::Version1);
+    let mounted = if is_elsewhere { directories(shown).context("looking for control groups")? } else { Vec::new() };
+    let mut found =
+        mounted.iter().map(|path| usable(path)).filter(|found| !matches!(found, Err(NoControlGroup::Missing)));
+    Ok(found.next().unwrap_or(Err(refused)))
+}
+
+/// Opens a directory if it is a control group that can be a target.
+fn usable(path: &Path) -> Result<Directory, NoControlGroup> {
+    let directory = Directory::open(path).map_err(refusal)?;
+    match directory.kind().map_err(refusal)? {
+        Kind::Domain => Ok(directory),
+        Kind::None => Err(NoControlGroup::Other),
+        Kind::Version1 => Err(NoControlGroup::Version1),
+        Kind::Root => Err(NoControlGroup::Root),
+        Kind::Threaded => Err(NoControlGroup::Threaded),
+    }
+}
+
+fn refusal(errno: Errno) -> NoControlGroup {
+    match errno {
+        Errno::ENOENT | Errno::ENODEV => NoControlGroup::Missing,
+        Errno::ENOTDIR => NoControlGroup::Other,
+        errno => NoControlGroup::Refused(errno),
+    }
+}

@@ -1,0 +1,257 @@
+//! Control groups of version 2 as the kernel shows them (cgroups(7)): directories whose files list the
+//! processes, tell when the group is empty, and kill or freeze it.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use nix::dir::{Dir, Type};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::Mode;
+use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs};
+
+use crate::os::pidfd::retry;
+use crate::os::proc;
+use crate::target::Pid;
+
+/// A directory, by a descriptor that means this group even if another one takes its name.
+pub struct Directory(OwnedFd);
+
+/// What kind of control group a directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Not a control group at all.
+    None,
+    Version1,
+    /// The root of the hierarchy, which has no files of its own.
+    Root,
+    /// `threaded` or `domain invalid`: it holds no processes of its own.
+    Threaded,
+    Domain,
+}
+
+/// The processes of a group and of all groups below it.
+#[derive(Debug, Default)]
+pub struct Members {
+    pub pids: Vec<Pid>,
+    /// Processes that have no PID here, because they live in another PID namespace.
+    pub unseen: usize,
+}
+
+impl Directory {
+    pub fn open(path: &Path) -> nix::Result<Self> {
+        retry(|| openat(AT_FDCWD, path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())).map(Self)
+    }
+
+    pub fn kind(&self) -> nix::Result<Kind> {
+        match retry(|| fstatfs(&self.0))?.filesystem_type() {
+            CGROUP2_SUPER_MAGIC => {}
+            CGROUP_SUPER_MAGIC => return Ok(Kind::Version1),
+            _ => return Ok(Kind::None),
+        }
+        match read(self.0.as_fd(), "cgroup.type") {
+            Ok(kind) => Ok(if kind.starts_with(b"domain") && kind.trim_ascii() != b"domain invalid" {
+                Kind::Domain
+            } else {
+                Kind::Threaded
+            }),
+            Err(Errno::ENOENT) if self.has_procs()? => Ok(Kind::Root),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// False once the group was removed.
+    fn has_procs(&self) -> nix::Result<bool> {
+        match openat(&self.0, "cgroup.procs", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
+            Ok(_) => Ok(true),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Lists the members, recursively. A group that was removed has none.
+    pub fn members(&self) -> nix::Result<Members> {
+        let mut members = Members::default();
+        list(self.0.as_fd(), &mut members)?;
+        Ok(members)
+    }
+
+    pub fn events(&self) -> nix::Result<Events> {
+        self.file("cgroup.events", OFlag::O_RDONLY).map(Events)
+    }
+
+    /// The file that kills the whole group (Linux 5.14), to be written to.
+    pub fn kill(&self) -> nix::Result<Switch> {
+        self.file("cgroup.kill", OFlag::O_WRONLY).map(Switch)
+    }
+
+    /// The file that freezes the whole group (Linux 5.2), and whether it is frozen.
+    pub fn freeze(&self) -> nix::Result<Switch> {
+        self.file("cgroup.freeze", OFlag::O_RDWR).map(Switch)
+    }
+
+    fn file(&self, name: &str, mode: OFlag) -> nix::Result<File> {
+        retry(|| openat(&self.0, name, mode | OFlag::O_CLOEXEC, Mode::empty())).map(File::from)
+    }
+}
+
+fn list(directory: BorrowedFd, members: &mut Members) -> nix::Result<()> {
+    match read(directory, "cgroup.procs") {
+        Ok(text) => {
+            for line in text.split(u8::is_ascii_whitespace) {
+                members.pids.extend(proc::pid_in(line));
+                members.unseen += usize::from(line == b"0");
+            }
+        }
+        // The processes of threaded groups are listed by the domain above them.
+        Err(Errno::EOPNOTSUPP) => {}
+        Err(Errno::ENOENT | Errno::ENODEV) => return Ok(()),
+        Err(errno) => return Err(errno),
+    }
+    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut names = Vec::new();
+    match Dir::openat(directory, ".", OFlag::O_RDONLY | flags, Mode::empty()) {
+        Ok(mut entries) => {
+            for entry in entries.iter() {
+                let entry = entry?;
+                let is_below =
+                    entry.file_type() == Some(Type::Directory) && !matches!(entry.file_name().to_bytes(), b"." | b"..");
+                names.extend(is_below.then(|| entry.file_name().to_owned()));
+            }
+        }
+        Err(Errno::ENOENT | Errno::ENODEV) => {}
+        Err(errno) => return Err(errno),
+    }
+    for name in names {
+        match openat(directory, &*name, OFlag::O_PATH | flags, Mode::empty()) {
+            Ok(below) => list(below.as_fd(), members)?,
+            Err(Errno::ENOENT | Errno::ENODEV) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+fn read(directory: BorrowedFd, name: &str) -> nix::Result<Vec<u8>> {
+    let file = retry(|| openat(directory, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()))?;
+    let mut text = Vec::new();
+    File::from(file).read_to_end(&mut text).map_err(|error| errno(&error))?;
+    Ok(text)
+}
+
+fn errno(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+/// cgroup.events: whether there are living processes in the group and below, and whether all of it is frozen.
+/// It wakes who polls it when either changes.
+pub struct Events(File);
+
+impl Events {
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    pub fn is_populated(&self) -> nix::Result<bool> {
+        self.says(b"populated 1")
+    }
+
+    pub fn is_frozen(&self) -> nix::Result<bool> {
+        self.says(b"frozen 1")
+    }
+
+    fn says(&self, line: &[u8]) -> nix::Result<bool> {
+        let mut text = [0; 128];
+        match self.0.read_at(&mut text, 0).map_err(|error| errno(&error)) {
+            Ok(length) => Ok(text[..length].split(|byte| *byte == b'\n').any(|known| known == line)),
+            // The group was removed, for which it had to be empty.
+            Err(Errno::ENODEV) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+}
+
+/// A file of a group that is switched by writing 1 or 0 to it.
+pub struct Switch(File);
+
+impl Switch {
+    /// ESRCH if the group was removed.
+    pub fn set(&self, is_on: bool) -> nix::Result<()> {
+        let digit = if is_on { b"1" } else { b"0" };
+        match (&self.0).write_all(digit).map_err(|error| errno(&error)) {
+            Err(Errno::ENODEV) => Err(Errno::ESRCH),
+            result => result,
+        }
+    }
+
+    pub fn is_on(&self) -> nix::Result<bool> {
+        let mut digit = [0];
+        self.0.read_at(&mut digit, 0).map_err(|error| errno(&error)).map(|length| length == 1 && &digit == b"1")
+    }
+}
+
+/// The directories that a path may mean which /proc/PID/cgroup shows, one for each mount of the hierarchy that
+/// has it.
+pub fn directories(shown: &[u8]) -> io::Result<Vec<PathBuf>> {
+    let mounts = proc::slurp("/proc/self/mountinfo".as_ref())?;
+    Ok(mounts.split(|byte| *byte == b'\n').filter_map(|mount| place(mount, shown)).collect())
+}
+
+/// Where a line of mountinfo has a control group, if it is a mount of the hierarchy and has it.
+fn place(mount: &[u8], shown: &[u8]) -> Option<PathBuf> {
+    let mut fields = mount.split(|byte| *byte == b' ');
+    let (root, point) = (unescaped(fields.nth(3)?), unescaped(fields.next()?));
+    // Optional fields end with a dash, the type of the file system follows.
+    fields.find(|field| *field == b"-")?;
+    if fields.next()? != b"cgroup2" {
+        return None;
+    }
+    let below = if root == b"/" { shown } else { shown.strip_prefix(&*root)? };
+    let is_below = below.is_empty() || below.starts_with(b"/");
+    let leaves = below.split(|byte| *byte == b'/').any(|part| part == b"..");
+    (is_below && !leaves).then(|| PathBuf::from(OsStr::from_bytes(&[&*point, below].concat())))
+}
+
+/// A field of mountinfo, in which blanks, line ends and backslashes are octal numbers (proc_pid_mountinfo(5)).
+fn unescaped(field: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let [byte, tail @ ..] = rest {
+        let octal = tail.get(..3).filter(|_| *byte == b'\\').and_then(|digits| str::from_utf8(digits).ok());
+        let escaped = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        text.push(escaped.unwrap_or(*byte));
+        rest = if escaped.is_some() { &tail[3..] } else { tail };
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_proc_shows_is_found_in_the_mounts_that_have_it() {
+        let whole = "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw";
+        let part = "42 31 0:38 /a\\040b /mnt/a\\134b rw - cgroup2 none rw";
+        let table = [
+            (whole, "/", Some("/sys/fs/cgroup/unified/")),
+            (whole, "/user.slice/x", Some("/sys/fs/cgroup/unified/user.slice/x")),
+            (whole, "/../x", None),
+            (part, "/a b", Some("/mnt/a\\b")),
+            (part, "/a b/c", Some("/mnt/a\\b/c")),
+            (part, "/a bc", None),
+            (part, "/", None),
+            ("37 31 0:34 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer", "/x", None),
+            ("23 1 0:5 / / rw - ext4 /dev/vda rw", "/x", None),
+            ("", "/x", None),
+        ];
+        for (mount, shown, directory) in table {
+            assert_eq!(place(mount.as_bytes(), shown.as_bytes()), directory.map(PathBuf::from), "{mount} {shown}");
+        }
+    }
+}

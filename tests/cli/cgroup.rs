@@ -1,0 +1,403 @@
+//! Control groups as targets: all that is in one and below, whatever it forks and however it detaches itself, and nobody
+//! else. On real control groups, made below the one that the tests are in.
+
+mod group;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::{Command, Stdio};
+
+use crate::family::Family;
+use crate::strange::{Held, Window, may_trace};
+use crate::support::{
+    NOBODY, Recorder, SIGSEND, STUBBORN, Timed, Unprivileged, Victim, in_pid_namespace, may_change_user, raw_sigsend,
+    sigsend, skip, stderr, stdout, strace, tempdir, victim,
+};
+use group::control_group;
+
+/// The PIDs that a command line prints, sorted.
+#[track_caller]
+fn pids(group: &str) -> Vec<i32> {
+    let found = sigsend().args(["-p", "--cgroup", group]).assert().success().stderr("");
+    let mut pids: Vec<i32> = stdout(&found).lines().map(|pid| pid.parse().expect("a PID")).collect();
+    pids.sort_unstable();
+    pids
+}
+
+#[test]
+fn a_group_means_all_in_it_and_below_and_nobody_else() {
+    let Some(group) = control_group() else { return };
+    let (below, deep, beside) =
+        (group.child("below"), group.child("below/deep"), control_group().expect("another one"));
+    let members = [group.sleeping(), below.sleeping(), deep.sleeping()];
+    let mut bystanders = [Recorder::new(), Recorder::new()];
+    beside.take(bystanders[0].victim().pid());
+    let mut expected = members.each_ref().map(Victim::pid);
+    expected.sort_unstable();
+    assert_eq!(pids(&group.arg()), expected);
+    assert_eq!(pids(&deep.arg()), [members[2].pid()]);
+    let sent = sigsend().args(["-v", "--grace", "15s", "--cgroup", &group.arg()]).assert().success().stderr("");
+    assert_eq!(stdout(&sent).matches("sent TERM (15) to").count(), 3, "{}", stdout(&sent));
+    for member in &members {
+        member.assert_killed_by(15);
+    }
+    for bystander in &mut bystanders {
+        bystander.assert_untouched();
+    }
+}
+
+#[test]
+fn a_group_is_found_by_its_directory_or_as_proc_shows_it() {
+    let Some(group) = control_group() else { return };
+    let below = group.child("a b");
+    let member = below.sleeping();
+    let (dir, path) = (tempdir(), below.arg());
+    symlink(&path, dir.path().join("link")).expect("a directory of ours");
+    let link = dir.path().join("link").to_str().expect("UTF-8").to_owned();
+    let shown = below.shown();
+    for spelled in [
+        path.clone(),
+        format!("{path}/"),
+        format!("{path}/.././a b"),
+        format!("..{path}"),
+        link,
+        shown.clone(),
+        format!("{shown}/"),
+        format!("0::{shown}"),
+    ] {
+        assert_eq!(pids(&spelled), [member.pid()], "{spelled}");
+    }
+    let mut command = raw_sigsend();
+    command.current_dir(group.path()).args(["-p", "--cgroup", "a b"]);
+    assert_cmd::Command::from_std(command).timed().assert().success().stdout(format!("{}\n", member.pid()));
+    member.assert_alive();
+}
+
+#[test]
+fn what_is_no_target_is_refused_with_its_reason_and_touches_nobody() {
+    let Some(group) = control_group() else { return };
+    let member = group.sleeping();
+    let domain = control_group().expect("another one");
+    let threaded = domain.child("threaded");
+    fs::write(threaded.path().join("cgroup.type"), "threaded").expect("a fresh group can be threaded");
+    let dir = tempdir();
+    let file = dir.file("x", "");
+    let text = |path: &std::path::Path| path.to_str().expect("UTF-8").to_owned();
+    let mut refused = vec![
+        (group::mount(), " is the root control group, which holds every process: refused\n"),
+        ("/".to_owned(), " is the root control group, which holds every process: refused\n"),
+        (threaded.arg(), " is threaded: it holds threads, not processes\nthe processes belong to its nearest"),
+        (text(dir.path()), " is not the directory of a control group\n"),
+        (text(&file), " is not the directory of a control group\n"),
+        (format!("{}/cgroup.procs", group.arg()), " is not the directory of a control group\n"),
+        (format!("{}/gone", group.arg()), " does not exist\n"),
+        (format!("{}/../gone", group.shown()), " does not exist\n"),
+        ("gone".to_owned(), " does not exist\n"),
+    ];
+    refused.extend(group::version_1().map(|path| (path, " is a control group of version 1, only version 2 will do\n")));
+    for (path, words) in refused {
+        for args in [&["-KILL"][..], &["-v"], &["--wait"], &["-p"], &["--dry-run"], &["--alive"]] {
+            let told = sigsend().args(args).args(["--cgroup", &path]).assert().code(1);
+            assert!(stderr(&told).contains(words), "{path} {args:?}: {}", stderr(&told));
+        }
+    }
+    let script =
+        format!("echo 0 >'{}/cgroup.procs'; \"$0\" --cgroup '{}' 2>&1; echo $?", group.child("own").arg(), group.arg());
+    let told = Command::new("sh").args(["-c", &script, SIGSEND]).output().expect("sh starts");
+    let words = format!("sigsend: control group {} holds sigsend itself: refused\n1\n", group.arg());
+    assert_eq!(String::from_utf8_lossy(&told.stdout), words);
+    for args in [&["-l", "--cgroup", "x"][..], &["--tree", "--cgroup", "x"], &["--cgroup", ""], &["--cgroup"]] {
+        sigsend().args(args).assert().code(1).stdout("");
+    }
+    member.assert_alive();
+}
+
+#[test]
+fn an_empty_group_is_gone_and_a_missing_one_is_a_failure() {
+    let Some(group) = control_group() else { return };
+    let told = sigsend().args(["--cgroup", &group.arg()]).assert().code(1);
+    assert_eq!(stderr(&told), format!("sigsend: control group {} is empty\n", group.arg()));
+    for args in [&["--alive"][..], &["-p"], &["--id"], &["-0"], &["--dry-run"]] {
+        sigsend().args(args).args(["--cgroup", &group.arg()]).assert().code(1);
+    }
+    for args in [&["--wait"][..], &["--within", "0s"], &["--grace", "9s"], &["-0", "--wait"], &["-KILL", "--wait"]] {
+        sigsend().args(args).args(["--cgroup", &group.arg()]).assert().success().stdout("").stderr("");
+        sigsend().args(args).args(["--cgroup", &format!("{}/gone", group.arg())]).assert().code(1);
+    }
+    let told = sigsend().args(["-v", "--wait", "--cgroup", &group.arg()]).assert().success();
+    assert_eq!(stdout(&told), format!("{} is already gone\n", group.arg()));
+    // A zombie is in no group.
+    let zombie = Victim::shell(&format!("echo 0 >'{}/cgroup.procs'; echo ready", group.arg()));
+    zombie.assert_exited_with(0);
+    sigsend().args(["--alive", "--cgroup", &group.arg()]).assert().code(1);
+    // It keeps no other target from its signal.
+    let other = Victim::sleeping();
+    sigsend().args(["-HUP", &other.arg(), "--cgroup", &group.arg()]).assert().code(64);
+    other.assert_killed_by(1);
+}
+
+#[test]
+fn no_storm_escapes_a_kill() {
+    let mut bystander = Recorder::new();
+    let mut cut_short = 0;
+    for round in 0..100 {
+        let Some(group) = control_group() else { return };
+        let mut storm = Family::playing(if round % 2 == 0 { "daemons" } else { "storm" });
+        group.child("deep").take(storm.pid());
+        let wind = storm.rage(1000);
+        // The moment at which it is hit wanders through the storm.
+        for _ in 0..round % 50 {
+            storm.next_word();
+        }
+        let end = if round % 4 < 2 { &["-KILL", "--wait"][..] } else { &["-KILL"] };
+        sigsend().args(end).args(["--cgroup", &group.arg()]).assert().success().stdout("").stderr("");
+        assert!(end.len() == 1 || !group.is_populated(), "it was waited for");
+        storm.assert_killed_by(9);
+        cut_short += usize::from(storm.assert_extinct().len() + round % 50 < 1000);
+        wind.join().expect("it calms down");
+    }
+    assert!(cut_short > 10, "the storms were over before they were hit: {cut_short}");
+    bystander.assert_untouched();
+}
+
+#[test]
+fn no_storm_escapes_a_kill_on_a_kernel_without_cgroup_kill() {
+    if !may_trace() {
+        return skip("no strace");
+    }
+    let dir = tempdir();
+    let log = dir.path().join("log");
+    for round in 0..12 {
+        let Some(group) = control_group() else { return };
+        let mut storm = Family::playing("daemons");
+        group.child("deep").take(storm.pid());
+        let wind = storm.rage(1000);
+        for _ in 0..round {
+            storm.next_word();
+        }
+        let mut command = Command::new("strace");
+        command.args(["-qq", "-P", "cgroup.kill", "-e", "inject=openat:error=ENOENT", "-o"]).arg(&log);
+        command.args([SIGSEND, "-KILL", "--wait", "--cgroup", &group.arg()]);
+        assert_cmd::Command::from_std(command).timed().assert().success().stdout("").stderr("");
+        assert!(
+            fs::read_to_string(&log).is_ok_and(|log| log.contains("(INJECTED)")),
+            "it was not asked for cgroup.kill"
+        );
+        assert!(!group.is_populated());
+        assert_eq!(group.read("cgroup.freeze"), "0\n", "it was thawed");
+        storm.assert_killed_by(9);
+        storm.assert_extinct();
+        wind.join().expect("it calms down");
+    }
+}
+
+#[test]
+fn every_member_hears_a_signal_once_newborn_ones_included() {
+    for round in 0..15 {
+        let Some(group) = control_group() else { return };
+        let mut storm = Family::playing("catching-storm");
+        group.take(storm.pid());
+        let wind = storm.rage(200);
+        let (mut born, mut told) = (vec![storm.arg()], Vec::new());
+        let mut note = |line: String| {
+            let (word, pid) = line.split_once(' ').expect("a word and a PID");
+            if word == "born" { &mut born } else { &mut told }.push(pid.to_owned());
+            born.len() == told.len()
+        };
+        for _ in 0..round {
+            note(storm.next_word().expect("it lives"));
+        }
+        sigsend().args(["--cgroup", &group.arg()]).assert().success().stdout("").stderr("");
+        // Whoever was told forks no more, so when all have been told, all have been born.
+        while !note(storm.next_word().expect("it lives")) {}
+        sigsend().args(["-KILL", "--wait", "--cgroup", &group.arg()]).assert().success();
+        storm.assert_extinct().into_iter().for_each(|line| _ = note(line));
+        born.sort_unstable();
+        told.sort_unstable();
+        assert_eq!(born, told);
+        wind.join().expect("it calms down");
+    }
+}
+
+#[test]
+fn who_is_born_after_the_signal_and_detaches_itself_is_waited_for_and_killed() {
+    let Some(group) = control_group() else { return };
+    let heir =
+        "exec 3<&0; trap 'trap \"\" TERM; (setsid cat <&3 &); exit 3' TERM; echo ready; while read line; do :; done";
+    let mut family = Family::shell(heir);
+    group.take(family.pid());
+    sigsend().args(["--within", "200ms", "--cgroup", &group.arg()]).assert().code(124);
+    family.assert_exited_with(3);
+    assert!(group.is_populated());
+    let told = sigsend().args(["-v", "--grace", "100ms", "--cgroup", &group.arg()]).assert().success().stderr("");
+    assert!(stdout(&told).contains("sent KILL (9) to"), "{}", stdout(&told));
+    assert!(!group.is_populated());
+    family.assert_extinct();
+}
+
+#[test]
+fn a_wait_sleeps_until_the_group_is_empty() {
+    let Some(group) = control_group() else { return };
+    let member = group.shell(STUBBORN);
+    let args = ["--within", "700ms", "--cgroup", &group.arg()];
+    let Some(trace) = strace("trace=epoll_wait,pread64,getdents64,poll", &args) else { return };
+    assert_eq!(trace.output.status.code(), Some(124));
+    let from = trace.calls.iter().position(|call| call.starts_with("epoll_wait")).expect("it waits");
+    assert!(trace.calls.len() - from < 12, "{:?}", trace.calls);
+    member.assert_alive();
+}
+
+#[test]
+fn members_that_must_be_asked_are_killed_one_by_one() {
+    let Some(group) = control_group() else { return };
+    let catches = group.shell("trap : TERM; echo ready; while :; do read line; done");
+    let plain = group.sleeping();
+    let told = sigsend().args(["-r", "--grace", "100ms", "--cgroup", &group.arg()]).assert().code(64);
+    assert_eq!(stderr(&told), format!("sigsend: {} (cat) does not catch TERM\n", plain.pid()));
+    catches.assert_killed_by(9);
+    plain.assert_alive();
+    let expected = group.shell("echo ready; exec sleep 60");
+    let words = format!("sigsend: {} (cat) is not sleep\n", plain.pid());
+    sigsend().args(["--alive", "--expect", "sleep", "--cgroup", &group.arg()]).assert().success().stderr("");
+    let told = sigsend().args(["-KILL", "--wait", "--expect", "sleep", "--cgroup", &group.arg()]).assert().code(64);
+    assert_eq!(stderr(&told), words);
+    expected.assert_killed_by(9);
+    plain.assert_alive();
+}
+
+#[test]
+fn a_frozen_group_can_be_killed_and_signalled() {
+    let Some(group) = control_group() else { return };
+    let mut recorder = Recorder::new();
+    group.take(recorder.victim().pid());
+    group.child("below").take(Family::shell("echo ready").pid());
+    group.freeze();
+    sigsend().args(["-USR1", "--cgroup", &group.arg()]).assert().success().stdout("").stderr("");
+    group.thaw();
+    assert_eq!(recorder.signals(), [10]);
+    let stubborn = group.shell(STUBBORN);
+    group.freeze();
+    sigsend().args(["--grace", "100ms", "--cgroup", &group.arg()]).assert().success().stderr("");
+    stubborn.assert_killed_by(9);
+    recorder.victim().assert_killed_by(9);
+}
+
+#[test]
+fn a_member_that_leaves_is_not_forgotten() {
+    let (Some(group), Some(refuge)) = (control_group(), control_group()) else { return };
+    let leaver = group.shell(&format!(
+        "trap 'echo 0 >\"{}/cgroup.procs\"; trap \"\" TERM; echo left' TERM; echo ready; while :; do read line; done",
+        refuge.arg()
+    ));
+    let told = sigsend().args(["-v", "--grace", "500ms", "--cgroup", &group.arg()]).assert().success().stderr("");
+    assert!(stdout(&told).contains("sent KILL (9) to"), "{}", stdout(&told));
+    leaver.assert_killed_by(9);
+}
+
+#[test]
+fn a_member_gets_each_signal_once_however_it_was_named() {
+    let Some(group) = control_group() else { return };
+    let mut leader = Recorder::new();
+    let mut other = Recorder::of(victim().in_group_of(leader.victim()));
+    for member in [&leader, &other] {
+        group.take(member.victim().pid());
+    }
+    let pgid = leader.victim().group_arg();
+    let args = ["-USR1", "--timeout", "10", "USR2", "--cgroup", &group.arg(), &leader.arg(), "--", &pgid];
+    sigsend().args(args).assert().success();
+    assert_eq!((leader.signals(), other.signals()), (vec![10, 12], vec![10, 12]));
+    sigsend().args(["-USR1", "-q", "7", "--cgroup", &group.arg()]).assert().success();
+    assert_eq!(leader.heard().iter().map(|heard| heard.value).collect::<Vec<_>>(), [7]);
+}
+
+#[test]
+fn members_of_others_are_said_and_not_waited_for_and_killing_needs_the_group() {
+    if !may_change_user() {
+        return skip("needs root");
+    }
+    let Some(group) = control_group() else { return };
+    let unprivileged = Unprivileged::new();
+    let (foreign, own) = (group.sleeping(), victim().owned_by(NOBODY).sleeping());
+    group.take(own.pid());
+    for args in [&["-KILL"][..], &["--grace", "5s"], &["-TERM", "--timeout", "1s", "KILL"], &["--dry-run", "-KILL"]] {
+        let told = unprivileged.sigsend().args(args).args(["--cgroup", &group.arg()]).assert().code(1);
+        let words = format!("sigsend: control group {} cannot be killed as a whole: Permission denied\n", group.arg());
+        assert!(stderr(&told).starts_with(&words), "{args:?}: {}", stderr(&told));
+    }
+    let told = unprivileged.sigsend().args(["-HUP", "--wait", "--cgroup", &group.arg()]).assert().code(64);
+    let words = format!("(PID {}) failed: Operation not permitted\n", foreign.pid());
+    assert!(stderr(&told).contains(&words), "{}", stderr(&told));
+    own.assert_killed_by(1);
+    foreign.assert_alive();
+    unprivileged.sigsend().args(["-0", "--within", "50ms", "--cgroup", &group.arg()]).assert().code(124);
+    // Who may write to cgroup.kill needs no permission to signal the members.
+    std::os::unix::fs::chown(group.path().join("cgroup.kill"), Some(NOBODY), None).expect("root may");
+    unprivileged.sigsend().args(["-KILL", "--wait", "--cgroup", &group.arg()]).assert().success().stderr("");
+    foreign.assert_killed_by(9);
+}
+
+#[test]
+fn members_of_another_pid_namespace_are_counted_and_only_killed_as_a_whole() {
+    let Some(group) = control_group() else { return };
+    let members = [group.sleeping(), group.sleeping()];
+    let run = |args: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--mount-proc", "--kill-child", SIGSEND]).args(args);
+        command.args(["--cgroup", &group.arg()]).stdin(Stdio::null());
+        let output = assert_cmd::Command::from_std(command).timed().output().expect("unshare starts");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let them = format!("2 processes of another PID namespace in {}", group.arg());
+    let words = format!("sigsend: cannot signal {them}, which only KILL without -r and --expect reaches\n");
+    let refused = (Some(1), String::new(), words);
+    let first = run(&["-HUP"]);
+    if first.2.starts_with("unshare: ") {
+        return skip(first.2);
+    }
+    assert_eq!(first, refused);
+    for args in [&["-p"][..], &["--wait"], &["--expect", "cat", "-KILL"]] {
+        assert_eq!(run(args), refused, "{args:?}");
+    }
+    assert_eq!(run(&["--dry-run"]).0, Some(1));
+    assert_eq!(run(&["--alive"]), (Some(0), String::new(), String::new()));
+    let (status, _, said) = run(&["-0", "--within", "50ms"]);
+    assert_eq!((status, &*said), (Some(124), &*format!("sigsend: {} is still there after 0.05 s\n", group.arg())));
+    let would = format!("would send KILL (9) to {them}\n");
+    assert_eq!(run(&["--dry-run", "-KILL"]), (Some(0), would, String::new()));
+    members.iter().for_each(Victim::assert_alive);
+    assert_eq!(run(&["-v", "-KILL", "--wait"]), (Some(0), format!("sent KILL (9) to {them}\n"), String::new()));
+    for member in &members {
+        member.assert_killed_by(9);
+    }
+}
+
+#[test]
+fn a_group_that_is_removed_and_made_again_is_another_one() {
+    in_pid_namespace(|| {
+        if !may_trace() {
+            return skip("no strace");
+        }
+        for (window, args) in [
+            (Window::BeforePinning, &["-KILL"][..]),
+            (Window::BehindPinning, &["-KILL"]),
+            (Window::BehindPinning, &["-HUP"]),
+            (Window::BeforeSending, &["-HUP"]),
+            (Window::BeforeSending, &["-HUP", "--wait"]),
+        ] {
+            let Some(parent) = control_group() else { return };
+            let group = parent.child("reborn");
+            let mut member = victim().with_pid(4242).sleeping();
+            group.take(4242);
+            let held = Held::at(window, &[args, &["--cgroup", &group.arg()]].concat());
+            sigsend().args(["-KILL", "--wait", "4242"]).assert().success();
+            member.reap();
+            let group = group.remade();
+            let innocent = victim().with_pid(4242).sleeping();
+            group.take(4242);
+            let output = held.go();
+            assert!(output.status.code().is_some_and(|code| code < 2), "{window:?} {args:?}: {output:?}");
+            innocent.assert_alive();
+        }
+    });
+}

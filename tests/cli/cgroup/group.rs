@@ -1,0 +1,162 @@
+//! A real control group, which is emptied and removed at the end of the test.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::support::{Victim, eventually, skip, victim};
+
+/// A control group of version 2.
+pub struct Group {
+    path: PathBuf,
+    /// Whether it is removed with the value; those below others go with them.
+    is_top: bool,
+}
+
+/// Where the hierarchy is mounted.
+pub fn mount() -> String {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("/proc");
+    let whole = |line: &&str| line.contains(" - cgroup2 ") && line.split(' ').nth(3) == Some("/");
+    mounts.lines().find(whole).and_then(|line| line.split(' ').nth(4)).unwrap_or_default().to_owned()
+}
+
+/// A directory of version 1, if there is one.
+pub fn version_1() -> Option<String> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("/proc");
+    let path = mounts.lines().find(|line| line.contains(" - cgroup ")).and_then(|line| line.split(' ').nth(4));
+    path.map(str::to_owned)
+}
+
+/// Makes a group below the one that the test is in; says why and gives `None` when that is not possible here.
+#[track_caller]
+pub fn control_group() -> Option<Group> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/").trim_end_matches('/').to_owned();
+    if mount().is_empty() {
+        skip("no control groups of version 2 are mounted");
+        return None;
+    }
+    loop {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = PathBuf::from(format!("{}{own}/sigsend-test-{}-{count}", mount(), std::process::id()));
+        match fs::create_dir(&path) {
+            // PIDs repeat between PID namespaces.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                skip(format!("no control group can be made: {error}"));
+                return None;
+            }
+            Ok(()) => {
+                let group = Group { path, is_top: true };
+                let asleep = Command::new("sleep").arg("60").spawn();
+                let mut asleep = asleep.expect("sleep starts");
+                let taken = fs::write(group.path.join("cgroup.procs"), asleep.id().to_string());
+                let _ = asleep.kill().and_then(|()| asleep.wait());
+                if let Err(error) = taken {
+                    skip(format!("no process can be put into a control group: {error}"));
+                    return None;
+                }
+                return Some(group);
+            }
+        }
+    }
+}
+
+impl Group {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its directory as an argument.
+    pub fn arg(&self) -> String {
+        self.path.to_str().expect("a path of ours").to_owned()
+    }
+
+    /// Its path as /proc/PID/cgroup shows it.
+    pub fn shown(&self) -> String {
+        self.arg().strip_prefix(&mount()).expect("below the mount").to_owned()
+    }
+
+    /// A group below this one.
+    #[track_caller]
+    pub fn child(&self, name: &str) -> Self {
+        let path = self.path.join(name);
+        fs::create_dir(&path).expect("a group below one of ours");
+        Self { path, is_top: false }
+    }
+
+    /// Removes this group, which is empty, and makes another one of the same name.
+    #[track_caller]
+    pub fn remade(self) -> Self {
+        eventually("the group to be removed", || fs::remove_dir(&self.path).is_ok());
+        fs::create_dir(&self.path).expect("the name is free");
+        self
+    }
+
+    /// Puts a process into it.
+    #[track_caller]
+    pub fn take(&self, pid: i32) {
+        fs::write(self.path.join("cgroup.procs"), pid.to_string()).expect("a process of ours can be moved");
+    }
+
+    /// A member that has every signal at its default.
+    #[track_caller]
+    pub fn sleeping(&self) -> Victim {
+        let member = victim().sleeping();
+        self.take(member.pid());
+        member
+    }
+
+    /// A member that runs a script, which has to `echo ready`.
+    #[track_caller]
+    pub fn shell(&self, script: &str) -> Victim {
+        let member = victim().shell(script);
+        self.take(member.pid());
+        member
+    }
+
+    pub fn read(&self, file: &str) -> String {
+        fs::read_to_string(self.path.join(file)).expect("a file of the group")
+    }
+
+    pub fn is_populated(&self) -> bool {
+        self.read("cgroup.events").contains("populated 1")
+    }
+
+    #[track_caller]
+    pub fn freeze(&self) {
+        fs::write(self.path.join("cgroup.freeze"), "1").expect("a group of ours can be frozen");
+        eventually("the group to be frozen", || self.read("cgroup.events").contains("frozen 1"));
+    }
+
+    #[track_caller]
+    pub fn thaw(&self) {
+        fs::write(self.path.join("cgroup.freeze"), "0").expect("a group of ours can be thawed");
+    }
+
+    /// Removes a group and those below it, all of them empty. Whether it is gone.
+    fn remove(path: &Path) -> bool {
+        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                Self::remove(&entry.path());
+            }
+        }
+        fs::remove_dir(path).is_ok() || !fs::exists(path).unwrap_or(true)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if self.is_top {
+            let _ = fs::write(self.path.join("cgroup.kill"), "1");
+            // In vain only while its members cannot die, which the test has told by then.
+            let end = std::time::Instant::now() + crate::support::DEADLINE;
+            while !Self::remove(&self.path) && std::time::Instant::now() < end {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        }
+    }
+}
