@@ -1,4 +1,5 @@
-//! How a process ended, child or not: from its pidfd once it was reaped (Linux 6.15), before from /proc.
+//! How a process ended, child or not: from its pidfd after it was reaped (Linux 6.15), from /proc
+//! before.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use crate::os::proc::{self, State};
 use crate::os::sys;
 use crate::outcome::Ending;
 
-/// How long the parent is given to reap, if only that makes the ending known.
+/// How long to wait for the parent to reap, if the ending is not known before.
 const REAPING: Duration = Duration::from_millis(100);
 
 /// How each of these exited processes ended. All of them together are waited for at most 100 ms.
@@ -31,9 +32,9 @@ fn ending(process: &Pinned, deadline: Instant) -> Option<Ending> {
     reaped()
 }
 
-/// The wait status of a zombie from /proc, which shows 0 to those who may not ptrace(2) it. Whether that is
-/// so shows in another link with the same protection: it is missing (ENOENT) for those who may, and
-/// forbidden (EACCES) for those who may not.
+/// The wait status of a zombie from /proc, which reads 0 if the caller may not ptrace(2) the
+/// process. Another file with the same protection tells: /proc/PID/exe gives ENOENT if the caller
+/// may, and EACCES if not.
 fn of_zombie(process: &Pinned) -> Option<Ending> {
     let stat = proc::stat(process.pid).ok().filter(|stat| stat.state == State::Dead)?;
     let may_see = proc::executable(process.pid).is_err_and(|error| error.raw_os_error() == Some(libc::ENOENT));

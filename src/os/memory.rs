@@ -1,5 +1,5 @@
-//! The allocator: malloc(3), and what is done before the program aborts because memory has run out: stopped
-//! processes are continued.
+//! The allocator: malloc(3), and what is done before the program aborts because memory has run out:
+//! stopped processes are continued.
 
 #![expect(unsafe_code, reason = "the interface of an allocator is unsafe")]
 
@@ -17,8 +17,8 @@ pub struct LastResort {
     fds: Vec<RawFd>,
 }
 
-/// The list of the one `LastResort`, where the allocator finds it. Only one thread allocates: the one that
-/// writes output takes what was made before.
+/// The list of the one `LastResort`, where the allocator finds it. Only one thread allocates: the
+/// one that writes output takes what was made before.
 static FDS: AtomicPtr<RawFd> = AtomicPtr::new(ptr::null_mut());
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
@@ -48,7 +48,8 @@ impl Drop for LastResort {
 fn resort() {
     let (fds, count) = (FDS.load(Ordering::Relaxed), COUNT.load(Ordering::Relaxed));
     for index in 0..count {
-        // SAFETY: the list has `count` elements, each an open descriptor, until the LastResort is dropped.
+        // SAFETY: the list has `count` elements, each an open descriptor, until the LastResort is
+        // dropped.
         let fd = unsafe { BorrowedFd::borrow_raw(*fds.add(index)) };
         // One that cannot be continued is dead or another user's.
         let _ = sys::pidfd_send_signal(fd, Signal::CONT, None, Scope::Process);

@@ -1,5 +1,5 @@
-//! Internet sockets as /proc shows them: who listens on a port (/proc/net), and which sockets a process holds
-//! (/proc/PID/fd). Both speak of sigsend's own network namespace only.
+//! Internet sockets as /proc shows them: who listens on a port (/proc/net), and which sockets a
+//! process holds (/proc/PID/fd). Both speak of sigsend's own network namespace only.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -38,8 +38,8 @@ pub fn sockets(port: NonZeroU16) -> io::Result<BTreeSet<Socket>> {
     Ok(sockets)
 }
 
-/// A table of /proc/net; `None` for IPv6 where the kernel has none. /proc itself must not be missing: no
-/// rows would read as "nothing listens".
+/// A table of /proc/net; `None` for IPv6 where the kernel has none. /proc itself must not be
+/// missing: no rows would read as "nothing listens".
 fn read<T: FromReadSI>(table: &str) -> io::Result<Option<T>> {
     // Only the byte order matters for these tables.
     let system = ExplicitSystemInfo {
@@ -56,8 +56,8 @@ fn read<T: FromReadSI>(table: &str) -> io::Result<Option<T>> {
     T::from_read(&*text, &system).map(Some).map_err(io::Error::other)
 }
 
-/// Which of these sockets a process has a descriptor of. `PermissionDenied` if the caller may not look:
-/// that takes the permission to ptrace(2) the process.
+/// Which of these sockets a process has a descriptor of. `PermissionDenied` if the caller may not
+/// look: that takes the permission to ptrace(2) the process.
 pub fn held(pid: Pid, sockets: &BTreeSet<Socket>) -> io::Result<Vec<Socket>> {
     let held = among(&proc::path(pid, "fd")?, sockets)?;
     // A main thread that has exited holds nothing, whatever the other threads do.

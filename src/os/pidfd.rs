@@ -1,5 +1,5 @@
-//! A process pinned by a pidfd: what was read of it by its PID is true of it if it holds its PID
-//! afterwards. What is checked of a pinned process is decided in `find`.
+//! A process pinned by a pidfd. What was read by its PID is true of it if it still holds the PID
+//! afterwards. `find` decides what is checked.
 
 use std::collections::TryReserveError;
 use std::io;
@@ -20,7 +20,8 @@ use crate::outcome::NoProcess;
 use crate::signal::Signal;
 use crate::target::{Inode, Pid};
 
-/// The file system of pidfds since Linux 6.9, whose inodes are unique until the next boot (`PID_FS_MAGIC`).
+/// The file system of pidfds since Linux 6.9, whose inodes are unique until the next boot
+/// (`PID_FS_MAGIC`).
 const PIDFS: FsType = FsType(0x5049_4446);
 
 /// A process and its pidfd. The PID is for reading /proc and for messages.
@@ -42,8 +43,8 @@ pub enum Life {
 }
 
 impl Pinned {
-    /// Opens a pidfd (pidfd_open(2)). The outer error is one that no process causes: a kernel or sandbox
-    /// without pidfds, no descriptors, no memory.
+    /// Opens a pidfd (pidfd_open(2)). The outer error is one that no process causes: a kernel or
+    /// sandbox without pidfds, no descriptors, no memory.
     pub fn open(pid: Pid) -> Result<Result<Self, NoProcess>> {
         let deed = || format!("pinning process {pid}");
         let mut tries = 0;
@@ -58,8 +59,8 @@ impl Pinned {
                     if let Some(process) = proc::process_of_thread(pid) {
                         return Ok(Err(NoProcess::Thread { of: Some(process) }));
                     }
-                    // A dying process can give EINVAL, too. Where /proc tells nothing, kill(2) tells a thread
-                    // that lives from a number that is free.
+                    // A dying process can give EINVAL, too. If /proc does not tell, kill(2) tells a
+                    // live thread from a free number.
                     if signal::kill(pid.process(), None) == Err(Errno::ESRCH) {
                         return Ok(Err(NoProcess::Gone));
                     }
@@ -101,9 +102,9 @@ impl Pinned {
         sys::pidfd_send_signal(self.fd(), Signal::NULL, None, Scope::Process)
     }
 
-    /// Whether the process group with this PID as its number has members, zombies included; `None` if the
-    /// kernel cannot tell (before 6.9). True of the group even after its leader was reaped, and false once
-    /// the number has been reused.
+    /// Whether the process group with this PID as its number has members, zombies included; `None`
+    /// if the kernel cannot tell (before 6.9). True of the group even after its leader was reaped,
+    /// and false once the number has been reused.
     pub fn leads_a_group(&self) -> Option<bool> {
         match sys::pidfd_send_signal(self.fd(), Signal::NULL, None, Scope::Group) {
             Ok(()) | Err(Errno::EPERM) => Some(true),
@@ -112,8 +113,8 @@ impl Pinned {
         }
     }
 
-    /// Whether the PID still belongs to this process, so that what was read by PID since it was pinned is
-    /// true of this process.
+    /// Whether the PID still belongs to this process, so that what was read by PID since it was
+    /// pinned is true of this process.
     pub fn holds_its_number(&self) -> Result<bool> {
         self.life().map(|life| life != Life::Reaped)
     }
@@ -143,12 +144,12 @@ pub fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     }
 }
 
-/// Descriptors kept free for /proc, an epoll and a signalfd: EMFILE on a file of /proc would read as "no
-/// such process".
+/// Descriptors kept free for /proc, an epoll and a signalfd: EMFILE on a file of /proc would read
+/// as "no such process".
 const RESERVE: u64 = 8;
 
-/// Checks that [`RESERVE`] descriptors are left above a new one; raises the soft limit of open files to the
-/// hard limit if need be.
+/// Checks that [`RESERVE`] descriptors are left above a new one; raises the soft limit of open
+/// files to the hard limit if need be.
 fn keep_reserve(fd: &OwnedFd) -> Result<()> {
     static LIMIT: AtomicU64 = AtomicU64::new(0);
     let needed = u64::try_from(fd.as_raw_fd()).unwrap_or(u64::MAX).saturating_add(RESERVE);

@@ -1,6 +1,6 @@
-//! What /proc says of a process (proc(5)): name, state, parent, start time, owner, signal masks, command
-//! line. It answers for a PID, not for a process: a caller that needs certainty holds a pidfd and checks
-//! afterwards that the process holds its PID.
+//! What /proc says of a process (proc(5)): name, state, parent, start time, owner, signal masks,
+//! command line. It answers for a PID, not for a process: a caller that needs certainty holds a
+//! pidfd and checks afterwards that the process holds its PID.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
@@ -25,11 +25,11 @@ pub const NAME_LENGTH: usize = 15;
 /// A process as /proc/PID/stat has it (proc_pid_stat(5)).
 pub struct Stat {
     pub state: State,
-    /// 0 for PID 1 and where the parent is in another PID namespace.
+    /// 0 for PID 1, and if the parent is in another PID namespace.
     pub parent: i32,
     /// Clock ticks since boot, in this time namespace.
     pub start: u64,
-    /// Wait status of a zombie; 0 too where the reader may not see it.
+    /// Wait status of a zombie; 0 too if the caller may not see it.
     pub wait_status: i32,
     threads: i64,
     flags: u32,
@@ -106,7 +106,7 @@ fn parse_status(text: &[u8]) -> io::Result<Status> {
 }
 
 fn status_fields(text: &[u8]) -> io::Result<procfs_core::process::Status> {
-    // Whoever puts bytes that are not UTF-8 into his name must not become unreadable by it.
+    // A process must not become unreadable by a name that is not UTF-8.
     let text = String::from_utf8_lossy(text);
     procfs_core::process::Status::from_read(text.as_bytes()).map_err(io::Error::other)
 }
@@ -118,8 +118,8 @@ pub fn name(pid: Pid) -> io::Result<Vec<u8>> {
     Ok(name[..length].strip_suffix(b"\n").unwrap_or(&name[..length]).to_vec())
 }
 
-/// The basename of the executable, of its old name where it was deleted. EACCES where ptrace(2) would not be permitted, ENOENT for
-/// kernel threads and zombies.
+/// The basename of the executable, or of its old name if it was deleted. EACCES if ptrace(2) would
+/// not be permitted, ENOENT for kernel threads and zombies.
 pub fn executable(pid: Pid) -> io::Result<Vec<u8>> {
     let link = |file: &str| fs::read_link(path(pid, file)?);
     let target =
@@ -137,7 +137,7 @@ pub fn arguments(pid: Pid) -> io::Result<Vec<Vec<u8>>> {
         };
         line = by_other_threads(pid, "cmdline", of_thread).unwrap_or_default();
     }
-    // A process that writes its own title leaves the rest of the room as NULs.
+    // A process that sets its title leaves NULs at the end.
     while line.ends_with(b"\0") {
         line.pop();
     }
@@ -145,7 +145,7 @@ pub fn arguments(pid: Pid) -> io::Result<Vec<Vec<u8>>> {
     Ok(if line.is_empty() { Vec::new() } else { arguments.collect() })
 }
 
-/// What another thread answers where the main thread has exited and taken its memory with it.
+/// The answer of another thread, for a process whose main thread has exited and has no memory.
 fn by_other_threads<T>(pid: Pid, file: &str, ask: impl Fn(&str) -> io::Result<T>) -> Option<T> {
     let mut others = threads(pid).ok()?.into_iter().filter(|thread| *thread != pid.number());
     others.find_map(|thread| ask(&format!("task/{thread}/{file}")).ok())
@@ -172,8 +172,9 @@ pub fn pids() -> io::Result<Vec<Pid>> {
 
 /// The living and the zombies of a process group, those that /proc hides (hidepid) included.
 ///
-/// getpgid(2) needs neither /proc nor a permission, so it is asked about every number where /proc hides
-/// some: 4 million at most, a tenth of a microsecond each. Those numbers include IDs of threads.
+/// getpgid(2) needs neither /proc nor a permission, so it is asked about every number if /proc
+/// hides some: 4 million at most, a tenth of a microsecond each. Those numbers include IDs of
+/// threads.
 pub fn group_members(group: Pid) -> io::Result<Vec<Pid>> {
     let mut members = Vec::new();
     let mut ask = |pid: Pid| group_of(pid).map(|of| members.extend((of == Some(group)).then_some(pid)));
@@ -227,8 +228,9 @@ fn numbers(directory: &Path) -> io::Result<Vec<i32>> {
     Ok(numbers)
 }
 
-/// `None` if there is nothing to read because the process has gone, or because it is hidden from this user
-/// (`hidepid`). Every other error is one: a process must not be missed because something else failed.
+/// `None` if there is nothing to read because the process has gone, or because it is hidden from
+/// this user (`hidepid`). Every other error is one: a process must not be missed because something
+/// else failed.
 pub fn if_visible<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -238,13 +240,14 @@ pub fn if_visible<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Children of all threads of a process. Complete only while the process neither forks nor loses children.
+/// Children of all threads of a process. Complete only while the process neither forks nor loses
+/// children.
 pub fn children(pid: Pid) -> io::Result<Vec<Pid>> {
     children_of(pid, &threads(pid)?)
 }
 
-/// Children of these threads of a process: from /proc/PID/task/*/children where the kernel has it (`CONFIG_PROC_CHILDREN`), else by one
-/// pass over all of /proc.
+/// Children of these threads of a process: from /proc/PID/task/*/children if the kernel has it
+/// (`CONFIG_PROC_CHILDREN`), else by one pass over all of /proc.
 pub fn children_of(pid: Pid, threads: &[i32]) -> io::Result<Vec<Pid>> {
     let mut children = Vec::new();
     for thread in threads {
@@ -275,22 +278,22 @@ fn children_by_parent(parent: Pid) -> io::Result<Vec<Pid>> {
 /// The state of the liveliest thread of a process, and all its threads.
 pub fn liveliest(pid: Pid) -> io::Result<(State, Vec<i32>)> {
     let stat = stat(pid)?;
-    // An only thread speaks for its process.
+    // The state of the only thread is the state of the process.
     if stat.threads <= 1 {
         return Ok((stat.state, vec![pid.number()]));
     }
     let threads = threads(pid)?;
     let mut liveliest = State::Dead;
     for thread in &threads {
-        // A thread that ends while one looks is as good as dead.
+        // The thread has ended meanwhile.
         let Some(text) = if_visible(read(pid, &format!("task/{thread}/stat")))? else { continue };
         liveliest = liveliest.max(parse_stat(&text)?.state);
     }
     Ok((liveliest, threads))
 }
 
-/// Whether a signal is pending for a process that neither blocks it nor is stopped or dead, so that it will
-/// take it at once.
+/// Whether a signal is pending for a process that neither blocks it nor is stopped or dead, so that
+/// it will take it at once.
 pub fn is_taking(pid: Pid, signal: Signal) -> io::Result<bool> {
     let Some(status) = if_visible(status(pid))? else { return Ok(false) };
     let is_pending = status.pending_process.contains(signal) || status.pending_thread.contains(signal);
@@ -306,7 +309,7 @@ pub fn threads(pid: Pid) -> io::Result<Vec<i32>> {
     numbers(&path(pid, "task")?)
 }
 
-/// The process that a thread ID belongs to; `None` where the number is a process's or nobody's.
+/// The process that a thread ID belongs to; `None` if the number is a process's or free.
 pub fn process_of_thread(id: Pid) -> Option<Pid> {
     let process = pid_of(status(id).ok()?.thread_group)?;
     (process != id).then_some(process)
@@ -319,8 +322,8 @@ impl Stat {
         self.flags & PF_KTHREAD != 0
     }
 
-    /// When the process started: now, less the time since boot, plus the ticks since boot at its start. So it stays true across
-    /// suspend and in time namespaces, and moves with the clock. 10 ms exact.
+    /// When the process started: now − time since boot + its start in ticks since boot. So it
+    /// survives suspend and time namespaces, and moves with the clock. Exact to 10 ms.
     pub fn started(&self) -> io::Result<SystemTime> {
         let ticks =
             sysconf(SysconfVar::CLK_TCK)?.and_then(|ticks| u64::try_from(ticks).ok()).filter(|ticks| *ticks > 0);
@@ -331,10 +334,12 @@ impl Stat {
     }
 }
 
-/// Whether /proc speaks of the PIDs that this process knows: one that was mounted in another PID namespace means others by them, and
-/// what it says of a number must never decide who gets a signal. An error where there is no /proc, or this process is not in it.
+/// Whether /proc belongs to this PID namespace. One that was mounted in another has other PIDs, and
+/// must never decide who gets a signal. An error if there is no /proc, or if this process is not in
+/// it.
 ///
-/// The line NSpid (Linux 4.1) has our number in the namespace of the mount and in each below it down to ours; so there must be but one.
+/// The line NSpid (Linux 4.1) has the PID of this process in the namespace of the mount and in each
+/// one below it down to its own, so it must hold a single number.
 pub fn is_ours() -> io::Result<bool> {
     static OURS: OnceLock<bool> = OnceLock::new();
     if let Some(ours) = OURS.get() {
@@ -345,7 +350,7 @@ pub fn is_ours() -> io::Result<bool> {
     Ok(*OURS.get_or_init(|| ours))
 }
 
-/// A file about a process, in a /proc that speaks of our PIDs.
+/// A file about a process, in the /proc of this PID namespace.
 pub fn path(pid: Pid, file: &str) -> io::Result<PathBuf> {
     if !is_ours()? {
         return Err(io::Error::other("/proc belongs to another PID namespace"));
@@ -357,7 +362,8 @@ fn read(pid: Pid, file: &str) -> io::Result<Vec<u8>> {
     slurp(&path(pid, file)?)
 }
 
-/// A whole file of /proc in as few reads as it allows: the kernel writes it anew for each, and its size says nothing.
+/// A whole file of /proc, in as few reads as possible: the kernel makes it anew for each read. Its
+/// size is 0.
 pub fn slurp(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::with_capacity(4096);
     File::open(path)?.take(u64::MAX).read_to_end(&mut text)?;
@@ -373,8 +379,8 @@ fn pid_of(number: i32) -> Option<Pid> {
     Pid::try_from(number).ok()
 }
 
-/// The login name of a user, from /etc/passwd; the number where it has none there. (getpwuid(3) would load shared objects, which a
-/// static program cannot.)
+/// The login name of a user, from /etc/passwd, or else the number. getpwuid(3) would load shared
+/// objects, which a static program cannot.
 pub fn user_name(uid: u32) -> String {
     let users = fs::read("/etc/passwd").unwrap_or_default();
     let users = String::from_utf8_lossy(&users);

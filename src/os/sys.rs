@@ -1,5 +1,5 @@
-//! The system calls that nix lacks, each wrapped in a safe function, and what has to be done before `main`.
-//! The only unsafe code of the program. The callers decide what an errno means for a target.
+//! The system calls that nix lacks, each wrapped in a safe function, and what has to be done before
+//! `main`. The callers decide what an errno means for a target.
 
 #![expect(unsafe_code, reason = "system calls that no safe wrapper exists for")]
 
@@ -16,8 +16,9 @@ use nix::unistd;
 use crate::signal::Signal;
 use crate::target::Pid;
 
-/// Whether a standard descriptor was closed when the program started. What takes its place only keeps files
-/// opened later from becoming standard descriptors: output written there is lost, input ends at once.
+/// Whether a standard descriptor was closed when the program started. What takes its place only
+/// keeps files opened later from becoming standard descriptors: output written there is lost, input
+/// ends at once.
 pub fn started_without(descriptor: RawFd) -> bool {
     CLOSED_AT_START.load(Ordering::Relaxed) >> descriptor & 1 == 1
 }
@@ -30,8 +31,8 @@ pub fn is_pipe(descriptor: impl AsFd) -> bool {
 static CLOSED_AT_START: AtomicU8 = AtomicU8::new(0);
 
 #[used]
-// SAFETY: the section holds pointers to functions that the C library calls once, before any Rust code runs.
-// This one makes system calls and writes an atomic.
+// SAFETY: the section holds pointers to functions that the C library calls once, before any Rust
+// code runs. This one makes system calls and writes an atomic.
 #[unsafe(link_section = ".init_array")]
 static PREPARE: extern "C" fn() = {
     extern "C" fn prepare() {
@@ -42,15 +43,17 @@ static PREPARE: extern "C" fn() = {
                 fill(descriptor);
             }
         }
-        // SAFETY: no handler is installed. Rust's runtime ignores SIGPIPE in the same way: a write beyond
-        // RLIMIT_FSIZE fails with EFBIG, and does not end the program before its last signal.
+        // SAFETY: no handler is installed. Rust's runtime ignores SIGPIPE in the same way: a write
+        // beyond RLIMIT_FSIZE fails with EFBIG, and does not end the program before its last
+        // signal.
         unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     }
     prepare
 };
 
-/// Puts one end of a pipe, whose other end is closed, in the place of a standard descriptor: the read end for
-/// input, the write end for output. Rust's runtime would open /dev/null, and abort if there is none.
+/// Puts one end of a pipe, whose other end is closed, in the place of a standard descriptor: the
+/// read end for input, the write end for output. Rust's runtime would open /dev/null, and abort if
+/// there is none.
 fn fill(descriptor: RawFd) {
     let mut ends = [-1; 2];
     // SAFETY: pipe(2) writes two integers into `ends`; the others take integers.
@@ -83,15 +86,17 @@ pub fn kill(pid: unistd::Pid, signal: Signal) -> nix::Result<()> {
 /// sigqueue(3): one process, a signal and a value for `si_value.sival_int`.
 pub fn sigqueue(pid: Pid, signal: Signal, value: i32) -> nix::Result<()> {
     let info = queued(signal, value);
-    // SAFETY: `info` is a whole siginfo_t, alive over the call, which only reads it (rt_sigqueueinfo(2)).
+    // SAFETY: `info` is a whole siginfo_t, alive over the call, which only reads it
+    // (rt_sigqueueinfo(2)).
     let result = unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, pid.number(), signal.number(), &raw const info) };
     Errno::result(result).map(drop)
 }
 
-/// pidfd_open(2), Linux 5.3: a descriptor that means this process until it is closed, close-on-exec.
+/// pidfd_open(2), Linux 5.3: a descriptor that means this process until it is closed,
+/// close-on-exec.
 ///
-/// ESRCH if no process has the PID, EINVAL or ENOENT if it is a thread's, ENOSYS or EPERM if the kernel or a
-/// sandbox has no pidfds.
+/// ESRCH if no process has the PID, EINVAL or ENOENT if it is a thread's, ENOSYS or EPERM if the
+/// kernel or a sandbox has no pidfds.
 pub fn pidfd_open(pid: Pid) -> nix::Result<OwnedFd> {
     // SAFETY: takes two integers and returns a descriptor.
     let fd: c_long = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.number(), 0) })?;
@@ -115,13 +120,14 @@ pub fn pidfd_send_signal(fd: BorrowedFd, signal: Signal, value: Option<i32>, sco
     let info = value.map(|value| queued(signal, value));
     let info = info.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     let flags = if scope == Scope::Group { libc::PIDFD_SIGNAL_PROCESS_GROUP } else { 0 };
-    // SAFETY: `info` is null or points to a whole siginfo_t that outlives the call, which only reads it.
+    // SAFETY: `info` is null or points to a whole siginfo_t that outlives the call, which only
+    // reads it.
     let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal.number(), info, flags) };
     Errno::result(result).map(drop)
 }
 
-/// The wait status of a reaped process, child or not (`PIDFD_GET_INFO`, Linux 6.15). `None` if it is not
-/// reaped yet, or if the kernel does not tell.
+/// The wait status of a reaped process, child or not (`PIDFD_GET_INFO`, Linux 6.15). `None` if it
+/// is not reaped yet, or if the kernel does not tell.
 pub fn exit_status(fd: BorrowedFd) -> Option<c_int> {
     // SAFETY: pidfd_info holds integers, for which zero is a value.
     let mut info: libc::pidfd_info = unsafe { mem::zeroed() };
@@ -131,7 +137,8 @@ pub fn exit_status(fd: BorrowedFd) -> Option<c_int> {
     (result == 0 && info.mask & u64::from(libc::PIDFD_INFO_EXIT) != 0).then_some(info.exit_code)
 }
 
-/// The part of siginfo_t that sigqueue(3) fills, laid out as the kernel has it (asm-generic/siginfo.h).
+/// The part of siginfo_t that sigqueue(3) fills, laid out as the kernel has it
+/// (asm-generic/siginfo.h).
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Queued {
@@ -164,7 +171,8 @@ union Info {
 }
 
 fn queued(signal: Signal, value: i32) -> libc::siginfo_t {
-    // SAFETY: the union holds integers and pointers, for which zero is a value, and `Queued` is the smaller part.
+    // SAFETY: the union holds integers and pointers, for which zero is a value, and `Queued` is the
+    // smaller part.
     let mut info: Info = unsafe { mem::zeroed() };
     // SAFETY: writes into a structure that was zeroed as a whole.
     unsafe {

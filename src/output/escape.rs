@@ -1,11 +1,13 @@
-//! Text from other processes, made safe to print: it neither controls the terminal nor hides anything.
+//! Text from other processes, made safe to print: it neither controls the terminal nor hides
+//! anything.
 
 use std::fmt::Write;
 
 use unicode_width::UnicodeWidthChar;
 
-/// Shows bytes as text that is safe on a terminal, reversibly: a backslash is doubled, a control character
-/// or a byte that is not UTF-8 becomes `\xHH`, and a character without glyph or width becomes `\u{HHHH}`.
+/// Shows bytes as text that is safe on a terminal, reversibly: a backslash is doubled, a control
+/// character or a byte that is not UTF-8 becomes `\xHH`, and a character without glyph or width
+/// becomes `\u{HHHH}`.
 pub fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -31,16 +33,19 @@ fn hex(text: &mut String, byte: u32) {
     write!(text, "\\x{byte:02x}").expect("a String takes everything");
 }
 
-/// Whether a character has no glyph or takes no column, so that two different names could look the same.
+/// Whether a character has no glyph or takes no column, so that two different names could look the
+/// same.
 ///
-/// `escape_debug` escapes what is not printable by its general category: controls, formatting, separators,
-/// private use and unassigned. The tables of unicode-width have the rest: marks that combine with the
-/// character before, and the default ignorables, some of which are letters. Blank glyphs are in neither.
+/// `escape_debug` escapes what is not printable by its general category: controls, formatting,
+/// separators, private use and unassigned. The tables of unicode-width have the rest: marks that
+/// combine with the character before, and the default ignorables, some of which are letters. Blank
+/// glyphs are in neither.
 fn is_invisible(c: char) -> bool {
     c.width().unwrap_or_default() == 0 || c.escape_debug().nth(1) == Some('u') || BLANKS.contains(&c)
 }
 
-/// Hangul choseong filler, Braille pattern blank, Egyptian full and half blank, musical null notehead.
+/// Hangul choseong filler, Braille pattern blank, Egyptian full and half blank, musical null
+/// notehead.
 const BLANKS: [char; 5] = ['\u{115f}', '\u{2800}', '\u{13441}', '\u{13442}', '\u{1d159}'];
 
 #[cfg(test)]

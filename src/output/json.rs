@@ -1,4 +1,4 @@
-//! Events as JSON objects, one a line, under keys that stay: README and manual have the table of them.
+//! Events as JSON objects, one a line. The keys are stable; the reference has the table of them.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use crate::outcome::{Effect, Outcome, Preview, Status, Subject, Tally};
 use crate::output::escape::escape;
 use crate::plan::Step;
 
-/// A JSON object whose keys stay in the order in which people read them.
+/// A JSON object whose keys keep the order in which they are read: event and target first.
+/// serde_json's own map sorts them, or needs three more crates not to.
 pub struct Object(Vec<(&'static str, Value)>);
 
 impl fmt::Display for Object {
@@ -116,7 +117,7 @@ fn previewed(preview: &Preview) -> Vec<(&'static str, Value)> {
     keys
 }
 
-/// One word for what a signal would do.
+/// What a signal would do, in one word.
 fn effect(effect: Effect) -> String {
     match effect {
         Effect::Caught => "caught".to_owned(),
@@ -126,7 +127,7 @@ fn effect(effect: Effect) -> String {
     }
 }
 
-/// An error that is no single target's.
+/// An error that concerns no single target.
 pub fn error(reason: &str) -> Object {
     Object(vec![("event", "error".into()), ("reason", reason.into())])
 }

@@ -10,8 +10,8 @@ use crate::signal::Signal;
 const QUIET_TIME: Duration = Duration::from_millis(500);
 /// Between two looks at whether the line has changed.
 const TICK: Duration = Duration::from_millis(100);
-/// Columns that stay free at the end of the line: the cursor and the two characters that Ctrl-C echoes must
-/// not wrap, or another line would be wiped.
+/// Columns that stay free at the end of the line: the cursor and the two characters that Ctrl-C
+/// echoes must not wrap, or another line would be wiped.
 const MARGIN: usize = 3;
 
 /// Who is left, and what comes next.
@@ -24,7 +24,7 @@ pub struct Pending<'a> {
     pub due: Option<(Duration, Option<Signal>)>,
 }
 
-/// The time from which on the line is shown, while there is a wait that may show one.
+/// When the line is shown first; `None` if there is no wait that may show one.
 #[derive(Default)]
 pub struct Progress(Option<Instant>);
 
@@ -49,13 +49,13 @@ impl Progress {
     }
 }
 
-/// The line, for the terminal that standard error is.
+/// The line, cut to the terminal on standard error.
 pub fn line(pending: &Pending) -> String {
     let columns = Stream::Error.width().unwrap_or(80);
     sentence(pending, columns.saturating_sub(MARGIN).max(1))
 }
 
-/// As much as fits, and the countdown to the last.
+/// As much as fits. The countdown is dropped last.
 fn sentence(pending: &Pending, width: usize) -> String {
     let who = match pending.left {
         1 => pending.example.to_owned(),

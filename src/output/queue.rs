@@ -1,5 +1,5 @@
-//! Texts on their way out. A signal that is due never waits for a reader: where signals are sent, texts are
-//! queued, and a thread writes them while the caller sleeps.
+//! Output that never delays a signal: while signals are sent, texts are queued, and a thread writes
+//! them while the caller sleeps.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -11,11 +11,11 @@ use crate::os::sys::HeldSignals;
 use crate::output::screen::{Line, Screen};
 use crate::output::terminal::Stream;
 
-/// How many bytes wait at most to be written while signals are sent; what comes after is dropped.
+/// How many bytes are queued at most; texts that do not fit are dropped and counted.
 const MOST: usize = 4 << 20;
-/// From so many bytes on, the thread writes while the caller goes on.
+/// The thread is started before the caller sleeps if this many bytes are queued.
 const MANY: usize = 4 << 10;
-/// How long output is given before a signal that may end this program.
+/// How long a signal that may end this program waits for output.
 const MOMENT: Duration = Duration::from_millis(100);
 /// Between two looks at a terminal that stops writers in the background.
 const LOOK: Duration = Duration::from_millis(100);
@@ -25,11 +25,11 @@ const LOOK: Duration = Duration::from_millis(100);
 pub enum Pace {
     /// At once, however long it takes.
     AtOnce,
-    /// Without any delay for the caller.
+    /// Later, without delay for the caller.
     Queued,
 }
 
-/// Texts in the order in which they were said, for both standard streams.
+/// Texts for both standard streams, in the order in which they were pushed.
 pub struct Queue {
     shared: Arc<Shared>,
     writer: Writer,
@@ -38,7 +38,7 @@ pub struct Queue {
 enum Writer {
     /// The caller.
     Caller(Screen),
-    /// Nobody yet. Most calls say little or nothing, and end soon: they need no thread.
+    /// Nothing writes yet. Most calls say little and end soon; they need no thread.
     Nobody,
     Thread(JoinHandle<Screen>),
 }
@@ -54,7 +54,7 @@ struct State {
     texts: VecDeque<(Stream, String)>,
     /// The bytes of all texts.
     size: usize,
-    /// The lines that there was no room for.
+    /// How many lines did not fit.
     dropped: usize,
     /// The line of progress.
     line: Option<Arc<Line>>,
@@ -120,11 +120,13 @@ impl Queue {
         }
     }
 
-    /// Starts the thread if there is something to write, to be called before the caller sleeps. If no thread
-    /// can be had, everything waits until the next try or the end: that is better than a signal that waits.
+    /// Starts the thread if there is something to write. To be called before the caller sleeps. If
+    /// the thread cannot be started, texts stay queued until the next try or the end, so that no
+    /// signal is delayed.
     pub fn start(&mut self) {
         if matches!(self.writer, Writer::Nobody) && self.shared.lock().phase == Phase::Busy {
-            // A signal to this process must reach the caller's thread, which may hold it back.
+            // The thread inherits this mask: signals to this process must reach the caller, which
+            // may block them.
             let Ok(_held) = HeldSignals::hold() else { return };
             let shared = Arc::clone(&self.shared);
             let thread = Builder::new().stack_size(64 << 10).spawn(move || shared.write());
@@ -132,7 +134,7 @@ impl Queue {
         }
     }
 
-    /// Gives what is queued a moment to be written.
+    /// Waits a moment for the queue to be written.
     pub fn settle(&mut self) {
         self.start();
         if let Writer::Thread(_) = self.writer {
@@ -142,8 +144,8 @@ impl Queue {
         }
     }
 
-    /// Writes all that is queued, however long it takes. What there is to say from here on is written to the
-    /// screen. Also gives the number of lines that were dropped.
+    /// Writes all that is queued, however long it takes. Returns the screen, for what is left to
+    /// say, and the number of lines that were dropped.
     pub fn close(self) -> (Screen, usize) {
         let mut screen = match self.writer {
             Writer::Caller(screen) => screen,
@@ -168,7 +170,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The thread: writes what comes until it is told to end. The lock is not held over a system call that
+    /// The thread: writes until it is told to end. The lock is not held during a system call that
     /// may block. Nothing is allocated here, see `os::memory`.
     fn write(&self) -> Screen {
         let mut screen = Screen::default();
@@ -177,8 +179,9 @@ impl Shared {
             let next = state.texts.front().map(|(stream, _)| *stream);
             if let Some(stream) = next {
                 drop(state);
-                // All signals are blocked here, so the write would not stop this job, but succeed. It is put
-                // off; at the end, the caller is stopped as the user of the terminal wants it.
+                // With TTOU blocked, as here, the write would succeed in spite of `stty tostop`. It
+                // is put off until the job is in the foreground; at the end the caller writes, and
+                // is stopped.
                 if stream.stops_writers() {
                     state = self.pause();
                     continue;

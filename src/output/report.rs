@@ -1,5 +1,5 @@
-//! What the user is told: events as text or JSON lines on standard output, failures on standard error, each
-//! line in one write. Output that fails stops nothing and becomes the exit status.
+//! What the user is told: events as text or JSON lines on standard output, failures on standard
+//! error, each line in one write. Output that fails stops nothing and becomes the exit status.
 
 use crate::outcome::{Outcome, Status, Subject, Tally};
 use crate::output::json;
@@ -11,7 +11,7 @@ use crate::output::text::{self, Deed, plain, refusal, sentence};
 use crate::plan::Voice;
 use crate::usage::UsageError;
 
-/// Takes everything that is to be told.
+/// What the user is told, and how.
 pub struct Report<'a> {
     program: &'a str,
     pub voice: Voice,
@@ -38,8 +38,8 @@ impl<'a> Report<'a> {
         self.queue.push(Stream::Error, lines);
     }
 
-    /// Writes the rest and gives the status that the program ends with: `on_error` if output was lost. A
-    /// reader that has left changes nothing.
+    /// Writes the rest and returns the exit status: `on_error` if output was lost, which a closed
+    /// pipe is not.
     pub fn finish(mut self, tally: Tally, status: Status, on_error: Status) -> Status {
         self.clear();
         let (mut screen, dropped) = self.queue.close();
@@ -51,12 +51,13 @@ impl<'a> Report<'a> {
         for why in lost.iter().chain(&failed) {
             screen.write(Stream::Error, &format!("{}: write error: {why}\n", self.program));
         }
-        // There is nowhere left to say that standard error cannot be written.
+        // A failure of standard error cannot be told.
         let is_whole = lost.is_none() && failed.is_none() && screen.failure(Stream::Error).is_none();
         if is_whole { status } else { on_error }
     }
 
-    /// Tells one event. A failure goes to standard error alone, except that `--json` has all events.
+    /// Tells one event. A failure goes to standard error alone, except that `--json` has all
+    /// events.
     pub fn tell(&mut self, subject: &Subject, outcome: &Outcome) {
         let complaint = text::complaint(self.deed, subject, outcome);
         match self.voice {
@@ -86,7 +87,7 @@ impl<'a> Report<'a> {
         self.queue.show(Some(Line::new(&progress::line(pending))));
     }
 
-    /// Lets output be written while the caller sleeps.
+    /// Starts to write what is queued. To be called before the caller sleeps.
     pub fn before_sleep(&mut self) {
         self.queue.start();
     }
@@ -97,8 +98,8 @@ impl<'a> Report<'a> {
         self.queue.show(None);
     }
 
-    /// Wipes the line of progress and gives all output a moment to be written, before a signal that may end
-    /// this program.
+    /// Wipes the line of progress and waits a moment for output to be written. To be called before
+    /// a signal that may end this program.
     pub fn settle(&mut self) {
         self.clear();
         self.queue.settle();

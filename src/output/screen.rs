@@ -1,5 +1,5 @@
-//! What is written, and by whom at a time: texts to both standard streams, with the line of progress out of
-//! their way.
+//! Writing to both standard streams: texts, and the line of progress, which is wiped before a text
+//! is written.
 
 use std::io::{self, Write};
 use std::mem;
@@ -9,7 +9,7 @@ use crate::output::terminal::Stream;
 
 const WIPE: &str = "\r\x1b[2K";
 
-/// A line of progress as it is written, in one write: first the line before is wiped.
+/// A line of progress as it is written, in one write: the line before it is wiped first.
 #[derive(PartialEq, Eq)]
 pub struct Line(String);
 
@@ -22,7 +22,7 @@ impl Line {
 /// Both standard streams, and the line of progress on the terminal that is standard error.
 #[derive(Default)]
 pub struct Screen {
-    /// The line that was asked for last.
+    /// The line that was asked for last, drawn or not.
     line: Option<Arc<Line>>,
     is_drawn: bool,
     broken: [Option<io::Error>; 2],
@@ -38,7 +38,7 @@ impl Screen {
         }
     }
 
-    /// The failure of a stream, if any. A reader that left is none.
+    /// The first failed write to a stream. A closed pipe (EPIPE) is no failure.
     pub fn failure(&self, stream: Stream) -> Option<&io::Error> {
         self.broken[stream as usize].as_ref().filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
     }
@@ -47,8 +47,8 @@ impl Screen {
         self.line.as_ref() == line
     }
 
-    /// Draws another line in place of the last one, or wipes that. A job in the background draws nothing:
-    /// the shell's prompt and what is typed there stand at the cursor.
+    /// Draws a line in place of the last one, or wipes that. In the background nothing is drawn:
+    /// the cursor is at the shell's prompt.
     pub fn show(&mut self, line: Option<Arc<Line>>) {
         let was_drawn = mem::take(&mut self.is_drawn);
         if (was_drawn || line.is_some()) && Stream::Error.is_in_foreground() {

@@ -1,4 +1,4 @@
-//! Standard output and standard error, as terminals and as files: width, foreground, writes, texts that fit.
+//! Standard output and standard error: writing, and if they are terminals, width and foreground.
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,8 +12,8 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::os::sys;
 
-/// A standard stream, unbuffered, with every failed write an error. Those of the standard library take EBADF
-/// for success: a descriptor that is closed, or open for reading only.
+/// A standard stream, unbuffered, with every failed write an error. Those of the standard library
+/// take EBADF for success: a descriptor that is closed, or open for reading only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     Output,
@@ -21,8 +21,8 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Columns of the terminal; `None` if it is something else. 80 if the terminal reports no size, as a
-    /// serial console does.
+    /// Columns of the terminal; `None` if it is something else. 80 if the terminal reports no size,
+    /// as a serial console does.
     pub fn width(self) -> Option<usize> {
         match terminal_size::terminal_size_of(self) {
             Some((width, _)) => Some(usize::from(width.0)),
@@ -30,13 +30,14 @@ impl Stream {
         }
     }
 
-    /// Whether writing disturbs no other job: the terminal is this job's, or does not control this session,
-    /// or it is none.
+    /// Whether this job is in the foreground of the terminal. True too for what is no terminal, or
+    /// does not control this session.
     pub fn is_in_foreground(self) -> bool {
         tcgetpgrp(self).map_or(true, |foreground| foreground == getpgrp())
     }
 
-    /// Whether the terminal stops jobs that write to it from the background (`stty tostop`), as this one is.
+    /// Whether this job is in the background of a terminal that stops jobs that write to it (`stty
+    /// tostop`).
     pub fn stops_writers(self) -> bool {
         let stops = || tcgetattr(self).is_ok_and(|modes| modes.local_flags.contains(LocalFlags::TOSTOP));
         !self.is_in_foreground() && stops()
@@ -71,12 +72,12 @@ impl Write for Stream {
     }
 }
 
-/// Columns that a text takes up on a terminal.
+/// The display width of a text.
 pub fn columns(text: &str) -> usize {
     text.width()
 }
 
-/// A line that fits the columns of a terminal, with an ellipsis in place of what it loses.
+/// A line cut to the columns of a terminal, with an ellipsis in place of what is lost.
 pub fn cut(mut line: String, width: Option<usize>) -> String {
     let Some(width) = width.filter(|width| columns(&line) > *width) else { return line };
     let mut taken = 0;

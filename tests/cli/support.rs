@@ -1,5 +1,5 @@
-//! What all tests share: the program under test, victims to send signals to, private PID namespaces, and ways to say
-//! that a test cannot run here.
+//! What all tests share: the program under test, victims to send signals to, private PID
+//! namespaces, terminals, and a way to skip a test that cannot run here.
 
 mod namespace;
 mod recorder;
@@ -34,13 +34,14 @@ pub use sys::Ending;
 pub use terminal::{Terminal, screen};
 pub use victim::{Cast, Victim, link, victim};
 
-/// How long a test waits for something that should happen at once: long, for a busy machine.
+/// How long a test waits for something that should happen at once. Long, for a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A user without rights, other than the one of the tests when that is root.
+/// A user without privileges.
 pub const NOBODY: u32 = 65534;
 
-/// What a shell idles with so that its traps run at once: for two minutes or eight signals, then it ends by itself.
+/// Keeps a shell waiting in a way that lets its traps run at once. It ends after two minutes or
+/// eight signals.
 pub const IDLE: &str = "for i in 1 2 3 4 5 6 7 8; do sleep 15 & wait; done";
 
 /// Ignores TERM and HUP; ends with its standard input.
@@ -49,12 +50,13 @@ pub const STUBBORN: &str = "trap '' TERM HUP; echo ready; while read line; do :;
 /// The path of the program under test.
 pub const SIGSEND: &str = env!("CARGO_BIN_EXE_sigsend");
 
-/// The program under test in a clean, fixed environment, with no signal ignored; killed when it hangs.
+/// The program under test in a clean, fixed environment, with no signal ignored; killed when it
+/// hangs.
 pub fn sigsend() -> Command {
     Command::from_std(raw_sigsend()).timed()
 }
 
-/// The same for those who need std's own type: to spawn it, or to give it other files.
+/// The same as std's type, to spawn it or to redirect it.
 pub fn raw_sigsend() -> StdCommand {
     raw(SIGSEND)
 }
@@ -71,7 +73,8 @@ pub fn sigsend_as(argv0: &str) -> Command {
     Command::from_std(command).timed()
 }
 
-/// sigsend run by a user without rights, from a copy that this user can reach. Needs [`may_change_user`].
+/// sigsend run by an unprivileged user, from a copy that this user can reach. Needs
+/// [`may_change_user`].
 pub struct Unprivileged {
     dir: TempDir,
 }
@@ -80,14 +83,14 @@ impl Unprivileged {
     /// Makes the copy, which lives as long as the value.
     pub fn new() -> Self {
         let dir = tempdir();
-        // Copied by another process: a descriptor open for writing here could slip into a child of another thread and
-        // make the program "busy".
+        // Copied by another process: a descriptor open for writing here could slip into a child of
+        // another thread and make the program "busy".
         let copied = StdCommand::new("cp").arg(SIGSEND).arg(dir.path().join("sigsend")).status();
         assert!(copied.expect("cp starts").success());
         Self { dir }
     }
 
-    /// Its command line begins here.
+    /// A command line of this user.
     pub fn sigsend(&self) -> Command {
         let mut command = clean(StdCommand::new(self.dir.path().join("sigsend")));
         command.uid(NOBODY).gid(NOBODY);
@@ -126,14 +129,16 @@ pub fn stderr(finished: &Assert) -> String {
     String::from_utf8(finished.get_output().stderr.clone()).expect("sigsend writes UTF-8")
 }
 
-/// What `sigsend args` writes to a terminal of so many columns, line ends as the program wrote them.
+/// What `sigsend args` writes to a terminal of so many columns, line ends as the program wrote
+/// them.
 pub fn on_terminal(columns: u16, args: &[&str]) -> String {
     let mut command = raw_sigsend();
     command.args(args).stdin(Stdio::null()).stderr(Stdio::null());
     shown_on_terminal(columns, command, StdCommand::stdout).replace("\r\n", "\n")
 }
 
-/// What a command writes to a terminal of so many columns, which becomes its standard output or its standard error.
+/// What a command writes to a terminal of so many columns, which becomes its standard output or its
+/// standard error.
 pub fn shown_on_terminal(
     columns: u16,
     mut command: StdCommand,
@@ -142,7 +147,7 @@ pub fn shown_on_terminal(
     let size = Winsize { ws_row: 50, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     let pty = openpty(&size, None).expect("a pseudo-terminal");
     let mut child = stream(&mut command, pty.slave).spawn().expect("sigsend starts");
-    // The command holds the other side open, and with it the end of the output.
+    // The command holds the other side open, and the output would not end.
     drop(command);
     let mut written = Vec::new();
     // A terminal whose other side was closed ends with EIO.
@@ -162,7 +167,8 @@ pub struct Trace {
     pub calls: Vec<String>,
 }
 
-/// Runs `sigsend args` under `strace -f -e expression`; says why and gives `None` when that is not possible here.
+/// Runs `sigsend args` under `strace -f -e expression`; says why and gives `None` when that is not
+/// possible here.
 #[track_caller]
 pub fn strace(expression: &str, args: &[&str]) -> Option<Trace> {
     strace_of(SIGSEND, expression, args)
@@ -192,7 +198,7 @@ pub fn strace_of(traced: impl AsRef<OsStr>, expression: &str, args: &[&str]) -> 
     Some(Trace { output, pid, calls: calls.collect() })
 }
 
-/// Says on the real standard error, past the capture of the test harness, that a test cannot run here.
+/// Says on standard error, past the capture of the test harness, that a test cannot run here.
 #[track_caller]
 pub fn skip(reason: impl Display) {
     let thread = thread::current();
@@ -207,12 +213,12 @@ fn write_stderr(line: &str) {
     io::stderr().write_all(format!("{line}\n").as_bytes()).expect("standard error can be written");
 }
 
-/// Whether the tests run as root, in this namespace at least.
+/// Whether the tests run as root in this namespace.
 pub fn running_as_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// Whether a child can become another user: as root, unless in a user namespace that maps nobody else.
+/// Whether a child can become another user: root can, unless the user namespace maps no other user.
 pub fn may_change_user() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let ranges = map.lines().filter_map(|line| {
@@ -230,7 +236,7 @@ pub fn program(name: &str) -> Option<PathBuf> {
     dirs.map(|dir| dir.join(name)).find(runs)
 }
 
-/// Waits for what needs a moment, and fails when it does not come by [`DEADLINE`].
+/// Waits for a condition; fails if it is not true by [`DEADLINE`].
 #[track_caller]
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + DEADLINE;
@@ -240,7 +246,7 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Makes a file look as if it had last been modified so long ago.
+/// Sets the modification time of a file to so long ago.
 pub fn back_date(path: &Path, age: Duration) {
     let then = SystemTime::now() - age;
     let then = TimeSpec::from_duration(then.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970"));
@@ -250,7 +256,7 @@ pub fn back_date(path: &Path, age: Duration) {
 /// A directory that everyone can read and that is removed with the value.
 pub struct TempDir(PathBuf);
 
-/// Makes a directory with a name of its own.
+/// Makes a directory with a unique name.
 pub fn tempdir() -> TempDir {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     loop {
@@ -268,7 +274,7 @@ pub fn tempdir() -> TempDir {
 }
 
 impl TempDir {
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! Private PID namespaces: whatever may reach everyone, or needs a certain PID, runs where nobody else lives.
+//! Private PID namespaces, for tests that may signal every process or need a certain PID.
 
 use std::any::type_name;
 use std::env;
@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use super::{DEADLINE, Recorder, running_as_root, skip, write_stderr};
 
-/// Names the test whose body is to run, to a test binary that was started inside a namespace.
+/// The environment variable that tells a test binary inside a namespace which test to run.
 pub const INSIDE: &str = "SIGSEND_TEST_NAMESPACE";
 
-/// Runs the body of a test in a PID namespace of its own with its own /proc, where this process is PID 1, leads a
-/// session, and takes everyone with it when it ends. A bystander outside must not hear a thing of it. To be called as all that a test
-/// does.
+/// Runs the body of a test in a PID namespace of its own with its own /proc. There the test is PID
+/// 1, leads a session, and ends every other process when it ends. A bystander outside must get no
+/// signal. The call must be all that the test does.
 ///
 /// The test binary starts itself once more for this one test; outside, `body` never runs.
 #[track_caller]
@@ -33,7 +33,7 @@ pub fn in_pid_namespace<Body: FnOnce()>(body: Body) {
     let output = assert_cmd::Command::from_std(inside).timeout(6 * DEADLINE).output().expect("unshare starts");
     let stdout = String::from_utf8_lossy(&output.stdout);
     let stderr = String::from_utf8_lossy(&output.stderr);
-    // A name that matches no test would pass as well, with nothing run.
+    // A name that matches no test would pass, too.
     let passed = output.status.success() && stdout.contains("test result: ok. 1 passed");
     assert!(passed, "in its namespace, {test} ended with {}\n{stdout}{stderr}", output.status);
     bystander.assert_untouched();
@@ -47,18 +47,19 @@ fn test_name<Body>() -> String {
     path.split("::{{closure}}").next().unwrap_or(path).to_owned()
 }
 
-/// `unshare … setsid`, to be followed by a program that becomes PID 1 of a new namespace and dies with its parent.
+/// `unshare … setsid`, to be followed by a program that becomes PID 1 of a new namespace and dies
+/// with its parent.
 fn unshare() -> Command {
     let mut command = Command::new("unshare");
     if !running_as_root() {
         command.arg("--map-root-user");
     }
-    // A process group reaches across PID namespaces; a session of its own ends that.
+    // A process group can span PID namespaces, but not sessions.
     command.args(["--pid", "--fork", "--mount-proc", "--kill-child", "setsid"]).stdin(Stdio::null());
     command
 }
 
-/// Why there can be no namespaces here, found out once.
+/// Why no namespaces can be made here; asked once.
 fn permitted() -> Result<(), String> {
     static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
     let ask = || match assert_cmd::Command::from_std({

@@ -1,5 +1,6 @@
-//! `Recorder`: a victim that survives whatever can be caught and tells exactly what arrived, in the order in which it
-//! was handled. It is this test binary once more, with one test that does nothing unless it is asked to record.
+//! `Recorder`: a victim that catches every signal that can be caught and tells what arrived, in the
+//! order in which it was handled. It is this test binary, run for one test that does nothing unless
+//! it is asked to record.
 #![expect(unsafe_code, reason = "a signal handler has to be async-signal-safe; std cannot say so")]
 
 use std::env;
@@ -26,7 +27,7 @@ pub struct Heard {
     pub value: i32,
 }
 
-/// A victim that catches everything; see the module's text.
+/// A victim that catches everything; see the module.
 pub struct Recorder(Victim);
 
 impl Recorder {
@@ -59,7 +60,7 @@ impl Recorder {
         Self(victim)
     }
 
-    /// The victim behind it.
+    /// The process.
     pub fn victim(&self) -> &Victim {
         &self.0
     }
@@ -91,7 +92,7 @@ impl Recorder {
         self.heard().iter().map(|heard| heard.signal).collect()
     }
 
-    /// Nothing arrived at all, not even what it would have survived.
+    /// No signal arrived.
     #[track_caller]
     pub fn assert_untouched(&mut self) {
         assert_eq!(self.heard(), [], "{} is a bystander", self.0.pid());
@@ -115,12 +116,13 @@ fn records_when_asked() {
     let catchable = (1..=libc::SIGRTMAX()).filter(|n| ![libc::SIGKILL, libc::SIGSTOP, 32, 33].contains(n));
     catchable.for_each(|signal| sys::catch(signal, record).expect("a signal that can be caught"));
     let say = |line: &str| io::stdout().write_all(line.as_bytes()).and_then(|()| io::stdout().flush());
-    // All threads were born with everything blocked. Only this one ever lets signals in, so they are handled in the
-    // order of their delivery, and those that were sent before a question is asked before it is read.
+    // All threads start with every signal blocked. Only this one unblocks them, so they are handled
+    // in the order of their delivery, and those that were sent before a question are handled before
+    // it is read.
     if mode == "open" {
         sys::mask_all(libc::SIG_UNBLOCK);
     }
-    // The harness has begun a line of its own.
+    // The test harness has begun a line.
     say("\nready\n").expect("the test listens");
     for _question in io::stdin().lock().lines() {
         if mode == "holding" {

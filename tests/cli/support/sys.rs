@@ -1,5 +1,6 @@
-//! The system calls of the tests that neither std nor nix offers as a safe function: looking at a child without
-//! reaping it, pidfds, handlers with `SA_SIGINFO`, and a fork that takes a chosen PID. The only `unsafe` of the tests.
+//! System calls that neither std nor nix has as a safe function: the state of a child without
+//! reaping it, pidfds, handlers with `SA_SIGINFO`, a fork with a chosen PID. The only `unsafe` of
+//! the tests.
 #![expect(unsafe_code, reason = "each function wraps one system call that has no safe wrapper")]
 
 use std::ffi::{CStr, c_int, c_void};
@@ -24,7 +25,7 @@ pub enum Ending {
     Killed(i32),
 }
 
-/// What becomes of a dead child when it is looked at.
+/// Whether a dead child is reaped when it is looked at.
 #[derive(Clone, Copy)]
 pub enum Look {
     /// It stays a zombie, so its number stays taken.
@@ -40,7 +41,8 @@ pub fn ending(pid: i32, look: Look) -> io::Result<Option<Ending>> {
         Look::AndReap => 0,
     };
     let id = libc::id_t::try_from(pid).map_err(io::Error::other)?;
-    // SAFETY: all-zero bytes are a valid siginfo_t, which waitid leaves untouched while the child lives.
+    // SAFETY: all-zero bytes are a valid siginfo_t, which waitid leaves untouched while the child
+    // lives.
     let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
     // SAFETY: `info` is a siginfo_t that outlives the call.
     if unsafe { libc::waitid(libc::P_PID, id, &raw mut info, libc::WEXITED | libc::WNOHANG | keep) } < 0 {
@@ -62,16 +64,18 @@ pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
 }
 
 #[used]
-// SAFETY: the section holds pointers to functions that the C library calls once, before any Rust code runs.
-// This one makes system calls only.
+// SAFETY: the section holds pointers to functions that the C library calls once, before any Rust
+// code runs. This one makes system calls only.
 #[unsafe(link_section = ".init_array")]
 static UNIGNORE: extern "C" fn() = {
-    /// Handles every signal that is ignored, by doing nothing. To this process it makes no difference, but what it
-    /// executes starts with the default, whatever nohup(1) or a shell's `&` had it ignore.
+    /// Installs a handler that does nothing for each ignored signal. For this process nothing
+    /// changes, but handlers are reset by execve(2), so that its children start with defaults even
+    /// if nohup(1) or a shell's `&` had the signal ignored.
     extern "C" fn unignore() {
         extern "C" fn nothing(_signal: c_int) {}
         for signal in 1..=libc::SIGRTMAX() {
-            // SAFETY: all-zero bytes are a valid sigaction; both pointers are to a live one, and the handler does nothing.
+            // SAFETY: all-zero bytes are a valid sigaction; both pointers are to a live one, and
+            // the handler does nothing.
             unsafe {
                 let mut action: libc::sigaction = mem::zeroed();
                 if libc::sigaction(signal, ptr::null(), &raw mut action) == 0 && action.sa_sigaction == libc::SIG_IGN {
@@ -94,7 +98,8 @@ pub fn catch(signal: i32, handler: Handler) -> io::Result<()> {
     let mut action: libc::sigaction = unsafe { mem::zeroed() };
     action.sa_sigaction = handler as *const () as libc::sighandler_t;
     action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
-    // SAFETY: both pointers are to a live sigaction; the handler is required to be async-signal-safe.
+    // SAFETY: both pointers are to a live sigaction; the handler is required to be
+    // async-signal-safe.
     let done = unsafe {
         libc::sigfillset(&raw mut action.sa_mask);
         libc::sigaction(signal, &raw const action, ptr::null_mut())
@@ -112,8 +117,8 @@ pub fn mask_all(how: c_int) {
     }
 }
 
-/// Lets `command` start with every signal at its default, whatever the one who started the tests ignores (nohup does)
-/// and whatever posix_spawn(3) leaves ignored (the GNU one: 32 and 33).
+/// Lets `command` start with every signal at its default, among them 32 and 33, which glibc's
+/// posix_spawn(3) leaves ignored.
 pub fn born_default(command: &mut Command) {
     let reset = || {
         start_clean();
@@ -129,17 +134,19 @@ pub fn born_blocking(command: &mut Command) {
         mask_all(libc::SIG_BLOCK);
         Ok(())
     };
-    // SAFETY: between fork and exec only the two async-signal-safe functions of mask_all are called.
+    // SAFETY: between fork and exec only the two async-signal-safe functions of mask_all are
+    // called.
     unsafe { command.pre_exec(block) };
 }
 
-/// Sets every signal of this process to its default, among them the two that the C library keeps from its callers, and
-/// lets no signal write a core file.
+/// Sets every signal of this process to its default, the two of the C library included, and
+/// disables core dumps.
 fn start_clean() {
     // A kernel sigaction of zeros: SIG_DFL, no flags, nothing masked.
     const DEFAULT: [u64; 4] = [0; 4];
     for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: the kernel reads no more than the 32 bytes of `DEFAULT`; KILL and STOP are refused, as they may be.
+        // SAFETY: the kernel reads no more than the 32 bytes of `DEFAULT`; EINVAL for KILL and STOP
+        // is fine.
         unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT.as_ptr(), ptr::null::<u64>(), 8) };
     }
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -147,10 +154,11 @@ fn start_clean() {
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
 }
 
-/// `si_code` and `si_value` (as the int of sigqueue(3)) of a signal, from what its handler was given.
+/// `si_code` and `si_value` (as the int of sigqueue(3)) of a signal, from what its handler was
+/// given.
 pub fn origin(info: *const libc::siginfo_t) -> (i32, i32) {
-    // SAFETY: the kernel hands a handler installed with SA_SIGINFO a valid siginfo_t, whose union holds a
-    // value for signals that a process sent.
+    // SAFETY: the kernel hands a handler installed with SA_SIGINFO a valid siginfo_t, whose union
+    // holds a value for signals that a process sent.
     unsafe {
         let value = (*info).si_value().sival_ptr.addr();
         #[expect(clippy::cast_possible_truncation, reason = "sival_int is the first four bytes of the union")]
@@ -160,7 +168,7 @@ pub fn origin(info: *const libc::siginfo_t) -> (i32, i32) {
     }
 }
 
-/// What the child of [`clone_at`] runs, in which identity and with which files.
+/// What the child of [`clone_at`] executes, its identity and its files.
 pub struct Exec<'a> {
     pub program: &'a CStr,
     pub argv: &'a [&'a CStr],
@@ -168,12 +176,13 @@ pub struct Exec<'a> {
     pub stdout: BorrowedFd<'a>,
     /// The process group to join, 0 for one of its own.
     pub group: i32,
-    /// User and group to become, for good.
+    /// User and group to change to.
     pub user: Option<u32>,
 }
 
-/// Starts a child whose PID is exactly `pid`, which must be free. Needs `CAP_SYS_ADMIN` (or `CAP_CHECKPOINT_RESTORE`)
-/// over the PID namespace. Returns once the child has replaced its image, or the error that kept it from that.
+/// Starts a child with the PID `pid`, which must be free. Needs `CAP_SYS_ADMIN` or
+/// `CAP_CHECKPOINT_RESTORE` in the PID namespace. Returns after the child's execv(3), or the error
+/// of what failed before.
 pub fn clone_at(pid: i32, exec: &Exec) -> io::Result<()> {
     let mut argv: Vec<_> = exec.argv.iter().map(|argument| argument.as_ptr()).collect();
     argv.push(ptr::null());
@@ -183,11 +192,11 @@ pub fn clone_at(pid: i32, exec: &Exec) -> io::Result<()> {
     clone.exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
     clone.set_tid = (&raw const pid).addr() as u64;
     clone.set_tid_size = 1;
-    // SAFETY: without CLONE_VM this is a fork; the child below calls only async-signal-safe functions on memory that
-    // was prepared before, and ends in execv or _exit.
+    // SAFETY: without CLONE_VM this is a fork; the child below calls only async-signal-safe
+    // functions on memory that was prepared before, and ends in execv or _exit.
     let child = unsafe { libc::syscall(libc::SYS_clone3, &raw const clone, mem::size_of::<libc::clone_args>()) };
     if child == 0 {
-        // SAFETY: see above; all pointers and descriptors were valid in the parent and are copies here.
+        // SAFETY: as above; all pointers and descriptors are copies of valid ones.
         unsafe {
             become_program(exec, &argv);
             let error = *libc::__errno_location();
@@ -213,7 +222,7 @@ pub fn clone_at(pid: i32, exec: &Exec) -> io::Result<()> {
 ///
 /// # Safety
 ///
-/// To be called in a fresh single-threaded copy of this process, with a null-terminated `argv`.
+/// Must be called in a new single-threaded copy of this process, with a null-terminated `argv`.
 unsafe fn become_program(exec: &Exec, argv: &[*const libc::c_char]) {
     // SAFETY: async-signal-safe calls on integers and on strings that live in `exec`.
     unsafe {
@@ -237,6 +246,6 @@ fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
         return Err(io::Error::last_os_error());
     }
     let fd = c_int::try_from(fd).map_err(io::Error::other)?;
-    // SAFETY: the kernel just returned this descriptor to us, and nobody else knows it.
+    // SAFETY: the kernel just returned this descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -1,4 +1,4 @@
-//! A pseudo-terminal that a test plays the user of, and what is left on its screen.
+//! Pseudo-terminals: a test types, reads what is written, and computes what stays on the screen.
 
 use std::env;
 use std::fs::{self, File};
@@ -25,7 +25,7 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// A terminal of so many columns, without echo. `None`, and a word about it, without setsid(1).
+    /// A terminal of so many columns, without echo. Without setsid(1) the test is skipped: `None`.
     #[track_caller]
     pub fn new(columns: u16) -> Option<Self> {
         if program("setsid").is_none() {
@@ -60,7 +60,8 @@ impl Terminal {
         self.leader = Some(command.spawn().expect("setsid starts"));
     }
 
-    /// All that was written until nobody had the terminal open any more, and how the leader ended.
+    /// Reads until no process has the terminal open. All that was written, and how the leader
+    /// ended.
     #[track_caller]
     pub fn end(&mut self) -> (&str, ExitStatus) {
         self.read_until(None);
@@ -106,7 +107,7 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         let Some(leader) = &mut self.leader else { return };
         let _ = leader.kill();
-        // The leader is reaped last, so that its number stays that of the session.
+        // The leader is reaped last: a zombie keeps the number of the session from being reused.
         let session = Pid::from_raw(i32::try_from(leader.id()).expect("a PID is an i32"));
         let end = Instant::now() + DEADLINE;
         while Instant::now() < end && !end_members(session) {}
@@ -131,7 +132,7 @@ fn end_members(session: Pid) -> bool {
     is_empty
 }
 
-/// The lines that are left on a screen on which this was written, without those that are blank.
+/// The lines on a screen after this was written, without blank ones.
 pub fn screen(written: &str) -> Vec<String> {
     let mut lines: Vec<Vec<char>> = vec![Vec::new()];
     let mut column = 0;

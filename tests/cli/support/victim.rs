@@ -1,5 +1,5 @@
-//! `Victim`: a real child to send signals to. It is known to be ready before the test goes on, is killed and reaped
-//! with its whole group at the end, and says how it ended. It stays a zombie until then, so its PID is never reused.
+//! `Victim`: a child to send signals to. The test goes on when it is ready. At the end it is killed
+//! with its group, and reaped. Until then it stays a zombie, so its PID is not reused.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
@@ -19,7 +19,8 @@ use nix::unistd::{Pid, pipe2};
 use super::sys::{self, Ending, Look};
 use super::{DEADLINE, TempDir, eventually, program, tempdir};
 
-/// How a victim is to be, before it is born: in its own group, as the user of the tests, under its program's name.
+/// Options for a victim. By default it leads a group, has the user of the tests and the name of its
+/// program.
 #[derive(Default)]
 pub struct Cast {
     name: Option<String>,
@@ -30,7 +31,7 @@ pub struct Cast {
     home: Option<TempDir>,
 }
 
-/// A real child; see the module's text.
+/// A child; see the module.
 pub struct Victim {
     pid: i32,
     leads: bool,
@@ -42,19 +43,20 @@ pub struct Victim {
     _home: Option<TempDir>,
 }
 
-/// Begins the description of a victim that is not the plain one.
+/// Options for a victim, see [`Cast`].
 pub fn victim() -> Cast {
     Cast::default()
 }
 
 impl Cast {
-    /// Gives it this command name (in /proc/PID/comm, cut to 15 bytes, and in argv[0]) through a symbolic link.
+    /// Gives it this command name (in /proc/PID/comm, cut to 15 bytes, and in argv[0]) through a
+    /// symbolic link.
     pub fn named(mut self, name: &str) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Gives it this argv[0], which need not be the name of its program.
+    /// Sets its argv[0].
     pub fn argv0(mut self, argv0: impl Into<OsString>) -> Self {
         self.argv0 = Some(argv0.into());
         self
@@ -66,28 +68,28 @@ impl Cast {
         self
     }
 
-    /// Makes it another user's: user and group `id`, no supplementary groups, for good. Needs [`super::may_change_user`].
+    /// Gives it this user and group and no supplementary groups. Needs [`super::may_change_user`].
     pub fn owned_by(mut self, id: u32) -> Self {
         self.user = Some(id);
         self
     }
 
-    /// Gives it exactly this PID, which must be free. For tests inside [`super::in_pid_namespace`].
+    /// Gives it this PID, which must be free. For tests inside [`super::in_pid_namespace`].
     pub fn with_pid(mut self, pid: i32) -> Self {
         self.pid = Some(pid);
         self
     }
 
-    /// Starts one that sleeps and has every signal at its default. It dies with the test process, however that ends.
+    /// Starts one that sleeps, with every signal at its default. It ends with the test process.
     #[track_caller]
     pub fn sleeping(self) -> Victim {
-        // Of all programs that do nothing, cat can prove that it has started: it hands a line back.
+        // cat proves that it has started by echoing a line.
         let mut victim = self.start("cat", &[]);
         victim.say("ready");
         victim.await_ready()
     }
 
-    /// Starts `sh -c script`; the script has to `echo ready` when it is.
+    /// Starts `sh -c script`. The script must `echo ready` when it is.
     #[track_caller]
     pub fn shell(self, script: &str) -> Victim {
         self.start("sh", &["-c", script]).await_ready()
@@ -102,7 +104,7 @@ impl Cast {
         victim
     }
 
-    /// Starts `command`, whose standard input and output become the victim's, with this identity. No PID can be chosen.
+    /// Starts `command` with pipes as standard input and output. Name and PID cannot be chosen.
     #[track_caller]
     #[expect(clippy::zombie_processes, reason = "a victim reaps by its PID, so that it can look without reaping")]
     pub fn command(self, mut command: Command) -> Victim {
@@ -132,7 +134,7 @@ impl Cast {
         self.command(command)
     }
 
-    /// The path under which `program` has to be started to get the name that was asked for.
+    /// The path by which to execute `program` so that it gets the chosen name.
     pub fn linked(&mut self, program: PathBuf) -> PathBuf {
         let Some(name) = self.name.take() else { return program };
         let (dir, path) = link(&program, &name);
@@ -195,7 +197,8 @@ impl Victim {
         victim
     }
 
-    /// A PID that was in use a moment ago and no longer is. Inside a PID namespace nobody else can take it meanwhile.
+    /// A PID that was in use before and is free now. Outside a private PID namespace another
+    /// process may take it.
     #[track_caller]
     pub fn gone() -> i32 {
         let mut victim = Self::zombie();
@@ -274,16 +277,17 @@ impl Victim {
         assert_eq!(self.ending(), Ending::Killed(signal), "the end of {}", self.pid);
     }
 
-    /// It left by itself with this status.
+    /// It exited with this status.
     #[track_caller]
     pub fn assert_exited_with(&self, status: i32) {
         assert_eq!(self.ending(), Ending::Exited(status), "the end of {}", self.pid);
     }
 
-    /// It lives, and whatever was sent to it until now has not ended it. Only for victims that mostly sleep.
+    /// It lives, and has survived all signals sent until now. Only for victims that mostly sleep.
     #[track_caller]
     pub fn assert_alive(&self) {
-        // A signal kills some time after kill(2) has returned; asleep with nothing on its way, it has survived.
+        // A signal may kill after kill(2) has returned. If it sleeps and no signal is pending, it
+        // has survived.
         eventually("the victim to be at rest", || {
             assert_eq!(self.look(Look::Only), None, "the end of {}", self.pid);
             match self.state() {
@@ -293,7 +297,7 @@ impl Victim {
         });
     }
 
-    /// It comes into this state of proc(5): `T` stopped, `S` asleep, `Z` a zombie.
+    /// It reaches this state of proc(5): `T` stopped, `S` asleep, `Z` a zombie.
     #[track_caller]
     pub fn assert_state(&self, state: char) {
         eventually(&format!("{} to be in state {state}", self.pid), || self.state() == state);
@@ -312,13 +316,13 @@ impl Victim {
         self.status_field("State").chars().next().unwrap_or('X')
     }
 
-    /// The signals that are on their way and not blocked.
+    /// The signals that are pending and not blocked.
     fn pending(&self) -> u64 {
         let mask = |field| u64::from_str_radix(&self.status_field(field), 16).unwrap_or(0);
         (mask("SigPnd") | mask("ShdPnd")) & !mask("SigBlk")
     }
 
-    /// Reaps it, which has to be dead by now or soon; its number is free from here on.
+    /// Waits for its end and reaps it. Its PID is free from here on.
     #[track_caller]
     pub fn reap(&mut self) -> Ending {
         let ending = self.ending();
@@ -338,7 +342,7 @@ impl Drop for Victim {
         if self.reaped {
             return;
         }
-        // Unreaped, it keeps its number and that of its group from being anybody else's.
+        // Until it is reaped, its PID and that of its group are not reused.
         let pid = Pid::from_raw(self.pid);
         let _ = if self.leads { killpg(pid, Signal::SIGKILL) } else { kill(pid, Signal::SIGKILL) };
         if readable(&self.pidfd, Instant::now() + DEADLINE) {
@@ -347,7 +351,7 @@ impl Drop for Victim {
     }
 }
 
-/// Waits until `fd` can be read or has ended; false when `end` comes first.
+/// Waits until `fd` is readable; false if `end` comes first.
 fn readable(fd: &impl AsFd, end: Instant) -> bool {
     loop {
         let left = PollTimeout::try_from(end.saturating_duration_since(Instant::now())).expect("a short time");
@@ -358,7 +362,7 @@ fn readable(fd: &impl AsFd, end: Instant) -> bool {
     }
 }
 
-/// A link to `program` under another name, which lasts as long as the directory that comes with it.
+/// A link to `program` under another name, in a directory that is removed with the value.
 pub fn link(program: &Path, name: &str) -> (TempDir, PathBuf) {
     let dir = tempdir();
     let link = dir.path().join(name);
