@@ -73,7 +73,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use cli::parse::{Refusal, parse};
-use docs::{completions, manual};
+use docs::manual;
 use os::{express, sys};
 use outcome::{Status, Tally};
 use output::list::Listing;
@@ -120,9 +120,7 @@ fn act(action: Action, program: &str) -> Status {
         Action::State(pids) => list(program, |listing| state::show(&pids, listing)),
         Action::Help(detail) => print(program, &manual::help(program, detail)),
         Action::Version => print(program, version(program).as_bytes()),
-        Action::Generate(product) => {
-            list(program, |listing| listing.out.write_all(&completions::generate(product)?).map(|()| Status::Success))
-        }
+        Action::Generate(product) => print(program, manual::generate(product).as_bytes()),
     }
 }
 

@@ -47,6 +47,17 @@ pub enum Product {
     Powershell,
 }
 
+impl Product {
+    pub const NAMES: [(&str, Self); 6] = [
+        ("man", Self::Man),
+        ("bash", Self::Bash),
+        ("zsh", Self::Zsh),
+        ("fish", Self::Fish),
+        ("elvish", Self::Elvish),
+        ("powershell", Self::Powershell),
+    ];
+}
+
 /// Everything a sending call does, known before the first signal.
 #[derive(Debug)]
 pub struct Plan {

@@ -81,17 +81,11 @@ pub fn queued_value(text: &OsStr) -> Result<i32, UsageError> {
 }
 
 pub fn product(what: &OsStr) -> Result<Product, UsageError> {
-    Ok(match what.as_encoded_bytes() {
-        b"man" => Product::Man,
-        b"bash" => Product::Bash,
-        b"zsh" => Product::Zsh,
-        b"fish" => Product::Fish,
-        b"elvish" => Product::Elvish,
-        b"powershell" => Product::Powershell,
-        other => {
-            let error = UsageError::value(format!("'{}': nothing that could be generated", escape(other)));
-            return Err(error.hint("one of man, bash, zsh, fish, elvish, powershell"));
-        }
+    let product = Product::NAMES.iter().find(|(name, _)| what == *name).map(|(_, product)| *product);
+    product.ok_or_else(|| {
+        let error =
+            UsageError::value(format!("'{}': nothing that could be generated", escape(what.as_encoded_bytes())));
+        error.hint(format!("one of {}", Product::NAMES.map(|(name, _)| name).join(", ")))
     })
 }
 

@@ -1,152 +1,163 @@
-//! Completion scripts: what clap_complete makes of the command, and beside each a file in the shell's own language for what the command
-//! cannot tell: signals as options, the second value of `--timeout`, processes as targets.
+//! Completion scripts: a template in the language of each shell, filled from the table of options and the list of
+//! signals. What completes the value of an option follows from the name of the value.
 
-use std::io;
-
-use clap::builder::{PossibleValue, PossibleValuesParser};
-use clap::{Arg, Command, ValueHint};
-use clap_complete::Shell;
-
-use crate::cli::options::{GENERATE, LIST, OPTIONS, PIDFILE, SIGNAL};
-use crate::docs::manual::{self, command};
+use crate::cli::options::{Arity, OPTIONS, Opt};
 use crate::plan::Product;
 use crate::signal::Signal;
 
-/// What `--generate` can print.
-pub const PRODUCTS: [&str; 6] = ["man", "bash", "zsh", "fish", "elvish", "powershell"];
-
-/// The man page, or the completion script for a shell.
-pub fn generate(product: Product) -> io::Result<Vec<u8>> {
-    let shell = match product {
-        Product::Man => return manual::page().map(String::into_bytes),
-        Product::Bash => Shell::Bash,
-        Product::Zsh => Shell::Zsh,
-        Product::Fish => Shell::Fish,
-        Product::Elvish => Shell::Elvish,
-        Product::Powershell => Shell::PowerShell,
-    };
-    script(shell).map(String::into_bytes)
-}
-
-/// The script for a shell.
-fn script(shell: Shell) -> io::Result<String> {
-    let mut generated = Vec::new();
-    clap_complete::generate(shell, &mut completable(), "sigsend", &mut generated);
-    let mut script = String::from_utf8(generated).map_err(io::Error::other)?;
-    let (companion, edits) = companion(shell);
-    for Edit { from, to, times } in edits {
-        // In a script that has changed its shape nothing would be right.
-        if script.matches(from).count() != *times {
-            return Err(io::Error::other(format!("clap_complete's {shell} script has not {times} times {from:?}")));
-        }
-        script = script.replace(from, to);
-    }
-    let signals: Vec<String> = signals().map(|signal| signal.to_string()).collect();
-    let script = if script.contains(COMPANION) { script.replace(COMPANION, companion) } else { script + companion };
-    Ok(script.replace("@SIGNALS@", &signals.join(" ")))
-}
-
-fn signals() -> impl Iterator<Item = Signal> {
-    Signal::all().filter(|signal| signal.has_name())
-}
-
-/// The command with all that clap can say of values and targets.
-fn completable() -> Command {
-    let with_values = |arg: Arg| match arg.get_id().as_str() {
-        SIGNAL => arg.visible_short_alias('n').value_parser(signal_names()),
-        LIST => arg.value_parser(signal_names()),
-        GENERATE => arg.value_parser(PRODUCTS),
-        PIDFILE => arg.value_hint(ValueHint::FilePath),
-        _ if arg.get_action().takes_values() => arg.value_hint(ValueHint::Other),
-        _ => arg,
-    };
-    let targets = Arg::new("target").num_args(0..).value_hint(ValueHint::Other);
-    OPTIONS.iter().fold(command("sigsend"), |command, option| command.mut_arg(option.id, with_values)).arg(targets)
-}
-
-fn signal_names() -> PossibleValuesParser {
-    // clap wants texts that live as long as the program, which is over once they are printed.
-    let value = |signal: Signal| PossibleValue::new(&*signal.to_string().leak()).help(signal.description());
-    signals().map(value).collect::<Vec<_>>().into()
-}
-
-/// Text in a generated script that is replaced, as often as it occurs there.
-struct Edit {
-    from: &'static str,
-    to: &'static str,
-    times: usize,
-}
-
-const fn edit(from: &'static str, to: &'static str, times: usize) -> Edit {
-    Edit { from, to, times }
-}
-
-/// Where an edit puts the companion; without one it stands at the end.
-const COMPANION: &str = "@COMPANION@";
-
-/// The shell's own file, and how the generated script is made to call it.
-fn companion(shell: Shell) -> (&'static str, &'static [Edit]) {
-    match shell {
-        Shell::Bash => (include_str!("completions/sigsend.bash"), &BASH),
-        Shell::Zsh => (include_str!("completions/sigsend.zsh"), &ZSH),
-        Shell::Fish => (include_str!("completions/sigsend.fish"), &[]),
-        Shell::Elvish => (include_str!("completions/sigsend.elv"), &[]),
-        Shell::PowerShell => (include_str!("completions/sigsend.ps1"), &POWERSHELL),
-        _ => ("", &[]),
-    }
-}
-
-const BASH: [Edit; 4] = [
-    edit("_sigsend() {\n", "@COMPANION@\n_sigsend() {\n", 1),
-    edit(
-        "            if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
-                COMPREPLY=( $(compgen -W \"${opts}\" -- \"${cur}\") )
-                return 0
-            fi
-",
-        "            _sigsend_around && return 0\n",
-        1,
-    ),
-    edit(
-        "                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W \"${opts}\" -- \"${cur}\") )
-",
-        "                    _sigsend_targets
-                    ;;
-            esac
-",
-        1,
-    ),
-    // Nothing but --pidfile takes files.
-    edit(" -o bashdefault -o default", "", 2),
+/// Placeholders for the options, by the values that they take.
+const KINDS: [(&str, &[&str]); 6] = [
+    ("@SIGNAL@", &["SIGNAL", "X"]),
+    ("@PID@", &["PID"]),
+    ("@NAME@", &["NAME"]),
+    ("@FILE@", &["FILE", "DIR"]),
+    ("@WHAT@", &["WHAT"]),
+    ("@NUMBER@", &["VALUE", "DURATION"]),
 ];
 
-const ZSH: [Edit; 7] = [
-    edit("_sigsend() {\n", "@COMPANION@\n_sigsend() {\n", 1),
-    edit("    _arguments \"", "    _sigsend_old_form && ret=0\n    _arguments \"", 1),
-    edit("&& ret=0\n}", "&& ret=0\n    return ret\n}", 1),
-    edit(":PID:'", ":PID:_sigsend_pids'", 2),
-    edit(":NAME:'", ":NAME:_sigsend_names'", 1),
-    edit(":DURATION::DURATION:'", ":DURATION: :SIGNAL:_sigsend_signals'", 1),
-    edit("'*::target:'", "'*:target:_sigsend_targets'", 1),
-];
+pub fn bash() -> String {
+    let template = include_str!("completions/sigsend.bash");
+    fill(template, "|", str::to_owned)
+        .replace("@OPTIONS@", &OPTIONS.iter().flat_map(spellings).collect::<Vec<_>>().join(" "))
+}
 
-const POWERSHELL: [Edit; 1] = [edit("    $completions = @(", "@COMPANION@    $completions = @(", 1)];
+pub fn zsh() -> String {
+    let template = include_str!("completions/sigsend.zsh");
+    let described =
+        |signal: Signal| quoted(&format!("{signal}:{}", signal.description().replace('\\', r"\\")), r"'\''");
+    fill(template, "|", str::to_owned)
+        .replace("@DESCRIBED@", &each_signal(described))
+        .replace("@OPTIONS@", &lines(zsh_option))
+}
+
+/// An `_arguments` specification for each spelling (zshcompsys(1)).
+fn zsh_option(option: &Opt) -> String {
+    let mut help = String::new();
+    for c in option.help.chars() {
+        help.extend(['[', ']', ':', '\\'].contains(&c).then_some('\\'));
+        help.push(c);
+    }
+    let value = |name: &&str| match *name {
+        "SIGNAL" | "X" => format!("{name}:_sigsend_signals"),
+        "PID" => format!("{name}:_sigsend_pids"),
+        "NAME" => format!("{name}:_sigsend_names"),
+        "FILE" => format!("{name}:_files"),
+        "DIR" => format!("{name}:_files -/"),
+        "WHAT" => format!("{name}:({})", products().join(" ")),
+        _ => format!("{name}: "),
+    };
+    // Two colons before a value that may be left out.
+    let colons = if option.arity == Arity::Attached { "::" } else { ":" };
+    let values = option.values.iter().map(|name| colons.to_owned() + &value(name)).collect::<String>();
+    let specification = |spelling: String| {
+        let attached = match (values.is_empty(), spelling.starts_with("--")) {
+            (true, _) => "",
+            (false, true) => "=",
+            (false, false) => "+",
+        };
+        format!("        {} \\\n", quoted(&format!("*{spelling}{attached}[{help}]{values}"), r"'\''"))
+    };
+    spellings(option).into_iter().map(specification).collect()
+}
+
+pub fn fish() -> String {
+    let template = include_str!("completions/sigsend.fish");
+    let described = |signal: Signal| format!("{signal} {}", quoted(signal.description(), r"\'"));
+    fill(template, " ", str::to_owned)
+        .replace("@DESCRIBED@", &each_signal(described))
+        .replace("@OPTIONS@", &lines(fish_option))
+}
+
+fn fish_option(option: &Opt) -> String {
+    let shorts = option.shorts.chars().flat_map(|short| [" -s ".to_owned(), short.to_string()]).collect::<String>();
+    let long = option.long.map(|long| format!(" -l {long}")).unwrap_or_default();
+    let value = match option.values.first() {
+        None => String::new(),
+        Some(&("SIGNAL" | "X")) => " -x -a '(__sigsend_signals)'".to_owned(),
+        Some(&"PID") => " -x -a '(__sigsend_pids)'".to_owned(),
+        Some(&"NAME") => " -x -a '(__sigsend_names)'".to_owned(),
+        Some(&("FILE" | "DIR")) => " -r -F".to_owned(),
+        Some(&"WHAT") => format!(" -x -a '{}'", products().join(" ")),
+        Some(_) => " -x".to_owned(),
+    };
+    format!("complete -c sigsend{shorts}{long}{value} -d {}\n", quoted(option.help, r"\'"))
+}
+
+pub fn elvish() -> String {
+    let option = |spelling: &str, help: &str| format!("        option {spelling} {}\n", quoted(help, "''"));
+    let template = include_str!("completions/sigsend.elv");
+    fill(template, " ", str::to_owned).replace("@OPTIONS@", &lines(|row| each_spelling(row, option)))
+}
+
+pub fn powershell() -> String {
+    let option = |spelling: &str, help: &str| format!("        , @('{spelling}', {})\n", quoted(help, "''"));
+    let template = include_str!("completions/sigsend.ps1");
+    fill(template, ", ", |spelling| quoted(spelling, "''"))
+        .replace("@OPTIONS@", &lines(|row| each_spelling(row, option)))
+}
+
+/// Puts the signals, the products, and the spellings of the options of each kind into a template.
+fn fill(template: &str, separator: &str, spelled: fn(&str) -> String) -> String {
+    let mut script = template.replace("@SIGNALS@", &each_signal(|signal| signal.to_string()));
+    script = script.replace("@PRODUCTS@", &products().join(" "));
+    for (placeholder, names) in KINDS {
+        let options = OPTIONS.iter().filter(|option| option.values.first().is_some_and(|name| names.contains(name)));
+        let spellings: Vec<_> = options.flat_map(spellings).map(|spelling| spelled(&spelling)).collect();
+        script = script.replace(placeholder, &spellings.join(separator));
+    }
+    script
+}
+
+fn products() -> [&'static str; 6] {
+    Product::NAMES.map(|(name, _)| name)
+}
+
+fn each_signal(words: impl Fn(Signal) -> String) -> String {
+    let signals = Signal::all().filter(|signal| signal.has_name());
+    signals.map(words).collect::<Vec<_>>().join(" ")
+}
+
+fn lines(line: impl Fn(&Opt) -> String) -> String {
+    OPTIONS.iter().map(line).collect()
+}
+
+fn each_spelling(option: &Opt, line: impl Fn(&str, &str) -> String) -> String {
+    spellings(option).iter().map(|spelling| line(spelling, option.help)).collect()
+}
+
+/// Every way to write an option, short ones first.
+pub fn spellings(option: &Opt) -> Vec<String> {
+    let shorts = option.shorts.chars().map(|short| format!("-{short}"));
+    shorts.chain(option.long.map(|long| format!("--{long}"))).collect()
+}
+
+/// A text in single quotes, in which a single quote is written as `escaped`.
+fn quoted(text: &str, escaped: &str) -> String {
+    // fish alone knows the backslash in single quotes.
+    let text = if escaped == r"\'" { text.replace('\\', r"\\") } else { text.to_owned() };
+    format!("'{}'", text.replace('\'', escaped))
+}
 
 #[cfg(test)]
 mod tests {
-    use clap::ValueEnum;
-
     use super::*;
 
     #[test]
-    fn every_script_has_the_shape_that_is_edited() {
-        for shell in Shell::value_variants() {
-            let script = script(*shell).unwrap_or_else(|error| panic!("{error}"));
-            assert!(!script.contains("@COMPANION@") && !script.contains("@SIGNALS@"), "{shell}");
-            assert!(script.contains("--timeout") && script.contains("RTMIN+15"), "{shell}");
+    fn every_placeholder_is_filled() {
+        for script in [bash(), zsh(), fish(), elvish(), powershell()] {
+            for (placeholder, _) in
+                KINDS.iter().chain(&[("@OPTIONS@", &[][..]), ("@SIGNALS@", &[]), ("@DESCRIBED@", &[])])
+            {
+                assert!(!script.contains(placeholder), "{placeholder}");
+            }
+            assert!(script.contains("RTMIN+15") && script.contains("--timeout"), "{script}");
+        }
+    }
+
+    #[test]
+    fn every_value_has_a_kind() {
+        for name in OPTIONS.iter().filter_map(|option| option.values.first()) {
+            assert!(KINDS.iter().any(|(_, names)| names.contains(name)), "{name}");
         }
     }
 }

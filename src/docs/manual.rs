@@ -1,4 +1,4 @@
-//! Help and man page, both from one clap command, which `completions` uses as well.
+//! The help and the man page, made from the table of options.
 
 use std::fmt::Write;
 use std::io;
@@ -6,14 +6,14 @@ use std::io;
 use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::Style;
 use clap::{ArgAction, Command};
-use clap_mangen::Man;
 
 use crate::cli::options::{self, Arity, GENERATE, LONG_HELP, OPTIONS, Opt};
+use crate::docs::completions;
 use crate::output::terminal::Stream;
-use crate::plan::Detail;
+use crate::plan::{Detail, Product};
 use crate::signal::Signal;
 
-/// clap's own styles for headings and for what is typed as it stands.
+/// clap's default styles for headings and for literal text.
 const HEADING: Style = Style::new().bold().underline();
 const LITERAL: Style = Style::new().bold();
 
@@ -25,8 +25,8 @@ const FORMS: [&str; 4] = [
     "-d PID...",
 ];
 
-/// The options with all their texts.
-pub fn command(program: &str) -> Command {
+/// The command with its help texts.
+fn command(program: &str) -> Command {
     let documented = |option: &Opt| {
         let arg = option.arg().help(option.help).long_help(option.long_help).help_heading(option.group);
         // clap's parser counts flags; the help must not show them as options that are meant to be repeated.
@@ -97,7 +97,7 @@ fn epilogue(program: &str) -> String {
     text
 }
 
-/// The short or the long help, in colour where standard output shows it and the environment does not forbid it.
+/// The short or the long help, coloured if standard output is a terminal and the environment allows it.
 pub fn help(program: &str, detail: Detail) -> Vec<u8> {
     let mut command = command(program);
     let text = match detail {
@@ -111,34 +111,53 @@ pub fn help(program: &str, detail: Detail) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// The man page: the hand-written one, with the tables of options and signals put in.
-pub fn page() -> io::Result<String> {
-    let page = include_str!("manual/sigsend.man");
-    let options = options()?;
-    Ok(page
+/// The man page, or the completion script for a shell.
+pub fn generate(product: Product) -> String {
+    match product {
+        Product::Man => page(),
+        Product::Bash => completions::bash(),
+        Product::Zsh => completions::zsh(),
+        Product::Fish => completions::fish(),
+        Product::Elvish => completions::elvish(),
+        Product::Powershell => completions::powershell(),
+    }
+}
+
+/// The man page: its text, with the tables of options and signals put in.
+fn page() -> String {
+    include_str!("manual/sigsend.man")
         .replace("@VERSION@", env!("CARGO_PKG_VERSION"))
         .replace("@FORMS@\n", &forms())
         .replace("@SIGNALS@\n", &signals())
-        .replace("@OPTIONS@\n", &options))
+        .replace("@OPTIONS@\n", &options())
 }
 
-/// One subsection for each group of the help.
-fn options() -> io::Result<String> {
-    let command = command("sigsend");
-    let mut groups: Vec<&str> = OPTIONS.iter().map(|option| option.group).collect();
-    groups.dedup();
+/// A subsection for each group of the help, a paragraph for each option.
+fn options() -> String {
     let mut text = String::new();
-    for group in groups {
-        let members = command.get_arguments().filter(|arg| arg.get_help_heading() == Some(group));
-        let members = Command::new("sigsend")
-            .disable_help_flag(true)
-            .disable_version_flag(true)
-            .args(members.cloned().map(|arg| arg.help_heading(None)));
-        let mut section = Vec::new();
-        Man::new(members).render_options_section(&mut section)?;
-        text += &String::from_utf8(section).map_err(io::Error::other)?.replace(".SH OPTIONS", &format!(".SS {group}"));
+    let mut group = "";
+    for option in &OPTIONS {
+        if option.group != group {
+            group = option.group;
+            let _ = writeln!(text, ".SS {group}");
+        }
+        let spellings: Vec<String> =
+            completions::spellings(option).iter().map(|spelling| format!("\\fB{}\\fR", roff(spelling))).collect();
+        let _ = write!(text, ".TP\n{}", spellings.join(", "));
+        for value in option.values {
+            let _ = match option.arity {
+                Arity::Attached => write!(text, " [\\fI{value}\\fR]"),
+                _ => write!(text, " \\fI{value}\\fR"),
+            };
+        }
+        let _ = writeln!(text, "\n{}", roff(option.long_help));
     }
-    Ok(text.replace("\\fI<", "\\fI").replace(">\\fR", "\\fR"))
+    text
+}
+
+/// A text without control lines in roff(7). A dash is typed as it stands, so it is no hyphen.
+fn roff(text: &str) -> String {
+    text.replace('\\', "\\e").replace('-', "\\-")
 }
 
 /// The rows of a tbl(1) table: number, name, default action and meaning.
@@ -148,12 +167,12 @@ fn signals() -> String {
     };
     let row = |signal: Signal| {
         let (number, action, meaning) = (signal.number(), signal.default_action(), signal.description());
-        format!("{number}\t{signal}\t{action}\tT{{\n{}\nT}}\n", meaning.replace('\\', "\\e"))
+        format!("{number}\t{signal}\t{action}\tT{{\n{}\nT}}\n", roff(meaning))
     };
     Signal::all().filter(plain).map(row).collect()
 }
 
-/// The synopsis: what is typed as it stands in bold, what stands for something else in italics.
+/// The synopsis: literal words in bold, placeholders in italics.
 fn forms() -> String {
     let word = |word: &str| {
         let stem = word.trim_matches(|c: char| "[].".contains(c));

@@ -49,8 +49,8 @@ impl Session {
             _ => "source ./_sigsend",
         };
         let show = r#"sigsend() { printf 'args'; printf ' <%s>' "$@"; printf ' end\n'; }"#;
-        let rc = home.file(".zshrc", format!("{load}\n{show}\nPS1='{PROMPT}'\n"));
-        let size = Winsize { ws_row: 50, ws_col: 500, ws_xpixel: 0, ws_ypixel: 0 };
+        let rc = home.file(".zshrc", format!("{load}\n{show}\nPS1='{PROMPT}'\nLISTMAX=5000\n"));
+        let size = Winsize { ws_row: 1000, ws_col: 500, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(&size, None).expect("a pseudo-terminal");
         let end = || Stdio::from(pty.slave.try_clone().expect("another descriptor"));
         let mut command = Command::new(setsid);
@@ -89,6 +89,15 @@ impl Session {
         self.read_until(PROMPT);
         let shown = seen.rsplit_once("args ").expect("begins like that").1;
         shown.trim_end().trim_end_matches(" end").to_owned()
+    }
+
+    /// What is on the screen once the line was typed and the tab key pressed. The line is wiped.
+    #[track_caller]
+    fn offers(&mut self, line: &str) -> String {
+        write!(self.keyboard, "sigsend {line}\t\x15echo wi''ped\r").expect("the shell reads");
+        let seen = self.read_until("wiped\r\n");
+        self.read_until(PROMPT);
+        seen
     }
 
     /// What is on the screen up to the text and with it.
@@ -196,6 +205,77 @@ fn zsh_completes_processes_and_runs_none_of_their_names() {
     in_pid_namespace(|| completes_processes("zsh"));
 }
 
+/// Every spelling of an option in the short help.
+fn options() -> Vec<String> {
+    let help = stdout(&sigsend().arg("-h").assert().success());
+    let rows = help.lines().filter_map(|line| line.strip_prefix("  ")).filter(|row| row.trim_start().starts_with('-'));
+    let words =
+        rows.flat_map(|row| row.split("  ").find(|part| part.contains('-')).unwrap_or_default().split([',', ' ']));
+    let options: Vec<String> = words.filter(|word| word.starts_with('-')).map(str::to_owned).collect();
+    assert!(options.len() > 30 && options.contains(&"--timeout".to_owned()), "{options:?}");
+    options
+}
+
+/// What bash offers for a word after others, asked without a terminal; nothing may be on standard error.
+#[track_caller]
+fn bash(path: &Path, dir: &TempDir, words: &[&str]) -> Vec<String> {
+    let mut command = Command::new(path);
+    let ask = "source ./sigsend; COMP_WORDS=(sigsend \"$@\"); COMP_CWORD=$#
+               _sigsend sigsend \"${!#}\" \"${COMP_WORDS[COMP_CWORD-1]}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
+    command.args(["--noprofile", "--norc", "-c", ask, "bash"]).args(words).current_dir(dir.path());
+    let output = command.output().expect("bash starts");
+    assert!(output.stderr.is_empty(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8").split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_says_nothing_on_standard_error_whatever_the_option() {
+    in_pid_namespace(|| {
+        let Some(path) = program("bash") else { return skip("no bash") };
+        let dir = tempdir();
+        script(&dir, "bash", "sigsend");
+        for option in options() {
+            for word in ["", "-", "-H", "x", "--t"] {
+                bash(&path, &dir, &[&option, word]);
+            }
+        }
+        let offers = bash(&path, &dir, &["-"]);
+        assert!(offers.contains(&"--signal".to_owned()) && offers.contains(&"-n".to_owned()), "{offers:?}");
+        assert!(!offers.contains(&"-HUP".to_owned()), "{offers:?}");
+        assert!(bash(&path, &dir, &["-H"]).contains(&"-HUP".to_owned()));
+        assert!(bash(&path, &dir, &["-l", "--ta"]).contains(&"--table".to_owned()));
+    });
+}
+
+#[test]
+fn fish_says_nothing_on_standard_error_whatever_the_option() {
+    in_pid_namespace(|| {
+        let Some(path) = program("fish") else { return skip("no fish") };
+        let dir = tempdir();
+        script(&dir, "fish", "sigsend");
+        fish(&path, &dir, "-s HUP ");
+        for option in options() {
+            fish(&path, &dir, &format!("{option} "));
+        }
+        let offers = fish(&path, &dir, "-");
+        assert!(offers.contains(&"--signal".to_owned()) && !offers.contains(&"-HUP".to_owned()), "{offers:?}");
+    });
+}
+
+#[test]
+fn zsh_says_nothing_whatever_the_option() {
+    let Some(mut session) = Session::start("zsh") else { return };
+    for option in options() {
+        let seen = session.offers(&format!("{option} "));
+        assert!(
+            !["_sigsend:", "_sigsend_", "_arguments", "zsh:"].iter().any(|word| seen.contains(word)),
+            "{option}: {seen}"
+        );
+    }
+    let seen = session.offers("-");
+    assert!(seen.contains("--signal") && !seen.contains("-HUP"), "{seen}");
+}
+
 /// What fish offers for a line, without the descriptions.
 fn fish(path: &Path, dir: &TempDir, line: &str) -> Vec<String> {
     let mut command = Command::new(path);
@@ -250,11 +330,10 @@ fn fish_completes_processes() {
 
 #[test]
 fn the_other_shells_are_told_the_same() {
-    for (shell, begins) in [("elvish", "use builtin;"), ("powershell", "using namespace System.Management.Automation")]
-    {
+    for (shell, first) in [("elvish", "use re"), ("powershell", "using namespace System.Management.Automation")] {
         let script = sigsend().args(["--generate", shell]).assert().success().stderr("");
         let script = stdout(&script);
-        assert!(script.trim_start().starts_with(begins), "{script}");
+        assert_eq!(script.lines().find(|line| !line.starts_with('#')), Some(first));
         for word in ["--signal", "--show-process-state", "'--timeout'", "RTMIN+15", "powershell"] {
             assert!(script.replace(" --timeout)", "'--timeout'").contains(word), "{shell} knows {word}");
         }

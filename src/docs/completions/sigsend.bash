@@ -1,7 +1,9 @@
-# Answers what the options of the command do not tell. It sees the caller's cur, prev and opts; whether COMPREPLY is complete.
-_sigsend_around() {
-    local signals="@SIGNALS@"
-    # Readline splits --signal=TERM in three.
+# Completion of sigsend for bash. Written by sigsend --generate bash.
+
+_sigsend() {
+    local cur=$2 prev=$3 signals="@SIGNALS@" options="@OPTIONS@"
+    COMPREPLY=()
+    # Readline splits --signal=TERM in three words.
     if [[ $cur == = ]]; then
         cur=
     elif [[ $prev == = ]]; then
@@ -9,29 +11,37 @@ _sigsend_around() {
     fi
     if [[ " ${COMP_WORDS[*]:1:COMP_CWORD-1} " == *" -- "* ]]; then
         _sigsend_targets
-        return 0
+        return
     fi
+    # The second value of --timeout.
     if (( COMP_CWORD > 2 )) && [[ ${COMP_WORDS[COMP_CWORD-2]} == --timeout ]]; then
-        COMPREPLY=( $(compgen -W "$signals" -- "$cur") )
-        return 0
+        prev=--signal
     fi
     case $prev in
-        -d|--show-process-state) COMPREPLY=(); _sigsend_processes pids; return 0 ;;
-        --expect) COMPREPLY=(); _sigsend_processes names; return 0 ;;
+        -l|--list) [[ $cur == -* ]] && prev= ;;
     esac
-    if [[ $cur == -[sn]?* ]]; then
-        COMPREPLY=( $(compgen -P "${cur:0:2}" -W "$signals" -- "${cur:2}") )
-        return 0
-    fi
-    if [[ $cur == -* ]]; then
-        COMPREPLY=( $(compgen -W "$opts" -- "$cur") $(compgen -P - -W "$signals" -- "${cur#-}") )
-        return 0
-    fi
-    return 1
+    case $prev in
+        @SIGNAL@) COMPREPLY=( $(compgen -W "$signals" -- "$cur") ) ;;
+        @PID@) _sigsend_processes pids ;;
+        @NAME@) _sigsend_processes names ;;
+        @FILE@)
+            compopt -o filenames 2>/dev/null
+            mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+            ;;
+        @WHAT@) COMPREPLY=( $(compgen -W "@PRODUCTS@" -- "$cur") ) ;;
+        @NUMBER@) ;;
+        *)
+            case $cur in
+                -) COMPREPLY=( $(compgen -W "$options" -- "$cur") ) ;;
+                -[sn]?*) COMPREPLY=( $(compgen -P "${cur:0:2}" -W "$signals" -- "${cur:2}") ) ;;
+                -*) COMPREPLY=( $(compgen -W "$options" -- "$cur") $(compgen -P - -W "$signals" -- "${cur#-}") ) ;;
+                *) _sigsend_targets ;;
+            esac
+            ;;
+    esac
 }
 
 _sigsend_targets() {
-    COMPREPLY=()
     case $cur in
         [0-9]*) _sigsend_processes pids ;;
         ?*) _sigsend_processes names ;;
@@ -39,8 +49,8 @@ _sigsend_targets() {
     esac
 }
 
-# Adds PIDs, or command names of one's own processes, with -a of everybody's. compgen -W must not see them: it would run $(...) in a
-# name that somebody else chose.
+# Adds PIDs, or command names of the user's own processes, with -a of all. compgen -W must not see the names: it would
+# run $(...) in a name that another user chose.
 _sigsend_processes() {
     local dir name quoted all=0
     [[ " ${COMP_WORDS[*]:1} " == *" "@(-a|--all|--expect)" "* ]] && all=1
@@ -55,3 +65,5 @@ _sigsend_processes() {
         [[ " ${COMPREPLY[*]} " == *" $quoted "* ]] || COMPREPLY+=("$quoted")
     done
 }
+
+complete -o nosort -F _sigsend sigsend 2>/dev/null || complete -F _sigsend sigsend

@@ -1,8 +1,13 @@
-
-# What the options of the command do not tell: values and targets.
+# Completion of sigsend for elvish. Written by sigsend --generate elvish.
 use re
-var sigsend-options~ = $edit:completion:arg-completer[sigsend]
+use str
+
 set edit:completion:arg-completer[sigsend] = {|@words|
+    fn option {|text description|
+        edit:complex-candidate $text &display=$text'  '$description
+    }
+    fn options {
+@OPTIONS@    }
     fn signals { put @SIGNALS@ }
     fn processes {
         for dir [/proc/*[digit][nomatch-ok]] {
@@ -22,22 +27,24 @@ set edit:completion:arg-completer[sigsend] = {|@words|
         keys $seen | each {|name| if (re:match '^[\pL_.][^/\pC]*$' $name) { put $name } }
     }
     var current previous = $words[-1] $words[-2]
-    if (has-value [-s -n --signal -l --list] $previous) {
+    if (has-value [@SIGNAL@] $previous) {
         signals
     } elif (and (> (count $words) 3) (eq $words[-3] --timeout)) {
         signals
-    } elif (has-value [-d --show-process-state] $previous) {
+    } elif (has-value [@PID@] $previous) {
         pids
-    } elif (eq $previous --expect) {
+    } elif (has-value [@NAME@] $previous) {
         names
-    } elif (eq $previous --pidfile) {
+    } elif (has-value [@FILE@] $previous) {
         edit:complete-filename $current
-    } elif (eq $previous --generate) {
-        put man bash zsh fish elvish powershell
-    } elif (has-value [-q --queue --within --timeout --grace] $previous) {
+    } elif (has-value [@WHAT@] $previous) {
+        put @PRODUCTS@
+    } elif (has-value [@NUMBER@] $previous) {
         nop
+    } elif (eq $current -) {
+        options
     } elif (str:has-prefix $current -) {
-        sigsend-options sigsend $current
+        options
         signals | each {|signal| put -$signal }
     } else {
         pids

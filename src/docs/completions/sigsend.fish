@@ -1,41 +1,50 @@
+# Completion of sigsend for fish. Written by sigsend --generate fish.
 
-# What the options of the command do not tell: signals as options, the second value of --timeout, processes.
+function __sigsend_signals
+    printf '%s\t%s\n' @DESCRIBED@
+end
+
+# PID and command name of each process. fish warns about a redirection from the file of a process that has exited.
+function __sigsend_processes
+    command grep -aHs '' /proc/*/comm | string replace -rf '^/proc/(\d+)/comm:(.*)$' '$1'\t'$2'
+end
+
 function __sigsend_pids
-    for dir in /proc/*
-        set -l pid (string match -r '^/proc/(\d+)$' $dir)[2]
-        and test -r $dir/comm
-        and read -l name <$dir/comm
-        and printf '%s\t%s\n' $pid (string escape --style=script --no-quoted -- $name)
+    for process in (__sigsend_processes)
+        set -l fields (string split -m 1 \t -- $process)
+        printf '%s\t%s\n' $fields[1] (string escape --style=script --no-quoted -- $fields[2])
     end
 end
 
-# Command names of one's own processes, with -a of everybody's.
+# Command names of the user's own processes, with -a of all.
 function __sigsend_names
     set -l words (commandline -opc)
-    for dir in /proc/*
-        string match -qr '^/proc/\d+$' $dir
-        and begin
-            test -O $dir
+    for process in (__sigsend_processes)
+        set -l fields (string split -m 1 \t -- $process)
+        begin
+            test -O /proc/$fields[1]
             or contains -- -a $words
             or contains -- --all $words
             or contains -- --expect $words
         end
-        and test -r $dir/comm
-        and read -l name <$dir/comm
-        and string match -r '^[\p{L}_.][^/\pC]*$' -- $name
+        and string match -r '^[\p{L}_.][^/\pC]*$' -- $fields[2]
     end | sort -u
 end
 
 function __sigsend_wants_timeout_signal
     set -l words (commandline -opc)
-    test (count $words) -gt 2 -a "$words[-2]" = --timeout
+    set -q words[3]
+    and string match -q -- --timeout $words[-2]
+end
+
+# A dash alone completes options only.
+function __sigsend_types_signal
+    string match -qr -- '^-[^-]' (commandline -ct)
 end
 
 complete -c sigsend -f
-complete -c sigsend -s d -l show-process-state -x -a '(__sigsend_pids)'
-complete -c sigsend -l expect -x -a '(__sigsend_names)'
-complete -c sigsend -n __sigsend_wants_timeout_signal -a '@SIGNALS@'
+@OPTIONS@complete -c sigsend -n __sigsend_wants_timeout_signal -a '(__sigsend_signals)'
 complete -c sigsend -n 'not __sigsend_wants_timeout_signal' -a '(__sigsend_names; __sigsend_pids)'
 for signal in @SIGNALS@
-    complete -c sigsend -o $signal -d signal
+    complete -c sigsend -n __sigsend_types_signal -o $signal -d signal
 end

@@ -1,6 +1,20 @@
-# The old form of naming a signal, which the options of the command do not tell.
+#compdef sigsend
+# Completion of sigsend for zsh. Written by sigsend --generate zsh.
+
+_sigsend() {
+    local context curcontext="$curcontext" state line ret=1
+    typeset -A opt_args
+    _sigsend_old_form && ret=0
+    _arguments -s -S -C : \
+@OPTIONS@        '*:target:_sigsend_targets' && ret=0
+    return ret
+}
+
+# The old form of naming a signal. A dash alone completes options only.
 _sigsend_old_form() {
-    (( CURRENT > 1 && ! ${words[(I)--]} )) && [[ $words[CURRENT] == -* ]] || return
+    (( CURRENT > 1 && ! ${words[(I)--]} )) && [[ $words[CURRENT] == -?* ]] || return
+    # It is no option after an option that takes a value.
+    [[ $words[CURRENT-1] == (@SIGNAL@|@PID@|@NAME@|@FILE@|@WHAT@|@NUMBER@) ]] && return 1
     local -a signals=(@SIGNALS@)
     local expl
     signals=(-$^signals)
@@ -8,9 +22,8 @@ _sigsend_old_form() {
 }
 
 _sigsend_signals() {
-    local -a signals=(@SIGNALS@)
-    local expl
-    _wanted signals expl signal compadd "$@" -a signals
+    local -a signals=(@DESCRIBED@)
+    _describe -t signals signal signals "$@"
 }
 
 _sigsend_pids() {
@@ -22,7 +35,7 @@ _sigsend_pids() {
     _describe -t processes process pids
 }
 
-# Command names of one's own processes, with -a of everybody's.
+# Command names of the user's own processes, with -a of all.
 _sigsend_names() {
     local -aU names
     local -a dirs=(/proc/<->(NU))
@@ -38,3 +51,9 @@ _sigsend_names() {
 _sigsend_targets() {
     _alternative 'names:command name:_sigsend_names' 'processes:process:_sigsend_pids'
 }
+
+if [ "$funcstack[1]" = _sigsend ]; then
+    _sigsend "$@"
+else
+    compdef _sigsend sigsend
+fi
