@@ -43,12 +43,14 @@ fn to_recipient(call: &mut Call, index: usize) {
     let recipient = &mut call.found.recipients[index];
     let pid = recipient.pid();
     let group = recipient.group.and_then(|group| call.found.groups[group].control());
-    let probe = match recipient.process.probe() {
+    let is_killed_whole = group.is_some_and(ControlGroup::is_killed_whole);
+    let probe = recipient.process.probe();
+    let answer = |signal: Signal| match probe {
         // It is not sent to the process, but written to a file of the group.
-        Err(Errno::EPERM) if signal == Signal::KILL && group.is_some_and(ControlGroup::is_killed_whole) => Ok(()),
+        Err(Errno::EPERM) if signal == Signal::KILL && is_killed_whole => Ok(()),
         probe => really(pid, signal, probe),
     };
-    match probe {
+    match answer(signal) {
         // Waiting needs no permission.
         Err(Errno::EPERM) if signal.is_null() && call.plan.waits() => recipient.standing = Standing::Gone,
         Ok(()) => {
@@ -56,6 +58,13 @@ fn to_recipient(call: &mut Call, index: usize) {
             let recipient = &call.found.recipients[index];
             let preview = preview(call.plan, pid);
             call.report.tell(&Subject::from(recipient), &Outcome::WouldSend(&preview));
+            // CONT needs less permission than what may follow.
+            let follow_ups = call.plan.steps[1..].iter().flat_map(|step| &step.signals);
+            let refused = follow_ups.filter(|signal| !signal.is_null()).find_map(|signal| answer(*signal).err());
+            if let Some(errno) = refused {
+                call.found.recipients[index].standing = Standing::Refused(refusal(errno, Some(pid)));
+                call.tell_standing(index);
+            }
         }
         Err(errno) => {
             recipient.standing = Standing::Refused(refusal(errno, Some(pid)));

@@ -89,6 +89,28 @@ fn one_that_is_not_ours_keeps_nothing_from_those_that_are() {
 }
 
 /// What an environment can be filled with.
+/// CONT may be sent within a session to whom nothing else may be sent (kill(2)).
+#[test]
+fn one_that_takes_cont_and_refuses_the_follow_up_counts_as_both() {
+    if !may_change_user() {
+        return skip("needs root");
+    }
+    let copy = Unprivileged::new();
+    let mut roots = Recorder::new();
+    let pid = roots.arg();
+    for options in [&["--grace", "1ms"][..], &["--timeout", "1ms", "TERM"], &["--timeout", "1ms", "KILL", "--wait"]] {
+        let args = [&["--json", "-CONT"], options, &[&*pid]].concat();
+        for args in [args.clone(), [&["--dry-run"], &*args].concat()] {
+            let output = copy.sigsend().args(&args).assert().code(64);
+            let told = stdout(&output);
+            let counted = "\"signalled\":1,\"already_gone\":0,\"failed\":1,\"remaining\":0";
+            assert!(told.contains(counted), "{args:?}: {told}");
+            assert!(stderr(&output).contains("Operation not permitted"), "{args:?}");
+        }
+    }
+    assert_eq!(roots.signals(), [18; 3]);
+}
+
 fn nonsense() -> Vec<String> {
     let long = "x".repeat(20_000);
     let values = [

@@ -54,6 +54,10 @@ pub fn random(dice: &mut Dice, world: &World) -> Line {
         writer.line.storm = is_fit.then_some(family);
     }
     writer.line.stdin = writer.entries();
+    if writer.dice.percent(2) {
+        writer.listing();
+        return writer.line;
+    }
     if writer.dice.percent(20) {
         writer.sloppy += 2;
         for _ in 0..=writer.dice.below(6) {
@@ -316,6 +320,24 @@ impl Writer<'_> {
                 let word = *self.dice.pick(&[&b"--"[..], b"--", b"\xff", b"-\xff", b"--\xff", b"7\xff", b"-9\xff"]);
                 self.push(word);
             }
+        }
+    }
+
+    /// `-l` with operands: numbers, exit statuses, wait statuses, names, masks.
+    fn listing(&mut self) {
+        self.push_one(&["-l", "-l", "--list"]);
+        for _ in 0..=self.dice.below(3) {
+            let (exit, signal) = (256 * self.dice.below(256), self.dice.below(70));
+            let operand = match self.dice.below(7) {
+                0 => signal.to_string(),
+                1 => (128 + signal).to_string(),
+                2 => exit.to_string(),
+                3 => (exit + signal).to_string(),
+                4 => self.dice.below(600).to_string(),
+                5 => format!("{:#x}", self.dice.roll() >> self.dice.below(64)),
+                _ => self.signal(),
+            };
+            self.push(operand);
         }
     }
 

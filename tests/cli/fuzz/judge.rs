@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::cast::Habit;
 use super::line::{Line, Sink};
-use super::model::{self, Bounds, Forecast};
+use super::model::{self, Bounds, Forecast, KILLED};
 use super::reading::{Mode, Reading};
 use super::stage::Ended;
 use super::world::{Account, PATIENCE, Victim, World};
@@ -41,14 +41,14 @@ fn texts(line: &Line, reading: &Reading, forecast: &Forecast, ended: &Ended) -> 
     complain(ended.hung, format!("did not end within {PATIENCE:?}"));
     complain(ended.held_up, "waited for a reader before a signal that was due".into());
     let is_raw = |c: char| c.is_control() && c != '\n';
-    let raw = ended.stdout.contains(is_raw) || ended.stderr.contains(is_raw);
+    let is_request = matches!(reading, Reading::Request(_));
+    let raw = ended.stderr.contains(is_raw) || is_request && ended.stdout.contains(is_raw);
     let panicked = ended.exit == 101 || ended.exit == 134 || ended.stderr.contains("panicked");
     complain(panicked, format!("panicked: {}", ended.stderr));
     let exits = &forecast.exits;
     complain(!exits.contains(&ended.exit), format!("ended with {}, not one of {exits:?}", ended.exit));
     let text = format!("stdout {:?}, stderr {:?}", ended.stdout, ended.stderr);
-    let is_listing = matches!(reading, Reading::Quiet);
-    complain(raw && !is_listing, format!("control characters in the output: {text}"));
+    complain(raw, format!("control characters in the output: {text}"));
     let (is_said, is_printed) = match line.sink {
         Sink::File | Sink::Late => (true, true),
         Sink::Closed | Sink::Full => (true, false),
@@ -56,6 +56,7 @@ fn texts(line: &Line, reading: &Reading, forecast: &Forecast, ended: &Ended) -> 
     };
     if let Reading::Refused = reading
         && is_said
+        && forecast.listed.is_none()
         && !exits.contains(&0)
     {
         let clear = ended.stderr.starts_with("sigsend: ") && (ended.stdout.is_empty() || ended.stdout.starts_with('{'));
@@ -77,6 +78,26 @@ fn texts(line: &Line, reading: &Reading, forecast: &Forecast, ended: &Ended) -> 
         let garbage = ended.stdout.lines().find(garbage).filter(|_| request.has("json") && is_printed);
         complain(garbage.is_some(), format!("no JSON: {garbage:?}"));
     }
+    if is_printed && let Some(listed) = &forecast.listed {
+        // The names of a mask may share a line.
+        let printed: Vec<&str> = ended.stdout.split_whitespace().collect();
+        complain(printed != *listed, format!("listed {printed:?}, not {listed:?}"));
+    }
+    if is_printed && let Reading::Request(request) = reading {
+        let summary = summary(&ended.stdout).filter(|_| request.has("json") && ended.exit < KILLED);
+        let is_missing = request.has("json") && ended.exit < KILLED && !request.loose && summary.is_none();
+        complain(is_missing, format!("no summary: {text}"));
+        if let Some([signalled, gone, failed, remaining, status]) = summary {
+            complain(i64::from(ended.exit) != status, format!("says status {status} and ends with {}", ended.exit));
+            let counted = [signalled, gone, failed, remaining];
+            let fits = |count: i64, [least, most]: [usize; 2]| {
+                usize::try_from(count).is_ok_and(|count| (least..=most).contains(&count))
+            };
+            let fits = |counts: [[usize; 2]; 4]| counted.into_iter().zip(counts).all(|(count, may)| fits(count, may));
+            let bad = forecast.counts.filter(|&counts| !fits(counts));
+            complain(bad.is_some(), format!("counts {counted:?}, not {bad:?}: {text}"));
+        }
+    }
     if let Some([must, may]) = forecast.printed.as_ref().filter(|_| is_printed) {
         let printed: BTreeSet<String> = ended.stdout.lines().map(str::to_owned).collect();
         complain(
@@ -85,6 +106,15 @@ fn texts(line: &Line, reading: &Reading, forecast: &Forecast, ended: &Ended) -> 
         );
     }
     wrong
+}
+
+/// The numbers of the last line of JSON: signalled, already gone, failed, remaining, status.
+fn summary(stdout: &str) -> Option<[i64; 5]> {
+    let value: serde_json::Value = serde_json::from_str(stdout.lines().last()?).ok()?;
+    let number = |key: &str| value[key].as_i64();
+    let keys = ["signalled", "already_gone", "failed", "remaining", "status"];
+    let numbers: Option<Vec<i64>> = keys.into_iter().map(number).collect();
+    numbers.and_then(|numbers| numbers.try_into().ok()).filter(|_| value["event"] == "summary")
 }
 
 /// Who sent it, by which call, and with which value.

@@ -3,6 +3,7 @@
 //! how sigsend finds out.
 
 mod fate;
+mod listing;
 mod whom;
 
 use std::collections::BTreeSet;
@@ -35,6 +36,10 @@ pub struct Forecast {
     pub exits: BTreeSet<i32>,
     /// Lines that `-p` or `--id` must print, and those that it may.
     pub printed: Option<[BTreeSet<String>; 2]>,
+    /// What a listing prints, line by line.
+    pub listed: Option<Vec<String>>,
+    /// The least and the most that the summary may count: signalled, already gone, failed, remaining.
+    pub counts: Option<[[usize; 2]; 4]>,
     /// It may wait for a process that does not end.
     pub hangs: bool,
     /// Milliseconds after which all is done but waiting.
@@ -123,7 +128,13 @@ pub fn predict(reading: &Reading, world: &World, line: &Line) -> Forecast {
         if matches!(line.sink, Sink::Full | Sink::Limited(_)) {
             exits.insert(1);
         }
-        return Forecast { bounds, exits, printed: None, hangs: false, patience: 0 };
+        let listed = listing::answers(&line.args).map(|(lines, status)| {
+            let may_be_lost = line.sink != Sink::File && line.sink != Sink::Late;
+            exits.retain(|&exit| exit == status || may_be_lost);
+            lines
+        });
+        let (printed, counts) = (None, None);
+        return Forecast { bounds, exits, printed, listed, counts, hangs: false, patience: 0 };
     };
     let mut signals = vec![usize::from(request.signal.unwrap_or(15))];
     signals.extend(request.grace.iter().flat_map(|_| [CONT, KILL]));
@@ -161,6 +172,7 @@ impl Oracle<'_> {
         let groups =
             aims.iter().any(|aim| matches!(aim.target, Target::Group(_) | Target::OwnGroup | Target::Everyone));
         let mut times = vec![0_u32; self.bounds.len()];
+        let mut named = vec![0_u32; self.bounds.len()];
         let mut near_stranger = 0;
         for aim in &aims {
             // The own group gets its signal last, and once: what it does to sigsend ends the call.
@@ -172,6 +184,7 @@ impl Oracle<'_> {
             near_stranger += u32::from(self.is_near_stranger(aim, &hits));
             for hit in hits {
                 self.fates.push(hit.fate);
+                named[hit.victim] += 1;
                 // One that is refused under this target may still be reached under the next.
                 times[hit.victim] += u32::from(hit.fate & !(FAIL | UNSURE) != 0);
                 let nth = times[hit.victim];
@@ -195,7 +208,28 @@ impl Oracle<'_> {
                 }
             }
         }
-        self.finish()
+        let mut victims = self.world.victims.iter().zip(&named);
+        // Those that are forked meanwhile may be counted, too.
+        let forks = |victim: &Victim| victim.is_buried || matches!(victim.habit, Habit::Forks | Habit::Buries);
+        let is_counted_once = |(victim, &times): (&Victim, &u32)| times == 0 || times == 1 && !forks(victim);
+        let is_new = |index: usize| aims[..index].iter().all(|aim| aim.target != aims[index].target);
+        let is_one = |aim: &Aim| aim.target == Target::Everyone || self.is_own(&aim.target);
+        let is_clear = victims.all(is_counted_once)
+            && (1..aims.len()).all(is_new)
+            && !aims.iter().any(is_one)
+            && (self.pinned || !groups);
+        self.finish(is_clear)
+    }
+
+    /// What the summary may count, if each process is named once.
+    fn counts(&self) -> [[usize; 2]; 4] {
+        let sent = OK | LATE | HANG | PART;
+        [sent, GONE, FAIL | PART | UNSURE, LATE | HANG].map(|bits| {
+            // A process that refuses a follow-up counts as signalled and as failed.
+            let must = |fate: &&Fate| **fate & !bits == 0;
+            let may = |fate: &&Fate| **fate & bits != 0;
+            [self.fates.iter().filter(must).count(), self.fates.iter().filter(may).count()]
+        })
     }
 
     /// Whether a target means somebody whose number a stranger may get.
@@ -255,9 +289,11 @@ impl Oracle<'_> {
     fn strike_oneself(&mut self) {
         let signal = self.signals[0];
         let number = i32::try_from(signal).expect("a signal");
-        if matches!(signal, 7 | 11 | 13 | 25) {
-            // A write to a closed pipe or a full file is an error to sigsend, not its end, and the
-            // first BUS or SEGV that is not a fault is lost to the handlers of Rust's runtime.
+        if matches!(signal, 7 | 11 | 13 | 25 | 32 | 33) {
+            // A write to a closed pipe or a full file is an error to sigsend, not its end, the first
+            // BUS or SEGV that is not a fault is lost to the handlers of Rust's runtime, and
+            // posix_spawn(3) may leave 32 and 33 ignored.
+            self.exits.insert(KILLED + number);
         } else if is_fatal(signal) {
             self.doom = Some(KILLED + number);
         } else if STOPS.contains(&signal) {
@@ -265,7 +301,7 @@ impl Oracle<'_> {
         }
     }
 
-    fn finish(mut self) -> Forecast {
+    fn finish(mut self, is_clear: bool) -> Forecast {
         let all = |bit: Fate| self.fates.iter().all(|fate| fate & bit != 0);
         let any = |bit: Fate| self.fates.iter().any(|fate| fate & bit != 0);
         let hangs = any(HANG);
@@ -297,12 +333,18 @@ impl Oracle<'_> {
                 self.exits.extend((self.waits && !self.request.has("wait")).then_some(124));
             }
         }
+        let is_counted = is_clear && !self.loose && !self.line.hidden && self.signals[0] != 0;
+        let counts = (is_counted && self.request.mode == Mode::Send).then(|| self.counts());
         if let Some(doom) = self.doom {
             if !self.loose {
                 self.exits.clear();
             }
             self.exits.insert(doom);
         } else if matches!(self.line.sink, Sink::Full | Sink::Limited(_)) {
+            if self.line.sink == Sink::Full && self.request.has("json") {
+                // The summary cannot be written.
+                self.exits.retain(|&exit| exit > KILLED);
+            }
             self.exits.insert(1);
             self.exits.extend((self.request.mode == Mode::Alive).then_some(2));
         }
@@ -315,6 +357,7 @@ impl Oracle<'_> {
         let asked = matches!(self.request.mode, Mode::Pids | Mode::Ids)
             && !self.request.has("json")
             && !self.request.has("verbose");
-        Forecast { bounds: self.bounds, exits: self.exits, printed: asked.then_some(self.printed), hangs, patience }
+        let printed = asked.then_some(self.printed);
+        Forecast { bounds: self.bounds, exits: self.exits, printed, listed: None, counts, hangs, patience }
     }
 }

@@ -1,7 +1,7 @@
 //! The manual's grammar, read naively: what a list of arguments says. If the manual is silent, the
 //! reading is marked as loose, and the forecast then accepts a usage error as well.
 
-mod value;
+pub mod value;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;

@@ -131,7 +131,7 @@ impl Stage {
             if let Output::Pipe(from, _, read) = &mut output {
                 let is_late = !held_up && waited > patience + BUSY && !is_delivered(world, forecast);
                 held_up |= is_late;
-                if waited > Duration::ZERO || is_late || waited > patience && is_delivered(world, forecast) {
+                if is_late || waited > patience && is_delivered(world, forecast) {
                     drain(from, read);
                 }
             }

@@ -8,7 +8,7 @@ pub struct Wrong;
 pub type Read<T> = Result<T, Wrong>;
 
 /// Names by number, 1 first.
-const NAMES: &str = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG \
+pub const NAMES: &str = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG \
                      XCPU XFSZ VTALRM PROF WINCH IO PWR SYS";
 
 pub fn digits(text: &str) -> bool {

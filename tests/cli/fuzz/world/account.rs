@@ -119,15 +119,19 @@ impl Victim {
         let mut greeting = [0];
         let mut line = self.line.as_ref().expect("it has a socket from the start");
         let is_ready = line.read_exact(&mut greeting).is_ok();
-        until("the stranger", || status() != 0 || matches!(stat(pid).chars().next(), Some('S' | 'T' | 'Z')));
-        if stat(pid).starts_with('Z') {
-            until("the stranger", || status() != 0);
-        }
-        if status() != 0 {
-            account.end(ExitStatus::from_raw(status() & !REAPED));
-        } else if stat(pid).starts_with('T') {
-            account.stopped = true;
-        } else if is_ready {
+        until("the stranger", || {
+            let stat = stat(pid);
+            let ended = Some(status()).filter(|&status| status != 0).map(|status| status & !REAPED);
+            // The one that reaps may be dead itself.
+            let unreaped = || stat.starts_with('Z').then(|| stat.rsplit(' ').next()?.parse().ok()).flatten();
+            if let Some(status) = ended.or_else(unreaped) {
+                account.end(ExitStatus::from_raw(status));
+                return true;
+            }
+            account.stopped = stat.starts_with('T');
+            account.stopped || stat.starts_with('S')
+        });
+        if is_ready && !account.stopped && account.killed.is_none() && account.exited.is_none() {
             account.take(self.drain());
         }
         // Its life belongs to the dead leader's: the family is replaced.

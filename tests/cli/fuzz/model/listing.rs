@@ -1,0 +1,56 @@
+//! What `-l` with operands prints.
+
+use std::ffi::OsString;
+
+use crate::fuzz::reading::value::{NAMES, Read, Wrong, digits, named_signal};
+
+/// The lines and the status, if the arguments are `-l` and operands alone.
+pub fn answers(args: &[OsString]) -> Option<(Vec<String>, i32)> {
+    let mut words = args.iter().map(|arg| arg.to_str());
+    if !matches!(words.next()??, "-l" | "--list") {
+        return None;
+    }
+    let operands: Vec<&str> = words.collect::<Option<_>>()?;
+    if operands.is_empty() || operands.iter().any(|operand| operand.starts_with('-')) {
+        return None;
+    }
+    let (mut lines, mut status) = (Vec::new(), 0);
+    for operand in operands {
+        match answer(operand)? {
+            Ok(answer) => lines.extend(answer),
+            Err(Wrong) => status = 1,
+        }
+    }
+    Some((lines, status))
+}
+
+/// The lines for one operand; `None` for a spelling that the manual is silent about.
+fn answer(operand: &str) -> Option<Read<Vec<String>>> {
+    if let Some(mask) = operand.strip_prefix("0x") {
+        let mask = u64::from_str_radix(mask, 16).ok()?;
+        return Some(Ok((1..=64).filter(|n| mask >> (n - 1) & 1 == 1).filter_map(name).collect()));
+    }
+    if digits(operand) {
+        let number = operand.parse::<u32>().ok().filter(|&n| n < 65_536)?;
+        let number = if number < 255 { number & 0x7f } else { number & 0xff };
+        return Some(name(number).map(|name| vec![name]).ok_or(Wrong));
+    }
+    match named_signal(operand) {
+        Some((number, false)) => Some(Ok(vec![number.to_string()])),
+        Some((_, true)) => None,
+        None => Some(Err(Wrong)),
+    }
+}
+
+fn name(number: u32) -> Option<String> {
+    Some(match number {
+        0 => "EXIT".to_owned(),
+        1..=31 => NAMES.split(' ').nth(usize::try_from(number).ok()? - 1)?.to_owned(),
+        32 | 33 => number.to_string(),
+        34 => "RTMIN".to_owned(),
+        35..=49 => format!("RTMIN+{}", number - 34),
+        50..=63 => format!("RTMAX-{}", 64 - number),
+        64 => "RTMAX".to_owned(),
+        _ => return None,
+    })
+}
