@@ -16,7 +16,7 @@ const MOST: usize = 4 << 20;
 /// The thread is started before the caller sleeps if this many bytes are queued.
 const MANY: usize = 4 << 10;
 /// How long a signal that may end this program waits for output.
-const MOMENT: Duration = Duration::from_millis(100);
+const MOMENT: Duration = Duration::from_millis(250);
 /// Between two looks at a terminal that stops writers in the background.
 const LOOK: Duration = Duration::from_millis(100);
 

@@ -242,8 +242,10 @@ fn at_the_limit_of_processes_everything_works() {
         }
         let copy = Unprivileged::new();
         let own = || victim().owned_by(NOBODY).named("poor").sleeping();
-        let lines: [(&[&str], bool); 5] = [
+        let lines: [(&[&str], bool); 6] = [
             (&["PID"], true),
+            // No thread can be started, so everything is written at the end.
+            (&["-v", "--grace", "9s", "PID"], true),
             (&["poor"], true),
             (&["--grace", "9s", "PID"], true),
             (&["--tree", "-KILL", "PID"], true),
@@ -258,6 +260,8 @@ fn at_the_limit_of_processes_everything_works() {
             std::os::unix::process::CommandExt::uid(&mut command, NOBODY);
             let output = Bounded::from_std(command).timed().output().expect("prlimit starts");
             assert_eq!(output.status.code(), Some(0), "{line:?}: {}", said(&output));
+            let told = String::from_utf8_lossy(&output.stdout).lines().count();
+            assert_eq!(told, if line.contains(&"-v") { 3 } else { 0 }, "{line:?}");
             if ends {
                 victim.assert_killed_by(if line.contains(&"-KILL") { 9 } else { 15 });
             } else {
