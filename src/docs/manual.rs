@@ -49,35 +49,35 @@ fn command(program: &str) -> Command {
 
 const TARGETS: [(&str, &str); 7] = [
     ("PID", "one process; leading zeros and blanks around it are fine"),
-    ("-PGID", "a process group; only behind a signal or --"),
+    ("-PGID", "a process group; only after a signal or --"),
     ("0", "the process group of the caller, itself included"),
-    ("-1", "every process that may be signalled; only behind a signal or --"),
-    ("PID:INODE", "that process only, whoever holds its PID later (see --id)"),
-    ("NAME", "the caller's own processes with this command name (-a: everybody's)"),
-    (":PORT", "the caller's own processes that listen there, TCP or UDP (-a: everybody's)"),
+    ("-1", "every process that may be signalled; only after a signal or --"),
+    ("PID:INODE", "that process only, even if its PID is reused (see --id)"),
+    ("NAME", "the caller's own processes with this command name (-a: of all users)"),
+    (":PORT", "the caller's own processes that listen there, TCP or UDP (-a: of all users)"),
 ];
 
 const STATUSES: [(&str, &str); 4] = [
-    ("0", "every target was signalled and, where waiting was asked for, is gone"),
+    ("0", "every target was signalled and, if waiting was requested, is gone"),
     ("1", "nothing was signalled, or output could not be written"),
-    ("64", "some processes were signalled, others were not"),
-    ("124", "a target was still there when the time of --within or --grace ran out"),
+    ("64", "some processes were signalled, others were not, or one got no follow-up"),
+    ("124", "a target was still there when the time of --within or --grace was over"),
 ];
 
-/// Arguments and what they are good for.
+/// Arguments and what they do.
 const EXAMPLES: [(&str, &str); 12] = [
-    ("-HUP 4242", "have a daemon read its configuration again"),
-    ("-r -HUP nginx", "the same by name, unless it would die of it"),
-    ("-0 4242", "may it be signalled?"),
-    ("--alive --pidfile x.pid", "does the service live?"),
-    ("--grace 10s 4242", "TERM, KILL after 10 s, back once it is gone"),
+    ("-HUP 4242", "make a daemon read its configuration again"),
+    ("-r -HUP nginx", "the same by name, unless it would kill it"),
+    ("-0 4242", "check whether it may be signalled"),
+    ("--alive --pidfile x.pid", "check whether a service is alive"),
+    ("--grace 10s 4242", "TERM, KILL after 10 s, return when it is gone"),
     ("--grace 10s -- -4242", "the same for a process group"),
     ("--tree -KILL 4242", "a process and all its descendants"),
     ("--grace 5s :8080", "stop what listens on a port"),
-    ("--grace 10s --cgroup DIR", "all of a control group, detached processes too"),
-    ("--timeout 5s KILL -w 4242", "TERM, KILL after 5 s, wait without end"),
-    ("--dry-run -HUP -- -1", "who would be hit, and would they survive?"),
-    ("--id 4242", "a token that no other process ever answers to"),
+    ("--grace 10s --cgroup DIR", "a whole control group, detached processes too"),
+    ("--timeout 5s KILL -w 4242", "TERM, KILL after 5 s, wait without limit"),
+    ("--dry-run -HUP -- -1", "show who would get it and what it would do"),
+    ("--id 4242", "print a token for exactly this process"),
 ];
 
 /// What follows the options in the long help.
@@ -150,7 +150,7 @@ fn options() -> String {
                 _ => write!(text, " \\fI{value}\\fR"),
             };
         }
-        let _ = writeln!(text, "\n{}", roff(option.long_help));
+        let _ = writeln!(text, "\n{}", roff(option.long_help).replace(". ", ".\n"));
     }
     text
 }
