@@ -254,7 +254,7 @@ impl Freeze {
             Some(state) => state > State::Stopped,
         };
         if ran {
-            self.last_resort.add(recipient.process.fd()).context("stopping a tree")?;
+            self.last_resort.add(recipient.process.fd()?).context("stopping a tree")?;
         }
         match signal(recipients, index, Signal::STOP) {
             Ok(()) => {
@@ -269,7 +269,7 @@ impl Freeze {
 
 /// The freeze's own signals, STOP and CONT, which are no part of the plan.
 fn signal(recipients: &Recipients, index: usize, signal: Signal) -> nix::Result<()> {
-    sys::pidfd_send_signal(recipients[index].process.fd(), signal, None, Scope::Process)
+    sys::pidfd_send_signal(recipients[index].process.fd()?, signal, None, Scope::Process)
 }
 
 impl Stopping {

@@ -41,6 +41,11 @@ impl<'a> Found<'a> {
         self.rules.purpose == Purpose::Signal && self.rules.selection.is_plain()
     }
 
+    /// Whether nobody can be admitted later, so that nobody has to be told from those who are known.
+    pub fn is_complete(&self) -> bool {
+        self.groups.is_empty() && self.rules.lineage.is_none()
+    }
+
     /// The targets that are signalled by number, in the order in which they get the signal: all of them in
     /// the plain form, else everyone and sigsend's own group.
     pub fn by_number(&self) -> impl Iterator<Item = &'a Target> + use<'a> {

@@ -21,11 +21,11 @@ pub fn endings<'a>(processes: impl Iterator<Item = &'a Pinned>) -> Vec<Ending> {
 }
 
 fn ending(process: &Pinned, deadline: Instant) -> Option<Ending> {
-    let reaped = || sys::exit_status(process.fd()).map(Ending::from_wait_status);
+    let reaped = || process.fd().ok().and_then(sys::exit_status).map(Ending::from_wait_status);
     if let Some(ending) = reaped().or_else(|| of_zombie(process)) {
         return Some(ending);
     }
-    let mut fds = [PollFd::new(process.fd(), PollFlags::empty())];
+    let mut fds = [PollFd::new(process.fd().ok()?, PollFlags::empty())];
     let left = deadline.saturating_duration_since(Instant::now()).as_millis();
     let left = PollTimeout::try_from(i32::try_from(left).ok()?).ok()?;
     poll(&mut fds, left).ok()?;

@@ -28,7 +28,8 @@ const PIDFS: FsType = FsType(0x5049_4446);
 #[derive(Debug)]
 pub struct Pinned {
     pub pid: Pid,
-    fd: OwnedFd,
+    /// `None` after [`Self::release`].
+    fd: Option<OwnedFd>,
 }
 
 /// Liveness of a pinned process.
@@ -52,7 +53,7 @@ impl Pinned {
             match sys::pidfd_open(pid) {
                 Ok(fd) => {
                     keep_reserve(&fd).with_context(deed)?;
-                    return Ok(Ok(Self { pid, fd }));
+                    return Ok(Ok(Self { pid, fd: Some(fd) }));
                 }
                 Err(Errno::ESRCH) => return Ok(Err(NoProcess::Gone)),
                 Err(Errno::EINVAL | Errno::ENOENT) => {
@@ -79,7 +80,8 @@ impl Pinned {
     }
 
     pub fn life(&self) -> Result<Life> {
-        let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
+        let Ok(fd) = self.fd() else { return Ok(Life::Reaped) };
+        let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
         retry(|| poll(&mut fds, PollTimeout::ZERO)).with_context(|| format!("polling process {}", self.pid))?;
         let seen = fds[0].revents().unwrap_or(PollFlags::empty());
         if seen.contains(PollFlags::POLLHUP) {
@@ -99,14 +101,15 @@ impl Pinned {
 
     /// Whether the process may be signalled: the null signal through its pidfd.
     pub fn probe(&self) -> nix::Result<()> {
-        sys::pidfd_send_signal(self.fd(), Signal::NULL, None, Scope::Process)
+        sys::pidfd_send_signal(self.fd()?, Signal::NULL, None, Scope::Process)
     }
 
     /// Whether the process group with this PID as its number has members, zombies included; `None`
     /// if the kernel cannot tell (before 6.9). True of the group even after its leader was reaped,
     /// and false once the number has been reused.
     pub fn leads_a_group(&self) -> Option<bool> {
-        match sys::pidfd_send_signal(self.fd(), Signal::NULL, None, Scope::Group) {
+        let fd = self.fd().ok()?;
+        match sys::pidfd_send_signal(fd, Signal::NULL, None, Scope::Group) {
             Ok(()) | Err(Errno::EPERM) => Some(true),
             Err(Errno::ESRCH) => Some(false),
             Err(_) => None,
@@ -123,14 +126,21 @@ impl Pinned {
     pub fn inode(&self) -> Result<Inode> {
         let pid = self.pid;
         let deed = || format!("reading the pidfd inode of process {pid}");
-        if retry(|| fstatfs(&self.fd)).with_context(deed)?.filesystem_type() != PIDFS {
+        if retry(|| fstatfs(self.fd()?)).with_context(deed)?.filesystem_type() != PIDFS {
             bail!("{}: pidfd inodes are not unique on this kernel, PID:INODE needs Linux 6.9", deed());
         }
-        retry(|| fstat(&self.fd)).map(|stat| Inode::new(stat.st_ino)).with_context(deed)
+        retry(|| fstat(self.fd()?)).map(|stat| Inode::new(stat.st_ino)).with_context(deed)
     }
 
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+    /// The pidfd; ESRCH after [`Self::release`].
+    pub fn fd(&self) -> nix::Result<BorrowedFd<'_>> {
+        self.fd.as_ref().map(AsFd::as_fd).ok_or(Errno::ESRCH)
+    }
+
+    /// Closes the pidfd of a process that has exited and that nothing more will be asked about. The
+    /// process counts as reaped from now on.
+    pub fn release(&mut self) {
+        self.fd = None;
     }
 }
 

@@ -152,6 +152,10 @@ impl<'a, 'r> Call<'a, 'r> {
         for (index, ending) in exited.into_iter().zip(endings) {
             self.found.recipients[index].standing = Standing::Gone;
             self.tell(index, &Outcome::Gone { ending, after });
+            // Closing thousands of pidfds after the last exit would take longer than all that is left to do.
+            if self.found.is_complete() {
+                self.found.recipients[index].process.release();
+            }
         }
     }
 

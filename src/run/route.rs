@@ -49,8 +49,8 @@ impl Receipt {
 pub fn send(route: Route, signal: Signal, value: Option<i32>) -> nix::Result<Receipt> {
     match route {
         Route::Number(target) => by_number(target, signal, value),
-        Route::Process(process) => sys::pidfd_send_signal(process.fd(), signal, value, Scope::Process),
-        Route::GroupOf(leader) => sys::pidfd_send_signal(leader.fd(), signal, value, Scope::Group),
+        Route::Process(process) => sys::pidfd_send_signal(process.fd()?, signal, value, Scope::Process),
+        Route::GroupOf(leader) => sys::pidfd_send_signal(leader.fd()?, signal, value, Scope::Group),
         Route::ControlGroup(switch) if signal == Signal::KILL && value.is_none() => switch.set(true),
         Route::ControlGroup(_) => Err(Errno::EINVAL),
     }

@@ -19,6 +19,8 @@ pub struct Wait {
     watch: Watch,
     /// Recipients up to this index are watched, if they were present when it was reached.
     watched: usize,
+    /// Recipients up to this index are gone, refused or skipped, for good.
+    settled: usize,
 }
 
 /// How a wait ended.
@@ -39,7 +41,7 @@ impl Wait {
         for control in call.found.groups.iter().filter_map(Group::control) {
             watch.add_control_group(control.events())?;
         }
-        let mut wait = Self { watch, watched: 0 };
+        let mut wait = Self { watch, watched: 0, settled: 0 };
         if let Some((_, error)) = wait.watch_newcomers(call).into_iter().next() {
             return Err(error);
         }
@@ -49,23 +51,23 @@ impl Wait {
     /// Waits until nobody is left or the deadline has come. `next` is what is sent then, for the terminal.
     pub fn until_gone(&mut self, call: &mut Call, deadline: Option<Instant>, next: Option<Signal>) -> Result<Waited> {
         loop {
-            if !call.found.recipients.has_present() {
+            if !self.has_present(call) {
                 look_for_members(call);
             }
             for (index, error) in self.watch_newcomers(call) {
                 call.report.fail(&error);
                 call.found.recipients[index].standing = Standing::Refused(Reason::from_error(&error));
             }
-            if !is_somebody_left(call) {
+            if !self.is_somebody_left(call) {
                 call.report.clear();
                 return Ok(Waited::Gone);
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 call.record_all_exits();
-                if !call.found.recipients.has_present() {
+                if !self.has_present(call) {
                     look_for_members(call);
                 }
-                return Ok(if is_somebody_left(call) { Waited::SomeLeft } else { Waited::Gone });
+                return Ok(if self.is_somebody_left(call) { Waited::SomeLeft } else { Waited::Gone });
             }
             if call.report.progress.is_due() {
                 draw_progress(call, deadline, next);
@@ -89,6 +91,20 @@ impl Wait {
         }
     }
 
+    /// Whether somebody is waited for: a recipient, or a member of a control group that is none.
+    fn is_somebody_left(&mut self, call: &Call) -> bool {
+        let Found { groups, recipients, .. } = &call.found;
+        let mut controls = groups.iter().filter_map(Group::control);
+        self.has_present(call) || controls.any(|group| group.is_awaited(recipients))
+    }
+
+    /// Whether a recipient is present. Those that were settled before are not looked at again.
+    fn has_present(&mut self, call: &Call) -> bool {
+        let rest = call.found.recipients[self.settled..].iter();
+        self.settled += rest.take_while(|recipient| !recipient.is_present()).count();
+        self.settled < call.found.recipients.len()
+    }
+
     /// Watches all who are present and not watched yet; those that cannot be watched, and why.
     fn watch_newcomers(&mut self, call: &Call) -> Vec<(usize, Error)> {
         let recipients = &call.found.recipients;
@@ -98,12 +114,6 @@ impl Wait {
         self.watched = recipients.len();
         refused
     }
-}
-
-/// Whether somebody is waited for: a recipient, or a member of a control group that is none.
-fn is_somebody_left(call: &Call) -> bool {
-    let Found { groups, recipients, .. } = &call.found;
-    recipients.has_present() || groups.iter().filter_map(Group::control).any(|group| group.is_awaited(recipients))
 }
 
 /// Admits members of groups that were forked, or joined, since the last look. An error is the group's alone.

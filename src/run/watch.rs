@@ -49,7 +49,10 @@ impl Watch {
     /// level-triggered epoll again and again.
     pub fn add(&self, index: usize, process: &Pinned) -> Result<()> {
         let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLONESHOT, index as u64);
-        self.epoll.add(process.fd(), event).with_context(|| format!("preparing to wait for process {}", process.pid))
+        process
+            .fd()
+            .and_then(|fd| self.epoll.add(fd, event))
+            .with_context(|| format!("preparing to wait for process {}", process.pid))
     }
 
     /// Watches the cgroup.events of a control group. Edge-triggered: it stays readable once it has changed.
