@@ -6,11 +6,12 @@ use crate::plan::Product;
 use crate::signal::Signal;
 
 /// Placeholders for the options, by the values that they take.
-const KINDS: [(&str, &[&str]); 6] = [
+const KINDS: [(&str, &[&str]); 7] = [
     ("@SIGNAL@", &["SIGNAL", "X"]),
     ("@PID@", &["PID"]),
     ("@NAME@", &["NAME"]),
-    ("@FILE@", &["FILE", "DIR"]),
+    ("@FILE@", &["FILE"]),
+    ("@DIR@", &["DIR"]),
     ("@WHAT@", &["WHAT"]),
     ("@NUMBER@", &["VALUE", "DURATION"]),
 ];
@@ -42,7 +43,7 @@ fn zsh_option(option: &Opt) -> String {
         "PID" => format!("{name}:_sigsend_pids"),
         "NAME" => format!("{name}:_sigsend_names"),
         "FILE" => format!("{name}:_files"),
-        "DIR" => format!("{name}:_files -/"),
+        "DIR" => format!("{name}:_sigsend_groups"),
         "WHAT" => format!("{name}:({})", products().join(" ")),
         _ => format!("{name}: "),
     };
@@ -76,7 +77,8 @@ fn fish_option(option: &Opt) -> String {
         Some(&("SIGNAL" | "X")) => " -x -a '(__sigsend_signals)'".to_owned(),
         Some(&"PID") => " -x -a '(__sigsend_pids)'".to_owned(),
         Some(&"NAME") => " -x -a '(__sigsend_names)'".to_owned(),
-        Some(&("FILE" | "DIR")) => " -r -F".to_owned(),
+        Some(&"FILE") => " -r -F".to_owned(),
+        Some(&"DIR") => " -x -a '(__fish_complete_directories; __sigsend_groups)'".to_owned(),
         Some(&"WHAT") => format!(" -x -a '{}'", products().join(" ")),
         Some(_) => " -x".to_owned(),
     };

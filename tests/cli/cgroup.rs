@@ -1,7 +1,7 @@
 //! Control groups as targets: all that is in one and below, whatever it forks and however it detaches itself, and nobody
 //! else. On real control groups, made below the one that the tests are in.
 
-mod group;
+pub mod group;
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -362,7 +362,8 @@ fn members_of_another_pid_namespace_are_counted_and_only_killed_as_a_whole() {
     assert_eq!(run(&["--dry-run"]).0, Some(1));
     assert_eq!(run(&["--alive"]), (Some(0), String::new(), String::new()));
     let (status, _, said) = run(&["-0", "--within", "50ms"]);
-    assert_eq!((status, &*said), (Some(124), &*format!("sigsend: {} is still there after 0.05 s\n", group.arg())));
+    let still_there = format!("sigsend: {} is still there after 0.", group.arg());
+    assert!(status == Some(124) && said.starts_with(&still_there), "{said}");
     let would = format!("would send KILL (9) to {them}\n");
     assert_eq!(run(&["--dry-run", "-KILL"]), (Some(0), would, String::new()));
     members.iter().for_each(Victim::assert_alive);

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -9,7 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::pty::{Winsize, openpty};
+use nix::sched::{CloneFlags, unshare};
 
+use crate::cgroup::group::control_group;
 use crate::support::{
     DEADLINE, NOBODY, TempDir, in_pid_namespace, may_change_user, program, sigsend, skip, stdout, tempdir, victim,
 };
@@ -44,6 +47,8 @@ impl Session {
         let home = tempdir();
         script(&home, shell, "_sigsend");
         home.file("some.pid", "");
+        home.file("subfile", "");
+        std::fs::create_dir(home.path().join("subdir")).expect("a directory of ours");
         let load = match shell {
             "zsh" => "fpath=($PWD $fpath); autoload -U compinit && compinit -D -u",
             _ => "source ./_sigsend",
@@ -165,6 +170,54 @@ fn zsh_completes_signals_options_and_files() {
     for (line, args) in TABLE {
         assert_eq!(session.completes(line), args, "{line}");
     }
+}
+
+/// Asks for ports and control groups where there is one of each.
+fn completes_ports_and_groups(shell: &str) {
+    if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
+        return skip(format!("no network namespace: {error}"));
+    }
+    let _listener = TcpListener::bind("[::]:18234").expect("a free port");
+    let _socket = UdpSocket::bind("0.0.0.0:28234").expect("a free port");
+    let Some(group) = control_group() else { return };
+    let _member = group.sleeping();
+    let Some(mut session) = Session::start(shell) else { return };
+    // zsh takes the slash away that it has added.
+    let args = session.completes("--cgroup sub");
+    assert_eq!(args.trim_end_matches("/>").trim_end_matches('>'), "<--cgroup> <subdir");
+    let shown = group.shown();
+    assert_eq!(session.completes(&format!("--cgroup {}", &shown[..shown.len() - 2])), format!("<--cgroup> <{shown}>"));
+    assert_eq!(session.completes("--grace 5s :18"), "<--grace> <5s> <:18234>");
+    assert_eq!(session.completes("-HUP -- :28"), "<-HUP> <--> <:28234>");
+    assert_eq!(session.completes(":38"), "<:38>");
+}
+
+#[test]
+fn bash_completes_ports_and_groups() {
+    in_pid_namespace(|| completes_ports_and_groups("bash"));
+}
+
+#[test]
+fn zsh_completes_ports_and_groups() {
+    in_pid_namespace(|| completes_ports_and_groups("zsh"));
+}
+
+#[test]
+fn fish_completes_ports_and_groups() {
+    in_pid_namespace(|| {
+        let Some(path) = program("fish") else { return skip("no fish") };
+        if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
+            return skip(format!("no network namespace: {error}"));
+        }
+        let dir = tempdir();
+        script(&dir, "fish", "sigsend");
+        let _listener = TcpListener::bind("[::]:18234").expect("a free port");
+        assert_eq!(fish(&path, &dir, "--grace 5s :18"), [":18234"]);
+        let Some(group) = control_group() else { return };
+        let _member = group.sleeping();
+        let shown = group.shown();
+        assert_eq!(fish(&path, &dir, &format!("--cgroup {}", &shown[..shown.len() - 2])), [shown]);
+    });
 }
 
 /// Asks for processes in a namespace that has no others of these names.
@@ -291,6 +344,7 @@ fn fish(path: &Path, dir: &TempDir, line: &str) -> Vec<String> {
 fn fish_completes_signals_options_and_files() {
     let Some(path) = program("fish") else { return skip("no fish") };
     let dir = tempdir();
+    std::fs::create_dir(dir.path().join("subdir")).expect("a directory of ours");
     script(&dir, "fish", "sigsend");
     for (line, offers) in [
         ("-s HU", &["HUP"][..]),
@@ -303,6 +357,7 @@ fn fish_completes_signals_options_and_files() {
         ("--generate p", &["powershell"]),
         ("--pidfile sigs", &["sigsend"]),
         ("--grace sigs", &[]),
+        ("--cgroup sub", &["subdir/"]),
     ] {
         assert_eq!(fish(&path, &dir, line), offers, "{line}");
     }

@@ -28,6 +28,7 @@ _sigsend() {
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -f -- "$cur")
             ;;
+        @DIR@) _sigsend_groups ;;
         @WHAT@) COMPREPLY=( $(compgen -W "@PRODUCTS@" -- "$cur") ) ;;
         @NUMBER@) ;;
         *)
@@ -42,11 +43,45 @@ _sigsend() {
 }
 
 _sigsend_targets() {
+    # Readline splits :8080 in two words.
+    local typed=${COMP_LINE:0:COMP_POINT}
+    typed=${typed##*[[:space:]]}
+    if [[ $typed == :* ]]; then
+        _sigsend_ports "${typed#:}"
+        return
+    fi
     case $cur in
         [0-9]*) _sigsend_processes pids ;;
         ?*) _sigsend_processes names ;;
         *) _sigsend_processes names; _sigsend_processes pids ;;
     esac
+}
+
+# Adds the ports on which a process listens.
+_sigsend_ports() {
+    local table address state port colon=:
+    [[ $COMP_WORDBREAKS == *:* ]] && colon=
+    for table in tcp tcp6 udp udp6; do
+        while read -r _ address _ state _; do
+            [[ $table$state == @(tcp*0A|udp*07) ]] || continue
+            port=$colon$((16#${address##*:}))
+            [[ $port == "$colon$1"* && " ${COMPREPLY[*]} " != *" $port "* ]] && COMPREPLY+=("$port")
+        done <"/proc/net/$table"
+    done 2>/dev/null
+}
+
+# Adds the control groups of processes as /proc/PID/cgroup shows them, and directories. Other users chose the names of
+# groups, too.
+_sigsend_groups() {
+    local file line quoted
+    for file in /proc/[0-9]*/cgroup; do
+        while IFS= read -r line; do
+            [[ $line == 0::/?* && ${line#0::} == "$cur"* ]] || continue
+            printf -v quoted %q "${line#0::}"
+            [[ " ${COMPREPLY[*]} " == *" $quoted "* ]] || COMPREPLY+=("$quoted")
+        done <"$file"
+    done 2>/dev/null
+    compopt -o plusdirs 2>/dev/null
 }
 
 # Adds PIDs, or command names of the user's own processes, with -a of all. compgen -W must not see the names: it would

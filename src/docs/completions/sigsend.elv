@@ -35,7 +35,7 @@ set edit:completion:arg-completer[sigsend] = {|@words|
         pids
     } elif (has-value [@NAME@] $previous) {
         names
-    } elif (has-value [@FILE@] $previous) {
+    } elif (has-value [@FILE@ @DIR@] $previous) {
         edit:complete-filename $current
     } elif (has-value [@WHAT@] $previous) {
         put @PRODUCTS@

@@ -31,6 +31,24 @@ function __sigsend_names
     end | sort -u
 end
 
+# Ports on which a process listens.
+function __sigsend_ports
+    string match -q ':*' -- (commandline -ct)
+    and for table in tcp tcp6 udp udp6
+        test -r /proc/net/$table
+        and while read -l row
+            set -l fields (string split -n ' ' -- $row)
+            string match -qr '^(tcp6? 0A|udp6? 07)$' -- "$table $fields[4]"
+            and printf ':%d\n' 0x(string split : -- $fields[2])[2]
+        end </proc/net/$table
+    end | sort -u
+end
+
+# Control groups of processes as /proc/PID/cgroup shows them.
+function __sigsend_groups
+    command cat /proc/*/cgroup 2>/dev/null | string match -rg '^0::(/.+)$' | sort -u
+end
+
 function __sigsend_wants_timeout_signal
     set -l words (commandline -opc)
     set -q words[3]
@@ -44,7 +62,7 @@ end
 
 complete -c sigsend -f
 @OPTIONS@complete -c sigsend -n __sigsend_wants_timeout_signal -a '(__sigsend_signals)'
-complete -c sigsend -n 'not __sigsend_wants_timeout_signal' -a '(__sigsend_names; __sigsend_pids)'
+complete -c sigsend -n 'not __sigsend_wants_timeout_signal' -a '(__sigsend_names; __sigsend_pids; __sigsend_ports)'
 for signal in @SIGNALS@
     complete -c sigsend -n __sigsend_types_signal -o $signal -d signal
 end

@@ -16,7 +16,7 @@ Register-ArgumentCompleter -Native -CommandName 'sigsend' -ScriptBlock {
         { $_ -cin @SIGNAL@ } { $signals; break }
         { $_ -cin @PID@ } { (Get-Process).Id; break }
         { $_ -cin @NAME@ } { (Get-Process).ProcessName; break }
-        { $_ -cin @FILE@, @NUMBER@ } { return }
+        { $_ -cin @FILE@, @DIR@, @NUMBER@ } { return }
         { $_ -cin @WHAT@ } { '@PRODUCTS@'.Split(' '); break }
         default {
             $takesValue = $false

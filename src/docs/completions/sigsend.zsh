@@ -14,7 +14,7 @@ _sigsend() {
 _sigsend_old_form() {
     (( CURRENT > 1 && ! ${words[(I)--]} )) && [[ $words[CURRENT] == -?* ]] || return
     # It is no option after an option that takes a value.
-    [[ $words[CURRENT-1] == (@SIGNAL@|@PID@|@NAME@|@FILE@|@WHAT@|@NUMBER@) ]] && return 1
+    [[ $words[CURRENT-1] == (@SIGNAL@|@PID@|@NAME@|@FILE@|@DIR@|@WHAT@|@NUMBER@) ]] && return 1
     local -a signals=(@SIGNALS@)
     local expl
     signals=(-$^signals)
@@ -48,7 +48,39 @@ _sigsend_names() {
     _wanted names expl 'command name' compadd "$@" -a names
 }
 
+# Ports on which a process listens.
+_sigsend_ports() {
+    local -aU ports
+    local table address state _ expl
+    for table in tcp tcp6 udp udp6; do
+        while read -r _ address _ state _; do
+            [[ $table$state == (tcp*0A|udp*07) ]] && ports+=(:$((16#${address##*:})))
+        done </proc/net/$table
+    done 2>/dev/null
+    _wanted ports expl port compadd "$@" -a ports
+}
+
+# Control groups of processes as /proc/PID/cgroup shows them.
+_sigsend_shown_groups() {
+    local -aU groups
+    local file line expl
+    for file in /proc/<->/cgroup(N); do
+        while IFS= read -r line; do
+            [[ $line == 0::/?* ]] && groups+=("${line#0::}")
+        done <$file
+    done 2>/dev/null
+    _wanted groups expl 'control group' compadd "$@" -a groups
+}
+
+_sigsend_groups() {
+    _alternative 'directories:directory:_files -/' 'groups:control group:_sigsend_shown_groups'
+}
+
 _sigsend_targets() {
+    if [[ $PREFIX == :* ]]; then
+        _sigsend_ports
+        return
+    fi
     _alternative 'names:command name:_sigsend_names' 'processes:process:_sigsend_pids'
 }
 
