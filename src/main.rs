@@ -1,4 +1,5 @@
-//! sigsend: sends signals to processes. The funnel: argv in, one action, errors to standard error, a status out.
+//! sigsend sends signals to processes. `main` turns the arguments into one action and its result
+//! into an exit status.
 
 mod cli {
     pub mod argv;
@@ -129,7 +130,7 @@ fn version(program: &str) -> String {
     format!("{name} {}\n", env!("CARGO_PKG_VERSION"))
 }
 
-/// Carries out what tells events: a plan, its rehearsal, a question.
+/// Carries out an action that reports events: a plan, its dry run, a question.
 fn tell(
     mut report: Report,
     on_error: Status,
@@ -142,7 +143,7 @@ fn tell(
     report.finish(tally, status, on_error)
 }
 
-/// Writes a listing; whoever closes the pipe early has seen enough.
+/// Writes a list. A pipe that the reader closes early is no error.
 fn list(program: &str, write: impl FnOnce(&mut Listing) -> io::Result<Status>) -> Status {
     let width = Stream::Output.width();
     let mut out = BufWriter::new(Stream::Output);
@@ -176,7 +177,7 @@ fn refuse(refused: Refusal, program: &str) -> Status {
     refused.status
 }
 
-/// Standard error; there is nowhere left to say that it cannot be written.
+/// Writes to standard error. If that fails, there is nowhere left to report it.
 fn complain(lines: &str) {
     let _ = io::stderr().write_all(lines.as_bytes());
 }

@@ -1,5 +1,5 @@
-//! What became of each target: the events of a call, why something failed, how a process ended, and the
-//! count that becomes the exit status.
+//! What became of each target: the events of a call, why something failed, how a process ended, and
+//! the count that becomes the exit status.
 
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -10,7 +10,7 @@ use crate::plan::Step;
 use crate::signal::{DefaultAction, Signal};
 use crate::target::{Inode, Pid};
 
-/// Whom an event is about.
+/// The target or process that an event is about.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     /// The user's own token.
@@ -27,10 +27,11 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// One thing that happened, or was found out.
+/// One event: something that happened, or the answer to a question.
 #[derive(Debug)]
 pub enum Outcome<'a> {
-    /// The kernel accepted the signal. `after` is set for a follow-up: the time since the first signal.
+    /// The kernel accepted the signal. `after` is set for a follow-up: the time since the first
+    /// signal.
     Sent {
         signal: Signal,
         value: Option<i32>,
@@ -46,10 +47,10 @@ pub enum Outcome<'a> {
     Failed(&'a Reason),
     /// A member of a tree that is sigsend itself or one of its ancestors; counts as a failure.
     Skipped,
-    /// A member of a tree that did not stop within a second, or was continued by others again and again, so that
-    /// it may have forked unseen before it was killed.
+    /// A member of a tree that did not stop within a second, or was continued by others again and
+    /// again, so that it may have forked unseen before it was killed.
     Unstopped,
-    /// Gone before the first signal, where waiting was asked for.
+    /// Gone before the first signal. Success, because waiting was requested.
     AlreadyGone,
     Gone {
         ending: Ending,
@@ -74,7 +75,7 @@ pub enum Outcome<'a> {
 #[derive(Debug)]
 pub struct Preview {
     pub signal: Signal,
-    /// What would be sent later to a process that is still there.
+    /// What would be sent later if the process is still there.
     pub follow_ups: Vec<Step>,
     pub effect: Effect,
     pub mask: Mask,
@@ -83,7 +84,7 @@ pub struct Preview {
     pub command: Vec<u8>,
 }
 
-/// What a signal does where it arrives (signal(7), "Signal dispositions").
+/// What a signal does to a process (signal(7), "Signal dispositions").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     Caught,
@@ -93,7 +94,7 @@ pub enum Effect {
     Nothing,
 }
 
-/// Whether the process blocks the signal now, so that it stays pending for the time being.
+/// Whether the process blocks the signal now, so that it stays pending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mask {
     Open,
@@ -104,8 +105,8 @@ pub enum Mask {
 #[derive(Debug)]
 pub enum Reason {
     Absent(NoProcess),
-    /// EPERM. `owner` is the user that the process belongs to, where that explains it: not if the caller
-    /// is root or the owner, whom something else forbids it (Landlock, a missing capability).
+    /// EPERM. `owner` is the owner of the process if that explains the error. It does not if the
+    /// caller is root or the owner: then a missing capability, Landlock or the like is the reason.
     NotPermitted {
         owner: Option<String>,
     },
@@ -122,8 +123,8 @@ pub enum Reason {
     NotListening {
         of_others: usize,
     },
-    /// A socket is on the port, and no process that the caller may look into holds it. `owner` is the user who
-    /// made the socket, if that is not the caller.
+    /// A socket is on the port, and no process that the caller may look into holds it. `owner` is
+    /// the user who made the socket, if that is not the caller.
     HolderUnseen {
         owner: Option<String>,
     },
@@ -137,7 +138,7 @@ pub enum Reason {
         expected: Vec<u8>,
         name: Vec<u8>,
     },
-    /// Nothing could be read that would show whether it is the expected process.
+    /// Nothing that could be read shows whether it is the expected process.
     Unverified {
         expected: Vec<u8>,
     },
@@ -145,27 +146,27 @@ pub enum Reason {
         signal: Signal,
         name: Vec<u8>,
     },
-    /// Process 1, whose tree is everyone.
+    /// Process 1, whose tree is every process.
     Everyone,
-    /// An ancestor of sigsend is hidden (hidepid), so this process may be an ancestor, too.
+    /// An ancestor of sigsend is hidden (hidepid), so this process may be an ancestor too.
     PerhapsAncestor {
         hidden: Pid,
     },
     /// A kernel thread, which no signal ends.
     KernelThread,
     ControlGroup(NoControlGroup),
-    /// Members of a control group that have no PID here, since they live in another PID namespace. Only
-    /// cgroup.kill reaches them.
+    /// Members of a control group that have no PID here, since they live in another PID namespace.
+    /// Only cgroup.kill reaches them.
     OtherNamespace {
         count: usize,
     },
 }
 
-/// Why a control group is no target.
+/// Why a control group is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoControlGroup {
     Missing,
-    /// There is something by that name, but no control group.
+    /// The path exists, but is not a control group.
     Other,
     Version1,
     /// The root, which holds every process.
@@ -182,7 +183,7 @@ pub enum NoControlGroup {
 }
 
 impl Reason {
-    /// An error that was told already, as far as it says what the system refused.
+    /// The errno of an error that has been reported.
     pub fn from_error(error: &anyhow::Error) -> Self {
         let errno = error.chain().find_map(|cause| {
             let of_io = || cause.downcast_ref::<io::Error>()?.raw_os_error().map(Errno::from_raw);
@@ -192,7 +193,7 @@ impl Reason {
         Self::Refused(errno.unwrap_or(Errno::ENOMEM))
     }
 
-    /// Whether the process that was meant has exited and been reaped, or is a zombie.
+    /// Whether the target has exited and been reaped, or is a zombie.
     pub fn is_gone(&self) -> bool {
         matches!(
             self,
@@ -203,7 +204,7 @@ impl Reason {
         )
     }
 
-    /// How many processes it is about.
+    /// The number of processes that it concerns.
     pub fn count(&self) -> usize {
         if let Self::OtherNamespace { count } = self { *count } else { 1 }
     }
@@ -219,7 +220,7 @@ pub enum NoProcess {
     },
 }
 
-/// How a process ended, as far as the kernel tells; never guessed.
+/// How a process ended, if the kernel reports it. Never guessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// With a status from 0 to 255.
@@ -242,8 +243,9 @@ pub enum Core {
 impl Ending {
     /// Reads a wait status (wait(2)).
     ///
-    /// The core bit is set for sure only in what wait(2) itself returns: another thread than the leader may
-    /// dump after the leader's status was recorded. Without it, only a signal that never dumps core is proof.
+    /// Only wait(2) itself returns a reliable core bit: a thread other than the leader may dump
+    /// core after the leader's status was recorded. Without the bit, only a signal that never dumps
+    /// core is proof.
     pub fn from_wait_status(status: i32) -> Self {
         let core = |signal: Signal| match signal.default_action() {
             _ if status & 0x80 != 0 => Core::Dumped,
@@ -260,21 +262,21 @@ impl Ending {
     }
 }
 
-/// How many processes, and targets that are none, came to which end.
+/// The results of a call, counted by process. A target without a process counts as one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Got the first signal, whatever became of them after it.
+    /// Got the first signal, whatever happened to them later.
     pub signalled: usize,
-    /// Already gone at the start, where waiting was asked for; or the answer yes to a question.
+    /// Gone at the start when waiting was requested, or the answer yes to a question.
     pub settled: usize,
     /// Got no signal, or refused a later one.
     pub failed: usize,
-    /// Still there when the time ran out.
+    /// Still there when the time was over.
     pub left: usize,
 }
 
 impl Tally {
-    /// Nothing but one failure.
+    /// One failure.
     pub const FAILURE: Self = Self { signalled: 0, settled: 0, failed: 1, left: 0 };
 
     pub fn status(self) -> Status {
@@ -291,13 +293,13 @@ impl Tally {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     Success,
-    /// Nothing was signalled, or output could not be written; under `--alive`, one is gone.
+    /// Nothing was signalled, or output could not be written. With `--alive`: one is gone.
     Failure,
-    /// Under `--alive`: it could not be told.
+    /// With `--alive`: it could not be determined.
     Undecided,
     /// Some processes were signalled, others were not, or one refused a follow-up.
     Partial,
-    /// A target was still there when the time ran out.
+    /// A target was still there when the time was over.
     TimedOut,
 }
 

@@ -1,4 +1,4 @@
-//! What a call is to do, complete before anything is done: the action, the targets, the steps.
+//! What a call does, known before anything is done: the action, the targets, the steps.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::signal::Signal;
 use crate::target::{Pid, Target};
 
-/// What the command line asks for; the forms exclude each other.
+/// What the command line asks for. The forms exclude each other.
 #[derive(Debug)]
 pub enum Action {
     Send(Plan, Voice),
@@ -29,7 +29,7 @@ pub enum Question {
     Alive,
 }
 
-/// How much of the help is wanted.
+/// Which help is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
     Short,
@@ -64,7 +64,7 @@ pub struct Plan {
     pub selection: Selection,
     /// Queued with every signal, as sigqueue(3) does.
     pub value: Option<i32>,
-    /// The first step has no delay; later ones are for processes that are still there.
+    /// The first step has no delay. Later ones are for processes that are still there.
     pub steps: Vec<Step>,
     pub until: Until,
 }
@@ -91,26 +91,26 @@ impl Plan {
         self.until == Until::Sent && self.steps.len() == 1 && self.steps[0].signals.len() == 1
     }
 
-    /// The signals after the first one: its companions at once, the later steps in their time.
+    /// The signals after the first one: those of the same step, then the later steps.
     pub fn follow_ups(&self) -> Vec<Step> {
         let companions = Step { after: Duration::ZERO, signals: self.steps[0].signals[1..].to_vec() };
         let steps = std::iter::once(companions).chain(self.steps[1..].iter().cloned());
         steps.filter(|step| !step.signals.is_empty()).collect()
     }
 
-    /// Whether a control group that it means gets KILL as a whole: every member may get it.
+    /// Whether its control group gets KILL as a whole, because every member may get it.
     pub fn kills_whole(&self) -> bool {
         let is_checked = self.selection.expect.is_some() || self.selection.catching.is_some();
         !is_checked && self.steps.iter().any(|step| step.signals.contains(&Signal::KILL))
     }
 
-    /// Whether the call waits for ends, so that a target that is already gone is success.
+    /// Whether the call waits until targets are gone, so that one that is already gone is success.
     pub fn waits(&self) -> bool {
         self.until != Until::Sent
     }
 }
 
-/// Which processes are meant, and what they have to be.
+/// Which processes are selected, and what they must be.
 #[derive(Debug)]
 pub struct Selection {
     pub targets: Vec<Target>,
@@ -118,7 +118,7 @@ pub struct Selection {
     /// A control group: the path of its directory, or as /proc/PID/cgroup shows it.
     pub cgroup: Option<OsString>,
     pub users: Users,
-    /// Command name, executable's or argv[0]'s basename that every target must have.
+    /// The command name, or basename of the executable or argv[0], that every target must have.
     pub expect: Option<OsString>,
     /// The signal that every target must catch.
     pub catching: Option<Signal>,
@@ -132,7 +132,7 @@ pub enum Users {
     All,
 }
 
-/// Whether a process stands for itself or for its descendants too.
+/// Whether a process is selected with its descendants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     Process,
@@ -140,7 +140,7 @@ pub enum Reach {
 }
 
 impl Selection {
-    /// Whether plain kill(2) calls do: nothing is looked up or verified.
+    /// Whether plain kill(2) calls are enough: nothing is looked up or verified.
     pub fn is_plain(&self) -> bool {
         self.pidfile.is_none()
             && self.cgroup.is_none()
@@ -153,7 +153,7 @@ impl Selection {
                 .any(|target| matches!(target, Target::Name(_) | Target::Token(..) | Target::Port(_)))
     }
 
-    /// Whether what /proc says decides who gets a signal.
+    /// Whether the content of /proc decides which processes get a signal.
     pub fn needs_proc(&self) -> bool {
         self.expect.is_some()
             || self.catching.is_some()
@@ -176,7 +176,7 @@ pub enum Age {
     Any,
 }
 
-/// How much is said on standard output.
+/// How much is printed on standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Voice {
     Quiet,

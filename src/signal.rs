@@ -1,5 +1,5 @@
 //! Signals as signal(7) has them: number, names, default action, and the sets that /proc shows as
-//! masks. Pure: what is sent to whom is `deliver`'s business.
+//! masks. Pure: `run` sends signals.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,9 +8,9 @@ use nix::sys::signal::Signal as Named;
 
 /// A signal number from 0 (the null signal) to 64 (`RTMAX`).
 ///
-/// Numbers 1 to 31 have names; 32 and 33 are used by the C library's threads, have none and can be
-/// sent all the same; from 34 on they are the realtime signals. Numbers are those of
-/// asm-generic/signal.h, which all architectures but Alpha, MIPS, PA-RISC and SPARC share.
+/// Numbers 1 to 31 have names. 32 and 33 have none, because the C library uses them for its
+/// threads; they can be sent. The realtime signals begin at 34. The numbers are those of
+/// asm-generic/signal.h, which all architectures except Alpha, MIPS, PA-RISC and SPARC share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Signal(u8);
 
@@ -41,50 +41,49 @@ use DefaultAction::{Continue, Core, Ignore, Stop, Terminate};
 
 /// The null signal and the 31 standard ones, indexed by number.
 const STANDARD: [(&str, DefaultAction, &str); 32] = [
-    ("EXIT", Ignore, "no signal: only checks that one could be sent"),
+    ("EXIT", Ignore, "null signal: only checks whether one could be sent"),
     ("HUP", Terminate, "hangup; daemons reload their configuration"),
-    ("INT", Terminate, "interrupted from the keyboard (Ctrl-C)"),
+    ("INT", Terminate, "interrupt from the keyboard (Ctrl-C)"),
     ("QUIT", Core, "quit from the keyboard (Ctrl-\\)"),
-    ("ILL", Core, "instruction the processor does not know"),
+    ("ILL", Core, "illegal instruction"),
     ("TRAP", Core, "breakpoint or trace trap"),
-    ("ABRT", Core, "gave up by its own call of abort(3)"),
-    ("BUS", Core, "memory access that no device answers"),
-    ("FPE", Core, "arithmetic that has no result"),
-    ("KILL", Terminate, "ends at once; cannot be caught"),
-    ("USR1", Terminate, "free for programs to give a meaning"),
-    ("SEGV", Core, "memory access outside what it owns"),
-    ("USR2", Terminate, "free for programs to give a meaning"),
-    ("PIPE", Terminate, "wrote to a pipe that nobody reads"),
-    ("ALRM", Terminate, "timer of alarm(2) has run out"),
-    ("TERM", Terminate, "polite request to end"),
-    ("STKFLT", Terminate, "coprocessor stack fault; unused by Linux"),
-    ("CHLD", Ignore, "child has ended, stopped or continued"),
-    ("CONT", Continue, "goes on if it was stopped"),
-    ("STOP", Stop, "stops at once; cannot be caught"),
-    ("TSTP", Stop, "stopped from the keyboard (Ctrl-Z)"),
-    ("TTIN", Stop, "background job read from the terminal"),
-    ("TTOU", Stop, "background job wrote to the terminal"),
+    ("ABRT", Core, "abort(3) was called"),
+    ("BUS", Core, "bus error: bad memory access"),
+    ("FPE", Core, "arithmetic error, such as division by zero"),
+    ("KILL", Terminate, "kill; cannot be caught"),
+    ("USR1", Terminate, "user-defined signal 1"),
+    ("SEGV", Core, "invalid memory reference"),
+    ("USR2", Terminate, "user-defined signal 2"),
+    ("PIPE", Terminate, "write to a pipe without readers"),
+    ("ALRM", Terminate, "timer of alarm(2) expired"),
+    ("TERM", Terminate, "termination request"),
+    ("STKFLT", Terminate, "coprocessor stack fault; unused"),
+    ("CHLD", Ignore, "child exited, stopped or continued"),
+    ("CONT", Continue, "continue if stopped"),
+    ("STOP", Stop, "stop; cannot be caught"),
+    ("TSTP", Stop, "stop from the keyboard (Ctrl-Z)"),
+    ("TTIN", Stop, "background process read from the terminal"),
+    ("TTOU", Stop, "background process wrote to the terminal"),
     ("URG", Ignore, "urgent data on a socket"),
-    ("XCPU", Core, "processor time limit exceeded"),
+    ("XCPU", Core, "CPU time limit exceeded"),
     ("XFSZ", Core, "file size limit exceeded"),
-    ("VTALRM", Terminate, "timer of its own processor time has run out"),
-    ("PROF", Terminate, "profiling timer has run out"),
-    ("WINCH", Ignore, "terminal window changed its size"),
-    ("IO", Terminate, "input or output has become possible"),
-    ("PWR", Terminate, "power is failing"),
-    ("SYS", Core, "system call that does not exist or is forbidden"),
+    ("VTALRM", Terminate, "virtual timer expired"),
+    ("PROF", Terminate, "profiling timer expired"),
+    ("WINCH", Ignore, "terminal window size changed"),
+    ("IO", Terminate, "I/O is possible"),
+    ("PWR", Terminate, "power failure"),
+    ("SYS", Core, "bad or forbidden system call"),
 ];
 
-/// Second names that programs and other systems use.
+/// Aliases that programs and other systems use.
 const ALIASES: [(&str, u8); 4] = [("NULL", 0), ("CLD", 17), ("IOT", 6), ("POLL", 29)];
 
 const RTMIN: u8 = 34;
 const RTMAX: u8 = 64;
-/// The last one written as a distance from `RTMIN`; those above are written as a distance from
-/// `RTMAX`.
+/// The last one written relative to `RTMIN`. Those above are written relative to `RTMAX`.
 const RTMIN_HALF: u8 = 49;
 
-/// What `-l` prints: every name, in order of number, one a line.
+/// What `-l` prints: every name, in order of number, one per line.
 pub static NAMES: [u8; names::<0>().1] = names().0;
 
 /// As many bytes of [`NAMES`] as there is room for, and how many there are.
@@ -152,7 +151,7 @@ impl Signal {
         Named::try_from(self.number()).ok()
     }
 
-    /// Every signal from `EXIT` to `RTMAX`, the nameless 32 and 33 among them.
+    /// Every signal from `EXIT` to `RTMAX`, including 32 and 33, which have no names.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..=RTMAX).map(Self)
     }
@@ -163,8 +162,7 @@ impl Signal {
     }
 
     /// Reads a number (decimal digits, 0 to 64) or one of the 32 standard names in any case, with
-    /// at most one
-    /// `SIG` in front: all that everyday calls have.
+    /// at most one `SIG` in front. That is enough for most calls.
     ///
     /// Calls no function of the C library, so that [`express`](crate::os::express) can ask before
     /// that has started.
@@ -172,7 +170,7 @@ impl Signal {
         digits(text.clone()).filter(|number| *number <= RTMAX).or_else(|| standard(text)).map(Self)
     }
 
-    /// The one canonical spelling: `EXIT`, `HUP`, `32`, `RTMIN+1`, `RTMAX-14`.
+    /// The canonical spelling: `EXIT`, `HUP`, `32`, `RTMIN+1`, `RTMAX-14`.
     const fn spelling(self) -> Spelling {
         let (word, number) = match self.0 {
             n if (n as usize) < STANDARD.len() => (STANDARD[n as usize].0, 0),
@@ -208,7 +206,7 @@ impl Signal {
         STANDARD.get(usize::from(self.0)).map_or(Terminate, |row| row.1)
     }
 
-    /// What it says to a process, in a few words.
+    /// Why it is sent, in a few words (signal(7)).
     pub fn description(self) -> &'static str {
         match STANDARD.get(usize::from(self.0)) {
             Some(row) => row.2,
@@ -217,7 +215,7 @@ impl Signal {
         }
     }
 
-    /// The name that `text` most likely was meant to be, for the hint behind an error.
+    /// The name that `text` is most similar to, for the hint after an error.
     pub fn nearest(text: &str) -> Option<&'static str> {
         let text = text.to_ascii_uppercase();
         let text = text.strip_prefix("SIG").unwrap_or(&text);
@@ -225,11 +223,11 @@ impl Signal {
     }
 }
 
-/// The candidate that one typing error, or two in a long word, makes `text` of.
+/// The candidate that differs from `text` by one typing error, or by two in a long word.
 pub fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let errors = if text.chars().count() > 5 { 2 } else { 1 };
     let length = text.chars().count();
-    // A name that is much longer or shorter is not meant, and measuring it would take its time.
+    // Comparing a name that is much longer or shorter would only take time.
     let alike = candidates.filter(|candidate| candidate.chars().count().abs_diff(length) <= errors);
     let distances = alike.map(|candidate| (strsim::damerau_levenshtein(text, candidate), candidate));
     distances
@@ -464,7 +462,7 @@ mod properties {
 
     use super::*;
 
-    /// What a text spells, worked out another way: by all spellings there are.
+    /// The signal that a text means, found by trying every spelling of every signal.
     fn spelled(text: &str) -> Option<u8> {
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
             let digits = text.trim_start_matches('0');

@@ -1,5 +1,5 @@
-//! Targets as the command line spells them: text to value and back, nothing looked up.
-//! A text either parses to exactly what it spells or is refused; nothing here computes a PID.
+//! Targets as written on the command line: from text to value and back, without a look-up.
+//! A text is parsed to exactly what it spells or refused; no PID is computed here.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -33,8 +33,8 @@ impl Pid {
         unistd::Pid::from_raw(self.0)
     }
 
-    /// For kill(2) to the process group of this number; callers hold a `Target::Group`, whose
-    /// number is 2 at least.
+    /// For kill(2) to the process group with this number. Callers have a `Target::Group`, whose
+    /// number is at least 2.
     pub fn group(self) -> unistd::Pid {
         unistd::Pid::from_raw(-self.0)
     }
@@ -75,12 +75,12 @@ impl fmt::Display for Inode {
     }
 }
 
-/// Whom a token means.
+/// The processes that a token selects.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
     /// `PID`: one process.
     Process(Pid),
-    /// The same, written with leading zeros or blanks around, which messages repeat.
+    /// The same, with leading zeros or surrounding blanks, which messages repeat.
     Padded(Pid, Box<str>),
     /// `-PGID`: a process group, 2 to 2147483647.
     Group(Pid),
@@ -88,7 +88,7 @@ pub enum Target {
     OwnGroup,
     /// `-1`: every process that the caller may signal.
     Everyone,
-    /// `PID:INODE`: one process, whoever holds its number later.
+    /// `PID:INODE`: one process, even if its PID is reused.
     Token(Pid, Inode),
     /// `NAME`: processes by command name.
     Name(Box<str>),
@@ -111,7 +111,7 @@ impl FromStr for Target {
 impl TryFrom<&OsStr> for Target {
     type Error = InvalidTarget;
 
-    /// Reads an argument; that it is UTF-8 matters for names only.
+    /// Reads an argument. Only names must be UTF-8; everything else is ASCII.
     fn try_from(token: &OsStr) -> Result<Self, InvalidTarget> {
         match token.as_bytes() {
             b"0" => Ok(Self::OwnGroup),
@@ -133,7 +133,7 @@ impl TryFrom<&OsStr> for Target {
 }
 
 impl Target {
-    /// A line of a pidfile: `PID` or `PID:INODE`, which are the only targets that a file may name.
+    /// A word of a pidfile: `PID` or `PID:INODE`, the only targets that a file may contain.
     pub fn in_pidfile(word: &str) -> Result<Self, InvalidTarget> {
         match word.parse()? {
             target @ (Self::Process(_) | Self::Padded(..) | Self::Token(..)) => Ok(target),
@@ -141,7 +141,7 @@ impl Target {
         }
     }
 
-    /// The one process that it means by number alone.
+    /// The process, if it is selected by its number alone.
     pub const fn process(&self) -> Option<Pid> {
         match self {
             Self::Process(pid) | Self::Padded(pid, _) => Some(*pid),
@@ -156,7 +156,8 @@ impl Target {
     }
 }
 
-/// Digits as `ps -o pid=` pads them: leading zeros, never octal, and blanks around.
+/// Digits with leading zeros, which do not mean octal, and surrounding blanks, as `ps -o pid=`
+/// prints.
 fn padded(token: &[u8]) -> Option<Pid> {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n');
     let start = token.iter().position(|byte| !blank(byte))?;
@@ -310,9 +311,9 @@ mod properties {
             (1..=u16::MAX).prop_map(|port| Target::Port(NonZeroU16::new(port).expect("not zero"))),
             (pid(), 1..=u64::MAX).prop_map(|(pid, inode)| Target::Token(pid, Inode(inode))),
             "[a-zA-Z_.ß][a-z0-9: %-]{0,20}".prop_map(|name| Target::Name(name.into())),
-            ("[ \t\n]{1,3}", "0{0,12}", pid(), "[ \t\n]{0,3}").prop_map(|(before, zeros, pid, behind)| Target::Padded(
+            ("[ \t\n]{1,3}", "0{0,12}", pid(), "[ \t\n]{0,3}").prop_map(|(before, zeros, pid, after)| Target::Padded(
                 pid,
-                format!("{before}{zeros}{pid}{behind}").into()
+                format!("{before}{zeros}{pid}{after}").into()
             )),
         ]
     }

@@ -1,5 +1,6 @@
-//! The command line before clap sees it: operands are separated from options, and the old `-SIGNAL` form becomes
-//! `--signal=SIGNAL`. Pure: works on the arguments and the table of options. clap reads the values.
+//! The command line before clap sees it: operands are separated from options, and the old `-SIGNAL`
+//! form becomes `--signal=SIGNAL`. Pure: works on the arguments and the table of options. clap
+//! reads the values.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -9,8 +10,8 @@ use crate::output::escape::escape;
 use crate::signal::Signal;
 use crate::usage::UsageError;
 
-/// A command line whose options and operands are separated. Nothing is lost, reordered or changed except the old
-/// form of the signal.
+/// A command line whose options and operands are separated. Nothing is lost, reordered or changed
+/// except the old form of the signal.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Line {
     /// Options and their values, for clap.
@@ -23,8 +24,8 @@ pub struct Line {
     pub error: Option<UsageError>,
 }
 
-/// Splits the arguments after argv[0]. They live as long as the process: copying or freeing a hundred thousand of
-/// them would take longer than reading them.
+/// Splits the arguments after argv[0]. They live as long as the process: copying or freeing a
+/// hundred thousand of them would take longer than reading them.
 pub fn split(args: impl Iterator<Item = &'static OsStr>) -> Line {
     let mut line = Line { operands: Vec::with_capacity(args.size_hint().0), ..Line::default() };
     let mut args = args;
@@ -130,7 +131,8 @@ impl Line {
         };
         self.given.push(option.id);
         match (equals, option.arity) {
-            // clap takes an attached value for the only one; getopt_long(3) does not, and scripts rely on that.
+            // clap takes an attached value for the only one; getopt_long(3) does not, and scripts
+            // rely on that.
             (Some(equals), Arity::Values(2..)) => {
                 let (name, value) = (&arg.as_bytes()[..equals + 2], &long[equals + 1..]);
                 self.options.extend([name, value].map(|part| OsStr::from_bytes(part).to_owned()));
@@ -272,8 +274,9 @@ mod properties {
         split(args.iter().map(|arg| OsStr::new(*arg)))
     }
 
-    /// Whether options and operands, each in order, make up the arguments: unchanged except the old form, a first
-    /// value that was attached to its option, and `--`. A word that is refused may be left out.
+    /// Whether options and operands, each in order, make up the arguments: unchanged except the old
+    /// form, a first value that was attached to its option, and `--`. A word that is refused may be
+    /// left out.
     fn makes_up(args: &[&str], options: &[OsString], operands: &[&OsStr], may_omit: bool) -> bool {
         let Some((arg, args)) = args.split_first() else { return options.is_empty() && operands.is_empty() };
         let old_form = || format!("--signal={}", arg.strip_prefix('-').unwrap_or("-"));

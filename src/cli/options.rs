@@ -1,5 +1,5 @@
-//! The table of options, one row each. The clap command, the shapes that `argv` needs, the help, the man page
-//! and the completions are all made from it.
+//! The table of options, one row each. The clap command, the shapes that `argv` needs, the help,
+//! the man page and the completions are all made from it.
 
 use std::ffi::{OsStr, OsString};
 
@@ -76,7 +76,8 @@ const fn flag(group: &'static str, id: &'static str, shorts: &'static str) -> Op
         arity: Arity::Flag,
         values: &[],
         parser: ValueParser::os_string,
-        // Count may be repeated, and costs less at start-up than SetTrue, whose default is parsed in each run.
+        // Count may be repeated, and costs less at start-up than SetTrue, whose default is parsed
+        // in each run.
         action: ArgAction::Count,
         group,
         help: "",
@@ -133,7 +134,8 @@ pub fn option(id: &str) -> &'static Opt {
     OPTIONS.iter().find(|option| option.id == id).expect("every id has a row in the table")
 }
 
-/// The command that parses the options. It has no positional arguments: `argv` separates the operands.
+/// The command that parses the options. It has no positional arguments: `argv` separates the
+/// operands.
 pub fn command() -> Command {
     bare_command().args(OPTIONS.iter().map(Opt::arg))
 }
@@ -147,7 +149,8 @@ pub fn bare_command() -> Command {
         .infer_long_args(true)
 }
 
-/// A value parser from one of the functions in `values`, whose error clap passes on as the source of its own.
+/// A value parser from one of the functions in `values`, whose error clap passes on as the source
+/// of its own.
 fn typed<T: Clone + Send + Sync + 'static>(read: fn(&OsStr) -> Result<T, UsageError>) -> ValueParser {
     OsStringValueParser::new().try_map(move |text: OsString| read(&text)).into()
 }

@@ -1,5 +1,5 @@
-//! From a command line to an action: clap parses the options, [`Options`] holds their values, and the checks here
-//! decide whether they go together. Pure: nothing is looked up and nothing is sent.
+//! From a command line to an action: clap parses the options, [`Options`] holds their values, and
+//! the checks here decide whether they go together. Pure: nothing is looked up and nothing is sent.
 
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
@@ -32,7 +32,8 @@ pub struct Refusal {
 /// Reads the arguments after argv[0].
 pub fn parse(args: impl Iterator<Item = &'static OsStr>) -> Result<Action, Refusal> {
     let mut line = argv::split(args);
-    // A supervisor must not take a usage error for a dead service: with --alive the answer is "could not be told".
+    // A supervisor must not take a usage error for a dead service: with --alive the answer is
+    // "could not be told".
     let status = if line.has(ALIVE) { Status::Undecided } else { Status::Failure };
     let voice = if line.has(JSON) { Voice::Json } else { Voice::Quiet };
     let error = match line.error.take() {
@@ -219,7 +220,8 @@ impl Options {
                 return Err(UsageError::new(format!("one signal at a time: {one} and {other} were named")));
             }
         };
-        // Collected into a Result, the vector would not know its size and be reallocated as it grows.
+        // Collected into a Result, the vector would not know its size and be reallocated as it
+        // grows.
         let mut targets = Vec::with_capacity(operands.len());
         for token in operands {
             targets.push(values::target(token)?);
@@ -264,8 +266,8 @@ impl Options {
         Ok(Plan { selection, value: self.value, steps, until })
     }
 
-    /// Refuses targets that mean several processes if an option works on single ones, or if sigsend would wait for
-    /// itself.
+    /// Refuses targets that mean several processes if an option works on single ones, or if sigsend
+    /// would wait for itself.
     fn check_targets(&self, targets: &[Target]) -> Result<(), UsageError> {
         for target in targets {
             let refused = match target {

@@ -1,5 +1,5 @@
-//! What clap refuses, in the words of this program. clap's rendered text is not used: it is cut at a line break, and
-//! shows control characters as they are.
+//! What clap refuses, in the words of this program. clap's rendered text is not used: it is cut at
+//! a line break, and shows control characters as they are.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -78,7 +78,8 @@ fn single_dash(options: &[OsString]) -> Option<String> {
     Some(format!("did you mean --{long}?"))
 }
 
-/// A number that is the value of the last option although there is no target, as in `--expect 4242`.
+/// A number that is the value of the last option although there is no target, as in `--expect
+/// 4242`.
 fn taken(line: &Line) -> Option<String> {
     let (value, before) = line.options.split_last()?;
     let option = before.iter().rev().find(|word| word.as_bytes().starts_with(b"-"))?;

@@ -1,4 +1,5 @@
-//! Values of options and operands: from text to a value or an error. What does not parse never has a default.
+//! Values of options and operands: from text to a value or an error. What does not parse never has
+//! a default.
 
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
@@ -51,8 +52,8 @@ pub fn process_id(token: &OsStr) -> Result<Pid, UsageError> {
     }
 }
 
-/// A name to compare with. One that no process can have is a usage error, which must not read as a process that is
-/// gone.
+/// A name to compare with. One that no process can have is a usage error, which must not read as a
+/// process that is gone.
 pub fn expected_name(name: &OsStr) -> Result<OsString, UsageError> {
     let bytes = name.as_encoded_bytes();
     let invalid = || UsageError::value(format!("'{}': invalid name to expect", escape(bytes)));
@@ -65,7 +66,8 @@ pub fn expected_name(name: &OsStr) -> Result<OsString, UsageError> {
     }
 }
 
-/// The path of a control group, which is looked up later. An empty one must not come to mean a directory.
+/// The path of a control group, which is looked up later. An empty one must not come to mean a
+/// directory.
 pub fn control_group(path: &OsStr) -> Result<OsString, UsageError> {
     if path.is_empty() {
         let error = UsageError::value("'': invalid control group".to_owned());
@@ -113,7 +115,8 @@ fn duration(text: &OsStr, unit: Unit) -> Result<Duration, UsageError> {
     let shown = escape(text.as_encoded_bytes());
     let invalid = || UsageError::value(format!("'{shown}': invalid duration"));
     let words = text.to_str().ok_or_else(invalid)?;
-    // humantime adds nanoseconds without checking for overflow, so no number may come near the range of an integer.
+    // humantime adds nanoseconds without checking for overflow, so no number may come near the
+    // range of an integer.
     let too_long = words.len() > 64 || words.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 10);
     let bare = !words.is_empty() && words.bytes().all(|byte| byte.is_ascii_digit());
     let duration = match unit {

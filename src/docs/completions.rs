@@ -1,5 +1,6 @@
-//! Completion scripts: a template in the language of each shell, filled from the table of options and the list of
-//! signals. What completes the value of an option follows from the name of the value.
+//! Completion scripts: a template in the language of each shell, filled from the table of options
+//! and the list of signals. What completes the value of an option follows from the name of the
+//! value.
 
 use crate::cli::options::{Arity, OPTIONS, Opt};
 use crate::plan::Product;

@@ -17,7 +17,7 @@ use crate::signal::Signal;
 const HEADING: Style = Style::new().bold().underline();
 const LITERAL: Style = Style::new().bold();
 
-/// The forms of the command line, as they follow the name of the program.
+/// The forms of the command line, without the name of the program.
 const FORMS: [&str; 4] = [
     "[options] [-SIGNAL | -s SIGNAL] TARGET...",
     "-l [SIGNAL | STATUS | 0xMASK]...",
@@ -29,7 +29,7 @@ const FORMS: [&str; 4] = [
 fn command(program: &str) -> Command {
     let documented = |option: &Opt| {
         let arg = option.arg().help(option.help).long_help(option.long_help).help_heading(option.group);
-        // clap's parser counts flags; the help must not show them as options that are meant to be repeated.
+        // The parser counts flags. In the help, that would show them as options to be repeated.
         let arg = if option.arity == Arity::Flag { arg.action(ArgAction::SetTrue) } else { arg };
         arg.hide_short_help(matches!(option.id, GENERATE | LONG_HELP))
     };
@@ -97,7 +97,8 @@ fn epilogue(program: &str) -> String {
     text
 }
 
-/// The short or the long help, coloured if standard output is a terminal and the environment allows it.
+/// The short or the long help, coloured if standard output is a terminal and the environment allows
+/// it.
 pub fn help(program: &str, detail: Detail) -> Vec<u8> {
     let mut command = command(program);
     let text = match detail {
@@ -155,7 +156,7 @@ fn options() -> String {
     text
 }
 
-/// A text without control lines in roff(7). A dash is typed as it stands, so it is no hyphen.
+/// Escapes a text for roff(7). A dash is literal, not a hyphen.
 fn roff(text: &str) -> String {
     text.replace('\\', "\\e").replace('-', "\\-")
 }

@@ -11,7 +11,8 @@ use crate::signal::{NAMES, Signal};
 use crate::signal_set::SignalSet;
 use crate::usage::UsageError;
 
-/// Where a list is written, and how errors are reported. An error about one operand stops none of the others.
+/// Where a list is written, and how errors are reported. An error about one operand stops none of
+/// the others.
 pub struct Listing<'a> {
     pub out: &'a mut dyn Write,
     /// Columns of the terminal that `out` is; `None` if it is something else.
@@ -109,7 +110,7 @@ impl Listing<'_> {
     }
 }
 
-/// What `-l` makes of an operand.
+/// What `-l` prints for an operand.
 enum Translation {
     Name(Signal),
     Number(Signal),

@@ -1,4 +1,5 @@
-//! Events in words: the lines of `--verbose`, the errors and their hints. Text from other processes is escaped.
+//! Events in words: the lines of `--verbose`, the errors and their hints. Text from other processes
+//! is escaped.
 
 use std::ffi::OsStr;
 use std::fmt::Write;
@@ -15,7 +16,7 @@ use crate::signal::{DefaultAction, Signal};
 use crate::target::Pid;
 use crate::usage::{Kind, UsageError};
 
-/// What the call is about, for the wording of failures.
+/// What the call does, for the wording of failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
     Sending,
@@ -105,7 +106,8 @@ fn unseen(subject: &Subject, count: usize) -> String {
     format!("{count} {processes} of another PID namespace in {}", escape(subject.typed.as_bytes()))
 }
 
-/// The line of `--verbose` on standard output. `None` for failures, which are reported on standard error alone.
+/// The line of `--verbose` on standard output. `None` for failures, which are reported on standard
+/// error alone.
 pub fn line(subject: &Subject, outcome: &Outcome) -> Option<String> {
     let who = described(subject);
     Some(match outcome {
@@ -160,8 +162,8 @@ fn preview(who: &str, preview: &Preview) -> String {
     cut(line, Stream::Output.width())
 }
 
-/// The lines about a refused command line: the error, the usage line unless a single value is wrong, and a hint if
-/// the fix is known.
+/// The lines about a refused command line: the error, the usage line unless a single value is
+/// wrong, and a hint if the fix is known.
 pub fn refusal(program: &str, error: &UsageError) -> String {
     let mut lines = vec![format!("{program}: {}", error.text)];
     let is_usage = error.kind != Kind::Value;
@@ -183,7 +185,8 @@ pub fn invalid_signal(text: &OsStr) -> UsageError {
     }
 }
 
-/// An error with its causes on one line. Errors of the system are in the words of strerror(3), without a number.
+/// An error with its causes on one line. Errors of the system are in the words of strerror(3),
+/// without a number.
 pub fn sentence(error: &anyhow::Error) -> String {
     let causes = error.chain().map(|cause| match cause.downcast_ref::<Errno>() {
         Some(errno) => errno_words(*errno),

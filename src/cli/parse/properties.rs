@@ -1,4 +1,4 @@
-//! What no command line may ever mean, tried on random ones: own group and everyone are only ever spelled out.
+//! Random command lines: sigsend's own group and everyone are selected only by their exact tokens.
 
 use proptest::prelude::*;
 
@@ -29,7 +29,7 @@ fn argument() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Lines that begin as one would write them, so that many are accepted.
+/// Lines that begin in a common way, so that many are accepted.
 fn arguments() -> impl Strategy<Value = Vec<String>> {
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let starts =
@@ -39,7 +39,7 @@ fn arguments() -> impl Strategy<Value = Vec<String>> {
 }
 
 fn read(args: &[String]) -> Result<Action, Refusal> {
-    // The program's own arguments live as long as it does; these few are given away for the same.
+    // The arguments of the program live as long as it does; these are leaked to do the same.
     let args: Vec<&'static OsStr> = args.iter().map(|arg| &*OsString::from(arg).leak()).collect();
     parse(args.into_iter())
 }
@@ -52,7 +52,7 @@ fn selection(action: &Action) -> Option<&Selection> {
     }
 }
 
-/// Whether each item stands among the others, in this order.
+/// Whether the others contain the items in this order.
 fn is_within(items: &[String], others: &[String]) -> bool {
     let mut others = others.iter();
     items.iter().all(|item| others.any(|other| other == item))
