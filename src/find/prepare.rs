@@ -173,6 +173,7 @@ impl Finder<'_> {
         match found {
             Err(error) if self.found.rules.purpose != Purpose::Ask && is_exhaustion(&error) => {
                 self.found.recipients.truncate(known);
+                self.found.recipients.forget_groups(self.found.groups.len());
                 self.found.errors.push(error);
                 Ok(())
             }

@@ -152,6 +152,13 @@ impl Recipients {
         self.by_number.retain(|_, index| *index < length);
     }
 
+    /// Takes recipients out of the groups from an index on, which were not admitted as a whole.
+    pub fn forget_groups(&mut self, from: usize) {
+        for member in &mut self.members {
+            member.group = member.group.filter(|group| *group < from);
+        }
+    }
+
     pub fn into_members(self) -> Vec<Recipient> {
         self.members
     }

@@ -402,3 +402,21 @@ fn a_group_that_is_removed_and_made_again_is_another_one() {
         }
     });
 }
+
+#[test]
+fn too_few_descriptors_for_a_group_keep_no_other_target_from_its_signal() {
+    let Some(group) = control_group() else { return };
+    let mut many = Family::shell("i=0; while [ $i -lt 40 ]; do sleep 60 & i=$((i+1)); done; echo ready; wait");
+    for pid in many.children().into_iter().chain([many.pid()]) {
+        group.take(pid);
+    }
+    let member = group.sleeping();
+    let script = format!("ulimit -n 30; exec \"$0\" -HUP {} --cgroup '{}'", member.pid(), group.arg());
+    let told = Command::new("sh").args(["-c", &script, SIGSEND]).output().expect("sh starts");
+    let said = String::from_utf8_lossy(&told.stderr);
+    assert!(told.status.code() == Some(64) && said.contains("Too many open files"), "{said}");
+    member.assert_killed_by(1);
+    many.assert_alive();
+    sigsend().args(["-KILL", "--wait", "--cgroup", &group.arg()]).assert().success();
+    many.assert_extinct();
+}
