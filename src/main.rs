@@ -56,6 +56,7 @@ mod os {
     pub mod memory;
     pub mod net;
     pub mod pidfd;
+    pub mod pids;
     pub mod proc;
     pub mod sys;
 }

@@ -11,7 +11,7 @@ use crate::find::cgroup::ControlGroup;
 use crate::find::names::check_proc;
 use crate::find::recipients::{NamedBy, Recipient, Recipients};
 use crate::os::pidfd::Pinned;
-use crate::os::proc;
+use crate::os::pids::{self, GroupMembers};
 use crate::outcome::{NoProcess, Reason};
 use crate::plan::Labels;
 use crate::target::{Pid, Target};
@@ -53,6 +53,7 @@ impl Group {
 /// once the number has been reused (`PIDFD_SIGNAL_PROCESS_GROUP`, Linux 6.9).
 pub struct ProcessGroup {
     number: Pid,
+    numbers: GroupMembers,
     leader: Option<Pinned>,
     typed: Rc<str>,
     /// The index that its members carry.
@@ -67,7 +68,9 @@ impl ProcessGroup {
     pub fn pin(number: Pid, index: usize, recipients: &mut Recipients, labels: Labels) -> Result<Result<Self, Reason>> {
         let target = Target::Group(number);
         let leader = Pinned::open(number)?.ok().filter(|leader| leader.leads_a_group() == Some(true));
-        let group = Self { number, leader, typed: target.to_string().into(), index, labels, has_failed: false };
+        let numbers = GroupMembers::of(number);
+        let mut group =
+            Self { number, numbers, leader, typed: target.to_string().into(), index, labels, has_failed: false };
         let listed = group.list(recipients)?;
         // The listing may have begun in one group and ended in another that took over the number. Members
         // that are in the group still, all of them seen before this look, belong to one.
@@ -101,7 +104,7 @@ impl ProcessGroup {
     /// What was listed counts only if the number was this group's until after the listing: its leader's pidfd
     /// still finds the group, or a member that was known before the listing is in it, unreaped. A member that
     /// has left the group proves nothing, since the number may have been reused after it left.
-    fn look(&self, recipients: &mut Recipients) -> Result<()> {
+    fn look(&mut self, recipients: &mut Recipients) -> Result<()> {
         let listed = self.list(recipients)?;
         let mut is_same = self.leader.as_ref().and_then(Pinned::leads_a_group) == Some(true);
         for known in recipients.iter().filter(|known| known.group == Some(self.index)) {
@@ -117,16 +120,17 @@ impl ProcessGroup {
 
     /// Whether a pinned process is in the group now. Read first and checked after: the PID was its own.
     pub fn contains(&self, process: &Pinned) -> Result<bool> {
-        let group = proc::group_of(process.pid).with_context(|| format!("asking for the group of {}", process.pid))?;
+        let group = pids::group_of(process.pid).with_context(|| format!("asking for the group of {}", process.pid))?;
         Ok(group == Some(self.number) && process.holds_its_number()?)
     }
 
     /// The processes that are in the group, and not known as its members.
-    fn list(&self, recipients: &Recipients) -> Result<Vec<Member>> {
-        let deed = || format!("looking for the members of process group {}", self.number);
+    fn list(&mut self, recipients: &Recipients) -> Result<Vec<Member>> {
+        let number = self.number;
+        let deed = || format!("looking for the members of process group {number}");
         check_proc()?;
         let mut members = Vec::new();
-        for pid in proc::group_members(self.number).with_context(deed)? {
+        for pid in self.numbers.list().with_context(deed)? {
             if let Some(index) = recipients.index_of(pid)? {
                 if recipients[index].group != Some(self.index) {
                     members.push(Member::Known(index));

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::{getpid, getuid};
 
 use crate::os::pidfd::Pinned;
+use crate::os::pids;
 use crate::os::proc;
 use crate::outcome::Reason;
 use crate::plan::Users;
@@ -16,7 +17,7 @@ const LOOKING: &str = "looking processes up in /proc";
 /// would read as "no such process".
 pub fn processes() -> Result<Vec<Pid>> {
     check_proc()?;
-    proc::pids().context(LOOKING)
+    pids::pids().context(LOOKING)
 }
 
 /// Fails where /proc is missing, or where its numbers mean processes of another PID namespace.

@@ -12,6 +12,7 @@ use nix::unistd::getpid;
 use crate::find::names::check_proc;
 use crate::find::recipients::{Recipient, Recipients};
 use crate::os::pidfd::Pinned;
+use crate::os::pids;
 use crate::os::proc::{self, State};
 use crate::outcome::Reason;
 use crate::plan::Labels;
@@ -98,7 +99,7 @@ impl Lineage {
         }
         let deed = || format!("looking for the children of process {pid}");
         let read = || {
-            let children = threads.map_or_else(|| proc::children(pid), |threads| proc::children_of(pid, threads));
+            let children = threads.map_or_else(|| pids::children(pid), |threads| pids::children_of(pid, threads));
             proc::if_visible(children).with_context(deed).map(Option::unwrap_or_default)
         };
         let mut children = Vec::new();

@@ -1,6 +1,6 @@
 //! What /proc says of a process (proc(5)): name, state, parent, start time, owner, signal masks,
-//! command line. It answers for a PID, not for a process: a caller that needs certainty holds a
-//! pidfd and checks afterwards that the process holds its PID.
+//! command line; `pids` says which processes there are. It answers for a PID, not for a process: a
+//! caller that needs certainty holds a pidfd and checks afterwards that the process holds its PID.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
@@ -9,10 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use nix::errno::Errno;
 use nix::libc::ESRCH;
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::{SysconfVar, getpgid, getpid, sysconf};
+use nix::unistd::{SysconfVar, getpid, sysconf};
 use procfs_core::FromRead;
 
 use crate::signal::Signal;
@@ -165,62 +164,8 @@ pub fn is_zombie(pid: Pid) -> bool {
     stat(pid).is_ok_and(|stat| stat.state == State::Dead)
 }
 
-/// Every process that /proc shows, in one pass.
-pub fn pids() -> io::Result<Vec<Pid>> {
-    Ok(numbers("/proc".as_ref())?.into_iter().filter_map(pid_of).collect())
-}
-
-/// The living and the zombies of a process group, those that /proc hides (hidepid) included.
-///
-/// getpgid(2) needs neither /proc nor a permission, so it is asked about every number if /proc
-/// hides some: 4 million at most, a tenth of a microsecond each. Those numbers include IDs of
-/// threads.
-pub fn group_members(group: Pid) -> io::Result<Vec<Pid>> {
-    let mut members = Vec::new();
-    let mut ask = |pid: Pid| group_of(pid).map(|of| members.extend((of == Some(group)).then_some(pid)));
-    if !hides_processes()? {
-        pids()?.into_iter().try_for_each(ask)?;
-        return Ok(members);
-    }
-    let highest = slurp("/proc/sys/kernel/pid_max".as_ref()).ok().and_then(|text| pid_in(text.trim_ascii()));
-    let numbers = 1..=highest.map_or(1 << 22, Pid::number);
-    numbers.filter_map(pid_of).try_for_each(&mut ask)?;
-    Ok(members)
-}
-
-/// The process group of a process; `None` if there is no such process.
-pub fn group_of(pid: Pid) -> io::Result<Option<Pid>> {
-    match getpgid(Some(pid.process())) {
-        Ok(group) => Ok(pid_of(group.as_raw())),
-        Err(Errno::ESRCH) => Ok(None),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-/// Whether /proc may show this caller only some of the processes: it is mounted with `hidepid`.
-fn hides_processes() -> io::Result<bool> {
-    static HIDES: OnceLock<bool> = OnceLock::new();
-    if let Some(hides) = HIDES.get() {
-        return Ok(*hides);
-    }
-    let mounts = slurp("/proc/self/mountinfo".as_ref())?;
-    let hidden = |line: &[u8]| {
-        let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
-        let options = fields.last().copied().unwrap_or_default();
-        fields.get(4).is_some_and(|directory| *directory == b"/proc")
-            && options
-                .split(|byte| *byte == b',')
-                .any(|option| option.strip_prefix(b"hidepid=").is_some_and(|how| !matches!(how, b"0" | b"off")))
-    };
-    let hides = mounts
-        .split(|byte| *byte == b'\n')
-        .rev()
-        .find(|line| line.split(|byte| *byte == b' ').nth(4) == Some(b"/proc"));
-    Ok(*HIDES.get_or_init(|| hides.is_some_and(hidden)))
-}
-
 /// The entries of a directory that are numbers.
-fn numbers(directory: &Path) -> io::Result<Vec<i32>> {
+pub fn numbers(directory: &Path) -> io::Result<Vec<i32>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(directory)? {
         numbers.extend(entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
@@ -238,41 +183,6 @@ pub fn if_visible<T>(result: io::Result<T>) -> io::Result<Option<T>> {
         Err(error) if error.raw_os_error() == Some(ESRCH) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// Children of all threads of a process. Complete only while the process neither forks nor loses
-/// children.
-pub fn children(pid: Pid) -> io::Result<Vec<Pid>> {
-    children_of(pid, &threads(pid)?)
-}
-
-/// Children of these threads of a process: from /proc/PID/task/*/children if the kernel has it
-/// (`CONFIG_PROC_CHILDREN`), else by one pass over all of /proc.
-pub fn children_of(pid: Pid, threads: &[i32]) -> io::Result<Vec<Pid>> {
-    let mut children = Vec::new();
-    for thread in threads {
-        match if_visible(read(pid, &format!("task/{thread}/children")))? {
-            Some(list) => children.extend(list.split(u8::is_ascii_whitespace).filter_map(pid_in)),
-            None if !kernel_lists_children() => return children_by_parent(pid),
-            // The thread has ended.
-            None => {}
-        }
-    }
-    Ok(children)
-}
-
-fn kernel_lists_children() -> bool {
-    fs::exists("/proc/thread-self/children").unwrap_or(false)
-}
-
-fn children_by_parent(parent: Pid) -> io::Result<Vec<Pid>> {
-    let mut children = Vec::new();
-    for pid in pids()? {
-        if if_visible(stat(pid))?.is_some_and(|stat| stat.parent == parent.number()) {
-            children.push(pid);
-        }
-    }
-    Ok(children)
 }
 
 /// The state of the liveliest thread of a process, and all its threads.
@@ -358,7 +268,7 @@ pub fn path(pid: Pid, file: &str) -> io::Result<PathBuf> {
     Ok(format!("/proc/{pid}/{file}").into())
 }
 
-fn read(pid: Pid, file: &str) -> io::Result<Vec<u8>> {
+pub fn read(pid: Pid, file: &str) -> io::Result<Vec<u8>> {
     slurp(&path(pid, file)?)
 }
 
@@ -375,7 +285,7 @@ pub fn pid_in(word: &[u8]) -> Option<Pid> {
     str::from_utf8(word).ok()?.parse().ok().and_then(pid_of)
 }
 
-fn pid_of(number: i32) -> Option<Pid> {
+pub fn pid_of(number: i32) -> Option<Pid> {
     Pid::try_from(number).ok()
 }
 

@@ -10,6 +10,7 @@ use crate::find::cgroup::ControlGroup;
 use crate::find::names::{check_proc, processes};
 use crate::find::prepare::prepare;
 use crate::find::recipients::Standing;
+use crate::os::pids::GroupMembers;
 use crate::os::proc::{self, State, Status};
 use crate::outcome::{Effect, Mask, Outcome, Preview, Subject, Tally};
 use crate::output::report::Report;
@@ -119,10 +120,10 @@ fn by_number(call: &mut Call, target: &Target) -> Result<()> {
 /// The processes that kill(2) would reach by a number: not sigsend itself and process 1 for everyone.
 fn members(target: &Target) -> Result<Vec<Pid>> {
     Ok(match target {
-        Target::Group(group) => proc::group_members(*group)?,
+        Target::Group(group) => GroupMembers::of(*group).list()?,
         // 0 if the group was made in a PID namespace above: it has no number here.
         Target::OwnGroup => match Pid::try_from(getpgrp().as_raw()) {
-            Ok(group) => proc::group_members(group)?,
+            Ok(group) => GroupMembers::of(group).list()?,
             Err(_) => Vec::new(),
         },
         Target::Everyone => {

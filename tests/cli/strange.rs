@@ -2,6 +2,7 @@
 //! has no pidfds, and sigsend held between a look-up and what follows. Used by the tests of who is meant and who lives.
 #![expect(unsafe_code, reason = "seccomp filters and the end of a single thread have no safe wrapper")]
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::c_int;
 use std::fs;
@@ -16,7 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, gettid};
 
-use crate::support::{SIGSEND, Victim, eventually, victim};
+use crate::support::{SIGSEND, Trace, Victim, eventually, tempdir, victim};
 
 /// Asks a test binary to go on without its main thread.
 const MODE: &str = "SIGSEND_TEST_LEADERLESS";
@@ -120,7 +121,8 @@ pub enum Window {
 /// A sigsend that is held by strace in a window until it is let go, so that whatever may happen there has happened.
 pub struct Held {
     child: Child,
-    tracer: i32,
+    /// Unknown if it came to its end before that was seen.
+    tracer: Option<i32>,
 }
 
 impl Held {
@@ -132,14 +134,7 @@ impl Held {
             Window::BehindPinning => ("pidfd_open", libc::SYS_pidfd_open, "delay_exit"),
             Window::BeforeSending => ("pidfd_send_signal", libc::SYS_pidfd_send_signal, "delay_enter"),
         };
-        let mut command = Command::new("strace");
-        // The tracer as a grandchild: sigsend is our child, and goes on when the tracer is gone. The delay is only the
-        // longest that a test can take.
-        command.args(["-D", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
-        command.args(["-e", &format!("inject={call}:{delay}=100000000")]).arg(SIGSEND).args(args);
-        command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).current_dir("/");
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let child = child.expect("strace starts");
+        let child = held(&format!("inject={call}:{delay}={LONGEST_DELAY}"), "/dev/null", args);
         let about = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", child.id())).unwrap_or_default();
         let pins = || {
             let fds = fs::read_dir(format!("/proc/{}/fd", child.id())).into_iter().flatten().flatten();
@@ -148,22 +143,85 @@ impl Held {
         eventually("sigsend to come to the window", || {
             about("syscall").starts_with(&format!("{number} ")) && pins() == (window != Window::BeforePinning)
         });
-        let tracer = about("status");
-        let tracer = tracer.lines().find_map(|line| line.strip_prefix("TracerPid:\t")).expect("it is traced");
-        let tracer = tracer.parse().expect("a PID");
-        assert_ne!(tracer, 0, "held by a tracer");
+        let tracer = Some(tracer_of(child.id()).expect("held by a tracer"));
+        Self { child, tracer }
+    }
+
+    /// Starts `sigsend args` and waits until it enters a system call for the nth time, or comes to its end
+    /// without that. To be used in a PID namespace, which reaps the tracer.
+    #[track_caller]
+    pub fn before(call: &Call, args: &[&str]) -> Self {
+        let dir = tempdir();
+        let log = dir.path().join("strace");
+        let Call { name, nth } = call;
+        let inject = format!("inject={name}:delay_enter={LONGEST_DELAY}:when={nth}");
+        let child = held(&inject, log.to_str().expect("UTF-8"), args);
+        let mut tracer = None;
+        eventually("sigsend to come to the system call", || {
+            tracer = tracer.or(tracer_of(child.id()));
+            // A line is written when a call returns. So with all but one of them in the log, the next one is held.
+            let returned = fs::read_to_string(&log).unwrap_or_default();
+            let returned =
+                returned.lines().filter(|line| line.starts_with(&format!("{name}(")) && line.contains(" = "));
+            let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+            let is_stopped = status.contains("State:\tt");
+            returned.count() + 1 == *nth && is_stopped || status.contains("State:\tZ")
+        });
         Self { child, tracer }
     }
 
     /// Lets it go on; what it says and how it ends.
     #[track_caller]
     pub fn go(self) -> Output {
-        let tracer = Pid::from_raw(self.tracer);
-        kill(tracer, Signal::SIGKILL).expect("the tracer is ours");
+        let tracer = self.tracer.map(Pid::from_raw);
+        if let Some(tracer) = tracer {
+            kill(tracer, Signal::SIGKILL).expect("the tracer is ours");
+        }
         let output = self.child.wait_with_output().expect("sigsend ends");
-        waitpid(tracer, None).expect("orphans come to process 1, which is the test");
+        if let Some(tracer) = tracer {
+            waitpid(tracer, None).expect("orphans come to process 1, which is the test");
+        }
         output
     }
+}
+
+/// A system call of sigsend: its name, and which of those with this name it is, from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    pub name: String,
+    pub nth: usize,
+}
+
+/// The system calls of a trace, numbered by name.
+pub fn calls(trace: &Trace) -> Vec<Call> {
+    let mut counts = BTreeMap::new();
+    let names = trace.calls.iter().filter_map(|line| line.split_once('(')).map(|(name, _)| name);
+    names
+        .map(|name| {
+            let nth = counts.entry(name).and_modify(|count| *count += 1).or_insert(1_usize);
+            Call { name: name.to_owned(), nth: *nth }
+        })
+        .collect()
+}
+
+/// The longest that a test can take, in microseconds.
+const LONGEST_DELAY: &str = "100000000";
+
+/// Starts `sigsend args` under strace with an injection.
+fn held(inject: &str, log: &str, args: &[&str]) -> Child {
+    let call = inject.trim_start_matches("inject=").split(':').next().unwrap_or_default();
+    let mut command = Command::new("strace");
+    // The tracer as a grandchild: sigsend is our child, and goes on when the tracer is gone.
+    command.args(["-D", "-qq", "-o", log, "-e", &format!("trace={call}"), "-e", inject]).arg(SIGSEND).args(args);
+    command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).current_dir("/");
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    child.expect("strace starts")
+}
+
+fn tracer_of(pid: u32) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:\t"))?;
+    tracer.parse().ok().filter(|tracer| *tracer != 0)
 }
 
 /// Whether strace can be used here at all.

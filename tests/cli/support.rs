@@ -90,9 +90,14 @@ impl Unprivileged {
         Self { dir }
     }
 
+    /// Where the copy is.
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("sigsend")
+    }
+
     /// A command line of this user.
     pub fn sigsend(&self) -> Command {
-        let mut command = clean(StdCommand::new(self.dir.path().join("sigsend")));
+        let mut command = clean(StdCommand::new(self.path()));
         command.uid(NOBODY).gid(NOBODY);
         Command::from_std(command).timed()
     }

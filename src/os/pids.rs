@@ -1,0 +1,139 @@
+//! Which processes there are: all, the members of a process group, the children of a process. What /proc says
+//! of one of them is in `proc`.
+
+use std::fs;
+use std::io;
+use std::sync::OnceLock;
+
+use nix::errno::Errno;
+use nix::unistd::getpgid;
+
+use crate::os::proc::{if_visible, numbers, pid_in, pid_of, read, slurp, stat, threads};
+use crate::target::Pid;
+
+/// Every process that /proc shows, in one pass.
+pub fn pids() -> io::Result<Vec<Pid>> {
+    Ok(numbers("/proc".as_ref())?.into_iter().filter_map(pid_of).collect())
+}
+
+/// Where the members of a process group are looked for. getpgid(2) is asked about each PID: it needs neither
+/// /proc nor a permission.
+pub struct GroupMembers {
+    group: Pid,
+    /// The last PID that was handed out before the previous look, if /proc hides processes.
+    last: Option<i32>,
+}
+
+impl GroupMembers {
+    pub fn of(group: Pid) -> Self {
+        Self { group, last: None }
+    }
+
+    /// The living members and the zombies, and some numbers of threads.
+    ///
+    /// Members that /proc hides (hidepid) are found by asking about every number: 4 million at most, a tenth of
+    /// a microsecond each. Later looks ask about those that were handed out since, besides what /proc shows.
+    pub fn list(&mut self) -> io::Result<Vec<Pid>> {
+        let mut members = Vec::new();
+        let mut ask = |pid: Pid| group_of(pid).map(|of| members.extend((of == Some(self.group)).then_some(pid)));
+        if !hides_processes()? {
+            pids()?.into_iter().try_for_each(ask)?;
+            return Ok(members);
+        }
+        let last = last_pid();
+        match (self.last, last) {
+            (Some(before), Some(now)) => {
+                let mut listed = pids()?;
+                listed.extend(handed_out(before, now));
+                listed.sort_unstable();
+                listed.dedup();
+                listed.into_iter().try_for_each(&mut ask)?;
+            }
+            _ => (1..=highest_pid()).filter_map(pid_of).try_for_each(&mut ask)?,
+        }
+        self.last = last;
+        Ok(members)
+    }
+}
+
+/// The numbers after one PID up to another, in the order in which the kernel hands them out: round and round.
+fn handed_out(before: i32, now: i32) -> impl Iterator<Item = Pid> {
+    let (rest, round) = if now >= before { (before + 1..=now, 1..=0) } else { (before + 1..=highest_pid(), 1..=now) };
+    rest.chain(round).filter_map(pid_of)
+}
+
+/// The PID that was handed out last in this PID namespace: the last field of /proc/loadavg.
+fn last_pid() -> Option<i32> {
+    let text = slurp("/proc/loadavg".as_ref()).ok()?;
+    pid_in(text.trim_ascii().rsplit(|byte| *byte == b' ').next()?).map(Pid::number)
+}
+
+fn highest_pid() -> i32 {
+    let highest = slurp("/proc/sys/kernel/pid_max".as_ref()).ok().and_then(|text| pid_in(text.trim_ascii()));
+    highest.map_or(1 << 22, Pid::number)
+}
+
+/// The process group of a process; `None` if there is no such process.
+pub fn group_of(pid: Pid) -> io::Result<Option<Pid>> {
+    match getpgid(Some(pid.process())) {
+        Ok(group) => Ok(pid_of(group.as_raw())),
+        Err(Errno::ESRCH) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Whether /proc may show this caller only some of the processes: it is mounted with `hidepid`.
+fn hides_processes() -> io::Result<bool> {
+    static HIDES: OnceLock<bool> = OnceLock::new();
+    if let Some(hides) = HIDES.get() {
+        return Ok(*hides);
+    }
+    let mounts = slurp("/proc/self/mountinfo".as_ref())?;
+    let hidden = |line: &[u8]| {
+        let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
+        let options = fields.last().copied().unwrap_or_default();
+        fields.get(4).is_some_and(|directory| *directory == b"/proc")
+            && options
+                .split(|byte| *byte == b',')
+                .any(|option| option.strip_prefix(b"hidepid=").is_some_and(|how| !matches!(how, b"0" | b"off")))
+    };
+    let hides = mounts
+        .split(|byte| *byte == b'\n')
+        .rev()
+        .find(|line| line.split(|byte| *byte == b' ').nth(4) == Some(b"/proc"));
+    Ok(*HIDES.get_or_init(|| hides.is_some_and(hidden)))
+}
+
+/// Children of all threads of a process. Complete only while the process neither forks nor loses children.
+pub fn children(pid: Pid) -> io::Result<Vec<Pid>> {
+    children_of(pid, &threads(pid)?)
+}
+
+/// Children of these threads of a process: from /proc/PID/task/*/children where the kernel has it (`CONFIG_PROC_CHILDREN`), else by one
+/// pass over all of /proc.
+pub fn children_of(pid: Pid, threads: &[i32]) -> io::Result<Vec<Pid>> {
+    let mut children = Vec::new();
+    for thread in threads {
+        match if_visible(read(pid, &format!("task/{thread}/children")))? {
+            Some(list) => children.extend(list.split(u8::is_ascii_whitespace).filter_map(pid_in)),
+            None if !kernel_lists_children() => return children_by_parent(pid),
+            // The thread has ended.
+            None => {}
+        }
+    }
+    Ok(children)
+}
+
+fn kernel_lists_children() -> bool {
+    fs::exists("/proc/thread-self/children").unwrap_or(false)
+}
+
+fn children_by_parent(parent: Pid) -> io::Result<Vec<Pid>> {
+    let mut children = Vec::new();
+    for pid in pids()? {
+        if if_visible(stat(pid))?.is_some_and(|stat| stat.parent == parent.number()) {
+            children.push(pid);
+        }
+    }
+    Ok(children)
+}

@@ -1,0 +1,313 @@
+//! What the members of a family do. A test binary is given a role by the environment.
+#![expect(unsafe_code, reason = "fork and clone, which std does not offer, followed by nothing but system calls")]
+
+use std::env;
+use std::ffi::{c_int, c_void};
+use std::io::Write;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+
+use nix::libc;
+
+use super::ROLE;
+use crate::support::{NOBODY, tempdir};
+
+#[test]
+fn plays_when_asked() {
+    let Ok(role) = env::var(ROLE) else { return };
+    let words: Vec<&str> = role.split(' ').collect();
+    let number = |index: usize| words[index].parse::<u32>().expect("a number");
+    match words[0] {
+        "storm" => storm(),
+        "daemons" => daemons(),
+        "catching-storm" => {
+            catch(libc::SIGTERM, told);
+            storm();
+        }
+        "row" => row(number(1)),
+        "catching-row" => {
+            catch(libc::SIGTERM, told);
+            row(number(1));
+        }
+        "chain" => chain(number(1)),
+        "nursery" => nursery(number(1), number(2)),
+        "leaver" => {
+            catch(libc::SIGTERM, leave_group);
+            row(0);
+        }
+        "turncoat" => turncoat(),
+        "brood" => {
+            BROOD.store(number(1), Ordering::Relaxed);
+            catch(libc::SIGTERM, brood);
+            row(0);
+        }
+        "waking-storm" => {
+            WAKES.store(true, Ordering::Relaxed);
+            storm();
+        }
+        "dumping-thread" => dumping_thread(),
+        "foreign-nursery" => foreign_nursery(number(1), number(2)),
+        "threads" => forking_thread(),
+        "vfork" => vfork_parent(),
+        role => panic!("no such role: {role}"),
+    }
+}
+
+/// Whoever finds a byte on standard input forks a child, which does the same; all of them stay. What [`Family::rage`] hands out is the
+/// bound, since root is exempt from `RLIMIT_NPROC`. Each says `born PID`; whoever is told to stop says `told PID` and forks no more.
+fn storm() -> ! {
+    ready();
+    let mut byte = 0_u8;
+    // SAFETY: one byte that is ours. A read that a handler interrupts is begun again.
+    while unsafe { libc::read(0, (&raw mut byte).cast(), 1) } == 1 && !TOLD.load(Ordering::Relaxed) {
+        let side = fork();
+        if side == Side::Child {
+            say("born");
+        }
+        if WAKES.load(Ordering::Relaxed) {
+            // SAFETY: takes integers; the head leads a group of nobody but the family.
+            unsafe { libc::kill(-libc::getpgrp(), libc::SIGCONT) };
+        }
+    }
+    stay()
+}
+
+/// The same for a storm that no tree holds: whoever is born has a session of its own, and a parent that has exited.
+fn daemons() -> ! {
+    ready();
+    let mut byte = 0_u8;
+    // SAFETY: one byte that is ours.
+    while unsafe { libc::read(0, (&raw mut byte).cast(), 1) } == 1 {
+        if fork() == Side::Child {
+            // SAFETY: takes nothing.
+            unsafe { libc::setsid() };
+            if fork() == Side::Parent {
+                leave();
+            }
+            say("born");
+        } else {
+            // SAFETY: the status is not wanted.
+            unsafe { libc::wait(ptr::null_mut()) };
+        }
+    }
+    stay()
+}
+
+/// Whether each member of a storm continues all others after each fork.
+static WAKES: AtomicBool = AtomicBool::new(false);
+
+/// So many children that stay, told of as `born PID`.
+fn row(count: u32) -> ! {
+    for _ in 0..count {
+        if fork() == Side::Child {
+            say("born");
+            stay();
+        }
+    }
+    ready();
+    stay()
+}
+
+/// A child of a child of a child …, so many levels deep; the deepest one says that all are there.
+fn chain(depth: u32) -> ! {
+    for _ in 0..depth {
+        if fork() == Side::Parent {
+            stay();
+        }
+    }
+    ready();
+    stay()
+}
+
+/// Always so many children, each of which lives so many microseconds; HUP and TERM change nothing.
+fn nursery(count: u32, life: u32) -> ! {
+    catch(libc::SIGHUP, ignore);
+    catch(libc::SIGTERM, ignore);
+    let mut living = 0;
+    loop {
+        while living < count {
+            if fork() == Side::Child {
+                nap(life);
+                leave();
+            }
+            living += 1;
+            if living == count {
+                ready();
+            }
+        }
+        // SAFETY: the status is not wanted.
+        living -= u32::from(unsafe { libc::wait(ptr::null_mut()) } > 0);
+    }
+}
+
+/// One's own child with a nursery, which a user without rights, as whom one goes on, may not signal.
+fn foreign_nursery(count: u32, life: u32) -> ! {
+    if fork() == Side::Child {
+        nursery(count, life);
+    }
+    // SAFETY: takes integers only.
+    let done = unsafe { libc::setgid(NOBODY) | libc::setuid(NOBODY) };
+    assert_eq!(done, 0, "only root can become somebody else");
+    stay()
+}
+
+/// A child that a second thread has forked.
+fn forking_thread() -> ! {
+    thread::spawn(|| {
+        if fork() == Side::Child {
+            ready();
+        }
+        stay()
+    });
+    stay()
+}
+
+/// A child blocked in vfork(2), whose child shares its memory until a line comes on standard input. Both of them stay.
+fn vfork_parent() -> ! {
+    extern "C" fn borrower(_: *mut c_void) -> c_int {
+        ready();
+        let mut byte = 0_u8;
+        // SAFETY: one byte that is ours.
+        unsafe { libc::read(0, (&raw mut byte).cast(), 1) };
+        0
+    }
+    if fork() == Side::Child {
+        let mut stack = vec![0_u8; 1 << 16];
+        let top = stack.as_mut_ptr_range().end;
+        // SAFETY: the new process runs on a stack of its own, which lives as long as this one is blocked.
+        unsafe {
+            libc::clone(borrower, top.cast(), libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD, ptr::null_mut())
+        };
+        say("free");
+    }
+    stay()
+}
+
+/// Leaves its process group for a session of its own, and says so each time.
+extern "C" fn leave_group(_: c_int) {
+    // SAFETY: takes nothing. Only the first call succeeds.
+    unsafe { libc::setsid() };
+    say("left");
+}
+
+/// NOBODY may signal it until it gets TERM. After that it is root's.
+fn turncoat() -> ! {
+    extern "C" fn turn(_: c_int) {
+        // SAFETY: takes integers.
+        unsafe { libc::setresuid(0, 0, 0) };
+        say("turned");
+    }
+    catch(libc::SIGTERM, turn);
+    // SAFETY: takes integers.
+    assert_eq!(unsafe { libc::setresuid(NOBODY, NOBODY, 0) }, 0, "only root can play this");
+    ready();
+    stay()
+}
+
+static BROOD: AtomicU32 = AtomicU32::new(0);
+
+/// Forks that many children, which ignore TERM and stay.
+extern "C" fn brood(_: c_int) {
+    for _ in 0..BROOD.load(Ordering::Relaxed) {
+        if fork() == Side::Child {
+            catch(libc::SIGTERM, ignore);
+            stay();
+        }
+    }
+    say("bred");
+}
+
+/// A child whose second thread takes SEGV, so that the core is dumped by another thread than the first; the
+/// parent reaps it at once.
+fn dumping_thread() -> ! {
+    let home = tempdir();
+    env::set_current_dir(home.path()).expect("the directory of the core");
+    if fork() == Side::Child {
+        // SAFETY: the set is initialised by sigemptyset, and the new thread makes system calls only.
+        unsafe {
+            let mut set: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut set);
+            libc::sigaddset(&raw mut set, libc::SIGSEGV);
+            let unblock = move || {
+                libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, ptr::null_mut());
+                stay()
+            };
+            libc::signal(libc::SIGSEGV, libc::SIG_DFL);
+            let most = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+            libc::setrlimit(libc::RLIMIT_CORE, &raw const most);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut());
+            thread::spawn(unblock);
+        }
+        say("born");
+        stay()
+    }
+    ready();
+    // SAFETY: the status is not wanted.
+    unsafe { libc::wait(ptr::null_mut()) };
+    drop(home);
+    stay()
+}
+
+static TOLD: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn told(_: c_int) {
+    TOLD.store(true, Ordering::Relaxed);
+    say("told");
+}
+
+extern "C" fn ignore(_: c_int) {}
+
+fn catch(signal: c_int, handler: extern "C" fn(c_int)) {
+    // SAFETY: the handlers of this file are async-signal-safe. signal(3) restarts system calls.
+    unsafe { libc::signal(signal, handler as *const () as libc::sighandler_t) };
+}
+
+#[derive(PartialEq, Eq)]
+enum Side {
+    Parent,
+    Child,
+}
+
+/// Forks; a refusal counts as the parent's side, since a storm has to bear it.
+fn fork() -> Side {
+    // SAFETY: the child of this many-threaded process only ever makes system calls.
+    if unsafe { libc::fork() } == 0 { Side::Child } else { Side::Parent }
+}
+
+fn stay() -> ! {
+    loop {
+        // SAFETY: takes nothing.
+        unsafe { libc::pause() };
+    }
+}
+
+fn leave() -> ! {
+    // SAFETY: ends this process without running anything of its parent's.
+    unsafe { libc::_exit(0) }
+}
+
+fn nap(microseconds: u32) {
+    // SAFETY: takes an integer.
+    unsafe { libc::usleep(microseconds) };
+}
+
+/// `WORD PID` on the lifeline, in one write and without allocating, so that a handler may say it too.
+fn say(word: &str) {
+    let mut line = [0; 32];
+    let mut rest = &mut line[..];
+    // SAFETY: takes nothing.
+    let _ = writeln!(rest, "{word} {}", unsafe { libc::getpid() });
+    let length = 32 - rest.len();
+    write(2, &line[..length]);
+}
+
+fn ready() {
+    // The harness has begun a line of its own.
+    write(1, b"\nready\n");
+}
+
+fn write(fd: c_int, bytes: &[u8]) {
+    // SAFETY: the bytes are alive and that many.
+    unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+}

@@ -1,0 +1,209 @@
+//! Members that leave their process group after they were pinned, and numbers of groups that are reused: each
+//! member gets its signals by its own pidfd, and no stranger gets any.
+
+use std::process::Command;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::family::Family;
+use crate::strange::{Call, Held, calls, may_trace};
+use crate::support::{
+    Recorder, SIGSEND, STUBBORN, Victim, in_pid_namespace, raw_sigsend, sigsend, skip, stdout, strace, victim,
+};
+
+/// The number that changes hands.
+const NUMBER: i32 = 4242;
+
+/// The leader that dies of TERM, and a member that leaves the group when it gets TERM, and lives on.
+fn group() -> (Victim, Family) {
+    let leader = victim().with_pid(NUMBER).sleeping();
+    let leaver = Family::playing_in_group_of(&leader, "leaver");
+    (leader, leaver)
+}
+
+/// The lines of JSON for an event of a process.
+fn events<'a>(told: &'a str, event: &str, pid: i32) -> Vec<&'a str> {
+    let (event, pid) = (format!("\"event\":\"{event}\""), format!("\"pid\":{pid},"));
+    told.lines().filter(|line| line.contains(&event) && line.contains(&pid)).collect()
+}
+
+#[test]
+fn a_follow_up_never_hits_the_group_that_reuses_the_number_of_a_left_one() {
+    in_pid_namespace(|| {
+        for call in [&["--timeout", "100", "KILL", "--within", "10s"][..], &["--grace", "100ms"], &["--wait"]] {
+            let (mut leader, mut leaver) = group();
+            let mut command = raw_sigsend();
+            command.arg("-TERM").args(call).args(["--", &format!("-{NUMBER}")]);
+            let sigsend = victim().command(command);
+            assert_eq!(leaver.next_word(), Some(format!("left {}", leaver.pid())));
+            // Stopped while the number changes hands, so that it does not matter which is faster.
+            kill(Pid::from_raw(sigsend.pid()), Signal::SIGSTOP).expect("a child can be stopped");
+            leader.reap();
+            let stranger = victim().with_pid(NUMBER).sleeping();
+            kill(Pid::from_raw(sigsend.pid()), Signal::SIGCONT).expect("a child can be continued");
+            if call == ["--wait"] {
+                leaver.assert_alive();
+                kill(Pid::from_raw(leaver.pid()), Signal::SIGKILL).expect("a child can be killed");
+            }
+            leaver.assert_killed_by(9);
+            sigsend.assert_exited_with(0);
+            stranger.assert_alive();
+            assert_eq!(leaver.assert_extinct(), Vec::<String>::new(), "TERM came once");
+        }
+    });
+}
+
+/// Every system call after the first signal, in a call that no number changes hands under.
+fn points(args: &[&str]) -> Vec<Call> {
+    let (_leader, _leaver) = group();
+    let trace = strace("trace=!rt_sigaction,sigaltstack", args).expect("strace worked before");
+    let calls = calls(&trace);
+    let first = trace.calls.iter().position(|call| call.starts_with("pidfd_send_signal(") && call.contains("SIGTERM"));
+    calls[first.expect("TERM is sent") + 1..].iter().filter(|call| !call.name.contains("exit")).cloned().collect()
+}
+
+#[test]
+fn the_number_of_a_group_may_be_reused_before_any_system_call() {
+    in_pid_namespace(|| {
+        if !may_trace() {
+            return skip("no strace");
+        }
+        let target = format!("-{NUMBER}");
+        let forms: [&[&str]; 3] = [
+            &["-TERM", "--timeout", "50", "KILL", "--within", "10s", "--", &target],
+            &["--grace", "50ms", "-v", "--", &target],
+            &["--json", "-TERM", "--timeout", "50", "KILL", "--", &target],
+        ];
+        let (mut swapped, mut too_late) = (0, 0);
+        for args in forms {
+            for point in points(args) {
+                let (mut leader, mut leaver) = group();
+                let held = Held::before(&point, args);
+                // On a busy machine the KILL may be due before it could leave.
+                if leaver.next_word().is_none() {
+                    too_late += 1;
+                    continue;
+                }
+                swapped += 1;
+                leader.reap();
+                let stranger = victim().with_pid(NUMBER).sleeping();
+                let output = held.go();
+                stranger.assert_alive();
+                leaver.assert_killed_by(9);
+                let said = String::from_utf8_lossy(&output.stderr);
+                // With the time of the grace over, it may have got the KILL and not died of it yet.
+                let is_over = args[0] == "--grace" && output.status.code() == Some(124);
+                assert!(is_over || (output.status.code(), &*said) == (Some(0), ""), "{point:?} {args:?}: {said}");
+                assert_eq!(leaver.assert_extinct(), Vec::<String>::new(), "TERM came once");
+            }
+        }
+        assert!(swapped > 100 && too_late < swapped, "{swapped} swaps, {too_late} too late");
+    });
+}
+
+#[test]
+fn a_member_that_has_left_gets_the_follow_up_itself() {
+    for beside in [false, true] {
+        let leader = Victim::shell(STUBBORN);
+        let mut leaver = Family::playing_in_group_of(&leader, "leaver");
+        let pid = leaver.arg();
+        let mut call = sigsend();
+        call.args(["--json", "--timeout", "300ms", "KILL", "--", &leader.group_arg()]).args(beside.then_some(&pid));
+        let told = stdout(&call.assert().success().stderr(""));
+        leaver.assert_killed_by(9);
+        leader.assert_killed_by(9);
+        assert_eq!(leaver.assert_extinct(), [format!("left {pid}")]);
+        assert_eq!(events(&told, "sent", leaver.pid()).len(), 2, "{told}");
+    }
+}
+
+#[test]
+fn a_member_that_leaves_before_the_signal_gets_it_itself() {
+    in_pid_namespace(|| {
+        if !may_trace() {
+            return skip("no strace");
+        }
+        let target = format!("-{NUMBER}");
+        for (signal, number) in [("-KILL", 9), ("-USR1", 10)] {
+            let args = ["--json", signal, "--within", "0s", "--", &target];
+            let start = || {
+                let leader = victim().with_pid(NUMBER).shell(STUBBORN);
+                let leaver = Family::playing_in_group_of(&leader, "leaver");
+                (leader, leaver)
+            };
+            let family = start();
+            let trace = strace("trace=getpgid,poll,pidfd_send_signal", &args).expect("strace worked before");
+            drop(family);
+            for point in calls(&trace) {
+                let (leader, mut leaver) = start();
+                let held = Held::before(&point, &args);
+                // It leaves in answer to a TERM that is the test's, and is pinned by then or not.
+                kill(Pid::from_raw(leaver.pid()), Signal::SIGTERM).expect("a child of ours");
+                let word = leaver.next_word();
+                let output = held.go();
+                let told = String::from_utf8_lossy(&output.stdout);
+                if events(&told, "sent", leaver.pid()).is_empty() {
+                    assert!(word.is_some_and(|word| word.starts_with("left")), "{point:?}: {told}");
+                    leaver.assert_alive();
+                } else {
+                    leaver.assert_killed_by(number);
+                }
+                leader.assert_killed_by(number);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_group_that_forks_while_it_dies_is_waited_for() {
+    for call in [&["-v", "--wait"][..], &["-v", "--within", "15s"], &["-v", "--grace", "15s"]] {
+        let mut family = Family::shell(
+            "exec 3<&0; trap 'trap \"\" TERM; read line <&3 & exit 3' TERM; echo ready; while :; do read line; done",
+        );
+        let mut command = raw_sigsend();
+        command.args(call).args(["--", &family.group_arg()]);
+        let mut sigsend = victim().command(command);
+        let told = sigsend.read_line();
+        assert!(told.starts_with("sent TERM"), "{told}");
+        family.assert_exited_with(3);
+        while !sigsend.read_line().contains("exited with status 3") {}
+        // The zombie keeps its number, and its child is in the group: there is nobody else to be waited for.
+        sigsend.assert_alive();
+        family.say("end");
+        sigsend.assert_exited_with(0);
+        assert_eq!(family.assert_extinct(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn the_own_group_comes_last_in_every_form() {
+    in_pid_namespace(|| {
+        let forms = ["0 GROUP NAME", "OWN GROUP NAME", "0 NAME", "OWN 0 NAME GROUP", "0 GROUP TOKEN", "NAME 0 GROUP"];
+        for (form, signal) in forms.into_iter().flat_map(|form| [(form, "-TERM"), (form, "-KILL")]) {
+            let mut member = Recorder::of(victim());
+            let named = victim().named("byname").sleeping();
+            let token = stdout(&sigsend().args(["--id", &named.arg()]).assert().success());
+            let target = |word| match word {
+                "GROUP" => member.victim().group_arg(),
+                "NAME" => "byname".to_owned(),
+                "TOKEN" => token.trim_end().to_owned(),
+                "OWN" => "-$$".to_owned(),
+                word => word.to_owned(),
+            };
+            let targets: Vec<String> = form.split(' ').map(target).collect();
+            let script = format!("echo ready; \"$0\" {signal} -- {}; exec cat", targets.join(" "));
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &script, SIGSEND]);
+            let shell = victim().command(shell);
+            let number = if signal == "-TERM" { 15 } else { 9 };
+            shell.assert_killed_by(number);
+            named.assert_killed_by(number);
+            match (form.contains("GROUP"), signal) {
+                (true, "-KILL") => member.victim().assert_killed_by(9),
+                (true, _) => assert_eq!(member.signals(), [15], "{form}"),
+                (false, _) => member.assert_untouched(),
+            }
+        }
+    });
+}
