@@ -298,6 +298,11 @@ impl Rest {
     }
 }
 
+/// Whether a process runs, so that it may fork.
+pub fn runs(process: &Pinned) -> Result<bool> {
+    Ok(liveliest(process)?.0 == State::Live)
+}
+
 /// The state of the liveliest thread, and all threads. A process that has gone is dead and has none.
 fn liveliest(process: &Pinned) -> Result<(State, Vec<i32>)> {
     let found = proc::if_visible(proc::liveliest(process.pid));

@@ -117,12 +117,12 @@ pub struct Recipients {
 impl Recipients {
     /// Admits a process, or joins it with the recipient that is the same process.
     ///
-    /// Two pidfds for one PID mean one process as long as the first has not been reaped, and after that if
-    /// their inodes are equal.
+    /// Two pidfds for one PID mean one process as long as the first has not been reaped. After that they count as
+    /// two, which makes no difference: both get nothing if they are the same.
     pub fn admit(&mut self, recipient: Recipient) -> Result<()> {
         let pid = recipient.pid();
         if let Some(&index) = self.by_number.get(&pid)
-            && is_same(&self.members[index].process, &recipient.process)?
+            && self.members[index].process.holds_its_number()?
         {
             let known = &mut self.members[index];
             known.group = known.group.or(recipient.group);
@@ -184,11 +184,6 @@ impl Recipients {
         // Bounded, since a parent's PID that is reused by its descendant could close a circle.
         std::iter::successors(Some(index), |index| self.members[*index].parent).take(self.members.len())
     }
-}
-
-/// Whether two pidfds for one PID mean one process.
-fn is_same(known: &Pinned, other: &Pinned) -> Result<bool> {
-    Ok(known.holds_its_number()? || known.inode().is_ok_and(|inode| other.inode().is_ok_and(|other| inode == other)))
 }
 
 impl Deref for Recipients {

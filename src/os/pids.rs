@@ -58,8 +58,8 @@ impl GroupMembers {
 
 /// The numbers after one PID up to another, in the order in which the kernel hands them out: round and round.
 fn handed_out(before: i32, now: i32) -> impl Iterator<Item = Pid> {
-    let (rest, round) = if now >= before { (before + 1..=now, 1..=0) } else { (before + 1..=highest_pid(), 1..=now) };
-    rest.chain(round).filter_map(pid_of)
+    let (end, restart) = if now >= before { (now, None) } else { (highest_pid(), Some(1..=now)) };
+    (before + 1..=end).chain(restart.into_iter().flatten()).filter_map(pid_of)
 }
 
 /// The PID that was handed out last in this PID namespace: the last field of /proc/loadavg.

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use anyhow::Error;
 use nix::errno::Errno;
 
 use crate::find::prepare::{Found, Miss};
@@ -32,12 +33,14 @@ pub struct Call<'a, 'r> {
     pub tally: Tally,
     /// When the first signal was sent.
     pub began: Instant,
+    has_failed_tree: bool,
 }
 
 impl<'a, 'r> Call<'a, 'r> {
     /// Takes over what was found, and tells who was not, or takes no part.
     pub fn new(plan: &'a Plan, found: Found<'a>, report: &'a mut Report<'r>) -> Self {
-        let mut call = Self { plan, report, found, tally: Tally::default(), began: Instant::now() };
+        let mut call =
+            Self { plan, report, found, tally: Tally::default(), began: Instant::now(), has_failed_tree: false };
         for recipient in call.found.recipients.iter_mut().take(express::progress().done) {
             recipient.signalled = true;
         }
@@ -93,9 +96,16 @@ impl<'a, 'r> Call<'a, 'r> {
     }
 
     /// Tells an error that concerns part of the call only, and goes on.
-    pub fn fail(&mut self, error: &anyhow::Error) {
+    pub fn fail(&mut self, error: &Error) {
         self.tally.failed += 1;
         self.report.fail(error);
+    }
+
+    /// Tells an error about the descendants of a tree. One is enough: with too few descriptors each look fails.
+    pub fn fail_tree(&mut self, error: &Error) {
+        if !std::mem::replace(&mut self.has_failed_tree, true) {
+            self.fail(error);
+        }
     }
 
     pub fn tell(&mut self, index: usize, outcome: &Outcome) {

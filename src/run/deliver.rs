@@ -214,7 +214,10 @@ fn chase(call: &mut Call, family: Family, signal: Signal, occasion: Occasion) {
                 }
             }
             Err(error) => {
-                call.fail(&error);
+                match family {
+                    Family::Trees => call.fail_tree(&error),
+                    Family::Group(_) => call.fail(&error),
+                }
                 break;
             }
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Error, Result};
 
 use crate::find::classify::Rules;
-use crate::find::freeze::Freeze;
+use crate::find::freeze::{Freeze, runs};
 use crate::find::prepare::Found;
 use crate::find::recipients::{Recipients, Standing};
 use crate::find::tree::Lineage;
@@ -55,9 +55,11 @@ pub fn kill_trees(call: &mut Call, occasion: Occasion) -> Result<()> {
     let failed = freeze.into_errors();
     call.tell_standings(known);
     for (root, error) in failed {
-        call.report.fail(&error);
         if occasion == Occasion::First {
+            call.report.fail(&error);
             refuse_tree(&mut call.found.recipients, root, &error);
+        } else {
+            call.fail_tree(&error);
         }
     }
     for (index, result) in results {
@@ -67,7 +69,7 @@ pub fn kill_trees(call: &mut Call, occasion: Occasion) -> Result<()> {
         call.tell(index, &Outcome::Unstopped);
     }
     if let Some(error) = error {
-        call.fail(&error);
+        call.fail_tree(&error);
     }
     Ok(())
 }
@@ -100,7 +102,9 @@ impl Killing<'_> {
     /// Kills one member, and admits what it has forked since its children were read, in case that somebody
     /// sent it CONT. With KILL pending no fork succeeds, so what is read now is complete unless it has exited.
     fn kill(&mut self, recipients: &mut Recipients, index: usize) {
-        let result = send(Route::Process(&recipients[index].process), Signal::KILL, self.value);
+        let process = &recipients[index].process;
+        let ran = self.freeze.is_disturbed() || runs(process).unwrap_or(true);
+        let result = send(Route::Process(process), Signal::KILL, self.value);
         self.results.push((index, result));
         if result.is_err() {
             return;
@@ -112,7 +116,7 @@ impl Killing<'_> {
             self.keep(adopted);
             self.rules.classify(recipients, known);
         }
-        let may_have_forked = self.freeze.is_disturbed() && !recipients[index].process.is_running().unwrap_or(false);
+        let may_have_forked = ran && !recipients[index].process.is_running().unwrap_or(false);
         if is_late || may_have_forked {
             self.unsure.push(index);
         }

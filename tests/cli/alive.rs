@@ -4,10 +4,11 @@ use std::fs;
 use std::io;
 use std::process::{Command, Stdio};
 
+use crate::family::state;
 use crate::strange::{idle_thread, leaderless};
 use crate::support::{
-    Recorder, SIGSEND, Unprivileged, Victim, back_date, in_pid_namespace, may_change_user, running_as_root, sigsend,
-    skip, stderr, stdout, tempdir, victim,
+    Recorder, SIGSEND, Unprivileged, Victim, back_date, eventually, in_pid_namespace, may_change_user, program,
+    running_as_root, sigsend, skip, stderr, stdout, tempdir, victim,
 };
 
 /// The exit status of `sigsend --alive args`, which has nothing to say on standard output.
@@ -110,7 +111,8 @@ fn a_thread_can_be_neither_alive_nor_gone() {
     let (thread, _release) = idle_thread();
     let (thread, process) = (thread.to_string(), std::process::id().to_string());
     let unclear = sigsend().args(["--alive", &thread]).assert().code(2).stdout("");
-    assert_eq!(stderr(&unclear), format!("sigsend: {thread} is a thread of {process}\n"));
+    let said = format!("sigsend: {thread} is a thread of {process}\ndid you mean {process}?\n");
+    assert_eq!(stderr(&unclear), said);
     assert_eq!(alive(&[&process, &thread]), 2);
     assert_eq!(alive(&[&thread, &Victim::gone().to_string()]), 1, "one that is surely gone settles it");
     let (target, thread) = leaderless("beheaded");
@@ -246,4 +248,59 @@ fn a_number_that_is_hidden_from_view_is_still_alive() {
         assert_eq!(ask(target.pid()), Some(0));
         assert_eq!(ask(zombie.pid()), Some(1));
     });
+}
+
+#[test]
+fn a_name_is_alive_while_one_process_that_has_it_lives() {
+    let name = format!("reloads{}", std::process::id());
+    let Some(python) = program("python3") else { return skip("no python3") };
+    // Its child, which has the same name, is a zombie.
+    let mut cast = victim().named(&name);
+    let mut command = Command::new(cast.linked(python));
+    command.args(["-c", "import os, sys; os.fork() or os._exit(0); print('ready', flush=True); sys.stdin.readline()"]);
+    let mut parent = cast.command(command);
+    assert_eq!(parent.read_line(), "ready");
+    let list = format!("/proc/{0}/task/{0}/children", parent.pid());
+    let child = || fs::read_to_string(&list).unwrap_or_default().trim().parse().unwrap_or(0);
+    eventually("the child to be a zombie", || state(child()) == 'Z');
+    let zombie: i32 = child();
+    for _poll in 0..20 {
+        assert_eq!(alive(&[&name]), 0);
+    }
+    assert_eq!(alive(&["-a", &name]), 0);
+    assert_eq!(alive(&[&zombie.to_string()]), 1, "by its number it is gone");
+    let told = sigsend().args(["-p", &name]).assert().success();
+    assert_eq!(stdout(&told), format!("{}\n", parent.pid()));
+    // With nobody but zombies of the name, nobody has it.
+    sigsend().args(["-KILL", &parent.arg()]).assert().success();
+    parent.assert_killed_by(9);
+    for call in [&["-HUP"][..], &["--wait"], &["-p"], &["--id"], &["--grace", "1s"]] {
+        let told = sigsend().args(call).arg(&name).assert().code(1).stdout("");
+        assert!(stderr(&told).starts_with("sigsend: cannot find process"), "{call:?}: {}", stderr(&told));
+    }
+    assert_eq!(alive(&[&name]), 1);
+}
+
+#[test]
+fn a_service_that_reloads_is_never_dead() {
+    let name = format!("workers{}", std::process::id());
+    let mut cast = victim().named(&name);
+    let mut command = Command::new(cast.linked(program("sh").expect("sh")));
+    // Children with its name that come and go, and are zombies in between.
+    command.args(["-c", "echo ready; while :; do (exit 0) & (exit 0) & wait; done"]);
+    let mut service = cast.command(command);
+    assert_eq!(service.read_line(), "ready");
+    for _poll in 0..200 {
+        assert_eq!(alive(&[&name]), 0);
+    }
+}
+
+#[test]
+fn a_zombie_is_gone_whatever_it_caught() {
+    let zombie = Victim::zombie();
+    let pid = zombie.arg();
+    for call in [&["-r", "-HUP", "--wait"][..], &["-r", "-HUP", "--wait", "--tree"], &["-r", "--grace", "5s"]] {
+        let told = sigsend().args(call).args(["-v", &pid]).assert().success().stderr("");
+        assert!(stdout(&told).contains("already gone"), "{call:?}: {}", stdout(&told));
+    }
 }

@@ -71,6 +71,22 @@ fn a_core_dump_is_told_where_there_is_one() {
 }
 
 #[test]
+fn a_core_that_another_thread_dumps_is_never_denied() {
+    for _round in 0..20 {
+        let mut family = Family::playing("dumping-thread");
+        let thread: i32 = family.next_word().expect("it lives").trim_start_matches("born ").parse().expect("a PID");
+        let told = sigsend().args(["--json", "-SEGV", "--wait", &thread.to_string()]).assert().success();
+        let told = stdout(&told);
+        assert!(told.contains("\"exit_signal\":\"SEGV\"") || lacks_exit_info(), "{told}");
+        assert!(!told.contains("\"core_dumped\":false"), "{told}");
+        drop(family);
+    }
+    // A signal that never dumps core is proof.
+    let told = sigsend().args(["--json", "-TERM", "--wait", &Victim::sleeping().arg()]).assert().success();
+    assert!(stdout(&told).contains("\"core_dumped\":false"), "{}", stdout(&told));
+}
+
+#[test]
 fn the_end_of_a_zombie_that_may_not_be_looked_into_is_unknown() {
     if !may_change_user() {
         return skip("needs root");

@@ -2,13 +2,17 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, pipe};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::family::Family;
+use crate::strange::{Call, Held, may_trace};
 use crate::support::{
-    Heard, Recorder, STUBBORN, Victim, in_pid_namespace, raw_sigsend, sigsend, stderr, stdout, tempdir, victim,
+    Heard, Recorder, STUBBORN, Unprivileged, Victim, in_pid_namespace, may_change_user, program, raw_sigsend, sigsend,
+    skip, stderr, stdout, tempdir, victim,
 };
 
 const WELL_BEHAVED: &str = "trap 'exit 3' TERM; echo ready; while read line; do :; done";
@@ -154,6 +158,117 @@ fn a_survivor_of_every_step_is_named() {
     let told = sigsend().args(args).assert().code(124);
     assert!(stderr(&told).contains(&format!("{} (", recorder.arg())), "{}", stderr(&told));
     assert_eq!(recorder.signals(), [15, 10]);
+}
+
+#[test]
+fn whoever_got_the_first_signal_and_refuses_the_next_counts_as_both() {
+    if !may_change_user() {
+        return skip("needs root");
+    }
+    let user = Unprivileged::new();
+    for (call, status, signalled) in [
+        (&["--timeout", "200ms", "KILL"][..], 64, 1),
+        (&["--timeout", "200ms", "KILL", "--wait"], 64, 1),
+        // CONT and KILL are both refused.
+        (&["--grace", "200ms"], 64, 1),
+    ] {
+        let mut family = Family::playing("turncoat");
+        let told = user.sigsend().arg("--json").args(call).arg(family.arg()).assert().code(status);
+        let summary = stdout(&told).lines().last().expect("a summary").to_owned();
+        assert!(summary.contains(&format!("\"signalled\":{signalled},")), "{summary}");
+        assert!(summary.contains("\"failed\":1,"), "{summary}");
+        assert_eq!(family.next_word(), Some(format!("turned {}", family.pid())));
+        family.assert_alive();
+    }
+    // A refused CONT ends no wait.
+    let family = Family::playing("turncoat");
+    let told = user.sigsend().args(["--grace", "200ms", "--json", &family.arg()]).assert().code(64);
+    let refused = stdout(&told).lines().filter(|line| line.contains("\"failed\"") && line.contains("EPERM")).count();
+    assert!(refused >= 1, "{}", stdout(&told));
+}
+
+#[test]
+fn the_first_signals_of_those_still_there_are_counted_too() {
+    let stubborn = Victim::shell(STUBBORN);
+    let told = sigsend().args(["--json", "--within", "50ms", &stubborn.arg()]).assert().code(124);
+    let summary = stdout(&told).lines().last().expect("a summary").to_owned();
+    assert!(summary.contains("\"signalled\":1,") && summary.contains("\"remaining\":1,"), "{summary}");
+}
+
+#[test]
+fn a_grace_that_begins_with_kill_sends_nothing_but_kill() {
+    for victim in [Victim::sleeping(), victim().stopped()] {
+        let told = sigsend().args(["-v", "-KILL", "--grace", "9s", &victim.arg()]).assert().success().stderr("");
+        victim.assert_killed_by(9);
+        assert_eq!(stdout(&told).matches("sent ").count(), 1, "{}", stdout(&told));
+    }
+}
+
+#[test]
+fn whoever_exits_at_the_deadline_is_gone() {
+    in_pid_namespace(|| {
+        if !may_trace() {
+            return skip("no strace");
+        }
+        for call in [&["--within", "10ms"][..], &["--timeout", "10", "USR1", "--within", "10ms"]] {
+            let patient = Victim::shell("trap '' TERM USR1; echo ready; while read line; do :; done");
+            let pid = patient.arg();
+            let mut args = call.to_vec();
+            args.push(&pid);
+            // The wait has ended without an exit when the process dies.
+            let held = Held::after(&Call { name: "epoll_wait".to_owned(), nth: call.len() / 2 }, &args);
+            kill(Pid::from_raw(patient.pid()), Signal::SIGKILL).expect("a child can be killed");
+            patient.assert_killed_by(9);
+            let output = held.go();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!((output.status.code(), &*said), (Some(0), ""), "{call:?}");
+        }
+    });
+}
+
+#[test]
+fn a_member_that_uses_up_the_descriptors_keeps_no_signal_from_the_others() {
+    let Some(prlimit) = program("prlimit") else { return skip("no prlimit") };
+    for (shape, word) in [("group", "--"), ("tree", "--tree")] {
+        for first in [true, false] {
+            let mut brood = Family::playing("brood 60");
+            let stubborn = [Victim::shell(STUBBORN), Victim::shell(STUBBORN)];
+            let head = if shape == "tree" { brood.arg() } else { brood.group_arg() };
+            let mut targets = vec![stubborn[0].arg(), stubborn[1].arg()];
+            targets.insert(if first { 0 } else { 2 }, head);
+            let sigsend = raw_sigsend();
+            let mut command = Command::new(&prlimit);
+            command.arg("--nofile=24:24").arg(sigsend.get_program()).args(["--grace", "500ms", word]).args(&targets);
+            let output = command.output().expect("prlimit starts");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(64), "{shape}: {said}");
+            assert!(said.contains("24 open files"), "{shape}: {said}");
+            assert_eq!(said.lines().count(), 1, "told once: {said}");
+            for victim in &stubborn {
+                victim.assert_killed_by(9);
+            }
+            assert_eq!(brood.next_word(), Some(format!("bred {}", brood.pid())));
+        }
+    }
+}
+
+#[test]
+fn a_target_with_too_many_members_keeps_no_signal_from_the_others() {
+    let Some(prlimit) = program("prlimit") else { return skip("no prlimit") };
+    for word in ["--", "--tree"] {
+        let row = Family::playing("row 60");
+        let other = Victim::sleeping();
+        let head = if word == "--tree" { row.arg() } else { row.group_arg() };
+        let sigsend = raw_sigsend();
+        let mut command = Command::new(&prlimit);
+        command.arg("--nofile=24:24").arg(sigsend.get_program()).args(["--within", "9s", word, &head, &other.arg()]);
+        let output = command.output().expect("prlimit starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{said}");
+        assert!(said.contains("24 open files") && said.lines().count() == 1, "{said}");
+        other.assert_killed_by(15);
+        row.assert_alive();
+    }
 }
 
 /// The number that is recycled.

@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::support::{Cast, DEADLINE, Victim, victim};
+use crate::support::{DEADLINE, Victim, victim};
 
 /// Gives a test binary a role: its name and numbers, with blanks between.
 pub const ROLE: &str = "SIGSEND_TEST_ROLE";
@@ -51,12 +51,6 @@ impl Family {
     #[track_caller]
     pub fn playing_in_group_of(leader: &Victim, role: &str) -> Self {
         Self::of(|command| victim().in_group_of(leader).command(command), player(role))
-    }
-
-    /// A family whose head plays a role, as the victim that is described.
-    #[track_caller]
-    pub fn cast(cast: Cast, role: &str) -> Self {
-        Self::of(|command| cast.command(command), player(role))
     }
 
     #[track_caller]

@@ -55,7 +55,9 @@ fn a_group_counts_its_hidden_members() {
         let group = hidden[0].victim().group_arg();
         let told = user.sigsend().args(["-KILL", "--wait", "--", &group]).assert().code(1);
         assert!(stderr(&told).contains("Operation not permitted"), "{}", stderr(&told));
-        hidden.each_mut().map(Recorder::assert_untouched);
+        for recorder in &mut hidden {
+            recorder.assert_untouched();
+        }
     });
 }
 

@@ -3,9 +3,12 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use assert_cmd::Command as Bounded;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::support::{
     DEADLINE, NOBODY, Recorder, TempDir, Timed, Unprivileged, Victim, back_date, in_pid_namespace, may_change_user,
@@ -335,5 +338,69 @@ fn through_sudo_the_rights_are_those_of_root_and_the_names_too() {
         own.assert_killed_by(9);
         roots.assert_untouched();
         Victim::sleeping().assert_alive();
+    });
+}
+
+#[test]
+fn a_wait_needs_no_permission_and_everything_else_does() {
+    in_pid_namespace(|| {
+        if !may_change_user() {
+            return skip("needs root");
+        }
+        let copy = Unprivileged::new();
+        let mut roots = Recorder::new();
+        let pid = roots.arg();
+        let token = stdout(&sigsend().args(["--id", &pid]).assert().success());
+        let token = token.trim_end();
+        for target in [&*pid, token] {
+            copy.sigsend().args(["--dry-run", "-0", "--wait", target]).assert().success().stdout("").stderr("");
+            copy.sigsend().args(["-0", "--within", "10ms", target]).assert().code(124);
+            for refused in [&["-0"][..], &["--dry-run", "-0"], &["-0", "--timeout", "1", "KILL"], &["-0", "--tree"]] {
+                let told = copy.sigsend().args(refused).arg(target).assert().code(1);
+                assert!(stderr(&told).contains("Operation not permitted"), "{refused:?}: {}", stderr(&told));
+            }
+        }
+        roots.assert_untouched();
+    });
+}
+
+#[test]
+fn cont_reaches_members_of_the_own_session_and_no_others() {
+    in_pid_namespace(|| {
+        if !may_change_user() {
+            return skip("needs root");
+        }
+        let Some(setsid) = program("setsid") else { return skip("no setsid") };
+        let copy = Unprivileged::new();
+        let own = victim().owned_by(NOBODY).sleeping();
+        let roots = victim().in_group_of(&own).sleeping();
+        let group = own.group_arg();
+        let stop = || {
+            kill(Pid::from_raw(roots.pid()), Signal::SIGSTOP).expect("a child can be stopped");
+            roots.assert_state('T');
+        };
+        let to_root = |told: &str, event: &str| {
+            let (event, pid) = (format!("\"event\":\"{event}\""), format!("\"pid\":{},", roots.pid()));
+            told.lines().any(|line| line.contains(&event) && line.contains(&pid))
+        };
+        for dry in [false, true] {
+            stop();
+            let line = |command: &mut Bounded| {
+                command.args(["--json", "-CONT", "--within", "0s"]).args(dry.then_some("--dry-run"));
+                command.args(["--", &group]).output().expect("sigsend starts")
+            };
+            // From another session the kernel passes over it.
+            let mut foreign = Command::new(&setsid);
+            foreign.args(["--wait"]).arg(copy.path()).uid(NOBODY).gid(NOBODY).current_dir("/");
+            let output = line(&mut Bounded::from_std(foreign).timed());
+            let told = String::from_utf8_lossy(&output.stdout);
+            assert!(to_root(&told, "failed") && told.contains("EPERM"), "{told}");
+            roots.assert_state('T');
+            let output = line(&mut copy.sigsend());
+            let told = String::from_utf8_lossy(&output.stdout);
+            assert!(to_root(&told, if dry { "would-send" } else { "sent" }), "{told}");
+            roots.assert_state(if dry { 'T' } else { 'S' });
+        }
+        own.assert_alive();
     });
 }

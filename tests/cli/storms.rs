@@ -1,9 +1,16 @@
 //! Fork storms: no tree outruns KILL by forking, and every other signal comes to each process of it exactly once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use crate::family::Family;
-use crate::support::{Recorder, eventually, sigsend};
+use crate::support::{Recorder, eventually, sigsend, stderr};
 
 /// So many forks at most, far more than sigsend gives a storm time for.
 const FORKS: usize = 1000;
@@ -80,4 +87,60 @@ fn who_dies_while_it_is_opened_is_no_failure() {
         sigsend().args([signal, "--tree", &nursery.arg()]).assert().success().stdout("").stderr("");
     }
     eventually("the nursery to go on", || !nursery.children().is_empty());
+}
+
+/// Sends CONT to a process group again and again, until the value is dropped.
+struct Waker {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Waker {
+    fn of(family: &Family) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (group, told) = (Pid::from_raw(family.pid()), Arc::clone(&stop));
+        // The head stays a zombie until the family is dropped, so the group's number is not reused.
+        let wake = move || {
+            while !told.load(Ordering::Relaxed) {
+                let _ = killpg(group, Signal::SIGCONT);
+            }
+        };
+        Self { stop, thread: Some(thread::spawn(wake)) }
+    }
+}
+
+impl Drop for Waker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().map(JoinHandle::join).expect("it runs").expect("it only sends signals");
+    }
+}
+
+#[test]
+fn no_storm_that_is_continued_outruns_a_kill() {
+    for (role, is_woken_from_outside) in [("waking-storm", false), ("storm", true), ("waking-storm", true)] {
+        for round in 0..20 {
+            let mut storm = Family::playing(role);
+            let wind = storm.rage(FORKS);
+            for _ in 0..round {
+                storm.next_word();
+            }
+            let waker = is_woken_from_outside.then(|| Waker::of(&storm));
+            let begin = Instant::now();
+            let told = sigsend().args(["--tree", "-KILL", &storm.arg()]).assert().success().stdout("");
+            assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
+            drop(waker);
+            storm.assert_killed_by(9);
+            let told = stderr(&told);
+            if told.is_empty() {
+                storm.assert_extinct();
+            } else {
+                // Whoever may have forked unseen is named.
+                assert!(told.lines().all(|line| line.contains("could not be kept stopped")), "{told}");
+                let _ = killpg(Pid::from_raw(storm.pid()), Signal::SIGKILL);
+                storm.assert_extinct();
+            }
+            wind.join().expect("it calms down");
+        }
+    }
 }

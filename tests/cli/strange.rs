@@ -151,21 +151,33 @@ impl Held {
     /// without that. To be used in a PID namespace, which reaps the tracer.
     #[track_caller]
     pub fn before(call: &Call, args: &[&str]) -> Self {
+        Self::on(call, "delay_enter", args)
+    }
+
+    /// The same for the moment at which the system call has done its work and not returned.
+    #[track_caller]
+    pub fn after(call: &Call, args: &[&str]) -> Self {
+        Self::on(call, "delay_exit", args)
+    }
+
+    #[track_caller]
+    fn on(call: &Call, delay: &str, args: &[&str]) -> Self {
         let dir = tempdir();
         let log = dir.path().join("strace");
         let Call { name, nth } = call;
-        let inject = format!("inject={name}:delay_enter={LONGEST_DELAY}:when={nth}");
+        let inject = format!("inject={name}:{delay}={LONGEST_DELAY}:when={nth}");
         let child = held(&inject, log.to_str().expect("UTF-8"), args);
         let mut tracer = None;
         eventually("sigsend to come to the system call", || {
             tracer = tracer.or(tracer_of(child.id()));
-            // A line is written when a call returns. So with all but one of them in the log, the next one is held.
-            let returned = fs::read_to_string(&log).unwrap_or_default();
-            let returned =
-                returned.lines().filter(|line| line.starts_with(&format!("{name}(")) && line.contains(" = "));
+            // A line is complete when a call returns. With all but one of them in the log, the next one is held.
+            let log = fs::read_to_string(&log).unwrap_or_default();
+            let of_call = log.lines().filter(|line| line.starts_with(&format!("{name}(")));
+            let returned = of_call.filter(|line| line.contains(" = ")).count();
             let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-            let is_stopped = status.contains("State:\tt");
-            returned.count() + 1 == *nth && is_stopped || status.contains("State:\tZ")
+            // At the exit the line may be complete already.
+            let is_there = returned + 1 == *nth || delay == "delay_exit" && returned == *nth;
+            is_there && status.contains("State:\tt") || status.contains("State:\tZ")
         });
         Self { child, tracer }
     }

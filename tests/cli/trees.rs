@@ -1,15 +1,19 @@
 //! Trees: who belongs to one, in which order it is signalled, who is spared, and that nobody is ever left stopped.
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
 use crate::family::{Family, children, state};
+use crate::strange::{Call, Held, calls, may_trace};
 use crate::support::{
-    Recorder, SIGSEND, Unprivileged, Victim, eventually, may_change_user, program, raw_sigsend, sigsend, skip, stderr,
-    stdout, strace, victim,
+    Recorder, SIGSEND, Unprivileged, Victim, eventually, in_pid_namespace, may_change_user, program, raw_sigsend,
+    sigsend, skip, stderr, stdout, strace, victim,
 };
 
 /// Three generations of `cat` and `sh`, all of which end with the test.
@@ -277,4 +281,99 @@ fn a_tree_that_is_gone_at_the_start_is_gone_as_wished() {
     let zombie = Victim::zombie();
     sigsend().args(["--tree", "--wait", "-KILL", &zombie.arg()]).assert().success().stdout("").stderr("");
     assert!(raw_sigsend().args(["--tree", "-KILL", &zombie.arg()]).status().expect("sigsend starts").success());
+}
+
+#[test]
+fn a_tree_that_is_continued_before_any_system_call_is_killed_with_all_it_forks() {
+    in_pid_namespace(|| {
+        if !may_trace() {
+            return skip("no strace");
+        }
+        // It forks when it is continued.
+        let script = "exec 3<&0; trap 'cat <&3 &' CONT; echo ready; while :; do read line; done";
+        let points: Vec<Call> = {
+            let family = Family::shell(script);
+            let trace = strace("trace=!mmap,brk", &["--tree", "-KILL", &family.arg()]).expect("strace worked before");
+            let sent = |name: &str| trace.calls.iter().position(|call| call.contains(name)).expect("it is sent");
+            calls(&trace)[sent("SIGSTOP") + 1..=sent("SIGKILL")].to_vec()
+        };
+        assert!(points.len() > 5, "{points:?}");
+        for point in points.iter().cycle().take(2 * points.len()) {
+            let mut family = Family::shell(script);
+            let held = Held::before(point, &["--tree", "-KILL", &family.arg()]);
+            kill(Pid::from_raw(family.pid()), Signal::SIGCONT).expect("a child of ours");
+            let has_forked = || !family.children().is_empty() || state(family.pid()) == 'Z';
+            eventually("a child", has_forked);
+            let output = held.go();
+            family.assert_killed_by(9);
+            let said = String::from_utf8_lossy(&output.stderr);
+            let is_named = said.contains("could not be kept stopped");
+            assert!(output.status.success() && (is_named || said.is_empty()), "{point:?}: {said}");
+            // One that was named may have left a child, which ends with its standard input.
+            if !is_named {
+                family.assert_extinct();
+            }
+        }
+    });
+}
+
+/// The number that is reused.
+const NUMBER: i32 = 4242;
+
+#[test]
+fn the_children_of_a_process_that_reuses_the_number_of_a_member_are_not_of_the_tree() {
+    in_pid_namespace(|| {
+        if !may_trace() {
+            return skip("no strace");
+        }
+        let parent = "exec 3<&0; cat <&3 & echo ready; wait";
+        for call in [&["--tree", "-TERM", "--within", "9s"][..], &["--tree", "-KILL"], &["--tree", "-HUP"]] {
+            let args: Vec<&str> = call.iter().copied().chain(["4242"]).collect();
+            let points: Vec<Call> = {
+                let _owner = victim().with_pid(NUMBER).sleeping();
+                let trace = strace("trace=!mmap,brk,rt_sigaction", &args).expect("strace worked before");
+                let pinned = trace.calls.iter().position(|call| call.starts_with("pidfd_open(")).expect("it is pinned");
+                calls(&trace)[pinned + 1..].iter().filter(|call| !call.name.starts_with("exit")).cloned().collect()
+            };
+            for point in points {
+                let mut owner = victim().with_pid(NUMBER).sleeping();
+                let held = Held::before(&point, &args);
+                let _ = kill(Pid::from_raw(NUMBER), Signal::SIGKILL);
+                owner.reap();
+                let innocent = victim().with_pid(NUMBER).shell(parent);
+                let child = children(NUMBER);
+                let output = held.go();
+                assert_eq!(state(NUMBER), 'S', "{point:?} {call:?}");
+                assert_eq!(children(NUMBER), child, "{point:?} {call:?}");
+                assert!(output.status.code().is_some(), "{point:?} {call:?}: {output:?}");
+                drop(innocent);
+                // Orphans come to process 1, which is the test. Unreaped, it would keep the number of its group.
+                waitpid(Pid::from_raw(child[0]), None).expect("it dies with its group");
+            }
+        }
+    });
+}
+
+#[test]
+fn the_time_of_a_slow_freeze_counts() {
+    let freezer = Path::new("/sys/fs/cgroup/freezer");
+    let own = freezer.join(format!("sigsend-test-{}", std::process::id()));
+    if fs::create_dir(&own).is_err() {
+        return skip("no freezer of version 1 that can be used");
+    }
+    let victim = Victim::sleeping();
+    let set = |file: &str, value: &str| fs::write(own.join(file), value).is_ok();
+    let is_frozen = set("cgroup.procs", &victim.arg()) && set("freezer.state", "FROZEN");
+    let frozen = || fs::read_to_string(own.join("freezer.state")).is_ok_and(|state| state == "FROZEN\n");
+    if is_frozen {
+        eventually("the victim to be frozen", frozen);
+        let begin = Instant::now();
+        let told = sigsend().args(["--tree", "-KILL", "--within", "2s", &victim.arg()]).output();
+        let took = begin.elapsed();
+        let (thawed, _) = (set("freezer.state", "THAWED"), victim.ending());
+        assert!(thawed && told.expect("sigsend starts").status.code() == Some(124));
+        assert!((Duration::from_secs(2)..Duration::from_millis(2800)).contains(&took), "{took:?}");
+    }
+    drop(victim);
+    let _ = fs::remove_dir(&own);
 }

@@ -1,0 +1,51 @@
+//! Little memory: whatever fails for want of it, no process is left stopped.
+
+use std::process::Command;
+
+use nix::sys::resource::{Resource, getrlimit};
+
+use crate::family::{Family, state};
+use crate::support::{SIGSEND, eventually, program, skip, tempdir};
+
+#[test]
+fn a_freeze_that_runs_out_of_memory_leaves_nobody_stopped() {
+    let (Some(strace), Some(prlimit)) = (program("strace"), program("prlimit")) else {
+        return skip("no strace or no prlimit");
+    };
+    let row = 1500;
+    if getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(_, hard)| hard < row + 100) {
+        return skip("too few open files");
+    }
+    let mut family = Family::playing(&format!("row {row}"));
+    let members = family.children();
+    let dir = tempdir();
+    let log = dir.path().join("strace");
+    let limited = |kilobytes: u64, args: &[&str]| {
+        let mut command = Command::new(&strace);
+        command.args(["-f", "-qq", "-e", "signal=none", "-e", "trace=pidfd_send_signal", "-o"]).arg(&log);
+        command.arg(&prlimit).arg(format!("--as={}", kilobytes * 1024)).arg(SIGSEND).args(args);
+        let output = command.current_dir(dir.path()).output().expect("strace starts");
+        (output.status.success(), std::fs::read_to_string(&log).unwrap_or_default())
+    };
+    // The least with which sigsend starts at all.
+    let mut least = 0;
+    for bit in (4..20).rev() {
+        if !limited(least + (1 << bit), &["-V"]).0 {
+            least += 1 << bit;
+        }
+    }
+    let mut failed_frozen = 0;
+    for step in 0.. {
+        let (is_killed, signals) = limited(least + step * 96, &["--tree", "-KILL", &family.arg()]);
+        if is_killed {
+            break;
+        }
+        failed_frozen += usize::from(signals.contains("SIGSTOP"));
+        assert!(!signals.contains("SIGKILL"), "{signals}");
+        eventually("everybody to go on", || members.iter().all(|pid| state(*pid) == 'S'));
+        assert!(step < 1000, "with {} KiB it does not work yet", least + step * 96);
+    }
+    assert!(failed_frozen > 0, "memory never ran out in the freeze");
+    family.assert_killed_by(9);
+    family.assert_extinct();
+}
