@@ -23,8 +23,11 @@ use crate::signal::Signal;
 /// it: it may be a vfork(2) parent whose child is stopped, but a fork in flight on a busy machine is blocked,
 /// too, and completes.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long the freeze goes on while members are continued by others again and again.
+/// How long the freeze lasts at most.
 const LONGEST: Duration = Duration::from_secs(3);
+/// How often all members are stopped again because somebody continues them. What they fork after that is
+/// found after the KILL.
+const TRIES: u32 = 3;
 
 /// Trees being stopped.
 pub struct Freeze {
@@ -39,8 +42,8 @@ pub struct Freeze {
     resting: Vec<(Stopping, Rest)>,
     /// Members that did not stop in time and may have forked after their children were read.
     unstopped: Vec<usize>,
-    /// Whether a member ran again after it had stopped: somebody sends CONT.
-    is_disturbed: bool,
+    /// How many looks at all members found one that ran again after it had stopped: somebody sends CONT.
+    disturbed: u32,
     /// The root of each tree that could not be stopped because of an error. Its members have been continued.
     failed: Vec<(usize, Error)>,
     _held: HeldSignals,
@@ -76,7 +79,7 @@ impl Freeze {
             stopping: VecDeque::new(),
             resting: Vec::new(),
             unstopped: Vec::new(),
-            is_disturbed: false,
+            disturbed: 0,
             failed: Vec::new(),
             _held: HeldSignals::hold().context("holding signals back")?,
         })
@@ -95,7 +98,7 @@ impl Freeze {
                     pause();
                 }
             }
-            if self.is_confirmed(lineage, rules, recipients) || self.began.elapsed() > LONGEST {
+            if self.is_confirmed(lineage, rules, recipients) || self.is_over() {
                 return;
             }
         }
@@ -106,13 +109,17 @@ impl Freeze {
         self.known
     }
 
+    fn is_over(&self) -> bool {
+        self.disturbed > TRIES || self.began.elapsed() > LONGEST
+    }
+
     /// Members that may have forked after their children were read.
     pub fn unstopped(&self) -> &[usize] {
         &self.unstopped
     }
 
     pub fn is_disturbed(&self) -> bool {
-        self.is_disturbed
+        self.disturbed > 0
     }
 
     /// Whether a member may have forked unseen: it did not stop, or may not be stopped.
@@ -158,7 +165,8 @@ impl Freeze {
             if self.has_failed(recipients, index) {
                 continue;
             }
-            match member.look(&recipients[index].process) {
+            let is_over = self.began.elapsed() > LONGEST;
+            match member.look(&recipients[index].process, is_over) {
                 Ok(Some(rest)) => {
                     somebody_rests = true;
                     self.take_children(lineage, rules, recipients, index, rest.threads());
@@ -181,6 +189,7 @@ impl Freeze {
         // A fork that was in flight when its parent was seen blocked completes in time; those parents are
         // looked at last, and twice, right before the KILL that makes such a fork fail.
         let mut blocked = Vec::new();
+        let mut is_disturbed = false;
         for (mut member, rest) in std::mem::take(&mut self.resting) {
             let index = member.index;
             if self.has_failed(recipients, index) {
@@ -197,9 +206,9 @@ impl Freeze {
                     continue;
                 }
             };
-            self.is_disturbed |= runs;
+            is_disturbed |= runs;
             self.take_children(lineage, rules, recipients, index, rest.threads());
-            if runs && self.began.elapsed() < LONGEST {
+            if runs && !self.is_over() {
                 member.got_stop = signal(recipients, index, Signal::STOP).is_ok();
                 self.stopping.push_back(member);
             } else if runs {
@@ -212,6 +221,7 @@ impl Freeze {
         for index in blocked.iter().chain(&blocked) {
             self.take_children(lineage, rules, recipients, *index, None);
         }
+        self.disturbed += u32::from(is_disturbed);
         self.stopping.is_empty() && recipients.len() == known
     }
 
@@ -274,11 +284,11 @@ fn signal(recipients: &Recipients, index: usize, signal: Signal) -> nix::Result<
 
 impl Stopping {
     /// How it came to rest, if it has.
-    fn look(&mut self, process: &Pinned) -> Result<Option<Rest>> {
+    fn look(&mut self, process: &Pinned, is_over: bool) -> Result<Option<Rest>> {
         if !self.got_stop {
             return Ok(Some(Rest::Never));
         }
-        let is_late = self.first_look.get_or_insert_with(Instant::now).elapsed() >= PATIENCE;
+        let is_late = is_over || self.first_look.get_or_insert_with(Instant::now).elapsed() >= PATIENCE;
         let (state, threads) = liveliest(process)?;
         Ok(match state {
             State::Dead | State::Stopped => Some(Rest::Still(threads)),

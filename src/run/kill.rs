@@ -103,7 +103,8 @@ impl Killing<'_> {
     /// sent it CONT. With KILL pending no fork succeeds, so what is read now is complete unless it has exited.
     fn kill(&mut self, recipients: &mut Recipients, index: usize) {
         let process = &recipients[index].process;
-        let ran = self.freeze.is_disturbed() || runs(process).unwrap_or(true);
+        let is_stopped = !self.freeze.has_failed(recipients, index);
+        let ran = is_stopped && (self.freeze.is_disturbed() || runs(process).unwrap_or(true));
         let result = send(Route::Process(process), Signal::KILL, self.value);
         self.results.push((index, result));
         if result.is_err() {

@@ -253,11 +253,11 @@ fn a_number_that_is_hidden_from_view_is_still_alive() {
 #[test]
 fn a_name_is_alive_while_one_process_that_has_it_lives() {
     let name = format!("reloads{}", std::process::id());
-    let Some(python) = program("python3") else { return skip("no python3") };
+    let Some(perl) = program("perl") else { return skip("no perl") };
     // Its child, which has the same name, is a zombie.
     let mut cast = victim().named(&name);
-    let mut command = Command::new(cast.linked(python));
-    command.args(["-c", "import os, sys; os.fork() or os._exit(0); print('ready', flush=True); sys.stdin.readline()"]);
+    let mut command = Command::new(cast.linked(perl));
+    command.args(["-e", "$| = 1; exit unless fork; print qq(ready\\n); <STDIN>"]);
     let mut parent = cast.command(command);
     assert_eq!(parent.read_line(), "ready");
     let list = format!("/proc/{0}/task/{0}/children", parent.pid());

@@ -118,10 +118,10 @@ impl Drop for Waker {
 
 #[test]
 fn no_storm_that_is_continued_outruns_a_kill() {
-    for (role, is_woken_from_outside) in [("waking-storm", false), ("storm", true), ("waking-storm", true)] {
+    for (role, is_woken_from_outside) in [("waking-storm", false), ("storm", true)] {
         for round in 0..20 {
             let mut storm = Family::playing(role);
-            let wind = storm.rage(FORKS);
+            let wind = storm.rage(HEARING);
             for _ in 0..round {
                 storm.next_word();
             }

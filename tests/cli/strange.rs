@@ -182,6 +182,12 @@ impl Held {
         Self { child, tracer }
     }
 
+    /// Whether it has a pidfd by now.
+    pub fn has_pinned(&self) -> bool {
+        let fds = fs::read_dir(format!("/proc/{}/fd", self.child.id())).into_iter().flatten().flatten();
+        fds.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|to| to.to_string_lossy().contains("pidfd"))
+    }
+
     /// Lets it go on; what it says and how it ends.
     #[track_caller]
     pub fn go(self) -> Output {

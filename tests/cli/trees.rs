@@ -178,7 +178,7 @@ fn sigsend_and_its_ancestors_are_spared_and_the_rest_of_the_tree_is_not() {
         assert!(told[0].starts_with(&format!("sigsend: {}", shell.pid())), "{told:?}");
         assert_eq!(told.len(), 3, "the shell, the shell between, and sigsend: {told:?}");
         shell.assert_alive();
-        assert!("XZ".contains(state(sleep)), "the rest of the tree lives");
+        eventually("the rest of the tree to die", || "XZ".contains(state(sleep)));
         beside.assert_killed_by(signal);
         bystander.assert_untouched();
     }
@@ -283,40 +283,6 @@ fn a_tree_that_is_gone_at_the_start_is_gone_as_wished() {
     assert!(raw_sigsend().args(["--tree", "-KILL", &zombie.arg()]).status().expect("sigsend starts").success());
 }
 
-#[test]
-fn a_tree_that_is_continued_before_any_system_call_is_killed_with_all_it_forks() {
-    in_pid_namespace(|| {
-        if !may_trace() {
-            return skip("no strace");
-        }
-        // It forks when it is continued.
-        let script = "exec 3<&0; trap 'cat <&3 &' CONT; echo ready; while :; do read line; done";
-        let points: Vec<Call> = {
-            let family = Family::shell(script);
-            let trace = strace("trace=!mmap,brk", &["--tree", "-KILL", &family.arg()]).expect("strace worked before");
-            let sent = |name: &str| trace.calls.iter().position(|call| call.contains(name)).expect("it is sent");
-            calls(&trace)[sent("SIGSTOP") + 1..=sent("SIGKILL")].to_vec()
-        };
-        assert!(points.len() > 5, "{points:?}");
-        for point in points.iter().cycle().take(2 * points.len()) {
-            let mut family = Family::shell(script);
-            let held = Held::before(point, &["--tree", "-KILL", &family.arg()]);
-            kill(Pid::from_raw(family.pid()), Signal::SIGCONT).expect("a child of ours");
-            let has_forked = || !family.children().is_empty() || state(family.pid()) == 'Z';
-            eventually("a child", has_forked);
-            let output = held.go();
-            family.assert_killed_by(9);
-            let said = String::from_utf8_lossy(&output.stderr);
-            let is_named = said.contains("could not be kept stopped");
-            assert!(output.status.success() && (is_named || said.is_empty()), "{point:?}: {said}");
-            // One that was named may have left a child, which ends with its standard input.
-            if !is_named {
-                family.assert_extinct();
-            }
-        }
-    });
-}
-
 /// The number that is reused.
 const NUMBER: i32 = 4242;
 
@@ -327,6 +293,7 @@ fn the_children_of_a_process_that_reuses_the_number_of_a_member_are_not_of_the_t
             return skip("no strace");
         }
         let parent = "exec 3<&0; cat <&3 & echo ready; wait";
+        let mut swapped = 0;
         for call in [&["--tree", "-TERM", "--within", "9s"][..], &["--tree", "-KILL"], &["--tree", "-HUP"]] {
             let args: Vec<&str> = call.iter().copied().chain(["4242"]).collect();
             let points: Vec<Call> = {
@@ -338,19 +305,25 @@ fn the_children_of_a_process_that_reuses_the_number_of_a_member_are_not_of_the_t
             for point in points {
                 let mut owner = victim().with_pid(NUMBER).sleeping();
                 let held = Held::before(&point, &args);
+                // Until it is pinned, it is a bare number.
+                if !held.has_pinned() {
+                    held.go();
+                    continue;
+                }
                 let _ = kill(Pid::from_raw(NUMBER), Signal::SIGKILL);
                 owner.reap();
                 let innocent = victim().with_pid(NUMBER).shell(parent);
                 let child = children(NUMBER);
                 let output = held.go();
-                assert_eq!(state(NUMBER), 'S', "{point:?} {call:?}");
-                assert_eq!(children(NUMBER), child, "{point:?} {call:?}");
+                assert!(!"XZ".contains(state(NUMBER)) && !"XZ".contains(state(child[0])), "{point:?} {call:?}");
+                swapped += 1;
                 assert!(output.status.code().is_some(), "{point:?} {call:?}: {output:?}");
                 drop(innocent);
                 // Orphans come to process 1, which is the test. Unreaped, it would keep the number of its group.
                 waitpid(Pid::from_raw(child[0]), None).expect("it dies with its group");
             }
         }
+        assert!(swapped > 20, "{swapped} swaps");
     });
 }
 
