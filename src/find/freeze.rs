@@ -247,6 +247,10 @@ impl Freeze {
 
     /// Sends STOP to a member. One that is spared or refused, or may not be signalled, is not waited for.
     fn stop(&mut self, recipients: &Recipients, index: usize) {
+        // The rest of a tree that was given up goes on running.
+        if self.has_failed(recipients, index) {
+            return;
+        }
         match self.try_to_stop(recipients, index) {
             Ok(got_stop) => self.stopping.push_back(Stopping { index, got_stop, first_look: None }),
             Err(error) => self.give_up(recipients, index, error),
