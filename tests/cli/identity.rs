@@ -200,11 +200,12 @@ fn a_thread_is_no_process() {
     {
         let refused = sigsend().args(pinned).arg(&thread).assert().code(1).stdout("");
         let line = format!("sigsend: sending signal to {thread} failed: {thread} is a thread of {process}\n");
-        assert_eq!(stderr(&refused), line, "{pinned:?}");
+        assert_eq!(stderr(&refused), format!("{line}did you mean {process}?\n"), "{pinned:?}");
     }
     for asked in ["--id", "-p"] {
         let refused = sigsend().args([asked, &thread]).assert().code(1).stdout("");
-        assert_eq!(stderr(&refused), format!("sigsend: {thread} is a thread of {process}\n"));
+        let said = format!("sigsend: {thread} is a thread of {process}\ndid you mean {process}?\n");
+        assert_eq!(stderr(&refused), said);
     }
     let refused = sigsend().args(["-0", "--pidfile"]).arg(&file).assert().code(1).stdout("");
     assert!(stderr(&refused).contains(&format!("{thread} is a thread of {process}")), "{}", stderr(&refused));
