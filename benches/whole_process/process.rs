@@ -6,13 +6,12 @@ use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
-use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, bail};
-use nix::errno::Errno;
 use nix::libc;
 use nix::sys::prctl;
+use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getppid, pause};
@@ -69,7 +68,7 @@ pub fn fork_sleeper(nursery: Pid) -> nix::Result<Pid> {
 /// Not from rusage: there a child's peak begins with the memory of whoever forked it.
 pub fn peak_memory(mut command: Command) -> Result<u64> {
     // SAFETY: the closure is one system call and allocates nothing.
-    unsafe { command.pre_exec(|| ptrace(libc::PTRACE_TRACEME, Pid::from_raw(0), 0)) };
+    unsafe { command.pre_exec(|| ptrace::traceme().map_err(io::Error::from)) };
     let mut child = command.spawn().context("starting a traced program")?;
     let pid = Pid::from_raw(i32::try_from(child.id())?);
     let peak = peak_of_traced(pid);
@@ -80,32 +79,26 @@ pub fn peak_memory(mut command: Command) -> Result<u64> {
 }
 
 fn peak_of_traced(pid: Pid) -> Result<u64> {
-    let options = libc::PTRACE_O_TRACEEXIT | libc::PTRACE_O_EXITKILL;
+    let options = Options::PTRACE_O_TRACEEXIT | Options::PTRACE_O_EXITKILL;
     let mut peak = None;
-    // The first stop is the SIGTRAP of the exec, the last one PTRACE_EVENT_EXIT, when the memory still stands.
+    // The first stop is the SIGTRAP of the exec, the last one PTRACE_EVENT_EXIT, when the memory
+    // still stands.
     loop {
         let pass_on = match waitpid(pid, None)? {
             WaitStatus::Stopped(_, Signal::SIGTRAP) => {
-                ptrace(libc::PTRACE_SETOPTIONS, pid, options)?;
-                0
+                ptrace::setoptions(pid, options)?;
+                None
             }
-            WaitStatus::Stopped(_, signal) => signal as c_int,
+            WaitStatus::Stopped(_, signal) => Some(signal),
             WaitStatus::PtraceEvent(..) => {
                 peak = Some(high_water_mark(pid)?);
-                0
+                None
             }
             WaitStatus::Exited(_, 0) => return peak.context("the program ended unseen"),
             status => bail!("ended with {status:?}"),
         };
-        ptrace(libc::PTRACE_CONT, pid, pass_on)?;
+        ptrace::cont(pid, pass_on)?;
     }
-}
-
-fn ptrace(request: libc::c_uint, pid: Pid, data: c_int) -> io::Result<()> {
-    // SAFETY: none of the requests used here reads or writes memory of this process.
-    let result =
-        unsafe { libc::ptrace(request, pid.as_raw(), ptr::null_mut::<libc::c_void>(), libc::c_long::from(data)) };
-    Errno::result(result).map(drop).map_err(io::Error::from)
 }
 
 fn high_water_mark(pid: Pid) -> Result<u64> {
