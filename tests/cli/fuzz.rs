@@ -40,8 +40,9 @@ const SEED: &str = "SIGSEND_FUZZ_SEED";
 /// Set for the processes that do the work, each in a namespace of its own: the file for the figures.
 const FIGURES: &str = "SIGSEND_FUZZ_FIGURES";
 
-/// Lines that are run in one namespace: few enough that its PIDs do not wrap.
-const CHUNK: u64 = 1_000;
+/// Lines that are run in one namespace: few enough that its PIDs do not wrap and
+/// that they fit into the time of a test on a busy machine.
+const CHUNK: u64 = 500;
 
 /// Failures after which a process gives up.
 const ENOUGH: usize = 12;

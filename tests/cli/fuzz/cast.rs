@@ -65,6 +65,21 @@ pub enum Place {
     Session,
 }
 
+/// A socket that a victim holds, and its children that are forked later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Socket {
+    Tcp,
+    Udp,
+}
+
+/// The control group of a victim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cage {
+    Upper,
+    /// Below the other one.
+    Lower,
+}
+
 /// A victim as it is to be made, children included.
 #[derive(Debug)]
 pub struct Role {
@@ -74,12 +89,24 @@ pub struct Role {
     pub place: Place,
     pub user: u32,
     pub stopped: bool,
+    pub socket: Option<Socket>,
+    pub cage: Option<Cage>,
     pub kids: &'static [Role],
 }
 
 impl Role {
     pub const fn new(name: &'static [u8], habit: Habit) -> Self {
-        Self { name, argv0: name, habit, place: Place::Inherited, user: 0, stopped: false, kids: &[] }
+        Self {
+            name,
+            argv0: name,
+            habit,
+            place: Place::Inherited,
+            user: 0,
+            stopped: false,
+            socket: None,
+            cage: None,
+            kids: &[],
+        }
     }
 
     pub const fn titled(self, argv0: &'static [u8]) -> Self {
@@ -96,6 +123,14 @@ impl Role {
 
     pub const fn stopped(self) -> Self {
         Self { stopped: true, ..self }
+    }
+
+    pub const fn serving(self, socket: Socket) -> Self {
+        Self { socket: Some(socket), ..self }
+    }
+
+    pub const fn caged(self, cage: Cage) -> Self {
+        Self { cage: Some(cage), ..self }
     }
 
     pub const fn with(self, kids: &'static [Role]) -> Self {
@@ -141,6 +176,18 @@ pub const FAMILIES: &[Role] = &[
         Role::new(b"annas-move", DEAF).owned(BERT),
     ]),
     group(b"forker", Habit::Forks).with(&[Role::new(b"forker", Habit::Forks), Role::new(b"forker", Habit::Dies)]),
+    group(b"server", WARY).serving(Socket::Tcp).with(&[
+        Role::new(b"worker", Habit::Dies),
+        Role::new(b"worker", DEAF).owned(ANNA),
+        Role::new(b"worker", Habit::Leaves),
+    ]),
+    group(b"annas-port", DEAF).owned(ANNA).serving(Socket::Udp),
+    group(b"caged", WARY).caged(Cage::Upper).with(&[
+        Role::new(b"caged", Habit::Dies).caged(Cage::Lower),
+        Role::new(b"caged", Habit::Moves(Place::Session)).caged(Cage::Upper),
+        Role::new(b"caged", Habit::Leaves).caged(Cage::Lower),
+        Role::new(b"uncaged", DEAF),
+    ]),
     group(b"terminal", DEAF).with(&[
         group(b"shell", Habit::Launches).with(&[Role::new(b"command", Habit::Dies), Role::new(b"command", WARY)])
     ]),

@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use super::cast::{ANNA, Habit};
+use super::cast::{ANNA, Cage, Habit};
 use super::line::{Age, Dice, Line, Pidfile, Sink, Start};
 use super::tokens::{
     DURATIONS, FLAGS, NOT_DURATIONS, NOT_QUEUED, NOT_SIGNALS, NOT_TARGETS, PERHAPS_DURATIONS, QUESTIONS, QUEUED,
@@ -151,7 +151,9 @@ impl Writer<'_> {
         let other = self.victim().inode;
         let blanks = ["", " ", "  ", "\t", "\n"];
         let (before, after) = (*self.dice.pick(&blanks), *self.dice.pick(&blanks));
-        let (kind, fatal) = (self.dice.below(36), *self.dice.pick(&["0", "-1"]));
+        let (kind, fatal) = (self.dice.below(39), *self.dice.pick(&["0", "-1"]));
+        let ports: Vec<u16> = self.world.victims.iter().filter_map(|victim| victim.port).collect();
+        let port = *self.dice.pick(&ports);
         let victim = self.victim();
         let (pid, group, inode) = (victim.pid, victim.group, victim.inode);
         match kind {
@@ -167,6 +169,7 @@ impl Writer<'_> {
             32 => text(format!("{pid}:{other}")),
             33 => text(format!("-{gone}")),
             34 => text(format!("{gone}:{inode}")),
+            35..=37 => text(format!(":{port}")),
             _ => text(if victim.thread == 0 { 1 } else { victim.thread }.to_string()),
         }
     }
@@ -251,7 +254,8 @@ impl Writer<'_> {
 
     /// One option with a value, spelled in one of its ways.
     fn option(&mut self) {
-        let (name, mut value) = match self.dice.below(12) {
+        let (name, mut value) = match self.dice.below(13) {
+            12 => ("cgroup", self.cage()),
             0 | 1 if self.slips() => ("queue", self.one(NOT_QUEUED)),
             0 | 1 => ("queue", self.one(QUEUED)),
             2 | 3 => ("expect", self.victim().name.clone()),
@@ -267,7 +271,7 @@ impl Writer<'_> {
         }
         let least = match name {
             "pidfile" => 4,
-            "queue" | "expect" => 1,
+            "cgroup" | "queue" | "expect" => 1,
             _ => 2,
         };
         let cut = if self.dice.percent(25) { self.dice.below(name.len() + 1 - least) } else { 0 };
@@ -291,6 +295,13 @@ impl Writer<'_> {
             self.line.files.push((name.clone(), file));
         }
         name.into_bytes()
+    }
+
+    /// The directory of a control group, or none.
+    fn cage(&mut self) -> Vec<u8> {
+        let cage = *self.dice.pick(&[Cage::Upper, Cage::Upper, Cage::Lower]);
+        let path = self.world.cages.path(cage).filter(|_| !self.dice.percent(10));
+        path.map_or_else(|| self.one(&["/nowhere", ".", "/sys/fs/cgroup"]), |path| path.into_os_string().into_vec())
     }
 
     fn timeout(&mut self) {

@@ -164,7 +164,8 @@ pub fn predict(reading: &Reading, world: &World, line: &Line) -> Forecast {
 impl Oracle<'_> {
     fn predict(mut self) -> Forecast {
         let aims = self.aims();
-        self.pinned |= aims.iter().any(|aim| matches!(aim.target, Target::Name(_) | Target::Token(..)));
+        self.pinned |=
+            aims.iter().any(|aim| matches!(aim.target, Target::Name(_) | Target::Token(..) | Target::Port(_)));
         // Follow-ups and checks that make little sense together may be refused.
         self.loose |=
             self.request.has("require-handler") && self.signals[1..].iter().any(|signal| matches!(signal, 0 | 9 | 19));
@@ -213,7 +214,9 @@ impl Oracle<'_> {
         let forks = |victim: &Victim| victim.is_buried || matches!(victim.habit, Habit::Forks | Habit::Buries);
         let is_counted_once = |(victim, &times): (&Victim, &u32)| times == 0 || times == 1 && !forks(victim);
         let is_new = |index: usize| aims[..index].iter().all(|aim| aim.target != aims[index].target);
-        let is_one = |aim: &Aim| aim.target == Target::Everyone || self.is_own(&aim.target);
+        let is_one = |aim: &Aim| {
+            matches!(aim.target, Target::Everyone | Target::Port(_) | Target::Cgroup(_)) || self.is_own(&aim.target)
+        };
         let is_clear = victims.all(is_counted_once)
             && (1..aims.len()).all(is_new)
             && !aims.iter().any(is_one)

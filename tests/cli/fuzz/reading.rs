@@ -17,6 +17,9 @@ pub enum Target {
     Everyone,
     Token(i32, u64),
     Name(Vec<u8>),
+    Port(u16),
+    /// The directory of a control group.
+    Cgroup(Vec<u8>),
 }
 
 /// What is to be done with the targets.
@@ -40,6 +43,7 @@ pub struct Request {
     pub queue: Option<i32>,
     pub targets: Vec<Target>,
     pub pidfiles: Vec<Vec<u8>>,
+    pub cgroup: Option<Vec<u8>>,
     pub expect: Vec<Vec<u8>>,
     /// Follow-ups: milliseconds and signal.
     pub steps: Vec<(u64, u8)>,
@@ -73,6 +77,7 @@ const LONG: &[(&str, usize)] = &[
     ("pid", 0),
     ("require-handler", 0),
     ("pidfile", 1),
+    ("cgroup", 1),
     ("allow-stale", 0),
     ("expect", 1),
     ("alive", 0),
@@ -108,6 +113,9 @@ impl Request {
             let group =
                 positive(group, PID_MAX).ok().filter(|&n| n > 1 && spelled && !group.starts_with('0')).ok_or(Wrong)?;
             Target::Group(pid(group)?)
+        } else if let Some(port) = text.strip_prefix(':') {
+            self.loose |= port.starts_with('0');
+            Target::Port(u16::try_from(positive(port, 65_535)?).map_err(|_| Wrong)?)
         } else if let Some(n) = Some(text.trim_matches([' ', '\t', '\n'])).filter(|n| digits(n)) {
             Target::Pid(pid(positive(n, PID_MAX)?)?)
         } else if let Some((n, inode)) = text.split_once(':').filter(|(n, _)| digits(n)) {
@@ -146,6 +154,10 @@ impl Request {
             "pidfile" => {
                 self.loose |= !self.pidfiles.is_empty() || value.is_empty();
                 self.pidfiles.push(value.to_vec());
+            }
+            "cgroup" => {
+                self.loose |= self.cgroup.is_some() || value.is_empty();
+                self.cgroup = Some(value.to_vec());
             }
             "expect" => {
                 self.loose |= !self.expect.is_empty()
@@ -290,7 +302,10 @@ impl Request {
         let oneself = |target: &Target| matches!(target, Target::OwnGroup | Target::Everyone);
         let unfit = checked && self.targets.iter().any(many) || (waits || follow) && self.targets.iter().any(oneself);
         let null_grace = self.grace.is_some() && self.signal == Some(0);
-        let nobody = self.targets.is_empty() && self.pidfiles.is_empty();
+        // What checks and values do with a control group, the manual says in part.
+        self.loose |= self.cgroup.is_some()
+            && (self.has("tree") || self.has("require-handler") || self.queue.is_some() || !self.expect.is_empty());
+        let nobody = self.targets.is_empty() && self.pidfiles.is_empty() && self.cgroup.is_none();
         let wrong = asks_and_sends || two_plans || nothing_to_catch || unfit || null_grace || nobody;
         if wrong { Err(Wrong) } else { Ok(()) }
     }

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -43,7 +44,7 @@ pub struct Ended {
 const BUSY: Duration = Duration::from_secs(4);
 
 /// How often the storm goes round.
-const GUST: Duration = Duration::from_micros(100);
+const GUST: Duration = Duration::from_micros(300);
 
 /// Where sigsend runs: a copy that every user can reach, and a directory for pidfiles.
 pub struct Stage {
@@ -141,7 +142,7 @@ impl Stage {
             } else if waited > PATIENCE {
                 hung = true;
                 send(Signal::SIGKILL);
-            } else if forecast.hangs && waited > patience && state == Some('S') {
+            } else if forecast.hangs && waited > patience && (waits_without_end(pid) || waited > 20 * patience) {
                 send(Signal::SIGTERM);
             }
         }
@@ -262,6 +263,21 @@ fn drain(from: &mut PipeReader, into: &mut Vec<u8>) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return,
             Err(error) => panic!("reading what sigsend wrote: {error}"),
         }
+    }
+}
+
+/// Whether a process waits for events without a time limit, so that it has nothing to send any more.
+fn waits_without_end(pid: i32) -> bool {
+    let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+    let mut words = call.split_whitespace();
+    let number = words.next().and_then(|number| number.parse::<i64>().ok());
+    let args: Vec<u64> = words.filter_map(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok()).collect();
+    match number {
+        // The time limit is behind a pointer.
+        Some(libc::SYS_ppoll) => args.get(2) == Some(&0),
+        // In milliseconds, -1 for none.
+        Some(libc::SYS_epoll_pwait) => args.get(3).is_some_and(|limit| limit & 0xffff_ffff == 0xffff_ffff),
+        _ => false,
     }
 }
 

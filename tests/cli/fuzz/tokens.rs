@@ -1,4 +1,5 @@
-//! The words of the grammar: right ones, and for each kind the look-alikes that must never become something else.
+//! The words of the grammar: valid ones, and for each kind the look-alikes that must never become
+//! something else.
 
 /// Names of signals, aliases and realtime spellings among them.
 pub const SIGNALS: &[&str] = &[

@@ -6,6 +6,7 @@
 use std::ffi::CString;
 use std::fs;
 use std::io;
+use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::ptr;
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use nix::libc;
 
-use super::cast::{Habit, Place, Role};
+use super::cast::{Habit, Place, Role, Socket};
 use super::handlers::{adopt, block};
 use super::{launcher, undertaker};
 
@@ -27,6 +28,8 @@ pub const SIGNALS: usize = 65;
 pub struct Slot {
     pub pid: AtomicI32,
     pub thread: AtomicI32,
+    /// The port of its socket.
+    pub port: AtomicI32,
     /// What a handler forked.
     pub newborn: AtomicI32,
     /// The wait status and [`REAPED`], once another victim reaps it.
@@ -37,7 +40,7 @@ pub struct Slot {
 impl Slot {
     /// Makes the slot ready for a new victim.
     pub fn clear(&self) {
-        for number in [&self.pid, &self.thread, &self.newborn, &self.status] {
+        for number in [&self.pid, &self.thread, &self.port, &self.newborn, &self.status] {
             number.store(0, Ordering::Release);
         }
     }
@@ -146,6 +149,8 @@ fn live(role: &'static Role, slots: &'static [Slot], lines: &[UnixStream]) -> ! 
     if role.habit == Habit::Buries {
         undertaker::prepare();
     }
+    // The children of a server hold its socket, too; a user's socket has to be made by that user.
+    let shared = role.socket.filter(|_| role.user == 0).map(|socket| serve(socket, &slots[0]));
     let mut next = 1;
     for kid in role.kids {
         if kid.habit != Habit::Stranger {
@@ -154,6 +159,8 @@ fn live(role: &'static Role, slots: &'static [Slot], lines: &[UnixStream]) -> ! 
         next += kid.all().len();
     }
     dress(role);
+    let own = role.socket.filter(|_| role.user != 0).map(|socket| serve(socket, &slots[0]));
+    std::mem::forget((shared, own));
     adopt(&slots[0], role.habit);
     let line = lines[0].as_raw_fd();
     match role.habit {
@@ -184,6 +191,23 @@ fn live(role: &'static Role, slots: &'static [Slot], lines: &[UnixStream]) -> ! 
     loop {
         wait_for_ever();
     }
+}
+
+/// Listens on a free port, which the slot tells.
+fn serve(socket: Socket, slot: &Slot) -> OwnedFd {
+    let (port, socket) = match socket {
+        Socket::Tcp => {
+            let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            (socket.local_addr().expect("bound").port(), OwnedFd::from(socket))
+        }
+        Socket::Udp => {
+            let socket = UdpSocket::bind("[::1]:0").or_else(|_| UdpSocket::bind("127.0.0.1:0"));
+            let socket = socket.expect("a free port");
+            (socket.local_addr().expect("bound").port(), OwnedFd::from(socket))
+        }
+    };
+    slot.port.store(port.into(), Ordering::Release);
+    socket
 }
 
 fn wait_for_ever() {

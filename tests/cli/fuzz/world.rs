@@ -3,6 +3,7 @@
 //! is replaced; all others live from line to line.
 
 mod account;
+mod cages;
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -19,9 +20,10 @@ use nix::sys::signal::{self, Signal};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
-use super::cast::{FAMILIES, Habit, Role};
+use super::cast::{Cage, FAMILIES, Habit, Role};
 use super::victim::{self, Slot};
 pub use account::Account;
+pub use cages::Cages;
 
 /// What is true of a victim before a command line is run.
 #[derive(Debug)]
@@ -32,6 +34,9 @@ pub struct Victim {
     pub parent: i32,
     /// The second thread of those that have one.
     pub thread: i32,
+    /// The port whose socket it holds.
+    pub port: Option<u16>,
+    pub cage: Option<Cage>,
     pub user: u32,
     pub name: Vec<u8>,
     /// The basename of argv[0].
@@ -76,6 +81,7 @@ pub struct World {
     pub gone: Vec<i32>,
     /// Children of a victim that launched them, to be reaped when it is dead.
     strays: Vec<i32>,
+    pub cages: Cages,
     replaced: u64,
     slots: &'static [Slot],
 }
@@ -90,7 +96,8 @@ impl World {
         slots[0].pid.store(1, Ordering::Relaxed);
         // Its first thread is the one that handles signals.
         let init = Victim::read(1, 1, Habit::Init);
-        let mut world = Self { victims: vec![init], gone: Vec::new(), strays: Vec::new(), replaced: 0, slots };
+        let mut world =
+            Self { victims: vec![init], gone: Vec::new(), strays: Vec::new(), cages: Cages::new(), replaced: 0, slots };
         for family in 0..FAMILIES.len() {
             world.spawn(family);
         }
@@ -134,6 +141,10 @@ impl World {
             (victim.slot, victim.family, victim.thread) = (slot, family, thread);
             victim.line = Some(line);
             victim.stopped = role.stopped;
+            victim.cage = role.cage.filter(|&cage| self.cages.take(cage, pid, role.habit));
+            // A zombie holds nothing any more.
+            let port = self.slots[first].port.load(Ordering::Acquire);
+            victim.port = u16::try_from(port).ok().filter(|&port| port != 0 && role.habit != Habit::Leaves);
             victim.is_buried = FAMILIES[family].habit == Habit::Buries && offset > 0;
             self.victims.push(victim);
         }
@@ -240,6 +251,8 @@ impl Victim {
             session: 0,
             parent: 0,
             thread: 0,
+            port: None,
+            cage: None,
             user: role.user,
             name: role.name.to_vec(),
             title: role.argv0.to_vec(),
@@ -287,6 +300,8 @@ impl Victim {
             session: 0,
             parent: 0,
             thread: 0,
+            port: None,
+            cage: None,
         };
         victim.read_relations();
         victim
@@ -313,13 +328,16 @@ fn keep_numbers_small() {
     }
 }
 
+/// Between two looks at what gives no event.
+const LOOK: Duration = Duration::from_micros(50);
+
 /// Looks until the condition holds.
 #[track_caller]
 pub fn until(who: &str, mut so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !so() {
         assert!(start.elapsed() < PATIENCE, "a victim does not come to rest: {who}");
-        thread::yield_now();
+        thread::sleep(LOOK);
     }
 }
 

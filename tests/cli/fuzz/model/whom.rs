@@ -1,6 +1,9 @@
 //! The processes that the targets of a line stand for, those in its pidfiles included.
 
+use std::os::unix::ffi::OsStrExt;
+
 use super::{Aim, FAIL, GONE, Hit, OK, Oracle, UNSURE};
+use crate::fuzz::cast::Cage;
 use crate::fuzz::line::{Age, Pidfile, Start};
 use crate::fuzz::reading::{Mode, Target};
 use crate::fuzz::world::Victim;
@@ -10,6 +13,10 @@ impl Oracle<'_> {
     pub fn aims(&mut self) -> Vec<Aim> {
         let mut aims: Vec<Aim> =
             self.request.targets.iter().cloned().map(|target| Aim { target, stale: false, below: false }).collect();
+        if let Some(directory) = &self.request.cgroup {
+            self.pinned = true;
+            aims.push(Aim { target: Target::Cgroup(directory.clone()), stale: false, below: false });
+        }
         for path in &self.request.pidfiles {
             self.pinned = true;
             let mut stale = false;
@@ -100,6 +107,30 @@ impl Oracle<'_> {
             Target::Group(n) => self.indices(|v| v.group == *n),
             Target::OwnGroup => self.indices(|v| Some(v.group) == own),
             Target::Everyone => self.indices(|v| v.pid != 1),
+            Target::Port(port) => {
+                let holders = self.indices(|v| v.port == Some(*port));
+                let is_own = |v: &Victim| self.request.has("all") || v.user == self.line.user;
+                let is_seen = |v: &Victim| self.line.user == 0 || v.user == self.line.user;
+                if holders.iter().any(|&index| !is_seen(&self.world.victims[index])) {
+                    // The kernel does not show the descriptors of other users' processes.
+                    self.fates.push(OK | GONE | FAIL | UNSURE);
+                }
+                let victim = |index: usize| &self.world.victims[index];
+                holders.into_iter().filter(|&index| is_own(victim(index)) && is_seen(victim(index))).collect()
+            }
+            Target::Cgroup(directory) => {
+                let cage =
+                    |cage| self.world.cages.path(cage).is_some_and(|path| path.as_os_str().as_bytes() == directory);
+                let (upper, lower) = (cage(Cage::Upper), cage(Cage::Lower));
+                if !upper && !lower {
+                    // The root of the hierarchy, or nothing at all.
+                    self.fates.push(FAIL | UNSURE);
+                    return Vec::new();
+                }
+                // To kill a whole group takes permission to write to its files.
+                self.loose |= self.line.user != 0 && self.signals.contains(&9);
+                self.indices(|v| upper && v.cage.is_some() || lower && v.cage == Some(Cage::Lower))
+            }
             Target::Name(name) => {
                 let named = |v: &Victim| {
                     if name.len() > 15 {
@@ -120,7 +151,7 @@ impl Oracle<'_> {
             self.fates.push(OK);
         } else if found.is_empty() {
             // Gone, which is success if waiting was asked for.
-            let name = matches!(aim.target, Target::Name(_));
+            let name = matches!(aim.target, Target::Name(_) | Target::Port(_));
             let gone = if self.waits && !name { GONE } else { FAIL };
             let unsure = if name && self.line.hidden { UNSURE } else { 0 };
             self.fates.push(gone | unsure | if aim.stale && self.waits { FAIL } else { 0 });
@@ -141,6 +172,10 @@ impl Oracle<'_> {
             let passed = |root: &usize| !aim.stale && self.is_expected(&self.world.victims[*root]);
             let roots: Vec<usize> = hits.iter().map(|hit| hit.victim).filter(passed).collect();
             let below: Vec<usize> = roots.into_iter().flat_map(|root| self.descendants(root)).collect();
+            // The children of one that is hidden cannot be listed.
+            let is_veiled = |&index: &usize| self.is_veiled(&self.world.victims[index]);
+            let is_partly_seen = hits.iter().map(|hit| hit.victim).chain(below.iter().copied()).any(|i| is_veiled(&i));
+            let unsure = if is_partly_seen { unsure | FAIL } else { unsure };
             for victim in below {
                 let below = Aim { target: Target::Pid(self.world.victims[victim].pid), stale: false, below: true };
                 hits.push(Hit { victim, fate: self.fate(victim, &below) | unsure });
