@@ -2,8 +2,8 @@
 //!
 //! A `console` block is a transcript: `$ command` and what it prints. Each line of a `sh` block must succeed; one that
 //! begins with `#!` is a script, which must leave no process behind. HTML comments before a block say what a reader has
-//! already: `<!-- before: … -->` is run in the same shell first, `<!-- needs: … -->` names programs (or root) without
-//! which the block is skipped, `<!-- not run: … -->` says why it is not run at all.
+//! already: `<!-- before: … -->` is run in the same shell first, `<!-- needs: … -->` names programs (or root, or cgroup)
+//! without which the block is skipped, `<!-- not run: … -->` says why it is not run at all.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,6 +20,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
+use crate::cgroup::group::{Group, control_group};
 use crate::support::{SIGSEND, TempDir, clean, eventually, in_pid_namespace, may_change_user, program, skip, tempdir};
 
 /// What `before:` can use.
@@ -49,8 +50,10 @@ listen() {
 
 /// The pages that this test runs; fleet.md has a test of its own.
 const PAGES: [&str; 3] = ["README.md", "docs/recipes.md", "docs/reference.md"];
-const WITHOUT_COMMANDS: [&str; 6] =
-    ["SECURITY.md", "docs/ARCHITECTURE.md", "docs/benchmark.md", "docs/safety.md", "docs/tried.md", "CHANGELOG.md"];
+const WITHOUT_COMMANDS: [&str; 7] = [
+    "SECURITY.md", "docs/ARCHITECTURE.md", "docs/benchmark.md", "docs/kernels.md", "docs/safety.md", "docs/tried.md",
+    "CHANGELOG.md",
+];
 const ELSEWHERE: [&str; 2] = ["CONTRIBUTING.md", "docs/fleet.md"];
 
 fn read(page: &str) -> String {
@@ -87,6 +90,7 @@ impl Block {
     fn missing(&self) -> Option<&String> {
         self.needs.iter().find(|need| match need.as_str() {
             "root" => !may_change_user(),
+            "cgroup" => false,
             name => program(name).is_none(),
         })
     }
@@ -130,6 +134,8 @@ struct Answer {
 impl Shell {
     fn new() -> Self {
         let (dir, outputs) = (tempdir(), tempdir());
+        // The numbers on the pages, all of them greater, stay free.
+        fs::write("/proc/sys/kernel/ns_last_pid", "100").expect("the namespace is ours");
         let sigsend = Path::new(SIGSEND).parent().expect("it has a directory");
         let path = format!("{}:{}", sigsend.display(), std::env::var("PATH").unwrap_or_default());
         // In a network namespace of its own every port is free.
@@ -324,7 +330,14 @@ fn run_page(page: &str) {
             skip(format!("{}: no {missing}", block.place));
             continue;
         }
+        let group = if block.needs.iter().any(|need| need == "cgroup") {
+            let Some(group) = control_group() else { continue };
+            Some(group)
+        } else {
+            None
+        };
         let mut shell = Shell::new();
+        shell.run(&format!("cgroup={}", group.as_ref().map_or_else(String::new, Group::arg)));
         let before = shell.run(&block.before);
         assert_eq!(before.status, 0, "{}: {}: {}", block.place, block.before, before.text);
         settle();
