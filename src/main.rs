@@ -107,7 +107,9 @@ fn act(action: Action, program: &str) -> Status {
         }
         Action::DryRun(plan, voice) => {
             let report = Report::new(program, voice, Deed::Sending, Pace::AtOnce);
-            tell(report, Status::Failure, |report| dry_run::run(&plan, report).map(|tally| (tally, tally.status())))
+            tell(report, Status::Failure, |report| {
+                dry_run::rehearse(&plan, report).map(|tally| (tally, tally.status()))
+            })
         }
         Action::Ask(question, selection, voice) => {
             let unclear = if question == Question::Alive { Status::Undecided } else { Status::Failure };

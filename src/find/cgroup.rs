@@ -116,11 +116,6 @@ impl ControlGroup {
         Ok(count)
     }
 
-    /// Whether the kernel says that there are living members.
-    pub fn is_populated(&self) -> Result<bool> {
-        self.events.is_populated().with_context(|| format!("reading cgroup.events of control group {}", self.typed))
-    }
-
     pub fn typed(&self) -> &Rc<str> {
         &self.typed
     }
@@ -159,8 +154,7 @@ impl ControlGroup {
     /// Whether somebody in the group is waited for. Those that may not be signalled and those that are not seen
     /// are not, unless all are. What cannot be told counts as yes: the group is not known to be empty.
     pub fn is_awaited(&self, recipients: &Recipients) -> bool {
-        let populated = self.events.is_populated();
-        if populated == Ok(false) {
+        if !self.events.is_populated().unwrap_or(true) {
             return false;
         }
         let Ok(members) = self.list() else { return true };
@@ -169,11 +163,9 @@ impl ControlGroup {
             Ok(None) => *pid == own(),
             Err(_) => false,
         };
-        if members.pids.is_empty() && members.unseen == 0 {
-            // If it is known to be populated, the last ones are exiting, and an event will tell.
-            return populated.is_ok();
-        }
-        self.awaits_all || !members.pids.iter().all(is_refused)
+        // Populated without members: the last ones are exiting.
+        let is_empty = members.pids.is_empty() && members.unseen == 0;
+        self.awaits_all || is_empty || !members.pids.iter().all(is_refused)
     }
 
     fn list(&self) -> Result<Members> {

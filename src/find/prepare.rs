@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context, Error, Result, bail};
+use anyhow::{Context, Error, Result};
 use nix::unistd::getpgrp;
 
 use crate::find::cgroup::{ControlGroup, Killing};
@@ -257,7 +257,6 @@ impl Finder<'_> {
         let (index, labels) = (self.found.groups.len(), self.labels);
         match ControlGroup::open(path, &typed, index, killing, labels)? {
             Ok(mut group) => match group.look(&mut self.found.recipients)? {
-                0 if group.is_populated()? => bail!("control group {typed} has members, but none that can be found"),
                 0 => self.miss(&typed, None, Reason::ControlGroup(NoControlGroup::Empty)),
                 _ if self.found.rules.purpose == Purpose::Ask && group.unseen > 0 => {
                     self.miss(&typed, None, Reason::OtherNamespace { count: group.unseen });

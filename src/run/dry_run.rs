@@ -23,7 +23,7 @@ use crate::signal::{DefaultAction, Signal};
 use crate::target::{Pid, Target};
 
 /// Tells what the plan would do and counts as the real call would.
-pub fn run(plan: &Plan, report: &mut Report) -> Result<Tally> {
+pub fn rehearse(plan: &Plan, report: &mut Report) -> Result<Tally> {
     check_proc()?;
     let mut call = Call::new(plan, prepare(plan, Labels::Wanted)?, report);
     for index in call.present() {
@@ -49,7 +49,7 @@ fn to_recipient(call: &mut Call, index: usize) {
     let answer = |signal: Signal| match probe {
         // It is not sent to the process, but written to a file of the group.
         Err(Errno::EPERM) if signal == Signal::KILL && is_killed_whole => Ok(()),
-        probe => answer_of(pid, signal, probe),
+        probe => really(pid, signal, probe),
     };
     match answer(signal) {
         // Waiting needs no permission.
@@ -96,7 +96,7 @@ fn by_number(call: &mut Call, target: &Target) -> Result<()> {
     let mut refused = (Errno::ESRCH, target.process());
     let mut is_found = false;
     for pid in members(target)? {
-        match answer_of(pid, signal, send(Route::Number(&Target::Process(pid)), Signal::NULL, None).map(drop)) {
+        match really(pid, signal, send(Route::Number(&Target::Process(pid)), Signal::NULL, None).map(drop)) {
             Ok(()) => {
                 is_found = true;
                 call.tally.signalled += 1;
@@ -139,7 +139,7 @@ fn first_signal(plan: &Plan) -> Signal {
 }
 
 /// What the signal would be answered with where the null signal was answered with this.
-fn answer_of(pid: Pid, signal: Signal, probe: nix::Result<()>) -> nix::Result<()> {
+fn really(pid: Pid, signal: Signal, probe: nix::Result<()>) -> nix::Result<()> {
     match probe {
         Err(Errno::EPERM) if is_permitted_cont(pid, signal) => Ok(()),
         probe => probe,
