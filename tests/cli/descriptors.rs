@@ -1,4 +1,5 @@
-//! Descriptors run out: the soft limit is raised as needed, and where the hard one is too low, nobody is signalled.
+//! Descriptors run out: the soft limit is raised as needed, and if the hard one is too low, a target that
+//! cannot be pinned as a whole is an error and gets no signal.
 
 use std::process::Command;
 
@@ -26,22 +27,35 @@ fn all_or_nothing(soft: usize, hard: usize, args: &[&str]) -> bool {
 }
 
 #[test]
-fn with_too_few_descriptors_no_target_is_signalled() {
-    let mut enough = 0;
+fn with_too_few_descriptors_each_target_that_cannot_be_pinned_is_an_error() {
+    let (mut whole, mut partial) = (0, 0);
     for limit in 4..24 {
         let victims: Vec<Victim> = (0..8).map(|_| Victim::sleeping()).collect();
         let args: Vec<String> = ["--wait".into()].into_iter().chain(victims.iter().map(Victim::arg)).collect();
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        if all_or_nothing(limit, limit, &args) {
-            enough += 1;
-            for victim in &victims {
-                victim.assert_killed_by(15);
+        let done = limited(limit, limit, &args).assert();
+        let said = stderr(&done);
+        // sigsend waited, so each one that got the signal has ended.
+        let signalled = victims.iter().filter(|victim| victim.has_ended()).count();
+        match done.get_output().status.code() {
+            Some(0) => {
+                whole += 1;
+                assert_eq!((signalled, said.as_str()), (8, ""), "limit {limit}");
+                victims.iter().for_each(|victim| victim.assert_killed_by(15));
             }
-        } else {
-            victims.iter().for_each(Victim::assert_alive);
+            Some(64) => {
+                partial += 1;
+                assert!((1..8).contains(&signalled), "limit {limit}: {signalled}");
+                assert_eq!(said.lines().filter(|line| line.contains("open files")).count(), 8 - signalled, "{said}");
+            }
+            Some(1) => {
+                assert_eq!(signalled, 0, "limit {limit}");
+                assert!(said.starts_with("sigsend: ") && said.contains("open files"), "limit {limit}: {said}");
+            }
+            other => panic!("limit {limit}: {other:?} {said}"),
         }
     }
-    assert!((1..19).contains(&enough), "{enough}");
+    assert!(whole > 0 && partial > 0, "{whole} {partial}");
 }
 
 #[test]
