@@ -5,20 +5,22 @@
 use std::env;
 use std::fmt::Debug;
 use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use assert_cmd::Command as Bounded;
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, pipe2};
 
+use crate::family::state;
 use crate::fuzz::line::Dice;
 use crate::fuzz::tokens::{NOT_SIGNALS, NOT_TARGETS, SIGNALS};
 use crate::support::{
-    IDLE, NOBODY, Recorder, SIGSEND, STUBBORN, TempDir, Timed, Victim, in_pid_namespace, may_change_user, program, raw,
-    skip, strace_of, tempdir, victim,
+    IDLE, NOBODY, Recorder, SIGSEND, STUBBORN, TempDir, Timed, Victim, eventually, in_pid_namespace, may_change_user,
+    program, raw, skip, strace_of, tempdir, victim,
 };
 
 /// How many random lines each build runs both ways.
@@ -328,13 +330,28 @@ fn list_to(build: &Path, sink: Sink, signals: &str, args: &[&str]) -> (Option<i3
         Sink::FullPipe => {
             let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).expect("a pipe");
             while nix::unistd::write(&write, &[b'x'; 4096]).is_ok() {}
-            pipe = Some(read);
+            pipe = Some(File::from(read));
             write.into()
         }
     };
-    let output = command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).output().expect("sh starts");
-    drop(pipe);
-    (output.status.code(), fs::read(file).expect("our own file"), output.stderr)
+    let child = command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn().expect("sh starts");
+    // It holds the other end of the pipe.
+    drop(command);
+    let read = pipe.map(|pipe| read_late(pipe, &child, build).expect("a pipe")).unwrap_or_default();
+    let output = child.wait_with_output().expect("our child");
+    let written = [fs::read(file).expect("our own file"), read].concat();
+    (output.status.code(), written, output.stderr)
+}
+
+/// Reads a full pipe to its end, after its writer has begun to wait for room; without what filled it.
+fn read_late(mut pipe: File, writer: &Child, build: &Path) -> io::Result<Vec<u8>> {
+    let pid = i32::try_from(writer.id()).expect("a PID");
+    let is_sigsend = || fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == build);
+    eventually("a writer that waits", || is_sigsend() && state(pid) == 'S');
+    fcntl(&pipe, FcntlArg::F_SETFL(OFlag::empty()))?;
+    let mut read = Vec::new();
+    pipe.read_to_end(&mut read)?;
+    Ok(read.into_iter().filter(|byte| *byte != b'x').collect())
 }
 
 #[test]
@@ -347,7 +364,7 @@ fn a_list_goes_everywhere_as_main_would_write_it() {
             for signals in ["", "trap '' PIPE;", "trap '' XFSZ;"] {
                 let express = list_to(&build, sink, signals, &["-l"]);
                 assert_eq!(express, list_to(&build, sink, signals, &["-l", "--"]), "{sink:?} {signals}");
-                let status = i32::from(!matches!(sink, Sink::File | Sink::ClosedPipe));
+                let status = i32::from(!matches!(sink, Sink::File | Sink::ClosedPipe | Sink::FullPipe));
                 assert_eq!(express.0, Some(status), "{sink:?} {signals}: {}", express.2.escape_ascii());
             }
         }
