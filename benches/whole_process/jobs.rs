@@ -1,5 +1,5 @@
-//! The jobs whose whole run is timed: starting up and sending once, many targets, finding by name; and what the
-//! programs weigh on disk and in memory.
+//! The jobs whose whole run is timed: starting up and sending once, many targets, finding by name;
+//! and what the programs weigh on disk and in memory.
 
 use anyhow::Result;
 
@@ -117,7 +117,8 @@ fn prepare(
     Ok(able)
 }
 
-/// Runs everyone in turn; each round begins with another one, so that nobody always follows the same neighbour.
+/// Runs everyone in turn; each round begins with another one, so that nobody always follows the
+/// same neighbour.
 fn race(invocations: &[Invocation], rounds: usize) -> Result<Vec<Entry>> {
     let mut entries: Vec<Entry> =
         invocations.iter().map(|invocation| Entry::new(&invocation.program, Vec::new())).collect();

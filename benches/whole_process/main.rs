@@ -1,5 +1,6 @@
-//! Whole processes against each other, from spawn to reaped: sigsend, every kill(1) that is installed, pgrep, pidwait
-//! and the floor. `cargo bench` prints Markdown tables, `--help` tells the options.
+//! Whole processes against each other, from spawn to reaped: sigsend, every kill(1) that is
+//! installed, pgrep, pidwait and the floor. `cargo bench` prints Markdown tables, `--help` tells
+//! the options.
 
 mod jobs;
 mod nursery;

@@ -1,5 +1,6 @@
-//! Processes to signal, find and wait for: forked by a helper, which is this program started once more, and which
-//! ends them by their PIDs, reaps them and tells when. They die with the helper, and the helper with the benchmark.
+//! Processes to signal, find and wait for: forked by a helper, which is this program started once
+//! more, and which ends them by their PIDs, reaps them and tells when. They die with the helper,
+//! and the helper with the benchmark.
 
 use std::env;
 use std::ffi::CString;
@@ -52,7 +53,8 @@ impl Nursery {
         self.ask("dismiss")
     }
 
-    /// The moment on the monotonic clock at which the last of the dismissed was seen dead; by now all are reaped, too.
+    /// The moment on the monotonic clock at which the last of the dismissed was seen dead; by now
+    /// all are reaped, too.
     pub fn emptied(&mut self) -> Result<Duration> {
         Ok(Duration::from_nanos(self.answer()?.trim().parse()?))
     }
@@ -71,12 +73,14 @@ impl Nursery {
 
 impl Drop for Nursery {
     fn drop(&mut self) {
-        // Closes the helper's standard input first, which tells it to end everyone. Nothing is left to do if that fails.
+        // Closes the helper's standard input first, which tells it to end everyone. Nothing is left
+        // to do if that fails.
         let _ = self.helper.wait();
     }
 }
 
-/// The helper itself. `COUNT NAME` admits processes, `dismiss` ends all, and so does the end of the input.
+/// The helper itself. `COUNT NAME` admits processes, `dismiss` ends all, and so does the end of the
+/// input.
 pub fn serve() -> Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     process::ignore_hangups()?;
@@ -107,8 +111,8 @@ fn admit(count: usize, name: &str) -> Result<Vec<Pid>> {
     Ok(admitted)
 }
 
-/// Nobody is reaped before all are dead: where the kernel tells of both, pidwait counts the death and the reaping of one
-/// process as two deaths, and leaves early.
+/// Nobody is reaped before all are dead: where the kernel tells of both, pidwait counts the death
+/// and the reaping of one process as two deaths, and leaves early.
 fn end(residents: &[Pid]) -> Result<Duration> {
     for &pid in residents {
         kill(pid, Signal::SIGKILL)?;

@@ -1,4 +1,5 @@
-//! The command line of the benchmark: few enough options to read by hand, and the one place that knows which jobs exist.
+//! The command line of the benchmark: few enough options to read by hand, and the one place that
+//! knows which jobs exist.
 
 use anyhow::{Context as _, Result, bail};
 

@@ -1,5 +1,6 @@
-//! Who else is on this machine: every kill(1), told apart by what it says of itself, pgrep and pidwait, a shell, and
-//! the floor below them all. Whoever is missing is named together with the way to get it.
+//! Who else is on this machine: every kill(1), told apart by what it says of itself, pgrep and
+//! pidwait, a shell, and the floor below them all. Whoever is missing is named together with the
+//! way to get it.
 
 use std::collections::HashSet;
 use std::env;
@@ -148,7 +149,8 @@ impl Peer {
         arena.admit(label.trim_end(), &path, self.called).map(Some)
     }
 
-    /// The version of the program in `path` if it is this peer. Nothing that is asked here sends a signal.
+    /// The version of the program in `path` if it is this peer. Nothing that is asked here sends a
+    /// signal.
     fn version(&self, path: &Path) -> Option<String> {
         ["--version", "--help"].iter().find_map(|question| {
             let output = Command::new(path).arg0(self.called).arg(question).stdin(Stdio::null()).output().ok()?;

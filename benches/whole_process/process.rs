@@ -1,4 +1,5 @@
-//! What safe Rust has no words for: forking a sleeper, watching a program up to its last moment, signal dispositions.
+//! What safe Rust has no words for: forking a sleeper, watching a program up to its last moment,
+//! signal dispositions.
 #![expect(unsafe_code, reason = "fork, ptrace and sigaction have no safe interface")]
 
 use std::ffi::c_int;

@@ -1,5 +1,5 @@
-//! A program under test: copied next to the others, so that all are loaded from the same memory, and timed from
-//! before its spawn until it has been waited for.
+//! A program under test: copied next to the others, so that all are loaded from the same memory,
+//! and timed from before its spawn until it has been waited for.
 
 use std::ffi::CString;
 use std::fs;

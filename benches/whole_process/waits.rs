@@ -1,5 +1,5 @@
-//! Waiting for processes that nobody here is the parent of: the time from the last death, which the reaping
-//! follows at once, to the end of the waiter.
+//! Waiting for processes that nobody here is the parent of: the time from the last death, which the
+//! reaping follows at once, to the end of the waiter.
 
 use std::fs;
 use std::thread;

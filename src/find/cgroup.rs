@@ -1,5 +1,5 @@
-//! A control group as a target: found by its path, its members pinned and looked for again, its end known from
-//! cgroup.events. What is sent to it, and in which order, is decided in `run`.
+//! A control group as a target: found by its path, its members pinned and looked for again, its end
+//! known from cgroup.events. What is sent to it, and in which order, is decided in `run`.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -55,9 +55,9 @@ pub enum Killing {
 }
 
 impl ControlGroup {
-    /// Opens a group by what was typed: the path of its directory or, if that is none, the path that
-    /// /proc/PID/cgroup shows. What a KILL will need is opened now, so that a missing permission is known before
-    /// anything was sent. `typed` is what messages call it.
+    /// Opens a group by what was typed: the path of its directory or, if that is none, the path
+    /// that /proc/PID/cgroup shows. What a KILL will need is opened now, so that a missing
+    /// permission is known before anything was sent. `typed` is what messages call it.
     pub fn open(
         path: &OsStr,
         typed: &Rc<str>,
@@ -89,8 +89,8 @@ impl ControlGroup {
         Ok(if members.pids.contains(&own()) { Err(NoControlGroup::Own) } else { Ok(group) })
     }
 
-    /// Admits members that are not known yet, each pinned first, then seen in the group again, then proved to
-    /// hold its PID still. How many members there are.
+    /// Admits members that are not known yet, each pinned first, then seen in the group again, then
+    /// proved to hold its PID still. How many members there are.
     pub fn look(&mut self, recipients: &mut Recipients) -> Result<usize> {
         let listed = self.list()?;
         let count = listed.pids.len() + listed.unseen;
@@ -151,8 +151,9 @@ impl ControlGroup {
         self.events.is_frozen().unwrap_or(false)
     }
 
-    /// Whether somebody in the group is waited for. Those that may not be signalled and those that are not seen
-    /// are not, unless all are. What cannot be told counts as yes: the group is not known to be empty.
+    /// Whether somebody in the group is waited for. Those that may not be signalled and those that
+    /// are not seen are not, unless all are. What cannot be told counts as yes: the group is not
+    /// known to be empty.
     pub fn is_awaited(&self, recipients: &Recipients) -> bool {
         if !self.events.is_populated().unwrap_or(true) {
             return false;
@@ -186,7 +187,8 @@ fn own() -> Pid {
     Pid::try_from(getpid().as_raw()).expect("a process has a PID")
 }
 
-/// The group that a path means. A directory that is a control group wins over a path that /proc shows.
+/// The group that a path means. A directory that is a control group wins over a path that /proc
+/// shows.
 fn resolve(typed: &OsStr) -> Result<Result<Directory, NoControlGroup>> {
     let typed = typed.as_encoded_bytes();
     // A whole line of /proc/PID/cgroup is no name that a directory has.

@@ -1,4 +1,5 @@
-//! Whether a pinned process is to be signalled: one rule for those found at the start and for those found later.
+//! Whether a pinned process is to be signalled: one rule for those found at the start and for those
+//! found later.
 
 use std::io;
 
@@ -65,7 +66,8 @@ impl Rules<'_> {
         if follows && is_kernel_thread(pid) {
             return Some(Reason::KernelThread);
         }
-        // Members of a control group; other groups exclude the option, other targets were checked when found.
+        // Members of a control group; other groups exclude the option, other targets were checked
+        // when found.
         if recipient.group.is_some()
             && let Some(reason) = self.unexpected(pid)
         {
@@ -93,7 +95,8 @@ impl Rules<'_> {
     }
 }
 
-/// Threads of the kernel are in no process group that has a number here, which one system call shows.
+/// Threads of the kernel are in no process group that has a number here, which one system call
+/// shows.
 fn is_kernel_thread(pid: Pid) -> bool {
     getpgid(Some(pid.process())).is_ok_and(|group| group.as_raw() == 0)
         && proc::stat(pid).is_ok_and(|stat| stat.is_kernel_thread())

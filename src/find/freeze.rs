@@ -1,6 +1,6 @@
-//! Stops whole trees, so that no member can fork while they are killed: STOP from the roots down, and the
-//! children of each member read when it is seen stopped, dead, or blocked in the kernel. All members stop
-//! side by side, and each new child gets STOP as soon as it is found.
+//! Stops whole trees, so that no member can fork while they are killed: STOP from the roots down,
+//! and the children of each member read when it is seen stopped, dead, or blocked in the kernel.
+//! All members stop side by side, and each new child gets STOP as soon as it is found.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -19,14 +19,14 @@ use crate::os::proc::{self, State};
 use crate::os::sys::{self, HeldSignals, Scope};
 use crate::signal::Signal;
 
-/// How long a member may take to stop, from the first look on. One that is blocked in the kernel gets all of
-/// it: it may be a vfork(2) parent whose child is stopped, but a fork in flight on a busy machine is blocked,
-/// too, and completes.
+/// How long a member may take to stop, from the first look on. One that is blocked in the kernel
+/// gets all of it: it may be a vfork(2) parent whose child is stopped, but a fork in flight on a
+/// busy machine is blocked, too, and completes.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long the freeze lasts at most.
 const LONGEST: Duration = Duration::from_secs(3);
-/// How often all members are stopped again because somebody continues them. What they fork after that is
-/// found after the KILL.
+/// How often all members are stopped again because somebody continues them. What they fork after
+/// that is found after the KILL.
 const TRIES: u32 = 3;
 
 /// Trees being stopped.
@@ -42,9 +42,11 @@ pub struct Freeze {
     resting: Vec<(Stopping, Rest)>,
     /// Members that did not stop in time and may have forked after their children were read.
     unstopped: Vec<usize>,
-    /// How many looks at all members found one that ran again after it had stopped: somebody sends CONT.
+    /// How many looks at all members found one that ran again after it had stopped: somebody sends
+    /// CONT.
     disturbed: u32,
-    /// The root of each tree that could not be stopped because of an error. Its members have been continued.
+    /// The root of each tree that could not be stopped because of an error. Its members have been
+    /// continued.
     failed: Vec<(usize, Error)>,
     _held: HeldSignals,
 }
@@ -69,7 +71,8 @@ enum Rest {
 }
 
 impl Freeze {
-    /// Holds signals back until the value is dropped: the death of sigsend would leave a stopped tree behind.
+    /// Holds signals back until the value is dropped: the death of sigsend would leave a stopped
+    /// tree behind.
     pub fn new() -> Result<Self> {
         Ok(Self {
             began: Instant::now(),
@@ -85,8 +88,8 @@ impl Freeze {
         })
     }
 
-    /// Stops all members and everything found below them, until one look at all of them shows nobody that
-    /// runs and no new child. An error ends this for the tree that it concerns.
+    /// Stops all members and everything found below them, until one look at all of them shows
+    /// nobody that runs and no new child. An error ends this for the tree that it concerns.
     pub fn spread(&mut self, lineage: &Lineage, rules: &Rules, recipients: &mut Recipients) {
         for index in recipients.root_first() {
             self.stop(recipients, index);
@@ -133,12 +136,14 @@ impl Freeze {
         !self.failed.is_empty() && self.failed.iter().any(|(root, _)| *root == recipients.root_of(index))
     }
 
-    /// Why trees could not be stopped, one error for each. Releases the signals that were held back.
+    /// Why trees could not be stopped, one error for each. Releases the signals that were held
+    /// back.
     pub fn into_errors(self) -> Vec<(usize, Error)> {
         self.failed
     }
 
-    /// Continues those members that ran before and are not to stay stopped, children before their parents.
+    /// Continues those members that ran before and are not to stay stopped, children before their
+    /// parents.
     pub fn thaw(&self, recipients: &Recipients, concerns: &dyn Fn(usize) -> bool) {
         for index in self.ran.iter().rev().filter(|index| concerns(**index)) {
             // One that cannot be continued is dead or another user's.
@@ -155,8 +160,8 @@ impl Freeze {
         }
     }
 
-    /// Looks once at each member that has yet to come to rest, and reads the children of those that have;
-    /// whether there was one.
+    /// Looks once at each member that has yet to come to rest, and reads the children of those that
+    /// have; whether there was one.
     fn look_at_all(&mut self, lineage: &Lineage, rules: &Rules, recipients: &mut Recipients) -> bool {
         let mut somebody_rests = false;
         for _ in 0..self.stopping.len() {
@@ -182,12 +187,12 @@ impl Freeze {
         somebody_rests
     }
 
-    /// Looks at all members once more: one that runs again, because somebody sent it CONT, is stopped again,
-    /// and new children are stopped. Whether there was neither.
+    /// Looks at all members once more: one that runs again, because somebody sent it CONT, is
+    /// stopped again, and new children are stopped. Whether there was neither.
     fn is_confirmed(&mut self, lineage: &Lineage, rules: &Rules, recipients: &mut Recipients) -> bool {
         let known = recipients.len();
-        // A fork that was in flight when its parent was seen blocked completes in time; those parents are
-        // looked at last, and twice, right before the KILL that makes such a fork fail.
+        // A fork that was in flight when its parent was seen blocked completes in time; those
+        // parents are looked at last, and twice, right before the KILL that makes such a fork fail.
         let mut blocked = Vec::new();
         let mut is_disturbed = false;
         for (mut member, rest) in std::mem::take(&mut self.resting) {
@@ -245,7 +250,8 @@ impl Freeze {
         }
     }
 
-    /// Sends STOP to a member. One that is spared or refused, or may not be signalled, is not waited for.
+    /// Sends STOP to a member. One that is spared or refused, or may not be signalled, is not
+    /// waited for.
     fn stop(&mut self, recipients: &Recipients, index: usize) {
         // The rest of a tree that was given up goes on running.
         if self.has_failed(recipients, index) {
@@ -317,7 +323,8 @@ pub fn runs(process: &Pinned) -> Result<bool> {
     Ok(liveliest(process)?.0 == State::Live)
 }
 
-/// The state of the liveliest thread, and all threads. A process that has gone is dead and has none.
+/// The state of the liveliest thread, and all threads. A process that has gone is dead and has
+/// none.
 fn liveliest(process: &Pinned) -> Result<(State, Vec<i32>)> {
     let found = proc::if_visible(proc::liveliest(process.pid));
     let found = found.with_context(|| format!("looking at the threads of process {}", process.pid))?;

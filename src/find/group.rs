@@ -1,5 +1,5 @@
-//! Groups of processes that are looked for again: process groups, whose number is believed only while it cannot
-//! belong to another one, and control groups.
+//! Groups of processes that are looked for again: process groups, whose number is believed only
+//! while it cannot belong to another one, and control groups.
 
 use std::rc::Rc;
 
@@ -48,9 +48,10 @@ impl Group {
     }
 }
 
-/// A process group and, if kernel and circumstances allow, the pidfd of the process with its number, through which
-/// the group can be signalled as a whole: it means this group even after the leader was reaped, and nobody
-/// once the number has been reused (`PIDFD_SIGNAL_PROCESS_GROUP`, Linux 6.9).
+/// A process group and, if kernel and circumstances allow, the pidfd of the process with its
+/// number, through which the group can be signalled as a whole: it means this group even after the
+/// leader was reaped, and nobody once the number has been reused (`PIDFD_SIGNAL_PROCESS_GROUP`,
+/// Linux 6.9).
 pub struct ProcessGroup {
     number: Pid,
     numbers: GroupMembers,
@@ -72,8 +73,8 @@ impl ProcessGroup {
         let mut group =
             Self { number, numbers, leader, typed: target.to_string().into(), index, labels, has_failed: false };
         let listed = group.list(recipients)?;
-        // The listing may have begun in one group and ended in another that took over the number. Members
-        // that are in the group still, all of them seen before this look, belong to one.
+        // The listing may have begun in one group and ended in another that took over the number.
+        // Members that are in the group still, all of them seen before this look, belong to one.
         let mut is_empty = true;
         for member in listed {
             if group.contains(member.process(recipients))? {
@@ -101,9 +102,10 @@ impl ProcessGroup {
 
     /// Looks for members that are not known yet and admits them.
     ///
-    /// What was listed counts only if the number was this group's until after the listing: its leader's pidfd
-    /// still finds the group, or a member that was known before the listing is in it, unreaped. A member that
-    /// has left the group proves nothing, since the number may have been reused after it left.
+    /// What was listed counts only if the number was this group's until after the listing: its
+    /// leader's pidfd still finds the group, or a member that was known before the listing is in
+    /// it, unreaped. A member that has left the group proves nothing, since the number may have
+    /// been reused after it left.
     fn look(&mut self, recipients: &mut Recipients) -> Result<()> {
         let listed = self.list(recipients)?;
         let mut is_same = self.leader.as_ref().and_then(Pinned::leads_a_group) == Some(true);
@@ -118,7 +120,8 @@ impl ProcessGroup {
         Ok(())
     }
 
-    /// Whether a pinned process is in the group now. Read first and checked after: the PID was its own.
+    /// Whether a pinned process is in the group now. Read first and checked after: the PID was its
+    /// own.
     pub fn contains(&self, process: &Pinned) -> Result<bool> {
         let group = pids::group_of(process.pid).with_context(|| format!("asking for the group of {}", process.pid))?;
         Ok(group == Some(self.number) && process.holds_its_number()?)

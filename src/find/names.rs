@@ -13,8 +13,8 @@ use crate::target::Pid;
 
 const LOOKING: &str = "looking processes up in /proc";
 
-/// All processes that /proc shows. An error where it is missing or of another PID namespace: an empty answer
-/// would read as "no such process".
+/// All processes that /proc shows. An error where it is missing or of another PID namespace: an
+/// empty answer would read as "no such process".
 pub fn processes() -> Result<Vec<Pid>> {
     check_proc()?;
     pids::pids().context(LOOKING)
@@ -44,8 +44,8 @@ pub fn named(name: &str, users: Users) -> Result<Vec<Pinned>> {
     Ok(found)
 }
 
-/// Why nobody was found: the nearest name that a process has, and how many processes of other users have
-/// exactly this one.
+/// Why nobody was found: the nearest name that a process has, and how many processes of other users
+/// have exactly this one.
 pub fn nameless(name: &str, users: Users) -> Result<Reason> {
     let own = getpid().as_raw();
     let mut of_others = 0;
@@ -70,8 +70,8 @@ fn may_be_named(pid: Pid, name: &str) -> Result<bool> {
     Ok(if name.len() <= proc::NAME_LENGTH { known == name.as_bytes() } else { name.as_bytes().starts_with(&known) })
 }
 
-/// Whether a process has the name. A command name holds 15 bytes, so a longer one must also be that of
-/// argv[0] or of the executable.
+/// Whether a process has the name. A command name holds 15 bytes, so a longer one must also be that
+/// of argv[0] or of the executable.
 fn is_named(pid: Pid, name: &str) -> Result<bool> {
     let may_be = may_be_named(pid, name)?;
     if !may_be || name.len() <= proc::NAME_LENGTH {

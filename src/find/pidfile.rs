@@ -1,5 +1,5 @@
-//! Pidfiles: what a file or standard input names as targets, and when it was written. Whether a process is
-//! the one that wrote the file is checked in `prepare`, once the process is pinned.
+//! Pidfiles: what a file or standard input names as targets, and when it was written. Whether a
+//! process is the one that wrote the file is checked in `prepare`, once the process is pinned.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -41,7 +41,8 @@ pub struct Written {
     pub at: SystemTime,
 }
 
-/// Reads and parses the whole file. Only standard input may be empty, or anything but a regular file.
+/// Reads and parses the whole file. Only standard input may be empty, or anything but a regular
+/// file.
 pub fn read(pidfile: &Pidfile) -> Result<Listed> {
     let is_input = pidfile.path == OsStr::new("-");
     let name = if is_input {
@@ -56,8 +57,9 @@ pub fn read(pidfile: &Pidfile) -> Result<Listed> {
         }
         (io::stdin().as_fd().try_clone_to_owned().map(File::from).with_context(deed)?, INPUT_LIMIT)
     } else {
-        // Opening a FIFO or a device has effects, so they are refused before. Should the file become one
-        // between this look and the next, opening it neither waits for a writer nor takes a terminal.
+        // Opening a FIFO or a device has effects, so they are refused before. Should the file
+        // become one between this look and the next, opening it neither waits for a writer nor
+        // takes a terminal.
         regular(fs::metadata(&pidfile.path)).with_context(deed)?;
         let options = OpenOptions::new().read(true).custom_flags(O_NONBLOCK | O_NOCTTY).open(&pidfile.path);
         (options.with_context(deed)?, FILE_LIMIT)
@@ -96,7 +98,8 @@ pub fn read(pidfile: &Pidfile) -> Result<Listed> {
     Ok(Listed { targets, written: written.transpose().with_context(deed)? })
 }
 
-/// Whether a file is of a file system whose files the kernel makes up, and dates when they are looked at.
+/// Whether a file is of a file system whose files the kernel makes up, and dates when they are
+/// looked at.
 fn is_made_by_kernel(file: &File) -> nix::Result<bool> {
     let kind = retry(|| fstatfs(file))?.filesystem_type();
     Ok([PROC_SUPER_MAGIC, SYSFS_MAGIC, CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC].contains(&kind))

@@ -1,5 +1,6 @@
-//! From targets to recipients: everything looked up, pinned, verified and classified before the first signal.
-//! A process is pinned first, then read, then proved to hold its PID still; nothing here sends a signal.
+//! From targets to recipients: everything looked up, pinned, verified and classified before the
+//! first signal. A process is pinned first, then read, then proved to hold its PID still; nothing
+//! here sends a signal.
 
 use std::ffi::OsStr;
 use std::num::NonZeroU16;
@@ -30,8 +31,8 @@ pub struct Found<'a> {
     pub recipients: Recipients,
     pub groups: Vec<Group>,
     pub misses: Vec<Miss>,
-    /// Why targets could not be pinned, one error for each: too few descriptors or too little memory for all
-    /// of it. Nothing of such a target is among the recipients.
+    /// Why targets could not be pinned, one error for each: too few descriptors or too little
+    /// memory for all of it. Nothing of such a target is among the recipients.
     pub errors: Vec<Error>,
 }
 
@@ -41,13 +42,14 @@ impl<'a> Found<'a> {
         self.rules.purpose == Purpose::Signal && self.rules.selection.is_plain()
     }
 
-    /// Whether nobody can be admitted later, so that nobody has to be told from those who are known.
+    /// Whether nobody can be admitted later, so that nobody has to be told from those who are
+    /// known.
     pub fn is_complete(&self) -> bool {
         self.groups.is_empty() && self.rules.lineage.is_none()
     }
 
-    /// The targets that are signalled by number, in the order in which they get the signal: all of them in
-    /// the plain form, else everyone and sigsend's own group.
+    /// The targets that are signalled by number, in the order in which they get the signal: all of
+    /// them in the plain form, else everyone and sigsend's own group.
     pub fn by_number(&self) -> impl Iterator<Item = &'a Target> + use<'a> {
         let passes = if self.is_plain() { |_: &Target| true } else { is_by_number };
         own_group_last(&self.rules.selection.targets, passes)
@@ -144,7 +146,8 @@ pub fn is_own_group(target: &Target) -> bool {
     }
 }
 
-/// Whether no member can be pinned and signalled for the target: everyone, or a group that sigsend is in.
+/// Whether no member can be pinned and signalled for the target: everyone, or a group that sigsend
+/// is in.
 fn is_by_number(target: &Target) -> bool {
     *target == Target::Everyone || is_own_group(target)
 }
@@ -162,8 +165,8 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
-    /// Finds all that a target means, its trees included, or nothing of it: with too few descriptors or too
-    /// little memory for one target there may be enough for the others.
+    /// Finds all that a target means, its trees included, or nothing of it: with too few
+    /// descriptors or too little memory for one target there may be enough for the others.
     fn all_or_nothing(&mut self, find: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         let known = self.found.recipients.len();
         let found = find(self).and_then(|()| match &self.found.rules.lineage {
@@ -272,7 +275,8 @@ impl Finder<'_> {
         self.found.misses.push(Miss { typed: Rc::clone(typed), pid, reason });
     }
 
-    /// Admits a pinned process if it passes all checks, and held its PID until after them. Whether it did.
+    /// Admits a pinned process if it passes all checks, and held its PID until after them. Whether
+    /// it did.
     fn verified(&mut self, process: Pinned, typed: &Rc<str>, named_by: NamedBy, claim: &Claim) -> Result<bool> {
         let pid = process.pid;
         let refused = match claim {
@@ -304,13 +308,14 @@ impl Finder<'_> {
     }
 }
 
-/// How much later than its pidfile was modified a process may have started: some daemons write the file
-/// before they fork.
+/// How much later than its pidfile was modified a process may have started: some daemons write the
+/// file before they fork.
 const LATITUDE: Duration = Duration::from_secs(2);
 
 fn stale(pid: Pid, file: &Written) -> Result<Option<Reason>> {
     let deed = || format!("reading when process {pid} started");
-    // One that has gone meanwhile is found out by the check that follows; one that is hidden could be any.
+    // One that has gone meanwhile is found out by the check that follows; one that is hidden could
+    // be any.
     let Some(stat) = proc::if_visible(proc::stat(pid)).with_context(deed)? else {
         let expected = format!("the writer of {}", file.name).into_bytes();
         return Ok(Some(Reason::Unverified { expected }));

@@ -1,5 +1,5 @@
-//! The pinned processes of a call: each once, however often and in whatever way it was named. The index of
-//! a recipient stays the same for the whole call.
+//! The pinned processes of a call: each once, however often and in whatever way it was named. The
+//! index of a recipient stays the same for the whole call.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
@@ -117,8 +117,8 @@ pub struct Recipients {
 impl Recipients {
     /// Admits a process, or joins it with the recipient that is the same process.
     ///
-    /// Two pidfds for one PID mean one process as long as the first has not been reaped. After that they count as
-    /// two, which makes no difference: both get nothing if they are the same.
+    /// Two pidfds for one PID mean one process as long as the first has not been reaped. After that
+    /// they count as two, which makes no difference: both get nothing if they are the same.
     pub fn admit(&mut self, recipient: Recipient) -> Result<()> {
         let pid = recipient.pid();
         if let Some(&index) = self.by_number.get(&pid)
@@ -133,7 +133,8 @@ impl Recipients {
             }
             return Ok(());
         }
-        // An allocation that fails aborts the program, which must not happen while a tree is stopped.
+        // An allocation that fails aborts the program, which must not happen while a tree is
+        // stopped.
         self.members.try_reserve(1).with_context(|| format!("taking in process {pid}"))?;
         self.by_number.insert(pid, self.members.len());
         self.members.push(recipient);
@@ -174,7 +175,8 @@ impl Recipients {
         indices
     }
 
-    /// The root of the tree that a recipient was found in: itself if it was not found as a descendant.
+    /// The root of the tree that a recipient was found in: itself if it was not found as a
+    /// descendant.
     pub fn root_of(&self, index: usize) -> usize {
         self.lineage(index).last().unwrap_or(index)
     }

@@ -1,7 +1,9 @@
-//! Process trees: the children of each member, pinned and checked, and the ancestors that a tree spares.
+//! Process trees: the children of each member, pinned and checked, and the ancestors that a tree
+//! spares.
 //!
-//! A process belongs to a tree if it is a child of a member when that member's children are read. One whose
-//! parent has exited before has left the tree: the kernel keeps no record of where it came from.
+//! A process belongs to a tree if it is a child of a member when that member's children are read.
+//! One whose parent has exited before has left the tree: the kernel keeps no record of where it
+//! came from.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -38,7 +40,8 @@ impl Lineage {
     pub fn own(labels: Labels) -> Result<Self> {
         check_proc()?;
         let mut lineage = Self { spared: BTreeSet::new(), hidden: None, labels };
-        // Twice: a parent that exits meanwhile breaks the first chain, and its children get another parent.
+        // Twice: a parent that exits meanwhile breaks the first chain, and its children get another
+        // parent.
         for _ in 0..2 {
             lineage.hidden = None;
             lineage.climb()?;
@@ -67,8 +70,8 @@ impl Lineage {
         self.spared.contains(&pid)
     }
 
-    /// Why a root may not be signalled: it may be an ancestor above one that is hidden. An ancestor starts
-    /// before its descendants, so a process that started later is none.
+    /// Why a root may not be signalled: it may be an ancestor above one that is hidden. An ancestor
+    /// starts before its descendants, so a process that started later is none.
     pub fn refuses(&self, root: &Pinned) -> Result<Option<Reason>> {
         let Some(hidden) = &self.hidden else { return Ok(None) };
         if self.spares(root.pid) {
@@ -90,8 +93,8 @@ impl Lineage {
         Ok(())
     }
 
-    /// Admits the children of one member: those of its threads, if these are known already. Each child is
-    /// pinned first and then proved to be a child still.
+    /// Admits the children of one member: those of its threads, if these are known already. Each
+    /// child is pinned first and then proved to be a child still.
     pub fn adopt(&self, recipients: &mut Recipients, parent: usize, threads: Option<&[i32]>) -> Result<()> {
         let pid = recipients[parent].pid();
         if !recipients[parent].process.holds_its_number()? {
@@ -112,7 +115,8 @@ impl Lineage {
             let stat = proc::if_visible(proc::stat(child)).with_context(deed)?;
             let is_child = match &stat {
                 Some(stat) => stat.parent == pid.number(),
-                // Hidden in /proc (hidepid): if its parent lists it again, the pidfd is of the child.
+                // Hidden in /proc (hidepid): if its parent lists it again, the pidfd is of the
+                // child.
                 None => read()?.contains(&child),
             };
             if is_child && process.holds_its_number()? {

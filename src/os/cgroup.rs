@@ -1,5 +1,5 @@
-//! Control groups of version 2 as the kernel shows them (cgroups(7)): directories whose files list the
-//! processes, tell when the group is empty, and kill or freeze it.
+//! Control groups of version 2 as the kernel shows them (cgroups(7)): directories whose files list
+//! the processes, tell when the group is empty, and kill or freeze it.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -148,8 +148,8 @@ fn errno(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
-/// cgroup.events: whether there are living processes in the group and below, and whether all of it is frozen.
-/// It wakes who polls it when either changes.
+/// cgroup.events: whether there are living processes in the group and below, and whether all of it
+/// is frozen. It wakes who polls it when either changes.
 pub struct Events(File);
 
 impl Events {
@@ -195,8 +195,8 @@ impl Switch {
     }
 }
 
-/// The directories that a path may mean which /proc/PID/cgroup shows, one for each mount of the hierarchy that
-/// has it.
+/// The directories that a path may mean which /proc/PID/cgroup shows, one for each mount of the
+/// hierarchy that has it.
 pub fn directories(shown: &[u8]) -> io::Result<Vec<PathBuf>> {
     let mounts = proc::slurp("/proc/self/mountinfo".as_ref())?;
     Ok(mounts.split(|byte| *byte == b'\n').filter_map(|mount| place(mount, shown)).collect())
@@ -217,7 +217,8 @@ fn place(mount: &[u8], shown: &[u8]) -> Option<PathBuf> {
     (is_below && !leaves).then(|| PathBuf::from(OsStr::from_bytes(&[&*point, below].concat())))
 }
 
-/// A field of mountinfo, in which blanks, line ends and backslashes are octal numbers (proc_pid_mountinfo(5)).
+/// A field of mountinfo, in which blanks, line ends and backslashes are octal numbers
+/// (proc_pid_mountinfo(5)).
 fn unescaped(field: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(field.len());
     let mut rest = field;

@@ -1,5 +1,5 @@
-//! Which processes there are: all, the members of a process group, the children of a process. What /proc says
-//! of one of them is in `proc`.
+//! Which processes there are: all, the members of a process group, the children of a process. What
+//! /proc says of one of them is in `proc`.
 
 use std::fs;
 use std::io;
@@ -16,8 +16,8 @@ pub fn pids() -> io::Result<Vec<Pid>> {
     Ok(numbers("/proc".as_ref())?.into_iter().filter_map(pid_of).collect())
 }
 
-/// Where the members of a process group are looked for. getpgid(2) is asked about each PID: it needs neither
-/// /proc nor a permission.
+/// Where the members of a process group are looked for. getpgid(2) is asked about each PID: it
+/// needs neither /proc nor a permission.
 pub struct GroupMembers {
     group: Pid,
     /// The last PID that was handed out before the previous look, if /proc hides processes.
@@ -31,8 +31,9 @@ impl GroupMembers {
 
     /// The living members and the zombies, and some numbers of threads.
     ///
-    /// Members that /proc hides (hidepid) are found by asking about every number: 4 million at most, a tenth of
-    /// a microsecond each. Later looks ask about those that were handed out since, besides what /proc shows.
+    /// Members that /proc hides (hidepid) are found by asking about every number: 4 million at
+    /// most, a tenth of a microsecond each. Later looks ask about those that were handed out since,
+    /// besides what /proc shows.
     pub fn list(&mut self) -> io::Result<Vec<Pid>> {
         let mut members = Vec::new();
         let mut ask = |pid: Pid| group_of(pid).map(|of| members.extend((of == Some(self.group)).then_some(pid)));
@@ -56,7 +57,8 @@ impl GroupMembers {
     }
 }
 
-/// The numbers after one PID up to another, in the order in which the kernel hands them out: round and round.
+/// The numbers after one PID up to another, in the order in which the kernel hands them out: round
+/// and round.
 fn handed_out(before: i32, now: i32) -> impl Iterator<Item = Pid> {
     let (end, restart) = if now >= before { (now, None) } else { (highest_pid(), Some(1..=now)) };
     (before + 1..=end).chain(restart.into_iter().flatten()).filter_map(pid_of)
@@ -104,13 +106,14 @@ fn hides_processes() -> io::Result<bool> {
     Ok(*HIDES.get_or_init(|| hides.is_some_and(hidden)))
 }
 
-/// Children of all threads of a process. Complete only while the process neither forks nor loses children.
+/// Children of all threads of a process. Complete only while the process neither forks nor loses
+/// children.
 pub fn children(pid: Pid) -> io::Result<Vec<Pid>> {
     children_of(pid, &threads(pid)?)
 }
 
-/// Children of these threads of a process: from /proc/PID/task/*/children where the kernel has it (`CONFIG_PROC_CHILDREN`), else by one
-/// pass over all of /proc.
+/// Children of these threads of a process: from /proc/PID/task/*/children where the kernel has it
+/// (`CONFIG_PROC_CHILDREN`), else by one pass over all of /proc.
 pub fn children_of(pid: Pid, threads: &[i32]) -> io::Result<Vec<Pid>> {
     let mut children = Vec::new();
     for thread in threads {

@@ -1,4 +1,5 @@
-//! A call under way: what has become of each recipient so far, told when it happens and counted at the end.
+//! A call under way: what has become of each recipient so far, told when it happens and counted at
+//! the end.
 
 use std::time::Instant;
 
@@ -84,7 +85,8 @@ impl<'a, 'r> Call<'a, 'r> {
         self.tell_failure(&subject, &miss.reason);
     }
 
-    /// Tells and counts a target that nothing is sent to. Where ends are waited for, gone is success.
+    /// Tells and counts a target that nothing is sent to. Where ends are waited for, gone is
+    /// success.
     pub fn tell_failure(&mut self, subject: &Subject, reason: &Reason) {
         if self.plan.waits() && reason.is_gone() {
             self.tally.settled += 1;
@@ -101,7 +103,8 @@ impl<'a, 'r> Call<'a, 'r> {
         self.report.fail(error);
     }
 
-    /// Tells an error about the descendants of a tree. One is enough: with too few descriptors each look fails.
+    /// Tells an error about the descendants of a tree. One is enough: with too few descriptors each
+    /// look fails.
     pub fn fail_tree(&mut self, error: &Error) {
         if !std::mem::replace(&mut self.has_failed_tree, true) {
             self.fail(error);
@@ -141,8 +144,8 @@ impl<'a, 'r> Call<'a, 'r> {
             Err(errno) => {
                 let reason = refusal(errno, Some(recipient.pid()));
                 self.report.tell(&Subject::from(&*recipient), &Outcome::Failed(&reason));
-                // A process that refuses a companion got the signal that this one was to go with, so its end
-                // is waited for all the same.
+                // A process that refuses a companion got the signal that this one was to go with,
+                // so its end is waited for all the same.
                 if occasion != Occasion::Companion {
                     recipient.standing = Standing::Refused(reason);
                 }
@@ -162,14 +165,16 @@ impl<'a, 'r> Call<'a, 'r> {
         for (index, ending) in exited.into_iter().zip(endings) {
             self.found.recipients[index].standing = Standing::Gone;
             self.tell(index, &Outcome::Gone { ending, after });
-            // Closing thousands of pidfds after the last exit would take longer than all that is left to do.
+            // Closing thousands of pidfds after the last exit would take longer than all that is
+            // left to do.
             if self.found.is_complete() {
                 self.found.recipients[index].process.release();
             }
         }
     }
 
-    /// Looks at each one who is present: at a deadline it counts who is there, not whose exit was told.
+    /// Looks at each one who is present: at a deadline it counts who is there, not whose exit was
+    /// told.
     pub fn record_all_exits(&mut self) {
         let has_exited = |index: &usize| !self.found.recipients[*index].process.is_running().unwrap_or(true);
         let exited: Vec<usize> = self.present().into_iter().filter(has_exited).collect();
@@ -189,8 +194,8 @@ impl<'a, 'r> Call<'a, 'r> {
         tally
     }
 
-    /// The count after an error that ended the call: those whose end was to be waited for are not known to be
-    /// there or gone.
+    /// The count after an error that ended the call: those whose end was to be waited for are not
+    /// known to be there or gone.
     pub fn tally_of_broken(&self) -> Tally {
         let tally = self.tally();
         let unsent = self.found.recipients.iter().filter(|recipient| recipient.is_present() && !recipient.signalled);

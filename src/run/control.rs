@@ -1,5 +1,5 @@
-//! KILL for a whole control group: by cgroup.kill or, on a kernel without it, while the group is frozen. Either
-//! way no member outruns it by forking.
+//! KILL for a whole control group: by cgroup.kill or, on a kernel without it, while the group is
+//! frozen. Either way no member outruns it by forking.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -19,11 +19,12 @@ use crate::run::route::{Receipt, Route, send};
 use crate::signal::Signal;
 use crate::target::Pid;
 
-/// How long a group may take to freeze, and how long it is frozen again and again while somebody new appears.
+/// How long a group may take to freeze, and how long it is frozen again and again while somebody
+/// new appears.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Tells and counts the members that no signal but that of [`kill_control_group`] reaches, since they have no
-/// PID here. Where ends are waited for, the null signal needs to reach nobody.
+/// Tells and counts the members that no signal but that of [`kill_control_group`] reaches, since
+/// they have no PID here. Where ends are waited for, the null signal needs to reach nobody.
 pub fn tell_unseen(call: &mut Call, group: usize, signal: Signal) {
     let waits = call.plan.waits();
     let Some(control) = call.found.groups[group].control_mut() else { return };
@@ -35,7 +36,8 @@ pub fn tell_unseen(call: &mut Call, group: usize, signal: Signal) {
     }
 }
 
-/// Sends KILL to a whole control group. `false` if it has no weapon, so that its members get it one by one.
+/// Sends KILL to a whole control group. `false` if it has no weapon, so that its members get it one
+/// by one.
 pub fn kill_control_group(call: &mut Call, group: usize, occasion: Occasion) -> Result<bool> {
     let known = call.found.recipients.len();
     // Members that have joined since are told like the others.
@@ -101,7 +103,8 @@ fn by_switch(
     let whole = send(Route::ControlGroup(switch), Signal::KILL, None);
     let results = members.iter().map(|index| {
         let process = &recipients[*index].process;
-        // For one that is dying already this changes nothing; for one that left at the last moment it does.
+        // For one that is dying already this changes nothing; for one that left at the last moment
+        // it does.
         let direct = send(Route::Process(process), Signal::KILL, None);
         // What cgroup.kill reaches it kills whoever owns it.
         let result = match whole {
@@ -113,8 +116,8 @@ fn by_switch(
     (whole, results.collect())
 }
 
-/// Kills each member while the group is frozen, so that nobody forks meanwhile, and thaws it; again until nobody
-/// new appears. Nothing is told before that is over.
+/// Kills each member while the group is frozen, so that nobody forks meanwhile, and thaws it; again
+/// until nobody new appears. Nothing is told before that is over.
 fn while_frozen(found: &mut Found, group: usize) -> Result<(Results, Result<()>)> {
     let _held = HeldSignals::hold().context("holding signals back")?;
     let end = Instant::now() + PATIENCE;

@@ -1,4 +1,5 @@
-//! One signal to everybody who is present, in the order and by the routes that their kind of target needs.
+//! One signal to everybody who is present, in the order and by the routes that their kind of target
+//! needs.
 
 use std::time::{Duration, Instant};
 
@@ -22,12 +23,12 @@ use crate::run::route::{Receipt, Route, refusal, send};
 use crate::signal::Signal;
 use crate::target::{Pid, Target};
 
-/// How long new members are looked for after a signal: one that outlives it may fork for ever, and what it
-/// forks then was never meant.
+/// How long new members are looked for after a signal: one that outlives it may fork for ever, and
+/// what it forks then was never meant.
 const CHASE: Duration = Duration::from_secs(1);
 
-/// Sends one signal to all who are present: trees from the root down and KILL from the leaves up, then
-/// groups, and last the targets that are signalled by number.
+/// Sends one signal to all who are present: trees from the root down and KILL from the leaves up,
+/// then groups, and last the targets that are signalled by number.
 pub fn deliver(call: &mut Call, signal: Signal, occasion: Occasion) -> Result<()> {
     if call.found.rules.lineage.is_some() {
         if signal == Signal::KILL {
@@ -106,8 +107,8 @@ fn record_by_number(call: &mut Call, target: &Target, name: Option<&[u8]>, resul
     }
 }
 
-/// Signals a group as a whole if possible, so that no fork in flight escapes; a member that has left it gets
-/// the signal by its own pidfd. Otherwise each member does, until nobody new appears.
+/// Signals a group as a whole if possible, so that no fork in flight escapes; a member that has
+/// left it gets the signal by its own pidfd. Otherwise each member does, until nobody new appears.
 fn to_group(call: &mut Call, group: usize, signal: Signal, occasion: Occasion) -> Result<()> {
     if signal == Signal::KILL && kill_control_group(call, group, occasion)? {
         return Ok(());
@@ -174,8 +175,8 @@ fn share(group: &ProcessGroup, member: &Recipient, signal: Signal) -> Result<Sha
     })
 }
 
-/// Whether a member surely left the group before the signal came: it is not in it, runs, and neither catches
-/// the signal, so that leaving could be its answer, nor can have it pending.
+/// Whether a member surely left the group before the signal came: it is not in it, runs, and
+/// neither catches the signal, so that leaving could be its answer, nor can have it pending.
 fn was_missed(group: &ProcessGroup, member: &Recipient, signal: Signal) -> bool {
     let is_out = member.process.is_running().unwrap_or(false) && !group.contains(&member.process).unwrap_or(true);
     let may_have_it =
@@ -183,7 +184,8 @@ fn was_missed(group: &ProcessGroup, member: &Recipient, signal: Signal) -> bool 
     is_out && (signal == Signal::KILL || !may_have_it())
 }
 
-/// Whether the signal is CONT to a process of sigsend's session, which needs no other permission (kill(2)).
+/// Whether the signal is CONT to a process of sigsend's session, which needs no other permission
+/// (kill(2)).
 pub fn is_permitted_cont(pid: Pid, signal: Signal) -> bool {
     signal == Signal::CONT && getsid(Some(pid.process())) == getsid(None)
 }
@@ -195,12 +197,13 @@ enum Family {
     Group(usize),
 }
 
-/// Signals processes that were forked before their parents took the signal, until nobody new appears. What
-/// goes wrong here concerns the family alone: it is told, and the others get their later signals.
+/// Signals processes that were forked before their parents took the signal, until nobody new
+/// appears. What goes wrong here concerns the family alone: it is told, and the others get their
+/// later signals.
 fn chase(call: &mut Call, family: Family, signal: Signal, occasion: Occasion) {
     let end = Instant::now() + CHASE;
-    // A fork in flight when the signal came shows only when its parent takes the signal, so one look must
-    // find nobody new after all have taken it.
+    // A fork in flight when the signal came shows only when its parent takes the signal, so one
+    // look must find nobody new after all have taken it.
     let mut all_have_taken = false;
     while Instant::now() < end {
         let looked = to_newcomers(call, family, signal, occasion, end);
@@ -249,8 +252,8 @@ fn to_newcomers(call: &mut Call, family: Family, signal: Signal, occasion: Occas
     }
 }
 
-/// Whether the signal is pending for somebody who will take it: it is not blocked, and the process is not
-/// stopped.
+/// Whether the signal is pending for somebody who will take it: it is not blocked, and the process
+/// is not stopped.
 fn somebody_has_yet_to_take(call: &Call, family: Family, signal: Signal) -> Result<bool> {
     // Nobody in a frozen group takes a signal, or forks.
     if let Family::Group(group) = family

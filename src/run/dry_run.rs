@@ -1,4 +1,5 @@
-//! The dry run: everybody found as for the real call, and what the signal would do to each. Signals nobody.
+//! The dry run: everybody found as for the real call, and what the signal would do to each. Signals
+//! nobody.
 
 use std::time::SystemTime;
 
@@ -117,7 +118,8 @@ fn by_number(call: &mut Call, target: &Target) -> Result<()> {
     Ok(())
 }
 
-/// The processes that kill(2) would reach by a number: not sigsend itself and process 1 for everyone.
+/// The processes that kill(2) would reach by a number: not sigsend itself and process 1 for
+/// everyone.
 fn members(target: &Target) -> Result<Vec<Pid>> {
     Ok(match target {
         Target::Group(group) => GroupMembers::of(*group).list()?,
@@ -168,8 +170,8 @@ fn preview(plan: &Plan, pid: Pid) -> Preview {
 /// What the signal would do to the process, by its signal masks.
 fn effect(signal: Signal, pid: Pid, status: Option<&Status>) -> Effect {
     let is_sure = matches!(signal, Signal::KILL | Signal::STOP);
-    // The kernel drops what the first process of a PID namespace does not catch, but for KILL and STOP from
-    // a namespace above (pid_namespaces(7)).
+    // The kernel drops what the first process of a PID namespace does not catch, but for KILL and
+    // STOP from a namespace above (pid_namespaces(7)).
     let is_protected = pid == Pid::INIT || (!is_sure && status.is_some_and(|status| status.is_init));
     let default = match signal.default_action() {
         DefaultAction::Ignore => Effect::Nothing,

@@ -1,4 +1,5 @@
-//! KILL for trees: stopped first, then killed from the leaves up, so that none outruns it by forking.
+//! KILL for trees: stopped first, then killed from the leaves up, so that none outruns it by
+//! forking.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -18,8 +19,8 @@ use crate::signal::Signal;
 /// How long processes that were forked during the KILL are looked for.
 const CHASE: Duration = Duration::from_secs(1);
 
-/// Sends KILL to all trees. Nothing is told before it is over. A tree that cannot be stopped gets no first
-/// KILL, and is told; one that is due as a follow-up is sent all the same.
+/// Sends KILL to all trees. Nothing is told before it is over. A tree that cannot be stopped gets
+/// no first KILL, and is told; one that is due as a follow-up is sent all the same.
 pub fn kill_trees(call: &mut Call, occasion: Occasion) -> Result<()> {
     let known = call.found.recipients.len();
     let mut freeze = Freeze::new()?;
@@ -99,8 +100,9 @@ struct Killing<'a> {
 }
 
 impl Killing<'_> {
-    /// Kills one member, and admits what it has forked since its children were read, in case that somebody
-    /// sent it CONT. With KILL pending no fork succeeds, so what is read now is complete unless it has exited.
+    /// Kills one member, and admits what it has forked since its children were read, in case that
+    /// somebody sent it CONT. With KILL pending no fork succeeds, so what is read now is complete
+    /// unless it has exited.
     fn kill(&mut self, recipients: &mut Recipients, index: usize) {
         let process = &recipients[index].process;
         let is_stopped = !self.freeze.has_failed(recipients, index);
@@ -123,8 +125,8 @@ impl Killing<'_> {
         }
     }
 
-    /// Kills what [`Self::kill`] has admitted, and what members fork that could not be stopped, until nobody new
-    /// appears.
+    /// Kills what [`Self::kill`] has admitted, and what members fork that could not be stopped,
+    /// until nobody new appears.
     fn kill_newcomers(&mut self, recipients: &mut Recipients) {
         let mut next = self.freeze.known();
         loop {

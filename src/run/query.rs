@@ -1,4 +1,5 @@
-//! Questions about targets, which signal nobody: PIDs (`-p`), tokens (`--id`) and liveness (`--alive`).
+//! Questions about targets, which signal nobody: PIDs (`-p`), tokens (`--id`) and liveness
+//! (`--alive`).
 
 use anyhow::Result;
 use nix::unistd::getpid;
@@ -57,7 +58,8 @@ fn list(
     Ok((tally, tally.status()))
 }
 
-/// A poll of the pidfd decides: neither the state letter, which is the main thread's, nor permission.
+/// A poll of the pidfd decides: neither the state letter, which is the main thread's, nor
+/// permission.
 fn alive(recipients: &[Recipient], misses: &[Miss], report: &mut Report) -> Result<(Tally, Status)> {
     let gone = Reason::Absent(NoProcess::Gone);
     // Without a PID here it cannot be signalled, but it lives.
@@ -94,7 +96,8 @@ fn alive(recipients: &[Recipient], misses: &[Miss], report: &mut Report) -> Resu
         }
     }
     for recipient in exited {
-        // A name is alive while one living process answers to it: one that has just exited does not count.
+        // A name is alive while one living process answers to it: one that has just exited does not
+        // count.
         let is_replaced = recipient.named_by == NamedBy::Description && answered.contains(&&*recipient.typed);
         if !is_replaced {
             tally.failed += 1;
@@ -102,7 +105,8 @@ fn alive(recipients: &[Recipient], misses: &[Miss], report: &mut Report) -> Resu
         }
     }
     tell_misses(misses, report);
-    // What cannot be verified is neither alive nor gone; one that is surely gone settles the question.
+    // What cannot be verified is neither alive nor gone; one that is surely gone settles the
+    // question.
     let status = match tally {
         Tally { failed: 0, settled: 1.., .. } => Status::Success,
         Tally { failed, .. } if failed > 0 && failed == unclear => Status::Undecided,

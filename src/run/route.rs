@@ -17,7 +17,8 @@ use crate::target::{Pid, Target};
 /// How a signal reaches whom it is meant for.
 #[derive(Clone, Copy)]
 pub enum Route<'a> {
-    /// kill(2) or sigqueue(3) with the target's number: a process, a group, the own group or everyone.
+    /// kill(2) or sigqueue(3) with the target's number: a process, a group, the own group or
+    /// everyone.
     Number(&'a Target),
     Process(&'a Pinned),
     /// The whole process group, through the pidfd of the process with its number (Linux 6.9).
@@ -45,7 +46,8 @@ impl Receipt {
     }
 }
 
-/// Sends a signal, with a value as by sigqueue(3). The errors are those of kill(2) and pidfd_send_signal(2).
+/// Sends a signal, with a value as by sigqueue(3). The errors are those of kill(2) and
+/// pidfd_send_signal(2).
 pub fn send(route: Route, signal: Signal, value: Option<i32>) -> nix::Result<Receipt> {
     match route {
         Route::Number(target) => by_number(target, signal, value),
@@ -74,8 +76,8 @@ fn by_number(target: &Target, signal: Signal, value: Option<i32>) -> nix::Result
     }
 }
 
-/// Why the kernel refused a signal. Whose the process is explains EPERM, unless the caller is root or has
-/// the same user: then a missing capability, Landlock or the like forbids it.
+/// Why the kernel refused a signal. Whose the process is explains EPERM, unless the caller is root
+/// or has the same user: then a missing capability, Landlock or the like forbids it.
 pub fn refusal(errno: Errno, pid: Option<Pid>) -> Reason {
     if errno != Errno::EPERM {
         return Reason::Refused(errno);

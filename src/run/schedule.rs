@@ -10,7 +10,8 @@ use crate::run::call::{Call, Occasion};
 use crate::run::deliver::deliver;
 use crate::run::wait::{Wait, Waited, tell_survivors};
 
-/// Carries out the plan of a call. An error on the way ends it, and is told; what was done before counts.
+/// Carries out the plan of a call. An error on the way ends it, and is told; what was done before
+/// counts.
 pub fn run(mut call: Call) -> Tally {
     match take_steps(&mut call) {
         Ok(()) => call.tally(),
@@ -24,8 +25,8 @@ pub fn run(mut call: Call) -> Tally {
 /// How long a process may take to die that got KILL only when the time was up.
 const DYING: Duration = Duration::from_millis(100);
 
-/// Takes all steps and waits as long as the plan says. A step's time is when it begins: what a freeze takes
-/// is part of the time until the next.
+/// Takes all steps and waits as long as the plan says. A step's time is when it begins: what a
+/// freeze takes is part of the time until the next.
 fn take_steps(call: &mut Call) -> Result<()> {
     let plan = call.plan;
     if plan.is_single() {
@@ -54,7 +55,8 @@ fn take_steps(call: &mut Call) -> Result<()> {
         Until::Gone => None,
         Until::Within(duration) => Some(last + duration),
     };
-    // If a slow freeze has used up the time, those that have just got KILL still need a moment to die.
+    // If a slow freeze has used up the time, those that have just got KILL still need a moment to
+    // die.
     let moment = if last.elapsed() > DYING { DYING } else { Duration::ZERO };
     let deadline = deadline.map(|deadline| deadline.max(Instant::now() + moment));
     if wait.until_gone(call, deadline, None)? == Waited::SomeLeft {

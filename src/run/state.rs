@@ -12,7 +12,8 @@ use crate::output::text::{errno_words, plain, sentence};
 use crate::target::Pid;
 use crate::usage::UsageError;
 
-/// Writes the sets of each process that are not empty. With several processes, the PID precedes its sets.
+/// Writes the sets of each process that are not empty. With several processes, the PID precedes its
+/// sets.
 pub fn show(pids: &[Pid], listing: &mut Listing) -> io::Result<Status> {
     if let Err(error) = check_proc() {
         (listing.complain)(&UsageError::value(sentence(&error)));

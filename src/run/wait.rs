@@ -31,7 +31,8 @@ pub enum Waited {
 }
 
 impl Wait {
-    /// Prepares to wait. Before the first signal, so that what waiting lacks is known before anything was sent.
+    /// Prepares to wait. Before the first signal, so that what waiting lacks is known before
+    /// anything was sent.
     pub fn new(call: &mut Call) -> Result<Self> {
         let mut watch = Watch::new()?;
         call.report.progress.start();
@@ -48,7 +49,8 @@ impl Wait {
         Ok(wait)
     }
 
-    /// Waits until nobody is left or the deadline has come. `next` is what is sent then, for the terminal.
+    /// Waits until nobody is left or the deadline has come. `next` is what is sent then, for the
+    /// terminal.
     pub fn until_gone(&mut self, call: &mut Call, deadline: Option<Instant>, next: Option<Signal>) -> Result<Waited> {
         loop {
             if !self.has_present(call) {
@@ -76,7 +78,8 @@ impl Wait {
             let look = call.report.progress.next_look();
             match self.watch.next([deadline, look].into_iter().flatten().min())? {
                 Woken::Exited(indices) => {
-                    // While the dead are unreaped, they prove that the number is their group's still.
+                    // While the dead are unreaped, they prove that the number is their group's
+                    // still.
                     if call.found.groups.iter().filter_map(Group::process).any(|group| group.leader().is_none()) {
                         look_for_members(call);
                     }
@@ -116,7 +119,8 @@ impl Wait {
     }
 }
 
-/// Admits members of groups that were forked, or joined, since the last look. An error is the group's alone.
+/// Admits members of groups that were forked, or joined, since the last look. An error is the
+/// group's alone.
 fn look_for_members(call: &mut Call) {
     let known = call.found.recipients.len();
     for group in 0..call.found.groups.len() {

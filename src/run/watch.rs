@@ -1,4 +1,5 @@
-//! Waiting for many pidfds to one deadline: one epoll, no polling in a loop. Nothing here sends a signal.
+//! Waiting for many pidfds to one deadline: one epoll, no polling in a loop. Nothing here sends a
+//! signal.
 
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
@@ -18,7 +19,8 @@ use crate::target::Pid;
 /// What ended a wait.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Woken {
-    /// These have exited; each is told once. Without any, a control group has become empty or populated.
+    /// These have exited; each is told once. Without any, a control group has become empty or
+    /// populated.
     Exited(Vec<usize>),
     /// The deadline has come.
     Due,
@@ -55,13 +57,15 @@ impl Watch {
             .with_context(|| format!("preparing to wait for process {}", process.pid))
     }
 
-    /// Watches the cgroup.events of a control group. Edge-triggered: it stays readable once it has changed.
+    /// Watches the cgroup.events of a control group. Edge-triggered: it stays readable once it has
+    /// changed.
     pub fn add_control_group(&self, events: BorrowedFd) -> Result<()> {
         let event = EpollEvent::new(EpollFlags::EPOLLPRI | EpollFlags::EPOLLET, CONTROL_GROUP);
         self.epoll.add(events, event).context("preparing to wait for a control group")
     }
 
-    /// Reports interrupts instead of dying of them, so that a line on the terminal can be wiped first.
+    /// Reports interrupts instead of dying of them, so that a line on the terminal can be wiped
+    /// first.
     pub fn hold_interrupts(&mut self) -> Result<()> {
         let interrupts = Interrupts::hold()?;
         let event = EpollEvent::new(EpollFlags::EPOLLIN, INTERRUPT);
@@ -98,8 +102,8 @@ impl Watch {
     }
 }
 
-/// The time left, in milliseconds rounded up so that nothing is done too early. A longer time than fits is
-/// waited for in several rounds.
+/// The time left, in milliseconds rounded up so that nothing is done too early. A longer time than
+/// fits is waited for in several rounds.
 fn until(deadline: Instant) -> EpollTimeout {
     let left = deadline.saturating_duration_since(Instant::now());
     let milliseconds = left.as_nanos().div_ceil(1_000_000);
@@ -115,7 +119,8 @@ struct Interrupts {
 impl Interrupts {
     fn hold() -> Result<Self> {
         let own = Pid::try_from(getpid().as_raw()).ok();
-        // A blocked signal is queued even if it is ignored, so those that are ignored must be left alone.
+        // A blocked signal is queued even if it is ignored, so those that are ignored must be left
+        // alone.
         let ignored = own.and_then(|own| proc::status(own).ok()).map(|status| status.ignored);
         let mut set = SigSet::empty();
         for (named, signal) in

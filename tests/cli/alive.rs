@@ -1,4 +1,5 @@
-//! `--alive`: the truth about life, whatever state letter, permission or number say, and 2 wherever it cannot be told.
+//! `--alive`: the truth about life, whatever state letter, permission or number say, and 2 wherever
+//! it cannot be told.
 
 use std::fs;
 use std::io;

@@ -1,6 +1,6 @@
-//! Nothing is sent on bad input: whatever is wrong anywhere on the command line, nobody gets a signal. Runs among
-//! victims that sit exactly where a wrong reading would hit: at PIDs 5, 12, 34 and 123, in the caller's own group, and
-//! everywhere for a stray -1.
+//! Nothing is sent on bad input: whatever is wrong anywhere on the command line, nobody gets a
+//! signal. Runs among victims that sit exactly where a wrong reading would hit: at PIDs 5, 12, 34
+//! and 123, in the caller's own group, and everywhere for a stray -1.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -89,7 +89,8 @@ impl Case<'_> {
         self.naming.is_empty() && self.before.is_empty()
     }
 
-    /// Whether the line is right after all: `-0` and `-01` in front are signals, and `--` ends the options.
+    /// Whether the line is right after all: `-0` and `-01` in front are signals, and `--` ends the
+    /// options.
     fn is_fine(&self) -> bool {
         let has_target = self.before.contains(&b"GOOD".as_slice()) || !self.after.is_empty();
         let is_signal = self.may_be_signal() && [b"-0".as_slice(), b"-01"].contains(&self.token);

@@ -1,5 +1,6 @@
-//! Control groups as targets: all that is in one and below, whatever it forks and however it detaches itself, and nobody
-//! else. On real control groups, made below the one that the tests are in.
+//! Control groups as targets: all that is in one and below, whatever it forks and however it
+//! detaches itself, and nobody else. On real control groups, made below the one that the tests are
+//! in.
 
 pub mod group;
 

@@ -1,4 +1,5 @@
-//! Completion in the real shells: bash and zsh are typed at through a pseudo-terminal, tab key and all, fish answers directly.
+//! Completion in the real shells: bash and zsh are typed at through a pseudo-terminal, tab key and
+//! all, fish answers directly.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -124,7 +125,8 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // End of file at an empty prompt; where that does not help, setsid is killed and the terminal hangs up on the shell.
+        // End of file at an empty prompt; where that does not help, setsid is killed and the
+        // terminal hangs up on the shell.
         let _ = self.keyboard.write_all(b"\x15\x04");
         let deadline = Instant::now() + DEADLINE;
         while self.shell.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < deadline {
@@ -269,7 +271,8 @@ fn options() -> Vec<String> {
     options
 }
 
-/// What bash offers for a word after others, asked without a terminal; nothing may be on standard error.
+/// What bash offers for a word after others, asked without a terminal; nothing may be on standard
+/// error.
 #[track_caller]
 fn bash(path: &Path, dir: &TempDir, words: &[&str]) -> Vec<String> {
     let mut command = Command::new(path);

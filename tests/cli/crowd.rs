@@ -1,4 +1,5 @@
-//! A machine with thousands of processes: a name is found in one pass over /proc that reads one small file of each.
+//! A machine with thousands of processes: a name is found in one pass over /proc that reads one
+//! small file of each.
 
 use std::process::Command;
 
@@ -6,8 +7,8 @@ use crate::support::{Recorder, Victim, in_pid_namespace, program, raw_sigsend, s
 
 const CROWD: usize = 5000;
 
-/// So many children of a shell, none of which executes anything: each sleeps until the test ends. `None` where this machine
-/// allows no such crowd.
+/// So many children of a shell, none of which executes anything: each sleeps until the test ends.
+/// `None` where this machine allows no such crowd.
 fn crowd(size: usize) -> Option<Victim> {
     let all = format!("i=0; while [ $i -lt {size} ]; do read line <&3 & i=$((i+1)); done; echo ready; read line");
     let mut shell = Command::new("sh");

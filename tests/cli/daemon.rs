@@ -1,5 +1,5 @@
-//! A real daemon: nginx, with a configuration of its own on a loopback port, is asked whether it lives, reloaded while a
-//! request is in flight, and ended gracefully.
+//! A real daemon: nginx, with a configuration of its own on a loopback port, is asked whether it
+//! lives, reloaded while a request is in flight, and ended gracefully.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -11,7 +11,8 @@ use crate::support::{
     DEADLINE, Ending, TempDir, Victim, eventually, in_pid_namespace, program, sigsend, skip, tempdir, victim,
 };
 
-/// A running nginx that answers `/` with a word of its configuration and passes `/slow` on to the test.
+/// A running nginx that answers `/` with a word of its configuration and passes `/slow` on to the
+/// test.
 struct Nginx {
     dir: TempDir,
     master: Victim,
@@ -22,7 +23,8 @@ struct Nginx {
 impl Nginx {
     fn start(binary: &Path, word: &str) -> Self {
         let upstream = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
-        // Another process may take the free port before nginx does; then it ends, and the next one is tried.
+        // Another process may take the free port before nginx does; then it ends, and the next one
+        // is tried.
         for _ in 0..5 {
             let dir = tempdir();
             let address = free_address();

@@ -1,5 +1,5 @@
-//! Descriptors run out: the soft limit is raised as needed, and if the hard one is too low, a target that
-//! cannot be pinned as a whole is an error and gets no signal.
+//! Descriptors run out: the soft limit is raised as needed, and if the hard one is too low, a
+//! target that cannot be pinned as a whole is an error and gets no signal.
 
 use std::process::Command;
 

@@ -1,4 +1,5 @@
-//! Signals one after the other: what stops a process properly, who gets a follow-up, and that none ever follows a number.
+//! Signals one after the other: what stops a process properly, who gets a follow-up, and that none
+//! ever follows a number.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, pipe};
@@ -274,8 +275,8 @@ fn a_target_with_too_many_members_keeps_no_signal_from_the_others() {
 /// The number that is recycled.
 const NUMBER: i32 = 5000;
 
-/// A process ends by the first signal and is reaped, its number goes to an innocent, and then the follow-up falls due. sigsend is stopped
-/// meanwhile, so that no round depends on who is faster.
+/// A process ends by the first signal and is reaped, its number goes to an innocent, and then the
+/// follow-up falls due. sigsend is stopped meanwhile, so that no round depends on who is faster.
 fn recycle_a_hundred_times(aim: fn(&str, &str) -> Vec<String>) {
     let mut rounds_that_bite = 0;
     let errors = tempdir();

@@ -1,4 +1,5 @@
-//! What is told of what happened: the lines of `--verbose` and `--json` and of a dry run, against processes that do these things.
+//! What is told of what happened: the lines of `--verbose` and `--json` and of a dry run, against
+//! processes that do these things.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};

@@ -343,7 +343,8 @@ fn list_to(build: &Path, sink: Sink, signals: &str, args: &[&str]) -> (Option<i3
     (output.status.code(), written, output.stderr)
 }
 
-/// Reads a full pipe to its end, after its writer has begun to wait for room; without what filled it.
+/// Reads a full pipe to its end, after its writer has begun to wait for room; without what filled
+/// it.
 fn read_late(mut pipe: File, writer: &Child, build: &Path) -> io::Result<Vec<u8>> {
     let pid = i32::try_from(writer.id()).expect("a PID");
     let is_sigsend = || fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == build);

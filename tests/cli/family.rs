@@ -1,5 +1,6 @@
-//! `Family`: a victim with descendants that no shell can make (storms, vfork parents, rows of thousands), and
-//! the proof that all of them are gone. It is this test binary once more, in one of the roles of `roles`.
+//! `Family`: a victim with descendants that no shell can make (storms, vfork parents, rows of
+//! thousands), and the proof that all of them are gone. It is this test binary once more, in one of
+//! the roles of `roles`.
 
 mod roles;
 
@@ -20,8 +21,8 @@ use crate::support::{DEADLINE, Victim, victim};
 /// Gives a test binary a role: its name and numbers, with blanks between.
 pub const ROLE: &str = "SIGSEND_TEST_ROLE";
 
-/// A victim in a group of its own, and all that it forks: whoever lives holds the other end of `lifeline`,
-/// which is their standard error.
+/// A victim in a group of its own, and all that it forks: whoever lives holds the other end of
+/// `lifeline`, which is their standard error.
 pub struct Family {
     head: Victim,
     lifeline: PipeReader,
@@ -35,7 +36,8 @@ impl Family {
         Self::of(|command| victim().command(command), shell(script))
     }
 
-    /// The same as members of somebody's group, of whom only the head is killed at the end of the test.
+    /// The same as members of somebody's group, of whom only the head is killed at the end of the
+    /// test.
     #[track_caller]
     pub fn shell_in_group_of(leader: &Victim, script: &str) -> Self {
         Self::of(|command| victim().in_group_of(leader).command(command), shell(script))
@@ -47,7 +49,8 @@ impl Family {
         Self::of(|command| victim().command(command), player(role))
     }
 
-    /// The same as members of somebody's group, of whom only the head is killed at the end of the test.
+    /// The same as members of somebody's group, of whom only the head is killed at the end of the
+    /// test.
     #[track_caller]
     pub fn playing_in_group_of(leader: &Victim, role: &str) -> Self {
         Self::of(|command| victim().in_group_of(leader).command(command), player(role))
@@ -90,8 +93,9 @@ impl Family {
         std::iter::from_fn(|| self.next_word()).collect()
     }
 
-    /// Lets a storm fork so many times more while the test goes on, one fork every tenth of a millisecond at most: whoever is
-    /// first to take a byte from the pipe forks, and there is never more than one to be had. Ends when nobody is left to take it.
+    /// Lets a storm fork so many times more while the test goes on, one fork every tenth of a
+    /// millisecond at most: whoever is first to take a byte from the pipe forks, and there is never
+    /// more than one to be had. Ends when nobody is left to take it.
     #[track_caller]
     pub fn rage(&self, forks: usize) -> JoinHandle<()> {
         let mut sky = self.head.stdin();

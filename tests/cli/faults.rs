@@ -1,5 +1,6 @@
-//! Every system call of the program fails in turn, with each error that its manual lists: it ends in time and without a panic, what it
-//! says is true, nobody but the targets is touched, and no tree is left stopped. `SIGSEND_FAULTS=all` injects them all instead of a sample.
+//! Every system call of the program fails in turn, with each error that its manual lists: it ends
+//! in time and without a panic, what it says is true, nobody but the targets is touched, and no
+//! tree is left stopped. `SIGSEND_FAULTS=all` injects them all instead of a sample.
 
 mod circumstances;
 mod errnos;
@@ -21,7 +22,8 @@ use crate::support::{Recorder, in_pid_namespace, skip, tempdir};
 
 /// Asks for all faults.
 const ALL: &str = "SIGSEND_FAULTS";
-/// Set for the processes that do the work: which part of the faults, and where to write the figures.
+/// Set for the processes that do the work: which part of the faults, and where to write the
+/// figures.
 const PART: &str = "SIGSEND_FAULTS_PART";
 const FIGURES: &str = "SIGSEND_FAULTS_FIGURES";
 
@@ -60,7 +62,8 @@ impl Scene {
     fn lies(&self, fault: &Fault, output: &Output, clean: &[u8], deeds: &[Deed]) -> Vec<String> {
         let mut lies = Vec::new();
         let said = String::from_utf8_lossy(&output.stderr);
-        // The run closed a directory where the undisturbed one had closed a file; see `is_excepted`.
+        // The run closed a directory where the undisturbed one had closed a file; see
+        // `is_excepted`.
         if fault.call.name == "close" && said.contains("unexpected error during closedir") {
             return lies;
         }
@@ -201,7 +204,8 @@ fn perform(scene: &Scene) {
     assert!(findings.is_empty(), "\n{findings}");
 }
 
-/// At least one fault of each system call and of each signal that is sent, another error for each, and more spread evenly.
+/// At least one fault of each system call and of each signal that is sent, another error for each,
+/// and more spread evenly.
 fn sample<'a>(faults: &'a [Fault<'a>]) -> Vec<&'a Fault<'a>> {
     let mut of_calls: BTreeMap<(&str, usize), Vec<usize>> = BTreeMap::new();
     for (index, fault) in faults.iter().enumerate() {

@@ -1,4 +1,5 @@
-//! Many machines: sigsend driven by clush, pdsh and Ansible on three hosts with a real sshd each, by the recipes of docs/fleet.md.
+//! Many machines: sigsend driven by clush, pdsh and Ansible on three hosts with a real sshd each,
+//! by the recipes of docs/fleet.md.
 
 mod rack;
 
@@ -40,7 +41,8 @@ fn summary(signalled: u32, gone: u32, failed: u32, status: i32) -> Value {
     json!({"event": "summary", "signalled": signalled, "already_gone": gone, "failed": failed, "remaining": 0, "status": status})
 }
 
-/// A stubborn daemon was asked, did not go, and was killed; how it ended is told where the kernel tells it.
+/// A stubborn daemon was asked, did not go, and was killed; how it ended is told where the kernel
+/// tells it.
 #[track_caller]
 fn assert_stopped_by_force(host: &str, events: &[Value]) {
     let [term, cont, kill, gone, end] = &plain(events)[..] else { panic!("{host}: {events:?}") };
@@ -90,7 +92,8 @@ fn clush_collects_what_became_of_each_host() {
         assert_eq!(plain(&events["web2"]), [gone, summary(0, 0, 1, 1)]);
         assert_stale("web3", &events["web3"]);
 
-        // Stopping: what is gone is gone as wished, what ignores TERM is killed, and a stranger is still spared.
+        // Stopping: what is gone is gone as wished, what ignores TERM is killed, and a stranger is
+        // still spared.
         rack.crash_webd("web1");
         rack.start_webd("web1", "stubborn");
         let stopped = rack.run("clush -S -w web[1-3] sigsend --grace 500ms --json --pidfile /run/webd.pid");

@@ -1,5 +1,5 @@
-//! The tools of the tests do what the tests rely on: a victim that pretends to live, a namespace that is none or a
-//! recorder that misses a signal would let every other test pass for nothing.
+//! The tools of the tests do what the tests rely on: a victim that pretends to live, a namespace
+//! that is none or a recorder that misses a signal would let every other test pass for nothing.
 
 use std::env;
 use std::fs;

@@ -37,7 +37,8 @@ use crate::support;
 
 const LINES: &str = "SIGSEND_FUZZ_LINES";
 const SEED: &str = "SIGSEND_FUZZ_SEED";
-/// Set for the processes that do the work, each in a namespace of its own: the file for the figures.
+/// Set for the processes that do the work, each in a namespace of its own: the file for the
+/// figures.
 const FIGURES: &str = "SIGSEND_FUZZ_FIGURES";
 
 /// Lines that are run in one namespace: few enough that its PIDs do not wrap and

@@ -1,4 +1,5 @@
-//! Process groups that are waited for: every member, those that come later, and never a group that took over the number.
+//! Process groups that are waited for: every member, those that come later, and never a group that
+//! took over the number.
 
 use std::process::Command;
 

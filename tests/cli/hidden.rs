@@ -1,4 +1,5 @@
-//! /proc with hidepid=2, which hides the processes of other users: what cannot be seen is no proof of anything.
+//! /proc with hidepid=2, which hides the processes of other users: what cannot be seen is no proof
+//! of anything.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +12,8 @@ use crate::support::{
     skip, stderr, stdout, tempdir, victim,
 };
 
-/// Hides the processes of other users in the /proc of this namespace; false if that is not possible here.
+/// Hides the processes of other users in the /proc of this namespace; false if that is not possible
+/// here.
 #[track_caller]
 fn hide_processes() -> bool {
     if !may_change_user() {
@@ -98,7 +100,8 @@ fn an_ancestor_above_a_hidden_one_is_not_killed_with_its_tree() {
         let (user, dir) = (Unprivileged::new(), tempdir());
         let sh = set_user_id(&dir, "sh");
         let user_again = format!("{} --reuid 65534 --regid 65534 --clear-groups", setpriv.display());
-        // The user's shell, a shell with the rights of root, which is hidden, and the user's shell again.
+        // The user's shell, a shell with the rights of root, which is hidden, and the user's shell
+        // again.
         let innermost = dir.file(
             "innermost",
             "for call in '-KILL' '--grace 5s' '-TERM --wait' '-HUP'; do \"$0\" --tree $call $1; echo status $?; done\n\

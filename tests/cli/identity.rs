@@ -1,4 +1,5 @@
-//! Who exactly is meant: `PID:INODE` tokens and `--id`, `--expect`, and several ways to mean one process.
+//! Who exactly is meant: `PID:INODE` tokens and `--id`, `--expect`, and several ways to mean one
+//! process.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! Ctrl-C and its kin while one waits, on real terminals and off them, and what a shell says of its jobs.
+//! Ctrl-C and its kin while one waits, on real terminals and off them, and what a shell says of its
+//! jobs.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
@@ -158,8 +159,8 @@ fn shell() -> Option<Terminal> {
     Terminal::running(&["bash", "--norc", "--noprofile", "--noediting", "-i"])
 }
 
-/// What `sigsend args` writes, run by a shell, stopped when its line of progress has come, and continued in
-/// the background for the second that another one takes; and the terminal.
+/// What `sigsend args` writes, run by a shell, stopped when its line of progress has come, and
+/// continued in the background for the second that another one takes; and the terminal.
 fn in_the_background(terminal: &mut Terminal, args: &str, waiting: &str) {
     terminal.type_in(&format!("{SIGSEND} {args}\n"));
     terminal.read_until(Some(waiting));

@@ -1,5 +1,5 @@
-//! Members that leave their process group after they were pinned, and numbers of groups that are reused: each
-//! member gets its signals by its own pidfd, and no stranger gets any.
+//! Members that leave their process group after they were pinned, and numbers of groups that are
+//! reused: each member gets its signals by its own pidfd, and no stranger gets any.
 
 use std::process::Command;
 
@@ -15,7 +15,8 @@ use crate::support::{
 /// The number that changes hands.
 const NUMBER: i32 = 4242;
 
-/// The leader that dies of TERM, and a member that leaves the group when it gets TERM, and lives on.
+/// The leader that dies of TERM, and a member that leaves the group when it gets TERM, and lives
+/// on.
 fn group() -> (Victim, Family) {
     let leader = victim().with_pid(NUMBER).sleeping();
     let member = Family::playing_in_group_of(&leader, "leaver");
@@ -91,8 +92,8 @@ fn the_number_of_a_group_may_be_reused_before_any_system_call() {
             for point in points(args) {
                 let (mut leader, mut member) = group();
                 let held = Held::before(&point, args);
-                // Calls are counted from the start, and before the first signal their number varies a little. On a
-                // busy machine the KILL may be due before the member could leave.
+                // Calls are counted from the start, and before the first signal their number varies
+                // a little. On a busy machine the KILL may be due before the member could leave.
                 if !has_got_term(&leader) || member.next_word().is_none() {
                     held.go();
                     too_late += 1;
@@ -181,7 +182,8 @@ fn a_group_that_forks_while_it_dies_is_waited_for() {
         assert!(told.starts_with("sent TERM"), "{told}");
         family.assert_exited_with(3);
         while !sigsend.read_line().contains("exited with status 3") {}
-        // The zombie keeps its number, and its child is in the group: there is nobody else to be waited for.
+        // The zombie keeps its number, and its child is in the group: there is nobody else to be
+        // waited for.
         sigsend.assert_alive();
         family.say("end");
         sigsend.assert_exited_with(0);

@@ -1,5 +1,6 @@
-//! As far as the kernel goes: arguments to its limit, crowds, wide and deep trees, and next to no descriptors, processes or memory.
-//! `SIGSEND_LIMITS=all` makes the crowds as large as they should be at least once; the normal run keeps them smaller.
+//! As far as the kernel goes: arguments to its limit, crowds, wide and deep trees, and next to no
+//! descriptors, processes or memory. `SIGSEND_LIMITS=all` makes the crowds as large as they should
+//! be at least once; the normal run keeps them smaller.
 
 use std::env;
 use std::fs;
@@ -127,8 +128,8 @@ fn the_longest_argument_is_refused_in_any_place() {
 fn as_many_arguments_as_the_kernel_takes_are_taken() {
     let mut target = Recorder::new();
     let pid = target.arg();
-    // Six megabytes, a pointer for each argument included, are the end whatever the stack; so large a line only a shell can make, once
-    // its own stack is.
+    // Six megabytes, a pointer for each argument included, are the end whatever the stack; so large
+    // a line only a shell can make, once its own stack is.
     let count = size(100_000, 500_000);
     for (filler, status) in [("-v", 0), ("-a", 0), ("--", 1)] {
         let script = format!("ulimit -s unlimited; exec $0 -0 $1 $(yes -- {filler} | head -n {count}) -- $1");

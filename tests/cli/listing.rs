@@ -1,4 +1,5 @@
-//! The listing forms `-l`, `-L`, `-t` and `-d`, in a pipe and on a terminal, and what becomes of writes that fail.
+//! The listing forms `-l`, `-L`, `-t` and `-d`, in a pipe and on a terminal, and what becomes of
+//! writes that fail.
 
 use std::fs::File;
 use std::process::Stdio;

@@ -1,4 +1,5 @@
-//! Help and man page: what they say, how wide they are, when they are coloured, and that they are written or complained of.
+//! Help and man page: what they say, how wide they are, when they are coloured, and that they are
+//! written or complained of.
 
 use std::fs::File;
 use std::process::{Command as StdCommand, Stdio};

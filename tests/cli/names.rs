@@ -12,7 +12,8 @@ use crate::support::{
     sigsend, skip, stderr, stdout, tempdir, victim,
 };
 
-/// A name of so many bytes that no other process of this machine has, nor any other name made here as its beginning.
+/// A name of so many bytes that no other process of this machine has, nor any other name made here
+/// as its beginning.
 fn unique(letter: char, length: usize) -> String {
     let start = format!("{letter}{}-", std::process::id());
     format!("{start:x<length$}")
@@ -113,7 +114,8 @@ fn odd_names_of_others_confuse_nobody() {
         assert_eq!(daemon.signals(), [1]);
         let dir = tempdir();
         for victim in &mut odd {
-            // Whatever is read behind the name is read right all the same: age, owner, group, handlers.
+            // Whatever is read behind the name is read right all the same: age, owner, group,
+            // handlers.
             let file = dir.file("x.pid", victim.arg());
             sigsend().args(["-0", "--pidfile"]).arg(&file).assert().success().stderr("");
             sigsend().args(["-r", "-HUP", &victim.arg()]).assert().code(1);

@@ -1,4 +1,5 @@
-//! `--pidfile`: what a file may hold, which files are none, and when a process is too young to have written it.
+//! `--pidfile`: what a file may hold, which files are none, and when a process is too young to have
+//! written it.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
@@ -21,7 +22,8 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("the paths of tests are UTF-8")
 }
 
-/// Refused by every form, with this line and nothing else on standard error but a hint; under `--alive` it cannot be told.
+/// Refused by every form, with this line and nothing else on standard error but a hint; under
+/// `--alive` it cannot be told.
 #[track_caller]
 fn assert_unreadable(path: &str, why: &str) {
     for (form, status) in [("-KILL", 1), ("--wait", 1), ("--alive", 2), ("--id", 1), ("-p", 1)] {
@@ -288,7 +290,8 @@ fn a_file_on_standard_input_is_checked_like_a_named_one() {
     assert_eq!((status, said.ends_with(" bytes, which is no pidfile\n")), (Some(1), true), "{said}");
 }
 
-/// How sigsend ends with a file as its standard input, and what it says. (`assert_cmd` allows no files there.)
+/// How sigsend ends with a file as its standard input, and what it says. (`assert_cmd` allows no
+/// files there.)
 fn given(file: &Path, args: &[&str]) -> (Option<i32>, String) {
     let mut command = raw_sigsend();
     command.args(args).args(["--pidfile", "-"]).stdin(File::open(file).expect("a file of ours"));

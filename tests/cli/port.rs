@@ -1,4 +1,5 @@
-//! Targets by `:PORT`: who holds a socket there, on real sockets in a network namespace of the test's own.
+//! Targets by `:PORT`: who holds a socket there, on real sockets in a network namespace of the
+//! test's own.
 #![expect(
     unsafe_code,
     reason = "SO_REUSEPORT has no safe function in std, and descriptors are handed down by fcntl(2)"

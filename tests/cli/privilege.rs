@@ -1,5 +1,5 @@
-//! Who may do what to whom: a user without rights hurts nobody and is told why, root is not led astray by names, pidfiles and
-//! environments that others have made.
+//! Who may do what to whom: a user without rights hurts nobody and is told why, root is not led
+//! astray by names, pidfiles and environments that others have made.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -215,7 +215,8 @@ fn a_user_cannot_have_others_taken_for_his_own() {
     });
 }
 
-/// A pidfile in a directory where everybody may write, made by an attacker, younger than everybody whom it names.
+/// A pidfile in a directory where everybody may write, made by an attacker, younger than everybody
+/// whom it names.
 fn planted(dir: &TempDir, name: &str, content: &str) -> String {
     let path = dir.file(name, content);
     nix::unistd::chown(&path, Some(MALLORY.into()), Some(MALLORY.into())).expect("root may");
@@ -325,7 +326,8 @@ fn through_sudo_the_rights_are_those_of_root_and_the_names_too() {
             return skip("needs root");
         }
         let Some(setpriv) = program("setpriv") else { return skip("no setpriv") };
-        // As a program with the set-user-ID bit: real user NOBODY, effective user root. The real one decides about names.
+        // As a program with the set-user-ID bit: real user NOBODY, effective user root. The real
+        // one decides about names.
         let mut roots = Recorder::of(victim().named("daemon"));
         let own = victim().named("daemon").owned_by(NOBODY).sleeping();
         let mut command = Command::new(setpriv);

@@ -1,4 +1,5 @@
-//! Readers of the output that pause, or never come: no signal waits for them, and what they miss is said.
+//! Readers of the output that pause, or never come: no signal waits for them, and what they miss is
+//! said.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};

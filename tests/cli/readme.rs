@@ -1,4 +1,5 @@
-//! Documents, man page and program say the same: the short help, and every event of the JSON lines with all its keys.
+//! Documents, man page and program say the same: the short help, and every event of the JSON lines
+//! with all its keys.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,7 +20,8 @@ fn block(text: &str, marker: &str) -> String {
     lines.split_once("```").expect("the block ends").0.to_owned()
 }
 
-/// The words between quotation marks in a source file that are all lower case, each with what follows it.
+/// The words between quotation marks in a source file that are all lower case, each with what
+/// follows it.
 fn words(source: &str) -> impl Iterator<Item = (&str, &str)> {
     let pieces: Vec<_> = source.split('"').collect();
     let pairs: Vec<_> = pieces.windows(2).skip(1).step_by(2).map(|pair| (pair[0], pair[1])).collect();

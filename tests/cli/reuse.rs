@@ -1,5 +1,6 @@
-//! PIDs are recycled: here each one that sigsend was told of has another owner by the time it acts, a hundred times over,
-//! and that innocent survives. In private PID namespaces, where a number can be chosen.
+//! PIDs are recycled: here each one that sigsend was told of has another owner by the time it acts,
+//! a hundred times over, and that innocent survives. In private PID namespaces, where a number can
+//! be chosen.
 
 use std::time::Duration;
 
@@ -26,7 +27,8 @@ fn succeed(mut owner: Victim, name: &str) -> Victim {
     self::owner(name)
 }
 
-/// What sigsend can be asked to do to one process, and whether it is content when that one has gone.
+/// What sigsend can be asked to do to one process, and whether it is content when that one has
+/// gone.
 const DEEDS: [(&[&str], i32); 13] = [
     (&["-KILL"], 1),
     (&["-HUP", "-v"], 1),

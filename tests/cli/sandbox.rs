@@ -1,5 +1,5 @@
-//! Where pidfds are not to be had, or /proc tells of other processes than ours: plain PIDs go on working, and whatever
-//! promised to be sure fails loudly, with nobody hurt.
+//! Where pidfds are not to be had, or /proc tells of other processes than ours: plain PIDs go on
+//! working, and whatever promised to be sure fails loudly, with nobody hurt.
 
 use std::fs;
 use std::process::{Command, Output, Stdio};
@@ -104,8 +104,9 @@ fn nothing_is_refused_without_pidfds_where_nobody_has_to_be_pinned() {
     }
 }
 
-/// In a namespace below ours but with our /proc: an innocent takes a number that /proc shows as somebody else's, sigsend
-/// runs with a chosen number, and the innocent says by its status whether it came to the end of its input.
+/// In a namespace below ours but with our /proc: an innocent takes a number that /proc shows as
+/// somebody else's, sigsend runs with a chosen number, and the innocent says by its status whether
+/// it came to the end of its input.
 const INSIDE: &str = r#"
 exec 3<&0
 echo ready
@@ -165,13 +166,15 @@ fn a_proc_of_another_namespace_never_points_at_an_innocent() {
     });
 }
 
-/// The lines that sigsend and [`INSIDE`] say, with sigsend having this number inside and [`OUTER`] outside.
+/// The lines that sigsend and [`INSIDE`] say, with sigsend having this number inside and [`OUTER`]
+/// outside.
 fn run_inside(number: i32, args: &[&str]) -> Vec<String> {
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--kill-child", "sh", "-c", INSIDE, "sh", SIGSEND]).args(args);
     let mut outer = victim().command(command);
     assert_eq!(outer.read_line(), "ready");
-    // Nobody else in this namespace starts anything: the innocent comes next, and sigsend behind it.
+    // Nobody else in this namespace starts anything: the innocent comes next, and sigsend behind
+    // it.
     fs::write("/proc/sys/kernel/ns_last_pid", (OUTER - 2).to_string()).expect("the namespace is ours");
     outer.say(&number.to_string());
     let mut lines = vec![outer.read_line()];

@@ -1,4 +1,5 @@
-//! How old a pidfile may be: a process that started more than two seconds after it was last modified did not write it.
+//! How old a pidfile may be: a process that started more than two seconds after it was last
+//! modified did not write it.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! Fork storms: no tree outruns KILL by forking, and every other signal comes to each process of it exactly once.
+//! Fork storms: no tree outruns KILL by forking, and every other signal comes to each process of it
+//! exactly once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use crate::support::{Recorder, eventually, sigsend, stderr};
 
 /// So many forks at most, far more than sigsend gives a storm time for.
 const FORKS: usize = 1000;
-/// The same where nothing freezes the storm: few enough that a busy machine gets over them in the second for which newborns are looked for.
+/// The same where nothing freezes the storm: few enough that a busy machine gets over them in the
+/// second for which newborns are looked for.
 const HEARING: usize = 200;
 
 #[test]

@@ -1,5 +1,6 @@
-//! Processes and circumstances that are rare and real: one whose main thread has exited, an idle thread, a sandbox that
-//! has no pidfds, and sigsend held between a look-up and what follows. Used by the tests of who is meant and who lives.
+//! Processes and circumstances that are rare and real: one whose main thread has exited, an idle
+//! thread, a sandbox that has no pidfds, and sigsend held between a look-up and what follows. Used
+//! by the tests of who is meant and who lives.
 #![expect(unsafe_code, reason = "seccomp filters and the end of a single thread have no safe wrapper")]
 
 use std::collections::BTreeMap;
@@ -22,8 +23,9 @@ use crate::support::{SIGSEND, Trace, Victim, eventually, tempdir, victim};
 /// Asks a test binary to go on without its main thread.
 const MODE: &str = "SIGSEND_TEST_LEADERLESS";
 
-/// A process whose main thread has exited while another one runs: its state is `Z`, and yet it lives. With it comes the ID of the thread
-/// that runs. Its command name is `name`. It ends by itself on a line of standard input.
+/// A process whose main thread has exited while another one runs: its state is `Z`, and yet it
+/// lives. With it comes the ID of the thread that runs. Its command name is `name`. It ends by
+/// itself on a line of standard input.
 #[track_caller]
 pub fn leaderless(name: &str) -> (Victim, i32) {
     let mut cast = victim().named(name);
@@ -48,8 +50,9 @@ fn lives_on_without_its_main_thread() {
     if env::var_os(MODE).is_none() {
         return;
     }
-    // The harness owns the main thread and lends none of its code, so that thread is made to leave from a handler.
-    // SAFETY: the handler makes one system call; the signal goes to the main thread of this very process.
+    // The harness owns the main thread and lends none of its code, so that thread is made to leave
+    // from a handler. SAFETY: the handler makes one system call; the signal goes to the main thread
+    // of this very process.
     unsafe {
         libc::signal(libc::SIGUSR1, end_this_thread as *const () as libc::sighandler_t);
         let process = libc::getpid();
@@ -65,7 +68,8 @@ fn lives_on_without_its_main_thread() {
     unsafe { libc::_exit(0) };
 }
 
-/// The ID of a thread of the test itself, other than its main one; it waits until the sender is dropped.
+/// The ID of a thread of the test itself, other than its main one; it waits until the sender is
+/// dropped.
 pub fn idle_thread() -> (i32, mpsc::Sender<()>) {
     let (release, wait) = mpsc::channel::<()>();
     let (tell, told) = mpsc::channel();
@@ -103,7 +107,8 @@ pub fn without_pidfds(command: &mut Command, errno: c_int) {
         };
         if refused == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     };
-    // SAFETY: between fork and exec only two system calls are made, on memory of the closure itself.
+    // SAFETY: between fork and exec only two system calls are made, on memory of the closure
+    // itself.
     unsafe { command.pre_exec(enter) };
 }
 
@@ -118,7 +123,8 @@ pub enum Window {
     BeforeSending,
 }
 
-/// A sigsend that is held by strace in a window until it is let go, so that whatever may happen there has happened.
+/// A sigsend that is held by strace in a window until it is let go, so that whatever may happen
+/// there has happened.
 pub struct Held {
     child: Child,
     /// Unknown if it came to its end before that was seen.
@@ -126,7 +132,8 @@ pub struct Held {
 }
 
 impl Held {
-    /// Starts `sigsend args` and waits until it has come to the window. To be used in a PID namespace, which reaps the tracer.
+    /// Starts `sigsend args` and waits until it has come to the window. To be used in a PID
+    /// namespace, which reaps the tracer.
     #[track_caller]
     pub fn at(window: Window, args: &[&str]) -> Self {
         let (call, number, delay) = match window {
@@ -147,8 +154,8 @@ impl Held {
         Self { child, tracer }
     }
 
-    /// Starts `sigsend args` and waits until it enters a system call for the nth time, or comes to its end
-    /// without that. To be used in a PID namespace, which reaps the tracer.
+    /// Starts `sigsend args` and waits until it enters a system call for the nth time, or comes to
+    /// its end without that. To be used in a PID namespace, which reaps the tracer.
     #[track_caller]
     pub fn before(call: &Call, args: &[&str]) -> Self {
         Self::on(call, "delay_enter", args)
@@ -170,7 +177,8 @@ impl Held {
         let mut tracer = None;
         eventually("sigsend to come to the system call", || {
             tracer = tracer.or(tracer_of(child.id()));
-            // A line is complete when a call returns. With all but one of them in the log, the next one is held.
+            // A line is complete when a call returns. With all but one of them in the log, the next
+            // one is held.
             let log = fs::read_to_string(&log).unwrap_or_default();
             let of_call = log.lines().filter(|line| line.starts_with(&format!("{name}(")));
             let returned = of_call.filter(|line| line.contains(" = ")).count();

@@ -1,5 +1,5 @@
-//! Whom a signal reaches: one process, a group, the caller's own group, everyone, or processes by name. Whatever means
-//! more than one PID runs in a private PID namespace.
+//! Whom a signal reaches: one process, a group, the caller's own group, everyone, or processes by
+//! name. Whatever means more than one PID runs in a private PID namespace.
 
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 

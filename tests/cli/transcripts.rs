@@ -1,9 +1,10 @@
 //! The commands of README and docs/ are run as they stand there, and what they print is compared.
 //!
-//! A `console` block is a transcript: `$ command` and what it prints. Each line of a `sh` block must succeed; one that
-//! begins with `#!` is a script, which must leave no process behind. HTML comments before a block say what a reader has
-//! already: `<!-- before: … -->` is run in the same shell first, `<!-- needs: … -->` names programs (or root, or cgroup)
-//! without which the block is skipped, `<!-- not run: … -->` says why it is not run at all.
+//! A `console` block is a transcript: `$ command` and what it prints. Each line of a `sh` block
+//! must succeed; one that begins with `#!` is a script, which must leave no process behind. HTML
+//! comments before a block say what a reader has already: `<!-- before: … -->` is run in the same
+//! shell first, `<!-- needs: … -->` names programs (or root, or cgroup) without which the block is
+//! skipped, `<!-- not run: … -->` says why it is not run at all.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -257,8 +258,8 @@ fn numbers_masked(word: &str, seconds: &mut Vec<f64>) -> String {
     text + rest
 }
 
-/// Compares line by line. Processes that end side by side may do so in another order, and one may have ended before
-/// CONT is sent to it.
+/// Compares line by line. Processes that end side by side may do so in another order, and one may
+/// have ended before CONT is sent to it.
 #[track_caller]
 fn assert_same(place: &str, command: &str, expected: &[String], actual: &str) {
     let sorted = |lines: &mut Vec<(String, Vec<f64>)>| lines.sort_by(|a, b| a.0.cmp(&b.0));

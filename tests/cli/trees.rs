@@ -1,4 +1,5 @@
-//! Trees: who belongs to one, in which order it is signalled, who is spared, and that nobody is ever left stopped.
+//! Trees: who belongs to one, in which order it is signalled, who is spared, and that nobody is
+//! ever left stopped.
 
 use std::fs;
 use std::path::Path;
@@ -319,7 +320,8 @@ fn the_children_of_a_process_that_reuses_the_number_of_a_member_are_not_of_the_t
                 swapped += 1;
                 assert!(output.status.code().is_some(), "{point:?} {call:?}: {output:?}");
                 drop(innocent);
-                // Orphans come to process 1, which is the test. Unreaped, it would keep the number of its group.
+                // Orphans come to process 1, which is the test. Unreaped, it would keep the number
+                // of its group.
                 waitpid(Pid::from_raw(child[0]), None).expect("it dies with its group");
             }
         }

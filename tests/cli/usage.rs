@@ -1,4 +1,5 @@
-//! How options, values and operands go together: which may, which may not, and whose value is whose.
+//! How options, values and operands go together: which may, which may not, and whose value is
+//! whose.
 
 use crate::support::{Heard, Recorder, Victim, in_pid_namespace, sigsend, stderr, victim};
 

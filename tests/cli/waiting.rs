@@ -1,4 +1,5 @@
-//! Waiting until targets are gone: what counts as gone, who is waited for, what the statuses say, what it costs.
+//! Waiting until targets are gone: what counts as gone, who is waited for, what the statuses say,
+//! what it costs.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! What the program says, to the letter: errors on standard error with the caller's name for the program and the user's
-//! own token, nothing when all is well.
+//! What the program says, to the letter: errors on standard error with the caller's name for the
+//! program and the user's own token, nothing when all is well.
 
 use std::process::Stdio;
 
@@ -223,7 +223,8 @@ fn an_outcome_is_said_in_the_words_of_the_kernel() {
         let gone = Victim::gone().to_string();
         let failed = |target: &str| format!("kill: sending signal to {target} failed: No such process\n");
         sigsend_as("kill").arg(&gone).assert().code(1).stdout("").stderr(failed(&gone));
-        // The user's own spelling, not only what was read from it, and on one line whatever it holds.
+        // The user's own spelling, not only what was read from it, and on one line whatever it
+        // holds.
         let spellings = [format!("00{gone}"), format!(" {gone} "), format!("{gone}\n")];
         for (spelling, shown) in
             spellings.iter().zip([format!("00{gone}"), format!(" {gone} "), format!("{gone}\\x0a")])

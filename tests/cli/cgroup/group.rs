@@ -29,7 +29,8 @@ pub fn version_1() -> Option<String> {
     path.map(str::to_owned)
 }
 
-/// Makes a group below the one that the test is in; says why and gives `None` when that is not possible here.
+/// Makes a group below the one that the test is in; says why and gives `None` when that is not
+/// possible here.
 #[track_caller]
 pub fn control_group() -> Option<Group> {
     static COUNT: AtomicU32 = AtomicU32::new(0);

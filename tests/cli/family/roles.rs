@@ -54,8 +54,9 @@ fn plays_when_asked() {
     }
 }
 
-/// Whoever finds a byte on standard input forks a child, which does the same; all of them stay. What [`Family::rage`] hands out is the
-/// bound, since root is exempt from `RLIMIT_NPROC`. Each says `born PID`; whoever is told to stop says `told PID` and forks no more.
+/// Whoever finds a byte on standard input forks a child, which does the same; all of them stay.
+/// What [`Family::rage`] hands out is the bound, since root is exempt from `RLIMIT_NPROC`. Each
+/// says `born PID`; whoever is told to stop says `told PID` and forks no more.
 fn storm() -> ! {
     ready();
     let mut byte = 0_u8;
@@ -73,7 +74,8 @@ fn storm() -> ! {
     stay()
 }
 
-/// The same for a storm that no tree holds: whoever is born has a session of its own, and a parent that has exited.
+/// The same for a storm that no tree holds: whoever is born has a session of its own, and a parent
+/// that has exited.
 fn daemons() -> ! {
     ready();
     let mut byte = 0_u8;
@@ -141,7 +143,8 @@ fn nursery(count: u32, life: u32) -> ! {
     }
 }
 
-/// One's own child with a nursery, which a user without rights, as whom one goes on, may not signal.
+/// One's own child with a nursery, which a user without rights, as whom one goes on, may not
+/// signal.
 fn foreign_nursery(count: u32, life: u32) -> ! {
     if fork() == Side::Child {
         nursery(count, life);
@@ -163,7 +166,8 @@ fn forking_thread() -> ! {
     stay()
 }
 
-/// A child blocked in vfork(2), whose child shares its memory until a line comes on standard input. Both of them stay.
+/// A child blocked in vfork(2), whose child shares its memory until a line comes on standard input.
+/// Both of them stay.
 fn vfork_parent() -> ! {
     extern "C" fn borrower(_: *mut c_void) -> c_int {
         ready();
@@ -175,7 +179,8 @@ fn vfork_parent() -> ! {
     if fork() == Side::Child {
         let mut stack = vec![0_u8; 1 << 16];
         let top = stack.as_mut_ptr_range().end;
-        // SAFETY: the new process runs on a stack of its own, which lives as long as this one is blocked.
+        // SAFETY: the new process runs on a stack of its own, which lives as long as this one is
+        // blocked.
         unsafe {
             libc::clone(borrower, top.cast(), libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD, ptr::null_mut())
         };
@@ -218,13 +223,14 @@ extern "C" fn brood(_: c_int) {
     say("bred");
 }
 
-/// A child whose second thread takes SEGV, so that the core is dumped by another thread than the first; the
-/// parent reaps it at once.
+/// A child whose second thread takes SEGV, so that the core is dumped by another thread than the
+/// first; the parent reaps it at once.
 fn dumping_thread() -> ! {
     let home = tempdir();
     env::set_current_dir(home.path()).expect("the directory of the core");
     if fork() == Side::Child {
-        // SAFETY: the set is initialised by sigemptyset, and the new thread makes system calls only.
+        // SAFETY: the set is initialised by sigemptyset, and the new thread makes system calls
+        // only.
         unsafe {
             let mut set: libc::sigset_t = std::mem::zeroed();
             libc::sigemptyset(&raw mut set);
@@ -292,7 +298,8 @@ fn nap(microseconds: u32) {
     unsafe { libc::usleep(microseconds) };
 }
 
-/// `WORD PID` on the lifeline, in one write and without allocating, so that a handler may say it too.
+/// `WORD PID` on the lifeline, in one write and without allocating, so that a handler may say it
+/// too.
 fn say(word: &str) {
     let mut line = [0; 32];
     let mut rest = &mut line[..];

@@ -1,5 +1,5 @@
-//! Circumstances in which no single call is to blame: no /proc, one that hides others, output that goes away half-way, a pidfile that
-//! grows while it is read, clocks that differ or jump.
+//! Circumstances in which no single call is to blame: no /proc, one that hides others, output that
+//! goes away half-way, a pidfile that grows while it is read, clocks that differ or jump.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};

@@ -1,4 +1,5 @@
-//! One system call of the program made to fail by strace: which there are in a run, and a run in which one of them fails.
+//! One system call of the program made to fail by strace: which there are in a run, and a run in
+//! which one of them fails.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -40,7 +41,8 @@ impl fmt::Display for Fault<'_> {
 }
 
 impl Fault<'_> {
-    /// Whether the kernel says by it that a process is gone, or hidden from this user (`hidepid`), which is an answer more than a fault.
+    /// Whether the kernel says by it that a process is gone, or hidden from this user (`hidepid`),
+    /// which is an answer more than a fault.
     pub fn says_gone(&self) -> bool {
         let text = &self.call.text;
         let of_a_process = text.contains("/proc/") || text.contains("S_IFDIR") || text.starts_with("getdents");
@@ -53,8 +55,9 @@ impl Fault<'_> {
     }
 }
 
-/// Runs sigsend under strace, which writes the calls that `expressions` ask for to `log`. Its output goes to files: a sigsend that hangs
-/// outlives the strace that is killed for it, and would hold pipes open.
+/// Runs sigsend under strace, which writes the calls that `expressions` ask for to `log`. Its
+/// output goes to files: a sigsend that hangs outlives the strace that is killed for it, and would
+/// hold pipes open.
 pub fn traced(log: &Path, expressions: &[&str], args: &[String]) -> Output {
     let mut command = Command::new("strace");
     command.args(["-qq", "-s", "200", "-e", "signal=none", "-o"]).arg(log);
@@ -90,8 +93,9 @@ pub fn calls(log: &Path) -> Vec<Call> {
         *number += 1;
         calls.push(Call { name: name.to_owned(), text: line.to_owned(), number: *number });
     }
-    // The last thing that Rust's runtime does before main is to watch for overflows of the stack; the first thing
-    // after main is to take that back. A call that ends before that has only the execve(2) that starts it.
+    // The last thing that Rust's runtime does before main is to watch for overflows of the stack;
+    // the first thing after main is to take that back. A call that ends before that has only the
+    // execve(2) that starts it.
     let before_main = calls.iter().rposition(|call| call.text.starts_with("rt_sigaction(SIGBUS"));
     let after_main = calls.iter().rposition(|call| call.name == "sigaltstack").unwrap_or(calls.len());
     calls.truncate(after_main);
@@ -102,9 +106,9 @@ pub fn calls(log: &Path) -> Vec<Call> {
     own.into_iter().filter(|call| !is_excepted(call, &directories)).collect()
 }
 
-/// Standard error is where failures are told, and has nobody to tell its own. A debug build looks whether a descriptor is open before it
-/// closes it, and is meant to abort when it is not. Rust's library panics when a directory cannot be closed, which no kernel says of one
-/// in /proc.
+/// Standard error is where failures are told, and has nobody to tell its own. A debug build looks
+/// whether a descriptor is open before it closes it, and is meant to abort when it is not. Rust's
+/// library panics when a directory cannot be closed, which no kernel says of one in /proc.
 fn is_excepted(call: &Call, directories: &HashSet<String>) -> bool {
     let known = !listed(&call.name).is_empty() || INFALLIBLE.contains(&call.name.as_str());
     assert!(known, "nobody knows how {} fails: {}", call.name, call.text);

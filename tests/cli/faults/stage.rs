@@ -1,4 +1,5 @@
-//! Who is on the stage while a fault happens: targets that tell what became of them, and a bystander.
+//! Who is on the stage while a fault happens: targets that tell what became of them, and a
+//! bystander.
 
 use std::fs;
 
@@ -66,7 +67,8 @@ impl Stage {
         self.dir.file("pids", pids.join("\n"));
     }
 
-    /// Puts the targets' texts into a command line: `PID`, `BOTH`, `GROUP`, `TOKEN`, `NAME`, `FILE`.
+    /// Puts the targets' texts into a command line: `PID`, `BOTH`, `GROUP`, `TOKEN`, `NAME`,
+    /// `FILE`.
     pub fn args(&self, line: &str) -> Vec<String> {
         let first = self.members[0].to_string();
         let file = self.dir.path().join("pids");

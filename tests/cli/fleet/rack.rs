@@ -1,6 +1,7 @@
-//! A rack of three hosts that are namespaces: each has an address, an sshd, PIDs and a /run of its own; a fourth network namespace, the
-//! switch, is where the administrator sits. No network of the machine is part of it, all files are on file systems that only these
-//! namespaces see, and everything goes with the PID namespace of the test.
+//! A rack of three hosts that are namespaces: each has an address, an sshd, PIDs and a /run of its
+//! own; a fourth network namespace, the switch, is where the administrator sits. No network of the
+//! machine is part of it, all files are on file systems that only these namespaces see, and
+//! everything goes with the PID namespace of the test.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -44,8 +45,8 @@ pub struct Ran {
 }
 
 impl Rack {
-    /// Sets up hosts that can be reached through ssh; says why and gives `None` when that is not possible here. To be called in a PID
-    /// namespace of its own.
+    /// Sets up hosts that can be reached through ssh; says why and gives `None` when that is not
+    /// possible here. To be called in a PID namespace of its own.
     #[track_caller]
     pub fn new(programs: &[&str]) -> Option<Self> {
         let needed = ["hostname", "ip", "mount", "ssh", "ssh-keygen", "sshd", "unshare"];
@@ -72,7 +73,8 @@ impl Rack {
         Some(Self { hosts, home: "/mnt/home".into() })
     }
 
-    /// Runs a line of shell where the administrator sits, with the settings of clush, pdsh and Ansible that lead to the hosts.
+    /// Runs a line of shell where the administrator sits, with the settings of clush, pdsh and
+    /// Ansible that lead to the hosts.
     #[track_caller]
     pub fn run(&self, line: &str) -> Ran {
         let mut command = StdCommand::new(program("ip").expect("it was looked for"));
@@ -118,7 +120,8 @@ impl Rack {
         self.on(host, "sigsend --wait -KILL --pidfile /run/webd.pid --expect webd");
     }
 
-    /// Ends the daemon of a host, and has its number taken by another process long after the pidfile was written.
+    /// Ends the daemon of a host, and has its number taken by another process long after the
+    /// pidfile was written.
     #[track_caller]
     pub fn make_stale(&self, host: &str) {
         self.crash_webd(host);
@@ -170,7 +173,8 @@ impl Ran {
         events
     }
 
-    /// What `ansible-playbook -v` says of a host: its word for the result, and the JSON lines that sigsend wrote there.
+    /// What `ansible-playbook -v` says of a host: its word for the result, and the JSON lines that
+    /// sigsend wrote there.
     #[track_caller]
     pub fn result(&self, host: &str) -> (&str, Vec<Value>) {
         let named = format!(": [{host}]");
@@ -188,7 +192,8 @@ fn addresses() -> impl Iterator<Item = String> {
     (1..).map(|number| format!("10.213.47.{number}"))
 }
 
-/// File systems that hide the machine's own: `ip netns` keeps its names in /run, everything else of the rack is in /mnt.
+/// File systems that hide the machine's own: `ip netns` keeps its names in /run, everything else of
+/// the rack is in /mnt.
 fn mounts() -> Result<(), String> {
     let tmpfs = |at| tried("mount", &["-t", "tmpfs", "-o", "mode=755", "sigsend-test", at]);
     tmpfs("/run").and_then(|()| tmpfs("/mnt"))

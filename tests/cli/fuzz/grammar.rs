@@ -174,7 +174,8 @@ impl Writer<'_> {
         }
     }
 
-    /// A target that would mean a victim if it were cut short, wrapped, rounded or read in another base.
+    /// A target that would mean a victim if it were cut short, wrapped, rounded or read in another
+    /// base.
     fn slip(&mut self) -> Vec<u8> {
         let tail = self.dice.pick(&["x", ",1", ".0", " 1", ":", "\r", "\u{a0}"]);
         let head = self.dice.pick(&[" -", "- ", "+", "--", "0x", "%", "−"]);

@@ -1,5 +1,5 @@
-//! Signal handlers and dispositions of the victims: what counts a signal, what makes a victim move or
-//! fork, and what is blocked.
+//! Signal handlers and dispositions of the victims: what counts a signal, what makes a victim move
+//! or fork, and what is blocked.
 #![expect(unsafe_code, reason = "signal dispositions have no safe form")]
 
 use std::ptr;
@@ -36,7 +36,8 @@ extern "C" fn count(signal: libc::c_int, from: *mut libc::siginfo_t, _context: *
         && code <= 0
         && !counts.is_null()
     {
-        // SAFETY: `counts` points at an array of SIGNALS counters that lives as long as the process.
+        // SAFETY: `counts` points at an array of SIGNALS counters that lives as long as the
+        // process.
         unsafe { (*counts.add(index)).fetch_add(1, Ordering::Relaxed) };
         react(signal);
     }
@@ -88,8 +89,8 @@ pub fn adopt(slot: &'static Slot, habit: Habit) {
             _ => false,
         };
         let ignored = habit == Habit::Ignores;
-        // SAFETY: zeros are a valid sigaction; `count` is async-signal-safe. The kernel refuses KILL
-        // and STOP.
+        // SAFETY: zeros are a valid sigaction; `count` is async-signal-safe. The kernel refuses
+        // KILL and STOP.
         unsafe {
             if caught {
                 let mut action: libc::sigaction = std::mem::zeroed();

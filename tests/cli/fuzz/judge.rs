@@ -161,12 +161,14 @@ fn against(victim: &Victim, account: &Account, bounds: &Bounds) -> Vec<String> {
         if got > most[signal] {
             wrong.push(format!("received {signal} {got} times, at most {} predicted", most[signal]));
         }
-        // The kernel's own CHLD and HUP (a child ended, a group was orphaned) may have stood in for sigsend's.
+        // The kernel's own CHLD and HUP (a child ended, a group was orphaned) may have stood in for
+        // sigsend's.
         let merged = account.receipts.iter().any(|receipt| receipt[1] > 0 && number(receipt[0]) == signal)
             || signal == 17 && account.unanswered;
         let flushed = both_ways && matches!(signal, 18 | 20..=22);
         let unseen = victim.is_zombie() || victim.habit == Habit::Init && matches!(signal, 32 | 33);
-        // Standard signals merge while they are pending, and pending realtime signals are not counted.
+        // Standard signals merge while they are pending, and pending realtime signals are not
+        // counted.
         let needed = if signal < 32 || account.unanswered { least[signal].min(1) } else { least[signal] };
         if keeps_account && !dead && !merged && !flushed && !unseen && got < needed {
             wrong.push(format!("received {signal} {got} times, at least {needed} predicted"));

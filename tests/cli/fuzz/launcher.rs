@@ -1,5 +1,6 @@
 //! A victim that starts sigsend, so that sigsend has ancestors among the victims. The harness sends
-//! the command over the victim's socket; sigsend stays a zombie until the harness has read how it ended.
+//! the command over the victim's socket; sigsend stays a zombie until the harness has read how it
+//! ended.
 #![expect(unsafe_code, reason = "fork, wait and reading from a bare descriptor have no safe form")]
 
 use std::ffi::OsString;
@@ -21,7 +22,8 @@ pub const LAUNCH: u8 = b'x';
 /// Asks the victim to reap sigsend: its PID follows, and one byte is the answer.
 pub const REAP: u8 = b'w';
 
-/// What the victim starts. The files are paths, those of the harness's descriptors below /proc/1/fd.
+/// What the victim starts. The files are paths, those of the harness's descriptors below
+/// /proc/1/fd.
 #[derive(Debug)]
 pub struct Launch<'a> {
     pub program: OsString,

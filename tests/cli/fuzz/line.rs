@@ -1,4 +1,5 @@
-//! A command line, all else that sigsend starts with, and the random numbers that both are made from.
+//! A command line, all else that sigsend starts with, and the random numbers that both are made
+//! from.
 
 use std::ffi::OsString;
 

@@ -38,7 +38,8 @@ pub struct Forecast {
     pub printed: Option<[BTreeSet<String>; 2]>,
     /// What a listing prints, line by line.
     pub listed: Option<Vec<String>>,
-    /// The least and the most that the summary may count: signalled, already gone, failed, remaining.
+    /// The least and the most that the summary may count: signalled, already gone, failed,
+    /// remaining.
     pub counts: Option<[[usize; 2]; 4]>,
     /// It may wait for a process that does not end.
     pub hangs: bool,
@@ -112,7 +113,8 @@ pub fn predict(reading: &Reading, world: &World, line: &Line) -> Forecast {
     }
     let Reading::Request(request) = reading else {
         let mut exits = BTreeSet::from([1]);
-        // Help and listings may come before an error, and a question about life answers errors with 2.
+        // Help and listings may come before an error, and a question about life answers errors with
+        // 2.
         let any = |so: &dyn Fn(&str) -> bool| line.args.iter().any(|arg| so(&arg.to_string_lossy()));
         let long = ["--h", "--ver", "--l", "--ta", "--sh", "--g"];
         let quiet = |arg: &str| {
@@ -243,7 +245,8 @@ impl Oracle<'_> {
             || matches!(aim.target, Target::Pid(n) | Target::Group(n) if numbered(n))
     }
 
-    /// Puts what a hit may and must receive into the victim's bounds; `nth` time that the line names it.
+    /// Puts what a hit may and must receive into the victim's bounds; `nth` time that the line
+    /// names it.
     fn strike(&mut self, hit: &Hit, nth: u32, groups: bool) {
         let victim = &self.world.victims[hit.victim];
         let text = match self.request.mode {
@@ -293,8 +296,8 @@ impl Oracle<'_> {
         let signal = self.signals[0];
         let number = i32::try_from(signal).expect("a signal");
         if matches!(signal, 7 | 11 | 13 | 25 | 32 | 33) {
-            // A write to a closed pipe or a full file is an error to sigsend, not its end, the first
-            // BUS or SEGV that is not a fault is lost to the handlers of Rust's runtime, and
+            // A write to a closed pipe or a full file is an error to sigsend, not its end, the
+            // first BUS or SEGV that is not a fault is lost to the handlers of Rust's runtime, and
             // posix_spawn(3) may leave 32 and 33 ignored.
             self.exits.insert(KILLED + number);
         } else if is_fatal(signal) {

@@ -235,7 +235,8 @@ impl Request {
                     let option = if *letter == b'q' { "queue" } else { "signal" };
                     let joined = &text[index + 1..];
                     if let Some(value) = joined.strip_prefix(b"=") {
-                        // The manual is silent about this spelling: getopt keeps the sign, others drop it.
+                        // The manual is silent about this spelling: getopt keeps the sign, others
+                        // drop it.
                         self.loose = true;
                         return self.value(option, value);
                     }

@@ -266,7 +266,8 @@ fn drain(from: &mut PipeReader, into: &mut Vec<u8>) {
     }
 }
 
-/// Whether a process waits for events without a time limit, so that it has nothing to send any more.
+/// Whether a process waits for events without a time limit, so that it has nothing to send any
+/// more.
 fn waits_without_end(pid: i32) -> bool {
     let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
     let mut words = call.split_whitespace();

@@ -63,11 +63,12 @@ pub fn live(role: &'static Role, slots: &'static [Slot], lines: &[UnixStream]) -
     }
 }
 
-/// Stores how all that have died ended, and reaps them after that: this process may be killed itself
-/// in between, and its children become the harness's.
+/// Stores how all that have died ended, and reaps them after that: this process may be killed
+/// itself in between, and its children become the harness's.
 fn bury(slots: &[Slot]) {
     loop {
-        // SAFETY: zeros are a valid siginfo, which outlives the call; the fields read are those of CHLD.
+        // SAFETY: zeros are a valid siginfo, which outlives the call; the fields read are those of
+        // CHLD.
         let (pid, status) = unsafe {
             let mut from: libc::siginfo_t = std::mem::zeroed();
             libc::waitid(libc::P_ALL, 0, &raw mut from, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT);

@@ -59,7 +59,8 @@ pub const RECEIPT: usize = 16;
 pub fn board(count: usize) -> &'static [Slot] {
     let size = count * size_of::<Slot>();
     let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
-    // SAFETY: an anonymous mapping of our own choice of address; Slot is made of atomics, for which zeros are valid.
+    // SAFETY: an anonymous mapping of our own choice of address; Slot is made of atomics, for which
+    // zeros are valid.
     unsafe {
         let memory = libc::mmap(ptr::null_mut(), size, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
         assert_ne!(memory, libc::MAP_FAILED, "mmap: {}", io::Error::last_os_error());
@@ -304,8 +305,8 @@ fn report(line: i32) {
     let all = u64::MAX;
     loop {
         let mut receipt: Receipt = [0; 4];
-        // SAFETY: zeros are a valid siginfo and timespec; sender and value are there for codes up to
-        // zero.
+        // SAFETY: zeros are a valid siginfo and timespec; sender and value are there for codes up
+        // to zero.
         unsafe {
             let mut from: libc::siginfo_t = std::mem::zeroed();
             let now: libc::timespec = std::mem::zeroed();

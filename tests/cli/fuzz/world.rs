@@ -1,6 +1,6 @@
 //! The private PID namespace: families of victims, what is true of each before a command line is
-//! run, and what each has received afterwards. A family in which somebody died, moved or was stopped
-//! is replaced; all others live from line to line.
+//! run, and what each has received afterwards. A family in which somebody died, moved or was
+//! stopped is replaced; all others live from line to line.
 
 mod account;
 mod cages;
@@ -318,8 +318,8 @@ impl Victim {
 /// How long anything may take that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Lowers the highest PID of this namespace, where it has one of its own (Linux 6.14): if /proc hides
-/// processes, sigsend asks about every number.
+/// Lowers the highest PID of this namespace, where it has one of its own (Linux 6.14): if /proc
+/// hides processes, sigsend asks about every number.
 fn keep_numbers_small() {
     let release = nix::sys::utsname::uname().expect("uname").release().to_string_lossy().into_owned();
     let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());

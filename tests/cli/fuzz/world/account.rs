@@ -1,5 +1,5 @@
-//! What a victim has received: read from the victim itself, from its pending signals, or from how it
-//! ended.
+//! What a victim has received: read from the victim itself, from its pending signals, or from how
+//! it ended.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;

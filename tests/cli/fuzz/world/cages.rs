@@ -1,4 +1,5 @@
-//! Control groups for victims: one, and one below it. Without permission to make them there are none.
+//! Control groups for victims: one, and one below it. Without permission to make them there are
+//! none.
 
 use std::fs;
 use std::path::PathBuf;
