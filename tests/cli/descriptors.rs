@@ -41,7 +41,9 @@ fn with_too_few_descriptors_each_target_that_cannot_be_pinned_is_an_error() {
             Some(0) => {
                 whole += 1;
                 assert_eq!((signalled, said.as_str()), (8, ""), "limit {limit}");
-                victims.iter().for_each(|victim| victim.assert_killed_by(15));
+                for victim in &victims {
+                    victim.assert_killed_by(15);
+                }
             }
             Some(64) => {
                 partial += 1;
