@@ -36,21 +36,30 @@ instructions() {
 # The target of every signal is this script, and the signal is the null one.
 mapfile -t targets < <(yes "$$" | head -n "$many" || true)
 
+# Before the C library starts, and by main, which `--` forces.
 calls=$(system_calls -0 "$$")
 one=$(instructions -0 "$$")
 all=$(instructions -0 "${targets[@]}")
-at_most 40 "$calls" 'system calls of -0 PID'
-at_most 130000 "$one" 'instructions of -0 PID'
-at_most 600 "$(((all - one) / (many - 1)))" "instructions for each of $many PIDs"
+at_most 4 "$calls" 'system calls of -0 PID'
+at_most 1000 "$one" 'instructions of -0 PID'
+at_most 200 "$(((all - one) / (many - 1)))" "instructions for each of $many PIDs"
+calls=$(system_calls -0 -- "$$")
+one=$(instructions -0 -- "$$")
+all=$(instructions -0 -- "${targets[@]}")
+at_most 50 "$calls" 'system calls of -0 -- PID'
+at_most 250000 "$one" 'instructions of -0 -- PID'
+at_most 1050 "$(((all - one) / (many - 1)))" "instructions for each of $many PIDs after --"
 
 # Address space bounds resident memory, and needs no one to watch.
-memory=$((12 << 20))
-if prlimit --as="$memory" "$binary" -0 "${targets[@]}"; then
-    echo "$many PIDs fit into $memory bytes of address space"
-else
-    echo "$many PIDs do not fit into $memory bytes of address space"
-    failed=1
-fi
+for form in '5 -0' '7 -0 --'; do
+    read -ra words <<<"$form"
+    if prlimit --as="$((words[0] << 20))" "$binary" "${words[@]:1}" "${targets[@]}"; then
+        echo "'${words[*]:1}' and $many PIDs fit into ${words[0]} MiB of address space"
+    else
+        echo "'${words[*]:1}' and $many PIDs do not fit into ${words[0]} MiB of address space"
+        failed=1
+    fi
+done
 
 if readelf --program-headers --wide "$binary" | grep -q INTERP; then
     echo 'TOO MUCH: a program interpreter; RUSTFLAGS in the environment undoes the static build'

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::signal::Signal;
-use crate::target::{Pid, Target};
+use crate::target::{Pid, Target, Targets};
 
 /// What the command line asks for. The forms exclude each other.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl Plan {
 /// Which processes are selected, and what they must be.
 #[derive(Debug)]
 pub struct Selection {
-    pub targets: Vec<Target>,
+    pub targets: Targets,
     pub pidfile: Option<Pidfile>,
     /// A control group: the path of its directory, or as /proc/PID/cgroup shows it.
     pub cgroup: Option<OsString>,

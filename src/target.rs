@@ -96,6 +96,29 @@ pub enum Target {
     Port(NonZeroU16),
 }
 
+/// The targets of a command line, in order. They are kept as they were written: a hundred thousand
+/// values would take more memory than everything else that a call needs.
+#[derive(Debug)]
+pub struct Targets(Vec<&'static OsStr>);
+
+impl Targets {
+    /// Checks each token; the error is the first one that is no target.
+    pub fn new(tokens: Vec<&'static OsStr>) -> Result<Self, &'static OsStr> {
+        match tokens.iter().find(|token| Target::try_from(**token).is_err()) {
+            Some(token) => Err(token),
+            None => Ok(Self(tokens)),
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Target> {
+        self.0.iter().filter_map(|token| Target::try_from(*token).ok())
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
 /// Text that names no target.
 #[derive(Debug, PartialEq, Eq)]
 pub struct InvalidTarget;

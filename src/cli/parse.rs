@@ -18,7 +18,7 @@ use crate::cli::values;
 use crate::outcome::Status;
 use crate::plan::{Action, Age, Detail, Pidfile, Plan, Product, Question, Reach, Selection, Step, Until, Users, Voice};
 use crate::signal::Signal;
-use crate::target::{Pid, Target};
+use crate::target::{Pid, Target, Targets};
 use crate::usage::UsageError;
 
 /// A command line that was refused, and the exit status for it.
@@ -38,7 +38,7 @@ pub fn parse(args: impl Iterator<Item = &'static OsStr>) -> Result<Action, Refus
     let voice = if line.has(JSON) { Voice::Json } else { Voice::Quiet };
     let error = match line.error.take() {
         Some(error) => error,
-        None => match action(&line) {
+        None => match action(&mut line) {
             Ok(action) => return Ok(action),
             Err(error) => error,
         },
@@ -46,8 +46,8 @@ pub fn parse(args: impl Iterator<Item = &'static OsStr>) -> Result<Action, Refus
     Err(Refusal { error: with_hint(error, &line), status, voice })
 }
 
-fn action(line: &Line) -> Result<Action, UsageError> {
-    let operands = line.operands.as_slice();
+fn action(line: &mut Line) -> Result<Action, UsageError> {
+    let operands = &mut line.operands;
     let matches = command().try_get_matches_from(&line.options).map_err(|error| usage_error(&error))?;
     if is_given(&matches, LONG_HELP) {
         return Ok(Action::Help(Detail::Long));
@@ -212,7 +212,7 @@ impl Options {
         })
     }
 
-    fn plan(self, operands: &[&OsStr]) -> Result<Plan, UsageError> {
+    fn plan(self, operands: &mut Vec<&'static OsStr>) -> Result<Plan, UsageError> {
         let signal = match self.signals.as_slice() {
             [] => Signal::TERM,
             [one] => *one,
@@ -220,16 +220,10 @@ impl Options {
                 return Err(UsageError::new(format!("one signal at a time: {one} and {other} were named")));
             }
         };
-        // Collected into a Result, the vector would not know its size and be reallocated as it
-        // grows.
-        let mut targets = Vec::with_capacity(operands.len());
-        for token in operands {
-            targets.push(values::target(token)?);
-        }
-        if targets.is_empty() && self.pidfile.is_none() && self.cgroup.is_none() {
+        if operands.is_empty() && self.pidfile.is_none() && self.cgroup.is_none() {
             return Err(UsageError::no_target());
         }
-        self.check_targets(&targets)?;
+        self.check_targets(operands)?;
         if self.require_handler && matches!(signal, Signal::NULL | Signal::KILL | Signal::STOP) {
             return Err(UsageError::new(format!(
                 "'--require-handler' is of no use with {signal}, which no process can catch"
@@ -255,7 +249,7 @@ impl Options {
             until = Until::Within(grace);
         }
         let selection = Selection {
-            targets,
+            targets: Targets::new(std::mem::take(operands)).map_err(values::invalid_target)?,
             pidfile: self.pidfile,
             cgroup: self.cgroup,
             users: self.users,
@@ -266,10 +260,11 @@ impl Options {
         Ok(Plan { selection, value: self.value, steps, until })
     }
 
-    /// Refuses targets that mean several processes if an option works on single ones, or if sigsend
-    /// would wait for itself.
-    fn check_targets(&self, targets: &[Target]) -> Result<(), UsageError> {
-        for target in targets {
+    /// Refuses what is no target, and targets that mean several processes if an option works on
+    /// single ones, or if sigsend would wait for itself.
+    fn check_targets(&self, operands: &[&'static OsStr]) -> Result<(), UsageError> {
+        for operand in operands {
+            let target = values::target(operand)?;
             let refused = match target {
                 Target::Group(_) => self.single.as_ref(),
                 Target::OwnGroup | Target::Everyone => self.single.as_ref().or(self.waiting.as_ref()),

@@ -19,7 +19,7 @@ pub fn target(token: &OsStr) -> Result<Target, UsageError> {
     Target::try_from(token).map_err(|_| invalid_target(token))
 }
 
-fn invalid_target(token: &OsStr) -> UsageError {
+pub fn invalid_target(token: &OsStr) -> UsageError {
     let bytes = token.as_encoded_bytes();
     let error = UsageError::value(format!("'{}': invalid target", escape(bytes)));
     match bytes {

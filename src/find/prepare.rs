@@ -22,7 +22,7 @@ use crate::os::pidfd::{Pinned, is_exhaustion};
 use crate::os::proc;
 use crate::outcome::{NoControlGroup, NoProcess, Reason};
 use crate::plan::{Labels, Plan, Reach, Selection, Until};
-use crate::target::{Inode, Pid, Target};
+use crate::target::{Inode, Pid, Target, Targets};
 use crate::usage::UsageError;
 
 /// Everybody that a call concerns.
@@ -50,7 +50,7 @@ impl<'a> Found<'a> {
 
     /// The targets that are signalled by number, in the order in which they get the signal: all of
     /// them in the plain form, else everyone and sigsend's own group.
-    pub fn by_number(&self) -> impl Iterator<Item = &'a Target> + use<'a> {
+    pub fn by_number(&self) -> impl Iterator<Item = Target> + use<'a> {
         let passes = if self.is_plain() { |_: &Target| true } else { is_by_number };
         own_group_last(&self.rules.selection.targets, passes)
     }
@@ -101,8 +101,8 @@ fn find_for(selection: &Selection, purpose: Purpose, killing: Killing, labels: L
     }
     let mut finder = Finder { found, labels };
     let listed = selection.pidfile.as_ref().map(pidfile::read).transpose()?;
-    for target in &selection.targets {
-        finder.all_or_nothing(|finder| finder.target(target, None))?;
+    for target in selection.targets.iter() {
+        finder.all_or_nothing(|finder| finder.target(&target, None))?;
     }
     for target in listed.iter().flat_map(|listed| &listed.targets) {
         let written = listed.as_ref().and_then(|listed| listed.written.as_ref());
@@ -121,7 +121,7 @@ fn check_own_group(plan: &Plan) -> Result<(), UsageError> {
     if plan.is_single() {
         return Ok(());
     }
-    match plan.selection.targets.iter().find(|target| is_own_group(target)) {
+    match plan.selection.targets.iter().find(is_own_group) {
         Some(own @ Target::Group(_)) => {
             Err(UsageError::new(format!("'{own}' is sigsend's own process group, which it cannot wait for")))
         }
@@ -130,9 +130,9 @@ fn check_own_group(plan: &Plan) -> Result<(), UsageError> {
 }
 
 /// The targets that pass a test, sigsend's own process group last: the signal may end sigsend.
-fn own_group_last(targets: &[Target], passes: fn(&Target) -> bool) -> impl Iterator<Item = &Target> {
+fn own_group_last(targets: &Targets, passes: fn(&Target) -> bool) -> impl Iterator<Item = Target> {
     let part = move |last: bool| {
-        let is_own = move |target: &&Target| targets.len() > 1 && is_own_group(target);
+        let is_own = move |target: &Target| targets.len() > 1 && is_own_group(target);
         targets.iter().filter(move |target| passes(target) && is_own(target) == last)
     };
     part(false).chain(part(true))

@@ -57,10 +57,10 @@ pub fn deliver(call: &mut Call, signal: Signal, occasion: Occasion) -> Result<()
     if let Some(errno) = begun.refusal
         && let Some(target) = targets.next()
     {
-        record_by_number(call, target, None, Err(errno));
+        record_by_number(call, &target, None, Err(errno));
     }
     for target in targets {
-        by_number(call, target, signal);
+        by_number(call, &target, signal);
     }
     Ok(())
 }

@@ -34,7 +34,7 @@ pub fn rehearse(plan: &Plan, report: &mut Report) -> Result<Tally> {
         to_unseen(&mut call, group);
     }
     for target in call.found.by_number() {
-        by_number(&mut call, target)?;
+        by_number(&mut call, &target)?;
     }
     // Nobody is left where nobody was signalled: the real call's wait is taken to succeed.
     Ok(Tally { left: 0, ..call.tally() })

@@ -65,7 +65,7 @@ proptest! {
     fn own_group_and_everyone_are_only_ever_spelled_out(args in arguments()) {
         let Ok(action) = read(&args) else { return Ok(()) };
         let Some(selection) = selection(&action) else { return Ok(()) };
-        let count = |target: &Target| selection.targets.iter().filter(|other| *other == target).count();
+        let count = |target: &Target| selection.targets.iter().filter(|other| other == target).count();
         let spelled = |token: &str| args.iter().filter(|arg| *arg == token).count();
         prop_assert!(count(&Target::OwnGroup) <= spelled("0"));
         prop_assert!(count(&Target::Everyone) <= spelled("-1"));
@@ -75,7 +75,7 @@ proptest! {
     fn each_target_stands_in_the_line_as_typed_and_in_order(args in arguments()) {
         let Ok(action) = read(&args) else { return Ok(()) };
         let Some(selection) = selection(&action) else { return Ok(()) };
-        let targets: Vec<String> = selection.targets.iter().map(ToString::to_string).collect();
+        let targets: Vec<String> = selection.targets.iter().map(|target| target.to_string()).collect();
         prop_assert!(is_within(&targets, &args), "{targets:?}");
     }
 
@@ -105,7 +105,7 @@ proptest! {
                 let many = plan.selection.targets.iter().any(|target| matches!(target, Target::OwnGroup | Target::Everyone));
                 prop_assert!(!many || plan.is_single(), "one would wait for oneself");
                 prop_assert!(!many || plan.selection.expect.is_none() && plan.selection.reach == Reach::Process);
-                prop_assert!(plan.value.is_none() || !plan.selection.targets.iter().any(Target::is_many));
+                prop_assert!(plan.value.is_none() || !plan.selection.targets.iter().any(|target| target.is_many()));
             }
             _ => {}
         }
