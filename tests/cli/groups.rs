@@ -63,6 +63,16 @@ fn a_member_that_comes_later_is_waited_for_and_killed() {
     family.assert_extinct();
 }
 
+/// The newcomer is forked long after every look that goes with a signal, right before the last known member exits.
+#[test]
+fn a_member_that_the_last_one_leaves_behind_is_waited_for_and_killed() {
+    let mut family =
+        Family::shell("exec 3<&0; trap 'sleep 0.3; cat <&3 & exit 3' TERM; echo ready; while read line; do :; done");
+    sigsend().args(["--grace", "1s", "--", &family.group_arg()]).assert().success().stderr("");
+    family.assert_exited_with(3);
+    family.assert_extinct();
+}
+
 #[test]
 fn a_member_that_comes_later_is_found_without_a_leader_too() {
     let mut leader = Victim::sleeping();
