@@ -142,7 +142,7 @@ impl Stage {
             } else if waited > PATIENCE {
                 hung = true;
                 send(Signal::SIGKILL);
-            } else if forecast.hangs && waited > patience && (waits_without_end(pid) || waited > 20 * patience) {
+            } else if forecast.hangs && waited > patience && (waits_without_end(pid) || waited > PATIENCE / 2) {
                 send(Signal::SIGTERM);
             }
         }
