@@ -43,7 +43,7 @@ const FIGURES: &str = "SIGSEND_FUZZ_FIGURES";
 
 /// Lines that are run in one namespace: few enough that its PIDs do not wrap and
 /// that they fit into the time of a test on a busy machine.
-const CHUNK: u64 = 500;
+const CHUNK: u64 = 200;
 
 /// Failures after which a process gives up.
 const ENOUGH: usize = 12;
