@@ -82,7 +82,7 @@ use output::list::Listing;
 use output::queue::Pace;
 use output::report::Report;
 use output::terminal::Stream;
-use output::text::{Deed, plain, refusal};
+use output::text::{Work, plain, refusal};
 use output::{escape, json};
 use plan::{Action, Question, Voice};
 use run::{dry_run, query, send, state};
@@ -102,18 +102,18 @@ fn main() -> ExitCode {
 fn act(action: Action, program: &str) -> Status {
     match action {
         Action::Send(plan, voice) => {
-            let report = Report::new(program, voice, Deed::Sending, Pace::Queued);
+            let report = Report::new(program, voice, Work::Sending, Pace::Queued);
             tell(report, Status::Failure, |report| send::send(&plan, report).map(|tally| (tally, tally.status())))
         }
         Action::DryRun(plan, voice) => {
-            let report = Report::new(program, voice, Deed::Sending, Pace::AtOnce);
+            let report = Report::new(program, voice, Work::Sending, Pace::AtOnce);
             tell(report, Status::Failure, |report| {
                 dry_run::rehearse(&plan, report).map(|tally| (tally, tally.status()))
             })
         }
         Action::Ask(question, selection, voice) => {
             let unclear = if question == Question::Alive { Status::Undecided } else { Status::Failure };
-            let report = Report::new(program, voice, Deed::Asking, Pace::AtOnce);
+            let report = Report::new(program, voice, Work::Asking, Pace::AtOnce);
             tell(report, unclear, |report| query::ask(question, &selection, report))
         }
         Action::List(operands) => list(program, |listing| listing.names(&operands)),

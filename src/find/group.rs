@@ -130,10 +130,10 @@ impl ProcessGroup {
     /// The processes that are in the group, and not known as its members.
     fn list(&mut self, recipients: &Recipients) -> Result<Vec<Member>> {
         let number = self.number;
-        let deed = || format!("looking for the members of process group {number}");
+        let task = || format!("looking for the members of process group {number}");
         check_proc()?;
         let mut members = Vec::new();
-        for pid in self.numbers.list().with_context(deed)? {
+        for pid in self.numbers.list().with_context(task)? {
             if let Some(index) = recipients.index_of(pid)? {
                 if recipients[index].group != Some(self.index) {
                     members.push(Member::Known(index));

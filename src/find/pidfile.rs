@@ -50,23 +50,23 @@ pub fn read(pidfile: &Pidfile) -> Result<Listed> {
     } else {
         format!("pidfile {}", escape(pidfile.path.as_encoded_bytes()))
     };
-    let deed = || format!("reading {name}");
+    let task = || format!("reading {name}");
     let (file, limit) = if is_input {
         if sys::started_without(STDIN_FILENO) {
-            return Err(Errno::EBADF).with_context(deed);
+            return Err(Errno::EBADF).with_context(task);
         }
-        (io::stdin().as_fd().try_clone_to_owned().map(File::from).with_context(deed)?, INPUT_LIMIT)
+        (io::stdin().as_fd().try_clone_to_owned().map(File::from).with_context(task)?, INPUT_LIMIT)
     } else {
         // Opening a FIFO or a device has effects, so they are refused before. Should the file
         // become one between this look and the next, opening it neither waits for a writer nor
         // takes a terminal.
-        regular(fs::metadata(&pidfile.path)).with_context(deed)?;
+        regular(fs::metadata(&pidfile.path)).with_context(task)?;
         let options = OpenOptions::new().read(true).custom_flags(O_NONBLOCK | O_NOCTTY).open(&pidfile.path);
-        (options.with_context(deed)?, FILE_LIMIT)
+        (options.with_context(task)?, FILE_LIMIT)
     };
     let metadata = file.metadata();
-    let metadata = if is_input { metadata } else { regular(metadata) }.with_context(deed)?;
-    let is_made_by_kernel = is_made_by_kernel(&file).with_context(deed)?;
+    let metadata = if is_input { metadata } else { regular(metadata) }.with_context(task)?;
+    let is_made_by_kernel = is_made_by_kernel(&file).with_context(task)?;
     if is_made_by_kernel && !is_input {
         let refused =
             UsageError::value(format!("{name} is made by the kernel when it is read, which proves no writer"));
@@ -75,27 +75,27 @@ pub fn read(pidfile: &Pidfile) -> Result<Listed> {
             .into());
     }
     let mut text = Vec::new();
-    file.take(limit + 1).read_to_end(&mut text).with_context(deed)?;
+    file.take(limit + 1).read_to_end(&mut text).with_context(task)?;
     if text.len() as u64 > limit {
-        bail!("{}: more than {limit} bytes, which is no pidfile", deed());
+        bail!("{}: more than {limit} bytes, which is no pidfile", task());
     }
     let words = || text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let count = words().count();
     if count > MOST_PROCESSES {
-        bail!("{}: {count} targets, more than there can be processes", deed());
+        bail!("{}: {count} targets, more than there can be processes", task());
     }
     let mut targets = Vec::new();
-    targets.try_reserve_exact(count).with_context(deed)?;
+    targets.try_reserve_exact(count).with_context(task)?;
     for word in words() {
-        targets.push(target(word).with_context(deed)?);
+        targets.push(target(word).with_context(task)?);
     }
     if targets.is_empty() && !is_input {
-        bail!("{}: it is empty", deed());
+        bail!("{}: it is empty", task());
     }
     // A pipe was written by a program that has just looked the processes up.
     let has_time = pidfile.age == Age::Checked && metadata.is_file() && !is_made_by_kernel;
     let written = has_time.then(|| metadata.modified().map(|at| Written { name: name.clone(), at }));
-    Ok(Listed { targets, written: written.transpose().with_context(deed)? })
+    Ok(Listed { targets, written: written.transpose().with_context(task)? })
 }
 
 /// Whether a file is of a file system whose files the kernel makes up, and dates when they are

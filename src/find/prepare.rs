@@ -313,14 +313,14 @@ impl Finder<'_> {
 const LATITUDE: Duration = Duration::from_secs(2);
 
 fn stale(pid: Pid, file: &Written) -> Result<Option<Reason>> {
-    let deed = || format!("reading when process {pid} started");
+    let task = || format!("reading when process {pid} started");
     // One that has gone meanwhile is found out by the check that follows; one that is hidden could
     // be any.
-    let Some(stat) = proc::if_visible(proc::stat(pid)).with_context(deed)? else {
+    let Some(stat) = proc::if_visible(proc::stat(pid)).with_context(task)? else {
         let expected = format!("the writer of {}", file.name).into_bytes();
         return Ok(Some(Reason::Unverified { expected }));
     };
-    let started = stat.started().with_context(deed)?;
+    let started = stat.started().with_context(task)?;
     let latest = file.at.checked_add(LATITUDE).unwrap_or(file.at);
     Ok((started > latest).then(|| Reason::Stale { file: file.name.clone(), started, written: file.at }))
 }

@@ -100,10 +100,10 @@ impl Lineage {
         if !recipients[parent].process.holds_its_number()? {
             return Ok(());
         }
-        let deed = || format!("looking for the children of process {pid}");
+        let task = || format!("looking for the children of process {pid}");
         let read = || {
             let children = threads.map_or_else(|| pids::children(pid), |threads| pids::children_of(pid, threads));
-            proc::if_visible(children).with_context(deed).map(Option::unwrap_or_default)
+            proc::if_visible(children).with_context(task).map(Option::unwrap_or_default)
         };
         let mut children = Vec::new();
         for child in read()? {
@@ -112,7 +112,7 @@ impl Lineage {
                 continue;
             }
             let Ok(process) = Pinned::open(child)? else { continue };
-            let stat = proc::if_visible(proc::stat(child)).with_context(deed)?;
+            let stat = proc::if_visible(proc::stat(child)).with_context(task)?;
             let is_child = match &stat {
                 Some(stat) => stat.parent == pid.number(),
                 // Hidden in /proc (hidepid): if its parent lists it again, the pidfd is of the

@@ -47,12 +47,12 @@ impl Pinned {
     /// Opens a pidfd (pidfd_open(2)). The outer error is one that no process causes: a kernel or
     /// sandbox without pidfds, no descriptors, no memory.
     pub fn open(pid: Pid) -> Result<Result<Self, NoProcess>> {
-        let deed = || format!("pinning process {pid}");
+        let task = || format!("pinning process {pid}");
         let mut tries = 0;
         loop {
             match sys::pidfd_open(pid) {
                 Ok(fd) => {
-                    keep_reserve(&fd).with_context(deed)?;
+                    keep_reserve(&fd).with_context(task)?;
                     return Ok(Ok(Self { pid, fd: Some(fd) }));
                 }
                 Err(Errno::ESRCH) => return Ok(Err(NoProcess::Gone)),
@@ -72,9 +72,9 @@ impl Pinned {
                 }
                 Err(errno @ (Errno::ENOSYS | Errno::EPERM)) => {
                     let why = "this kernel or sandbox has no pidfds, only plain PIDs with one signal work";
-                    return Err(errno).context(why).with_context(deed);
+                    return Err(errno).context(why).with_context(task);
                 }
-                Err(errno) => return Err(errno).with_context(deed),
+                Err(errno) => return Err(errno).with_context(task),
             }
         }
     }
@@ -125,11 +125,11 @@ impl Pinned {
     /// The inode of the pidfd, which no other process has until the next boot (Linux 6.9).
     pub fn inode(&self) -> Result<Inode> {
         let pid = self.pid;
-        let deed = || format!("reading the pidfd inode of process {pid}");
-        if retry(|| fstatfs(self.fd()?)).with_context(deed)?.filesystem_type() != PIDFS {
-            bail!("{}: pidfd inodes are not unique on this kernel, PID:INODE needs Linux 6.9", deed());
+        let task = || format!("reading the pidfd inode of process {pid}");
+        if retry(|| fstatfs(self.fd()?)).with_context(task)?.filesystem_type() != PIDFS {
+            bail!("{}: pidfd inodes are not unique on this kernel, PID:INODE needs Linux 6.9", task());
         }
-        retry(|| fstat(self.fd()?)).map(|stat| Inode::new(stat.st_ino)).with_context(deed)
+        retry(|| fstat(self.fd()?)).map(|stat| Inode::new(stat.st_ino)).with_context(task)
     }
 
     /// The pidfd; ESRCH after [`Self::release`].

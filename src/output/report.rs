@@ -7,7 +7,7 @@ use crate::output::progress::{self, Pending, Progress};
 use crate::output::queue::{Pace, Queue};
 use crate::output::screen::Line;
 use crate::output::terminal::Stream;
-use crate::output::text::{self, Deed, plain, refusal, sentence};
+use crate::output::text::{self, Work, plain, refusal, sentence};
 use crate::plan::Voice;
 use crate::usage::UsageError;
 
@@ -15,14 +15,14 @@ use crate::usage::UsageError;
 pub struct Report<'a> {
     program: &'a str,
     pub voice: Voice,
-    deed: Deed,
+    task: Work,
     queue: Queue,
     pub progress: Progress,
 }
 
 impl<'a> Report<'a> {
-    pub fn new(program: &'a str, voice: Voice, deed: Deed, pace: Pace) -> Self {
-        Self { program, voice, deed, queue: Queue::new(pace), progress: Progress::default() }
+    pub fn new(program: &'a str, voice: Voice, task: Work, pace: Pace) -> Self {
+        Self { program, voice, task, queue: Queue::new(pace), progress: Progress::default() }
     }
 
     /// An error that concerns no single target.
@@ -59,7 +59,7 @@ impl<'a> Report<'a> {
     /// Tells one event. A failure goes to standard error alone, except that `--json` has all
     /// events.
     pub fn tell(&mut self, subject: &Subject, outcome: &Outcome) {
-        let complaint = text::complaint(self.deed, subject, outcome);
+        let complaint = text::complaint(self.task, subject, outcome);
         match self.voice {
             Voice::Quiet => {}
             Voice::Verbose => {

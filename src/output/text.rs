@@ -18,17 +18,17 @@ use crate::usage::{Kind, UsageError};
 
 /// What the call does, for the wording of failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum Work {
     Sending,
     Asking,
 }
 
 /// The line on standard error about an event that is a failure, and a hint if the fix is known.
-pub fn complaint(deed: Deed, subject: &Subject, outcome: &Outcome) -> Option<(String, Option<String>)> {
+pub fn complaint(task: Work, subject: &Subject, outcome: &Outcome) -> Option<(String, Option<String>)> {
     // A closure, so that events that are no failures format nothing.
     let warning = |what: &str| Some((format!("{} {what}", described(subject)), None));
     match outcome {
-        Outcome::Failed(reason) => Some((failure(deed, subject, reason), hint(subject, reason))),
+        Outcome::Failed(reason) => Some((failure(task, subject, reason), hint(subject, reason))),
         Outcome::Skipped => warning("is sigsend itself or an ancestor of it: skipped"),
         Outcome::Unstopped => warning("could not be kept stopped; it may have forked before it was killed"),
         Outcome::StillThere { after } => warning(&format!("is still there after {}", seconds(*after))),
@@ -36,15 +36,15 @@ pub fn complaint(deed: Deed, subject: &Subject, outcome: &Outcome) -> Option<(St
     }
 }
 
-fn failure(deed: Deed, subject: &Subject, reason: &Reason) -> String {
-    let failed = |why: &str| match deed {
-        Deed::Sending => format!("sending signal to {} failed: {why}", addressed(subject)),
-        Deed::Asking => format!("{}: {why}", addressed(subject)),
+fn failure(task: Work, subject: &Subject, reason: &Reason) -> String {
+    let failed = |why: &str| match task {
+        Work::Sending => format!("sending signal to {} failed: {why}", addressed(subject)),
+        Work::Asking => format!("{}: {why}", addressed(subject)),
     };
     match reason {
         Reason::Absent(NoProcess::Thread { of }) => {
             let is_thread = format!("{} is {}", pid(subject), thread_of(*of));
-            if deed == Deed::Sending { failed(&is_thread) } else { is_thread }
+            if task == Work::Sending { failed(&is_thread) } else { is_thread }
         }
         Reason::Absent(NoProcess::Gone) => failed(&errno_words(Errno::ESRCH)),
         Reason::NotPermitted { .. } => failed(&errno_words(Errno::EPERM)),
