@@ -266,6 +266,13 @@ fn drain(from: &mut PipeReader, into: &mut Vec<u8>) {
     }
 }
 
+/// epoll_wait(2), which newer architectures have only as epoll_pwait(2).
+const EPOLL_WAITS: &[i64] = &[
+    libc::SYS_epoll_pwait,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_epoll_wait,
+];
+
 /// Whether a process waits for events without a time limit, so that it has nothing to send any
 /// more.
 fn waits_without_end(pid: i32) -> bool {
@@ -277,7 +284,9 @@ fn waits_without_end(pid: i32) -> bool {
         // The time limit is behind a pointer.
         Some(libc::SYS_ppoll) => args.get(2) == Some(&0),
         // In milliseconds, -1 for none.
-        Some(libc::SYS_epoll_pwait) => args.get(3).is_some_and(|limit| limit & 0xffff_ffff == 0xffff_ffff),
+        Some(number) if EPOLL_WAITS.contains(&number) => {
+            args.get(3).is_some_and(|limit| limit & 0xffff_ffff == 0xffff_ffff)
+        }
         _ => false,
     }
 }
