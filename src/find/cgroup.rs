@@ -25,7 +25,7 @@ pub struct ControlGroup {
     directory: Directory,
     events: Events,
     /// How KILL reaches all of it; `None` if it goes to each member.
-    pub weapon: Option<Weapon>,
+    pub kill_file: Option<KillFile>,
     typed: Rc<str>,
     /// The index that its members carry.
     index: usize,
@@ -39,7 +39,7 @@ pub struct ControlGroup {
 }
 
 /// What kills a whole group, newborn members included.
-pub enum Weapon {
+pub enum KillFile {
     /// cgroup.kill, Linux 5.14.
     Kill(Switch),
     /// cgroup.freeze, before: nobody can fork while all are killed.
@@ -70,12 +70,12 @@ impl ControlGroup {
             Ok(directory) => directory,
             Err(refused) => return Ok(Err(refused)),
         };
-        let weapon = match killing {
-            Killing::Whole => Weapon::of(&directory).map(Some),
+        let kill_file = match killing {
+            Killing::Whole => KillFile::of(&directory).map(Some),
             Killing::Members => Ok(None),
         };
-        let weapon = match weapon {
-            Ok(weapon) => weapon,
+        let kill_file = match kill_file {
+            Ok(kill_file) => kill_file,
             Err(errno) => return Ok(Err(NoControlGroup::NoKill(errno))),
         };
         let events = match directory.events() {
@@ -83,8 +83,17 @@ impl ControlGroup {
             Err(errno) => return Ok(Err(NoControlGroup::Refused(errno))),
         };
         let typed = Rc::clone(typed);
-        let group =
-            Self { directory, events, weapon, typed, index, labels, unseen: 0, awaits_all: false, has_failed: false };
+        let group = Self {
+            directory,
+            events,
+            kill_file,
+            typed,
+            index,
+            labels,
+            unseen: 0,
+            awaits_all: false,
+            has_failed: false,
+        };
         let members = group.list()?;
         Ok(if members.pids.contains(&own()) { Err(NoControlGroup::Own) } else { Ok(group) })
     }
@@ -127,18 +136,18 @@ impl ControlGroup {
 
     /// Whether KILL reaches all members whoever owns them, seen or not.
     pub fn is_killed_whole(&self) -> bool {
-        matches!(self.weapon, Some(Weapon::Kill(_)))
+        matches!(self.kill_file, Some(KillFile::Kill(_)))
     }
 
-    /// Freezes the group if that is its weapon; whether it was frozen before.
+    /// Freezes the group if that is how it is killed; whether it was frozen before.
     pub fn freeze(&self) -> nix::Result<bool> {
-        let Some(Weapon::Freeze(switch)) = &self.weapon else { return Ok(true) };
+        let Some(KillFile::Freeze(switch)) = &self.kill_file else { return Ok(true) };
         let was_frozen = switch.is_on()?;
         switch.set(true).map(|()| was_frozen)
     }
 
     pub fn thaw(&self) -> nix::Result<()> {
-        let Some(Weapon::Freeze(switch)) = &self.weapon else { return Ok(()) };
+        let Some(KillFile::Freeze(switch)) = &self.kill_file else { return Ok(()) };
         switch.set(false)
     }
 
@@ -174,7 +183,7 @@ impl ControlGroup {
     }
 }
 
-impl Weapon {
+impl KillFile {
     fn of(directory: &Directory) -> nix::Result<Self> {
         match directory.kill() {
             Err(Errno::ENOENT) => directory.freeze().map(Self::Freeze),

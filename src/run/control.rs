@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 
-use crate::find::cgroup::{ControlGroup, Weapon};
+use crate::find::cgroup::{ControlGroup, KillFile};
 use crate::find::freeze::pause;
 use crate::find::prepare::Found;
 use crate::find::recipients::Recipients;
@@ -36,14 +36,14 @@ pub fn tell_unseen(call: &mut Call, group: usize, signal: Signal) {
     }
 }
 
-/// Sends KILL to a whole control group. `false` if it has no weapon, so that its members get it one
-/// by one.
+/// Sends KILL to a whole control group. `false` if it has no such file, so that its members get it
+/// one by one.
 pub fn kill_control_group(call: &mut Call, group: usize, occasion: Occasion) -> Result<bool> {
     let known = call.found.recipients.len();
     // Members that have joined since are told like the others.
     let Found { groups, recipients, .. } = &mut call.found;
     let looked = match groups[group].control() {
-        Some(control) if control.weapon.is_some() => groups[group].look(recipients),
+        Some(control) if control.kill_file.is_some() => groups[group].look(recipients),
         _ => return Ok(false),
     };
     call.classify(known);
@@ -52,8 +52,8 @@ pub fn kill_control_group(call: &mut Call, group: usize, occasion: Occasion) -> 
     }
     let Found { groups, recipients, .. } = &mut call.found;
     let control = groups[group].control_mut().expect("it is one");
-    match &control.weapon {
-        Some(Weapon::Kill(switch)) => {
+    match &control.kill_file {
+        Some(KillFile::Kill(switch)) => {
             let members = members(recipients, group);
             let (whole, results) = by_switch(control, switch, recipients, &members);
             let unseen = control.unseen;
@@ -68,7 +68,7 @@ pub fn kill_control_group(call: &mut Call, group: usize, occasion: Occasion) -> 
                 Err(errno) => return Err(errno).context("writing to cgroup.kill"),
             }
         }
-        Some(Weapon::Freeze(_)) => {
+        Some(KillFile::Freeze(_)) => {
             let (results, frozen) = while_frozen(&mut call.found, group)?;
             call.tell_standings(known);
             for (index, result) in results {
