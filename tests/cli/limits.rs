@@ -400,7 +400,7 @@ fn nothing_that_is_opened_takes_the_place_of_a_standard_descriptor() {
         again.assert_killed_by(15);
         let log = fs::read_to_string(log).expect("strace writes its log");
         let own = log.rsplit_once("execve(").expect("it was executed").1;
-        for call in own.lines().filter(|call| !call.contains("\"/dev/null\"") && !call.contains("F_GETFD")) {
+        for call in own.lines().filter(|call| !call.contains("\"/dev/null\"") && !call.contains("ETFD")) {
             let taken = ["= 0", "= 1", "= 2"].iter().any(|end| call.ends_with(end)) && !call.starts_with('"');
             assert!(!taken, "{closed}: {call}");
         }
