@@ -134,7 +134,7 @@ impl ControlGroup {
         Ok(self.list()?.pids.into_iter().collect())
     }
 
-    /// Whether KILL reaches all members whoever owns them, seen or not.
+    /// Whether KILL reaches all members, those of other users and those not seen included.
     pub fn is_killed_whole(&self) -> bool {
         matches!(self.kill_file, Some(KillFile::Kill(_)))
     }

@@ -106,7 +106,7 @@ fn by_switch(
         // For one that is dying already this changes nothing; for one that left at the last moment
         // it does.
         let direct = send(Route::Process(process), Signal::KILL, None);
-        // What cgroup.kill reaches it kills whoever owns it.
+        // cgroup.kill kills all that it reaches, also the processes of other users.
         let result = match whole {
             Ok(receipt) if inside.contains(&process.pid) => Ok(receipt),
             _ => direct,
