@@ -48,10 +48,10 @@ one=$(instructions -0 -- "$$")
 all=$(instructions -0 -- "${targets[@]}")
 at_most 50 "$calls" 'system calls of -0 -- PID'
 at_most 250000 "$one" 'instructions of -0 -- PID'
-at_most 1050 "$(((all - one) / (many - 1)))" "instructions for each of $many PIDs after --"
+at_most 800 "$(((all - one) / (many - 1)))" "instructions for each of $many PIDs after --"
 
 # Address space bounds resident memory, and needs no one to watch.
-for form in '5 -0' '7 -0 --'; do
+for form in '5 -0' '5 -0 --'; do
     read -ra words <<<"$form"
     if prlimit --as="$((words[0] << 20))" "$binary" "${words[@]:1}" "${targets[@]}"; then
         echo "'${words[*]:1}' and $many PIDs fit into ${words[0]} MiB of address space"

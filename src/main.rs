@@ -66,6 +66,7 @@ mod signal;
 mod signal_set;
 mod target;
 mod usage;
+mod words;
 
 use std::ffi::OsStr;
 use std::io::{self, BufWriter, Write};
@@ -89,10 +90,10 @@ use run::{dry_run, query, send, state};
 use usage::{Kind, UsageError};
 
 fn main() -> ExitCode {
-    let mut args = express::arguments();
-    let program = Path::new(args.next().unwrap_or_default()).file_name().unwrap_or(OsStr::new("sigsend"));
+    let (program, args) = express::command_line();
+    let program = Path::new(program).file_name().unwrap_or(OsStr::new("sigsend"));
     let program = escape::escape(program.as_encoded_bytes());
-    let status = match parse(args) {
+    let status = match parse(&args) {
         Ok(action) => act(action, &program),
         Err(refusal) => refuse(refusal, &program),
     };

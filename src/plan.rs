@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::signal::Signal;
-use crate::target::{Pid, Target, Targets};
+use crate::target::{Pid, Targets};
 
 /// What the command line asks for. The forms exclude each other.
 #[derive(Debug)]
@@ -147,10 +147,7 @@ impl Selection {
             && self.expect.is_none()
             && self.catching.is_none()
             && self.reach == Reach::Process
-            && !self
-                .targets
-                .iter()
-                .any(|target| matches!(target, Target::Name(_) | Target::Token(..) | Target::Port(_)))
+            && !self.targets.has_unknown()
     }
 
     /// Whether the content of /proc decides which processes get a signal.

@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use nix::unistd;
 
+use crate::words::Words;
+
 /// A process ID, 1 to 2147483647 (credentials(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pid(i32);
@@ -99,23 +101,46 @@ pub enum Target {
 /// The targets of a command line, in order. They are kept as they were written: a hundred thousand
 /// values would take more memory than everything else that a call needs.
 #[derive(Debug)]
-pub struct Targets(Vec<&'static OsStr>);
+pub struct Targets {
+    tokens: Words,
+    // Known once, since each look at the targets reads all tokens.
+    has_groups: bool,
+    has_unknown: bool,
+}
 
 impl Targets {
-    /// Checks each token; the error is the first one that is no target.
-    pub fn new(tokens: Vec<&'static OsStr>) -> Result<Self, &'static OsStr> {
-        match tokens.iter().find(|token| Target::try_from(**token).is_err()) {
-            Some(token) => Err(token),
-            None => Ok(Self(tokens)),
+    /// Checks each token: that it is a target, and then by `check`.
+    pub fn new<E>(
+        tokens: &Words,
+        invalid: impl Fn(&OsStr) -> E,
+        check: impl Fn(&Target) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let (mut has_groups, mut has_unknown) = (false, false);
+        for token in tokens.iter() {
+            let target = Target::try_from(token).map_err(|_| invalid(token))?;
+            check(&target)?;
+            has_groups |= matches!(target, Target::Group(_) | Target::OwnGroup);
+            has_unknown |= matches!(target, Target::Name(_) | Target::Token(..) | Target::Port(_));
         }
+        Ok(Self { tokens: tokens.clone(), has_groups, has_unknown })
     }
 
     pub fn iter(&self) -> impl Iterator<Item = Target> {
-        self.0.iter().filter_map(|token| Target::try_from(*token).ok())
+        self.tokens.iter().filter_map(|token| Target::try_from(token).ok())
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.tokens.len()
+    }
+
+    /// Whether any target is a process group.
+    pub fn has_groups(&self) -> bool {
+        self.has_groups
+    }
+
+    /// Whether any target has to be looked up before it can be signalled.
+    pub fn has_unknown(&self) -> bool {
+        self.has_unknown
     }
 }
 

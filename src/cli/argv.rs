@@ -9,42 +9,42 @@ use crate::cli::options::{Arity, OPTIONS, Opt, SIGNAL};
 use crate::output::escape::escape;
 use crate::signal::Signal;
 use crate::usage::UsageError;
+use crate::words::Words;
 
 /// A command line whose options and operands are separated. Nothing is lost, reordered or changed
 /// except the old form of the signal.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Line {
     /// Options and their values, for clap.
     pub options: Vec<OsString>,
     /// Everything else, in order. A token that starts with `-` is here only if it may name a group.
-    pub operands: Vec<&'static OsStr>,
+    pub operands: Words,
     /// The id of each known option, in order, as often as it was given.
     given: Vec<&'static str>,
     /// What is refused here. The rest of the line has been read all the same.
     pub error: Option<UsageError>,
 }
 
-/// Splits the arguments after argv[0]. They live as long as the process: copying or freeing a
-/// hundred thousand of them would take longer than reading them.
-pub fn split(args: impl Iterator<Item = &'static OsStr>) -> Line {
-    let mut line = Line { operands: Vec::with_capacity(args.size_hint().0), ..Line::default() };
-    let mut args = args;
-    while let Some(arg) = args.next() {
+/// Splits the arguments after argv[0].
+pub fn split(args: &Words) -> Line {
+    let mut line = Line { options: Vec::new(), operands: args.none(), given: Vec::new(), error: None };
+    let mut args = args.placed();
+    while let Some((place, arg)) = args.next() {
         let values = match arg.as_bytes() {
             b"--" => {
-                line.operands.extend(args);
+                args.for_each(|(place, _)| line.operands.push(place));
                 break;
             }
             [b'-', b'-', long @ ..] => line.long(arg, long),
             [b'-', short @ ..] if !short.is_empty() => match kind(short, &line) {
                 Dash::Signal => line.name_signal(short),
-                Dash::Operand => line.operand(arg),
+                Dash::Operand => line.operand(place),
                 Dash::Ambiguous => line.refuse(ambiguous_number(arg)),
                 Dash::Options => line.cluster(arg, short),
             },
-            _ => line.operand(arg),
+            _ => line.operand(place),
         };
-        line.options.extend(args.by_ref().take(values).map(OsStr::to_owned));
+        line.options.extend(args.by_ref().take(values).map(|(_, arg)| arg.to_owned()));
     }
     line
 }
@@ -103,8 +103,8 @@ pub fn candidates(name: &[u8]) -> Vec<&'static Opt> {
 
 /// Each of these tells how many of the following arguments belong to the one that it takes.
 impl Line {
-    fn operand(&mut self, arg: &'static OsStr) -> usize {
-        self.operands.push(arg);
+    fn operand(&mut self, place: usize) -> usize {
+        self.operands.push(place);
         0
     }
 
@@ -181,7 +181,7 @@ mod tests {
     }
 
     fn read(text: &'static str) -> Line {
-        split(words(text))
+        split(&words(text).collect())
     }
 
     #[test]
@@ -222,7 +222,7 @@ mod tests {
         for (text, options, operands) in table {
             let line = read(text);
             assert_eq!(line.options, words(options).collect::<Vec<_>>(), "{text}");
-            assert_eq!(line.operands, words(operands).collect::<Vec<_>>(), "{text}");
+            assert!(line.operands.iter().eq(words(operands)), "{text}: {line:?}");
             assert_eq!(line.error, None, "{text}");
         }
     }
@@ -240,17 +240,17 @@ mod tests {
         assert_eq!(read("--wi=5s 1").options, ["--wi=5s"]);
         for unknown in ["--w 1", "--nope 1", "-x 1"] {
             let line = read(unknown);
-            assert_eq!((line.given, line.operands), (vec![], vec![OsStr::new("1")]), "{unknown}");
+            assert!(line.given.is_empty() && line.operands.iter().eq(["1"]), "{unknown}: {line:?}");
         }
     }
 
     #[test]
     fn bytes_that_are_not_utf8_go_through_untouched() {
         let bytes = |bytes: &'static [u8]| OsStr::from_bytes(bytes);
-        let line = split([bytes(b"-\xff"), bytes(b"-s"), bytes(b"\xff"), bytes(b"\xfe")].into_iter());
-        assert_eq!(line.operands, [bytes(b"-\xff"), bytes(b"\xfe")]);
+        let line = split(&[bytes(b"-\xff"), bytes(b"-s"), bytes(b"\xff"), bytes(b"\xfe")].into_iter().collect());
+        assert!(line.operands.iter().eq([bytes(b"-\xff"), bytes(b"\xfe")]), "{line:?}");
         assert_eq!(line.options, [bytes(b"-s"), bytes(b"\xff")]);
-        let line = split([bytes(b"-T\xff")].into_iter());
+        let line = split(&[bytes(b"-T\xff")].into_iter().collect());
         assert_eq!(line.options, [bytes(b"--signal=T\xff")]);
     }
 }
@@ -271,7 +271,7 @@ mod properties {
     ];
 
     fn read(args: &[&'static str]) -> Line {
-        split(args.iter().map(|arg| OsStr::new(*arg)))
+        split(&args.iter().map(|arg| OsStr::new(*arg)).collect())
     }
 
     /// Whether options and operands, each in order, make up the arguments: unchanged except the old
@@ -311,7 +311,7 @@ mod properties {
         #[test]
         fn arguments_keep_their_number_and_order(args in lines()) {
             let line = read(&args);
-            prop_assert!(makes_up(&args, &line.options, &line.operands, line.error.is_some()), "{:?}", line);
+            prop_assert!(makes_up(&args, &line.options, &line.operands.iter().collect::<Vec<_>>(), line.error.is_some()), "{:?}", line);
         }
 
         #[test]
@@ -323,7 +323,7 @@ mod properties {
             let with_dashes = read(&args).operands.len();
             args.extend(&after);
             let line = read(&args);
-            prop_assert_eq!(&line.operands[with_dashes..], after.iter().map(OsStr::new).collect::<Vec<_>>());
+            prop_assert!(line.operands.iter().skip(with_dashes).eq(after.iter().map(OsStr::new)));
             prop_assert_eq!(&line.given, &first.given);
         }
 
@@ -338,7 +338,7 @@ mod properties {
                 return Ok(());
             }
             let line = read(&[&before[..], &[option, value]].concat());
-            prop_assert_eq!(&line.operands, &read(&before).operands);
+            prop_assert!(line.operands.iter().eq(read(&before).operands.iter()));
             prop_assert_eq!(line.options[line.options.len() - 2..].to_vec(), vec![option, value]);
         }
     }

@@ -20,6 +20,7 @@ use crate::plan::{Action, Age, Detail, Pidfile, Plan, Product, Question, Reach, 
 use crate::signal::Signal;
 use crate::target::{Pid, Target, Targets};
 use crate::usage::UsageError;
+use crate::words::Words;
 
 /// A command line that was refused, and the exit status for it.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub struct Refusal {
 }
 
 /// Reads the arguments after argv[0].
-pub fn parse(args: impl Iterator<Item = &'static OsStr>) -> Result<Action, Refusal> {
+pub fn parse(args: &Words) -> Result<Action, Refusal> {
     let mut line = argv::split(args);
     // A supervisor must not take a usage error for a dead service: with --alive the answer is
     // "could not be told".
@@ -38,7 +39,7 @@ pub fn parse(args: impl Iterator<Item = &'static OsStr>) -> Result<Action, Refus
     let voice = if line.has(JSON) { Voice::Json } else { Voice::Quiet };
     let error = match line.error.take() {
         Some(error) => error,
-        None => match action(&mut line) {
+        None => match action(&line) {
             Ok(action) => return Ok(action),
             Err(error) => error,
         },
@@ -46,8 +47,8 @@ pub fn parse(args: impl Iterator<Item = &'static OsStr>) -> Result<Action, Refus
     Err(Refusal { error: with_hint(error, &line), status, voice })
 }
 
-fn action(line: &mut Line) -> Result<Action, UsageError> {
-    let operands = &mut line.operands;
+fn action(line: &Line) -> Result<Action, UsageError> {
+    let operands = &line.operands;
     let matches = command().try_get_matches_from(&line.options).map_err(|error| usage_error(&error))?;
     if is_given(&matches, LONG_HELP) {
         return Ok(Action::Help(Detail::Long));
@@ -61,13 +62,13 @@ fn action(line: &mut Line) -> Result<Action, UsageError> {
     check_exclusions(&matches)?;
     let options = Options::from_matches(&matches)?;
     let voice = options.voice;
-    let signals = || operands.iter().map(|operand| (*operand).to_owned());
+    let signals = || operands.iter().map(OsStr::to_owned);
     Ok(match options.form {
         Form::List(first) => Action::List(first.into_iter().chain(signals()).collect()),
         Form::Numbers => Action::Numbers(signals().collect()),
         Form::Table => Action::Table(signals().collect()),
         Form::State(mut pids) => {
-            for operand in operands {
+            for operand in operands.iter() {
                 pids.push(values::process_id(operand)?);
             }
             Action::State(pids)
@@ -212,7 +213,7 @@ impl Options {
         })
     }
 
-    fn plan(self, operands: &mut Vec<&'static OsStr>) -> Result<Plan, UsageError> {
+    fn plan(self, operands: &Words) -> Result<Plan, UsageError> {
         let signal = match self.signals.as_slice() {
             [] => Signal::TERM,
             [one] => *one,
@@ -223,7 +224,7 @@ impl Options {
         if operands.is_empty() && self.pidfile.is_none() && self.cgroup.is_none() {
             return Err(UsageError::no_target());
         }
-        self.check_targets(operands)?;
+        let targets = Targets::new(operands, values::invalid_target, |target| self.check_target(target))?;
         if self.require_handler && matches!(signal, Signal::NULL | Signal::KILL | Signal::STOP) {
             return Err(UsageError::new(format!(
                 "'--require-handler' is of no use with {signal}, which no process can catch"
@@ -249,7 +250,7 @@ impl Options {
             until = Until::Within(grace);
         }
         let selection = Selection {
-            targets: Targets::new(std::mem::take(operands)).map_err(values::invalid_target)?,
+            targets,
             pidfile: self.pidfile,
             cgroup: self.cgroup,
             users: self.users,
@@ -260,26 +261,23 @@ impl Options {
         Ok(Plan { selection, value: self.value, steps, until })
     }
 
-    /// Refuses what is no target, and targets that mean several processes if an option works on
-    /// single ones, or if sigsend would wait for itself.
-    fn check_targets(&self, operands: &[&'static OsStr]) -> Result<(), UsageError> {
-        for operand in operands {
-            let target = values::target(operand)?;
-            let refused = match target {
-                Target::Group(_) => self.single.as_ref(),
-                Target::OwnGroup | Target::Everyone => self.single.as_ref().or(self.waiting.as_ref()),
-                Target::Process(Pid::INIT) | Target::Padded(Pid::INIT, _) | Target::Token(Pid::INIT, _)
-                    if self.reach == Reach::Tree =>
-                {
-                    return Err(UsageError::new("the tree of process 1 is every process: write -1 if that is meant"));
-                }
-                _ => None,
-            };
-            if let Some(option) = refused {
-                return Err(UsageError::new(format!("'{option}' cannot be used with the target '{target}'")));
+    /// Refuses a target that means several processes if an option works on single ones, or if
+    /// sigsend would wait for itself.
+    fn check_target(&self, target: &Target) -> Result<(), UsageError> {
+        let refused = match target {
+            Target::Group(_) => self.single.as_ref(),
+            Target::OwnGroup | Target::Everyone => self.single.as_ref().or(self.waiting.as_ref()),
+            Target::Process(Pid::INIT) | Target::Padded(Pid::INIT, _) | Target::Token(Pid::INIT, _)
+                if self.reach == Reach::Tree =>
+            {
+                return Err(UsageError::new("the tree of process 1 is every process: write -1 if that is meant"));
             }
+            _ => None,
+        };
+        match refused {
+            Some(option) => Err(UsageError::new(format!("'{option}' cannot be used with the target '{target}'"))),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

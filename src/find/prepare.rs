@@ -135,7 +135,8 @@ fn own_group_last(targets: &Targets, passes: fn(&Target) -> bool) -> impl Iterat
         let is_own = move |target: &Target| targets.len() > 1 && is_own_group(target);
         targets.iter().filter(move |target| passes(target) && is_own(target) == last)
     };
-    part(false).chain(part(true))
+    // Each pass reads all targets.
+    part(false).chain(targets.has_groups().then(|| part(true)).into_iter().flatten())
 }
 
 pub fn is_own_group(target: &Target) -> bool {

@@ -9,12 +9,15 @@
 #![expect(unsafe_code, reason = "reads the arguments where the kernel put them")]
 
 use std::env;
-use std::ffi::{CStr, OsStr, c_char};
+use std::ffi::{CStr, OsStr, OsString, c_char};
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering::Relaxed};
 
 use nix::errno::Errno;
+
+use crate::words::Words;
 
 /// How far the express way got with the call that it left to `main`.
 pub struct Progress {
@@ -35,19 +38,28 @@ pub fn progress() -> Progress {
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static ARGUMENTS: AtomicPtr<*const c_char> = AtomicPtr::new(ptr::null_mut());
 
-/// The arguments, argv\[0\] first. They live as long as the process: copying a hundred thousand of
-/// them would take more time and memory than everything else. A program that was linked without the
-/// express way has no other than std's copies.
-pub fn arguments() -> impl Iterator<Item = &'static OsStr> {
-    let (count, arguments) = (COUNT.load(Relaxed), ARGUMENTS.load(Relaxed));
-    let in_place = (0..count).map(move |index| {
-        // SAFETY: `start` stored the kernel's argument vector, which nobody changes, and how many
-        // it has.
-        let argument = unsafe { CStr::from_ptr(*arguments.add(index)) };
-        OsStr::from_bytes(argument.to_bytes())
-    });
-    let copied = arguments.is_null().then(env::args_os).into_iter().flatten();
-    in_place.chain(copied.map(|argument| &*argument.leak()))
+/// The name of the program, argv\[0\], and the arguments after it, where the kernel put them. A
+/// program that was linked without the express way has no other than std's copies.
+pub fn command_line() -> (&'static OsStr, Words) {
+    static COPIES: OnceLock<Vec<OsString>> = OnceLock::new();
+    let count = COUNT.load(Relaxed);
+    let (line, count): (&'static dyn Fn(usize) -> &'static OsStr, usize) = if count > 0 {
+        (&in_place, count)
+    } else {
+        let copies = COPIES.get_or_init(|| env::args_os().collect());
+        (Box::leak(Box::new(|place: usize| &*copies[place])), copies.len())
+    };
+    let mut words = Words::new(line, count);
+    let program = words.take_first().unwrap_or_default();
+    (program, words)
+}
+
+/// The argument in a place less than `COUNT`.
+fn in_place(place: usize) -> &'static OsStr {
+    assert!(place < COUNT.load(Relaxed));
+    // SAFETY: the kernel's argument vector has so many pointers to strings, which nobody changes.
+    let argument = unsafe { CStr::from_ptr(*ARGUMENTS.load(Relaxed).add(place)) };
+    OsStr::from_bytes(argument.to_bytes())
 }
 
 #[cfg(express)]

@@ -40,8 +40,7 @@ fn arguments() -> impl Strategy<Value = Vec<String>> {
 
 fn read(args: &[String]) -> Result<Action, Refusal> {
     // The arguments of the program live as long as it does; these are leaked to do the same.
-    let args: Vec<&'static OsStr> = args.iter().map(|arg| &*OsString::from(arg).leak()).collect();
-    parse(args.into_iter())
+    parse(&args.iter().map(|arg| &*OsString::from(arg).leak()).collect())
 }
 
 fn selection(action: &Action) -> Option<&Selection> {
