@@ -43,27 +43,20 @@ impl Lineage {
         // Twice: a parent that exits meanwhile breaks the first chain, and its children get another
         // parent.
         for _ in 0..2 {
-            lineage.hidden = None;
-            lineage.climb()?;
+            lineage.hidden = climb(getpid().as_raw(), &mut lineage.spared)?;
         }
         Ok(lineage)
     }
 
-    fn climb(&mut self) -> Result<()> {
-        let mut next = Pid::try_from(getpid().as_raw()).ok();
-        let mut child_started = 0;
-        while let Some(pid) = next {
-            self.spared.insert(pid);
-            let stat = proc::if_visible(proc::stat(pid));
-            if let Some(stat) = stat.with_context(|| format!("looking for the parent of process {pid}"))? {
-                next = Pid::try_from(stat.parent).ok();
-                child_started = stat.start;
-            } else {
-                self.hidden = (pid != Pid::INIT).then_some(Hidden { pid, child_started });
-                next = None;
-            }
+    /// The processes above these roots, as far as they can be read: one of them becomes the parent
+    /// of what a member leaves behind.
+    pub fn above(roots: impl IntoIterator<Item = Pid>) -> BTreeSet<Pid> {
+        let mut above = BTreeSet::from([Pid::INIT]);
+        for root in roots {
+            let _ = climb(root.number(), &mut above);
+            above.remove(&root);
         }
-        Ok(())
+        above
     }
 
     pub fn spares(&self, pid: Pid) -> bool {
@@ -140,6 +133,22 @@ impl Lineage {
         }
         Ok(())
     }
+}
+
+/// Collects a process and its ancestors, up to the first process of this PID namespace or to one
+/// that /proc hides, which is returned.
+fn climb(from: i32, ancestors: &mut BTreeSet<Pid>) -> Result<Option<Hidden>> {
+    let mut next = Pid::try_from(from).ok();
+    let mut child_started = 0;
+    while let Some(pid) = next {
+        ancestors.insert(pid);
+        let stat = proc::if_visible(proc::stat(pid));
+        let stat = stat.with_context(|| format!("looking for the parent of process {pid}"))?;
+        let Some(stat) = stat else { return Ok((pid != Pid::INIT).then_some(Hidden { pid, child_started })) };
+        next = Pid::try_from(stat.parent).ok();
+        child_started = stat.start;
+    }
+    Ok(None)
 }
 
 enum Child {

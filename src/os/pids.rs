@@ -59,13 +59,13 @@ impl GroupMembers {
 
 /// The numbers after one PID up to another, in the order in which the kernel hands them out: round
 /// and round.
-fn handed_out(before: i32, now: i32) -> impl Iterator<Item = Pid> {
+pub fn handed_out(before: i32, now: i32) -> impl Iterator<Item = Pid> {
     let (end, restart) = if now >= before { (now, None) } else { (highest_pid(), Some(1..=now)) };
     (before + 1..=end).chain(restart.into_iter().flatten()).filter_map(pid_of)
 }
 
 /// The PID that was handed out last in this PID namespace: the last field of /proc/loadavg.
-fn last_pid() -> Option<i32> {
+pub fn last_pid() -> Option<i32> {
     let text = slurp("/proc/loadavg".as_ref()).ok()?;
     pid_in(text.trim_ascii().rsplit(|byte| *byte == b' ').next()?).map(Pid::number)
 }

@@ -190,6 +190,15 @@ impl Held {
         Self { child, tracer }
     }
 
+    /// Waits until it is in the system call of this number. Between two calls it may be stopped by
+    /// its tracer, too.
+    #[track_caller]
+    pub fn has_entered(&self, number: i64) {
+        let path = format!("/proc/{}/syscall", self.child.id());
+        let is_in = || fs::read_to_string(&path).is_ok_and(|call| call.starts_with(&format!("{number} ")));
+        eventually("sigsend to enter the system call", is_in);
+    }
+
     /// Whether it has a pidfd by now.
     pub fn has_pinned(&self) -> bool {
         let fds = fs::read_dir(format!("/proc/{}/fd", self.child.id())).into_iter().flatten().flatten();

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
@@ -328,6 +329,35 @@ fn the_children_of_a_process_that_reuses_the_number_of_a_member_are_not_of_the_t
             }
         }
         assert!(swapped > 20, "{swapped} swaps");
+    });
+}
+
+/// Says `ready`; on CONT, leaves a child behind that says `born PID`, and exits.
+const LEAVES_A_CHILD: &str = "exec 3<&0; trap 'sh -c \"echo born \\$\\$ >&2; exec cat <&3\" & exit' CONT
+    echo ready; while :; do read -r line; done";
+
+#[test]
+fn a_child_that_is_forked_between_the_last_look_and_kill_is_killed_or_warned_of() {
+    in_pid_namespace(|| {
+        if !may_trace() {
+            return skip("no strace");
+        }
+        let mut parent = Family::shell(LEAVES_A_CHILD);
+        // The first one is STOP.
+        let kill_call = Call { name: "pidfd_send_signal".into(), nth: 2 };
+        let held = Held::before(&kill_call, &["--tree", "-KILL", &parent.arg()]);
+        held.has_entered(libc::SYS_pidfd_send_signal);
+        kill(Pid::from_raw(parent.pid()), Signal::SIGCONT).expect("it is a child");
+        let born = parent.next_word().expect("the child lives");
+        let child = pid_of(&born);
+        eventually("the parent to exit", || state(parent.pid()) == 'Z');
+        let output = held.go();
+        let told = String::from_utf8(output.stderr).expect("UTF-8");
+        let warning =
+            format!("sigsend: {} could not be kept stopped; it may have forked before it was killed\n", parent.pid());
+        assert!(told == warning || "XZ".contains(state(child)), "{told}");
+        let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
+        waitpid(Pid::from_raw(child), None).expect("orphans come to process 1, which is the test");
     });
 }
 
