@@ -30,6 +30,34 @@ pub fn is_pipe(descriptor: impl AsFd) -> bool {
 
 static CLOSED_AT_START: AtomicU8 = AtomicU8::new(0);
 
+/// Ignored by this program, and by Rust's runtime: a write to a closed pipe or beyond RLIMIT_FSIZE
+/// fails with EPIPE or EFBIG, and does not end the program before its last signal.
+const IGNORED: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
+/// A bit for each of these that was ignored when the program started.
+static IGNORED_AT_START: AtomicU8 = AtomicU8::new(0);
+
+/// Lets a signal to this program itself do what it does to a program in C: PIPE and XFSZ are
+/// ignored only if they were at the start, and the handlers of Rust's runtime for BUS and SEGV,
+/// which drop a signal that is no fault, are taken away.
+pub fn restore_disposition(signal: Signal) {
+    let number = signal.number();
+    if let Some(bit) = IGNORED.iter().position(|ignored| *ignored == number) {
+        if IGNORED_AT_START.load(Ordering::Relaxed) >> bit & 1 == 0 {
+            set_disposition(number, libc::SIG_DFL);
+        }
+    } else if matches!(number, libc::SIGBUS | libc::SIGSEGV) && set_disposition(number, libc::SIG_DFL) == libc::SIG_IGN
+    {
+        // The runtime installs no handler for a signal that is ignored.
+        set_disposition(number, libc::SIG_IGN);
+    }
+}
+
+/// Ignores a signal or restores its default action; the disposition that it had.
+fn set_disposition(number: c_int, disposition: libc::sighandler_t) -> libc::sighandler_t {
+    // SAFETY: no handler is installed.
+    unsafe { libc::signal(number, disposition) }
+}
+
 #[used]
 // SAFETY: the section holds pointers to functions that the C library calls once, before any Rust
 // code runs. This one makes system calls and writes an atomic.
@@ -43,10 +71,10 @@ static PREPARE: extern "C" fn() = {
                 fill(descriptor);
             }
         }
-        // SAFETY: no handler is installed. Rust's runtime ignores SIGPIPE in the same way: a write
-        // beyond RLIMIT_FSIZE fails with EFBIG, and does not end the program before its last
-        // signal.
-        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+        for (bit, number) in IGNORED.into_iter().enumerate() {
+            let was_ignored = set_disposition(number, libc::SIG_IGN) == libc::SIG_IGN;
+            IGNORED_AT_START.fetch_or(u8::from(was_ignored) << bit, Ordering::Relaxed);
+        }
     }
     prepare
 };

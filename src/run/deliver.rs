@@ -14,6 +14,7 @@ use crate::find::prepare::{Found, is_own_group};
 use crate::find::recipients::Recipient;
 use crate::os::express;
 use crate::os::proc;
+use crate::os::sys;
 use crate::outcome::{Outcome, Subject};
 use crate::plan::Voice;
 use crate::run::call::{Call, Occasion};
@@ -81,8 +82,9 @@ fn by_number(call: &mut Call, target: &Target, signal: Signal) {
     // The name has to be read before: a killed process may be gone at once.
     let name = if is_quiet { None } else { pid.and_then(|pid| proc::name(pid).ok()) };
     if is_own_group(target) {
-        // It may end this program.
+        // It may end this program, and must if it is one that ends the others.
         call.report.settle();
+        sys::restore_disposition(signal);
     }
     let result = send(Route::Number(target), signal, call.plan.value);
     record_by_number(call, target, name.as_deref(), result);

@@ -1,6 +1,7 @@
 //! Process groups that are waited for: every member, those that come later, and never a group that
 //! took over the number.
 
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Command;
 
 use crate::family::Family;
@@ -139,4 +140,20 @@ fn a_group_typed_beside_its_members_gets_each_step_once() {
     let args = ["-USR1", "--timeout", "10", "USR2", &member.arg(), "--", &group];
     sigsend().args(args).assert().success();
     assert_eq!((leader.signals(), member.signals()), (vec![10, 12], vec![10, 12]));
+}
+
+#[test]
+fn every_signal_to_the_own_group_does_to_sigsend_what_it_does_to_others() {
+    let own = |signal: i32, ignored: bool| {
+        let trap = if ignored { format!("trap '' {signal}; ") } else { String::new() };
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -c 0; {trap}exec \"$0\" -{signal} 0"), SIGSEND]);
+        command.process_group(0).status().expect("sh starts")
+    };
+    for signal in (1..=31).filter(|signal| !matches!(signal, 17..=23 | 28)) {
+        assert_eq!(own(signal, false).signal(), Some(signal));
+    }
+    for signal in [7, 11, 13, 15, 25] {
+        assert_eq!(own(signal, true).code(), Some(0), "{signal} is ignored");
+    }
 }

@@ -295,10 +295,8 @@ impl Oracle<'_> {
     fn strike_oneself(&mut self) {
         let signal = self.signals[0];
         let number = i32::try_from(signal).expect("a signal");
-        if matches!(signal, 7 | 11 | 13 | 25 | 32 | 33) {
-            // A write to a closed pipe or a full file is an error to sigsend, not its end, the
-            // first BUS or SEGV that is not a fault is lost to the handlers of Rust's runtime, and
-            // posix_spawn(3) may leave 32 and 33 ignored.
+        if matches!(signal, 32 | 33) {
+            // posix_spawn(3) may leave them ignored.
             self.exits.insert(KILLED + number);
         } else if is_fatal(signal) {
             self.doom = Some(KILLED + number);
