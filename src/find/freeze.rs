@@ -15,6 +15,7 @@ use crate::find::recipients::Recipients;
 use crate::find::tree::Lineage;
 use crate::os::memory::LastResort;
 use crate::os::pidfd::Pinned;
+use crate::os::pids;
 use crate::os::proc::{self, State};
 use crate::os::sys::{self, HeldSignals, Scope};
 use crate::signal::Signal;
@@ -45,6 +46,8 @@ pub struct Freeze {
     /// How many looks at all members found one that ran again after it had stopped: somebody sends
     /// CONT.
     disturbed: u32,
+    /// The PID that was handed out last before the last look at all members.
+    last_pid: Option<i32>,
     /// The root of each tree that could not be stopped because of an error. Its members have been
     /// continued.
     failed: Vec<(usize, Error)>,
@@ -83,6 +86,7 @@ impl Freeze {
             resting: Vec::new(),
             unstopped: Vec::new(),
             disturbed: 0,
+            last_pid: None,
             failed: Vec::new(),
             _held: HeldSignals::hold().context("holding signals back")?,
         })
@@ -125,10 +129,15 @@ impl Freeze {
         self.disturbed > 0
     }
 
+    /// The PID that was handed out last before the children of all members were read.
+    pub fn last_pid(&self) -> Option<i32> {
+        self.last_pid
+    }
+
     /// Whether a member may have forked unseen: it did not stop, or may not be stopped.
     pub fn is_leaky(&self) -> bool {
         let runs = |(_, rest): &(Stopping, Rest)| matches!(rest, Rest::Never);
-        !self.unstopped.is_empty() || self.resting.iter().any(runs)
+        !self.unstopped.is_empty() || self.disturbed > TRIES || self.resting.iter().any(runs)
     }
 
     /// Whether the tree of a member could not be stopped.
@@ -191,6 +200,7 @@ impl Freeze {
     /// stopped again, and new children are stopped. Whether there was neither.
     fn is_confirmed(&mut self, lineage: &Lineage, rules: &Rules, recipients: &mut Recipients) -> bool {
         let known = recipients.len();
+        self.last_pid = pids::last_pid();
         // A fork that was in flight when its parent was seen blocked completes in time; those
         // parents are looked at last, and twice, right before the KILL that makes such a fork fail.
         let mut blocked = Vec::new();
@@ -216,8 +226,6 @@ impl Freeze {
             if runs && !self.is_over() {
                 member.got_stop = signal(recipients, index, Signal::STOP).is_ok();
                 self.stopping.push_back(member);
-            } else if runs {
-                self.unstopped.push(index);
             } else {
                 blocked.extend(matches!(rest, Rest::Blocked(_)).then_some(index));
                 self.resting.push((member, rest));

@@ -40,7 +40,8 @@ pub fn holders(port: NonZeroU16, users: Users) -> Result<Holders> {
     loop {
         let sockets = listed(port)?;
         let mut look = Look::default();
-        for pid in processes()? {
+        let processes = if sockets.is_empty() { Vec::new() } else { processes()? };
+        for pid in processes {
             look.at(pid, &sockets, users, &mut selected)?;
         }
         let is_settled = look.found == 0 && listed(port)? == sockets;

@@ -48,15 +48,18 @@ impl Lineage {
         Ok(lineage)
     }
 
-    /// The processes above these roots, as far as they can be read: one of them becomes the parent
-    /// of what a member leaves behind.
-    pub fn above(roots: impl IntoIterator<Item = Pid>) -> BTreeSet<Pid> {
+    /// The processes above these roots: one of them becomes the parent of what a member leaves
+    /// behind. `None` if they cannot be read up to the first process.
+    pub fn above(roots: impl IntoIterator<Item = Pid>) -> Option<BTreeSet<Pid>> {
         let mut above = BTreeSet::from([Pid::INIT]);
         for root in roots {
-            let _ = climb(root.number(), &mut above);
+            let hidden = climb(root.number(), &mut above).ok()?;
+            if hidden.is_some() {
+                return None;
+            }
             above.remove(&root);
         }
-        above
+        Some(above)
     }
 
     pub fn spares(&self, pid: Pid) -> bool {

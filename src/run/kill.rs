@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result};
+use nix::errno::Errno;
 use nix::unistd::getsid;
 
 use crate::find::classify::Rules;
@@ -24,7 +25,7 @@ use crate::target::Pid;
 const CHASE: Duration = Duration::from_secs(1);
 /// Less than a process needs to be continued and to fork.
 const FORKING: Duration = Duration::from_micros(50);
-/// PIDs that are looked at for each member that may have forked.
+/// How many PIDs are looked at for each member that may have forked.
 const BIRTHS: usize = 1 << 16;
 
 /// Sends KILL to all trees. Nothing is told before it is over. A tree that cannot be stopped gets
@@ -56,7 +57,7 @@ pub fn kill_trees(call: &mut Call, occasion: Occasion) -> Result<()> {
         }
     }
     killing.kill_newcomers(recipients);
-    killing.look_for_orphans(recipients, &above);
+    killing.look_for_orphans(recipients, above.as_ref());
     let Killing { results, mut unsure, error, .. } = killing;
     let is_refused = |(index, result): &(usize, nix::Result<Receipt>)| result.is_err().then_some(*index);
     let refused: HashSet<usize> = results.iter().filter_map(is_refused).collect();
@@ -112,14 +113,15 @@ struct Killing<'a> {
     error: Option<Error>,
 }
 
-/// A time between the last look at a member, which was stopped, and its KILL, long enough for a
-/// CONT from outside and a fork.
+/// A time before the KILL of a member in which it may have forked and exited.
 struct Gap {
     index: usize,
+    /// Whether the member is known to have run, so that it is no mere possibility.
+    ran: bool,
     /// The process group of the member.
     group: Option<Pid>,
     /// The PIDs that were handed out last at its beginning and at its end.
-    pids: [i32; 2],
+    pids: (i32, i32),
 }
 
 impl Killing<'_> {
@@ -128,32 +130,31 @@ impl Killing<'_> {
     /// unless it has exited.
     fn kill(&mut self, recipients: &mut Recipients, index: usize) {
         let process = &recipients[index].process;
-        let is_stopped = !self.freeze.has_failed(recipients, index);
         let group = pids::group_of(process.pid).ok().flatten();
         let last_pid = pids::last_pid();
         let look = Instant::now();
+        let is_stopped = !self.freeze.has_failed(recipients, index);
         let ran = is_stopped && (self.freeze.is_disturbed() || runs(process).unwrap_or(true));
         let result = send(Route::Process(process), Signal::KILL, self.value);
-        let gap = look.elapsed();
+        let may_have_run = ran || look.elapsed() > FORKING;
         self.results.push((index, result));
-        if gap > FORKING
-            && let Some(pids) = last_pid.zip(pids::last_pid())
-        {
-            self.gaps.extend((pids.0 != pids.1).then_some(Gap { index, group, pids: pids.into() }));
-        }
-        if result.is_err() {
+        if result.is_err_and(|errno| errno != Errno::ESRCH) {
             return;
         }
-        let is_late = Instant::now() >= self.end;
-        if !is_late {
-            let known = recipients.len();
-            let adopted = self.lineage.adopt(recipients, index, None);
-            self.keep(adopted);
-            self.rules.classify(recipients, known);
-        }
-        let may_have_forked = ran && !recipients[index].process.is_running().unwrap_or(false);
-        if is_late || may_have_forked {
+        if Instant::now() >= self.end {
             self.unsure.push(index);
+            return;
+        }
+        let known = recipients.len();
+        let adopted = self.lineage.adopt(recipients, index, None);
+        self.keep(adopted);
+        self.rules.classify(recipients, known);
+        if may_have_run && !recipients[index].process.is_running().unwrap_or(false) {
+            let first = if ran { self.freeze.last_pid() } else { last_pid };
+            match first.zip(pids::last_pid()) {
+                Some(pids) => self.gaps.extend((pids.0 != pids.1).then_some(Gap { index, ran, group, pids })),
+                None => self.unsure.push(index),
+            }
         }
     }
 
@@ -180,24 +181,24 @@ impl Killing<'_> {
     }
 
     /// Counts as unsure those members that may have left a child behind in a gap: a process that
-    /// appeared in it, is none of the recipients, has a parent above the trees, as the children of
-    /// an exited process have, and is in the member's process group or leads a session of its own.
-    fn look_for_orphans(&mut self, recipients: &Recipients, above: &BTreeSet<Pid>) {
-        let is_orphan = |pid: Pid, of_group: Option<Pid>| {
-            let has_parent_above = |stat: proc::Stat| {
-                stat.state != State::Dead && Pid::try_from(stat.parent).is_ok_and(|parent| above.contains(&parent))
+    /// appeared in it, is none of the recipients, and has a parent above the trees, as the children
+    /// of an exited process have. If it is not known that the member ran, the process must be in
+    /// its group too, or lead a session: others start processes at the same time.
+    fn look_for_orphans(&mut self, recipients: &Recipients, above: Option<&BTreeSet<Pid>>) {
+        let is_orphan = |pid: Pid, gap: &Gap| {
+            let is_above = |parent: i32| {
+                above.is_none_or(|above| proc::pid_of(parent).is_some_and(|parent| above.contains(&parent)))
             };
-            let group = pids::group_of(pid).ok().flatten();
-            let leads_session = getsid(Some(pid.process())) == Ok(pid.process());
-            group.is_some()
-                && (group == of_group || leads_session)
-                && proc::stat(pid).is_ok_and(has_parent_above)
+            let is_left = |stat: proc::Stat| stat.state != State::Dead && is_above(stat.parent);
+            let is_like = |group| gap.ran || group == gap.group || getsid(Some(pid.process())) == Ok(pid.process());
+            pids::group_of(pid).is_ok_and(|group| group.is_some() && is_like(group))
+                && proc::stat(pid).is_ok_and(is_left)
                 && proc::process_of_thread(pid).is_none()
                 && recipients.index_of(pid).is_ok_and(|index| index.is_none())
         };
-        for Gap { index, group, pids: [first, last] } in std::mem::take(&mut self.gaps) {
-            if pids::handed_out(first, last).take(BIRTHS).any(|pid| is_orphan(pid, group)) {
-                self.unsure.push(index);
+        for gap in std::mem::take(&mut self.gaps) {
+            if pids::handed_out(gap.pids.0, gap.pids.1).take(BIRTHS).any(|pid| is_orphan(pid, &gap)) {
+                self.unsure.push(gap.index);
             }
         }
     }

@@ -97,9 +97,35 @@ fn argv() -> (usize, usize) {
     })
 }
 
+/// Forks the head of a family, which keeps none of the harness's descriptors but `lines`: each one
+/// would cost every look for sockets.
+pub fn fork_head(role: &'static Role, slots: &'static [Slot], lines: &[UnixStream]) -> i32 {
+    // SAFETY: the harness forks from its only busy thread.
+    match unsafe { libc::fork() } {
+        0 => {
+            close_all_but(lines);
+            start(role, slots, lines)
+        }
+        pid => pid,
+    }
+}
+
+fn close_all_but(lines: &[UnixStream]) {
+    let mut kept: Vec<i32> = lines.iter().map(AsRawFd::as_raw_fd).collect();
+    kept.sort_unstable();
+    let mut first = libc::STDERR_FILENO + 1;
+    for next in kept.into_iter().chain([i32::MAX]) {
+        if first < next {
+            // SAFETY: the child uses none of these.
+            unsafe { libc::syscall(libc::SYS_close_range, first, next - 1, 0) };
+        }
+        first = next.saturating_add(1);
+    }
+}
+
 /// Forks the role at `slots[0]` and, below it, its children; `lines` are the victims' ends of their
 /// sockets.
-pub fn fork(role: &'static Role, slots: &'static [Slot], lines: &[UnixStream]) -> i32 {
+fn fork(role: &'static Role, slots: &'static [Slot], lines: &[UnixStream]) -> i32 {
     // SAFETY: the harness forks from its only busy thread, and so does each victim before it
     // starts a second one.
     match unsafe { libc::fork() } {

@@ -110,7 +110,7 @@ impl World {
         let pairs = roles.iter().map(|_| UnixStream::pair().expect("a socket pair"));
         let (ours, theirs): (Vec<_>, Vec<_>) = pairs.unzip();
         self.slots[first..first + roles.len()].iter().for_each(Slot::clear);
-        victim::fork(&FAMILIES[family], &self.slots[first..], &theirs);
+        victim::fork_head(&FAMILIES[family], &self.slots[first..], &theirs);
         drop(theirs);
         for (offset, (role, mut line)) in roles.into_iter().zip(ours).enumerate() {
             line.set_read_timeout(Some(PATIENCE)).expect("a time limit");
