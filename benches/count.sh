@@ -46,8 +46,8 @@ at_most 200 "$(((all - one) / (many - 1)))" "instructions for each of $many PIDs
 calls=$(system_calls -0 -- "$$")
 one=$(instructions -0 -- "$$")
 all=$(instructions -0 -- "${targets[@]}")
-at_most 50 "$calls" 'system calls of -0 -- PID'
-at_most 250000 "$one" 'instructions of -0 -- PID'
+at_most 30 "$calls" 'system calls of -0 -- PID'
+at_most 180000 "$one" 'instructions of -0 -- PID'
 at_most 800 "$(((all - one) / (many - 1)))" "instructions for each of $many PIDs after --"
 
 # Address space bounds resident memory, and needs no one to watch.

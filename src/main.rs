@@ -39,6 +39,7 @@ mod find {
     pub mod tree;
 }
 mod output {
+    pub mod errno;
     pub mod escape;
     pub mod json;
     pub mod list;
@@ -79,11 +80,12 @@ use cli::parse::{Refusal, parse};
 use docs::manual;
 use os::{express, sys};
 use outcome::{Status, Tally};
+use output::errno::plain;
 use output::list::Listing;
 use output::queue::Pace;
 use output::report::Report;
 use output::terminal::Stream;
-use output::text::{Work, plain, refusal};
+use output::text::{Work, refusal};
 use output::{escape, json};
 use plan::{Action, Question, Voice};
 use run::{dry_run, query, send, state};

@@ -1,13 +1,19 @@
-//! The allocator: malloc(3), and what is done before the program aborts because memory has run out:
-//! stopped processes are continued.
+//! The allocator. A short run takes its memory from the program's own image: the system calls and
+//! page faults of malloc(3) would cost it more than its work. malloc(3) serves what does not fit,
+//! and the end of the image what malloc(3) refuses. Before the program aborts because all of it has
+//! run out, stopped processes are continued.
 
 #![expect(unsafe_code, reason = "the interface of an allocator is unsafe")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::UnsafeCell;
 use std::collections::TryReserveError;
+use std::hint;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+
+use nix::libc;
 
 use crate::os::sys::{self, Scope};
 use crate::signal::Signal;
@@ -56,13 +62,115 @@ fn resort() {
     }
 }
 
-struct Allocator;
+/// How much memory the image has. A page of it takes real memory after it was first written.
+const IMAGE: usize = 512 << 10;
+/// What of it is kept for when malloc(3) has none.
+const RESERVE: usize = 64 << 10;
+/// What every run writes to: the pages are had by one system call instead of a fault each.
+const ALWAYS: usize = 64 << 10;
+/// The size and the alignment of the smallest block. The others are powers of two.
+const BLOCK: usize = 16;
+
+#[repr(C, align(4096))]
+struct Image([u8; IMAGE]);
+
+/// The blocks of the image.
+struct Blocks {
+    image: Image,
+    /// Where the part begins that was in no block yet.
+    used: usize,
+    /// For each size the last block that was freed. A free block begins with the one freed before.
+    free: [*mut u8; IMAGE.ilog2() as usize + 1],
+}
+
+impl Blocks {
+    /// The size of the block for an allocation, if it can be in the image.
+    fn size(layout: Layout) -> Option<usize> {
+        let size = layout.size().max(BLOCK);
+        (layout.align() <= BLOCK && size <= IMAGE).then(|| size.next_power_of_two())
+    }
+
+    fn take(&mut self, size: usize, limit: usize) -> *mut u8 {
+        let free = &mut self.free[size.ilog2() as usize];
+        if !free.is_null() {
+            let block = *free;
+            // SAFETY: `give` has written it there.
+            *free = unsafe { block.cast::<*mut u8>().read_unaligned() };
+            return block;
+        }
+        if size > limit.saturating_sub(self.used) {
+            return ptr::null_mut();
+        }
+        let image = self.image.0.as_mut_ptr();
+        if self.used == 0 {
+            // SAFETY: pages of ours; their content stays. Before Linux 5.14 it is an error, which
+            // changes nothing.
+            unsafe { libc::madvise(image.cast(), ALWAYS, libc::MADV_POPULATE_WRITE) };
+        }
+        // SAFETY: inside the image.
+        let block = unsafe { image.add(self.used) };
+        self.used += size;
+        block
+    }
+
+    fn give(&mut self, block: *mut u8, size: usize) {
+        let free = &mut self.free[size.ilog2() as usize];
+        // SAFETY: the block is at least as long as a pointer, and nobody uses it any more.
+        unsafe { block.cast::<*mut u8>().write_unaligned(*free) };
+        *free = block;
+    }
+}
+
+struct Allocator {
+    blocks: UnsafeCell<Blocks>,
+    is_locked: AtomicBool,
+}
+
+// SAFETY: `with` gives the blocks to one thread at a time.
+unsafe impl Sync for Allocator {}
 
 #[global_allocator]
-static ALLOCATOR: Allocator = Allocator;
+static ALLOCATOR: Allocator = Allocator {
+    blocks: UnsafeCell::new(Blocks {
+        image: Image([0; IMAGE]),
+        used: 0,
+        free: [ptr::null_mut(); IMAGE.ilog2() as usize + 1],
+    }),
+    is_locked: AtomicBool::new(false),
+};
 
 impl Allocator {
-    fn checked(memory: *mut u8) -> *mut u8 {
+    fn with<T>(&self, act: impl FnOnce(&mut Blocks) -> T) -> T {
+        while self.is_locked.swap(true, Ordering::Acquire) {
+            hint::spin_loop();
+        }
+        // SAFETY: the lock is held, and `act` never allocates.
+        let result = act(unsafe { &mut *self.blocks.get() });
+        self.is_locked.store(false, Ordering::Release);
+        result
+    }
+
+    /// Whether an allocation is in the image.
+    fn has(&self, memory: *mut u8) -> bool {
+        memory.addr().wrapping_sub(self.blocks.get().addr()) < size_of::<Blocks>()
+    }
+
+    fn take(&self, layout: Layout, limit: usize) -> *mut u8 {
+        match Blocks::size(layout) {
+            Some(size) => self.with(|blocks| blocks.take(size, limit)),
+            None => ptr::null_mut(),
+        }
+    }
+
+    /// Memory from the image, else by `system`, else from the reserve.
+    fn first(&self, layout: Layout, system: impl FnOnce() -> *mut u8) -> *mut u8 {
+        let mut memory = self.take(layout, IMAGE - RESERVE);
+        if memory.is_null() {
+            memory = system();
+        }
+        if memory.is_null() {
+            memory = self.take(layout, IMAGE);
+        }
         if memory.is_null() {
             resort();
         }
@@ -70,25 +178,137 @@ impl Allocator {
     }
 }
 
-// SAFETY: every call is passed on to the system's allocator as it is, and so is what that returns.
+// SAFETY: a block of the image belongs to one allocation at a time, is long enough and aligned;
+// everything else is passed on to the system's allocator.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller keeps to the contract of alloc, which is the same.
-        Self::checked(unsafe { System.alloc(layout) })
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as above.
-        Self::checked(unsafe { System.alloc_zeroed(layout) })
+        self.first(layout, || unsafe { System.alloc(layout) })
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: as above.
-        Self::checked(unsafe { System.realloc(memory, layout, size) })
+        let Ok(wanted) = Layout::from_size_align(size, layout.align()) else { return ptr::null_mut() };
+        let new = if !self.has(memory) {
+            // SAFETY: the system's allocator made it, and the caller keeps to the contract.
+            let new = unsafe { System.realloc(memory, layout, size) };
+            if !new.is_null() {
+                return new;
+            }
+            self.first(wanted, ptr::null_mut)
+        } else if Blocks::size(layout) == Blocks::size(wanted) {
+            return memory;
+        } else {
+            // SAFETY: as above.
+            unsafe { self.alloc(wanted) }
+        };
+        if !new.is_null() {
+            // SAFETY: two allocations, each at least as long.
+            unsafe { ptr::copy_nonoverlapping(memory, new, layout.size().min(size)) };
+            // SAFETY: the caller gives it up.
+            unsafe { self.dealloc(memory, layout) };
+        }
+        new
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(memory, layout) }
+        match Blocks::size(layout).filter(|_| self.has(memory)) {
+            Some(size) => self.with(|blocks| blocks.give(memory, size)),
+            // SAFETY: as above.
+            None => unsafe { System.dealloc(memory, layout) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Another allocator, too large for a stack.
+    #[expect(clippy::cast_ptr_alignment, reason = "the memory has the layout of an allocator")]
+    fn allocator() -> &'static Allocator {
+        // SAFETY: an allocator whose bytes are all 0 has used nothing of its image.
+        unsafe { &*System.alloc_zeroed(Layout::new::<Allocator>()).cast::<Allocator>() }
+    }
+
+    /// An allocation of the test: where it is, and the byte that all of it holds.
+    struct Held {
+        memory: *mut u8,
+        layout: Layout,
+        byte: u8,
+    }
+
+    impl Held {
+        fn bytes(&self) -> &[u8] {
+            // SAFETY: `hold` filled the allocation.
+            unsafe { std::slice::from_raw_parts(self.memory, self.layout.size()) }
+        }
+
+        fn hold(memory: *mut u8, layout: Layout, byte: u8) -> Self {
+            assert!(!memory.is_null() && memory.addr().is_multiple_of(layout.align()));
+            // SAFETY: the allocation is as long.
+            unsafe { memory.write_bytes(byte, layout.size()) };
+            Self { memory, layout, byte }
+        }
+    }
+
+    fn layout() -> impl Strategy<Value = Layout> {
+        let size = prop_oneof![1..200usize, 1..70_000usize];
+        (size, prop::sample::select(vec![1, 8, 16, 32, 4096]))
+            .prop_map(|(size, align)| Layout::from_size_align(size, align).expect("small and a power of two"))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn no_allocation_changes_another(steps in prop::collection::vec((0..3, layout(), any::<u8>(), any::<usize>()), 1..80)) {
+            let allocator = allocator();
+            let mut held: Vec<Held> = Vec::new();
+            for (step, layout, byte, which) in steps {
+                if step == 0 || held.is_empty() {
+                    // SAFETY: not of size 0.
+                    held.push(Held::hold(unsafe { allocator.alloc(layout) }, layout, byte));
+                    continue;
+                }
+                let Held { memory, layout: old, byte: before } = held.swap_remove(which % held.len());
+                if step == 1 {
+                    // SAFETY: allocated with this layout.
+                    unsafe { allocator.dealloc(memory, old) };
+                } else {
+                    let new = Layout::from_size_align(layout.size(), old.align()).expect("small");
+                    // SAFETY: as above.
+                    let memory = unsafe { allocator.realloc(memory, old, new.size()) };
+                    let kept = old.size().min(new.size());
+                    // SAFETY: realloc keeps what fits.
+                    let is_kept = (0..kept).all(|index| unsafe { *memory.add(index) } == before);
+                    prop_assert!(is_kept);
+                    held.push(Held::hold(memory, new, byte));
+                }
+                for each in &held {
+                    prop_assert!(each.bytes().iter().all(|byte| *byte == each.byte));
+                }
+            }
+            for Held { memory, layout, .. } in held {
+                // SAFETY: as above.
+                unsafe { allocator.dealloc(memory, layout) };
+            }
+        }
+    }
+
+    #[test]
+    fn the_reserve_is_for_when_the_system_has_no_memory() {
+        let allocator = allocator();
+        let page = Layout::from_size_align(4096, 8).expect("a power of two");
+        let count = |limit| (0..IMAGE).take_while(|_| !allocator.take(page, limit).is_null()).count();
+        assert_eq!(count(IMAGE - RESERVE), (IMAGE - RESERVE) / 4096);
+        // SAFETY: not of size 0.
+        let of_system = unsafe { allocator.alloc(page) };
+        assert!(!of_system.is_null() && !allocator.has(of_system));
+        assert!(allocator.has(allocator.first(page, ptr::null_mut)));
+        assert_eq!(count(IMAGE), RESERVE / 4096 - 1);
+        // SAFETY: allocated with this layout.
+        unsafe { allocator.dealloc(of_system, page) };
     }
 }

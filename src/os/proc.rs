@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::libc::ESRCH;
+use nix::sys::stat::Mode;
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, getpid, sysconf};
 use procfs_core::FromRead;
@@ -113,7 +115,7 @@ fn status_fields(text: &[u8]) -> io::Result<procfs_core::process::Status> {
 /// The command name, at most 15 bytes of any value but NUL.
 pub fn name(pid: Pid) -> io::Result<Vec<u8>> {
     let mut name = [0; 64];
-    let length = File::open(path(pid, "comm")?)?.read(&mut name)?;
+    let length = open(&path(pid, "comm")?)?.read(&mut name)?;
     Ok(name[..length].strip_suffix(b"\n").unwrap_or(&name[..length]).to_vec())
 }
 
@@ -276,8 +278,13 @@ pub fn read(pid: Pid, file: &str) -> io::Result<Vec<u8>> {
 /// size is 0.
 pub fn slurp(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::with_capacity(4096);
-    File::open(path)?.take(u64::MAX).read_to_end(&mut text)?;
+    open(path)?.take(u64::MAX).read_to_end(&mut text)?;
     Ok(text)
+}
+
+/// musl's open(2) is two system calls, its openat(2) is one.
+fn open(path: &Path) -> io::Result<File> {
+    Ok(openat(AT_FDCWD, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?.into())
 }
 
 /// The PID that a word of a file spells.

@@ -2,12 +2,13 @@
 //! error, each line in one write. Output that fails stops nothing and becomes the exit status.
 
 use crate::outcome::{Outcome, Status, Subject, Tally};
+use crate::output::errno::plain;
 use crate::output::json;
 use crate::output::progress::{self, Pending, Progress};
 use crate::output::queue::{Pace, Queue};
 use crate::output::screen::Line;
 use crate::output::terminal::Stream;
-use crate::output::text::{self, Work, plain, refusal, sentence};
+use crate::output::text::{self, Work, refusal, sentence};
 use crate::plan::Voice;
 use crate::usage::UsageError;
 

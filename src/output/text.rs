@@ -3,13 +3,13 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write;
-use std::io;
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 
 use crate::outcome::{Core, Ending, Mask, NoControlGroup, NoProcess, Reason};
 use crate::outcome::{Effect, Outcome, Preview, Subject};
+use crate::output::errno::{errno_words, plain};
 use crate::output::escape::escape;
 use crate::output::terminal::{Stream, cut};
 use crate::signal::{DefaultAction, Signal};
@@ -193,17 +193,6 @@ pub fn sentence(error: &anyhow::Error) -> String {
         None => cause.downcast_ref().map_or_else(|| cause.to_string(), plain),
     });
     causes.collect::<Vec<_>>().join(": ")
-}
-
-/// An error of the system without the number that the standard library adds.
-pub fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error ").next().unwrap_or_default().to_owned()
-}
-
-/// strerror(3).
-pub fn errno_words(errno: Errno) -> String {
-    plain(&errno.into())
 }
 
 /// `4242 (nginx)`, or the token if there is no PID.

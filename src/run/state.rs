@@ -7,8 +7,9 @@ use nix::errno::Errno;
 use crate::find::names::check_proc;
 use crate::os::proc;
 use crate::outcome::Status;
+use crate::output::errno::{errno_words, plain};
 use crate::output::list::Listing;
-use crate::output::text::{errno_words, plain, sentence};
+use crate::output::text::sentence;
 use crate::target::Pid;
 use crate::usage::UsageError;
 

@@ -172,7 +172,10 @@ impl Held {
         let dir = tempdir();
         let log = dir.path().join("strace");
         let Call { name, nth } = call;
-        let inject = format!("inject={name}:{delay}={LONGEST_DELAY}:when={nth}");
+        // The C libraries differ in which of the two they call, and processors in which they have.
+        let names = if name == "epoll_wait" { vec![name, "epoll_pwait"] } else { vec![&**name] };
+        let set = names.iter().map(|name| format!("?{name}")).collect::<Vec<_>>().join(",");
+        let inject = format!("inject={set}:{delay}={LONGEST_DELAY}:when={nth}");
         let child = held(&inject, log.to_str().expect("UTF-8"), args);
         let mut tracer = None;
         eventually("sigsend to come to the system call", || {
@@ -180,7 +183,8 @@ impl Held {
             // A line is complete when a call returns. With all but one of them in the log, the next
             // one is held.
             let log = fs::read_to_string(&log).unwrap_or_default();
-            let of_call = log.lines().filter(|line| line.starts_with(&format!("{name}(")));
+            let of_call =
+                log.lines().filter(|line| line.split_once('(').is_some_and(|(name, _)| names.contains(&name)));
             let returned = of_call.filter(|line| line.contains(" = ")).count();
             let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
             // At the exit the line may be complete already.

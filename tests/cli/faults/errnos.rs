@@ -7,6 +7,7 @@ pub fn listed(call: &str) -> &'static [&'static str] {
     match call {
         "brk" | "mmap" | "mremap" => &["ENOMEM"],
         "munmap" => &["EINVAL"],
+        "madvise" => &["EAGAIN", "EFAULT", "EINVAL", "EIO", "ENOMEM"],
         "clock_gettime" | "clock_getres" => &["EACCES", "EFAULT", "EINVAL", "ENODEV", "ENOTSUP"],
         "clone" | "clone3" => &["EAGAIN", "EINVAL", "ENOMEM", "ENOSPC", "EPERM"],
         "clock_nanosleep" | "nanosleep" => &["EINTR"],
