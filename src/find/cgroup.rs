@@ -15,6 +15,7 @@ use nix::unistd::getpid;
 use crate::find::names::check_proc;
 use crate::find::recipients::{NamedBy, Recipient, Recipients};
 use crate::os::cgroup::{Directory, Events, Kind, Members, Switch, directories};
+use crate::os::memory::LastResort;
 use crate::os::pidfd::Pinned;
 use crate::outcome::NoControlGroup;
 use crate::plan::Labels;
@@ -140,9 +141,12 @@ impl ControlGroup {
     }
 
     /// Freezes the group if that is how it is killed; whether it was frozen before.
-    pub fn freeze(&self) -> nix::Result<bool> {
+    pub fn freeze(&self, last_resort: &mut LastResort) -> nix::Result<bool> {
         let Some(KillFile::Freeze(switch)) = &self.kill_file else { return Ok(true) };
         let was_frozen = switch.is_on()?;
+        if !was_frozen {
+            last_resort.add_frozen(switch.fd());
+        }
         switch.set(true).map(|()| was_frozen)
     }
 

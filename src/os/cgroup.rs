@@ -180,6 +180,10 @@ impl Events {
 pub struct Switch(File);
 
 impl Switch {
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
     /// ESRCH if the group was removed.
     pub fn set(&self, is_on: bool) -> nix::Result<()> {
         let digit = if is_on { b"1" } else { b"0" };

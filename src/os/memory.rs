@@ -1,7 +1,7 @@
 //! The allocator. A short run takes its memory from the program's own image: the system calls and
 //! page faults of malloc(3) would cost it more than its work. malloc(3) serves what does not fit,
 //! and the end of the image what malloc(3) refuses. Before the program aborts because all of it has
-//! run out, stopped processes are continued.
+//! run out, stopped processes are continued and a frozen control group is thawed.
 
 #![expect(unsafe_code, reason = "the interface of an allocator is unsafe")]
 
@@ -11,14 +11,15 @@ use std::collections::TryReserveError;
 use std::hint;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering};
 
-use nix::libc;
+use nix::{libc, unistd};
 
 use crate::os::sys::{self, Scope};
 use crate::signal::Signal;
 
-/// Pidfds of processes that get CONT if memory runs out while the value lives. One value at a time.
+/// Pidfds of processes that get CONT, and the control group that is thawed, if memory runs out
+/// while the value lives. One value at a time.
 pub struct LastResort {
     fds: Vec<RawFd>,
 }
@@ -27,6 +28,8 @@ pub struct LastResort {
 /// one that writes output takes what was made before.
 static FDS: AtomicPtr<RawFd> = AtomicPtr::new(ptr::null_mut());
 static COUNT: AtomicUsize = AtomicUsize::new(0);
+/// The cgroup.freeze of the group, -1 for none.
+static FROZEN: AtomicI32 = AtomicI32::new(-1);
 
 impl LastResort {
     pub fn new() -> Self {
@@ -42,15 +45,22 @@ impl LastResort {
         COUNT.store(self.fds.len(), Ordering::Relaxed);
         Ok(())
     }
+
+    /// Adds a control group by its cgroup.freeze, which must stay open as long as this value lives.
+    #[expect(clippy::unused_self, reason = "the group is thawed only while the value lives")]
+    pub fn add_frozen(&mut self, freeze: BorrowedFd) {
+        FROZEN.store(freeze.as_raw_fd(), Ordering::Relaxed);
+    }
 }
 
 impl Drop for LastResort {
     fn drop(&mut self) {
         COUNT.store(0, Ordering::Relaxed);
+        FROZEN.store(-1, Ordering::Relaxed);
     }
 }
 
-/// Continues all of the list, without allocating.
+/// Continues and thaws all of the value, without allocating.
 fn resort() {
     let (fds, count) = (FDS.load(Ordering::Relaxed), COUNT.load(Ordering::Relaxed));
     for index in 0..count {
@@ -59,6 +69,11 @@ fn resort() {
         let fd = unsafe { BorrowedFd::borrow_raw(*fds.add(index)) };
         // One that cannot be continued is dead or another user's.
         let _ = sys::pidfd_send_signal(fd, Signal::CONT, None, Scope::Process);
+    }
+    let frozen = FROZEN.load(Ordering::Relaxed);
+    if frozen != -1 {
+        // SAFETY: an open descriptor until the LastResort is dropped.
+        let _ = unistd::write(unsafe { BorrowedFd::borrow_raw(frozen) }, b"0");
     }
 }
 
@@ -221,6 +236,9 @@ unsafe impl GlobalAlloc for Allocator {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+    use std::os::fd::AsFd;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -310,5 +328,19 @@ mod tests {
         assert_eq!(count(IMAGE), RESERVE / 4096 - 1);
         // SAFETY: allocated with this layout.
         unsafe { allocator.dealloc(of_system, page) };
+    }
+
+    #[test]
+    fn a_frozen_group_is_thawed_while_the_value_lives() {
+        let path = std::env::temp_dir().join(format!("sigsend-memory-{}", std::process::id()));
+        let file = File::create_new(&path).expect("a file of ours");
+        let mut last_resort = LastResort::new();
+        last_resort.add_frozen(file.as_fd());
+        resort();
+        drop(last_resort);
+        resort();
+        let written = fs::read(&path).expect("a file of ours");
+        fs::remove_file(path).expect("a file of ours");
+        assert_eq!(written, b"0");
     }
 }

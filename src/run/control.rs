@@ -12,6 +12,7 @@ use crate::find::freeze::pause;
 use crate::find::prepare::Found;
 use crate::find::recipients::Recipients;
 use crate::os::cgroup::Switch;
+use crate::os::memory::LastResort;
 use crate::os::sys::HeldSignals;
 use crate::outcome::{Reason, Subject};
 use crate::run::call::{Call, Occasion};
@@ -120,11 +121,12 @@ fn by_switch(
 /// until nobody new appears. Nothing is told before that is over.
 fn while_frozen(found: &mut Found, group: usize) -> Result<(Results, Result<()>)> {
     let _held = HeldSignals::hold().context("holding signals back")?;
+    let mut last_resort = LastResort::new();
     let end = Instant::now() + PATIENCE;
     let mut results = Results::new();
     loop {
         let killed = results.len();
-        let round = kill_frozen(found, group, end, &mut results);
+        let round = kill_frozen(found, group, end, &mut last_resort, &mut results);
         if round.is_err() || results.len() == killed || Instant::now() >= end {
             return Ok((results, round));
         }
@@ -132,10 +134,16 @@ fn while_frozen(found: &mut Found, group: usize) -> Result<(Results, Result<()>)
 }
 
 /// Freezes the group, kills each member that was not killed before, and thaws it.
-fn kill_frozen(found: &mut Found, group: usize, end: Instant, results: &mut Results) -> Result<()> {
+fn kill_frozen(
+    found: &mut Found,
+    group: usize,
+    end: Instant,
+    last_resort: &mut LastResort,
+    results: &mut Results,
+) -> Result<()> {
     let Found { groups, recipients, rules, .. } = found;
     let Some(control) = groups[group].control_mut() else { return Ok(()) };
-    let was_frozen = match control.freeze() {
+    let was_frozen = match control.freeze(last_resort) {
         Ok(was_frozen) => was_frozen,
         // Removed, for which it had to be empty.
         Err(Errno::ESRCH) => return Ok(()),
