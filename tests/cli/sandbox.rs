@@ -2,13 +2,15 @@
 //! working, and whatever promised to be sure fails loudly, with nobody hurt.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 
 use nix::libc::{ENOSYS, EPERM};
 
-use crate::strange::without_pidfds;
+use crate::strange::{without_pidfds, without_signals_to_others};
 use crate::support::{
-    Recorder, SIGSEND, Victim, in_pid_namespace, raw_sigsend, running_as_root, sigsend, skip, stdout, tempdir, victim,
+    NOBODY, Recorder, SIGSEND, Unprivileged, Victim, in_pid_namespace, may_change_user, program, raw_sigsend,
+    running_as_root, sigsend, skip, stdout, tempdir, victim,
 };
 
 /// The errors by which kernels and sandboxes say that there are no pidfds.
@@ -184,4 +186,38 @@ fn run_inside(number: i32, args: &[&str]) -> Vec<String> {
     outer.say("the end");
     lines.push(outer.read_line());
     lines
+}
+
+#[test]
+fn whose_a_process_is_explains_nothing_to_its_owner_or_to_root() {
+    if !may_change_user() {
+        return skip("needs root");
+    }
+    let refused = |mut command: Command, args: &[&str]| {
+        let output = command.args(args).output().expect("it starts");
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        let target = args.last().expect("a PID");
+        let expected = format!("sigsend: sending signal to {target} failed: Operation not permitted\n");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), expected, "{args:?}");
+    };
+    let copy = Unprivileged::new();
+    let mut own = Recorder::of(victim().owned_by(NOBODY));
+    let pid = own.arg();
+    for args in [&["-TERM"][..], &["-KILL", "--wait"], &["-TERM", "--tree"]] {
+        let args = [args, &[&pid]].concat();
+        if program("setpriv").is_some() {
+            let mut root = Command::new("setpriv");
+            root.args(["--inh-caps=-kill", "--bounding-set=-kill", SIGSEND]);
+            refused(root, &args);
+        }
+        for user in [0, NOBODY] {
+            let mut command = Command::new(copy.path());
+            command.uid(user).gid(user);
+            if !without_signals_to_others(&mut command) {
+                return skip("no Landlock that keeps signals back");
+            }
+            refused(command, &args);
+        }
+    }
+    own.assert_untouched();
 }
