@@ -84,6 +84,13 @@ struct Hit {
     fate: Fate,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doom {
+    None,
+    Possible,
+    Sure(i32),
+}
+
 struct Oracle<'a> {
     request: &'a Request,
     world: &'a World,
@@ -95,7 +102,7 @@ struct Oracle<'a> {
     /// The least is nothing: the manual does not say, or refuses something else on the line.
     loose: bool,
     /// How sigsend ends when it signals its own group.
-    doom: Option<i32>,
+    doom: Doom,
     fates: Vec<Fate>,
     bounds: Vec<Bounds>,
     printed: [BTreeSet<String>; 2],
@@ -149,7 +156,7 @@ pub fn predict(reading: &Reading, world: &World, line: &Line) -> Forecast {
             || !request.expect.is_empty()
             || request.has("tree"),
         loose: request.loose,
-        doom: None,
+        doom: Doom::None,
         fates: Vec::new(),
         exits: BTreeSet::new(),
         printed: Default::default(),
@@ -179,7 +186,7 @@ impl Oracle<'_> {
         let mut near_stranger = 0;
         for aim in &aims {
             // The own group gets its signal last, and once: what it does to sigsend ends the call.
-            let is_over = self.doom.is_some() && self.is_own(&aim.target);
+            let is_over = self.doom != Doom::None && self.is_own(&aim.target);
             let mut hits = self.hits(aim);
             // It may have been ended and reaped under the target before.
             let is_late = |hit: &&mut Hit| near_stranger > 0 && self.world.victims[hit.victim].is_buried;
@@ -297,11 +304,12 @@ impl Oracle<'_> {
         let number = i32::try_from(signal).expect("a signal");
         if matches!(signal, 32 | 33) {
             // posix_spawn(3) may leave them ignored.
+            self.doom = Doom::Possible;
             self.exits.insert(KILLED + number);
         } else if is_fatal(signal) {
-            self.doom = Some(KILLED + number);
+            self.doom = Doom::Sure(KILLED + number);
         } else if STOPS.contains(&signal) {
-            self.doom = Some(STOPPED);
+            self.doom = Doom::Sure(STOPPED);
         }
     }
 
@@ -339,7 +347,7 @@ impl Oracle<'_> {
         }
         let is_counted = is_clear && !self.loose && !self.line.hidden && self.signals[0] != 0;
         let counts = (is_counted && self.request.mode == Mode::Send).then(|| self.counts());
-        if let Some(doom) = self.doom {
+        if let Doom::Sure(doom) = self.doom {
             if !self.loose {
                 self.exits.clear();
             }
