@@ -46,7 +46,7 @@ at_most 200 "$(((all - one) / (many - 1)))" "instructions for each of $many PIDs
 calls=$(system_calls -0 -- "$$")
 one=$(instructions -0 -- "$$")
 all=$(instructions -0 -- "${targets[@]}")
-at_most 30 "$calls" 'system calls of -0 -- PID'
+at_most 45 "$calls" 'system calls of -0 -- PID'
 at_most 180000 "$one" 'instructions of -0 -- PID'
 at_most 800 "$(((all - one) / (many - 1)))" "instructions for each of $many PIDs after --"
 
