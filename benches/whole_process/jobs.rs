@@ -30,8 +30,17 @@ pub fn send_and_list(field: &Field, options: &Options, report: &mut Report) -> R
     for locale in [UTF8, "C"] {
         for (job, args) in one_call.iter().filter(|(job, _)| options.wants(job)) {
             let title = format!("`{}`, {locale}", args.join(" ").replace(victim, "PID"));
-            let programs = [&field.kills[..], &field.floors].concat();
+            let programs = [&field.kills[..], field.earlier.as_slice(), &field.floors].concat();
             let invocations = prepare(&field.sigsend, &programs, locale, &owned(args), &title, report)?;
+            report.add(Row::new(job, KILLS, title, Unit::Seconds, race(&invocations, options.rounds)?));
+        }
+    }
+
+    // What everyday calls do not show: the start of the C library, and the parser.
+    for (job, args) in [("main", &["-0", "--", victim][..]), ("table", &["-t"])] {
+        if options.wants(job) {
+            let title = format!("`{}`", args.join(" ").replace(victim, "PID"));
+            let invocations = prepare(&field.sigsend, field.earlier.as_slice(), UTF8, &owned(args), &title, report)?;
             report.add(Row::new(job, KILLS, title, Unit::Seconds, race(&invocations, options.rounds)?));
         }
     }
@@ -75,7 +84,7 @@ pub fn find(field: &Field, options: &Options, report: &mut Report) -> Result<()>
     let name = format!("needle{}", std::process::id());
     let needle = nursery.admit(1, &name)?.remove(0);
     let mut invocations = Vec::new();
-    let finders = [(Some(&field.sigsend), "-p"), (field.pgrep.as_ref(), "-x")];
+    let finders = [(Some(&field.sigsend), "-p"), (field.earlier.as_ref(), "-p"), (field.pgrep.as_ref(), "-x")];
     for (program, option) in finders.into_iter().filter_map(|(program, option)| Some((program?, option))) {
         let invocation = program.invocation(UTF8, &owned(&[option, &name]))?;
         match invocation.rehearse() {

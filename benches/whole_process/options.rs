@@ -6,8 +6,10 @@ use anyhow::{Context as _, Result, bail};
 use crate::nursery;
 
 /// The names that `--only` knows, in the order of the report.
-const JOBS: [&str; 11] =
-    ["null", "s-hup", "hup", "list", "100000-pids", "memory", "size", "find", "wait-1", "wait-1000", "wait-10000"];
+const JOBS: [&str; 13] = [
+    "null", "s-hup", "hup", "list", "main", "table", "100000-pids", "memory", "size", "find", "wait-1", "wait-1000",
+    "wait-10000",
+];
 
 pub const HELP: &str = "\
 Usage: cargo bench --bench whole_process -- [OPTIONS]
@@ -15,8 +17,8 @@ Usage: cargo bench --bench whole_process -- [OPTIONS]
   --rounds N   rounds of the start-up jobs (1000); heavier jobs run a fixed share of them
   --quick      the same as --rounds 50
   --only JOB   only the jobs whose name begins with JOB; may be repeated:
-               null, s-hup, hup, list, 100000-pids, memory, size, find,
-               wait-1, wait-1000, wait-10000
+               null, s-hup, hup, list, main, table, 100000-pids, memory, size,
+               find, wait-1, wait-1000, wait-10000
   --json       one JSON document instead of Markdown tables
 ";
 

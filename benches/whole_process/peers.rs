@@ -97,6 +97,16 @@ const PIDWAIT: Peer = Peer {
     install: "`apt-get install procps` (4.0 or newer)",
 };
 
+/// sigsend itself as it was, to see what has become faster or slower.
+const EARLIER: Peer = Peer {
+    name: "earlier",
+    files: &[],
+    called: "kill",
+    says: "sigsend",
+    variable: "SIGSEND_BENCH_EARLIER",
+    install: "a release build of an earlier commit",
+};
+
 const FLOOR_SOURCE: &str = include_str!("floor.c");
 
 /// The floors, from the one with a C library to the one with nothing.
@@ -106,6 +116,7 @@ const FLOORS: [(&str, &[&str]); 2] =
 pub struct Field {
     pub sigsend: Program,
     pub kills: Vec<Program>,
+    pub earlier: Option<Program>,
     pub floors: Vec<Program>,
     pub pgrep: Option<Program>,
     pub pidwait: Option<Program>,
@@ -125,6 +136,7 @@ impl Field {
         Ok(Self {
             sigsend: arena.admit("sigsend", Path::new(env!("CARGO_BIN_EXE_sigsend")), "kill")?,
             kills,
+            earlier: EARLIER.gather(arena, &mut missing)?,
             floors: floors(arena, &mut missing)?,
             pgrep: PGREP.gather(arena, &mut missing)?,
             pidwait: PIDWAIT.gather(arena, &mut missing)?,

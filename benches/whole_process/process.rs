@@ -5,11 +5,14 @@
 use std::ffi::c_int;
 use std::fs;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::prctl;
 use nix::sys::ptrace::{self, Options};
@@ -62,6 +65,21 @@ pub fn fork_sleeper(nursery: Pid) -> nix::Result<Pid> {
             unsafe { libc::_exit(1) }
         }
     }
+}
+
+/// Waits for a child; how it ended, and the CPU time that it took, which wait4(2) knows exactly.
+pub fn reap(child: Pid) -> Result<(WaitStatus, Duration)> {
+    let (mut status, mut usage) = (0, MaybeUninit::<libc::rusage>::zeroed());
+    // SAFETY: both places are large enough, and all zeros are a valid rusage.
+    let (reaped, usage) = unsafe {
+        let reaped = libc::wait4(child.as_raw(), &raw mut status, 0, usage.as_mut_ptr());
+        (reaped, usage.assume_init())
+    };
+    Errno::result(reaped)?;
+    let time = |value: libc::timeval| -> Result<Duration> {
+        Ok(Duration::new(u64::try_from(value.tv_sec)?, 1000 * u32::try_from(value.tv_usec)?))
+    };
+    Ok((WaitStatus::from_raw(child, status)?, time(usage.ru_utime)? + time(usage.ru_stime)?))
 }
 
 /// Runs `command` to its end and returns its peak resident memory in bytes.

@@ -6,8 +6,8 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{self, Command, Stdio};
-use std::time::Instant;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use nix::fcntl::OFlag;
@@ -16,8 +16,10 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::Mode;
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use nix::sys::statvfs::{FsFlags, statvfs};
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
+
+use crate::process;
 
 /// A directory of its own on a tmpfs, removed at the end.
 pub struct Arena {
@@ -29,7 +31,7 @@ impl Arena {
     pub fn build() -> Result<Self> {
         let in_memory = ["/dev/shm", "/run", "/tmp"].map(Path::new).into_iter().find(|path| runs_from_memory(path));
         let parent = in_memory.map_or_else(std::env::temp_dir, Path::to_path_buf);
-        let directory = parent.join(format!("sigsend-bench-{}", process::id()));
+        let directory = parent.join(format!("sigsend-bench-{}", std::process::id()));
         fs::create_dir(&directory).with_context(|| format!("creating {}", directory.display()))?;
         Ok(Self { directory, in_memory: in_memory.is_some() })
     }
@@ -108,11 +110,11 @@ impl Invocation {
         Ok(start.elapsed().as_secs_f64())
     }
 
-    /// Waits for the program, which must succeed.
-    pub fn finish(&self, pid: Pid) -> Result<()> {
-        match waitpid(pid, None)? {
-            WaitStatus::Exited(_, 0) => Ok(()),
-            status => bail!("{} ended with {status:?}", self.program.label),
+    /// Waits for the program, which must succeed; the CPU time that it took.
+    pub fn finish(&self, pid: Pid) -> Result<Duration> {
+        match process::reap(pid)? {
+            (WaitStatus::Exited(_, 0), cpu) => Ok(cpu),
+            (status, _) => bail!("{} ended with {status:?}", self.program.label),
         }
     }
 

@@ -1,5 +1,5 @@
 //! Waiting for processes that nobody here is the parent of: the time from the last death, which the
-//! reaping follows at once, to the end of the waiter.
+//! reaping follows at once, to the end of the waiter, and the CPU time of its whole run.
 
 use std::fs;
 use std::thread;
@@ -39,19 +39,22 @@ pub fn wait(field: &Field, options: &Options, report: &mut Report) -> Result<()>
                 Err(error) => report.note(format!("{title}: {}: {error:#}", waiter.program.label)),
             }
         }
-        let mut entries: Vec<Entry> = waiters.iter().map(|waiter| Entry::new(waiter.program, Vec::new())).collect();
+        let entries = || waiters.iter().map(|waiter| Entry::new(waiter.program, Vec::new())).collect::<Vec<_>>();
+        let (mut delays, mut cpu_times) = (entries(), entries());
         for round in 0..share(options.rounds, divisor) {
             for turn in 0..waiters.len() {
                 process::fail_if_interrupted()?;
                 let next = (round + turn) % waiters.len();
                 // The loop's nap must not always be as old when the end comes.
                 let phase = Duration::from_millis(u64::try_from(round * 37 % 100)?);
-                let waited = once(&waiters[next], &mut nursery, count, phase)
+                let (delay, cpu_time) = once(&waiters[next], &mut nursery, count, phase)
                     .with_context(|| format!("{title}: {}", waiters[next].program.label))?;
-                entries[next].samples.push(waited);
+                delays[next].samples.push(delay.as_secs_f64());
+                cpu_times[next].samples.push(cpu_time.as_secs_f64());
             }
         }
-        report.add(Row::new(job, "Waiting", title, Unit::Seconds, entries));
+        report.add(Row::new(job, "Waiting", title, Unit::Seconds, delays));
+        report.add(Row::new(job, "Waiting", format!("CPU time, {count}"), Unit::Seconds, cpu_times));
     }
     Ok(())
 }
@@ -64,14 +67,15 @@ struct Waiter<'a> {
 }
 
 fn candidates(field: &Field) -> Vec<Waiter<'_>> {
-    let sigsend = Waiter { program: &field.sigsend, before_pids: &["-0", "--wait"], by_name: false };
+    let waits = |program| Waiter { program, before_pids: &["-0", "--wait"], by_name: false };
     let pidwait = field.pidwait.as_ref().map(|program| Waiter { program, before_pids: &["-x"], by_name: true });
     let shell =
         field.shell.as_ref().map(|program| Waiter { program, before_pids: &["-c", LOOP, "sh"], by_name: false });
-    [Some(sigsend), pidwait, shell].into_iter().flatten().collect()
+    [Some(waits(&field.sigsend)), field.earlier.as_ref().map(waits), pidwait, shell].into_iter().flatten().collect()
 }
 
-fn once(waiter: &Waiter, nursery: &mut Nursery, count: usize, phase: Duration) -> Result<f64> {
+/// The time from the last death to the end of the waiter, and the CPU time of the waiter.
+fn once(waiter: &Waiter, nursery: &mut Nursery, count: usize, phase: Duration) -> Result<(Duration, Duration)> {
     let name = format!("mortal{}", std::process::id());
     let pids = nursery.admit(count, &name)?;
     let mut args = owned(waiter.before_pids);
@@ -87,8 +91,7 @@ fn once(waiter: &Waiter, nursery: &mut Nursery, count: usize, phase: Duration) -
     let finished = invocation.finish(pid);
     let end = nursery::now()?;
     let emptied = nursery.emptied()?;
-    settled.and(finished)?;
-    Ok(end.saturating_sub(emptied).as_secs_f64())
+    Ok((end.saturating_sub(emptied), settled.and(finished)?))
 }
 
 /// Returns once `pid` sleeps and has gone on sleeping for a while.
