@@ -143,18 +143,18 @@ fn no_storm_escapes_a_kill() {
     let mut cut_short = 0;
     for round in 0..100 {
         let Some(group) = control_group() else { return };
-        let mut storm = Family::playing(if round % 2 == 0 { "daemons" } else { "storm" });
+        let mut storm = Family::with_role(if round % 2 == 0 { "daemons" } else { "storm" });
         group.child("deep").take(storm.pid());
-        let wind = storm.rage(1000);
+        let wind = storm.start_forking(1000);
         // The moment at which it is hit wanders through the storm.
         for _ in 0..round % 50 {
-            storm.next_word();
+            storm.next_line();
         }
         let end = if round % 4 < 2 { &["-KILL", "--wait"][..] } else { &["-KILL"] };
         sigsend().args(end).args(["--cgroup", &group.arg()]).assert().success().stdout("").stderr("");
         assert!(end.len() == 1 || !group.is_populated(), "it was waited for");
         storm.assert_killed_by(9);
-        cut_short += usize::from(storm.assert_extinct().len() + round % 50 < 1000);
+        cut_short += usize::from(storm.assert_all_ended().len() + round % 50 < 1000);
         wind.join().expect("it calms down");
     }
     assert!(cut_short > 10, "the storms were over before they were hit: {cut_short}");
@@ -170,11 +170,11 @@ fn no_storm_escapes_a_kill_on_a_kernel_without_cgroup_kill() {
     let log = dir.path().join("log");
     for round in 0..12 {
         let Some(group) = control_group() else { return };
-        let mut storm = Family::playing("daemons");
+        let mut storm = Family::with_role("daemons");
         group.child("deep").take(storm.pid());
-        let wind = storm.rage(1000);
+        let wind = storm.start_forking(1000);
         for _ in 0..round {
-            storm.next_word();
+            storm.next_line();
         }
         let mut command = Command::new("strace");
         command.args(["-qq", "-P", "cgroup.kill", "-e", "inject=openat:error=ENOENT", "-o"]).arg(&log);
@@ -187,7 +187,7 @@ fn no_storm_escapes_a_kill_on_a_kernel_without_cgroup_kill() {
         assert!(!group.is_populated());
         assert_eq!(group.read("cgroup.freeze"), "0\n", "it was thawed");
         storm.assert_killed_by(9);
-        storm.assert_extinct();
+        storm.assert_all_ended();
         wind.join().expect("it calms down");
     }
 }
@@ -196,23 +196,23 @@ fn no_storm_escapes_a_kill_on_a_kernel_without_cgroup_kill() {
 fn every_member_hears_a_signal_once_newborn_ones_included() {
     for round in 0..15 {
         let Some(group) = control_group() else { return };
-        let mut storm = Family::playing("catching-storm");
+        let mut storm = Family::with_role("catching-storm");
         group.take(storm.pid());
-        let wind = storm.rage(200);
+        let wind = storm.start_forking(200);
         let (mut born, mut told) = (vec![storm.arg()], Vec::new());
         let mut note = |line: String| {
             let (word, pid) = line.split_once(' ').expect("a word and a PID");
-            if word == "born" { &mut born } else { &mut told }.push(pid.to_owned());
+            if word == "created" { &mut born } else { &mut told }.push(pid.to_owned());
             born.len() == told.len()
         };
         for _ in 0..round {
-            note(storm.next_word().expect("it lives"));
+            note(storm.next_line().expect("it lives"));
         }
         sigsend().args(["--cgroup", &group.arg()]).assert().success().stdout("").stderr("");
         // Whoever was told forks no more, so when all have been told, all have been born.
-        while !note(storm.next_word().expect("it lives")) {}
+        while !note(storm.next_line().expect("it lives")) {}
         sigsend().args(["-KILL", "--wait", "--cgroup", &group.arg()]).assert().success();
-        storm.assert_extinct().into_iter().for_each(|line| _ = note(line));
+        storm.assert_all_ended().into_iter().for_each(|line| _ = note(line));
         born.sort_unstable();
         told.sort_unstable();
         assert_eq!(born, told);
@@ -233,7 +233,7 @@ fn who_is_born_after_the_signal_and_detaches_itself_is_waited_for_and_killed() {
     let told = sigsend().args(["-v", "--grace", "100ms", "--cgroup", &group.arg()]).assert().success().stderr("");
     assert!(stdout(&told).contains("sent KILL (9) to"), "{}", stdout(&told));
     assert!(!group.is_populated());
-    family.assert_extinct();
+    family.assert_all_ended();
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn a_member_gets_each_signal_once_however_it_was_named() {
     sigsend().args(args).assert().success();
     assert_eq!((leader.signals(), other.signals()), (vec![10, 12], vec![10, 12]));
     sigsend().args(["-USR1", "-q", "7", "--cgroup", &group.arg()]).assert().success();
-    assert_eq!(leader.heard().iter().map(|heard| heard.value).collect::<Vec<_>>(), [7]);
+    assert_eq!(leader.received().iter().map(|received| received.value).collect::<Vec<_>>(), [7]);
 }
 
 #[test]
@@ -419,5 +419,5 @@ fn too_few_descriptors_for_a_group_keep_no_other_target_from_its_signal() {
     member.assert_killed_by(1);
     many.assert_alive();
     sigsend().args(["-KILL", "--wait", "--cgroup", &group.arg()]).assert().success();
-    many.assert_extinct();
+    many.assert_all_ended();
 }

@@ -84,13 +84,13 @@ fn with_too_few_descriptors_a_tree_stays_whole() {
     for call in [&["--tree", "-KILL"][..], &["--tree", "-TERM"], &["--tree", "--grace", "15s"]] {
         let mut enough = 0;
         for limit in 4..24 {
-            let mut family = Family::playing("row 8");
+            let mut family = Family::with_role("children 8");
             let members = children(family.pid());
             let pid = family.arg();
             let args: Vec<&str> = call.iter().copied().chain([pid.as_str()]).collect();
             if all_or_nothing(limit, limit, &args) {
                 enough += 1;
-                family.assert_extinct();
+                family.assert_all_ended();
             } else {
                 family.assert_alive();
                 eventually("all to sleep as before", || members.iter().all(|pid| state(*pid) == 'S'));
@@ -109,17 +109,17 @@ fn the_soft_limit_is_raised_as_needed() {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         limited(soft, 200, &args).assert().success().stdout("").stderr("");
 
-        let mut family = Family::playing("row 8");
+        let mut family = Family::with_role("children 8");
         limited(soft, 200, &["--tree", "-KILL", &family.arg()]).assert().success().stdout("").stderr("");
-        family.assert_extinct();
+        family.assert_all_ended();
 
-        let mut family = Family::playing("row 8");
+        let mut family = Family::with_role("children 8");
         limited(soft, 200, &["--grace", "15s", "--", &family.group_arg()]).assert().success().stdout("").stderr("");
-        family.assert_extinct();
+        family.assert_all_ended();
     }
-    let mut family = Family::playing("row 300");
+    let mut family = Family::with_role("children 300");
     limited(64, 1000, &["--tree", "-KILL", &family.arg()]).assert().success().stdout("").stderr("");
-    family.assert_extinct();
+    family.assert_all_ended();
 }
 
 #[test]

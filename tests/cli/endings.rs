@@ -73,8 +73,8 @@ fn a_core_dump_is_told_where_there_is_one() {
 #[test]
 fn a_core_that_another_thread_dumps_is_never_denied() {
     for _round in 0..20 {
-        let mut family = Family::playing("dumping-thread");
-        let thread: i32 = family.next_word().expect("it lives").trim_start_matches("born ").parse().expect("a PID");
+        let mut family = Family::with_role("dumping-thread");
+        let thread: i32 = family.next_line().expect("it lives").trim_start_matches("created ").parse().expect("a PID");
         let told = sigsend().args(["--json", "-SEGV", "--wait", &thread.to_string()]).assert().success();
         let told = stdout(&told);
         assert!(told.contains("\"exit_signal\":\"SEGV\"") || lacks_exit_info(), "{told}");
@@ -92,7 +92,7 @@ fn the_end_of_a_zombie_that_may_not_be_looked_into_is_unknown() {
         return skip("needs root");
     }
     // Its head gave its rights away, so it may be signalled by its new user but not looked into.
-    let family = Family::playing("foreign-nursery 1 20000");
+    let family = Family::with_role("foreign-short-lived 1 20000");
     let told = Unprivileged::new().sigsend().args(["-v", "-KILL", "--wait", &family.arg()]).assert().success();
     family.assert_killed_by(9);
     let told = stdout(&told);

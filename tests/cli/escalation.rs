@@ -12,8 +12,8 @@ use nix::unistd::Pid;
 use crate::family::Family;
 use crate::strange::{Call, Held, may_trace};
 use crate::support::{
-    Heard, Recorder, STUBBORN, Unprivileged, Victim, in_pid_namespace, may_change_user, program, raw_sigsend, sigsend,
-    skip, stderr, stdout, tempdir, victim,
+    Received, Recorder, STUBBORN, Unprivileged, Victim, in_pid_namespace, may_change_user, program, raw_sigsend,
+    sigsend, skip, stderr, stdout, tempdir, victim,
 };
 
 const WELL_BEHAVED: &str = "trap 'exit 3' TERM; echo ready; while read line; do :; done";
@@ -88,8 +88,8 @@ fn follow_ups_come_in_order_and_carry_the_value() {
     let mut recorder = Recorder::new();
     let steps = ["--timeout", "10", "USR2", "--timeout", "20ms", "HUP", "--within", "10ms"];
     sigsend().args(["-USR1", "-q", "-42"]).args(steps).arg(recorder.arg()).assert().code(124);
-    let queued = |signal| Heard { signal, code: nix::libc::SI_QUEUE, value: -42 };
-    assert_eq!(recorder.heard(), [queued(10), queued(12), queued(1)]);
+    let queued = |signal| Received { signal, code: nix::libc::SI_QUEUE, value: -42 };
+    assert_eq!(recorder.received(), [queued(10), queued(12), queued(1)]);
 }
 
 #[test]
@@ -173,16 +173,16 @@ fn whoever_got_the_first_signal_and_refuses_the_next_counts_as_both() {
         // CONT and KILL are both refused.
         (&["--grace", "200ms"], 64, 1),
     ] {
-        let mut family = Family::playing("turncoat");
+        let mut family = Family::with_role("becomes-root");
         let told = user.sigsend().arg("--json").args(call).arg(family.arg()).assert().code(status);
         let summary = stdout(&told).lines().last().expect("a summary").to_owned();
         assert!(summary.contains(&format!("\"signalled\":{signalled},")), "{summary}");
         assert!(summary.contains("\"failed\":1,"), "{summary}");
-        assert_eq!(family.next_word(), Some(format!("turned {}", family.pid())));
+        assert_eq!(family.next_line(), Some(format!("root {}", family.pid())));
         family.assert_alive();
     }
     // A refused CONT ends no wait.
-    let family = Family::playing("turncoat");
+    let family = Family::with_role("becomes-root");
     let told = user.sigsend().args(["--grace", "200ms", "--json", &family.arg()]).assert().code(64);
     let refused = stdout(&told).lines().filter(|line| line.contains("\"failed\"") && line.contains("EPERM")).count();
     assert!(refused >= 1, "{}", stdout(&told));
@@ -232,7 +232,7 @@ fn a_member_that_uses_up_the_descriptors_keeps_no_signal_from_the_others() {
     let Some(prlimit) = program("prlimit") else { return skip("no prlimit") };
     for (shape, word) in [("group", "--"), ("tree", "--tree")] {
         for first in [true, false] {
-            let mut brood = Family::playing("brood 60");
+            let mut brood = Family::with_role("forks-on-term 60");
             let stubborn = [Victim::shell(STUBBORN), Victim::shell(STUBBORN)];
             let head = if shape == "tree" { brood.arg() } else { brood.group_arg() };
             let mut targets = vec![stubborn[0].arg(), stubborn[1].arg()];
@@ -248,7 +248,7 @@ fn a_member_that_uses_up_the_descriptors_keeps_no_signal_from_the_others() {
             for victim in &stubborn {
                 victim.assert_killed_by(9);
             }
-            assert_eq!(brood.next_word(), Some(format!("bred {}", brood.pid())));
+            assert_eq!(brood.next_line(), Some(format!("forked {}", brood.pid())));
         }
     }
 }
@@ -257,7 +257,7 @@ fn a_member_that_uses_up_the_descriptors_keeps_no_signal_from_the_others() {
 fn a_target_with_too_many_members_keeps_no_signal_from_the_others() {
     let Some(prlimit) = program("prlimit") else { return skip("no prlimit") };
     for word in ["--", "--tree"] {
-        let row = Family::playing("row 60");
+        let row = Family::with_role("children 60");
         let other = Victim::sleeping();
         let head = if word == "--tree" { row.arg() } else { row.group_arg() };
         let sigsend = raw_sigsend();

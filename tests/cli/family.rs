@@ -26,7 +26,7 @@ pub const ROLE: &str = "SIGSEND_TEST_ROLE";
 pub struct Family {
     head: Victim,
     lifeline: PipeReader,
-    said: String,
+    output: String,
 }
 
 impl Family {
@@ -45,15 +45,15 @@ impl Family {
 
     /// A family of this kind; `roles` has them.
     #[track_caller]
-    pub fn playing(role: &str) -> Self {
-        Self::of(|command| victim().command(command), player(role))
+    pub fn with_role(role: &str) -> Self {
+        Self::of(|command| victim().command(command), role_command(role))
     }
 
     /// The same as members of somebody's group, of whom only the head is killed at the end of the
     /// test.
     #[track_caller]
-    pub fn playing_in_group_of(leader: &Victim, role: &str) -> Self {
-        Self::of(|command| victim().in_group_of(leader).command(command), player(role))
+    pub fn with_role_in_group_of(leader: &Victim, role: &str) -> Self {
+        Self::of(|command| victim().in_group_of(leader).command(command), role_command(role))
     }
 
     #[track_caller]
@@ -62,16 +62,16 @@ impl Family {
         command.stderr(other_end);
         let mut head = start(command);
         while head.read_line() != "ready" {}
-        Self { head, lifeline, said: String::new() }
+        Self { head, lifeline, output: String::new() }
     }
 
     /// The next line that a member says; `None` when none of them is left alive.
     #[track_caller]
-    pub fn next_word(&mut self) -> Option<String> {
+    pub fn next_line(&mut self) -> Option<String> {
         let end = Instant::now() + DEADLINE;
         loop {
-            if let Some(length) = self.said.find('\n') {
-                return Some(self.said.drain(..=length).take(length).collect());
+            if let Some(length) = self.output.find('\n') {
+                return Some(self.output.drain(..=length).take(length).collect());
             }
             let left = PollTimeout::try_from(end.saturating_duration_since(Instant::now())).expect("a short time");
             match poll(&mut [PollFd::new(self.lifeline.as_fd(), PollFlags::POLLIN)], left) {
@@ -83,28 +83,28 @@ impl Family {
             if length == 0 {
                 return None;
             }
-            self.said += str::from_utf8(&chunk[..length]).expect("families speak UTF-8");
+            self.output += str::from_utf8(&chunk[..length]).expect("families speak UTF-8");
         }
     }
 
     /// Nobody of the family is left alive; what its members had to say before that.
     #[track_caller]
-    pub fn assert_extinct(&mut self) -> Vec<String> {
-        std::iter::from_fn(|| self.next_word()).collect()
+    pub fn assert_all_ended(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.next_line()).collect()
     }
 
     /// Lets a storm fork so many times more while the test goes on, one fork every tenth of a
     /// millisecond at most: whoever is first to take a byte from the pipe forks, and there is never
     /// more than one to be had. Ends when nobody is left to take it.
     #[track_caller]
-    pub fn rage(&self, forks: usize) -> JoinHandle<()> {
-        let mut sky = self.head.stdin();
+    pub fn start_forking(&self, forks: usize) -> JoinHandle<()> {
+        let mut stdin = self.head.stdin();
         // One page holds one packet.
-        fcntl(&sky, FcntlArg::F_SETFL(OFlag::O_DIRECT)).expect("a pipe can carry packets");
-        fcntl(&sky, FcntlArg::F_SETPIPE_SZ(4096)).expect("an empty pipe can be small");
+        fcntl(&stdin, FcntlArg::F_SETFL(OFlag::O_DIRECT)).expect("a pipe can carry packets");
+        fcntl(&stdin, FcntlArg::F_SETPIPE_SZ(4096)).expect("an empty pipe can be small");
         thread::spawn(move || {
             let mut forks = 0..forks;
-            while forks.next().is_some() && sky.write_all(b"!").is_ok() {
+            while forks.next().is_some() && stdin.write_all(b"!").is_ok() {
                 thread::sleep(Duration::from_micros(100));
             }
         })
@@ -136,9 +136,9 @@ fn shell(script: &str) -> Command {
     command
 }
 
-fn player(role: &str) -> Command {
+fn role_command(role: &str) -> Command {
     let mut command = Command::new(env::current_exe().expect("a running test has a path"));
-    command.args(["--exact", "family::roles::plays_when_asked", "--nocapture", "--test-threads=1"]).env(ROLE, role);
+    command.args(["--exact", "family::roles::runs_role_when_asked", "--nocapture", "--test-threads=1"]).env(ROLE, role);
     command
 }
 

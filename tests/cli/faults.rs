@@ -2,10 +2,10 @@
 //! in time and without a panic, what it says is true, nobody but the targets is touched, and no
 //! tree is left stopped. `SIGSEND_FAULTS=all` injects them all instead of a sample.
 
-mod circumstances;
+mod conditions;
 mod errnos;
 mod inject;
-mod stage;
+mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -15,7 +15,7 @@ use std::io::Write as _;
 use std::process::{Command, Output};
 
 use inject::{Fault, calls, faults, run_with, traced};
-use stage::{Deed, Kind, Stage};
+use targets::{Effect, Kind, Targets};
 
 use crate::strange::may_trace;
 use crate::support::{Recorder, in_pid_namespace, skip, tempdir};
@@ -27,84 +27,84 @@ const ALL: &str = "SIGSEND_FAULTS";
 const PART: &str = "SIGSEND_FAULTS_PART";
 const FIGURES: &str = "SIGSEND_FAULTS_FIGURES";
 
-/// Faults of one scene in the normal run.
+/// Faults of one case in the normal run.
 const SAMPLE: usize = 40;
 /// Faults that one namespace sees when all are wanted.
 const CHUNK: usize = 300;
 
 /// A command line, for whom, and what it comes to when nothing goes wrong.
-struct Scene {
+struct Case {
     kind: Kind,
     line: &'static str,
-    /// What listeners hear.
-    heard: &'static [i32],
+    /// What recorders hear.
+    received: &'static [i32],
     status: i32,
 }
 
-const fn sends(kind: Kind, line: &'static str, heard: &'static [i32]) -> Scene {
-    Scene { kind, line, heard, status: 0 }
+const fn sends(kind: Kind, line: &'static str, received: &'static [i32]) -> Case {
+    Case { kind, line, received, status: 0 }
 }
 
-const fn asks(line: &'static str) -> Scene {
-    Scene { kind: Kind::Listeners, line, heard: &[], status: 0 }
+const fn asks(line: &'static str) -> Case {
+    Case { kind: Kind::Recorders, line, received: &[], status: 0 }
 }
 
-impl Scene {
+impl Case {
     fn is_question(&self) -> bool {
-        self.heard.is_empty() && self.kind == Kind::Listeners
+        self.received.is_empty() && self.kind == Kind::Recorders
     }
 
-    fn means_one(&self) -> bool {
+    fn names_one_target(&self) -> bool {
         self.line.contains("PID") || self.line.contains("TOKEN")
     }
 
     /// What is not true of how a run ended.
-    fn lies(&self, fault: &Fault, output: &Output, clean: &[u8], deeds: &[Deed]) -> Vec<String> {
-        let mut lies = Vec::new();
-        let said = String::from_utf8_lossy(&output.stderr);
+    fn violations(&self, fault: &Fault, output: &Output, clean: &[u8], effects: &[Effect]) -> Vec<String> {
+        let mut violations = Vec::new();
+        let stderr = String::from_utf8_lossy(&output.stderr);
         // The run closed a directory where the undisturbed one had closed a file; see
         // `is_excepted`.
-        if fault.call.name == "close" && said.contains("unexpected error during closedir") {
-            return lies;
+        if fault.call.name == "close" && stderr.contains("unexpected error during closedir") {
+            return violations;
         }
-        let touched = deeds.iter().any(Deed::is_touched);
-        let missed = deeds.iter().enumerate().any(|(index, deed)| {
-            let is_target = index == 0 || self.kind == Kind::MortalTree || !self.means_one();
-            is_target && !matches!(deed, Deed::Died) && *deed != Deed::Heard(self.heard.to_vec())
+        let touched = effects.iter().any(Effect::is_touched);
+        let missed = effects.iter().enumerate().any(|(index, effect)| {
+            let is_target = index == 0 || self.kind == Kind::Tree || !self.names_one_target();
+            is_target && !matches!(effect, Effect::Died) && *effect != Effect::Received(self.received.to_vec())
         });
-        let failed_output = said.contains("write error: ");
+        let failed_output = stderr.contains("write error: ");
         let Some(code) = output.status.code() else {
             return vec![format!("it ended with {}", output.status)];
         };
-        if said.contains("panicked") || ![0, 1, 2, 64, 124].contains(&code) {
-            lies.push("it panicked".to_owned());
+        if stderr.contains("panicked") || ![0, 1, 2, 64, 124].contains(&code) {
+            violations.push("it panicked".to_owned());
         }
-        if code != 0 && said.is_empty() && self.status == 0 {
-            lies.push("it failed without a word".to_owned());
+        if code != 0 && stderr.is_empty() && self.status == 0 {
+            violations.push("it failed without a word".to_owned());
         }
-        if said.lines().any(str::is_empty) || (code != 0 && !said.is_empty() && !said.starts_with("sigsend: ")) {
-            lies.push("its words are no message".to_owned());
+        if stderr.lines().any(str::is_empty) || (code != 0 && !stderr.is_empty() && !stderr.starts_with("sigsend: ")) {
+            violations.push("its words are no message".to_owned());
         }
-        if deeds.contains(&Deed::LeftStopped) {
-            lies.push("a target was left stopped".to_owned());
+        if effects.contains(&Effect::LeftStopped) {
+            violations.push("a target was left stopped".to_owned());
         }
-        if self.kind == Kind::Listeners && self.means_one() && deeds[1].is_touched() {
-            lies.push("a neighbour was touched".to_owned());
+        if self.kind == Kind::Recorders && self.names_one_target() && effects[1].is_touched() {
+            violations.push("a neighbour was touched".to_owned());
         }
         if self.is_question() && touched {
-            lies.push("a question touched somebody".to_owned());
+            violations.push("a question touched somebody".to_owned());
         }
         if fault.call.text.starts_with("write(1,") && !self.is_question() {
             if missed {
-                lies.push("an output that failed kept a signal from a target".to_owned());
+                violations.push("an output that failed kept a signal from a target".to_owned());
             }
             let forgiven = ["EAGAIN", "EINTR", "EPIPE"].contains(&fault.errno);
             if failed_output == forgiven || (!forgiven && code != 1) {
-                lies.push("it did not say whether its output was written".to_owned());
+                violations.push("it did not say whether its output was written".to_owned());
             }
         }
-        if fault.says_gone() {
-            return lies;
+        if fault.means_gone() {
+            return violations;
         }
         match code {
             0 if self.is_question()
@@ -112,25 +112,25 @@ impl Scene {
                 && fault.errno != "EPIPE"
                 && !self.line.contains("dry") =>
             {
-                lies.push("its answer is another one".to_owned());
+                violations.push("its answer is another one".to_owned());
             }
-            0 if !self.is_question() && missed => lies.push("it claims to have reached everybody".to_owned()),
-            1 if !failed_output && touched => lies.push("it claims that nothing was signalled".to_owned()),
+            0 if !self.is_question() && missed => violations.push("it claims to have reached everybody".to_owned()),
+            1 if !failed_output && touched => violations.push("it claims that nothing was signalled".to_owned()),
             1 if !failed_output && self.line.contains("--alive") => {
-                lies.push("it claims that a target is gone".to_owned());
+                violations.push("it claims that a target is gone".to_owned());
             }
-            64 if !touched && !self.is_question() => lies.push("it claims to have reached somebody".to_owned()),
-            124 if self.kind != Kind::Listeners && !deeds.contains(&Deed::Unharmed) => {
-                lies.push("it claims that somebody is still there".to_owned());
+            64 if !touched && !self.is_question() => violations.push("it claims to have reached somebody".to_owned()),
+            124 if self.kind != Kind::Recorders && !effects.contains(&Effect::Unharmed) => {
+                violations.push("it claims that somebody is still there".to_owned());
             }
             _ => {}
         }
-        lies
+        violations
     }
 }
 
-/// Runs a scene in namespaces of its own, as often as its faults need.
-fn play(test: &str, scene: &Scene) {
+/// Runs a case in namespaces of its own, as often as its faults need.
+fn run_parts(test: &str, case: &Case) {
     if !may_trace() {
         return skip("strace cannot be used");
     }
@@ -155,7 +155,7 @@ fn play(test: &str, scene: &Scene) {
             injected += part(chunk).0;
         }
     }
-    writeln!(std::io::stdout(), "faults in 'sigsend {}': {injected} of some {total}", scene.line).expect("stdout");
+    writeln!(std::io::stdout(), "faults in 'sigsend {}': {injected} of some {total}", case.line).expect("stdout");
     assert!(findings.is_empty(), "{findings}");
     if total == 0 {
         skip("no PID namespaces");
@@ -163,15 +163,15 @@ fn play(test: &str, scene: &Scene) {
 }
 
 /// The work itself, as the first process of a namespace.
-fn perform(scene: &Scene) {
+fn run_case(case: &Case) {
     let part: usize = env::var(PART).expect("set by the outer test").parse().expect("a number");
     let dir = tempdir();
     let log = dir.path().join("strace");
     let mut bystander = Recorder::new();
-    let mut stage = Stage::new(scene.kind);
-    let clean = traced(&log, &[], &stage.args(scene.line));
-    stage.deeds();
-    assert_eq!(clean.status.code(), Some(scene.status), "{}: {}", scene.line, String::from_utf8_lossy(&clean.stderr));
+    let mut targets = Targets::new(case.kind);
+    let clean = traced(&log, &[], &targets.args(case.line));
+    targets.effects();
+    assert_eq!(clean.status.code(), Some(case.status), "{}: {}", case.line, String::from_utf8_lossy(&clean.stderr));
     let calls = calls(&log);
     let faults = faults(&calls);
     let chosen: Vec<&Fault> = if env::var_os(ALL).is_some() {
@@ -181,19 +181,19 @@ fn perform(scene: &Scene) {
     };
     let (mut injected, mut findings) = (0, String::new());
     for fault in chosen {
-        stage.reset();
-        let args = stage.args(scene.line);
+        targets.reset();
+        let args = targets.args(case.line);
         let Some(output) = run_with(fault, &log, &args) else { continue };
         injected += 1;
-        let deeds = stage.deeds();
-        let lies = scene.lies(fault, &output, &clean.stdout, &deeds);
-        if !lies.is_empty() {
-            let (said, status, call) = (String::from_utf8_lossy(&output.stderr), output.status, &fault.call.text);
-            let line = scene.line;
+        let effects = targets.effects();
+        let violations = case.violations(fault, &output, &clean.stdout, &effects);
+        if !violations.is_empty() {
+            let (stderr, status, call) = (String::from_utf8_lossy(&output.stderr), output.status, &fault.call.text);
+            let line = case.line;
             write!(
                 findings,
-                "{}: strace -e {fault} sigsend {line} # {status}, {deeds:?}, {call}\n{said}",
-                lies.join("; ")
+                "{}: strace -e {fault} sigsend {line} # {status}, {effects:?}, {call}\n{stderr}",
+                violations.join("; ")
             )
             .expect("a String takes everything");
         }
@@ -219,45 +219,45 @@ fn sample<'a>(faults: &'a [Fault<'a>]) -> Vec<&'a Fault<'a>> {
     chosen.into_iter().map(|index| &faults[index]).collect()
 }
 
-macro_rules! scenes {
-    ($($test:ident: $scene:expr;)*) => { $(
+macro_rules! cases {
+    ($($test:ident: $case:expr;)*) => { $(
         #[test]
         fn $test() {
-            const SCENE: Scene = $scene;
+            const CASE: Case = $case;
             if env::var_os(PART).is_some() {
-                return in_pid_namespace(|| perform(&SCENE));
+                return in_pid_namespace(|| run_case(&CASE));
             }
-            play(stringify!($test), &SCENE);
+            run_parts(stringify!($test), &CASE);
         }
     )* };
 }
 
-scenes! {
-    a_plain_signal: sends(Kind::Listeners, "-USR1 PID", &[10]);
-    plain_signals: sends(Kind::Listeners, "-USR1 BOTH", &[10]);
-    a_plain_signal_sent_by_main: sends(Kind::Listeners, "-USR1 -- PID", &[10]);
-    plain_signals_told_as_they_go: sends(Kind::Listeners, "-v -USR1 BOTH", &[10]);
-    plain_signals_told_in_json: sends(Kind::Listeners, "--json -RTMIN BOTH", &[34]);
-    a_queued_value: sends(Kind::Listeners, "-q 5 -USR1 BOTH", &[10]);
-    a_plain_group: sends(Kind::Listeners, "-USR1 -- GROUP", &[10]);
-    a_name: sends(Kind::Listeners, "-USR1 NAME", &[10]);
-    a_name_told_in_json: sends(Kind::Listeners, "--json -USR1 NAME", &[10]);
-    a_token: sends(Kind::Listeners, "-USR1 TOKEN", &[10]);
-    a_pidfile: sends(Kind::Listeners, "-USR1 --allow-stale --pidfile FILE", &[10]);
-    a_pidfile_that_may_be_stale: sends(Kind::Mortal, "-v --pidfile FILE", &[]);
-    an_expectation: sends(Kind::Listeners, "-USR1 --expect NAME BOTH", &[10]);
-    a_required_handler: sends(Kind::Listeners, "-r -USR1 BOTH", &[10]);
-    a_follow_up: Scene { kind: Kind::Listeners, line: "-USR1 --timeout 5 USR2 --within 5ms BOTH", heard: &[10, 12], status: 124 };
-    a_wait: sends(Kind::Mortal, "--wait PID", &[]);
-    a_wait_of_main: sends(Kind::Mortal, "--wait -- PID", &[]);
-    a_wait_told_as_it_goes: sends(Kind::Mortal, "-v --within 9s PID", &[]);
-    a_grace_told_in_json: sends(Kind::Mortal, "--json --grace 9s PID", &[]);
-    a_group_waited_for: sends(Kind::MortalGroup, "-KILL --wait -- GROUP", &[]);
-    a_group_given_grace: sends(Kind::MortalGroup, "-v --grace 9s -- GROUP", &[]);
-    a_tree: sends(Kind::MortalTree, "--tree -TERM PID", &[]);
-    a_tree_killed: sends(Kind::MortalTree, "--tree -KILL PID", &[]);
-    a_tree_killed_and_told: sends(Kind::MortalTree, "--json --tree -KILL PID", &[]);
-    a_tree_given_grace: sends(Kind::MortalTree, "--tree --grace 9s PID", &[]);
+cases! {
+    a_plain_signal: sends(Kind::Recorders, "-USR1 PID", &[10]);
+    plain_signals: sends(Kind::Recorders, "-USR1 BOTH", &[10]);
+    a_plain_signal_sent_by_main: sends(Kind::Recorders, "-USR1 -- PID", &[10]);
+    plain_signals_told_as_they_go: sends(Kind::Recorders, "-v -USR1 BOTH", &[10]);
+    plain_signals_told_in_json: sends(Kind::Recorders, "--json -RTMIN BOTH", &[34]);
+    a_queued_value: sends(Kind::Recorders, "-q 5 -USR1 BOTH", &[10]);
+    a_plain_group: sends(Kind::Recorders, "-USR1 -- GROUP", &[10]);
+    a_name: sends(Kind::Recorders, "-USR1 NAME", &[10]);
+    a_name_told_in_json: sends(Kind::Recorders, "--json -USR1 NAME", &[10]);
+    a_token: sends(Kind::Recorders, "-USR1 TOKEN", &[10]);
+    a_pidfile: sends(Kind::Recorders, "-USR1 --allow-stale --pidfile FILE", &[10]);
+    a_pidfile_that_may_be_stale: sends(Kind::Single, "-v --pidfile FILE", &[]);
+    an_expectation: sends(Kind::Recorders, "-USR1 --expect NAME BOTH", &[10]);
+    a_required_handler: sends(Kind::Recorders, "-r -USR1 BOTH", &[10]);
+    a_follow_up: Case { kind: Kind::Recorders, line: "-USR1 --timeout 5 USR2 --within 5ms BOTH", received: &[10, 12], status: 124 };
+    a_wait: sends(Kind::Single, "--wait PID", &[]);
+    a_wait_of_main: sends(Kind::Single, "--wait -- PID", &[]);
+    a_wait_told_as_it_goes: sends(Kind::Single, "-v --within 9s PID", &[]);
+    a_grace_told_in_json: sends(Kind::Single, "--json --grace 9s PID", &[]);
+    a_group_waited_for: sends(Kind::Group, "-KILL --wait -- GROUP", &[]);
+    a_group_given_grace: sends(Kind::Group, "-v --grace 9s -- GROUP", &[]);
+    a_tree: sends(Kind::Tree, "--tree -TERM PID", &[]);
+    a_tree_killed: sends(Kind::Tree, "--tree -KILL PID", &[]);
+    a_tree_killed_and_told: sends(Kind::Tree, "--json --tree -KILL PID", &[]);
+    a_tree_given_grace: sends(Kind::Tree, "--tree --grace 9s PID", &[]);
     a_question_for_life: asks("--alive BOTH");
     a_question_for_life_by_name: asks("--alive NAME");
     a_question_for_tokens: asks("--id NAME");

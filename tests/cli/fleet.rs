@@ -1,12 +1,12 @@
 //! Many machines: sigsend driven by clush, pdsh and Ansible on three hosts with a real sshd each,
 //! by the recipes of docs/fleet.md.
 
-mod rack;
+mod hosts;
 
 use serde_json::{Value, json};
 
 use crate::support::{eventually, in_pid_namespace};
-use rack::{HOSTS, Rack};
+use hosts::{HOSTS, Hosts};
 
 const PAGE: &str = include_str!("../../docs/fleet.md");
 
@@ -33,7 +33,7 @@ fn plain(events: &[Value]) -> Vec<Value> {
 }
 
 fn sent(host: &str, signal: &str, number: i32) -> Value {
-    let pid = Rack::pid(host);
+    let pid = Hosts::pid(host);
     json!({"event": "sent", "target": pid.to_string(), "pid": pid, "name": "webd", "signal": signal, "number": number})
 }
 
@@ -48,7 +48,7 @@ fn assert_stopped_by_force(host: &str, events: &[Value]) {
     let [term, cont, kill, gone, end] = &plain(events)[..] else { panic!("{host}: {events:?}") };
     let expected = [("TERM", 15), ("CONT", 18), ("KILL", 9)].map(|(signal, number)| sent(host, signal, number));
     assert_eq!([term, cont, kill], expected.each_ref());
-    assert_eq!((&gone["event"], &gone["pid"]), (&json!("gone"), &Rack::pid(host)));
+    assert_eq!((&gone["event"], &gone["pid"]), (&json!("gone"), &Hosts::pid(host)));
     assert!(gone["ending"] == "unknown" || gone["ending"] == "killed" && gone["exit_signal"] == "KILL", "{gone}");
     assert_eq!(*end, summary(1, 0, 0, 0));
 }
@@ -56,7 +56,7 @@ fn assert_stopped_by_force(host: &str, events: &[Value]) {
 /// A process that did not write the pidfile was spared.
 #[track_caller]
 fn assert_stale(host: &str, events: &[Value]) {
-    let pid = Rack::pid(host);
+    let pid = Hosts::pid(host);
     assert_eq!(plain(events), [json!({"event": "failed", "target": pid.to_string(), "pid": pid}), summary(0, 0, 1, 1)]);
     assert!(events[0]["reason"].as_str().is_some_and(|reason| reason.contains("is stale")), "{events:?}");
 }
@@ -64,54 +64,54 @@ fn assert_stale(host: &str, events: &[Value]) {
 #[test]
 fn clush_collects_what_became_of_each_host() {
     in_pid_namespace(|| {
-        let Some(rack) = Rack::new(&["clush"]) else { return };
+        let Some(hosts) = Hosts::new(&["clush"]) else { return };
         for host in HOSTS {
-            rack.start_webd(host, "");
+            hosts.start_webd(host, "");
         }
 
         let reload = "clush -S -w web[1-3] sigsend -r -HUP --json --pidfile /run/webd.pid";
-        let all = rack.run(reload);
+        let all = hosts.run(reload);
         assert_eq!((all.status, all.stderr.as_str()), (Some(0), ""));
         let events = all.events();
         for host in HOSTS {
             assert_eq!(plain(&events[host]), [sent(host, "HUP", 1), summary(1, 0, 0, 0)]);
-            eventually("a reload", || Rack::reloads(host) == 1);
+            eventually("a reload", || Hosts::reloads(host) == 1);
         }
 
         // One daemon has crashed, and the number of another belongs to somebody else.
-        rack.crash_webd("web2");
-        rack.make_stale("web3");
-        let some = rack.run(reload);
+        hosts.crash_webd("web2");
+        hosts.make_stale("web3");
+        let some = hosts.run(reload);
         assert_eq!(some.status, Some(1), "{}", some.stderr);
         assert!(some.stderr.contains("clush: web2: exited with exit code 1"), "{}", some.stderr);
         let events = some.events();
         assert_eq!(plain(&events["web1"]), [sent("web1", "HUP", 1), summary(1, 0, 0, 0)]);
-        eventually("a second reload", || Rack::reloads("web1") == 2);
-        let pid = Rack::pid("web2");
+        eventually("a second reload", || Hosts::reloads("web1") == 2);
+        let pid = Hosts::pid("web2");
         let gone = json!({"event": "failed", "target": pid.to_string(), "pid": pid, "errno": "ESRCH"});
         assert_eq!(plain(&events["web2"]), [gone, summary(0, 0, 1, 1)]);
         assert_stale("web3", &events["web3"]);
 
         // Stopping: what is gone is gone as wished, what ignores TERM is killed, and a stranger is
         // still spared.
-        rack.crash_webd("web1");
-        rack.start_webd("web1", "stubborn");
-        let stopped = rack.run("clush -S -w web[1-3] sigsend --grace 500ms --json --pidfile /run/webd.pid");
+        hosts.crash_webd("web1");
+        hosts.start_webd("web1", "stubborn");
+        let stopped = hosts.run("clush -S -w web[1-3] sigsend --grace 500ms --json --pidfile /run/webd.pid");
         assert_eq!(stopped.status, Some(1), "{}", stopped.stderr);
         let events = stopped.events();
         assert_stopped_by_force("web1", &events["web1"]);
         let gone = json!({"event": "already-gone", "target": pid.to_string(), "pid": pid});
         assert_eq!(plain(&events["web2"]), [gone, summary(0, 1, 0, 0)]);
         assert_stale("web3", &events["web3"]);
-        rack.assert_bystander_lives("web3");
+        hosts.assert_bystander_lives("web3");
     });
 }
 
 #[test]
 fn clush_and_pdsh_return_the_highest_status() {
     in_pid_namespace(|| {
-        let Some(rack) = Rack::new(&["clush", "pdsh"]) else { return };
-        rack.start_webd("web1", "stubborn");
+        let Some(hosts) = Hosts::new(&["clush", "pdsh"]) else { return };
+        hosts.start_webd("web1", "stubborn");
         let calls = [
             ("sigsend -HUP --pidfile /run/webd.pid", 0),
             ("sigsend -HUP 999999999", 1),
@@ -122,20 +122,20 @@ fn clush_and_pdsh_return_the_highest_status() {
         ];
         for (call, status) in calls {
             for tool in ["clush", "pdsh"] {
-                let ran = rack.run(&format!("{tool} -S -w web1 {call}"));
+                let ran = hosts.run(&format!("{tool} -S -w web1 {call}"));
                 assert_eq!(ran.status, Some(status), "{tool}: {call}\n{}", ran.stderr);
             }
         }
         // The other two have no pidfile, which is status 1.
         for tool in ["clush", "pdsh"] {
-            let ran = rack.run(&format!("{tool} -S -w web[1-3] sigsend --within 0s --pidfile /run/webd.pid"));
+            let ran = hosts.run(&format!("{tool} -S -w web[1-3] sigsend --within 0s --pidfile /run/webd.pid"));
             assert_eq!(ran.status, Some(124), "{tool}\n{}", ran.stderr);
             assert_eq!(
-                rack.run(&format!("{tool} -w web1 sigsend -HUP 999999999")).status,
+                hosts.run(&format!("{tool} -w web1 sigsend -HUP 999999999")).status,
                 Some(0),
                 "{tool} without -S"
             );
-            assert_eq!(rack.run(&format!("{tool} -S -w web[3-4] true")).status, Some(255), "{tool}: there is no web4");
+            assert_eq!(hosts.run(&format!("{tool} -S -w web[3-4] true")).status, Some(255), "{tool}: there is no web4");
         }
     });
 }
@@ -143,14 +143,14 @@ fn clush_and_pdsh_return_the_highest_status() {
 #[test]
 fn nginx_is_reloaded_on_a_rack() {
     in_pid_namespace(|| {
-        let Some(rack) = Rack::new(&["clush", "pdsh", "nginx"]) else { return };
+        let Some(hosts) = Hosts::new(&["clush", "pdsh", "nginx"]) else { return };
         for host in HOSTS {
-            rack.start_nginx(host);
+            hosts.start_nginx(host);
         }
         for (count, tool) in [(1, "clush"), (2, "pdsh")] {
-            let ran = rack.run(recipe(tool));
+            let ran = hosts.run(recipe(tool));
             assert_eq!(ran.status, Some(0), "{}{}", ran.stdout, ran.stderr);
-            let reloads = |host| Rack::file(host, "nginx.log").matches("(SIGHUP) received").count();
+            let reloads = |host| Hosts::file(host, "nginx.log").matches("(SIGHUP) received").count();
             for host in HOSTS {
                 eventually("a reload", || reloads(host) == count);
             }
@@ -161,44 +161,44 @@ fn nginx_is_reloaded_on_a_rack() {
 #[test]
 fn ansible_tells_stopped_from_gone_from_failed() {
     in_pid_namespace(|| {
-        let Some(rack) = Rack::new(&["ansible-playbook"]) else { return };
-        rack.write("reload.yml", file("reload.yml"));
-        rack.write("stop.yml", file("stop.yml"));
+        let Some(hosts) = Hosts::new(&["ansible-playbook"]) else { return };
+        hosts.write("reload.yml", file("reload.yml"));
+        hosts.write("stop.yml", file("stop.yml"));
         for host in HOSTS {
-            rack.start_webd(host, "");
+            hosts.start_webd(host, "");
         }
 
-        let all = rack.run("ansible-playbook -v reload.yml");
+        let all = hosts.run("ansible-playbook -v reload.yml");
         assert_eq!(all.status, Some(0), "{}{}", all.stdout, all.stderr);
         for host in HOSTS {
             let (word, events) = all.result(host);
             assert_eq!((word, plain(&events)), ("changed", vec![sent(host, "HUP", 1), summary(1, 0, 0, 0)]));
-            eventually("a reload", || Rack::reloads(host) == 1);
+            eventually("a reload", || Hosts::reloads(host) == 1);
         }
 
-        rack.crash_webd("web1");
-        rack.start_webd("web1", "stubborn");
-        rack.crash_webd("web2");
-        rack.make_stale("web3");
-        let stopped = rack.run("ansible-playbook -v -e grace=500ms stop.yml");
+        hosts.crash_webd("web1");
+        hosts.start_webd("web1", "stubborn");
+        hosts.crash_webd("web2");
+        hosts.make_stale("web3");
+        let stopped = hosts.run("ansible-playbook -v -e grace=500ms stop.yml");
         assert_eq!(stopped.status, Some(2), "{}{}", stopped.stdout, stopped.stderr);
         let (word, events) = stopped.result("web1");
         assert_eq!(word, "changed");
         assert_stopped_by_force("web1", &events);
-        let pid = Rack::pid("web2");
+        let pid = Hosts::pid("web2");
         let gone = json!({"event": "already-gone", "target": pid.to_string(), "pid": pid});
         let (word, events) = stopped.result("web2");
         assert_eq!((word, plain(&events)), ("ok", vec![gone, summary(0, 1, 0, 0)]));
         let (word, events) = stopped.result("web3");
         assert_eq!(word, "fatal");
         assert_stale("web3", &events);
-        rack.assert_bystander_lives("web3");
+        hosts.assert_bystander_lives("web3");
 
         // A host without a pidfile has nothing to stop.
         for host in HOSTS {
-            rack.on(host, "rm /run/webd.pid");
+            hosts.on(host, "rm /run/webd.pid");
         }
-        let nothing = rack.run("ansible-playbook -e grace=500ms stop.yml");
+        let nothing = hosts.run("ansible-playbook -e grace=500ms stop.yml");
         assert_eq!(nothing.status, Some(0), "{}{}", nothing.stdout, nothing.stderr);
         assert!(!nothing.stdout.contains("changed: ["), "{}", nothing.stdout);
     });

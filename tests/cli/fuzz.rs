@@ -2,17 +2,17 @@
 //! is compared with what the manual says. `SIGSEND_FUZZ_LINES` sets how many lines are run,
 //! `SIGSEND_FUZZ_SEED` which ones.
 
-mod cast;
+mod compare;
 mod grammar;
 mod handlers;
-mod judge;
 mod launcher;
 pub mod line;
 mod model;
 mod reading;
-mod stage;
+mod reaper;
+mod roles;
+mod runner;
 pub mod tokens;
-mod undertaker;
 mod victim;
 mod world;
 
@@ -30,8 +30,8 @@ use std::time::Instant;
 
 use line::{Dice, Line, Start};
 use reading::Reading;
-use stage::Stage;
-use world::{Account, World};
+use runner::Runner;
+use world::{Observation, World};
 
 use crate::support;
 
@@ -46,22 +46,22 @@ const FIGURES: &str = "SIGSEND_FUZZ_FIGURES";
 const CHUNK: u64 = 200;
 
 /// Failures after which a process gives up.
-const ENOUGH: usize = 12;
+const MAX_FAILURES: usize = 12;
 
-fn asked_for(name: &str, default: u64) -> u64 {
+fn env_number(name: &str, default: u64) -> u64 {
     let parse = |text: String| text.parse().unwrap_or_else(|e| panic!("{name}={text}: {e}"));
     env::var(name).map_or(default, parse)
 }
 
 #[test]
-fn random_command_lines_reach_only_whom_the_manual_says() {
+fn random_command_lines_do_what_the_manual_says() {
     if env::var_os(FIGURES).is_some() {
-        return support::in_pid_namespace(|| fuzz(asked_for(SEED, 0), asked_for(LINES, 0)));
+        return support::in_pid_namespace(|| fuzz(env_number(SEED, 0), env_number(LINES, 0)));
     }
     if !support::running_as_root() || !support::may_change_user() {
         return support::skip("the fuzzer needs victims of several users, and only root can make them");
     }
-    let (seed, lines) = (asked_for(SEED, 20_261_123), asked_for(LINES, 2_000));
+    let (seed, lines) = (env_number(SEED, 20_261_123), env_number(LINES, 2_000));
     let start = Instant::now();
     let (next, failures, total) = (AtomicU64::new(0), Mutex::new(String::new()), Mutex::new(BTreeMap::new()));
     // Waiting fills much of the time: more workers than processors.
@@ -74,8 +74,8 @@ fn random_command_lines_reach_only_whom_the_manual_says() {
                     if first >= lines {
                         break;
                     }
-                    let (output, figures) = chunk(seed.wrapping_add(first), CHUNK.min(lines - first));
-                    add(&mut total.lock().expect("no panic"), &figures);
+                    let (output, figures) = run_chunk(seed.wrapping_add(first), CHUNK.min(lines - first));
+                    add_figures(&mut total.lock().expect("no panic"), &figures);
                     if !output.status.success() {
                         *failures.lock().expect("no panic") += &String::from_utf8_lossy(&output.stderr);
                     }
@@ -92,17 +92,17 @@ fn random_command_lines_reach_only_whom_the_manual_says() {
 }
 
 /// Runs some of the lines in a process of their own.
-fn chunk(seed: u64, lines: u64) -> (Output, String) {
+fn run_chunk(seed: u64, lines: u64) -> (Output, String) {
     let dir = support::tempdir();
     let figures = dir.file("figures", "");
     let mut command = Command::new(env::current_exe().expect("a running test has a path"));
-    command.args(["--exact", "fuzz::random_command_lines_reach_only_whom_the_manual_says", "--nocapture"]);
+    command.args(["--exact", "fuzz::random_command_lines_do_what_the_manual_says", "--nocapture"]);
     command.env("RUST_BACKTRACE", "0").env(SEED, seed.to_string()).env(LINES, lines.to_string()).env(FIGURES, &figures);
     let output = command.output().expect("the test binary starts again");
     (output, fs::read_to_string(figures).expect("our own file"))
 }
 
-fn add(total: &mut BTreeMap<String, u64>, figures: &str) {
+fn add_figures(total: &mut BTreeMap<String, u64>, figures: &str) {
     for (label, number) in figures.lines().filter_map(|line| line.split_once('\t')) {
         *total.entry(label.to_owned()).or_default() += number.parse::<u64>().expect("a number");
     }
@@ -111,39 +111,40 @@ fn add(total: &mut BTreeMap<String, u64>, figures: &str) {
 /// The work itself, as the first process of a namespace.
 fn fuzz(seed: u64, lines: u64) {
     let mut world = World::new();
-    let stage = Stage::new();
+    let runner = Runner::new();
     let mut figures: BTreeMap<&str, u64> = BTreeMap::new();
     let mut failed = 0;
     for seed in (0..lines).map(|n| seed.wrapping_add(n)) {
         let line = grammar::random(&mut Dice::new(seed), &world);
         let reading = reading::read(&line.args);
         let forecast = model::predict(&reading, &world, &line);
-        let ended = stage.run(&line, &mut world, &forecast);
-        let accounts = world.account();
-        let wrong = judge::complaints(&line, &reading, &forecast, &world, &ended, &accounts);
+        let ended = runner.run(&line, &mut world, &forecast);
+        let observations = world.observe();
+        let wrong = compare::differences(&line, &reading, &forecast, &world, &ended, &observations);
         let kind = match &reading {
             Reading::Refused => "refused",
             Reading::Quiet => "listings and texts",
             Reading::Request(request) if request.loose => "loosely read",
             Reading::Request(_) => "carried out",
         };
-        for (label, more) in [("lines", 1), (kind, 1), ("signals received", accounts.iter().map(Account::total).sum())]
+        for (label, more) in
+            [("lines", 1), (kind, 1), ("signals received", observations.iter().map(Observation::total).sum())]
         {
             *figures.entry(label).or_default() += more;
         }
         if wrong.is_empty() {
-            world.mend(&accounts);
+            world.replace_changed(&observations);
             continue;
         }
         // A line that hangs takes long, so three of them are enough.
-        failed += if ended.hung { ENOUGH / 3 } else { 1 };
-        let shown = shown(&line, world.home());
+        failed += if ended.hung { MAX_FAILURES / 3 } else { 1 };
+        let description = describe(&line, world.home());
         let wrong = wrong.join("\n    ");
-        let _ = writeln!(stderr(), "{shown}\n    repeat with {SEED}={seed} {LINES}=1; {ended:?}\n    {wrong}");
-        if failed >= ENOUGH {
+        let _ = writeln!(stderr(), "{description}\n    repeat with {SEED}={seed} {LINES}=1; {ended:?}\n    {wrong}");
+        if failed >= MAX_FAILURES {
             break;
         }
-        world.renew();
+        world.replace_all();
     }
     figures.insert("victims replaced", world.replaced());
     let text: Vec<String> = figures.iter().map(|(label, number)| format!("{label}\t{number}")).collect();
@@ -152,7 +153,7 @@ fn fuzz(seed: u64, lines: u64) {
 }
 
 /// The line in shell syntax, and the rest of its circumstances.
-fn shown(line: &Line, home: i32) -> String {
+fn describe(line: &Line, home: i32) -> String {
     let quote = |arg: &[u8]| match str::from_utf8(arg) {
         Ok(text) if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_=+:.,/%".contains(c)) => {
             text.to_owned()
@@ -177,7 +178,7 @@ fn shown(line: &Line, home: i32) -> String {
         text += ", with hidepid=2";
     }
     if let Some(family) = line.storm {
-        let _ = write!(text, ", CONT to the family of {:?}", cast::FAMILIES[family].name.escape_ascii().to_string());
+        let _ = write!(text, ", CONT to the family of {:?}", roles::FAMILIES[family].name.escape_ascii().to_string());
     }
     for (name, file) in &line.files {
         let _ = write!(text, ", {name} is {file:?}");

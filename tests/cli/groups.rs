@@ -61,7 +61,7 @@ fn a_member_that_comes_later_is_waited_for_and_killed() {
     let mut family = Family::shell(HEIR_AFTER_TERM);
     sigsend().args(["--grace", "500ms", "--", &family.group_arg()]).assert().success().stderr("");
     family.assert_exited_with(3);
-    family.assert_extinct();
+    family.assert_all_ended();
 }
 
 /// The newcomer is forked long after every look that goes with a signal, right before the last known member exits.
@@ -71,7 +71,7 @@ fn a_member_that_the_last_one_leaves_behind_is_waited_for_and_killed() {
         Family::shell("exec 3<&0; trap 'sleep 0.3; cat <&3 & exit 3' TERM; echo ready; while read line; do :; done");
     sigsend().args(["--grace", "1s", "--", &family.group_arg()]).assert().success().stderr("");
     family.assert_exited_with(3);
-    family.assert_extinct();
+    family.assert_all_ended();
 }
 
 #[test]
@@ -83,20 +83,20 @@ fn a_member_that_comes_later_is_found_without_a_leader_too() {
     leader.reap();
     sigsend().args(["--grace", "500ms", "--", &group]).assert().success().stderr("");
     family.assert_exited_with(3);
-    family.assert_extinct();
+    family.assert_all_ended();
 }
 
 #[test]
 fn a_group_that_never_rests_puts_nothing_off() {
     let mut leader = Victim::sleeping();
     let group = leader.group_arg();
-    let mut nursery = Family::playing_in_group_of(&leader, "nursery 100 1500");
+    let mut nursery = Family::with_role_in_group_of(&leader, "short-lived 100 1500");
     sigsend().args(["-HUP", "--within", "100ms", "--", &group]).assert().code(124);
     sigsend().args(["-KILL", "--wait", &leader.arg()]).assert().success();
     leader.reap();
     sigsend().args(["--timeout", "200ms", "KILL", "--wait", "--", &group]).assert().success();
     nursery.assert_killed_by(9);
-    nursery.assert_extinct();
+    nursery.assert_all_ended();
 }
 
 #[test]

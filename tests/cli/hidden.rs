@@ -132,7 +132,7 @@ fn a_hidden_number_of_a_thread_is_not_gone() {
             return;
         }
         // Its second thread is the only one that has this number.
-        let family = Family::playing("threads");
+        let family = Family::with_role("threads");
         let threads = fs::read_dir(format!("/proc/{}/task", family.pid())).expect("a process");
         let threads = threads.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let thread = threads.filter(|id| *id != family.arg()).last().expect("a second thread");
@@ -149,7 +149,7 @@ fn a_hidden_number_of_a_thread_is_not_gone() {
 #[test]
 fn a_live_thread_is_not_gone_without_proc() {
     in_pid_namespace(|| {
-        let family = Family::playing("threads");
+        let family = Family::with_role("threads");
         let threads = fs::read_dir(format!("/proc/{}/task", family.pid())).expect("a process");
         let threads = threads.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let thread = threads.filter(|id| *id != family.arg()).last().expect("a second thread");

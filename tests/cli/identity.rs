@@ -251,7 +251,7 @@ fn a_queued_value_reaches_a_pinned_process() {
     let mut target = Recorder::new();
     let token = token(&target.arg());
     sigsend().args(["-RTMIN+2", "-q", "-5", &token]).assert().success();
-    let heard: Vec<_> = target.heard().iter().map(|heard| (heard.signal, heard.value)).collect();
+    let heard: Vec<_> = target.received().iter().map(|heard| (heard.signal, heard.value)).collect();
     assert_eq!(heard, [(36, -5)]);
 }
 

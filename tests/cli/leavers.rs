@@ -19,7 +19,7 @@ const NUMBER: i32 = 4242;
 /// on.
 fn group() -> (Victim, Family) {
     let leader = victim().with_pid(NUMBER).sleeping();
-    let member = Family::playing_in_group_of(&leader, "leaver");
+    let member = Family::with_role_in_group_of(&leader, "leaver");
     (leader, member)
 }
 
@@ -48,7 +48,7 @@ fn a_follow_up_never_hits_the_group_that_reuses_the_number_of_a_left_one() {
             let mut command = raw_sigsend();
             command.arg("-TERM").args(call).args(["--", &format!("-{NUMBER}")]);
             let sigsend = victim().command(command);
-            assert_eq!(member.next_word(), Some(format!("left {}", member.pid())));
+            assert_eq!(member.next_line(), Some(format!("left {}", member.pid())));
             // Stopped while the number changes hands, so that it does not matter which is faster.
             kill(Pid::from_raw(sigsend.pid()), Signal::SIGSTOP).expect("a child can be stopped");
             leader.reap();
@@ -61,7 +61,7 @@ fn a_follow_up_never_hits_the_group_that_reuses_the_number_of_a_left_one() {
             member.assert_killed_by(9);
             sigsend.assert_exited_with(0);
             stranger.assert_alive();
-            assert_eq!(member.assert_extinct(), Vec::<String>::new(), "TERM came once");
+            assert_eq!(member.assert_all_ended(), Vec::<String>::new(), "TERM came once");
         }
     });
 }
@@ -94,7 +94,7 @@ fn the_number_of_a_group_may_be_reused_before_any_system_call() {
                 let held = Held::before(&point, args);
                 // Calls are counted from the start, and before the first signal their number varies
                 // a little. On a busy machine the KILL may be due before the member could leave.
-                if !has_got_term(&leader) || member.next_word().is_none() {
+                if !has_got_term(&leader) || member.next_line().is_none() {
                     held.go();
                     too_late += 1;
                     continue;
@@ -109,7 +109,7 @@ fn the_number_of_a_group_may_be_reused_before_any_system_call() {
                 // With the time of the grace over, it may have got the KILL and not died of it yet.
                 let is_over = args[0] == "--grace" && output.status.code() == Some(124);
                 assert!(is_over || (output.status.code(), &*said) == (Some(0), ""), "{point:?} {args:?}: {said}");
-                assert_eq!(member.assert_extinct(), Vec::<String>::new(), "TERM came once");
+                assert_eq!(member.assert_all_ended(), Vec::<String>::new(), "TERM came once");
             }
         }
         assert!(swapped > 100 && too_late < swapped, "{swapped} swaps, {too_late} too late");
@@ -120,14 +120,14 @@ fn the_number_of_a_group_may_be_reused_before_any_system_call() {
 fn a_member_that_has_left_gets_the_follow_up_itself() {
     for beside in [false, true] {
         let leader = Victim::shell(STUBBORN);
-        let mut member = Family::playing_in_group_of(&leader, "leaver");
+        let mut member = Family::with_role_in_group_of(&leader, "leaver");
         let pid = member.arg();
         let mut call = sigsend();
         call.args(["--json", "--timeout", "300ms", "KILL", "--", &leader.group_arg()]).args(beside.then_some(&pid));
         let told = stdout(&call.assert().success().stderr(""));
         member.assert_killed_by(9);
         leader.assert_killed_by(9);
-        assert_eq!(member.assert_extinct(), [format!("left {pid}")]);
+        assert_eq!(member.assert_all_ended(), [format!("left {pid}")]);
         assert_eq!(events(&told, "sent", member.pid()).len(), 2, "{told}");
     }
 }
@@ -143,7 +143,7 @@ fn a_member_that_leaves_before_the_signal_gets_it_itself() {
             let args = ["--json", signal, "--within", "0s", "--", &target];
             let start = || {
                 let leader = victim().with_pid(NUMBER).shell(STUBBORN);
-                let member = Family::playing_in_group_of(&leader, "leaver");
+                let member = Family::with_role_in_group_of(&leader, "leaver");
                 (leader, member)
             };
             let family = start();
@@ -154,7 +154,7 @@ fn a_member_that_leaves_before_the_signal_gets_it_itself() {
                 let held = Held::before(&point, &args);
                 // It leaves in answer to a TERM that is the test's, and is pinned by then or not.
                 kill(Pid::from_raw(member.pid()), Signal::SIGTERM).expect("a child of ours");
-                let word = member.next_word();
+                let word = member.next_line();
                 let output = held.go();
                 let told = String::from_utf8_lossy(&output.stdout);
                 if events(&told, "sent", member.pid()).is_empty() {
@@ -187,7 +187,7 @@ fn a_group_that_forks_while_it_dies_is_waited_for() {
         sigsend.assert_alive();
         family.say("end");
         sigsend.assert_exited_with(0);
-        assert_eq!(family.assert_extinct(), Vec::<String>::new());
+        assert_eq!(family.assert_all_ended(), Vec::<String>::new());
     }
 }
 

@@ -16,7 +16,7 @@ fn a_freeze_that_runs_out_of_memory_leaves_nobody_stopped() {
     if getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(_, hard)| hard < row + 100) {
         return skip("too few open files");
     }
-    let mut family = Family::playing(&format!("row {row}"));
+    let mut family = Family::with_role(&format!("children {row}"));
     let members = family.children();
     let dir = tempdir();
     let log = dir.path().join("strace");
@@ -47,5 +47,5 @@ fn a_freeze_that_runs_out_of_memory_leaves_nobody_stopped() {
     }
     assert!(failed_frozen > 0, "memory never ran out in the freeze");
     family.assert_killed_by(9);
-    family.assert_extinct();
+    family.assert_all_ended();
 }

@@ -1,8 +1,8 @@
 //! Which signal arrives, how often, with which value, and what becomes of those who get it.
 
 use crate::support::{
-    Heard, IDLE, NOBODY, Recorder, SIGSEND, Unprivileged, Victim, eventually, in_pid_namespace, link, may_change_user,
-    sigsend, skip, stderr, strace, tempdir, victim,
+    IDLE, NOBODY, Received, Recorder, SIGSEND, Unprivileged, Victim, eventually, in_pid_namespace, link,
+    may_change_user, sigsend, skip, stderr, strace, tempdir, victim,
 };
 
 /// `si_code` of kill(2) and of sigqueue(3).
@@ -83,7 +83,7 @@ fn every_number_that_can_be_caught_arrives_once_through_kill() {
     let mut recorder = Recorder::new();
     for signal in (1..=64).filter(|signal| ![9, 19, 32, 33].contains(signal)) {
         sigsend().args([format!("-{signal}"), recorder.arg()]).assert().success();
-        let heard: Vec<_> = recorder.heard().iter().map(|heard| (heard.signal, heard.code)).collect();
+        let heard: Vec<_> = recorder.received().iter().map(|heard| (heard.signal, heard.code)).collect();
         assert_eq!(heard, [(signal, SI_USER)]);
     }
 }
@@ -165,7 +165,7 @@ fn realtime_signals_queue_up_and_arrive_by_number() {
     ] {
         sigsend().args(args).arg(&pid).assert().success();
     }
-    let heard: Vec<_> = recorder.heard().iter().map(|heard| (heard.signal, heard.value)).collect();
+    let heard: Vec<_> = recorder.received().iter().map(|heard| (heard.signal, heard.value)).collect();
     assert_eq!(heard, [(10, 5), (35, 3), (35, 4), (35, 6), (36, 2), (64, 1)]);
 }
 
@@ -191,11 +191,11 @@ fn a_queued_value_is_received_with_the_signal() {
     ] {
         for signal in ["-USR1", "-sUSR1", "-n10"] {
             sigsend().args(args).args([signal, &recorder.arg()]).assert().success().stdout("").stderr("");
-            assert_eq!(recorder.heard(), [Heard { signal: 10, code: SI_QUEUE, value }], "{args:?} {signal}");
+            assert_eq!(recorder.received(), [Received { signal: 10, code: SI_QUEUE, value }], "{args:?} {signal}");
         }
     }
     sigsend().args(["-q", "8", &recorder.arg()]).assert().success();
-    assert_eq!(recorder.heard(), [Heard { signal: 15, code: SI_QUEUE, value: 8 }]);
+    assert_eq!(recorder.received(), [Received { signal: 15, code: SI_QUEUE, value: 8 }]);
     sigsend().args(["-q", "8", "-0", &recorder.arg()]).assert().success();
     recorder.assert_untouched();
 }
@@ -207,7 +207,7 @@ fn a_queued_value_reaches_processes_by_name() {
         let mut bystander = Recorder::of(victim().named("queuein"));
         sigsend().args(["-q", "-3", "-RTMIN+4", "queueing"]).assert().success();
         for recorder in &mut recorders {
-            assert_eq!(recorder.heard(), [Heard { signal: 38, code: SI_QUEUE, value: -3 }]);
+            assert_eq!(recorder.received(), [Received { signal: 38, code: SI_QUEUE, value: -3 }]);
         }
         bystander.assert_untouched();
     });

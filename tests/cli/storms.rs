@@ -24,15 +24,15 @@ fn no_storm_outruns_a_kill() {
     let mut bystander = Recorder::new();
     let mut cut_short = 0;
     for round in 0..100 {
-        let mut storm = Family::playing("storm");
-        let wind = storm.rage(FORKS);
+        let mut storm = Family::with_role("storm");
+        let wind = storm.start_forking(FORKS);
         // The moment at which it is hit wanders through the storm.
         for _ in 0..round % 50 {
-            storm.next_word();
+            storm.next_line();
         }
         sigsend().args(["--tree", "-KILL", &storm.arg()]).assert().success().stdout("").stderr("");
         storm.assert_killed_by(9);
-        cut_short += usize::from(storm.assert_extinct().len() + round % 50 < FORKS);
+        cut_short += usize::from(storm.assert_all_ended().len() + round % 50 < FORKS);
         wind.join().expect("it calms down");
     }
     assert!(cut_short > 10, "the storms were over before they were hit: {cut_short}");
@@ -44,24 +44,24 @@ fn every_process_of_a_storm_hears_a_signal_once() {
     let mut bystander = Recorder::new();
     let mut cut_short = 0;
     for round in 0..100 {
-        let mut storm = Family::playing("catching-storm");
-        let wind = storm.rage(HEARING);
+        let mut storm = Family::with_role("catching-storm");
+        let wind = storm.start_forking(HEARING);
         // How often each was born and told.
         let mut heard: BTreeMap<String, (usize, usize)> = BTreeMap::from([(storm.arg(), (1, 0))]);
         let mut note = |line: String| {
             let (word, pid) = line.split_once(' ').expect("a word and a PID");
             let (born, told) = heard.entry(pid.to_owned()).or_default();
-            *(if word == "born" { born } else { told }) += 1;
+            *(if word == "created" { born } else { told }) += 1;
             heard.values().all(|(born, told)| (*born, *told) == (1, 1))
         };
         for _ in 0..round % 50 {
-            note(storm.next_word().expect("it lives"));
+            note(storm.next_line().expect("it lives"));
         }
         sigsend().args(["--tree", "-TERM", &storm.arg()]).assert().success().stdout("").stderr("");
         // Whoever was told forks no more, so when all have been told, all have been born.
-        while !note(storm.next_word().expect("it lives")) {}
+        while !note(storm.next_line().expect("it lives")) {}
         sigsend().args(["--tree", "-KILL", &storm.arg()]).assert().success().stdout("").stderr("");
-        for line in storm.assert_extinct() {
+        for line in storm.assert_all_ended() {
             note(line);
         }
         assert!(heard.values().all(|times| *times == (1, 1)), "{heard:?}");
@@ -74,17 +74,17 @@ fn every_process_of_a_storm_hears_a_signal_once() {
 
 #[test]
 fn a_tree_that_never_rests_does_not_hold_sigsend() {
-    let mut nursery = Family::playing("nursery 200 2500");
+    let mut nursery = Family::with_role("short-lived 200 2500");
     sigsend().args(["--tree", "-HUP", &nursery.arg()]).assert().success().stdout("").stderr("");
     nursery.assert_alive();
     sigsend().args(["--tree", "--grace", "200ms", &nursery.arg()]).assert().success().stdout("").stderr("");
     nursery.assert_killed_by(9);
-    nursery.assert_extinct();
+    nursery.assert_all_ended();
 }
 
 #[test]
 fn who_dies_while_it_is_opened_is_no_failure() {
-    let nursery = Family::playing("nursery 5 100");
+    let nursery = Family::with_role("short-lived 5 100");
     for signal in ["-HUP", "-0", "-TERM"].into_iter().cycle().take(100) {
         sigsend().args([signal, "--tree", &nursery.arg()]).assert().success().stdout("").stderr("");
     }
@@ -120,12 +120,12 @@ impl Drop for Waker {
 
 #[test]
 fn no_storm_that_is_continued_outruns_a_kill() {
-    for (role, is_woken_from_outside) in [("waking-storm", false), ("storm", true)] {
+    for (role, is_woken_from_outside) in [("continuing-storm", false), ("storm", true)] {
         for round in 0..20 {
-            let mut storm = Family::playing(role);
-            let wind = storm.rage(HEARING);
+            let mut storm = Family::with_role(role);
+            let wind = storm.start_forking(HEARING);
             for _ in 0..round {
-                storm.next_word();
+                storm.next_line();
             }
             let waker = is_woken_from_outside.then(|| Waker::of(&storm));
             let begin = Instant::now();
@@ -135,12 +135,12 @@ fn no_storm_that_is_continued_outruns_a_kill() {
             storm.assert_killed_by(9);
             let told = stderr(&told);
             if told.is_empty() {
-                storm.assert_extinct();
+                storm.assert_all_ended();
             } else {
                 // Whoever may have forked unseen is named.
                 assert!(told.lines().all(|line| line.contains("could not be kept stopped")), "{told}");
                 let _ = killpg(Pid::from_raw(storm.pid()), Signal::SIGKILL);
-                storm.assert_extinct();
+                storm.assert_all_ended();
             }
             wind.join().expect("it calms down");
         }

@@ -29,7 +29,7 @@ use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 
 pub use namespace::in_pid_namespace;
-pub use recorder::{Heard, Recorder};
+pub use recorder::{Received, Recorder};
 pub use sys::Ending;
 pub use terminal::{Terminal, screen};
 pub use victim::{Cast, Victim, link, victim};

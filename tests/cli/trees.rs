@@ -51,17 +51,17 @@ fn a_tree_is_gone_when_all_of_it_is() {
         let mut family = Family::shell(GENERATIONS);
         sigsend().arg("--tree").args(call).arg(family.arg()).assert().success().stdout("").stderr("");
         assert!(family.has_ended());
-        family.assert_extinct();
+        family.assert_all_ended();
     }
     bystander.assert_untouched();
 }
 
 #[test]
 fn children_of_every_thread_belong_to_it() {
-    let mut family = Family::playing("threads");
+    let mut family = Family::with_role("threads");
     assert_eq!(family.children().len(), 1);
     sigsend().args(["--tree", "-KILL", &family.arg()]).assert().success();
-    family.assert_extinct();
+    family.assert_all_ended();
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn whoever_forks_when_told_to_end_is_killed_with_his_child() {
         Family::shell("exec 3<&0; trap 'trap \"\" TERM; cat <&3 & wait' TERM; echo ready; while read line; do :; done");
     sigsend().args(["--tree", "--grace", "300ms", &family.arg()]).assert().success().stderr("");
     family.assert_killed_by(9);
-    family.assert_extinct();
+    family.assert_all_ended();
 }
 
 #[test]
@@ -81,17 +81,17 @@ fn whoever_has_left_the_tree_before_is_not_of_it() {
     family.assert_killed_by(9);
     assert_eq!(state(away), 'S');
     kill(Pid::from_raw(away), Signal::SIGKILL).expect("it lives in the group of a zombie that we hold");
-    family.assert_extinct();
+    family.assert_all_ended();
 }
 
 #[test]
 fn a_stopped_member_stays_so_and_nobody_else_is_stopped() {
-    let mut family = Family::playing("catching-row 3");
-    let members: Vec<i32> = (0..3).map(|_| pid_of(&family.next_word().expect("it lives"))).collect();
+    let mut family = Family::with_role("catching-children 3");
+    let members: Vec<i32> = (0..3).map(|_| pid_of(&family.next_line().expect("it lives"))).collect();
     kill(Pid::from_raw(members[1]), Signal::SIGSTOP).expect("it is ours");
     eventually("it to be stopped", || state(members[1]) == 'T');
     sigsend().args(["--tree", "-TERM", &family.arg()]).assert().success().stdout("").stderr("");
-    let mut told: Vec<i32> = (0..3).map(|_| pid_of(&family.next_word().expect("it lives"))).collect();
+    let mut told: Vec<i32> = (0..3).map(|_| pid_of(&family.next_line().expect("it lives"))).collect();
     told.sort_unstable();
     let mut others = vec![family.pid(), members[0], members[2]];
     others.sort_unstable();
@@ -99,7 +99,7 @@ fn a_stopped_member_stays_so_and_nobody_else_is_stopped() {
     assert_eq!(state(members[1]), 'T');
     assert!(others.iter().all(|pid| state(*pid) != 'T'));
     kill(Pid::from_raw(members[1]), Signal::SIGCONT).expect("it is ours");
-    assert_eq!(family.next_word(), Some(format!("told {}", members[1])));
+    assert_eq!(family.next_line(), Some(format!("caught {}", members[1])));
 }
 
 fn pid_of(word: &str) -> i32 {
@@ -113,24 +113,24 @@ fn a_stopped_tree_is_killed() {
         kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("it is ours");
     }
     sigsend().args(["--tree", "-KILL", "--wait", &family.arg()]).assert().success().stderr("");
-    family.assert_extinct();
+    family.assert_all_ended();
 }
 
 #[test]
 fn a_vfork_parent_is_killed_with_its_child() {
-    let mut family = Family::playing("vfork");
+    let mut family = Family::with_role("vfork");
     eventually("the parent to be blocked", || state(family.children()[0]) == 'D');
     let begin = Instant::now();
     sigsend().args(["--tree", "-KILL", "--wait", &family.arg()]).assert().success().stdout("").stderr("");
     assert!(begin.elapsed() < Duration::from_secs(10));
-    assert!(family.assert_extinct().is_empty(), "the parent was set free first");
+    assert!(family.assert_all_ended().is_empty(), "the parent was set free first");
 }
 
 #[test]
 fn a_freeze_that_fails_leaves_nobody_stopped() {
     // Whichever descriptor it is that is not to be had, all go on as if nothing had been.
     for failing in 1..=5 {
-        for mut family in [Family::shell(GENERATIONS), Family::playing("vfork")] {
+        for mut family in [Family::shell(GENERATIONS), Family::with_role("vfork")] {
             let blocked = || family.children().first().is_some_and(|child| state(*child) == 'D');
             let asleep = || children(family.children()[0]).len() == 2;
             eventually("the family to be complete", || blocked() || asleep());
@@ -208,13 +208,13 @@ fn the_tree_of_process_1_is_everyone_in_disguise() {
 
 #[test]
 fn a_member_typed_beside_its_root_gets_a_signal_once() {
-    let mut family = Family::playing("catching-row 2");
+    let mut family = Family::with_role("catching-children 2");
     let mut members = vec![family.arg()];
-    members.extend((0..2).map(|_| pid_of(&family.next_word().expect("it lives")).to_string()));
+    members.extend((0..2).map(|_| pid_of(&family.next_line().expect("it lives")).to_string()));
     members.reverse();
     sigsend().args(["--tree", "-TERM", "--within", "0s"]).args(&members).assert().code(124);
     sigsend().args(["--tree", "-KILL"]).args(&members).assert().success();
-    assert_eq!(family.assert_extinct().len(), 3);
+    assert_eq!(family.assert_all_ended().len(), 3);
 }
 
 #[test]
@@ -223,8 +223,8 @@ fn a_descendant_of_somebody_else_is_reported_once_and_the_others_are_killed() {
         return skip("needs root");
     }
     // The one that may not be signalled neither stops nor stops to fork.
-    for nursery in ["foreign-nursery 1 20000000", "foreign-nursery 50 3000"] {
-        let family = Family::playing(nursery);
+    for nursery in ["foreign-short-lived 1 20000000", "foreign-short-lived 50 3000"] {
+        let family = Family::with_role(nursery);
         let foreign = family.children()[0];
         let begin = Instant::now();
         let told = Unprivileged::new().sigsend().args(["--tree", "-KILL", &family.arg()]).assert().code(64);
@@ -241,13 +241,13 @@ fn a_descendant_of_somebody_else_is_reported_once_and_the_others_are_killed() {
 
 #[test]
 fn a_deep_tree_and_a_wide_one_take_no_time() {
-    for (role, size) in [("chain 100", 101), ("row 1000", 1001)] {
-        let mut family = Family::playing(role);
+    for (role, size) in [("chain 100", 101), ("children 1000", 1001)] {
+        let mut family = Family::with_role(role);
         let begin = Instant::now();
         let told = sigsend().args(["--tree", "-v", "-KILL", "--wait", &family.arg()]).assert().success().stderr("");
         assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
         assert_eq!(sent_to(&stdout(&told)).len(), size);
-        family.assert_extinct();
+        family.assert_all_ended();
     }
 }
 
@@ -270,7 +270,7 @@ fn an_interrupt_is_held_back_until_a_frozen_tree_is_killed() {
     }
     let sigsend = children(tracer.pid())[0];
     kill(Pid::from_raw(sigsend), Signal::SIGTERM).expect("a child of strace");
-    family.assert_extinct();
+    family.assert_all_ended();
     // strace dies as its child did.
     tracer.assert_killed_by(15);
 }
@@ -348,7 +348,7 @@ fn a_child_that_is_forked_between_the_last_look_and_kill_is_killed_or_warned_of(
         let held = Held::before(&kill_call, &["--tree", "-KILL", &parent.arg()]);
         held.has_entered(libc::SYS_pidfd_send_signal);
         kill(Pid::from_raw(parent.pid()), Signal::SIGCONT).expect("it is a child");
-        let born = parent.next_word().expect("the child lives");
+        let born = parent.next_line().expect("the child lives");
         let child = pid_of(&born);
         eventually("the parent to exit", || state(parent.pid()) == 'Z');
         let output = held.go();

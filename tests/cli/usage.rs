@@ -1,7 +1,7 @@
 //! How options, values and operands go together: which may, which may not, and whose value is
 //! whose.
 
-use crate::support::{Heard, Recorder, Victim, in_pid_namespace, sigsend, stderr, victim};
+use crate::support::{Received, Recorder, Victim, in_pid_namespace, sigsend, stderr, victim};
 
 #[test]
 fn the_value_of_an_option_is_never_taken_for_a_signal() {
@@ -26,7 +26,7 @@ fn the_value_of_an_option_is_never_taken_for_a_signal() {
     ];
     for (args, signal, value) in table {
         sigsend().args(args).assert().success().stdout("").stderr("");
-        assert_eq!(recorder.heard(), [Heard { signal, code: -1, value }], "{args:?}");
+        assert_eq!(recorder.received(), [Received { signal, code: -1, value }], "{args:?}");
     }
 }
 

@@ -135,7 +135,7 @@ fn the_null_signal_waits_without_permission_and_signals_nobody() {
 
 #[test]
 fn a_thousand_targets_are_waited_for_side_by_side() {
-    let mut family = Family::playing("row 2000");
+    let mut family = Family::with_role("children 2000");
     let mut pids: Vec<String> = Vec::new();
     family.children().iter().for_each(|pid| pids.push(pid.to_string()));
     assert_eq!(pids.len(), 2000);
@@ -144,7 +144,7 @@ fn a_thousand_targets_are_waited_for_side_by_side() {
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     family.assert_alive();
     sigsend().args(["-KILL", "--wait", &family.arg()]).assert().success();
-    family.assert_extinct();
+    family.assert_all_ended();
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::ROLE;
 use crate::support::{NOBODY, tempdir};
 
 #[test]
-fn plays_when_asked() {
+fn runs_role_when_asked() {
     let Ok(role) = env::var(ROLE) else { return };
     let words: Vec<&str> = role.split(' ').collect();
     let number = |index: usize| words[index].parse::<u32>().expect("a number");
@@ -22,32 +22,32 @@ fn plays_when_asked() {
         "storm" => storm(),
         "daemons" => daemons(),
         "catching-storm" => {
-            catch(libc::SIGTERM, told);
+            catch(libc::SIGTERM, report_term);
             storm();
         }
-        "row" => row(number(1)),
-        "catching-row" => {
-            catch(libc::SIGTERM, told);
-            row(number(1));
+        "children" => keep_children(number(1)),
+        "catching-children" => {
+            catch(libc::SIGTERM, report_term);
+            keep_children(number(1));
         }
         "chain" => chain(number(1)),
-        "nursery" => nursery(number(1), number(2)),
+        "short-lived" => short_lived(number(1), number(2)),
         "leaver" => {
             catch(libc::SIGTERM, leave_group);
-            row(0);
+            keep_children(0);
         }
-        "turncoat" => turncoat(),
-        "brood" => {
-            BROOD.store(number(1), Ordering::Relaxed);
-            catch(libc::SIGTERM, brood);
-            row(0);
+        "becomes-root" => becomes_root(),
+        "forks-on-term" => {
+            CHILDREN_ON_TERM.store(number(1), Ordering::Relaxed);
+            catch(libc::SIGTERM, fork_children);
+            keep_children(0);
         }
-        "waking-storm" => {
-            WAKES.store(true, Ordering::Relaxed);
+        "continuing-storm" => {
+            CONTINUES.store(true, Ordering::Relaxed);
             storm();
         }
         "dumping-thread" => dumping_thread(),
-        "foreign-nursery" => foreign_nursery(number(1), number(2)),
+        "foreign-short-lived" => foreign_short_lived(number(1), number(2)),
         "threads" => forking_thread(),
         "vfork" => vfork_parent(),
         role => panic!("no such role: {role}"),
@@ -55,18 +55,18 @@ fn plays_when_asked() {
 }
 
 /// Whoever finds a byte on standard input forks a child, which does the same; all of them stay.
-/// What [`Family::rage`] hands out is the bound, since root is exempt from `RLIMIT_NPROC`. Each
+/// What [`Family::start_forking`] hands out is the bound, since root is exempt from `RLIMIT_NPROC`. Each
 /// says `born PID`; whoever is told to stop says `told PID` and forks no more.
 fn storm() -> ! {
     ready();
     let mut byte = 0_u8;
     // SAFETY: one byte that is ours. A read that a handler interrupts is begun again.
-    while unsafe { libc::read(0, (&raw mut byte).cast(), 1) } == 1 && !TOLD.load(Ordering::Relaxed) {
+    while unsafe { libc::read(0, (&raw mut byte).cast(), 1) } == 1 && !GOT_TERM.load(Ordering::Relaxed) {
         let side = fork();
         if side == Side::Child {
-            say("born");
+            report("created");
         }
-        if WAKES.load(Ordering::Relaxed) {
+        if CONTINUES.load(Ordering::Relaxed) {
             // SAFETY: takes integers; the head leads a group of nobody but the family.
             unsafe { libc::kill(-libc::getpgrp(), libc::SIGCONT) };
         }
@@ -85,9 +85,9 @@ fn daemons() -> ! {
             // SAFETY: takes nothing.
             unsafe { libc::setsid() };
             if fork() == Side::Parent {
-                leave();
+                exit_now();
             }
-            say("born");
+            report("created");
         } else {
             // SAFETY: the status is not wanted.
             unsafe { libc::wait(ptr::null_mut()) };
@@ -97,13 +97,13 @@ fn daemons() -> ! {
 }
 
 /// Whether each member of a storm continues all others after each fork.
-static WAKES: AtomicBool = AtomicBool::new(false);
+static CONTINUES: AtomicBool = AtomicBool::new(false);
 
 /// So many children that stay, told of as `born PID`.
-fn row(count: u32) -> ! {
+fn keep_children(count: u32) -> ! {
     for _ in 0..count {
         if fork() == Side::Child {
-            say("born");
+            report("created");
             stay();
         }
     }
@@ -123,15 +123,15 @@ fn chain(depth: u32) -> ! {
 }
 
 /// Always so many children, each of which lives so many microseconds; HUP and TERM change nothing.
-fn nursery(count: u32, life: u32) -> ! {
+fn short_lived(count: u32, life: u32) -> ! {
     catch(libc::SIGHUP, ignore);
     catch(libc::SIGTERM, ignore);
     let mut living = 0;
     loop {
         while living < count {
             if fork() == Side::Child {
-                nap(life);
-                leave();
+                sleep_us(life);
+                exit_now();
             }
             living += 1;
             if living == count {
@@ -143,11 +143,11 @@ fn nursery(count: u32, life: u32) -> ! {
     }
 }
 
-/// One's own child with a nursery, which a user without rights, as whom one goes on, may not
+/// One's own child with a short_lived, which a user without rights, as whom one goes on, may not
 /// signal.
-fn foreign_nursery(count: u32, life: u32) -> ! {
+fn foreign_short_lived(count: u32, life: u32) -> ! {
     if fork() == Side::Child {
-        nursery(count, life);
+        short_lived(count, life);
     }
     // SAFETY: takes integers only.
     let done = unsafe { libc::setgid(NOBODY) | libc::setuid(NOBODY) };
@@ -184,7 +184,7 @@ fn vfork_parent() -> ! {
         unsafe {
             libc::clone(borrower, top.cast(), libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD, ptr::null_mut())
         };
-        say("free");
+        report("free");
     }
     stay()
 }
@@ -193,34 +193,34 @@ fn vfork_parent() -> ! {
 extern "C" fn leave_group(_: c_int) {
     // SAFETY: takes nothing. Only the first call succeeds.
     unsafe { libc::setsid() };
-    say("left");
+    report("left");
 }
 
 /// NOBODY may signal it until it gets TERM. After that it is root's.
-fn turncoat() -> ! {
-    extern "C" fn turn(_: c_int) {
+fn becomes_root() -> ! {
+    extern "C" fn become_root(_: c_int) {
         // SAFETY: takes integers.
         unsafe { libc::setresuid(0, 0, 0) };
-        say("turned");
+        report("root");
     }
-    catch(libc::SIGTERM, turn);
+    catch(libc::SIGTERM, become_root);
     // SAFETY: takes integers.
     assert_eq!(unsafe { libc::setresuid(NOBODY, NOBODY, 0) }, 0, "only root can play this");
     ready();
     stay()
 }
 
-static BROOD: AtomicU32 = AtomicU32::new(0);
+static CHILDREN_ON_TERM: AtomicU32 = AtomicU32::new(0);
 
 /// Forks that many children, which ignore TERM and stay.
-extern "C" fn brood(_: c_int) {
-    for _ in 0..BROOD.load(Ordering::Relaxed) {
+extern "C" fn fork_children(_: c_int) {
+    for _ in 0..CHILDREN_ON_TERM.load(Ordering::Relaxed) {
         if fork() == Side::Child {
             catch(libc::SIGTERM, ignore);
             stay();
         }
     }
-    say("bred");
+    report("forked");
 }
 
 /// A child whose second thread takes SEGV, so that the core is dumped by another thread than the
@@ -245,7 +245,7 @@ fn dumping_thread() -> ! {
             libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut());
             thread::spawn(unblock);
         }
-        say("born");
+        report("created");
         stay()
     }
     ready();
@@ -255,11 +255,11 @@ fn dumping_thread() -> ! {
     stay()
 }
 
-static TOLD: AtomicBool = AtomicBool::new(false);
+static GOT_TERM: AtomicBool = AtomicBool::new(false);
 
-extern "C" fn told(_: c_int) {
-    TOLD.store(true, Ordering::Relaxed);
-    say("told");
+extern "C" fn report_term(_: c_int) {
+    GOT_TERM.store(true, Ordering::Relaxed);
+    report("caught");
 }
 
 extern "C" fn ignore(_: c_int) {}
@@ -288,19 +288,19 @@ fn stay() -> ! {
     }
 }
 
-fn leave() -> ! {
+fn exit_now() -> ! {
     // SAFETY: ends this process without running anything of its parent's.
     unsafe { libc::_exit(0) }
 }
 
-fn nap(microseconds: u32) {
+fn sleep_us(microseconds: u32) {
     // SAFETY: takes an integer.
     unsafe { libc::usleep(microseconds) };
 }
 
 /// `WORD PID` on the lifeline, in one write and without allocating, so that a handler may say it
 /// too.
-fn say(word: &str) {
+fn report(word: &str) {
     let mut line = [0; 32];
     let mut rest = &mut line[..];
     // SAFETY: takes nothing.

@@ -43,7 +43,7 @@ impl fmt::Display for Fault<'_> {
 impl Fault<'_> {
     /// Whether the kernel says by it that a process is gone, or hidden from this user (`hidepid`),
     /// which is an answer more than a fault.
-    pub fn says_gone(&self) -> bool {
+    pub fn means_gone(&self) -> bool {
         let text = &self.call.text;
         let of_a_process = text.contains("/proc/") || text.contains("S_IFDIR") || text.starts_with("getdents");
         match self.errno {

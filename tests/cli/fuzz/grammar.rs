@@ -5,11 +5,11 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use super::cast::{ANNA, Cage, Habit};
 use super::line::{Age, Dice, Line, Pidfile, Sink, Start};
+use super::roles::{ANNA, Cgroup, Habit};
 use super::tokens::{
-    DURATIONS, FLAGS, NOT_DURATIONS, NOT_QUEUED, NOT_SIGNALS, NOT_TARGETS, PERHAPS_DURATIONS, QUESTIONS, QUEUED,
-    SIGNALS, STRANGE, TOO_SHORT,
+    DURATIONS, FLAGS, NOT_DURATIONS, NOT_QUEUED, NOT_SIGNALS, NOT_TARGETS, QUESTIONS, QUEUED, SIGNALS, STRANGE,
+    TOO_SHORT, UNSPECIFIED_DURATIONS,
 };
 use super::world::{Victim, World};
 
@@ -24,7 +24,7 @@ struct Writer<'a> {
     /// The victim that the line is mostly about, so that its parts fit together sometimes.
     focus: usize,
     /// Typing errors in a hundred words.
-    sloppy: usize,
+    typo_percent: usize,
     line: Line,
 }
 
@@ -44,11 +44,11 @@ pub fn random(dice: &mut Dice, world: &World) -> Line {
             line.sink = Sink::Full;
         }
     }
-    let (focus, sloppy) = (dice.below(world.victims.len()), *dice.pick(&[0, 0, 0, 0, 1, 3, 10, 30]));
-    let mut writer = Writer { dice, world, focus, sloppy, line };
+    let (focus, typo_percent) = (dice.below(world.victims.len()), *dice.pick(&[0, 0, 0, 0, 1, 3, 10, 30]));
+    let mut writer = Writer { dice, world, focus, typo_percent, line };
     if writer.dice.percent(6) {
         let family = world.victims[focus].family;
-        let buries = |victim: &Victim| victim.family == family && victim.habit == Habit::Buries;
+        let buries = |victim: &Victim| victim.family == family && victim.habit == Habit::Reaps;
         // Process 1 has no family, and the numbers below the one that buries change hands.
         let is_fit = focus != 0 && !world.victims.iter().any(buries);
         writer.line.storm = is_fit.then_some(family);
@@ -59,22 +59,22 @@ pub fn random(dice: &mut Dice, world: &World) -> Line {
         return writer.line;
     }
     if writer.dice.percent(20) {
-        writer.sloppy += 2;
+        writer.typo_percent += 2;
         for _ in 0..=writer.dice.below(6) {
-            writer.word();
+            writer.any_argument();
         }
     } else {
-        writer.sensible();
+        writer.usual_line();
     }
-    if writer.slips() {
-        writer.muddle();
+    if writer.typo() {
+        writer.swap_or_drop();
     }
     writer.line
 }
 
 impl Writer<'_> {
-    fn slips(&mut self) -> bool {
-        self.dice.percent(self.sloppy)
+    fn typo(&mut self) -> bool {
+        self.dice.percent(self.typo_percent)
     }
 
     fn one(&mut self, of: &[&str]) -> Vec<u8> {
@@ -85,7 +85,7 @@ impl Writer<'_> {
         let index = if self.dice.percent(50) { self.focus } else { self.dice.below(self.world.victims.len()) };
         let victims = &self.world.victims[..=index];
         // The one before a victim that is not there yet stands in for it.
-        victims.iter().rev().find(|victim| victim.is_born()).expect("the first is there")
+        victims.iter().rev().find(|victim| victim.exists()).expect("the first is there")
     }
 
     fn gone(&mut self) -> i32 {
@@ -110,7 +110,7 @@ impl Writer<'_> {
 
     /// A signal as it may be spelled, or nearly so.
     fn signal(&mut self) -> String {
-        if self.slips() {
+        if self.typo() {
             return (*self.dice.pick(NOT_SIGNALS)).to_owned();
         }
         let number = self.dice.below(65);
@@ -131,8 +131,8 @@ impl Writer<'_> {
     }
 
     fn duration(&mut self) -> Vec<u8> {
-        let from = match self.slips() {
-            true if self.dice.percent(30) => PERHAPS_DURATIONS,
+        let from = match self.typo() {
+            true if self.dice.percent(30) => UNSPECIFIED_DURATIONS,
             true => NOT_DURATIONS,
             false => DURATIONS,
         };
@@ -141,11 +141,11 @@ impl Writer<'_> {
 
     /// A target that exists or nearly so; most of them are victims.
     fn target(&mut self) -> Vec<u8> {
-        if self.slips() {
+        if self.typo() {
             return self.one(NOT_TARGETS);
         }
-        if self.dice.percent(1 + self.sloppy / 2) {
-            return self.slip();
+        if self.dice.percent(1 + self.typo_percent / 2) {
+            return self.near_miss();
         }
         let gone = self.gone();
         let other = self.victim().inode;
@@ -176,7 +176,7 @@ impl Writer<'_> {
 
     /// A target that would mean a victim if it were cut short, wrapped, rounded or read in another
     /// base.
-    fn slip(&mut self) -> Vec<u8> {
+    fn near_miss(&mut self) -> Vec<u8> {
         let tail = self.dice.pick(&["x", ",1", ".0", " 1", ":", "\r", "\u{a0}"]);
         let head = self.dice.pick(&[" -", "- ", "+", "--", "0x", "%", "−"]);
         let kind = self.dice.below(8);
@@ -193,7 +193,7 @@ impl Writer<'_> {
         }
     }
 
-    /// A name that is one slip away.
+    /// A name that is one near_miss away.
     fn misspelled(&mut self) -> Vec<u8> {
         let mut name = self.victim().name.clone();
         match self.dice.below(5) {
@@ -213,7 +213,7 @@ impl Writer<'_> {
             0 => Pidfile::Directory,
             1 => Pidfile::Unreadable(content),
             2 => Pidfile::Dangling,
-            3 if self.slips() => Pidfile::Device,
+            3 if self.typo() => Pidfile::Device,
             _ => Pidfile::File(content, age),
         }
     }
@@ -256,8 +256,8 @@ impl Writer<'_> {
     /// One option with a value, spelled in one of its ways.
     fn option(&mut self) {
         let (name, mut value) = match self.dice.below(13) {
-            12 => ("cgroup", self.cage()),
-            0 | 1 if self.slips() => ("queue", self.one(NOT_QUEUED)),
+            12 => ("cgroup", self.cgroup()),
+            0 | 1 if self.typo() => ("queue", self.one(NOT_QUEUED)),
             0 | 1 => ("queue", self.one(QUEUED)),
             2 | 3 => ("expect", self.victim().name.clone()),
             4 => ("expect", self.victim().title.clone()),
@@ -267,7 +267,7 @@ impl Writer<'_> {
             8 => ("grace", self.duration()),
             _ => ("pidfile", self.path()),
         };
-        if self.slips() {
+        if self.typo() {
             value = self.one(&["-9", "-HUP", "--", "-1", "--wait", "-p", "--alive", "0"]);
         }
         let least = match name {
@@ -299,9 +299,9 @@ impl Writer<'_> {
     }
 
     /// The directory of a control group, or none.
-    fn cage(&mut self) -> Vec<u8> {
-        let cage = *self.dice.pick(&[Cage::Upper, Cage::Upper, Cage::Lower]);
-        let path = self.world.cages.path(cage).filter(|_| !self.dice.percent(10));
+    fn cgroup(&mut self) -> Vec<u8> {
+        let cgroup = *self.dice.pick(&[Cgroup::Upper, Cgroup::Upper, Cgroup::Lower]);
+        let path = self.world.cgroups.path(cgroup).filter(|_| !self.dice.percent(10));
         path.map_or_else(|| self.one(&["/nowhere", ".", "/sys/fs/cgroup"]), |path| path.into_os_string().into_vec())
     }
 
@@ -315,7 +315,7 @@ impl Writer<'_> {
     }
 
     /// A word of any kind at any place.
-    fn word(&mut self) {
+    fn any_argument(&mut self) {
         match self.dice.below(22) {
             0..=8 => {
                 let target = self.target();
@@ -354,7 +354,7 @@ impl Writer<'_> {
     }
 
     /// Options first, then what they are about, as most people write.
-    fn sensible(&mut self) {
+    fn usual_line(&mut self) {
         let question = self.dice.percent(12);
         let named = !question && self.dice.percent(75);
         if question {
@@ -383,12 +383,12 @@ impl Writer<'_> {
             self.push(target);
         }
         if self.dice.percent(10) {
-            self.word();
+            self.any_argument();
         }
     }
 
     /// Two words change places, one is lost, or one is typed twice.
-    fn muddle(&mut self) {
+    fn swap_or_drop(&mut self) {
         let args = &mut self.line.args;
         if args.len() > 1 {
             let (a, b) = (self.dice.below(args.len()), self.dice.below(args.len()));

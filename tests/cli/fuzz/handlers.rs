@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use nix::libc;
 
-use super::cast::{Habit, MOVING, Place};
-use super::victim::{Slot, leave};
+use super::roles::{Habit, MOVING, Place};
+use super::victim::{Slot, exit_now};
 
 /// How long the child of a handler lives.
-const NEWBORN_LIFE: Duration = Duration::from_millis(30);
+const CHILD_LIFETIME: Duration = Duration::from_millis(30);
 
 static COUNTS: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
 
@@ -56,15 +56,15 @@ fn react(signal: libc::c_int) {
                 libc::setsid();
             }
             Reaction::Fork if signal == libc::SIGTERM => {
-                let newborn = libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0);
-                if newborn == 0 {
+                let forked = libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0);
+                if forked == 0 {
                     // All signals are blocked: this is a handler.
-                    slot.newborn.store(libc::getpid(), Ordering::Release);
-                    std::thread::sleep(NEWBORN_LIFE);
-                    leave(0)
+                    slot.forked.store(libc::getpid(), Ordering::Release);
+                    std::thread::sleep(CHILD_LIFETIME);
+                    exit_now(0)
                 }
-                slot.newborn.store(i32::try_from(newborn).unwrap_or(0), Ordering::Release);
-                leave(0)
+                slot.forked.store(i32::try_from(forked).unwrap_or(0), Ordering::Release);
+                exit_now(0)
             }
             _ => {}
         }
@@ -72,7 +72,7 @@ fn react(signal: libc::c_int) {
 }
 
 /// Sets the dispositions of the habit.
-pub fn adopt(slot: &'static Slot, habit: Habit) {
+pub fn set_dispositions(slot: &'static Slot, habit: Habit) {
     COUNTS.store(slot.counts.as_ptr().cast_mut(), Ordering::Relaxed);
     let reaction = match habit {
         Habit::Moves(place) => Reaction::Move(place),

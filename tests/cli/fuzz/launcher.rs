@@ -15,7 +15,7 @@ use std::ptr;
 use nix::libc;
 
 use super::handlers::block;
-use super::victim::{leave, say};
+use super::victim::{exit_now, send};
 
 /// Asks the victim to start sigsend: length and command follow, and the PID is the answer.
 pub const LAUNCH: u8 = b'x';
@@ -36,41 +36,43 @@ pub struct Launch<'a> {
 
 impl Launch<'_> {
     /// Has the victim at the other end of this socket start it; its PID.
-    pub fn by(&self, mut line: &UnixStream) -> io::Result<i32> {
+    pub fn request(&self, mut channel: &UnixStream) -> io::Result<i32> {
         let user = self.user.to_string().into();
         let limit = self.limit.map_or_else(String::new, |limit| limit.to_string()).into();
         let [stdin, stdout, stderr] = &self.files;
         let head = [&self.program, &self.directory, stdin, stdout, stderr, &user, &limit];
         let words: Vec<&[u8]> = head.into_iter().chain(self.args).map(|word| word.as_bytes()).collect();
         let text = words.join(&0);
-        line.write_all(&[LAUNCH])?;
-        line.write_all(&text.len().to_ne_bytes())?;
-        line.write_all(&text)?;
+        channel.write_all(&[LAUNCH])?;
+        channel.write_all(&text.len().to_ne_bytes())?;
+        channel.write_all(&text)?;
         let mut pid = [0; 4];
-        line.read_exact(&mut pid)?;
+        channel.read_exact(&mut pid)?;
         Ok(i32::from_ne_bytes(pid))
     }
 }
 
 /// Has the victim at the other end of this socket reap sigsend; whether it did.
-pub fn have_reaped(mut line: &UnixStream, pid: i32) -> bool {
-    line.write_all(&[REAP]).is_ok() && line.write_all(&pid.to_ne_bytes()).is_ok() && line.read_exact(&mut [0]).is_ok()
+pub fn request_reap(mut channel: &UnixStream, pid: i32) -> bool {
+    channel.write_all(&[REAP]).is_ok()
+        && channel.write_all(&pid.to_ne_bytes()).is_ok()
+        && channel.read_exact(&mut [0]).is_ok()
 }
 
-/// The victim's side of [`Launch::by`]: forks the child that becomes sigsend.
-pub fn launch(line: i32) {
+/// The victim's side of [`Launch::request`]: forks the child that becomes sigsend.
+pub fn launch(channel: i32) {
     let mut length = [0; size_of::<usize>()];
-    read(line, &mut length);
+    read(channel, &mut length);
     let mut text = vec![0; usize::from_ne_bytes(length)];
-    read(line, &mut text);
+    read(channel, &mut text);
     // SAFETY: the victim has one thread. Its pending signals are not the child's.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
         // What exec returns is an error. The harness sees the status.
         drop(become_sigsend(&text));
-        leave(96)
+        exit_now(96)
     }
-    say(line, &pid.to_ne_bytes());
+    send(channel, &pid.to_ne_bytes());
 }
 
 fn become_sigsend(text: &[u8]) -> io::Result<()> {
@@ -110,23 +112,23 @@ pub fn limit_files(command: &mut Command, bytes: u64) {
 }
 
 /// The victim's answer to [`REAP`].
-pub fn reap(line: i32) {
+pub fn reap(channel: i32) {
     let mut pid = [0; 4];
-    read(line, &mut pid);
+    read(channel, &mut pid);
     // SAFETY: no memory is written to.
     unsafe { libc::waitpid(i32::from_ne_bytes(pid), ptr::null_mut(), 0) };
-    say(line, b"w");
+    send(channel, b"w");
 }
 
-fn read(line: i32, into: &mut [u8]) {
+fn read(channel: i32, into: &mut [u8]) {
     let mut done = 0;
     while done < into.len() {
         let rest = &mut into[done..];
         // SAFETY: a descriptor that stays open, a buffer that outlives the call.
-        let count = unsafe { libc::read(line, rest.as_mut_ptr().cast(), rest.len()) };
+        let count = unsafe { libc::read(channel, rest.as_mut_ptr().cast(), rest.len()) };
         match usize::try_from(count) {
             Ok(count) if count > 0 => done += count,
-            _ => leave(95),
+            _ => exit_now(95),
         }
     }
 }

@@ -2,18 +2,18 @@
 //! sigsend may end. Written from the manual alone, and naive on purpose: it knows who exists, not
 //! how sigsend finds out.
 
-mod fate;
 mod listing;
-mod whom;
+mod outcome;
+mod processes;
 
 use std::collections::BTreeSet;
 
-use super::cast::Habit;
 use super::line::{Line, Sink};
 use super::reading::{Mode, Reading, Request, Target};
+use super::roles::Habit;
 use super::victim::SIGNALS;
 use super::world::{Victim, World};
-use fate::Life;
+use outcome::Life;
 
 /// How often a victim must and may receive each signal.
 #[derive(Clone, Debug)]
@@ -48,19 +48,19 @@ pub struct Forecast {
 }
 
 /// What may be counted for one process, in bits.
-type Fate = u8;
-const OK: Fate = 1;
-const FAIL: Fate = 2;
+type Outcome = u8;
+const OK: Outcome = 1;
+const FAIL: Outcome = 2;
 /// Still there when the time ran out.
-const LATE: Fate = 4;
+const LATE: Outcome = 4;
 /// Waited for without end.
-const HANG: Fate = 8;
+const HANG: Outcome = 8;
 /// It could not be told.
-const UNSURE: Fate = 16;
+const UNSURE: Outcome = 16;
 /// Gone at the start, which counts as success.
-const GONE: Fate = 32;
+const GONE: Outcome = 32;
 /// It got the first signal and refused a later one.
-const PART: Fate = 64;
+const PART: Outcome = 64;
 
 const CONT: usize = 18;
 const KILL: usize = 9;
@@ -81,17 +81,17 @@ struct Aim {
 /// A process that a target stands for, and what may be counted for it.
 struct Hit {
     victim: usize,
-    fate: Fate,
+    outcome: Outcome,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Doom {
+enum OwnEnd {
     None,
     Possible,
     Sure(i32),
 }
 
-struct Oracle<'a> {
+struct Predictor<'a> {
     request: &'a Request,
     world: &'a World,
     line: &'a Line,
@@ -102,8 +102,8 @@ struct Oracle<'a> {
     /// The least is nothing: the manual does not say, or refuses something else on the line.
     loose: bool,
     /// How sigsend ends when it signals its own group.
-    doom: Doom,
-    fates: Vec<Fate>,
+    own_end: OwnEnd,
+    outcomes: Vec<Outcome>,
     bounds: Vec<Bounds>,
     printed: [BTreeSet<String>; 2],
     exits: BTreeSet<i32>,
@@ -149,15 +149,15 @@ pub fn predict(reading: &Reading, world: &World, line: &Line) -> Forecast {
     signals.extend(request.grace.iter().flat_map(|_| [CONT, KILL]));
     signals.extend(request.steps.iter().map(|&(_, signal)| usize::from(signal)));
     let waits = request.has("wait") || request.within.is_some() || request.grace.is_some();
-    let oracle = Oracle {
+    let predictor = Predictor {
         pinned: waits
             || signals.len() > 1
             || request.has("require-handler")
             || !request.expect.is_empty()
             || request.has("tree"),
         loose: request.loose,
-        doom: Doom::None,
-        fates: Vec::new(),
+        own_end: OwnEnd::None,
+        outcomes: Vec::new(),
         exits: BTreeSet::new(),
         printed: Default::default(),
         request,
@@ -167,10 +167,10 @@ pub fn predict(reading: &Reading, world: &World, line: &Line) -> Forecast {
         waits,
         bounds,
     };
-    oracle.predict()
+    predictor.predict()
 }
 
-impl Oracle<'_> {
+impl Predictor<'_> {
     fn predict(mut self) -> Forecast {
         let aims = self.aims();
         self.pinned |=
@@ -183,23 +183,23 @@ impl Oracle<'_> {
             aims.iter().any(|aim| matches!(aim.target, Target::Group(_) | Target::OwnGroup | Target::Everyone));
         let mut times = vec![0_u32; self.bounds.len()];
         let mut named = vec![0_u32; self.bounds.len()];
-        let mut near_stranger = 0;
+        let mut pids_at_risk = 0;
         for aim in &aims {
             // The own group gets its signal last, and once: what it does to sigsend ends the call.
-            let is_over = self.doom != Doom::None && self.is_own(&aim.target);
+            let is_over = self.own_end != OwnEnd::None && self.is_own(&aim.target);
             let mut hits = self.hits(aim);
             // It may have been ended and reaped under the target before.
-            let is_late = |hit: &&mut Hit| near_stranger > 0 && self.world.victims[hit.victim].is_buried;
-            hits.iter_mut().filter(is_late).for_each(|hit| hit.fate |= FAIL);
-            near_stranger += u32::from(self.is_near_stranger(aim, &hits));
+            let is_late = |hit: &&mut Hit| pids_at_risk > 0 && self.world.victims[hit.victim].has_reaper;
+            hits.iter_mut().filter(is_late).for_each(|hit| hit.outcome |= FAIL);
+            pids_at_risk += u32::from(self.may_reuse_pid(aim, &hits));
             for hit in hits {
-                self.fates.push(hit.fate);
+                self.outcomes.push(hit.outcome);
                 named[hit.victim] += 1;
                 // One that is refused under this target may still be reached under the next.
-                times[hit.victim] += u32::from(hit.fate & !(FAIL | UNSURE) != 0);
+                times[hit.victim] += u32::from(hit.outcome & !(FAIL | UNSURE) != 0);
                 let nth = times[hit.victim];
                 let before = self.bounds[hit.victim].least;
-                self.strike(&hit, nth, groups);
+                self.add_bounds(&hit, nth, groups);
                 if is_over {
                     self.bounds[hit.victim].least = before;
                 }
@@ -207,20 +207,20 @@ impl Oracle<'_> {
         }
         // A group that was ended under one target may have a new owner by the next, unless it was
         // pinned before the first signal.
-        let is_new_owner = near_stranger > 1 && self.signals.len() == 1 && !self.waits;
+        let is_new_owner = pids_at_risk > 1 && self.signals.len() == 1 && !self.waits;
         // The stranger is a child of the one that makes it, and so part of its tree.
         let is_newborn = self.request.has("tree")
-            && self.world.victims.iter().zip(&times).any(|(victim, &times)| victim.habit == Habit::Buries && times > 0);
+            && self.world.victims.iter().zip(&times).any(|(victim, &times)| victim.habit == Habit::Reaps && times > 0);
         if is_new_owner || is_newborn {
             for (victim, bounds) in self.world.victims.iter().zip(&mut self.bounds) {
-                if victim.habit == Habit::Stranger {
+                if victim.habit == Habit::ReusesPid {
                     bounds.most = [u32::MAX; SIGNALS];
                 }
             }
         }
         let mut victims = self.world.victims.iter().zip(&named);
         // Those that are forked meanwhile may be counted, too.
-        let forks = |victim: &Victim| victim.is_buried || matches!(victim.habit, Habit::Forks | Habit::Buries);
+        let forks = |victim: &Victim| victim.has_reaper || matches!(victim.habit, Habit::Forks | Habit::Reaps);
         let is_counted_once = |(victim, &times): (&Victim, &u32)| times == 0 || times == 1 && !forks(victim);
         let is_new = |index: usize| aims[..index].iter().all(|aim| aim.target != aims[index].target);
         let is_one = |aim: &Aim| {
@@ -238,15 +238,15 @@ impl Oracle<'_> {
         let sent = OK | LATE | HANG | PART;
         [sent, GONE, FAIL | PART | UNSURE, LATE | HANG].map(|bits| {
             // A process that refuses a follow-up counts as signalled and as failed.
-            let must = |fate: &&Fate| **fate & !bits == 0;
-            let may = |fate: &&Fate| **fate & bits != 0;
-            [self.fates.iter().filter(must).count(), self.fates.iter().filter(may).count()]
+            let must = |outcome: &&Outcome| **outcome & !bits == 0;
+            let may = |outcome: &&Outcome| **outcome & bits != 0;
+            [self.outcomes.iter().filter(must).count(), self.outcomes.iter().filter(may).count()]
         })
     }
 
     /// Whether a target means somebody whose number a stranger may get.
-    fn is_near_stranger(&self, aim: &Aim, hits: &[Hit]) -> bool {
-        let buried = |victim: &Victim| victim.is_buried && victim.habit != Habit::Stranger;
+    fn may_reuse_pid(&self, aim: &Aim, hits: &[Hit]) -> bool {
+        let buried = |victim: &Victim| victim.has_reaper && victim.habit != Habit::ReusesPid;
         let numbered = |n: i32| self.world.victims.iter().any(|victim| buried(victim) && victim.pid == n);
         hits.iter().any(|hit| buried(&self.world.victims[hit.victim]))
             || matches!(aim.target, Target::Pid(n) | Target::Group(n) if numbered(n))
@@ -254,7 +254,7 @@ impl Oracle<'_> {
 
     /// Puts what a hit may and must receive into the victim's bounds; `nth` time that the line
     /// names it.
-    fn strike(&mut self, hit: &Hit, nth: u32, groups: bool) {
+    fn add_bounds(&mut self, hit: &Hit, nth: u32, groups: bool) {
         let victim = &self.world.victims[hit.victim];
         let text = match self.request.mode {
             Mode::Send => None,
@@ -263,7 +263,7 @@ impl Oracle<'_> {
             _ => return,
         };
         if let Some(text) = text {
-            if hit.fate == OK {
+            if hit.outcome == OK {
                 self.printed[0].insert(text.clone());
             }
             self.printed[1].insert(text);
@@ -271,12 +271,12 @@ impl Oracle<'_> {
         }
         // FAIL alone: the first signal is refused, and with it all that would follow, except CONT
         // within the session.
-        let refused = hit.fate & !UNSURE == FAIL;
+        let refused = hit.outcome & !UNSURE == FAIL;
         let unpermitted = !self.permitted(victim, self.signals[0]);
         if refused && !unpermitted {
             return;
         }
-        let sure = hit.fate & FAIL == 0 && !unpermitted;
+        let sure = hit.outcome & FAIL == 0 && !unpermitted;
         for (step, &signal) in self.signals.iter().enumerate() {
             let life = self.life(hit.victim, step);
             let reachable = self.permitted(victim, signal);
@@ -289,7 +289,7 @@ impl Oracle<'_> {
             if sure
                 && reachable
                 && !idle
-                && life == Life::Here
+                && life == Life::Alive
                 && (nth <= 1 || !self.pinned && self.request.queue.is_none())
             {
                 bounds.least[signal] += 1;
@@ -299,38 +299,38 @@ impl Oracle<'_> {
     }
 
     /// sigsend is in the group that it signals.
-    fn strike_oneself(&mut self) {
+    fn set_own_end(&mut self) {
         let signal = self.signals[0];
         let number = i32::try_from(signal).expect("a signal");
         if matches!(signal, 32 | 33) {
             // posix_spawn(3) may leave them ignored.
-            self.doom = Doom::Possible;
+            self.own_end = OwnEnd::Possible;
             self.exits.insert(KILLED + number);
         } else if is_fatal(signal) {
-            self.doom = Doom::Sure(KILLED + number);
+            self.own_end = OwnEnd::Sure(KILLED + number);
         } else if STOPS.contains(&signal) {
-            self.doom = Doom::Sure(STOPPED);
+            self.own_end = OwnEnd::Sure(STOPPED);
         }
     }
 
     fn finish(mut self, is_clear: bool) -> Forecast {
-        let all = |bit: Fate| self.fates.iter().all(|fate| fate & bit != 0);
-        let any = |bit: Fate| self.fates.iter().any(|fate| fate & bit != 0);
+        let all = |bit: Outcome| self.outcomes.iter().all(|outcome| outcome & bit != 0);
+        let any = |bit: Outcome| self.outcomes.iter().any(|outcome| outcome & bit != 0);
         let hangs = any(HANG);
-        let endless = !self.loose && self.fates.contains(&HANG);
+        let endless = !self.loose && self.outcomes.contains(&HANG);
         if hangs {
             self.exits.insert(KILLED + 15);
         }
         if !endless {
             let alive = matches!(self.request.mode, Mode::Alive | Mode::Mixed);
-            let failed = if self.fates.is_empty() {
+            let failed = if self.outcomes.is_empty() {
                 alive
             } else if alive {
                 any(FAIL)
             } else {
                 all(FAIL)
             };
-            let in_time = !self.fates.contains(&LATE);
+            let in_time = !self.outcomes.contains(&LATE);
             let ends = [
                 (0, all(OK | GONE) && in_time),
                 (1, failed && in_time),
@@ -347,11 +347,11 @@ impl Oracle<'_> {
         }
         let is_counted = is_clear && !self.loose && !self.line.hidden && self.signals[0] != 0;
         let counts = (is_counted && self.request.mode == Mode::Send).then(|| self.counts());
-        if let Doom::Sure(doom) = self.doom {
+        if let OwnEnd::Sure(own_end) = self.own_end {
             if !self.loose {
                 self.exits.clear();
             }
-            self.exits.insert(doom);
+            self.exits.insert(own_end);
         } else if matches!(self.line.sink, Sink::Full | Sink::Limited(_)) {
             if self.line.sink == Sink::Full && self.request.has("json") {
                 // The summary cannot be written.

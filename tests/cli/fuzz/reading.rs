@@ -6,7 +6,7 @@ pub mod value;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-use value::{PID_MAX, Read, Wrong, digits, duration, named_signal, positive, signal};
+use value::{Invalid, PID_MAX, Read, digits, duration, named_signal, positive, signal};
 
 /// A target as the manual's table has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,35 +102,37 @@ impl Request {
     }
 
     fn target(&mut self, text: &[u8]) -> Read<()> {
-        let pid = |n: u128| i32::try_from(n).map_err(|_| Wrong);
-        let text = str::from_utf8(text).map_err(|_| Wrong)?;
+        let pid = |n: u128| i32::try_from(n).map_err(|_| Invalid);
+        let text = str::from_utf8(text).map_err(|_| Invalid)?;
         let spelled = self.signal.is_some() || self.escaped;
         let target = if text == "0" {
             Target::OwnGroup
         } else if text == "-1" && spelled {
             Target::Everyone
         } else if let Some(group) = text.strip_prefix('-') {
-            let group =
-                positive(group, PID_MAX).ok().filter(|&n| n > 1 && spelled && !group.starts_with('0')).ok_or(Wrong)?;
+            let group = positive(group, PID_MAX)
+                .ok()
+                .filter(|&n| n > 1 && spelled && !group.starts_with('0'))
+                .ok_or(Invalid)?;
             Target::Group(pid(group)?)
         } else if let Some(port) = text.strip_prefix(':') {
             self.loose |= port.starts_with('0');
-            Target::Port(u16::try_from(positive(port, 65_535)?).map_err(|_| Wrong)?)
+            Target::Port(u16::try_from(positive(port, 65_535)?).map_err(|_| Invalid)?)
         } else if let Some(n) = Some(text.trim_matches([' ', '\t', '\n'])).filter(|n| digits(n)) {
             Target::Pid(pid(positive(n, PID_MAX)?)?)
         } else if let Some((n, inode)) = text.split_once(':').filter(|(n, _)| digits(n)) {
             self.loose |= n.starts_with('0') || inode.starts_with('0');
             let inode = positive(inode, u128::from(u64::MAX))?;
-            Target::Token(pid(positive(n, PID_MAX)?)?, u64::try_from(inode).map_err(|_| Wrong)?)
+            Target::Token(pid(positive(n, PID_MAX)?)?, u64::try_from(inode).map_err(|_| Invalid)?)
         } else if text.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == '.') {
             // Whether a letter beyond ASCII is one, the manual does not say.
             self.loose |= text.starts_with(|c: char| !c.is_ascii());
             if text.contains(|c: char| c == '/' || c.is_control()) {
-                return Err(Wrong);
+                return Err(Invalid);
             }
             Target::Name(text.into())
         } else {
-            return Err(Wrong);
+            return Err(Invalid);
         };
         self.targets.push(target);
         Ok(())
@@ -139,15 +141,15 @@ impl Request {
     fn name(&mut self, (signal, loose): (u8, bool)) -> Read<()> {
         self.loose |= loose;
         // Two signals are a usage error.
-        if self.signal.replace(signal).is_some() { Err(Wrong) } else { Ok(()) }
+        if self.signal.replace(signal).is_some() { Err(Invalid) } else { Ok(()) }
     }
 
     fn value(&mut self, option: &str, value: &[u8]) -> Read<()> {
         match option {
             "signal" => self.name(signal(value)?)?,
             "queue" => {
-                let text = str::from_utf8(value).map_err(|_| Wrong)?;
-                let number = text.parse().map_err(|_| Wrong)?;
+                let text = str::from_utf8(value).map_err(|_| Invalid)?;
+                let number = text.parse().map_err(|_| Invalid)?;
                 self.loose |= text.starts_with('+') || self.queue.is_some();
                 self.queue = Some(number);
             }
@@ -196,24 +198,24 @@ impl Request {
     fn long<'a>(&mut self, text: &'a [u8], rest: &mut impl Iterator<Item = &'a [u8]>) -> Read<()> {
         let sign = text.iter().position(|&b| b == b'=');
         let joined = sign.map(|sign| &text[sign + 1..]);
-        let name = str::from_utf8(&text[..sign.unwrap_or(text.len())]).map_err(|_| Wrong)?;
+        let name = str::from_utf8(&text[..sign.unwrap_or(text.len())]).map_err(|_| Invalid)?;
         let mut fitting = LONG.iter().filter(|(long, _)| long.starts_with(name));
         let exact = LONG.iter().find(|(long, _)| *long == name);
         let found = exact.or_else(|| fitting.next().filter(|_| fitting.next().is_none()));
-        let &(option, values) = found.ok_or(Wrong)?;
+        let &(option, values) = found.ok_or(Invalid)?;
         match (option, joined) {
             ("list", _) => self.quiet = true,
             (_, None) if values == 0 => self.flag(option),
-            (_, Some(_)) if values == 0 => return Err(Wrong),
+            (_, Some(_)) if values == 0 => return Err(Invalid),
             ("timeout", _) => {
                 self.loose |= joined.is_some();
-                let time = joined.or_else(|| rest.next()).ok_or(Wrong)?;
-                let (signal, loose) = signal(rest.next().ok_or(Wrong)?)?;
+                let time = joined.or_else(|| rest.next()).ok_or(Invalid)?;
+                let (signal, loose) = signal(rest.next().ok_or(Invalid)?)?;
                 let (time, loose_time) = duration(time, true)?;
                 self.loose |= loose || loose_time;
                 self.steps.push((time, signal));
             }
-            _ => self.value(option, joined.or_else(|| rest.next()).ok_or(Wrong)?)?,
+            _ => self.value(option, joined.or_else(|| rest.next()).ok_or(Invalid)?)?,
         }
         Ok(())
     }
@@ -240,9 +242,9 @@ impl Request {
                         self.loose = true;
                         return self.value(option, value);
                     }
-                    return self.value(option, if joined.is_empty() { rest.next().ok_or(Wrong)? } else { joined });
+                    return self.value(option, if joined.is_empty() { rest.next().ok_or(Invalid)? } else { joined });
                 }
-                _ => return Err(Wrong),
+                _ => return Err(Invalid),
             };
             self.flag(option);
         }
@@ -267,11 +269,11 @@ impl Request {
             } else if digits(word) {
                 // After the first target a number names no signal.
                 let first = request.targets.is_empty();
-                request.name(signal(short).ok().filter(|_| first).ok_or(Wrong)?)?;
+                request.name(signal(short).ok().filter(|_| first).ok_or(Invalid)?)?;
             } else if let Some(named) = named_signal(word) {
                 request.name(named)?;
             } else if short[0].is_ascii_uppercase() && short.len() > 1 && request.targets.is_empty() {
-                return Err(Wrong);
+                return Err(Invalid);
             } else {
                 request.cluster(short, &mut rest)?;
             }
@@ -308,14 +310,14 @@ impl Request {
             && (self.has("tree") || self.has("require-handler") || self.queue.is_some() || !self.expect.is_empty());
         let nobody = self.targets.is_empty() && self.pidfiles.is_empty() && self.cgroup.is_none();
         let wrong = asks_and_sends || two_plans || nothing_to_catch || unfit || null_grace || nobody;
-        if wrong { Err(Wrong) } else { Ok(()) }
+        if wrong { Err(Invalid) } else { Ok(()) }
     }
 }
 
 /// Reads a whole command line.
 pub fn read(args: &[OsString]) -> Reading {
     match Request::read(args) {
-        Err(Wrong) => Reading::Refused,
+        Err(Invalid) => Reading::Refused,
         Ok(request) if request.quiet => Reading::Quiet,
         Ok(request) => Reading::Request(Box::new(request)),
     }

@@ -90,7 +90,8 @@ pub const NOT_DURATIONS: &[&str] = &[
     "99999999999999999999s",
 ];
 /// Spellings that the manual does not speak of.
-pub const PERHAPS_DURATIONS: &[&str] = &["5 ms", "1.5ms", "1ms1ms", "5MS", "5millis", "500us", " 5ms", "5ms ", "1ns"];
+pub const UNSPECIFIED_DURATIONS: &[&str] =
+    &["5 ms", "1.5ms", "1ms1ms", "5MS", "5millis", "500us", " 5ms", "5ms ", "1ns"];
 
 /// Flags, as they are spelled and as `getopt_long` lets them be cut short; some cut too short.
 pub const FLAGS: &[&str] = &[

@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use nix::libc;
 
-use super::cast::{Habit, Place, Role, Socket};
-use super::handlers::{adopt, block};
-use super::{launcher, undertaker};
+use super::handlers::{block, set_dispositions};
+use super::roles::{Habit, Place, Role, Socket};
+use super::{launcher, reaper};
 
 /// The most signals there are, and one more, so that a signal's number is its index.
 pub const SIGNALS: usize = 65;
@@ -31,7 +31,7 @@ pub struct Slot {
     /// The port of its socket.
     pub port: AtomicI32,
     /// What a handler forked.
-    pub newborn: AtomicI32,
+    pub forked: AtomicI32,
     /// The wait status and [`REAPED`], once another victim reaps it.
     pub status: AtomicI32,
     pub counts: [AtomicU32; SIGNALS],
@@ -40,7 +40,7 @@ pub struct Slot {
 impl Slot {
     /// Makes the slot ready for a new victim.
     pub fn clear(&self) {
-        for number in [&self.pid, &self.thread, &self.port, &self.newborn, &self.status] {
+        for number in [&self.pid, &self.thread, &self.port, &self.forked, &self.status] {
             number.store(0, Ordering::Release);
         }
     }
@@ -56,7 +56,7 @@ pub type Receipt = [i32; 4];
 pub const RECEIPT: usize = 16;
 
 /// Shared, zeroed memory for `count` victims; never unmapped.
-pub fn board(count: usize) -> &'static [Slot] {
+pub fn map_slots(count: usize) -> &'static [Slot] {
     let size = count * size_of::<Slot>();
     let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
     // SAFETY: an anonymous mapping of our own choice of address; Slot is made of atomics, for which
@@ -80,10 +80,10 @@ pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
 
 /// Makes the harness, as process 1, count its signals on its main thread: this thread blocks them
 /// all. Also finds the memory that holds argv, which victims write their titles into.
-pub fn settle(slot: &'static Slot) {
+pub fn prepare_harness(slot: &'static Slot) {
     argv();
     block(u64::MAX);
-    adopt(slot, Habit::Init);
+    set_dispositions(slot, Habit::Init);
 }
 
 /// The addresses of argv, from /proc/self/stat, fields 48 and 49.
@@ -97,21 +97,21 @@ fn argv() -> (usize, usize) {
     })
 }
 
-/// Forks the head of a family, which keeps none of the harness's descriptors but `lines`: each one
+/// Forks the head of a family, which keeps none of the harness's descriptors but `channels`: each one
 /// would cost every look for sockets.
-pub fn fork_head(role: &'static Role, slots: &'static [Slot], lines: &[UnixStream]) -> i32 {
+pub fn fork_head(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> i32 {
     // SAFETY: the harness forks from its only busy thread.
     match unsafe { libc::fork() } {
         0 => {
-            close_all_but(lines);
-            start(role, slots, lines)
+            close_all_but(channels);
+            start(role, slots, channels)
         }
         pid => pid,
     }
 }
 
-fn close_all_but(lines: &[UnixStream]) {
-    let mut kept: Vec<i32> = lines.iter().map(AsRawFd::as_raw_fd).collect();
+fn close_all_but(channels: &[UnixStream]) {
+    let mut kept: Vec<i32> = channels.iter().map(AsRawFd::as_raw_fd).collect();
     kept.sort_unstable();
     let mut first = libc::STDERR_FILENO + 1;
     for next in kept.into_iter().chain([i32::MAX]) {
@@ -123,19 +123,19 @@ fn close_all_but(lines: &[UnixStream]) {
     }
 }
 
-/// Forks the role at `slots[0]` and, below it, its children; `lines` are the victims' ends of their
+/// Forks the role at `slots[0]` and, below it, its children; `channels` are the victims' ends of their
 /// sockets.
-fn fork(role: &'static Role, slots: &'static [Slot], lines: &[UnixStream]) -> i32 {
+fn fork(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> i32 {
     // SAFETY: the harness forks from its only busy thread, and so does each victim before it
     // starts a second one.
     match unsafe { libc::fork() } {
-        0 => start(role, slots, lines),
+        0 => start(role, slots, channels),
         pid => pid,
     }
 }
 
 /// As [`fork`], under a number that must be free.
-pub fn fork_at(number: i32, role: &'static Role, slots: &'static [Slot], lines: &[UnixStream]) -> io::Result<()> {
+pub fn fork_at(number: i32, role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> io::Result<()> {
     // SAFETY: zeros are a valid clone_args; without CLONE_VM this is a fork, and the caller has one
     // thread.
     unsafe {
@@ -144,26 +144,26 @@ pub fn fork_at(number: i32, role: &'static Role, slots: &'static [Slot], lines: 
         clone.set_tid = (&raw const number).addr() as u64;
         clone.set_tid_size = 1;
         match libc::syscall(libc::SYS_clone3, &raw const clone, size_of::<libc::clone_args>()) {
-            0 => start(role, slots, lines),
+            0 => start(role, slots, channels),
             -1 => Err(io::Error::last_os_error()),
             _ => Ok(()),
         }
     }
 }
 
-fn start(role: &'static Role, slots: &'static [Slot], lines: &[UnixStream]) -> ! {
+fn start(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> ! {
     // A panic must not unwind into the harness's copy of the test runner.
-    let _ = std::panic::catch_unwind(|| live(role, slots, lines));
-    leave(99)
+    let _ = std::panic::catch_unwind(|| live(role, slots, channels));
+    exit_now(99)
 }
 
 /// Ends a forked process.
-pub fn leave(status: i32) -> ! {
+pub fn exit_now(status: i32) -> ! {
     // SAFETY: ends the process without running the harness's exit handlers.
     unsafe { libc::_exit(status) }
 }
 
-fn live(role: &'static Role, slots: &'static [Slot], lines: &[UnixStream]) -> ! {
+fn live(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> ! {
     // SAFETY: plain system calls on this process.
     unsafe {
         match role.place {
@@ -173,50 +173,50 @@ fn live(role: &'static Role, slots: &'static [Slot], lines: &[UnixStream]) -> ! 
         }
         slots[0].pid.store(libc::getpid(), Ordering::Relaxed);
     }
-    if role.habit == Habit::Buries {
-        undertaker::prepare();
+    if role.habit == Habit::Reaps {
+        reaper::prepare();
     }
     // The children of a server hold its socket, too; a user's socket has to be made by that user.
     let shared = role.socket.filter(|_| role.user == 0).map(|socket| serve(socket, &slots[0]));
     let mut next = 1;
-    for kid in role.kids {
-        if kid.habit != Habit::Stranger {
-            fork(kid, &slots[next..], &lines[next..]);
+    for child in role.children {
+        if child.habit != Habit::ReusesPid {
+            fork(child, &slots[next..], &channels[next..]);
         }
-        next += kid.all().len();
+        next += child.all().len();
     }
-    dress(role);
+    set_identity(role);
     let own = role.socket.filter(|_| role.user != 0).map(|socket| serve(socket, &slots[0]));
     std::mem::forget((shared, own));
-    adopt(&slots[0], role.habit);
-    let line = lines[0].as_raw_fd();
+    set_dispositions(&slots[0], role.habit);
+    let channel = channels[0].as_raw_fd();
     match role.habit {
-        Habit::Leaves | Habit::Vanishes => {
-            say(line, b"r");
-            leave(0)
+        Habit::Zombie | Habit::Reaped => {
+            send(channel, b"r");
+            exit_now(0)
         }
-        Habit::Records { .. } | Habit::Init | Habit::Launches | Habit::Stranger => record(line, true),
-        Habit::Buries => undertaker::live(role, slots, lines),
+        Habit::Records { .. } | Habit::Init | Habit::Launches | Habit::ReusesPid => record(channel, true),
+        Habit::Reaps => reaper::live(role, slots, channels),
         Habit::Counts | Habit::Moves(_) | Habit::Forks => block(3 << 31),
         Habit::Dies | Habit::Ignores => block(0),
         Habit::Threads => {
             second_thread(&slots[0], || {
                 loop {
-                    wait_for_ever();
+                    pause();
                 }
             });
-            record(line, true)
+            record(channel, true)
         }
-        Habit::Headless => {
-            say(line, b"r");
-            second_thread(&slots[0], move || record(line, false));
+        Habit::LeaderExited => {
+            send(channel, b"r");
+            second_thread(&slots[0], move || record(channel, false));
             // SAFETY: ends this thread alone; the second one lives on.
             unsafe { libc::syscall(libc::SYS_exit, 0) };
         }
     }
-    say(line, b"r");
+    send(channel, b"r");
     loop {
-        wait_for_ever();
+        pause();
     }
 }
 
@@ -237,7 +237,7 @@ fn serve(socket: Socket, slot: &Slot) -> OwnedFd {
     socket
 }
 
-fn wait_for_ever() {
+fn pause() {
     // SAFETY: no arguments.
     unsafe { libc::pause() };
 }
@@ -259,7 +259,7 @@ fn second_thread(slot: &'static Slot, life: impl FnOnce() + Send + 'static) {
 }
 
 /// Takes on the role's user, command name and argv[0].
-fn dress(role: &Role) {
+fn set_identity(role: &Role) {
     let (start, end) = argv();
     let mut title = role.argv0.to_vec();
     title.resize(end - start, 0);
@@ -295,39 +295,39 @@ pub fn hide_processes(hidden: bool) {
 }
 
 /// Writes to the harness.
-pub fn say(line: i32, bytes: &[u8]) {
+pub fn send(channel: i32, bytes: &[u8]) {
     // SAFETY: a descriptor that stays open, a buffer that outlives the call.
-    let written = unsafe { libc::write(line, bytes.as_ptr().cast(), bytes.len()) };
+    let written = unsafe { libc::write(channel, bytes.as_ptr().cast(), bytes.len()) };
     if written < 0 {
-        leave(98);
+        exit_now(98);
     }
 }
 
 /// Answers the harness for ever.
-fn record(line: i32, greet: bool) -> ! {
+fn record(channel: i32, greet: bool) -> ! {
     if greet {
-        say(line, b"r");
+        send(channel, b"r");
     }
     loop {
-        answer(line);
+        answer(channel);
     }
 }
 
 /// Answers one request: reports all pending signals, starts sigsend, or reaps it.
-pub fn answer(line: i32) {
+pub fn answer(channel: i32) {
     let mut asked = 0_u8;
     // SAFETY: one byte into one byte; nothing interrupts it, everything is blocked.
-    if unsafe { libc::read(line, (&raw mut asked).cast(), 1) } != 1 {
-        leave(97);
+    if unsafe { libc::read(channel, (&raw mut asked).cast(), 1) } != 1 {
+        exit_now(97);
     }
     match asked {
-        launcher::LAUNCH => launcher::launch(line),
-        launcher::REAP => launcher::reap(line),
-        _ => report(line),
+        launcher::LAUNCH => launcher::launch(channel),
+        launcher::REAP => launcher::reap(channel),
+        _ => report(channel),
     }
 }
 
-fn report(line: i32) {
+fn report(channel: i32) {
     let all = u64::MAX;
     loop {
         let mut receipt: Receipt = [0; 4];
@@ -347,7 +347,7 @@ fn report(line: i32) {
         for (chunk, number) in bytes.chunks_exact_mut(4).zip(receipt) {
             chunk.copy_from_slice(&number.to_ne_bytes());
         }
-        say(line, &bytes);
+        send(channel, &bytes);
         if receipt[0] == 0 {
             break;
         }

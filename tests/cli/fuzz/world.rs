@@ -2,8 +2,8 @@
 //! run, and what each has received afterwards. A family in which somebody died, moved or was
 //! stopped is replaced; all others live from line to line.
 
-mod account;
-mod cages;
+mod cgroups;
+mod observation;
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -20,10 +20,10 @@ use nix::sys::signal::{self, Signal};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
-use super::cast::{Cage, FAMILIES, Habit, Role};
+use super::roles::{Cgroup, FAMILIES, Habit, Role};
 use super::victim::{self, Slot};
-pub use account::Account;
-pub use cages::Cages;
+pub use cgroups::Cgroups;
+pub use observation::Observation;
 
 /// What is true of a victim before a command line is run.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub struct Victim {
     pub thread: i32,
     /// The port whose socket it holds.
     pub port: Option<u16>,
-    pub cage: Option<Cage>,
+    pub cgroup: Option<Cgroup>,
     pub user: u32,
     pub name: Vec<u8>,
     /// The basename of argv[0].
@@ -48,7 +48,7 @@ pub struct Victim {
     pub habit: Habit,
     pub stopped: bool,
     /// Another victim than the harness reaps it.
-    pub is_buried: bool,
+    pub has_reaper: bool,
     pub family: usize,
     slot: usize,
     status: Option<File>,
@@ -57,12 +57,12 @@ pub struct Victim {
 
 impl Victim {
     /// Whether there is such a process before a command line is run.
-    pub fn is_born(&self) -> bool {
+    pub fn exists(&self) -> bool {
         self.pid != 0
     }
 
     pub fn is_zombie(&self) -> bool {
-        self.habit == Habit::Leaves
+        self.habit == Habit::Zombie
     }
 
     pub fn describe(&self) -> String {
@@ -80,8 +80,8 @@ pub struct World {
     /// Numbers that nobody has any more.
     pub gone: Vec<i32>,
     /// Children of a victim that launched them, to be reaped when it is dead.
-    strays: Vec<i32>,
-    pub cages: Cages,
+    to_reap: Vec<i32>,
+    pub cgroups: Cgroups,
     replaced: u64,
     slots: &'static [Slot],
 }
@@ -90,14 +90,20 @@ impl World {
     pub fn new() -> Self {
         assert_eq!(process::id(), 1, "the harness must be the first process of its namespace");
         let count: usize = 1 + FAMILIES.iter().map(|role| role.all().len()).sum::<usize>();
-        let slots = victim::board(count);
-        victim::settle(&slots[0]);
+        let slots = victim::map_slots(count);
+        victim::prepare_harness(&slots[0]);
         keep_numbers_small();
         slots[0].pid.store(1, Ordering::Relaxed);
         // Its first thread is the one that handles signals.
         let init = Victim::read(1, 1, Habit::Init);
-        let mut world =
-            Self { victims: vec![init], gone: Vec::new(), strays: Vec::new(), cages: Cages::new(), replaced: 0, slots };
+        let mut world = Self {
+            victims: vec![init],
+            gone: Vec::new(),
+            to_reap: Vec::new(),
+            cgroups: Cgroups::new(),
+            replaced: 0,
+            slots,
+        };
         for family in 0..FAMILIES.len() {
             world.spawn(family);
         }
@@ -114,20 +120,20 @@ impl World {
         drop(theirs);
         for (offset, (role, mut line)) in roles.into_iter().zip(ours).enumerate() {
             line.set_read_timeout(Some(PATIENCE)).expect("a time limit");
-            if role.habit == Habit::Stranger {
-                self.victims.push(Victim::unborn(role, first + offset, family, line));
+            if role.habit == Habit::ReusesPid {
+                self.victims.push(Victim::absent(role, first + offset, family, line));
                 continue;
             }
             line.read_exact(&mut [0]).unwrap_or_else(|e| panic!("{:?} is not ready: {e}", role.name.escape_ascii()));
             let slot = first + offset;
             let pid = self.slots[slot].pid.load(Ordering::Relaxed);
             match role.habit {
-                Habit::Vanishes => {
+                Habit::Reaped => {
                     reap(pid);
                     self.gone.push(pid);
                     continue;
                 }
-                Habit::Leaves | Habit::Headless => until("a new one", || stat(pid).starts_with('Z')),
+                Habit::Zombie | Habit::LeaderExited => until("a new one", || stat(pid).starts_with('Z')),
                 Habit::Threads => until("a new one", || self.slots[slot].thread.load(Ordering::Acquire) != 0),
                 _ if role.stopped => {
                     signal::kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("our own victim");
@@ -136,20 +142,20 @@ impl World {
                 _ => {}
             }
             let thread = self.slots[slot].thread.load(Ordering::Acquire);
-            let living = if role.habit == Habit::Headless { thread } else { pid };
+            let living = if role.habit == Habit::LeaderExited { thread } else { pid };
             let mut victim = Victim::read(pid, living, role.habit);
             (victim.slot, victim.family, victim.thread) = (slot, family, thread);
             victim.line = Some(line);
             victim.stopped = role.stopped;
-            victim.cage = role.cage.filter(|&cage| self.cages.take(cage, pid, role.habit));
+            victim.cgroup = role.cgroup.filter(|&cgroup| self.cgroups.take(cgroup, pid, role.habit));
             // A zombie holds nothing any more.
             let port = self.slots[first].port.load(Ordering::Acquire);
-            victim.port = u16::try_from(port).ok().filter(|&port| port != 0 && role.habit != Habit::Leaves);
-            victim.is_buried = FAMILIES[family].habit == Habit::Buries && offset > 0;
+            victim.port = u16::try_from(port).ok().filter(|&port| port != 0 && role.habit != Habit::Zombie);
+            victim.has_reaper = FAMILIES[family].habit == Habit::Reaps && offset > 0;
             self.victims.push(victim);
         }
         // Parents may have moved on (the leader that vanished), so ask only when all is quiet.
-        for victim in self.victims.iter_mut().filter(|victim| victim.family == family && victim.is_born()) {
+        for victim in self.victims.iter_mut().filter(|victim| victim.family == family && victim.exists()) {
             victim.read_relations();
         }
         self.gone.drain(..self.gone.len().saturating_sub(40));
@@ -160,12 +166,12 @@ impl World {
         let members = self.victims.extract_if(.., |victim| victim.family == family).collect::<Vec<_>>();
         self.replaced += u64::try_from(members.len()).expect("a count");
         // The one that reaps ends first: after that, all that it has not reaped are the harness's.
-        if let Some(undertaker) = members.iter().find(|victim| victim.habit == Habit::Buries) {
-            end(undertaker.pid);
-            self.gone.push(undertaker.pid);
+        if let Some(reaper) = members.iter().find(|victim| victim.habit == Habit::Reaps) {
+            end(reaper.pid);
+            self.gone.push(reaper.pid);
         }
         let slot = |victim: &Victim| &self.slots[victim.slot];
-        let rest = members.iter().filter(|victim| victim.habit != Habit::Buries);
+        let rest = members.iter().filter(|victim| victim.habit != Habit::Reaps);
         let rest = rest.filter(|victim| slot(victim).status.load(Ordering::Acquire) == 0);
         let pids: Vec<i32> =
             rest.map(|victim| slot(victim).pid.load(Ordering::Acquire)).filter(|&pid| pid != 0).collect();
@@ -177,34 +183,34 @@ impl World {
             reap(pid);
             self.gone.push(pid);
         }
-        let newborns = members.iter().map(|victim| slot(victim).newborn.swap(0, Ordering::AcqRel));
-        newborns.filter(|&pid| pid != 0).for_each(end);
+        let forked = members.iter().map(|victim| slot(victim).forked.swap(0, Ordering::AcqRel));
+        forked.filter(|&pid| pid != 0).for_each(end);
         // Those that the one that reaps had no time for.
         let stored = members.iter().filter(|victim| slot(victim).status.load(Ordering::Acquire) != 0);
         stored.for_each(|victim| _ = is_reaped(victim.pid));
-        self.strays.retain(|&pid| !is_reaped(pid));
+        self.to_reap.retain(|&pid| !is_reaped(pid));
         self.spawn(family);
         self.victims.sort_by_key(|victim| victim.slot);
     }
 
     /// Leaves a child of a victim that cannot reap it until that victim is dead.
-    pub fn leave(&mut self, pid: i32) {
-        self.strays.push(pid);
+    pub fn reap_later(&mut self, pid: i32) {
+        self.to_reap.push(pid);
     }
 
     /// What each victim, in order, has received since the last time, once all are at rest.
-    pub fn account(&self) -> Vec<Account> {
-        self.victims.iter().map(|victim| victim.account(&self.slots[victim.slot])).collect()
+    pub fn observe(&self) -> Vec<Observation> {
+        self.victims.iter().map(|victim| victim.observe(&self.slots[victim.slot])).collect()
     }
 
     /// Replaces the families in which someone is not as before.
-    pub fn mend(&mut self, accounts: &[Account]) {
-        let changed = |(victim, account): (&Victim, &Account)| {
-            let dead = account.killed.is_some() || account.exited.is_some();
-            let spoilt = dead || account.moved || account.stopped != victim.stopped || account.unanswered;
+    pub fn replace_changed(&mut self, observations: &[Observation]) {
+        let changed = |(victim, observation): (&Victim, &Observation)| {
+            let dead = observation.killed.is_some() || observation.exited.is_some();
+            let spoilt = dead || observation.moved || observation.stopped != victim.stopped || observation.unanswered;
             spoilt.then_some(victim.family)
         };
-        let mut families: Vec<usize> = self.victims.iter().zip(accounts).filter_map(changed).collect();
+        let mut families: Vec<usize> = self.victims.iter().zip(observations).filter_map(changed).collect();
         families.dedup();
         for family in families {
             self.replace(family);
@@ -212,7 +218,7 @@ impl World {
     }
 
     /// Replaces all families: after a failure nothing is known for sure.
-    pub fn renew(&mut self) {
+    pub fn replace_all(&mut self) {
         for family in 0..FAMILIES.len() {
             self.replace(family);
         }
@@ -231,20 +237,20 @@ impl World {
     /// The victim that launches, and the socket to it.
     pub fn launcher(&self) -> (&Victim, &UnixStream) {
         let launches = |victim: &&Victim| victim.habit == Habit::Launches;
-        let victim = self.victims.iter().find(launches).expect("in the cast");
+        let victim = self.victims.iter().find(launches).expect("among the roles");
         (victim, victim.line.as_ref().expect("it answers"))
     }
 
     /// The PIDs of a family.
     pub fn family(&self, family: usize) -> Vec<i32> {
-        let members = self.victims.iter().filter(|victim| victim.family == family && victim.is_born());
+        let members = self.victims.iter().filter(|victim| victim.family == family && victim.exists());
         members.map(|victim| victim.pid).collect()
     }
 }
 
 impl Victim {
     /// A victim that is made while a command line runs, if at all.
-    fn unborn(role: &Role, slot: usize, family: usize, line: UnixStream) -> Self {
+    fn absent(role: &Role, slot: usize, family: usize, line: UnixStream) -> Self {
         Self {
             pid: 0,
             group: 0,
@@ -252,7 +258,7 @@ impl Victim {
             parent: 0,
             thread: 0,
             port: None,
-            cage: None,
+            cgroup: None,
             user: role.user,
             name: role.name.to_vec(),
             title: role.argv0.to_vec(),
@@ -261,7 +267,7 @@ impl Victim {
             caught: 0,
             habit: role.habit,
             stopped: false,
-            is_buried: true,
+            has_reaper: true,
             family,
             slot,
             status: None,
@@ -295,13 +301,13 @@ impl Victim {
             status: File::open(format!("/proc/{pid}/task/{living}/status")).ok(),
             line: None,
             stopped: false,
-            is_buried: false,
+            has_reaper: false,
             group: 0,
             session: 0,
             parent: 0,
             thread: 0,
             port: None,
-            cage: None,
+            cgroup: None,
         };
         victim.read_relations();
         victim

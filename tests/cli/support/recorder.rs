@@ -18,7 +18,7 @@ const MODE: &str = "SIGSEND_TEST_RECORDER";
 
 /// One signal as it arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heard {
+pub struct Received {
     /// Its number.
     pub signal: i32,
     /// `si_code`: `SI_USER` of kill(2), `SI_QUEUE` of sigqueue(3).
@@ -72,30 +72,30 @@ impl Recorder {
 
     /// What arrived since the last question, in order.
     #[track_caller]
-    pub fn heard(&mut self) -> Vec<Heard> {
+    pub fn received(&mut self) -> Vec<Received> {
         self.0.say("what?");
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         loop {
             let line = self.0.read_line();
             if line == "done" {
-                return heard;
+                return received;
             }
             let numbers: Vec<i32> = line.split(' ').filter_map(|number| number.parse().ok()).collect();
             let [signal, code, value] = numbers[..] else { panic!("not a record: {line:?}") };
-            heard.push(Heard { signal, code, value });
+            received.push(Received { signal, code, value });
         }
     }
 
     /// The numbers of what arrived since the last question, in order.
     #[track_caller]
     pub fn signals(&mut self) -> Vec<i32> {
-        self.heard().iter().map(|heard| heard.signal).collect()
+        self.received().iter().map(|received| received.signal).collect()
     }
 
     /// No signal arrived.
     #[track_caller]
     pub fn assert_untouched(&mut self) {
-        assert_eq!(self.heard(), [], "{} is a bystander", self.0.pid());
+        assert_eq!(self.received(), [], "{} is a bystander", self.0.pid());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use crate::fuzz::reading::value::{NAMES, Read, Wrong, digits, named_signal};
+use crate::fuzz::reading::value::{Invalid, NAMES, Read, digits, named_signal};
 
 /// The lines and the status, if the arguments are `-l` and operands alone.
 pub fn answers(args: &[OsString]) -> Option<(Vec<String>, i32)> {
@@ -18,7 +18,7 @@ pub fn answers(args: &[OsString]) -> Option<(Vec<String>, i32)> {
     for operand in operands {
         match answer(operand)? {
             Ok(answer) => lines.extend(answer),
-            Err(Wrong) => status = 1,
+            Err(Invalid) => status = 1,
         }
     }
     Some((lines, status))
@@ -33,12 +33,12 @@ fn answer(operand: &str) -> Option<Read<Vec<String>>> {
     if digits(operand) {
         let number = operand.parse::<u32>().ok().filter(|&n| n < 65_536)?;
         let number = if number < 255 { number & 0x7f } else { number & 0xff };
-        return Some(name(number).map(|name| vec![name]).ok_or(Wrong));
+        return Some(name(number).map(|name| vec![name]).ok_or(Invalid));
     }
     match named_signal(operand) {
         Some((number, false)) => Some(Ok(vec![number.to_string()])),
         Some((_, true)) => None,
-        None => Some(Err(Wrong)),
+        None => Some(Err(Invalid)),
     }
 }
 

@@ -2,10 +2,10 @@
 
 /// It does not say what it has to say.
 #[derive(Debug)]
-pub struct Wrong;
+pub struct Invalid;
 
 /// What a text says, if anything.
-pub type Read<T> = Result<T, Wrong>;
+pub type Read<T> = Result<T, Invalid>;
 
 /// Names by number, 1 first.
 pub const NAMES: &str = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG \
@@ -49,17 +49,17 @@ pub fn named_signal(text: &str) -> Option<(u8, bool)> {
 }
 
 pub fn signal(text: &[u8]) -> Read<(u8, bool)> {
-    let text = str::from_utf8(text).map_err(|_| Wrong)?;
+    let text = str::from_utf8(text).map_err(|_| Invalid)?;
     if let Some(n) = number(text) {
-        return u8::try_from(n).ok().filter(|&n| n <= 64).map(|n| (n, false)).ok_or(Wrong);
+        return u8::try_from(n).ok().filter(|&n| n <= 64).map(|n| (n, false)).ok_or(Invalid);
     }
-    named_signal(text).ok_or(Wrong)
+    named_signal(text).ok_or(Invalid)
 }
 
 /// Milliseconds, rounded up, and whether the manual leaves room to refuse the spelling.
 pub fn duration(text: &[u8], bare_is_fine: bool) -> Read<(u64, bool)> {
-    let text = str::from_utf8(text).map_err(|_| Wrong)?;
-    let whole = |n: Option<u128>| n.and_then(|n| u64::try_from(n).ok()).map(|n| (n, false)).ok_or(Wrong);
+    let text = str::from_utf8(text).map_err(|_| Invalid)?;
+    let whole = |n: Option<u128>| n.and_then(|n| u64::try_from(n).ok()).map(|n| (n, false)).ok_or(Invalid);
     if digits(text) {
         return whole(number(text).filter(|_| bare_is_fine));
     }
@@ -67,18 +67,18 @@ pub fn duration(text: &[u8], bare_is_fine: bool) -> Read<(u64, bool)> {
         "5 ms" | "1.5ms" | "5MS" | "5millis" | "500us" | " 5ms" | "5ms " | "1ns" | "1ms1ms" => return Ok((5, true)),
         _ => {}
     }
-    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or(Wrong)?;
+    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or(Invalid)?;
     let (n, unit) = text.split_at(split);
     let scale = match unit {
         "ms" => 1,
         "s" => 1000,
-        _ => return Err(Wrong),
+        _ => return Err(Invalid),
     };
     whole(number(n).map(|n| n.saturating_mul(scale)))
 }
 
 pub fn positive(text: &str, most: u128) -> Read<u128> {
-    number(text).filter(|n| (1..=most).contains(n)).ok_or(Wrong)
+    number(text).filter(|n| (1..=most).contains(n)).ok_or(Invalid)
 }
 
 /// The greatest PID there can be.

@@ -1,4 +1,4 @@
-//! A rack of three hosts that are namespaces: each has an address, an sshd, PIDs and a /run of its
+//! A hosts of three hosts that are namespaces: each has an address, an sshd, PIDs and a /run of its
 //! own; a fourth network namespace, the switch, is where the administrator sits. No network of the
 //! machine is part of it, all files are on file systems that only these namespaces see, and
 //! everything goes with the PID namespace of the test.
@@ -31,7 +31,7 @@ UsePAM no
 ";
 
 /// Three hosts and a way to command them.
-pub struct Rack {
+pub struct Hosts {
     hosts: Vec<Child>,
     /// Where the administrator works.
     home: PathBuf,
@@ -44,7 +44,7 @@ pub struct Ran {
     pub stderr: String,
 }
 
-impl Rack {
+impl Hosts {
     /// Sets up hosts that can be reached through ssh; says why and gives `None` when that is not
     /// possible here. To be called in a PID namespace of its own.
     #[track_caller]
@@ -152,7 +152,7 @@ impl Rack {
     }
 }
 
-impl Drop for Rack {
+impl Drop for Hosts {
     fn drop(&mut self) {
         for host in &mut self.hosts {
             let _ = host.kill();
@@ -193,7 +193,7 @@ fn addresses() -> impl Iterator<Item = String> {
 }
 
 /// File systems that hide the machine's own: `ip netns` keeps its names in /run, everything else of
-/// the rack is in /mnt.
+/// the hosts is in /mnt.
 fn mounts() -> Result<(), String> {
     let tmpfs = |at| tried("mount", &["-t", "tmpfs", "-o", "mode=755", "sigsend-test", at]);
     tmpfs("/run").and_then(|()| tmpfs("/mnt"))
@@ -232,7 +232,7 @@ fn files() {
     for (host, address) in HOSTS.iter().zip(addresses()) {
         fs::create_dir(Path::new("/mnt").join(host)).expect("a directory");
         key(&format!("/mnt/{host}/key"));
-        known.extend([host, " ", &Rack::file(host, "key.pub")]);
+        known.extend([host, " ", &Hosts::file(host, "key.pub")]);
         ssh.extend(["Host ", host, "\nHostName ", &address, "\nHostKeyAlias ", host, "\n"]);
     }
     write("known_hosts", &known);

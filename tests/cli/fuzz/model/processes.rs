@@ -2,13 +2,13 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use super::{Aim, FAIL, GONE, Hit, OK, Oracle, UNSURE};
-use crate::fuzz::cast::Cage;
+use super::{Aim, FAIL, GONE, Hit, OK, Predictor, UNSURE};
 use crate::fuzz::line::{Age, Pidfile, Start};
 use crate::fuzz::reading::{Mode, Target};
+use crate::fuzz::roles::Cgroup;
 use crate::fuzz::world::Victim;
 
-impl Oracle<'_> {
+impl Predictor<'_> {
     /// The targets of the line and of its pidfiles.
     pub fn aims(&mut self) -> Vec<Aim> {
         let mut aims: Vec<Aim> =
@@ -32,7 +32,7 @@ impl Oracle<'_> {
                     Some(Pidfile::Unreadable(content)) if self.line.user == 0 => Some(content),
                     Some(Pidfile::Device) => {
                         self.loose = true;
-                        self.fates.push(OK | FAIL);
+                        self.outcomes.push(OK | FAIL);
                         continue;
                     }
                     _ => None,
@@ -42,14 +42,14 @@ impl Oracle<'_> {
             match entries {
                 Some(entries) if !entries.is_empty() || path == b"-" => {
                     if entries.is_empty() && self.request.mode != Mode::Send {
-                        self.fates.push(OK | FAIL);
+                        self.outcomes.push(OK | FAIL);
                     }
                     let dated = |target: &Target| stale && matches!(target, Target::Pid(_));
                     aims.extend(entries.into_iter().map(|target| Aim { stale: dated(&target), below: false, target }));
                 }
                 _ => {
                     self.loose = true;
-                    self.fates.push(FAIL | UNSURE);
+                    self.outcomes.push(FAIL | UNSURE);
                 }
             }
         }
@@ -91,7 +91,7 @@ impl Oracle<'_> {
         let follows = self.waits || self.signals.len() > 1;
         if many && (checked || self.request.queue.is_some()) || (own_group || everyone) && follows {
             self.loose = true;
-            self.fates.push(FAIL | UNSURE);
+            self.outcomes.push(FAIL | UNSURE);
             return Vec::new();
         }
         // An ancestor may be hidden, which makes every target of the caller's own suspect.
@@ -113,23 +113,24 @@ impl Oracle<'_> {
                 let is_seen = |v: &Victim| self.line.user == 0 || v.user == self.line.user;
                 if holders.iter().any(|&index| !is_seen(&self.world.victims[index])) {
                     // The kernel does not show the descriptors of other users' processes.
-                    self.fates.push(OK | GONE | FAIL | UNSURE);
+                    self.outcomes.push(OK | GONE | FAIL | UNSURE);
                 }
                 let victim = |index: usize| &self.world.victims[index];
                 holders.into_iter().filter(|&index| is_own(victim(index)) && is_seen(victim(index))).collect()
             }
             Target::Cgroup(directory) => {
-                let cage =
-                    |cage| self.world.cages.path(cage).is_some_and(|path| path.as_os_str().as_bytes() == directory);
-                let (upper, lower) = (cage(Cage::Upper), cage(Cage::Lower));
+                let cgroup = |cgroup| {
+                    self.world.cgroups.path(cgroup).is_some_and(|path| path.as_os_str().as_bytes() == directory)
+                };
+                let (upper, lower) = (cgroup(Cgroup::Upper), cgroup(Cgroup::Lower));
                 if !upper && !lower {
                     // The root of the hierarchy, or nothing at all.
-                    self.fates.push(FAIL | UNSURE);
+                    self.outcomes.push(FAIL | UNSURE);
                     return Vec::new();
                 }
                 // To kill a whole group takes permission to write to its files.
                 self.loose |= self.line.user != 0 && self.signals.contains(&9);
-                self.indices(|v| upper && v.cage.is_some() || lower && v.cage == Some(Cage::Lower))
+                self.indices(|v| upper && v.cgroup.is_some() || lower && v.cgroup == Some(Cgroup::Lower))
             }
             Target::Name(name) => {
                 let named = |v: &Victim| {
@@ -140,32 +141,33 @@ impl Oracle<'_> {
                     }
                 };
                 // A zombie answers to no name.
-                let selected = |v: &Victim| self.request.has("all") && !self.is_veiled(v) || v.user == self.line.user;
+                let selected = |v: &Victim| self.request.has("all") && !self.is_hidden(v) || v.user == self.line.user;
                 self.indices(|v| named(v) && !v.is_zombie() && selected(v))
             }
         };
         if own_group && self.request.mode == Mode::Send {
-            self.strike_oneself();
+            self.set_own_end();
         }
         if aim.target == Target::OwnGroup {
-            self.fates.push(OK);
+            self.outcomes.push(OK);
         } else if found.is_empty() {
             // Gone, which is success if waiting was asked for.
             let name = matches!(aim.target, Target::Name(_) | Target::Port(_));
             let gone = if self.waits && !name { GONE } else { FAIL };
             let unsure = if name && self.line.hidden { UNSURE } else { 0 };
-            self.fates.push(gone | unsure | if aim.stale && self.waits { FAIL } else { 0 });
+            self.outcomes.push(gone | unsure | if aim.stale && self.waits { FAIL } else { 0 });
             return Vec::new();
         }
-        let mut hits: Vec<Hit> = found.iter().map(|&victim| Hit { victim, fate: self.fate(victim, aim) }).collect();
-        if many && !self.waits && (own_group || hits.iter().any(|hit| hit.fate == OK)) {
+        let mut hits: Vec<Hit> =
+            found.iter().map(|&victim| Hit { victim, outcome: self.outcome(victim, aim) }).collect();
+        if many && !self.waits && (own_group || hits.iter().any(|hit| hit.outcome == OK)) {
             // One call for all of them: the kernel does not say who else got it.
-            hits.iter_mut().filter(|hit| hit.fate == FAIL).for_each(|hit| hit.fate |= OK);
+            hits.iter_mut().filter(|hit| hit.outcome == FAIL).for_each(|hit| hit.outcome |= OK);
         }
         if self.request.has("tree") {
             if !asks && hits.iter().any(|hit| self.is_ancestor(hit.victim)) {
                 // sigsend itself is spared.
-                self.fates.push(FAIL);
+                self.outcomes.push(FAIL);
             }
             // The manual does not say whether all that is below a root must have the expected name.
             let unsure = if self.request.expect.is_empty() { 0 } else { FAIL };
@@ -173,12 +175,12 @@ impl Oracle<'_> {
             let roots: Vec<usize> = hits.iter().map(|hit| hit.victim).filter(passed).collect();
             let below: Vec<usize> = roots.into_iter().flat_map(|root| self.descendants(root)).collect();
             // The children of one that is hidden cannot be listed.
-            let is_veiled = |&index: &usize| self.is_veiled(&self.world.victims[index]);
-            let is_partly_seen = hits.iter().map(|hit| hit.victim).chain(below.iter().copied()).any(|i| is_veiled(&i));
+            let is_hidden = |&index: &usize| self.is_hidden(&self.world.victims[index]);
+            let is_partly_seen = hits.iter().map(|hit| hit.victim).chain(below.iter().copied()).any(|i| is_hidden(&i));
             let unsure = if is_partly_seen { unsure | FAIL } else { unsure };
             for victim in below {
                 let below = Aim { target: Target::Pid(self.world.victims[victim].pid), stale: false, below: true };
-                hits.push(Hit { victim, fate: self.fate(victim, &below) | unsure });
+                hits.push(Hit { victim, outcome: self.outcome(victim, &below) | unsure });
             }
         }
         hits
@@ -186,7 +188,7 @@ impl Oracle<'_> {
 
     fn indices(&self, so: impl Fn(&Victim) -> bool) -> Vec<usize> {
         let victims = self.world.victims.iter().enumerate();
-        victims.filter(|(_, victim)| victim.is_born() && so(victim)).map(|(index, _)| index).collect()
+        victims.filter(|(_, victim)| victim.exists() && so(victim)).map(|(index, _)| index).collect()
     }
 
     pub fn descendants(&self, root: usize) -> Vec<usize> {

@@ -51,9 +51,9 @@ fn without_proc_nobody_is_taken_for_another() {
         ];
         for (line, status) in refused {
             let output = run(line);
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert_eq!(output.status.code(), Some(status), "{line:?}: {said}");
-            assert!(said.starts_with("sigsend: ") && said.lines().count() == 1, "{line:?}: {said}");
+            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(status), "{line:?}: {stderr}");
+            assert!(stderr.starts_with("sigsend: ") && stderr.lines().count() == 1, "{line:?}: {stderr}");
         }
         target.assert_untouched();
         let works: [(&[&str], &[i32]); 6] = [
@@ -105,9 +105,9 @@ fn where_others_are_hidden_ones_own_are_found() {
             ];
             for (line, status) in lines {
                 let output = run(line);
-                let said = String::from_utf8_lossy(&output.stderr).into_owned();
-                assert_eq!(output.status.code(), Some(status), "hidepid={hidden} {line:?}: {said}");
-                assert!(status == 0 || said.starts_with("sigsend: "), "{line:?}: {said}");
+                let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+                assert_eq!(output.status.code(), Some(status), "hidepid={hidden} {line:?}: {stderr}");
+                assert!(status == 0 || stderr.starts_with("sigsend: "), "{line:?}: {stderr}");
             }
             for line in
                 [&["NAME"][..], &["--expect", "own", "PID"], &["--tree", "PID"], &["--grace", "9s", "--", "GROUP"]]
@@ -122,8 +122,8 @@ fn where_others_are_hidden_ones_own_are_found() {
                 };
                 let words: Vec<String> = line.iter().map(meant).collect();
                 let output = run(&words.iter().map(String::as_str).collect::<Vec<_>>());
-                let said = String::from_utf8_lossy(&output.stderr);
-                assert_eq!(output.status.code(), Some(0), "hidepid={hidden} {line:?}: {said}");
+                let stderr = String::from_utf8_lossy(&output.stderr);
+                assert_eq!(output.status.code(), Some(0), "hidepid={hidden} {line:?}: {stderr}");
                 own.assert_killed_by(15);
             }
         }
@@ -153,8 +153,8 @@ fn output_that_goes_away_half_way_stops_nothing() {
         command.args(line).args(["--grace", "50ms", &stubborn.arg()]);
         command.stdout(OpenOptions::new().write(true).open("/dev/full").expect("a device"));
         let output = command.output().expect("it starts");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!((output.status.code(), &*said), (Some(1), "sigsend: write error: No space left on device\n"));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*stderr), (Some(1), "sigsend: write error: No space left on device\n"));
         stubborn.assert_killed_by(9);
     }
     bystander.assert_untouched();
@@ -168,9 +168,9 @@ fn output_that_is_open_for_reading_only_is_an_error() {
         let mut command = raw_sigsend();
         command.args(line).stdout(File::open("/dev/null").expect("a device"));
         let output = command.output().expect("it starts");
-        let said = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(
-            (output.status.code(), &*said),
+            (output.status.code(), &*stderr),
             (Some(1), "sigsend: write error: Bad file descriptor\n"),
             "{line:?}"
         );
@@ -232,11 +232,11 @@ fn in_a_time_namespace_a_pidfile_is_as_old_as_outside() {
                 Bounded::from_std(command).timed().output().expect("unshare starts")
             };
             let output = run(&fresh);
-            let said = String::from_utf8_lossy(&output.stderr);
-            if said.starts_with("unshare: ") {
-                return skip(said.trim());
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            if stderr.starts_with("unshare: ") {
+                return skip(stderr.trim());
             }
-            assert_eq!((output.status.code(), &*said), (Some(0), ""), "{offset}");
+            assert_eq!((output.status.code(), &*stderr), (Some(0), ""), "{offset}");
             let output = run(&stale);
             assert!(String::from_utf8_lossy(&output.stderr).contains("is stale"), "{offset}");
             assert_eq!(output.status.code(), Some(1), "{offset}");
@@ -252,10 +252,10 @@ fn a_clock_that_has_jumped_past_the_deadline_ends_the_wait_at_once() {
     command.args(["-USR1", "--timeout", "300ms", "USR2", "--within", "300ms", &pid]);
     let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
     let own = Pid::from_raw(i32::try_from(child.id()).expect("a PID"));
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     eventually("the first signal", || {
-        heard.extend(target.signals());
-        heard.contains(&10)
+        received.extend(target.signals());
+        received.contains(&10)
     });
     // For one who is stopped, the clock jumps.
     kill(own, Signal::SIGSTOP).expect("our child");
@@ -263,6 +263,6 @@ fn a_clock_that_has_jumped_past_the_deadline_ends_the_wait_at_once() {
     eventually("the deadline to pass", || stopped.elapsed() > Duration::from_millis(400));
     kill(own, Signal::SIGCONT).expect("our child");
     assert_eq!(child.wait().expect("it ends").code(), Some(124));
-    heard.extend(target.signals());
-    assert_eq!(heard, [10, 12]);
+    received.extend(target.signals());
+    assert_eq!(received, [10, 12]);
 }

@@ -8,12 +8,12 @@ use std::process::ExitStatus;
 use std::sync::atomic::Ordering;
 
 use super::{Victim, field, stat, until};
-use crate::fuzz::cast::Habit;
+use crate::fuzz::roles::Habit;
 use crate::fuzz::victim::{REAPED, RECEIPT, Receipt, SIGNALS, Slot};
 
 /// What a victim has received while a command line ran.
 #[derive(Debug, Default)]
-pub struct Account {
+pub struct Observation {
     /// By signal; standard signals that were blocked have merged.
     pub counts: Vec<u32>,
     pub receipts: Vec<Receipt>,
@@ -27,14 +27,14 @@ pub struct Account {
     pub moved: bool,
 }
 
-impl Account {
+impl Observation {
     /// How many signals are known to have come.
     pub fn total(&self) -> u64 {
         self.counts.iter().map(|&count| u64::from(count)).sum::<u64>() + u64::from(self.killed.is_some())
     }
 }
 
-impl Account {
+impl Observation {
     fn end(&mut self, status: ExitStatus) {
         (self.killed, self.exited) = (status.signal(), status.code());
         self.stopped = false;
@@ -51,13 +51,13 @@ impl Account {
 
 impl Victim {
     /// Looks until the victim is at rest, so that nothing sent before is still under way.
-    pub fn account(&self, slot: &Slot) -> Account {
-        let mut account = Account { counts: vec![0; SIGNALS], ..Account::default() };
+    pub fn observe(&self, slot: &Slot) -> Observation {
+        let mut observation = Observation { counts: vec![0; SIGNALS], ..Observation::default() };
         if self.is_zombie() {
-            return account;
+            return observation;
         }
-        if self.habit == Habit::Stranger {
-            return self.account_of_stranger(slot);
+        if self.habit == Habit::ReusesPid {
+            return self.observe_reuser(slot);
         }
         let mut pending = 0;
         until(&self.describe(), || {
@@ -70,12 +70,12 @@ impl Victim {
                 // Asleep, and nothing that could wake it: every signal sent so far is dealt with.
                 Some('S') => pending & !mask("SigBlk") == 0,
                 Some('T') => {
-                    account.stopped = true;
+                    observation.stopped = true;
                     pending & 1 << 8 == 0
                 }
                 // Another victim has reaped it, or will.
                 Some('Z' | 'X') | None if slot.status.load(Ordering::Acquire) != 0 => {
-                    account.end(ExitStatus::from_raw(slot.status.load(Ordering::Acquire) & !REAPED));
+                    observation.end(ExitStatus::from_raw(slot.status.load(Ordering::Acquire) & !REAPED));
                     true
                 }
                 // Dead, or the second thread has gone with its file.
@@ -84,36 +84,36 @@ impl Victim {
                     let code = stat.rsplit(' ').next().and_then(|code| code.parse::<i32>().ok()).unwrap_or(-1);
                     let ended = stat.starts_with('Z');
                     if ended {
-                        account.end(ExitStatus::from_raw(code));
+                        observation.end(ExitStatus::from_raw(code));
                     }
                     ended
                 }
                 _ => false,
             }
         });
-        account.moved = matches!(self.habit, Habit::Moves(_))
-            && account.killed.is_none()
+        observation.moved = matches!(self.habit, Habit::Moves(_))
+            && observation.killed.is_none()
             && stat(self.pid).split(' ').nth(2).and_then(|group| group.parse().ok()) != Some(self.group);
-        let at_rest = account.killed.is_none() && account.exited.is_none() && !account.stopped;
+        let at_rest = observation.killed.is_none() && observation.exited.is_none() && !observation.stopped;
         if pending != 0 && at_rest && self.habit.reports() {
-            account.take(self.drain());
+            observation.take(self.drain());
         } else {
-            account.unanswered = pending != 0;
+            observation.unanswered = pending != 0;
             // The sender of what is pending here is unknown; CHLD may well be the kernel's.
             pending &= !(1 << 16);
-            for (index, count) in account.counts.iter_mut().enumerate().skip(1) {
+            for (index, count) in observation.counts.iter_mut().enumerate().skip(1) {
                 *count = slot.counts[index].swap(0, Ordering::Relaxed) + u32::from(pending >> (index - 1) & 1 == 1);
             }
         }
-        account
+        observation
     }
 
     /// What the stranger has received, if there is one.
-    fn account_of_stranger(&self, slot: &Slot) -> Account {
-        let mut account = Account { counts: vec![0; SIGNALS], ..Account::default() };
+    fn observe_reuser(&self, slot: &Slot) -> Observation {
+        let mut observation = Observation { counts: vec![0; SIGNALS], ..Observation::default() };
         let pid = slot.pid.load(Ordering::Acquire);
         if pid == 0 {
-            return account;
+            return observation;
         }
         let status = || slot.status.load(Ordering::Acquire);
         let mut greeting = [0];
@@ -125,18 +125,18 @@ impl Victim {
             // The one that reaps may be dead itself.
             let unreaped = || stat.starts_with('Z').then(|| stat.rsplit(' ').next()?.parse().ok()).flatten();
             if let Some(status) = ended.or_else(unreaped) {
-                account.end(ExitStatus::from_raw(status));
+                observation.end(ExitStatus::from_raw(status));
                 return true;
             }
-            account.stopped = stat.starts_with('T');
-            account.stopped || stat.starts_with('S')
+            observation.stopped = stat.starts_with('T');
+            observation.stopped || stat.starts_with('S')
         });
-        if is_ready && !account.stopped && account.killed.is_none() && account.exited.is_none() {
-            account.take(self.drain());
+        if is_ready && !observation.stopped && observation.killed.is_none() && observation.exited.is_none() {
+            observation.take(self.drain());
         }
         // Its life belongs to the dead leader's: the family is replaced.
-        account.moved = true;
-        account
+        observation.moved = true;
+        observation
     }
 
     /// Takes over everything that is pending.

@@ -17,11 +17,11 @@ use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::cast::Habit;
 use super::handlers::with_open_mask;
 use super::launcher::{Launch, limit_files};
 use super::line::{Age, Line, Pidfile, Sink, Start};
 use super::model::{Forecast, KILLED, STOPPED};
+use super::roles::Habit;
 use super::victim;
 use super::world::{PATIENCE, World, stat, until};
 use crate::support::{SIGSEND, TempDir, tempdir};
@@ -41,13 +41,13 @@ pub struct Ended {
 }
 
 /// How long a signal that is due may take on a busy machine.
-const BUSY: Duration = Duration::from_secs(4);
+const DELIVERY_LIMIT: Duration = Duration::from_secs(4);
 
 /// How often the storm goes round.
-const GUST: Duration = Duration::from_micros(300);
+const CONT_INTERVAL: Duration = Duration::from_micros(300);
 
 /// Where sigsend runs: a copy that every user can reach, and a directory for pidfiles.
-pub struct Stage {
+pub struct Runner {
     program: PathBuf,
     dir: TempDir,
 }
@@ -66,7 +66,7 @@ enum Started {
     Launched,
 }
 
-impl Stage {
+impl Runner {
     pub fn new() -> Self {
         let dir = tempdir();
         let open = Permissions::from_mode(0o755);
@@ -77,14 +77,14 @@ impl Stage {
         Self { program, dir }
     }
 
-    fn lay_out(&self, line: &Line) {
+    fn write_files(&self, line: &Line) {
         for (name, file) in &line.files {
             let path = self.dir.path().join(name);
-            lay_out(&path, file).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            write_pidfile(&path, file).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         }
     }
 
-    fn clear(&self, line: &Line) {
+    fn remove_files(&self, line: &Line) {
         for (name, file) in &line.files {
             let path = self.dir.path().join(name);
             let removed =
@@ -95,7 +95,7 @@ impl Stage {
 
     /// Runs the line: an endless wait is ended by TERM, a stop by KILL.
     pub fn run(&self, line: &Line, world: &mut World, forecast: &Forecast) -> Ended {
-        self.lay_out(line);
+        self.write_files(line);
         if line.hidden {
             victim::hide_processes(true);
         }
@@ -103,20 +103,20 @@ impl Stage {
         let targets = line.storm.map_or_else(Vec::new, |family| world.family(family));
         let ended = thread::scope(|scope| {
             if !targets.is_empty() {
-                scope.spawn(|| blow(&targets, &is_over));
+                scope.spawn(|| send_cont(&targets, &is_over));
             }
-            let ended = self.attend(line, world, forecast);
+            let ended = self.start_and_wait(line, world, forecast);
             is_over.store(true, Ordering::Relaxed);
             ended
         });
         if line.hidden {
             victim::hide_processes(false);
         }
-        self.clear(line);
+        self.remove_files(line);
         ended
     }
 
-    fn attend(&self, line: &Line, world: &mut World, forecast: &Forecast) -> Ended {
+    fn start_and_wait(&self, line: &Line, world: &mut World, forecast: &Forecast) -> Ended {
         let err = self.dir.path().join("err");
         File::create(&err).expect("our own file");
         let mut output = self.output(line.sink);
@@ -130,7 +130,7 @@ impl Stage {
             let patience = Duration::from_millis(forecast.patience);
             let state = stat(pid).chars().next();
             if let Output::Pipe(from, _, read) = &mut output {
-                let is_late = !held_up && waited > patience + BUSY && !is_delivered(world, forecast);
+                let is_late = !held_up && waited > patience + DELIVERY_LIMIT && !is_delivered(world, forecast);
                 held_up |= is_late;
                 if is_late || waited > patience && is_delivered(world, forecast) {
                     drain(from, read);
@@ -196,7 +196,7 @@ impl Stage {
                 limit,
                 args: &line.args,
             };
-            return (launch.by(world.launcher().1).expect("a victim at rest"), Started::Launched);
+            return (launch.request(world.launcher().1).expect("a victim at rest"), Started::Launched);
         }
         let (stdin, mut content) = io::pipe().expect("a pipe");
         content.write_all(&line.stdin).expect("less than a pipe holds");
@@ -232,8 +232,8 @@ impl Started {
         let (launcher, line) = world.launcher();
         let state = || stat(launcher.pid).chars().next();
         until("the one that launches", || matches!(state(), Some('S' | 'T' | 'Z') | None));
-        if !(state() == Some('S') && super::launcher::have_reaped(line, pid)) {
-            world.leave(pid);
+        if !(state() == Some('S') && super::launcher::request_reap(line, pid)) {
+            world.reap_later(pid);
         }
         ExitStatus::from_raw(status)
     }
@@ -295,22 +295,22 @@ fn waits_without_end(pid: i32) -> bool {
 fn is_delivered(world: &World, forecast: &Forecast) -> bool {
     let mut bounds = world.victims.iter().zip(&forecast.bounds);
     bounds.all(|(victim, bounds)| {
-        let survives = victim.habit == Habit::Init || victim.is_zombie() || !victim.is_born();
+        let survives = victim.habit == Habit::Init || victim.is_zombie() || !victim.exists();
         survives || bounds.least[9] == 0 || !matches!(stat(victim.pid).chars().next(), Some('S' | 'R' | 'T' | 'D'))
     })
 }
 
 /// Sends CONT to everybody, over and over. None of them is reaped before the end.
-fn blow(targets: &[i32], is_over: &AtomicBool) {
+fn send_cont(targets: &[i32], is_over: &AtomicBool) {
     while !is_over.load(Ordering::Relaxed) {
         for &pid in targets {
             kill(Pid::from_raw(pid), Signal::SIGCONT).expect("unreaped");
         }
-        thread::sleep(GUST);
+        thread::sleep(CONT_INTERVAL);
     }
 }
 
-fn lay_out(path: &Path, file: &Pidfile) -> io::Result<()> {
+fn write_pidfile(path: &Path, file: &Pidfile) -> io::Result<()> {
     match file {
         Pidfile::File(content, age) => {
             fs::write(path, content)?;

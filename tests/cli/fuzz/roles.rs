@@ -13,13 +13,13 @@ pub enum Habit {
     /// Everything ignored, nothing blocked.
     Ignores,
     /// Exits as soon as its children are there, and stays a zombie.
-    Leaves,
-    /// As `Leaves`, and is reaped at once: its group lives on without a leader.
-    Vanishes,
+    Zombie,
+    /// As `Zombie`, and is reaped at once: its group lives on without a leader.
+    Reaped,
     /// Records, and has a second thread.
     Threads,
     /// Records in a second thread; the first one has exited.
-    Headless,
+    LeaderExited,
     /// Counts, and its handlers for HUP, USR1 and TERM move it to a group or session of its own.
     Moves(Place),
     /// Counts, and its handler for TERM forks a child that blocks all signals and exits soon; then
@@ -29,9 +29,9 @@ pub enum Habit {
     Launches,
     /// Records, adopts and reaps all below it at once, and gives the number of a dead group leader
     /// among them to a stranger as soon as it is free.
-    Buries,
+    Reaps,
     /// The place of the stranger that `Buries` makes: a recorder in a group of its own.
-    Stranger,
+    ReusesPid,
     /// Process 1 of the namespace, which is the harness itself: counts, and nothing can end it.
     Init,
 }
@@ -41,7 +41,7 @@ impl Habit {
     pub fn reports(self) -> bool {
         matches!(
             self,
-            Self::Records { .. } | Self::Threads | Self::Headless | Self::Launches | Self::Buries | Self::Stranger
+            Self::Records { .. } | Self::Threads | Self::LeaderExited | Self::Launches | Self::Reaps | Self::ReusesPid
         )
     }
 
@@ -74,7 +74,7 @@ pub enum Socket {
 
 /// The control group of a victim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cage {
+pub enum Cgroup {
     Upper,
     /// Below the other one.
     Lower,
@@ -90,8 +90,8 @@ pub struct Role {
     pub user: u32,
     pub stopped: bool,
     pub socket: Option<Socket>,
-    pub cage: Option<Cage>,
-    pub kids: &'static [Role],
+    pub cgroup: Option<Cgroup>,
+    pub children: &'static [Role],
 }
 
 impl Role {
@@ -104,8 +104,8 @@ impl Role {
             user: 0,
             stopped: false,
             socket: None,
-            cage: None,
-            kids: &[],
+            cgroup: None,
+            children: &[],
         }
     }
 
@@ -129,18 +129,18 @@ impl Role {
         Self { socket: Some(socket), ..self }
     }
 
-    pub const fn caged(self, cage: Cage) -> Self {
-        Self { cage: Some(cage), ..self }
+    pub const fn in_cgroup(self, cgroup: Cgroup) -> Self {
+        Self { cgroup: Some(cgroup), ..self }
     }
 
-    pub const fn with(self, kids: &'static [Role]) -> Self {
-        Self { kids, ..self }
+    pub const fn with(self, children: &'static [Role]) -> Self {
+        Self { children, ..self }
     }
 
     /// The role and all below it, parents first: the order of the slots.
     pub fn all(&'static self) -> Vec<&'static Role> {
         let mut roles = vec![self];
-        roles.extend(self.kids.iter().flat_map(Role::all));
+        roles.extend(self.children.iter().flat_map(Role::all));
         roles
     }
 }
@@ -149,8 +149,8 @@ impl Role {
 pub const ANNA: u32 = 1001;
 pub const BERT: u32 = 1002;
 
-const DEAF: Habit = Habit::Records { caught: 0 };
-const WARY: Habit = Habit::Records { caught: 1 | 1 << 1 | 1 << 9 | 1 << 11 | 1 << 14 | 1 << 34 };
+const BLOCKS_ALL: Habit = Habit::Records { caught: 0 };
+const CATCHES_SOME: Habit = Habit::Records { caught: 1 | 1 << 1 | 1 << 9 | 1 << 11 | 1 << 14 | 1 << 34 };
 
 const fn group(name: &'static [u8], habit: Habit) -> Role {
     Role::new(name, habit).placed(Place::Group)
@@ -158,70 +158,73 @@ const fn group(name: &'static [u8], habit: Habit) -> Role {
 
 /// The families. sigsend is often put into the group of the first.
 pub const FAMILIES: &[Role] = &[
-    group(b"home", DEAF).with(&[Role::new(b"housemate", Habit::Counts), Role::new(b"lodger", Habit::Dies)]),
-    group(b"chief", WARY).with(&[Role::new(b"member", Habit::Dies), Role::new(b"guest", DEAF).owned(ANNA)]),
-    group(b"vanished", Habit::Vanishes).with(&[Role::new(b"heir", WARY), Role::new(b"heir", Habit::Dies)]),
-    group(b"ghost", Habit::Leaves).with(&[Role::new(b"haunted", DEAF)]),
-    group(b"zombie", Habit::Leaves),
+    group(b"home", BLOCKS_ALL).with(&[Role::new(b"housemate", Habit::Counts), Role::new(b"lodger", Habit::Dies)]),
+    group(b"chief", CATCHES_SOME)
+        .with(&[Role::new(b"member", Habit::Dies), Role::new(b"guest", BLOCKS_ALL).owned(ANNA)]),
+    group(b"vanished", Habit::Reaped).with(&[Role::new(b"heir", CATCHES_SOME), Role::new(b"heir", Habit::Dies)]),
+    group(b"ghost", Habit::Zombie).with(&[Role::new(b"haunted", BLOCKS_ALL)]),
+    group(b"zombie", Habit::Zombie),
     // Parents that never reap.
-    group(b"hoarder", WARY).with(&[Role::new(b"hoarded", Habit::Leaves), Role::new(b"hoarded", Habit::Dies)]),
-    group(b"service", WARY).with(&[Role::new(b"service", Habit::Leaves)]),
-    group(b"leaver", DEAF).with(&[
+    group(b"hoarder", CATCHES_SOME).with(&[Role::new(b"hoarded", Habit::Zombie), Role::new(b"hoarded", Habit::Dies)]),
+    group(b"service", CATCHES_SOME).with(&[Role::new(b"service", Habit::Zombie)]),
+    group(b"leaver", BLOCKS_ALL).with(&[
         Role::new(b"leaver", Habit::Moves(Place::Session)),
         Role::new(b"leaver", Habit::Moves(Place::Group)),
-        Role::new(b"left", WARY).placed(Place::Group),
+        Role::new(b"left", CATCHES_SOME).placed(Place::Group),
     ]),
     group(b"annas-move", Habit::Dies).owned(ANNA).with(&[
         Role::new(b"annas-move", Habit::Moves(Place::Session)).owned(ANNA),
-        Role::new(b"annas-move", DEAF).owned(BERT),
+        Role::new(b"annas-move", BLOCKS_ALL).owned(BERT),
     ]),
     group(b"forker", Habit::Forks).with(&[Role::new(b"forker", Habit::Forks), Role::new(b"forker", Habit::Dies)]),
-    group(b"server", WARY).serving(Socket::Tcp).with(&[
+    group(b"server", CATCHES_SOME).serving(Socket::Tcp).with(&[
         Role::new(b"worker", Habit::Dies),
-        Role::new(b"worker", DEAF).owned(ANNA),
-        Role::new(b"worker", Habit::Leaves),
+        Role::new(b"worker", BLOCKS_ALL).owned(ANNA),
+        Role::new(b"worker", Habit::Zombie),
     ]),
-    group(b"annas-port", DEAF).owned(ANNA).serving(Socket::Udp),
-    group(b"caged", WARY).caged(Cage::Upper).with(&[
-        Role::new(b"caged", Habit::Dies).caged(Cage::Lower),
-        Role::new(b"caged", Habit::Moves(Place::Session)).caged(Cage::Upper),
-        Role::new(b"caged", Habit::Leaves).caged(Cage::Lower),
-        Role::new(b"uncaged", DEAF),
+    group(b"annas-port", BLOCKS_ALL).owned(ANNA).serving(Socket::Udp),
+    group(b"caged", CATCHES_SOME).in_cgroup(Cgroup::Upper).with(&[
+        Role::new(b"caged", Habit::Dies).in_cgroup(Cgroup::Lower),
+        Role::new(b"caged", Habit::Moves(Place::Session)).in_cgroup(Cgroup::Upper),
+        Role::new(b"caged", Habit::Zombie).in_cgroup(Cgroup::Lower),
+        Role::new(b"uncaged", BLOCKS_ALL),
     ]),
-    group(b"terminal", DEAF).with(&[
-        group(b"shell", Habit::Launches).with(&[Role::new(b"command", Habit::Dies), Role::new(b"command", WARY)])
-    ]),
-    group(b"undertaker", Habit::Buries).with(&[
-        group(b"stranger", Habit::Stranger),
+    group(b"terminal", BLOCKS_ALL).with(&[group(b"shell", Habit::Launches)
+        .with(&[Role::new(b"command", Habit::Dies), Role::new(b"command", CATCHES_SOME)])]),
+    group(b"subreaper", Habit::Reaps).with(&[
+        group(b"stranger", Habit::ReusesPid),
         group(b"mortal", Habit::Dies)
             .with(&[Role::new(b"mortal", Habit::Dies), Role::new(b"escaped", Habit::Moves(Place::Session))]),
     ]),
-    Role::new(b"login", DEAF).placed(Place::Session).with(&[group(b"job", WARY), Role::new(b"sub", Habit::Counts)]),
-    group(b"tree", DEAF).with(&[
-        group(b"branch", Habit::Dies).with(&[Role::new(b"leaf", WARY), Role::new(b"leaf", DEAF).stopped()]),
+    Role::new(b"login", BLOCKS_ALL)
+        .placed(Place::Session)
+        .with(&[group(b"job", CATCHES_SOME), Role::new(b"sub", Habit::Counts)]),
+    group(b"tree", BLOCKS_ALL).with(&[
+        group(b"branch", Habit::Dies)
+            .with(&[Role::new(b"leaf", CATCHES_SOME), Role::new(b"leaf", BLOCKS_ALL).stopped()]),
         Role::new(b"twig", Habit::Counts),
         Role::new(b"bud", Habit::Dies),
     ]),
-    group(b"annas", DEAF).owned(ANNA).with(&[Role::new(b"annas", Habit::Dies).owned(ANNA)]),
-    group(b"nginx", DEAF).owned(ANNA),
+    group(b"annas", BLOCKS_ALL).owned(ANNA).with(&[Role::new(b"annas", Habit::Dies).owned(ANNA)]),
+    group(b"nginx", BLOCKS_ALL).owned(ANNA),
     group(b"nginx", Habit::Dies).owned(BERT),
-    group(b"nginx", WARY).with(&[Role::new(b"nginx", Habit::Dies)]),
-    group(b"frozen", DEAF).stopped(),
+    group(b"nginx", CATCHES_SOME).with(&[Role::new(b"nginx", Habit::Dies)]),
+    group(b"frozen", BLOCKS_ALL).stopped(),
     group(b"frozen", Habit::Dies).stopped(),
     group(b"stubborn", Habit::Ignores),
     group(b"threads", Habit::Threads),
-    group(b"headless", Habit::Headless),
-    group(b"my app", DEAF).titled(b"/opt/my app/bin/my app"),
-    group(b".hidden", WARY).titled(b"./.hidden"),
-    group(b"a-very-long-nam", DEAF).titled(b"/usr/lib/a-very-long-name-indeed"),
-    group(b"a-very-long-nam", DEAF).titled(b"a-very-long-name-else"),
-    group(b"fifteen-letters", WARY).titled(b"worker: fifteen/letters"),
-    group(b"TERM", DEAF),
-    group(b"9lives", DEAF),
-    group(b"-x", WARY),
-    group(b"a:1", DEAF),
-    group(b"two\nlines", DEAF),
-    group(b"caf\xe9", DEAF),
-    group(b"sigsend", DEAF).titled(b"kill"),
-    group(b"_init", DEAF).titled(b"nginx"),
+    group(b"headless", Habit::LeaderExited),
+    group(b"my app", BLOCKS_ALL).titled(b"/opt/my app/bin/my app"),
+    group(b".hidden", CATCHES_SOME).titled(b"./.hidden"),
+    group(b"a-very-long-nam", BLOCKS_ALL).titled(b"/usr/lib/a-very-long-name-indeed"),
+    group(b"a-very-long-nam", BLOCKS_ALL).titled(b"a-very-long-name-else"),
+    group(b"fifteen-letters", CATCHES_SOME).titled(b"worker: fifteen/letters"),
+    group(b"TERM", BLOCKS_ALL),
+    group(b"9lives", BLOCKS_ALL),
+    group(b"-x", CATCHES_SOME),
+    group(b"a:1", BLOCKS_ALL),
+    group(b"two\nlines", BLOCKS_ALL),
+    group(b"caf\xe9", BLOCKS_ALL),
+    group(b"sigsend", BLOCKS_ALL).titled(b"kill"),
+    group(b"_init", BLOCKS_ALL).titled(b"nginx"),
 ];

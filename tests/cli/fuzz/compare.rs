@@ -2,29 +2,29 @@
 
 use std::collections::BTreeSet;
 
-use super::cast::Habit;
 use super::line::{Line, Sink};
 use super::model::{self, Bounds, Forecast, KILLED};
 use super::reading::{Mode, Reading};
-use super::stage::Ended;
-use super::world::{Account, PATIENCE, Victim, World};
+use super::roles::Habit;
+use super::runner::Ended;
+use super::world::{Observation, PATIENCE, Victim, World};
 
 /// What is wrong with how the line ended and with what the victims received; empty if all is as
 /// predicted.
-pub fn complaints(
+pub fn differences(
     line: &Line,
     reading: &Reading,
     forecast: &Forecast,
     world: &World,
     ended: &Ended,
-    accounts: &[Account],
+    observations: &[Observation],
 ) -> Vec<String> {
     let mut wrong = texts(line, reading, forecast, ended);
-    for ((victim, account), bounds) in world.victims.iter().zip(accounts).zip(&forecast.bounds) {
+    for ((victim, observation), bounds) in world.victims.iter().zip(observations).zip(&forecast.bounds) {
         let who = || format!("{} ({:?}, {})", victim.pid, victim.name.escape_ascii().to_string(), victim.describe());
-        wrong.extend(against(victim, account, bounds).into_iter().map(|what| format!("{}: {what}", who())));
+        wrong.extend(against(victim, observation, bounds).into_iter().map(|what| format!("{}: {what}", who())));
         let is_stormy = line.storm == Some(victim.family);
-        let senders = senders(reading, account, ended.pid, is_stormy);
+        let senders = senders(reading, observation, ended.pid, is_stormy);
         wrong.extend(senders.into_iter().map(|what| format!("{}: {what}", who())));
     }
     wrong
@@ -118,11 +118,11 @@ fn summary(stdout: &str) -> Option<[i64; 5]> {
 }
 
 /// Who sent it, by which call, and with which value.
-fn senders(reading: &Reading, account: &Account, sigsend: i32, is_stormy: bool) -> Vec<String> {
+fn senders(reading: &Reading, observation: &Observation, sigsend: i32, is_stormy: bool) -> Vec<String> {
     let Reading::Request(request) = reading else { return Vec::new() };
     let first = i32::from(request.signal.unwrap_or(15));
     let mut wrong = Vec::new();
-    for &[signal, code, sender, value] in account.receipts.iter().filter(|receipt| receipt[1] <= 0) {
+    for &[signal, code, sender, value] in observation.receipts.iter().filter(|receipt| receipt[1] <= 0) {
         if is_stormy && signal == 18 {
             continue;
         }
@@ -138,50 +138,50 @@ fn senders(reading: &Reading, account: &Account, sigsend: i32, is_stormy: bool) 
 }
 
 /// What a victim received beyond its bounds.
-fn against(victim: &Victim, account: &Account, bounds: &Bounds) -> Vec<String> {
+fn against(victim: &Victim, observation: &Observation, bounds: &Bounds) -> Vec<String> {
     let mut wrong = Vec::new();
     let number = |signal: i32| usize::try_from(signal).expect("a signal");
     let (least, most) = (&bounds.least, &bounds.most);
     // Its handler exits.
-    let may_exit = victim.habit == Habit::Forks && account.exited == Some(0) && most[15] > 0;
-    if let Some(code) = account.exited.filter(|_| !may_exit) {
+    let may_exit = victim.habit == Habit::Forks && observation.exited == Some(0) && most[15] > 0;
+    if let Some(code) = observation.exited.filter(|_| !may_exit) {
         wrong.push(format!("exited with {code}"));
     }
-    if let Some(signal) = account.killed.filter(|&signal| most[number(signal)] == 0) {
+    if let Some(signal) = observation.killed.filter(|&signal| most[number(signal)] == 0) {
         wrong.push(format!("was killed by {signal}"));
     }
     // Each of these discards the other where it is pending.
     let both_ways = most[18] > 0 && [19, 20, 21, 22].iter().any(|&stop| most[stop] > 0);
     // A victim may be stopped on its way into a handler.
-    let midway = victim.habit.counts() && account.stopped;
-    let keeps_account = !midway && (victim.habit.counts() || victim.habit.reports());
-    let dead = account.killed.is_some() || account.exited.is_some();
+    let midway = victim.habit.counts() && observation.stopped;
+    let is_observable = !midway && (victim.habit.counts() || victim.habit.reports());
+    let dead = observation.killed.is_some() || observation.exited.is_some();
     for signal in (1..=64).filter(|signal| ![9, 19].contains(signal)) {
-        let got = account.counts[signal];
+        let got = observation.counts[signal];
         if got > most[signal] {
             wrong.push(format!("received {signal} {got} times, at most {} predicted", most[signal]));
         }
         // The kernel's own CHLD and HUP (a child ended, a group was orphaned) may have stood in for
         // sigsend's.
-        let merged = account.receipts.iter().any(|receipt| receipt[1] > 0 && number(receipt[0]) == signal)
-            || signal == 17 && account.unanswered;
+        let merged = observation.receipts.iter().any(|receipt| receipt[1] > 0 && number(receipt[0]) == signal)
+            || signal == 17 && observation.unanswered;
         let flushed = both_ways && matches!(signal, 18 | 20..=22);
         let unseen = victim.is_zombie() || victim.habit == Habit::Init && matches!(signal, 32 | 33);
         // Standard signals merge while they are pending, and pending realtime signals are not
         // counted.
-        let needed = if signal < 32 || account.unanswered { least[signal].min(1) } else { least[signal] };
-        if keeps_account && !dead && !merged && !flushed && !unseen && got < needed {
+        let needed = if signal < 32 || observation.unanswered { least[signal].min(1) } else { least[signal] };
+        if is_observable && !dead && !merged && !flushed && !unseen && got < needed {
             wrong.push(format!("received {signal} {got} times, at least {needed} predicted"));
         }
     }
     let may_stop = most[19] > 0 || victim.habit == Habit::Dies && [20, 21, 22].iter().any(|&stop| most[stop] > 0);
-    if account.stopped && !victim.stopped && !may_stop {
+    if observation.stopped && !victim.stopped && !may_stop {
         wrong.push(if bounds.frozen { "was left frozen".into() } else { "was stopped".into() });
     }
-    if victim.stopped && !account.stopped && !dead && most[18] == 0 {
+    if victim.stopped && !observation.stopped && !dead && most[18] == 0 {
         wrong.push("was continued".into());
     }
-    if victim.habit != Habit::Init && victim.is_born() && !victim.is_zombie() && !dead {
+    if victim.habit != Habit::Init && victim.exists() && !victim.is_zombie() && !dead {
         let fatal = |signal: &usize| model::is_fatal(*signal) && least[*signal] > 0;
         let stoppable = victim.stopped || may_stop;
         let dies = |signal: &usize| match victim.habit {
@@ -193,7 +193,7 @@ fn against(victim: &Victim, account: &Account, bounds: &Bounds) -> Vec<String> {
         if must_die {
             wrong.push("lives on, though it was to be killed".into());
         }
-        if least[19] > 0 && most[18] == 0 && !account.stopped {
+        if least[19] > 0 && most[18] == 0 && !observation.stopped {
             wrong.push("was not stopped".into());
         }
     }

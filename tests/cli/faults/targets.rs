@@ -1,66 +1,67 @@
-//! Who is on the stage while a fault happens: targets that tell what became of them, and a
+//! Who is on the targets while a fault happens: targets that tell what became of them, and a
 //! bystander.
 
 use std::fs;
 
 use crate::support::{Recorder, TempDir, Victim, eventually, sigsend, stdout, tempdir, victim};
 
-/// What kind of targets a scene needs.
+/// What kind of targets a case needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Two that survive and tell what they heard, in one group.
-    Listeners,
+    /// Two that survive and tell what they received, in one group.
+    Recorders,
     /// A process that dies of the signal.
-    Mortal,
-    /// Two mortals in one group.
-    MortalGroup,
+    Single,
+    /// Two victims in one group.
+    Group,
     /// A root, a child with a child, and another child.
-    MortalTree,
+    Tree,
 }
 
 /// The targets, and the texts by which a command line means them.
-pub struct Stage {
+pub struct Targets {
     kind: Kind,
-    listeners: Vec<Recorder>,
-    mortals: Vec<Victim>,
+    recorders: Vec<Recorder>,
+    victims: Vec<Victim>,
     members: Vec<i32>,
     dir: TempDir,
 }
 
 /// The command name that all targets have.
-pub const NAME: &str = "onstage";
+pub const NAME: &str = "faulttarget";
 
-impl Stage {
+impl Targets {
     pub fn new(kind: Kind) -> Self {
-        let mut stage = Self { kind, listeners: Vec::new(), mortals: Vec::new(), members: Vec::new(), dir: tempdir() };
-        stage.fill();
-        stage
+        let mut targets =
+            Self { kind, recorders: Vec::new(), victims: Vec::new(), members: Vec::new(), dir: tempdir() };
+        targets.fill();
+        targets
     }
 
     fn fill(&mut self) {
         let named = || victim().named(NAME);
         match self.kind {
-            Kind::Listeners => {
+            Kind::Recorders => {
                 let first = Recorder::of(named());
                 let second = Recorder::of(named().in_group_of(first.victim()));
-                self.listeners = vec![first, second];
+                self.recorders = vec![first, second];
             }
-            Kind::Mortal => self.mortals = vec![named().sleeping()],
-            Kind::MortalGroup => {
+            Kind::Single => self.victims = vec![named().sleeping()],
+            Kind::Group => {
                 let leader = named().sleeping();
                 let member = named().in_group_of(&leader).sleeping();
-                self.mortals = vec![leader, member];
+                self.victims = vec![leader, member];
             }
-            Kind::MortalTree => {
+            Kind::Tree => {
                 let children = "(read a <&3 & read b <&3) & read c <&3 & echo ready; read d <&3";
                 let root = named().shell(&format!("exec 3<&0; {children}"));
                 eventually("the tree to be grown", || descendants(root.pid()).len() == 4);
                 self.members = descendants(root.pid());
-                self.mortals = vec![root];
+                self.victims = vec![root];
             }
         }
-        let victims = self.listeners.iter().map(Recorder::victim).chain(&self.mortals);
-        if self.kind != Kind::MortalTree {
+        let victims = self.recorders.iter().map(Recorder::victim).chain(&self.victims);
+        if self.kind != Kind::Tree {
             self.members = victims.map(Victim::pid).collect();
         }
         let pids: Vec<String> = self.members.iter().map(ToString::to_string).collect();
@@ -84,54 +85,54 @@ impl Stage {
         line.split(' ').flat_map(texts).collect()
     }
 
-    /// The scene is set for the next run: whoever has been hit is replaced.
+    /// The case is set for the next run: whoever has been hit is replaced.
     pub fn reset(&mut self) {
-        if self.kind != Kind::Listeners {
-            self.mortals.clear();
+        if self.kind != Kind::Recorders {
+            self.victims.clear();
             self.fill();
         }
     }
 
     /// What each target has met with since the last question.
-    pub fn deeds(&mut self) -> Vec<Deed> {
-        if self.kind == Kind::Listeners {
-            return self.listeners.iter_mut().map(|listener| Deed::Heard(listener.signals())).collect();
+    pub fn effects(&mut self) -> Vec<Effect> {
+        if self.kind == Kind::Recorders {
+            return self.recorders.iter_mut().map(|recorder| Effect::Received(recorder.signals())).collect();
         }
         // A signal kills some time after it was sent; who was let alone does not change.
-        self.members.iter().map(|pid| settled(*pid)).collect()
+        self.members.iter().map(|pid| final_effect(*pid)).collect()
     }
 }
 
 /// What one target has met with.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Deed {
-    Heard(Vec<i32>),
+pub enum Effect {
+    Received(Vec<i32>),
     Died,
     Unharmed,
     LeftStopped,
 }
 
-impl Deed {
+impl Effect {
     pub fn is_touched(&self) -> bool {
-        !matches!(self, Self::Unharmed) && *self != Self::Heard(Vec::new())
+        !matches!(self, Self::Unharmed) && *self != Self::Received(Vec::new())
     }
 }
 
-fn settled(pid: i32) -> Deed {
-    let mut deed = Deed::Unharmed;
+fn final_effect(pid: i32) -> Effect {
+    let mut effect = Effect::Unharmed;
     eventually("a target to be at rest", || {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
         let is_pending = ["SigPnd:", "ShdPnd:"].iter().any(|name| field(name).contains(|c| c != '0'));
         match field("State:").chars().next() {
-            None | Some('Z' | 'X') => deed = Deed::Died,
-            Some('T' | 't') => deed = Deed::LeftStopped,
-            Some('S') => deed = Deed::Unharmed,
+            None | Some('Z' | 'X') => effect = Effect::Died,
+            Some('T' | 't') => effect = Effect::LeftStopped,
+            Some('S') => effect = Effect::Unharmed,
             Some(_) => return false,
         }
-        !is_pending || deed != Deed::Unharmed
+        !is_pending || effect != Effect::Unharmed
     });
-    deed
+    effect
 }
 
 /// A process and all below it.

@@ -1,20 +1,20 @@
 //! What may be counted for a process, and whether it is still there after so many signals.
 
-use super::{Aim, CONT, FAIL, Fate, GONE, HANG, KILL, LATE, OK, Oracle, PART, STOPS, UNSURE, is_fatal};
-use crate::fuzz::cast::Habit;
+use super::{Aim, CONT, FAIL, GONE, HANG, KILL, LATE, OK, Outcome, PART, Predictor, STOPS, UNSURE, is_fatal};
 use crate::fuzz::line::Start;
 use crate::fuzz::reading::{Mode, Target};
+use crate::fuzz::roles::Habit;
 use crate::fuzz::world::Victim;
 
 /// Whether a process is still there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
-    Here,
-    Perhaps,
+    Alive,
+    Unknown,
     Gone,
 }
 
-impl Oracle<'_> {
+impl Predictor<'_> {
     /// Whether the caller may send this signal to the victim.
     pub fn permitted(&self, victim: &Victim, signal: usize) -> bool {
         let user = self.line.user;
@@ -22,7 +22,7 @@ impl Oracle<'_> {
     }
 
     /// Whether /proc does not show the victim to the caller.
-    pub fn is_veiled(&self, victim: &Victim) -> bool {
+    pub fn is_hidden(&self, victim: &Victim) -> bool {
         self.line.hidden && self.line.user != 0 && victim.user != self.line.user
     }
 
@@ -34,18 +34,18 @@ impl Oracle<'_> {
     }
 
     /// What may be counted for a process that a target stands for.
-    pub fn fate(&mut self, index: usize, aim: &Aim) -> Fate {
+    pub fn outcome(&mut self, index: usize, aim: &Aim) -> Outcome {
         let victim = &self.world.victims[index];
         let plain_question = matches!(self.request.mode, Mode::Alive) && self.request.expect.is_empty();
-        let veil = if self.is_veiled(victim) && !plain_question { FAIL | UNSURE } else { 0 };
-        match self.fate_in_sight(index, aim) {
+        let hidden = if self.is_hidden(victim) && !plain_question { FAIL | UNSURE } else { 0 };
+        match self.outcome_if_visible(index, aim) {
             FAIL => FAIL,
-            fate => fate | veil,
+            outcome => outcome | hidden,
         }
     }
 
     /// The same as if /proc showed everybody.
-    fn fate_in_sight(&mut self, index: usize, aim: &Aim) -> Fate {
+    fn outcome_if_visible(&mut self, index: usize, aim: &Aim) -> Outcome {
         let victim = &self.world.victims[index];
         let request = self.request;
         let asks = !matches!(request.mode, Mode::Send | Mode::DryRun);
@@ -113,7 +113,7 @@ impl Oracle<'_> {
     }
 
     /// How waiting for a process ends.
-    fn end(&self, index: usize) -> Fate {
+    fn end(&self, index: usize) -> Outcome {
         if !self.waits {
             return OK;
         }
@@ -127,8 +127,8 @@ impl Oracle<'_> {
             _ if self.request.mode == Mode::DryRun => OK | stays,
             Life::Gone if limit.is_none_or(|limit| limit > 500) => OK,
             Life::Gone => OK | LATE,
-            Life::Perhaps => OK | stays,
-            Life::Here => stays,
+            Life::Unknown => OK | stays,
+            Life::Alive => stays,
         }
     }
 
@@ -140,17 +140,17 @@ impl Oracle<'_> {
         let stopped = victim.stopped || signals.iter().any(|signal| STOPS.contains(signal));
         let fatal = signals.iter().any(|&signal| is_fatal(signal));
         match victim.habit {
-            Habit::Init => Life::Here,
-            _ if !self.permitted(victim, self.signals[0]) => Life::Here,
+            Habit::Init => Life::Alive,
+            _ if !self.permitted(victim, self.signals[0]) => Life::Alive,
             _ if signals.contains(&KILL) => Life::Gone,
             Habit::Dies if fatal && stopped && (!victim.stopped || is_stormy || signals.contains(&CONT)) => {
-                Life::Perhaps
+                Life::Unknown
             }
             Habit::Dies if fatal && !stopped => Life::Gone,
             // Its child may get a STOP that comes later.
-            Habit::Forks if signals.contains(&15) && self.signals.contains(&19) => Life::Perhaps,
+            Habit::Forks if signals.contains(&15) && self.signals.contains(&19) => Life::Unknown,
             Habit::Forks if signals.contains(&15) => Life::Gone,
-            _ => Life::Here,
+            _ => Life::Alive,
         }
     }
 }

@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::cast::{Habit, Place, Role};
-use super::victim::{REAPED, Slot, answer, fork_at, pidfd, say};
+use super::roles::{Habit, Place, Role};
+use super::victim::{REAPED, Slot, answer, fork_at, pidfd, send};
 
 /// How often a number is tried that somebody has still, in milliseconds.
 const RETRY: u16 = 1;
@@ -23,16 +23,17 @@ pub fn prepare() {
 }
 
 /// The life of the victim; its slots, sockets and those of all below it.
-pub fn live(role: &'static Role, slots: &'static [Slot], lines: &[UnixStream]) -> ! {
+pub fn live(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> ! {
     let roles = role.all();
-    let place = |so: &dyn Fn(&Role) -> bool| roles.iter().skip(1).position(|role| so(role)).expect("in the cast") + 1;
-    let stranger = place(&|role| role.habit == Habit::Stranger);
+    let place =
+        |so: &dyn Fn(&Role) -> bool| roles.iter().skip(1).position(|role| so(role)).expect("among the roles") + 1;
+    let stranger = place(&|role| role.habit == Habit::ReusesPid);
     let leader = place(&|role| role.place == Place::Group && role.habit == Habit::Dies);
-    let line = lines[0].as_raw_fd();
+    let channel = channels[0].as_raw_fd();
     let members = 1..slots.len().min(roles.len());
-    let unborn = |slot: &Slot| slot.pid.load(Ordering::Acquire) == 0;
+    let absent = |slot: &Slot| slot.pid.load(Ordering::Acquire) == 0;
     // The children run before they have said so; a pidfd needs their number.
-    while members.clone().any(|index| index != stranger && unborn(&slots[index])) {
+    while members.clone().any(|index| index != stranger && absent(&slots[index])) {
         std::thread::yield_now();
     }
     let number = slots[leader].pid.load(Ordering::Acquire);
@@ -41,10 +42,10 @@ pub fn live(role: &'static Role, slots: &'static [Slot], lines: &[UnixStream]) -
         .filter(|&index| index != stranger)
         .map(|index| pidfd(slots[index].pid.load(Ordering::Acquire)).expect("only this process reaps it"))
         .collect();
-    say(line, b"r");
+    send(channel, b"r");
     let mut wanted = true;
     loop {
-        let mut polls = vec![PollFd::new(lines[0].as_fd(), PollFlags::POLLIN)];
+        let mut polls = vec![PollFd::new(channels[0].as_fd(), PollFlags::POLLIN)];
         polls.extend(living.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
         let is_dead = slots[leader].status.load(Ordering::Relaxed) != 0;
         let timeout = if is_dead && wanted { RETRY.into() } else { PollTimeout::NONE };
@@ -52,20 +53,20 @@ pub fn live(role: &'static Role, slots: &'static [Slot], lines: &[UnixStream]) -
         let ready: Vec<bool> =
             polls.iter().map(|poll| poll.revents().is_some_and(|events| !events.is_empty())).collect();
         if ready[0] {
-            answer(line);
+            answer(channel);
         }
         let mut ended = ready[1..].iter();
         living.retain(|_| !ended.next().is_some_and(|ended| *ended));
-        bury(&slots[1..roles.len()]);
+        reap_all(&slots[1..roles.len()]);
         if wanted && slots[leader].status.load(Ordering::Relaxed) != 0 {
-            wanted = fork_at(number, roles[stranger], &slots[stranger..], &lines[stranger..]).is_err();
+            wanted = fork_at(number, roles[stranger], &slots[stranger..], &channels[stranger..]).is_err();
         }
     }
 }
 
 /// Stores how all that have died ended, and reaps them after that: this process may be killed
 /// itself in between, and its children become the harness's.
-fn bury(slots: &[Slot]) {
+fn reap_all(slots: &[Slot]) {
     loop {
         // SAFETY: zeros are a valid siginfo, which outlives the call; the fields read are those of
         // CHLD.
