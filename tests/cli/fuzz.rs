@@ -1,6 +1,6 @@
-//! Random command lines, run by the real program in a namespace full of victims. What comes of each
-//! is compared with what the manual says. `SIGSEND_FUZZ_LINES` sets how many lines are run,
-//! `SIGSEND_FUZZ_SEED` which ones.
+//! Fuzzing: random command lines are run by the real program in a PID namespace full of victims,
+//! and the results are compared with a model of the manual. `SIGSEND_FUZZ_LINES` sets the number of
+//! lines, `SIGSEND_FUZZ_SEED` selects them.
 
 mod compare;
 mod grammar;
@@ -37,15 +37,15 @@ use crate::support;
 
 const LINES: &str = "SIGSEND_FUZZ_LINES";
 const SEED: &str = "SIGSEND_FUZZ_SEED";
-/// Set for the processes that do the work, each in a namespace of its own: the file for the
-/// figures.
+/// Set for the worker processes, each of which has its own PID namespace: the file that receives
+/// the statistics.
 const FIGURES: &str = "SIGSEND_FUZZ_FIGURES";
 
-/// Lines that are run in one namespace: few enough that its PIDs do not wrap and
-/// that they fit into the time of a test on a busy machine.
+/// Lines per namespace. Few enough that PIDs do not wrap and that a chunk fits into the time limit
+/// of a test on a busy machine.
 const CHUNK: u64 = 200;
 
-/// Failures after which a process gives up.
+/// A worker stops after this many failures.
 const MAX_FAILURES: usize = 12;
 
 fn env_number(name: &str, default: u64) -> u64 {
@@ -91,7 +91,7 @@ fn random_command_lines_do_what_the_manual_says() {
     assert_eq!(total.get("lines"), Some(&lines), "not every line was run");
 }
 
-/// Runs some of the lines in a process of their own.
+/// Runs a chunk of lines in a worker process. Returns its output and its statistics.
 fn run_chunk(seed: u64, lines: u64) -> (Output, String) {
     let dir = support::tempdir();
     let figures = dir.file("figures", "");
@@ -108,7 +108,7 @@ fn add_figures(total: &mut BTreeMap<String, u64>, figures: &str) {
     }
 }
 
-/// The work itself, as the first process of a namespace.
+/// The worker, which is process 1 of its namespace.
 fn fuzz(seed: u64, lines: u64) {
     let mut world = World::new();
     let runner = Runner::new();
@@ -136,7 +136,7 @@ fn fuzz(seed: u64, lines: u64) {
             world.replace_changed(&observations);
             continue;
         }
-        // A line that hangs takes long, so three of them are enough.
+        // A hang takes long, so three of them reach the limit.
         failed += if ended.hung { MAX_FAILURES / 3 } else { 1 };
         let description = describe(&line, world.home());
         let wrong = wrong.join("\n    ");
@@ -149,10 +149,10 @@ fn fuzz(seed: u64, lines: u64) {
     figures.insert("victims replaced", world.replaced());
     let text: Vec<String> = figures.iter().map(|(label, number)| format!("{label}\t{number}")).collect();
     fs::write(env::var_os(FIGURES).expect("checked by the test"), text.join("\n")).expect("the figures");
-    assert_eq!(failed, 0, "lines did what the manual does not say");
+    assert_eq!(failed, 0, "lines whose result differs from the model");
 }
 
-/// The line in shell syntax, and the rest of its circumstances.
+/// The line in shell syntax, followed by its environment as a comment.
 fn describe(line: &Line, home: i32) -> String {
     let quote = |arg: &[u8]| match str::from_utf8(arg) {
         Ok(text) if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_=+:.,/%".contains(c)) => {

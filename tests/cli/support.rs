@@ -47,8 +47,8 @@ pub const IDLE: &str = "for i in 1 2 3 4 5 6 7 8; do sleep 15 & wait; done";
 /// Ignores TERM and HUP; ends with its standard input.
 pub const STUBBORN: &str = "trap '' TERM HUP; echo ready; while read line; do :; done";
 
-/// The path of the program under test: the one that cargo has built, or another build that was named
-/// when the tests were compiled.
+/// The path of the program under test: the one that cargo has built, or another build that was
+/// named when the tests were compiled.
 pub const SIGSEND: &str = match option_env!("SIGSEND_TESTED") {
     Some(path) => path,
     None => env!("CARGO_BIN_EXE_sigsend"),

@@ -55,8 +55,8 @@ fn runs_role_when_asked() {
 }
 
 /// Whoever finds a byte on standard input forks a child, which does the same; all of them stay.
-/// What [`Family::start_forking`] hands out is the bound, since root is exempt from `RLIMIT_NPROC`. Each
-/// says `born PID`; whoever is told to stop says `told PID` and forks no more.
+/// What [`Family::start_forking`] hands out is the bound, since root is exempt from `RLIMIT_NPROC`.
+/// Each says `born PID`; whoever is told to stop says `told PID` and forks no more.
 fn storm() -> ! {
     ready();
     let mut byte = 0_u8;

@@ -1,4 +1,4 @@
-//! Compares what came of a command line with the forecast.
+//! Compares the result of a command line with the forecast.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use super::roles::Habit;
 use super::runner::Ended;
 use super::world::{Observation, PATIENCE, Victim, World};
 
-/// What is wrong with how the line ended and with what the victims received; empty if all is as
-/// predicted.
+/// The differences between the forecast and how the line ended and what the victims received; empty
+/// if there are none.
 pub fn differences(
     line: &Line,
     reading: &Reading,
@@ -30,7 +30,7 @@ pub fn differences(
     wrong
 }
 
-/// What is wrong with the status and the texts.
+/// Differences in the exit status and the output.
 fn texts(line: &Line, reading: &Reading, forecast: &Forecast, ended: &Ended) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut complain = |bad: bool, what: String| {
@@ -65,13 +65,13 @@ fn texts(line: &Line, reading: &Reading, forecast: &Forecast, ended: &Ended) -> 
     if let Reading::Request(request) = reading {
         let speaks = request.has("verbose") || request.has("json") || request.mode != Mode::Send;
         let silent = ended.exit == 0 && !speaks && !request.loose;
-        // A member that does not stop because somebody continues it is named.
-        let is_warning = |said: &str| line.storm.is_some() && said.contains(" could not be kept stopped; ");
+        // A member that another process continues cannot be kept stopped, which is a warning.
+        let is_warning = |message: &str| line.storm.is_some() && message.contains(" could not be kept stopped; ");
         let is_quiet = ended.stdout.is_empty() && ended.stderr.lines().all(is_warning);
         complain(silent && !is_quiet, format!("success is not silent: {text}"));
         complain(
             is_said && matches!(ended.exit, 1 | 64) && request.mode == Mode::Send && ended.stderr.is_empty(),
-            "no word of the failure".into(),
+            "no message about the failure".into(),
         );
         let garbage =
             |line: &&str| !serde_json::from_str::<serde_json::Value>(line).is_ok_and(|value| value.is_object());
@@ -88,7 +88,7 @@ fn texts(line: &Line, reading: &Reading, forecast: &Forecast, ended: &Ended) -> 
         let is_missing = request.has("json") && ended.exit < KILLED && !request.loose && summary.is_none();
         complain(is_missing, format!("no summary: {text}"));
         if let Some([signalled, gone, failed, remaining, status]) = summary {
-            complain(i64::from(ended.exit) != status, format!("says status {status} and ends with {}", ended.exit));
+            complain(i64::from(ended.exit) != status, format!("reports status {status} and exits with {}", ended.exit));
             let counted = [signalled, gone, failed, remaining];
             let fits = |count: i64, [least, most]: [usize; 2]| {
                 usize::try_from(count).is_ok_and(|count| (least..=most).contains(&count))
@@ -108,7 +108,8 @@ fn texts(line: &Line, reading: &Reading, forecast: &Forecast, ended: &Ended) -> 
     wrong
 }
 
-/// The numbers of the last line of JSON: signalled, already gone, failed, remaining, status.
+/// The numbers of the summary, which is the last line of JSON: signalled, already gone, failed,
+/// remaining, status.
 fn summary(stdout: &str) -> Option<[i64; 5]> {
     let value: serde_json::Value = serde_json::from_str(stdout.lines().last()?).ok()?;
     let number = |key: &str| value[key].as_i64();
@@ -117,7 +118,7 @@ fn summary(stdout: &str) -> Option<[i64; 5]> {
     numbers.and_then(|numbers| numbers.try_into().ok()).filter(|_| value["event"] == "summary")
 }
 
-/// Who sent it, by which call, and with which value.
+/// Differences in the sender of the signals, the system call used and the value.
 fn senders(reading: &Reading, observation: &Observation, sigsend: i32, is_stormy: bool) -> Vec<String> {
     let Reading::Request(request) = reading else { return Vec::new() };
     let first = i32::from(request.signal.unwrap_or(15));
@@ -137,7 +138,7 @@ fn senders(reading: &Reading, observation: &Observation, sigsend: i32, is_stormy
     wrong
 }
 
-/// What a victim received beyond its bounds.
+/// Differences between what a victim received and its bounds.
 fn against(victim: &Victim, observation: &Observation, bounds: &Bounds) -> Vec<String> {
     let mut wrong = Vec::new();
     let number = |signal: i32| usize::try_from(signal).expect("a signal");
@@ -150,7 +151,7 @@ fn against(victim: &Victim, observation: &Observation, bounds: &Bounds) -> Vec<S
     if let Some(signal) = observation.killed.filter(|&signal| most[number(signal)] == 0) {
         wrong.push(format!("was killed by {signal}"));
     }
-    // Each of these discards the other where it is pending.
+    // CONT discards pending stop signals, and a stop signal discards a pending CONT.
     let both_ways = most[18] > 0 && [19, 20, 21, 22].iter().any(|&stop| most[stop] > 0);
     // A victim may be stopped on its way into a handler.
     let midway = victim.habit.counts() && observation.stopped;
@@ -161,16 +162,16 @@ fn against(victim: &Victim, observation: &Observation, bounds: &Bounds) -> Vec<S
         if got > most[signal] {
             wrong.push(format!("received {signal} {got} times, at most {} predicted", most[signal]));
         }
-        // The kernel's own CHLD and HUP (a child ended, a group was orphaned) may have stood in for
+        // The kernel's own CHLD and HUP (a child ended, a group was orphaned) may have merged with
         // sigsend's.
         let merged = observation.receipts.iter().any(|receipt| receipt[1] > 0 && number(receipt[0]) == signal)
             || signal == 17 && observation.unanswered;
         let flushed = both_ways && matches!(signal, 18 | 20..=22);
-        let unseen = victim.is_zombie() || victim.habit == Habit::Init && matches!(signal, 32 | 33);
+        let uncounted = victim.is_zombie() || victim.habit == Habit::Init && matches!(signal, 32 | 33);
         // Standard signals merge while they are pending, and pending realtime signals are not
         // counted.
         let needed = if signal < 32 || observation.unanswered { least[signal].min(1) } else { least[signal] };
-        if is_observable && !dead && !merged && !flushed && !unseen && got < needed {
+        if is_observable && !dead && !merged && !flushed && !uncounted && got < needed {
             wrong.push(format!("received {signal} {got} times, at least {needed} predicted"));
         }
     }
@@ -191,7 +192,7 @@ fn against(victim: &Victim, observation: &Observation, bounds: &Bounds) -> Vec<S
         };
         let must_die = least[9] > 0 || !stoppable && (1..=64).any(|signal| dies(&signal));
         if must_die {
-            wrong.push("lives on, though it was to be killed".into());
+            wrong.push("is alive, but had to be killed".into());
         }
         if least[19] > 0 && most[18] == 0 && !observation.stopped {
             wrong.push("was not stopped".into());

@@ -1,6 +1,6 @@
-//! Random command lines from a grammar of near-valid tokens: every spelling that the manual knows
-//! and, beside each, the typing errors, overflows and look-alikes that must never become something
-//! else.
+//! Generates random command lines from a grammar of near-valid tokens: every spelling of the
+//! manual, and typing errors, overflows and look-alikes, which must never be taken for something
+//! valid.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -13,22 +13,22 @@ use super::tokens::{
 };
 use super::world::{Victim, World};
 
-fn text(words: impl Into<String>) -> Vec<u8> {
-    words.into().into_bytes()
+fn text(text: impl Into<String>) -> Vec<u8> {
+    text.into().into_bytes()
 }
 
 /// The state of writing one command line.
 struct Writer<'a> {
     dice: &'a mut Dice,
     world: &'a World,
-    /// The victim that the line is mostly about, so that its parts fit together sometimes.
+    /// The victim that most parts of the line refer to, so that they fit together sometimes.
     focus: usize,
-    /// Typing errors in a hundred words.
+    /// Typing errors per hundred arguments.
     typo_percent: usize,
     line: Line,
 }
 
-/// A random line, and all else that sigsend starts with.
+/// A random line and the environment that sigsend starts in.
 pub fn random(dice: &mut Dice, world: &World) -> Line {
     let start = *dice.pick(&[Start::Home, Start::Home, Start::Home, Start::Home, Start::Alone, Start::Shell]);
     let mut line = Line { start, ..Line::default() };
@@ -39,7 +39,7 @@ pub fn random(dice: &mut Dice, world: &World) -> Line {
     if dice.percent(12) {
         let sinks = [Sink::Limited(0), Sink::Limited(40), Sink::Late, Sink::Late, Sink::Closed, Sink::Full];
         line.sink = *dice.pick(&sinks);
-        // The one that launches would wait for a reader to open the pipe.
+        // The launcher would block in open(2) until the pipe has a reader.
         if (line.sink, line.start) == (Sink::Closed, Start::Shell) {
             line.sink = Sink::Full;
         }
@@ -48,9 +48,9 @@ pub fn random(dice: &mut Dice, world: &World) -> Line {
     let mut writer = Writer { dice, world, focus, typo_percent, line };
     if writer.dice.percent(6) {
         let family = world.victims[focus].family;
-        let buries = |victim: &Victim| victim.family == family && victim.habit == Habit::Reaps;
-        // Process 1 has no family, and the numbers below the one that buries change hands.
-        let is_fit = focus != 0 && !world.victims.iter().any(buries);
+        let reaps = |victim: &Victim| victim.family == family && victim.habit == Habit::Reaps;
+        // Process 1 has no family, and the PIDs of the reaper's family are reused.
+        let is_fit = focus != 0 && !world.victims.iter().any(reaps);
         writer.line.storm = is_fit.then_some(family);
     }
     writer.line.stdin = writer.entries();
@@ -84,8 +84,8 @@ impl Writer<'_> {
     fn victim(&mut self) -> &Victim {
         let index = if self.dice.percent(50) { self.focus } else { self.dice.below(self.world.victims.len()) };
         let victims = &self.world.victims[..=index];
-        // The one before a victim that is not there yet stands in for it.
-        victims.iter().rev().find(|victim| victim.exists()).expect("the first is there")
+        // The victim before it is used for a victim that does not exist yet.
+        victims.iter().rev().find(|victim| victim.exists()).expect("the first one exists")
     }
 
     fn gone(&mut self) -> i32 {
@@ -108,7 +108,7 @@ impl Writer<'_> {
         self.push(arg);
     }
 
-    /// A signal as it may be spelled, or nearly so.
+    /// A signal in one of its spellings, or a typing error.
     fn signal(&mut self) -> String {
         if self.typo() {
             return (*self.dice.pick(NOT_SIGNALS)).to_owned();
@@ -139,7 +139,7 @@ impl Writer<'_> {
         self.one(from)
     }
 
-    /// A target that exists or nearly so; most of them are victims.
+    /// A target, valid or nearly valid; most of them are victims.
     fn target(&mut self) -> Vec<u8> {
         if self.typo() {
             return self.one(NOT_TARGETS);
@@ -174,8 +174,8 @@ impl Writer<'_> {
         }
     }
 
-    /// A target that would mean a victim if it were cut short, wrapped, rounded or read in another
-    /// base.
+    /// An invalid target that would match a victim if it were truncated, wrapped, rounded or read
+    /// in another base.
     fn near_miss(&mut self) -> Vec<u8> {
         let tail = self.dice.pick(&["x", ",1", ".0", " 1", ":", "\r", "\u{a0}"]);
         let head = self.dice.pick(&[" -", "- ", "+", "--", "0x", "%", "−"]);
@@ -193,7 +193,7 @@ impl Writer<'_> {
         }
     }
 
-    /// A name that is one near_miss away.
+    /// A victim's name with one typing error.
     fn misspelled(&mut self) -> Vec<u8> {
         let mut name = self.victim().name.clone();
         match self.dice.below(5) {
@@ -218,7 +218,7 @@ impl Writer<'_> {
         }
     }
 
-    /// What a pidfile or standard input says.
+    /// The content of a pidfile or of standard input.
     fn entries(&mut self) -> Vec<u8> {
         let mut content = Vec::new();
         for _ in 0..*self.dice.pick(&[0, 1, 1, 1, 1, 1, 1, 2, 3]) {
@@ -253,7 +253,7 @@ impl Writer<'_> {
         }
     }
 
-    /// One option with a value, spelled in one of its ways.
+    /// An option with a value, in one of its spellings.
     fn option(&mut self) {
         let (name, mut value) = match self.dice.below(13) {
             12 => ("cgroup", self.cgroup()),
@@ -285,7 +285,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Lays out a pidfile, or does not, and names it.
+    /// The path of a pidfile, which mostly exists, or `-`.
     fn path(&mut self) -> Vec<u8> {
         if self.dice.percent(25) {
             return text("-");
@@ -298,7 +298,7 @@ impl Writer<'_> {
         name.into_bytes()
     }
 
-    /// The directory of a control group, or none.
+    /// The directory of a control group, or another path.
     fn cgroup(&mut self) -> Vec<u8> {
         let cgroup = *self.dice.pick(&[Cgroup::Upper, Cgroup::Upper, Cgroup::Lower]);
         let path = self.world.cgroups.path(cgroup).filter(|_| !self.dice.percent(10));
@@ -314,7 +314,7 @@ impl Writer<'_> {
         self.push(signal);
     }
 
-    /// A word of any kind at any place.
+    /// Any kind of argument, regardless of its position.
     fn any_argument(&mut self) {
         match self.dice.below(22) {
             0..=8 => {
@@ -329,8 +329,8 @@ impl Writer<'_> {
             18 | 19 => self.push_one(STRANGE),
             20 => self.push_one(TOO_SHORT),
             _ => {
-                let word = *self.dice.pick(&[&b"--"[..], b"--", b"\xff", b"-\xff", b"--\xff", b"7\xff", b"-9\xff"]);
-                self.push(word);
+                let arg = *self.dice.pick(&[&b"--"[..], b"--", b"\xff", b"-\xff", b"--\xff", b"7\xff", b"-9\xff"]);
+                self.push(arg);
             }
         }
     }
@@ -353,7 +353,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Options first, then what they are about, as most people write.
+    /// Options first, then targets, as most users write.
     fn usual_line(&mut self) {
         let question = self.dice.percent(12);
         let named = !question && self.dice.percent(75);
@@ -376,7 +376,7 @@ impl Writer<'_> {
         }
         for _ in 0..*self.dice.pick(&[1, 1, 1, 1, 2, 2, 3]) {
             let mut target = self.target();
-            // Without a signal before it, a group reads as one: rarely what someone means.
+            // Without a signal before it, `-PGID` is read as a signal, which few users mean.
             if target.starts_with(b"-") && !named && !escaped && !self.dice.percent(10) {
                 target.remove(0);
             }
@@ -387,7 +387,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Two words change places, one is lost, or one is typed twice.
+    /// Swaps two arguments, drops one, or repeats one.
     fn swap_or_drop(&mut self) {
         let args = &mut self.line.args;
         if args.len() > 1 {

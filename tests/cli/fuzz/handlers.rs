@@ -1,5 +1,4 @@
-//! Signal handlers and dispositions of the victims: what counts a signal, what makes a victim move
-//! or fork, and what is blocked.
+//! Signal handlers, dispositions and masks of the victims.
 #![expect(unsafe_code, reason = "signal dispositions have no safe form")]
 
 use std::ptr;
@@ -12,12 +11,12 @@ use nix::libc;
 use super::roles::{Habit, MOVING, Place};
 use super::victim::{Slot, exit_now};
 
-/// How long the child of a handler lives.
+/// The lifetime of a child that a handler forks.
 const CHILD_LIFETIME: Duration = Duration::from_millis(30);
 
 static COUNTS: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
 
-/// What the handlers of this victim do besides counting, and where they say what they forked.
+/// What the handlers of this victim do besides counting, and the slot for the PID that they fork.
 static REACTION: OnceLock<(Reaction, &Slot)> = OnceLock::new();
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +30,7 @@ extern "C" fn count(signal: libc::c_int, from: *mut libc::siginfo_t, _context: *
     // SAFETY: the kernel passes a valid siginfo to a handler installed with SA_SIGINFO.
     let code = unsafe { (*from).si_code };
     let counts = COUNTS.load(Ordering::Relaxed);
-    // A code above zero is the kernel's own (a child that ended, a group orphaned).
+    // A positive code is set by the kernel (a child ended, a group was orphaned).
     if let Ok(index) = usize::try_from(signal)
         && code <= 0
         && !counts.is_null()
@@ -43,7 +42,7 @@ extern "C" fn count(signal: libc::c_int, from: *mut libc::siginfo_t, _context: *
     }
 }
 
-/// Moves to another group or session, or forks and exits, if the signal is one for that.
+/// Moves to another group or session, or forks and exits, if the signal is one of those that do.
 fn react(signal: libc::c_int) {
     let Some((reaction, slot)) = REACTION.get() else { return };
     // SAFETY: system calls; the process has one thread, which does nothing but wait for signals.
@@ -80,7 +79,7 @@ pub fn set_dispositions(slot: &'static Slot, habit: Habit) {
         _ => Reaction::None,
     };
     if reaction != Reaction::None {
-        REACTION.set((reaction, slot)).expect("a victim adopts one habit");
+        REACTION.set((reaction, slot)).expect("a victim has one habit");
     }
     for signal in 1..=64 {
         let caught = match habit {
@@ -107,7 +106,7 @@ pub fn set_dispositions(slot: &'static Slot, habit: Habit) {
     }
 }
 
-/// Starts a process that must not inherit the harness's blocked signals.
+/// Calls `start` with no signal blocked, for a process that must not inherit the harness's mask.
 pub fn with_open_mask<T>(start: impl FnOnce() -> T) -> T {
     block(0);
     let started = start();

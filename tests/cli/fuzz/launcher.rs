@@ -1,6 +1,6 @@
 //! A victim that starts sigsend, so that sigsend has ancestors among the victims. The harness sends
-//! the command over the victim's socket; sigsend stays a zombie until the harness has read how it
-//! ended.
+//! the command over the victim's socket. sigsend stays a zombie until the harness has read its wait
+//! status.
 #![expect(unsafe_code, reason = "fork, wait and reading from a bare descriptor have no safe form")]
 
 use std::ffi::OsString;
@@ -22,8 +22,8 @@ pub const LAUNCH: u8 = b'x';
 /// Asks the victim to reap sigsend: its PID follows, and one byte is the answer.
 pub const REAP: u8 = b'w';
 
-/// What the victim starts. The files are paths, those of the harness's descriptors below
-/// /proc/1/fd.
+/// The command that the victim starts. `files` are paths; descriptors of the harness are named by
+/// their links in /proc/1/fd.
 #[derive(Debug)]
 pub struct Launch<'a> {
     pub program: OsString,
@@ -35,7 +35,7 @@ pub struct Launch<'a> {
 }
 
 impl Launch<'_> {
-    /// Has the victim at the other end of this socket start it; its PID.
+    /// Requests the victim at the other end of this socket to start the command. Returns its PID.
     pub fn request(&self, mut channel: &UnixStream) -> io::Result<i32> {
         let user = self.user.to_string().into();
         let limit = self.limit.map_or_else(String::new, |limit| limit.to_string()).into();
@@ -52,7 +52,7 @@ impl Launch<'_> {
     }
 }
 
-/// Has the victim at the other end of this socket reap sigsend; whether it did.
+/// Requests the victim at the other end of this socket to reap sigsend. Returns whether it did.
 pub fn request_reap(mut channel: &UnixStream, pid: i32) -> bool {
     channel.write_all(&[REAP]).is_ok()
         && channel.write_all(&pid.to_ne_bytes()).is_ok()
@@ -68,7 +68,7 @@ pub fn launch(channel: i32) {
     // SAFETY: the victim has one thread. Its pending signals are not the child's.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        // What exec returns is an error. The harness sees the status.
+        // exec returns only on error. The harness sees the status.
         drop(become_sigsend(&text));
         exit_now(96)
     }
@@ -96,7 +96,7 @@ fn become_sigsend(text: &[u8]) -> io::Result<()> {
     Err(command.exec())
 }
 
-/// Lets no file that the command writes grow beyond so many bytes.
+/// Limits the size of each file that the command writes (`RLIMIT_FSIZE`).
 pub fn limit_files(command: &mut Command, bytes: u64) {
     let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
     let set = move || {

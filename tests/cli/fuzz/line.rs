@@ -1,5 +1,5 @@
-//! A command line, all else that sigsend starts with, and the random numbers that both are made
-//! from.
+//! A command line and the environment that sigsend starts in, and the random number generator that
+//! both are made from.
 
 use std::ffi::OsString;
 
@@ -34,7 +34,7 @@ impl Dice {
     }
 }
 
-/// How old a pidfile is when sigsend reads it.
+/// The age of a pidfile when sigsend reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Age {
     Now,
@@ -57,11 +57,11 @@ pub enum Pidfile {
 pub enum Sink {
     #[default]
     File,
-    /// A file that may not grow beyond so many bytes (`RLIMIT_FSIZE`, standard error included).
+    /// A file limited to this size in bytes (`RLIMIT_FSIZE`, which limits standard error, too).
     Limited(u64),
-    /// A pipe that is full until the signals that are due have come.
+    /// A pipe that stays full until the predicted signals have arrived.
     Late,
-    /// A pipe that nobody reads.
+    /// A pipe without a reader.
     Closed,
     /// /dev/full.
     Full,
@@ -75,11 +75,11 @@ pub enum Start {
     Alone,
     /// The group of the first family; the harness is its parent.
     Home,
-    /// A group of its own; the victim that launches is its parent.
+    /// A group of its own; the launcher is its parent.
     Shell,
 }
 
-/// One run of sigsend: its arguments and all that it starts with.
+/// One run of sigsend: its arguments and its environment.
 #[derive(Debug, Default)]
 pub struct Line {
     pub args: Vec<OsString>,
@@ -88,8 +88,8 @@ pub struct Line {
     pub user: u32,
     pub start: Start,
     pub sink: Sink,
-    /// /proc shows users other than root their own processes only (`hidepid=2`).
+    /// /proc hides other users' processes from users other than root (`hidepid=2`).
     pub hidden: bool,
-    /// The family whose members get CONT without end while sigsend runs.
+    /// The family whose members are sent CONT repeatedly while sigsend runs.
     pub storm: Option<usize>,
 }

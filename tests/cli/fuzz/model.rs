@@ -1,6 +1,6 @@
 //! The forecast: for a reading of a command line, what each victim must and may receive, and how
-//! sigsend may end. Written from the manual alone, and naive on purpose: it knows who exists, not
-//! how sigsend finds out.
+//! sigsend may end. Written from the manual alone. It knows which processes exist, not how sigsend
+//! finds them.
 
 mod listing;
 mod outcome;
@@ -20,15 +20,15 @@ use outcome::Life;
 pub struct Bounds {
     pub least: [u32; SIGNALS],
     pub most: [u32; SIGNALS],
-    /// STOP may come, but only ahead of KILL.
+    /// STOP may be sent, but only before KILL.
     pub frozen: bool,
 }
 
-/// Ends that are no plain exit status.
+/// Results that are not a plain exit status.
 pub const KILLED: i32 = 1000;
 pub const STOPPED: i32 = 2000;
 
-/// All that may become of a command line.
+/// All permitted results of a command line.
 #[derive(Debug)]
 pub struct Forecast {
     /// By victim.
@@ -43,11 +43,11 @@ pub struct Forecast {
     pub counts: Option<[[usize; 2]; 4]>,
     /// It may wait for a process that does not end.
     pub hangs: bool,
-    /// Milliseconds after which all is done but waiting.
+    /// Milliseconds after which nothing is left to do except waiting.
     pub patience: u64,
 }
 
-/// What may be counted for one process, in bits.
+/// The permitted outcomes for one process, as a bit set.
 type Outcome = u8;
 const OK: Outcome = 1;
 const FAIL: Outcome = 2;
@@ -55,11 +55,11 @@ const FAIL: Outcome = 2;
 const LATE: Outcome = 4;
 /// Waited for without end.
 const HANG: Outcome = 8;
-/// It could not be told.
+/// Its state could not be determined.
 const UNSURE: Outcome = 16;
 /// Gone at the start, which counts as success.
 const GONE: Outcome = 32;
-/// It got the first signal and refused a later one.
+/// The first signal was sent and a later one refused.
 const PART: Outcome = 64;
 
 const CONT: usize = 18;
@@ -74,11 +74,11 @@ pub fn is_fatal(signal: usize) -> bool {
 struct Aim {
     target: Target,
     stale: bool,
-    /// A descendant of what was named.
+    /// A descendant of a named process.
     below: bool,
 }
 
-/// A process that a target stands for, and what may be counted for it.
+/// A process that a target stands for, and its permitted outcomes.
 struct Hit {
     victim: usize,
     outcome: Outcome,
@@ -95,11 +95,11 @@ struct Predictor<'a> {
     request: &'a Request,
     world: &'a World,
     line: &'a Line,
-    /// The signals in their order; the second and later ones go to those that are still there.
+    /// The signals in order. The second and later ones go to the processes that are still alive.
     signals: Vec<usize>,
     waits: bool,
     pinned: bool,
-    /// The least is nothing: the manual does not say, or refuses something else on the line.
+    /// No signal is required: the manual does not define the line, or it may be refused.
     loose: bool,
     /// How sigsend ends when it signals its own group.
     own_end: OwnEnd,
@@ -120,8 +120,8 @@ pub fn predict(reading: &Reading, world: &World, line: &Line) -> Forecast {
     }
     let Reading::Request(request) = reading else {
         let mut exits = BTreeSet::from([1]);
-        // Help and listings may come before an error, and a question about life answers errors with
-        // 2.
+        // Help and listings may be printed before an error is found, and the status of an error is
+        // 2 with `--alive`.
         let any = |so: &dyn Fn(&str) -> bool| line.args.iter().any(|arg| so(&arg.to_string_lossy()));
         let long = ["--h", "--ver", "--l", "--ta", "--sh", "--g"];
         let quiet = |arg: &str| {
@@ -185,17 +185,17 @@ impl Predictor<'_> {
         let mut named = vec![0_u32; self.bounds.len()];
         let mut pids_at_risk = 0;
         for aim in &aims {
-            // The own group gets its signal last, and once: what it does to sigsend ends the call.
+            // sigsend's own group is signalled last, and once: the signal may end sigsend.
             let is_over = self.own_end != OwnEnd::None && self.is_own(&aim.target);
             let mut hits = self.hits(aim);
-            // It may have been ended and reaped under the target before.
+            // It may have ended and been reaped because of an earlier target.
             let is_late = |hit: &&mut Hit| pids_at_risk > 0 && self.world.victims[hit.victim].has_reaper;
             hits.iter_mut().filter(is_late).for_each(|hit| hit.outcome |= FAIL);
             pids_at_risk += u32::from(self.may_reuse_pid(aim, &hits));
             for hit in hits {
                 self.outcomes.push(hit.outcome);
                 named[hit.victim] += 1;
-                // One that is refused under this target may still be reached under the next.
+                // A process that is refused for one target may be reached through the next.
                 times[hit.victim] += u32::from(hit.outcome & !(FAIL | UNSURE) != 0);
                 let nth = times[hit.victim];
                 let before = self.bounds[hit.victim].least;
@@ -205,13 +205,13 @@ impl Predictor<'_> {
                 }
             }
         }
-        // A group that was ended under one target may have a new owner by the next, unless it was
-        // pinned before the first signal.
+        // The PGID of a group that was killed by one target may be reused before the next, unless
+        // the group was pinned before the first signal.
         let is_new_owner = pids_at_risk > 1 && self.signals.len() == 1 && !self.waits;
-        // The stranger is a child of the one that makes it, and so part of its tree.
-        let is_newborn = self.request.has("tree")
+        // The process that reuses the PID is a child of the reaper, and so part of its tree.
+        let is_new_child = self.request.has("tree")
             && self.world.victims.iter().zip(&times).any(|(victim, &times)| victim.habit == Habit::Reaps && times > 0);
-        if is_new_owner || is_newborn {
+        if is_new_owner || is_new_child {
             for (victim, bounds) in self.world.victims.iter().zip(&mut self.bounds) {
                 if victim.habit == Habit::ReusesPid {
                     bounds.most = [u32::MAX; SIGNALS];
@@ -219,7 +219,7 @@ impl Predictor<'_> {
             }
         }
         let mut victims = self.world.victims.iter().zip(&named);
-        // Those that are forked meanwhile may be counted, too.
+        // Processes that are forked during the run may be counted, too.
         let forks = |victim: &Victim| victim.has_reaper || matches!(victim.habit, Habit::Forks | Habit::Reaps);
         let is_counted_once = |(victim, &times): (&Victim, &u32)| times == 0 || times == 1 && !forks(victim);
         let is_new = |index: usize| aims[..index].iter().all(|aim| aim.target != aims[index].target);
@@ -233,7 +233,7 @@ impl Predictor<'_> {
         self.finish(is_clear)
     }
 
-    /// What the summary may count, if each process is named once.
+    /// The permitted numbers of the summary if each process is named once.
     fn counts(&self) -> [[usize; 2]; 4] {
         let sent = OK | LATE | HANG | PART;
         [sent, GONE, FAIL | PART | UNSURE, LATE | HANG].map(|bits| {
@@ -244,7 +244,7 @@ impl Predictor<'_> {
         })
     }
 
-    /// Whether a target means somebody whose number a stranger may get.
+    /// Whether a target names a process whose PID may be reused during the run.
     fn may_reuse_pid(&self, aim: &Aim, hits: &[Hit]) -> bool {
         let buried = |victim: &Victim| victim.has_reaper && victim.habit != Habit::ReusesPid;
         let numbered = |n: i32| self.world.victims.iter().any(|victim| buried(victim) && victim.pid == n);
@@ -252,8 +252,8 @@ impl Predictor<'_> {
             || matches!(aim.target, Target::Pid(n) | Target::Group(n) if numbered(n))
     }
 
-    /// Puts what a hit may and must receive into the victim's bounds; `nth` time that the line
-    /// names it.
+    /// Adds what a hit may and must receive to the victim's bounds. `nth` counts how often the line
+    /// has named the victim.
     fn add_bounds(&mut self, hit: &Hit, nth: u32, groups: bool) {
         let victim = &self.world.victims[hit.victim];
         let text = match self.request.mode {
@@ -269,8 +269,8 @@ impl Predictor<'_> {
             self.printed[1].insert(text);
             return;
         }
-        // FAIL alone: the first signal is refused, and with it all that would follow, except CONT
-        // within the session.
+        // FAIL alone: the first signal is refused, and so are all later ones, except CONT within
+        // the session.
         let refused = hit.outcome & !UNSURE == FAIL;
         let unpermitted = !self.permitted(victim, self.signals[0]);
         if refused && !unpermitted {
@@ -284,7 +284,7 @@ impl Predictor<'_> {
             if reachable && (nth <= 1 || !self.pinned || groups) {
                 bounds.most[signal] += 1;
             }
-            // After KILL, which only process 1 survives, CONT would do nothing.
+            // After KILL, which only process 1 survives, CONT has no effect.
             let idle = signal == CONT && self.signals[..step].contains(&KILL);
             if sure
                 && reachable
@@ -298,7 +298,7 @@ impl Predictor<'_> {
         }
     }
 
-    /// sigsend is in the group that it signals.
+    /// Records how sigsend ends if it is in the group that it signals.
     fn set_own_end(&mut self) {
         let signal = self.signals[0];
         let number = i32::try_from(signal).expect("a signal");

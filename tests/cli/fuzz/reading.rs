@@ -1,5 +1,5 @@
-//! The manual's grammar, read naively: what a list of arguments says. If the manual is silent, the
-//! reading is marked as loose, and the forecast then accepts a usage error as well.
+//! A naive parser of the command line, written from the manual. If the manual does not define
+//! something, the reading is marked as loose, and the forecast accepts a usage error as well.
 
 pub mod value;
 
@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use value::{Invalid, PID_MAX, Read, digits, duration, named_signal, positive, signal};
 
-/// A target as the manual's table has it.
+/// A target, as in the manual's table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     Pid(i32),
@@ -31,7 +31,7 @@ pub enum Mode {
     Pids,
     Ids,
     Alive,
-    /// More than one of these questions.
+    /// More than one of `--pid`, `--id` and `--alive`.
     Mixed,
 }
 
@@ -59,9 +59,9 @@ pub struct Request {
 /// The reading of a whole command line.
 #[derive(Debug)]
 pub enum Reading {
-    /// A usage error: nobody gets anything.
+    /// A usage error: no signal is sent.
     Refused,
-    /// A listing, a state or a text: nobody gets anything.
+    /// A listing, a state or a text: no signal is sent.
     Quiet,
     Request(Box<Request>),
 }
@@ -125,7 +125,7 @@ impl Request {
             let inode = positive(inode, u128::from(u64::MAX))?;
             Target::Token(pid(positive(n, PID_MAX)?)?, u64::try_from(inode).map_err(|_| Invalid)?)
         } else if text.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == '.') {
-            // Whether a letter beyond ASCII is one, the manual does not say.
+            // The manual does not define whether letters outside ASCII are letters.
             self.loose |= text.starts_with(|c: char| !c.is_ascii());
             if text.contains(|c: char| c == '/' || c.is_control()) {
                 return Err(Invalid);
@@ -237,8 +237,8 @@ impl Request {
                     let option = if *letter == b'q' { "queue" } else { "signal" };
                     let joined = &text[index + 1..];
                     if let Some(value) = joined.strip_prefix(b"=") {
-                        // The manual is silent about this spelling: getopt keeps the sign, others
-                        // drop it.
+                        // The manual does not define this spelling: getopt keeps the `=`, other
+                        // parsers drop it.
                         self.loose = true;
                         return self.value(option, value);
                     }
@@ -259,18 +259,18 @@ impl Request {
                 request.target(arg)?;
                 continue;
             };
-            let word = str::from_utf8(short).unwrap_or_default();
+            let name = str::from_utf8(short).unwrap_or_default();
             if short == b"-" {
                 request.escaped = true;
             } else if let Some(long) = short.strip_prefix(b"-") {
                 request.long(long, &mut rest)?;
-            } else if digits(word) && request.signal.is_some() {
+            } else if digits(name) && request.signal.is_some() {
                 request.target(arg)?;
-            } else if digits(word) {
-                // After the first target a number names no signal.
+            } else if digits(name) {
+                // After the first target, `-N` is not a signal.
                 let first = request.targets.is_empty();
                 request.name(signal(short).ok().filter(|_| first).ok_or(Invalid)?)?;
-            } else if let Some(named) = named_signal(word) {
+            } else if let Some(named) = named_signal(name) {
                 request.name(named)?;
             } else if short[0].is_ascii_uppercase() && short.len() > 1 && request.targets.is_empty() {
                 return Err(Invalid);
@@ -282,7 +282,7 @@ impl Request {
         Ok(request)
     }
 
-    /// What excludes what.
+    /// Rejects combinations that exclude each other.
     fn check(&mut self) -> Read<()> {
         let dry = self.has("dry-run");
         let follow = !self.steps.is_empty();
@@ -302,14 +302,14 @@ impl Request {
             || !self.expect.is_empty()
             || self.has("require-handler")
             || self.has("tree");
-        let oneself = |target: &Target| matches!(target, Target::OwnGroup | Target::Everyone);
-        let unfit = checked && self.targets.iter().any(many) || (waits || follow) && self.targets.iter().any(oneself);
+        let own = |target: &Target| matches!(target, Target::OwnGroup | Target::Everyone);
+        let unfit = checked && self.targets.iter().any(many) || (waits || follow) && self.targets.iter().any(own);
         let null_grace = self.grace.is_some() && self.signal == Some(0);
-        // What checks and values do with a control group, the manual says in part.
+        // The manual defines only in part how checks and values combine with a control group.
         self.loose |= self.cgroup.is_some()
             && (self.has("tree") || self.has("require-handler") || self.queue.is_some() || !self.expect.is_empty());
-        let nobody = self.targets.is_empty() && self.pidfiles.is_empty() && self.cgroup.is_none();
-        let wrong = asks_and_sends || two_plans || nothing_to_catch || unfit || null_grace || nobody;
+        let no_target = self.targets.is_empty() && self.pidfiles.is_empty() && self.cgroup.is_none();
+        let wrong = asks_and_sends || two_plans || nothing_to_catch || unfit || null_grace || no_target;
         if wrong { Err(Invalid) } else { Ok(()) }
     }
 }

@@ -1,6 +1,6 @@
-//! A victim that adopts and reaps all below it at once, and gives the number of a dead group leader
-//! to a stranger as soon as nobody has it any more: a process, a group or a session. The stranger
-//! leads a group of its own under that number.
+//! A victim that is the subreaper of its descendants and reaps them at once. As soon as the PID of
+//! a dead group leader is free, that is, no process, group or session has it, the victim forks a
+//! process with this PID, which leads a group of its own.
 #![expect(unsafe_code, reason = "prctl and waitpid have no safe form here")]
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::roles::{Habit, Place, Role};
 use super::victim::{REAPED, Slot, answer, fork_at, pidfd, send};
 
-/// How often a number is tried that somebody has still, in milliseconds.
+/// Milliseconds between two attempts to reuse a PID that is not free yet.
 const RETRY: u16 = 1;
 
 /// To be called before the children are forked.
@@ -22,24 +22,25 @@ pub fn prepare() {
     assert_eq!(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) }, 0);
 }
 
-/// The life of the victim; its slots, sockets and those of all below it.
+/// The main loop of the victim, with its slot and socket first, followed by those of its
+/// descendants.
 pub fn live(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> ! {
     let roles = role.all();
     let place =
         |so: &dyn Fn(&Role) -> bool| roles.iter().skip(1).position(|role| so(role)).expect("among the roles") + 1;
-    let stranger = place(&|role| role.habit == Habit::ReusesPid);
+    let reuser = place(&|role| role.habit == Habit::ReusesPid);
     let leader = place(&|role| role.place == Place::Group && role.habit == Habit::Dies);
     let channel = channels[0].as_raw_fd();
     let members = 1..slots.len().min(roles.len());
     let absent = |slot: &Slot| slot.pid.load(Ordering::Acquire) == 0;
-    // The children run before they have said so; a pidfd needs their number.
-    while members.clone().any(|index| index != stranger && absent(&slots[index])) {
+    // A child stores its PID only when it runs, and pidfd_open(2) needs the PID.
+    while members.clone().any(|index| index != reuser && absent(&slots[index])) {
         std::thread::yield_now();
     }
     let number = slots[leader].pid.load(Ordering::Acquire);
     let mut living: Vec<OwnedFd> = members
         .clone()
-        .filter(|&index| index != stranger)
+        .filter(|&index| index != reuser)
         .map(|index| pidfd(slots[index].pid.load(Ordering::Acquire)).expect("only this process reaps it"))
         .collect();
     send(channel, b"r");
@@ -59,13 +60,13 @@ pub fn live(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]
         living.retain(|_| !ended.next().is_some_and(|ended| *ended));
         reap_all(&slots[1..roles.len()]);
         if wanted && slots[leader].status.load(Ordering::Relaxed) != 0 {
-            wanted = fork_at(number, roles[stranger], &slots[stranger..], &channels[stranger..]).is_err();
+            wanted = fork_at(number, roles[reuser], &slots[reuser..], &channels[reuser..]).is_err();
         }
     }
 }
 
-/// Stores how all that have died ended, and reaps them after that: this process may be killed
-/// itself in between, and its children become the harness's.
+/// Stores the wait status of each dead child before it reaps the child: this process may be killed
+/// in between, and then the harness inherits the children.
 fn reap_all(slots: &[Slot]) {
     loop {
         // SAFETY: zeros are a valid siginfo, which outlives the call; the fields read are those of

@@ -1,20 +1,20 @@
-//! The victims that each world holds, as families, and what each of them does with signals.
+//! The victims of each world, grouped into families, and how each of them handles signals.
 
-/// How a victim answers signals.
+/// How a victim handles signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Habit {
-    /// Blocks everything and reports what is pending when asked. Has handlers for the signals of
+    /// Blocks all signals and reports the pending ones when asked. Has handlers for the signals of
     /// the mask (bit `n - 1`).
     Records { caught: u64 },
-    /// Handlers for all that can be caught, nothing blocked but 32 and 33, which are libc's own.
+    /// Handlers for all signals that can be caught. Only 32 and 33 are blocked, which libc uses.
     Counts,
     /// Default actions, nothing blocked.
     Dies,
     /// Everything ignored, nothing blocked.
     Ignores,
-    /// Exits as soon as its children are there, and stays a zombie.
+    /// Exits as soon as its children exist, and stays a zombie.
     Zombie,
-    /// As `Zombie`, and is reaped at once: its group lives on without a leader.
+    /// Like `Zombie`, but is reaped at once: its group continues without a leader.
     Reaped,
     /// Records, and has a second thread.
     Threads,
@@ -25,19 +25,19 @@ pub enum Habit {
     /// Counts, and its handler for TERM forks a child that blocks all signals and exits soon; then
     /// it exits itself.
     Forks,
-    /// Records, and starts sigsend, whose parent it is then.
+    /// Records, and starts sigsend, so that it is the parent.
     Launches,
-    /// Records, adopts and reaps all below it at once, and gives the number of a dead group leader
-    /// among them to a stranger as soon as it is free.
+    /// Records, is the subreaper of its descendants and reaps them at once. Starts a process with
+    /// the PID of a dead group leader among them as soon as the PID is free.
     Reaps,
-    /// The place of the stranger that `Buries` makes: a recorder in a group of its own.
+    /// The process that `Reaps` starts with a reused PID: records, in a group of its own.
     ReusesPid,
-    /// Process 1 of the namespace, which is the harness itself: counts, and nothing can end it.
+    /// Process 1 of the namespace, which is the harness itself: counts, and cannot be killed.
     Init,
 }
 
 impl Habit {
-    /// Whether it blocks all signals and reports those that are pending.
+    /// Whether it blocks all signals and reports the pending ones.
     pub fn reports(self) -> bool {
         matches!(
             self,
@@ -51,7 +51,7 @@ impl Habit {
     }
 }
 
-/// The signals that make a victim move, for which it has a handler like for all others.
+/// The signals whose handler makes a victim of the habit `Moves` move.
 pub const MOVING: [i32; 3] = [1, 10, 15];
 
 /// The process group of a victim.
@@ -65,7 +65,7 @@ pub enum Place {
     Session,
 }
 
-/// A socket that a victim holds, and its children that are forked later.
+/// A socket of a victim, inherited by its children.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Socket {
     Tcp,
@@ -80,7 +80,7 @@ pub enum Cgroup {
     Lower,
 }
 
-/// A victim as it is to be made, children included.
+/// The description of a victim and its children.
 #[derive(Debug)]
 pub struct Role {
     pub name: &'static [u8],
@@ -137,7 +137,7 @@ impl Role {
         Self { children, ..self }
     }
 
-    /// The role and all below it, parents first: the order of the slots.
+    /// The role and its descendants, parents first: the order of the slots.
     pub fn all(&'static self) -> Vec<&'static Role> {
         let mut roles = vec![self];
         roles.extend(self.children.iter().flat_map(Role::all));
@@ -156,7 +156,7 @@ const fn group(name: &'static [u8], habit: Habit) -> Role {
     Role::new(name, habit).placed(Place::Group)
 }
 
-/// The families. sigsend is often put into the group of the first.
+/// The families. sigsend is often started in the group of the first.
 pub const FAMILIES: &[Role] = &[
     group(b"home", BLOCKS_ALL).with(&[Role::new(b"housemate", Habit::Counts), Role::new(b"lodger", Habit::Dies)]),
     group(b"chief", CATCHES_SOME)

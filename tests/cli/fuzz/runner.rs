@@ -1,4 +1,4 @@
-//! Runs one command line in the world, to its end or as far as it goes.
+//! Runs one command line in the world. Ends it by force if it hangs or is stopped.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write};
@@ -32,18 +32,18 @@ pub struct Ended {
     pub pid: i32,
     /// The exit status, or KILLED plus the signal, or STOPPED.
     pub exit: i32,
-    /// It had to be ended by force.
+    /// It did not end and was killed.
     pub hung: bool,
-    /// A signal that was due did not come while output could not be written.
+    /// A predicted signal was not sent while output could not be written.
     pub held_up: bool,
     pub stdout: String,
     pub stderr: String,
 }
 
-/// How long a signal that is due may take on a busy machine.
+/// The time limit for a predicted signal, for a busy machine.
 const DELIVERY_LIMIT: Duration = Duration::from_secs(4);
 
-/// How often the storm goes round.
+/// The interval between two CONT to the same process.
 const CONT_INTERVAL: Duration = Duration::from_micros(300);
 
 /// Where sigsend runs: a copy that every user can reach, and a directory for pidfiles.
@@ -52,7 +52,7 @@ pub struct Runner {
     dir: TempDir,
 }
 
-/// Standard output, as far as the harness holds it.
+/// Standard output, and the harness's end of it.
 enum Output {
     File(PathBuf),
     /// The reader, and a writer that keeps the pipe open until sigsend has opened it.
@@ -60,7 +60,7 @@ enum Output {
     Lost(Stdio),
 }
 
-/// sigsend, started by the harness itself or by the victim that launches.
+/// sigsend, started by the harness itself or by the launcher.
 enum Started {
     Child(Child),
     Launched,
@@ -93,7 +93,7 @@ impl Runner {
         }
     }
 
-    /// Runs the line: an endless wait is ended by TERM, a stop by KILL.
+    /// Runs the line. An endless wait is ended by TERM, a stopped sigsend by KILL.
     pub fn run(&self, line: &Line, world: &mut World, forecast: &Forecast) -> Ended {
         self.write_files(line);
         if line.hidden {
@@ -223,7 +223,7 @@ impl Runner {
 }
 
 impl Started {
-    /// How it ended; it must have.
+    /// Reaps sigsend, which must have ended. Returns its wait status.
     fn reap(&mut self, pid: i32, world: &mut World) -> ExitStatus {
         if let Self::Child(child) = self {
             return child.wait().expect("our own child");
@@ -231,7 +231,7 @@ impl Started {
         let status = stat(pid).rsplit(' ').next().and_then(|code| code.parse().ok()).expect("a zombie's status");
         let (launcher, line) = world.launcher();
         let state = || stat(launcher.pid).chars().next();
-        until("the one that launches", || matches!(state(), Some('S' | 'T' | 'Z') | None));
+        until("the launcher", || matches!(state(), Some('S' | 'T' | 'Z') | None));
         if !(state() == Some('S') && super::launcher::request_reap(line, pid)) {
             world.reap_later(pid);
         }
@@ -239,10 +239,10 @@ impl Started {
     }
 }
 
-/// What fills a pipe; never part of the output.
+/// The byte that fills a pipe; never part of the output.
 const FILLER: u8 = 0;
 
-/// A pipe that takes nothing more until it is read.
+/// A pipe that is full until it is read.
 fn full_pipe() -> io::Result<(PipeReader, PipeWriter)> {
     let (reader, mut writer) = io::pipe()?;
     let flags = |fd: &dyn AsFd, flags| fcntl(fd.as_fd(), FcntlArg::F_SETFL(flags));
@@ -266,22 +266,22 @@ fn drain(from: &mut PipeReader, into: &mut Vec<u8>) {
     }
 }
 
-/// epoll_wait(2), which newer architectures have only as epoll_pwait(2).
+/// epoll_wait(2); newer architectures have only epoll_pwait(2).
 const EPOLL_WAITS: &[i64] = &[
     libc::SYS_epoll_pwait,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_epoll_wait,
 ];
 
-/// Whether a process waits for events without a time limit, so that it has nothing to send any
-/// more.
+/// Whether a process waits for events without a time limit, so that it has nothing left to send.
 fn waits_without_end(pid: i32) -> bool {
     let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
-    let mut words = call.split_whitespace();
-    let number = words.next().and_then(|number| number.parse::<i64>().ok());
-    let args: Vec<u64> = words.filter_map(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok()).collect();
+    let mut fields = call.split_whitespace();
+    let number = fields.next().and_then(|number| number.parse::<i64>().ok());
+    let args: Vec<u64> =
+        fields.filter_map(|field| u64::from_str_radix(field.trim_start_matches("0x"), 16).ok()).collect();
     match number {
-        // The time limit is behind a pointer.
+        // The time limit is passed by pointer.
         Some(libc::SYS_ppoll) => args.get(2) == Some(&0),
         // In milliseconds, -1 for none.
         Some(number) if EPOLL_WAITS.contains(&number) => {
@@ -291,7 +291,7 @@ fn waits_without_end(pid: i32) -> bool {
     }
 }
 
-/// Whether everybody is dead who must get KILL.
+/// Whether all victims that must get KILL are dead.
 fn is_delivered(world: &World, forecast: &Forecast) -> bool {
     let mut bounds = world.victims.iter().zip(&forecast.bounds);
     bounds.all(|(victim, bounds)| {
@@ -300,7 +300,7 @@ fn is_delivered(world: &World, forecast: &Forecast) -> bool {
     })
 }
 
-/// Sends CONT to everybody, over and over. None of them is reaped before the end.
+/// Sends CONT to all targets repeatedly. None of them is reaped before this ends.
 fn send_cont(targets: &[i32], is_over: &AtomicBool) {
     while !is_over.load(Ordering::Relaxed) {
         for &pid in targets {

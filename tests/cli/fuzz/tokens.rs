@@ -1,7 +1,7 @@
-//! The words of the grammar: valid ones, and for each kind the look-alikes that must never become
-//! something else.
+//! The tokens of the grammar: valid ones, and for each kind the look-alikes, which must never be
+//! taken for something valid.
 
-/// Names of signals, aliases and realtime spellings among them.
+/// Names of signals, including aliases and realtime spellings.
 pub const SIGNALS: &[&str] = &[
     "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
     "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
@@ -9,7 +9,7 @@ pub const SIGNALS: &[&str] = &[
     "RT0", "RT5", "RT30",
 ];
 
-/// What may look like a signal and is none.
+/// Tokens that look like a signal but are not.
 pub const NOT_SIGNALS: &[&str] = &[
     "UNUSED", "137", "65", "RTMIN3", "+1", "", "SIGSIGHUP", "RTMIN+31", "RTMAX-31", "RTMIN-1", "RTMAX+1", "RT31", "RT",
     "RT-1", "SIG", "SIG9", "TERM ", " TERM", "9 ", " 9", "-9", "-0", "0x9", "9.0", "4294967305",
@@ -17,7 +17,7 @@ pub const NOT_SIGNALS: &[&str] = &[
     "1e1", "--", "RTMIN+", "RTMIN+01", "RTMIN++1", "RTMIN+4294967297", "hup\n",
 ];
 
-/// What may look like a target and is none.
+/// Tokens that look like a target but are not.
 pub const NOT_TARGETS: &[&str] = &[
     "",
     "-",
@@ -84,35 +84,35 @@ pub const NOT_TARGETS: &[&str] = &[
 
 /// Short times.
 pub const DURATIONS: &[&str] = &["1ms", "5ms", "20ms", "1ms", "0ms", "0s", "10ms", "15ms"];
-/// No times, or none that the manual lets pass where a unit is needed.
+/// Invalid durations, and durations without the required unit.
 pub const NOT_DURATIONS: &[&str] = &[
     "", "ms", "5", "0", "-5ms", "+5ms", "5x", "NaN", "inf", "0x5ms", "5msx", "٣ms", "--", "5,ms", "s5",
     "99999999999999999999s",
 ];
-/// Spellings that the manual does not speak of.
+/// Spellings that the manual does not define.
 pub const UNSPECIFIED_DURATIONS: &[&str] =
     &["5 ms", "1.5ms", "1ms1ms", "5MS", "5millis", "500us", " 5ms", "5ms ", "1ns"];
 
-/// Flags, as they are spelled and as `getopt_long` lets them be cut short; some cut too short.
+/// Flags, and abbreviations as accepted by `getopt_long`; some are too short.
 pub const FLAGS: &[&str] = &[
     "-a", "--all", "-r", "--require-handler", "--req", "-w", "--wait", "--wa", "-v", "--verbose", "--verb", "--json",
     "--j", "--tree", "--tree", "--tree", "--tr", "--dry-run", "--dry", "--allow-stale", "--allow", "-va", "-av", "-vw",
     "-rv", "-aa", "--json", "-v", "-a",
 ];
 
-/// What asks and signals nobody.
+/// Options that send nothing.
 pub const QUESTIONS: &[&str] = &[
     "-p", "--pid", "--id", "--i", "--alive", "--ali", "-pa", "-ap", "--dry-run", "--dry-run", "--d", "--dry",
     "--alive", "--id",
 ];
 
-/// Cut too short, or with a value that is not wanted.
+/// Ambiguous abbreviations, and flags with a value.
 pub const TOO_SHORT: &[&str] = &[
     "--al", "--t", "--w", "--ver", "--p", "--pi", "--s", "--g", "--a", "--v", "--pid=1", "--all=yes", "--wait=5ms",
     "--json=", "--tree=1",
 ];
 
-/// Listings, texts, unknown options, values that are missing or not wanted, clusters that are none.
+/// Listings, texts, unknown options, missing or unexpected values, invalid clusters.
 pub const STRANGE: &[&str] = &[
     "-l", "--list", "-L", "-t", "--table", "-d", "-h", "--help", "-V", "--version", "-l9", "-lTERM", "-l=9",
     "--list=9", "--li=KILL", "-lv", "--generate", "--generate=man", "--gen=bash", "--generate=x",
@@ -125,6 +125,6 @@ pub const STRANGE: &[&str] = &[
 /// Values to queue.
 pub const QUEUED: &[&str] = &["0", "7", "-1", "2147483647", "-2147483648", "123456"];
 
-/// What is no value to queue.
+/// Invalid values to queue.
 pub const NOT_QUEUED: &[&str] =
     &["2147483648", "", "x", "4294967295", "-2147483649", "1.5", "--1", "7 ", "0x7", "+", "-"];

@@ -1,6 +1,6 @@
-//! A victim is forked from the harness and takes on a name, a user and a habit. It records every
-//! signal it gets: pending until asked for (all blocked), counted by a handler in shared memory, or
-//! visible in how it ended.
+//! Victims are forked from the harness and take the name, user and habit of their role. Each
+//! records the signals it gets: as pending signals (all blocked) until the harness asks, as counts
+//! in shared memory, or by its wait status.
 #![expect(unsafe_code, reason = "fork and shared memory have no safe form")]
 
 use std::ffi::CString;
@@ -19,7 +19,7 @@ use super::handlers::{block, set_dispositions};
 use super::roles::{Habit, Place, Role, Socket};
 use super::{launcher, reaper};
 
-/// The most signals there are, and one more, so that a signal's number is its index.
+/// The highest signal number plus one, so that a signal's number is its index.
 pub const SIGNALS: usize = 65;
 
 /// One victim's record in the memory that it shares with the harness.
@@ -30,9 +30,9 @@ pub struct Slot {
     pub thread: AtomicI32,
     /// The port of its socket.
     pub port: AtomicI32,
-    /// What a handler forked.
+    /// The PID of the child that a handler forked.
     pub forked: AtomicI32,
-    /// The wait status and [`REAPED`], once another victim reaps it.
+    /// The wait status and [`REAPED`], if another victim reaps it.
     pub status: AtomicI32,
     pub counts: [AtomicU32; SIGNALS],
 }
@@ -49,10 +49,10 @@ impl Slot {
 /// Set in the status of a victim that was reaped; no wait status has this bit.
 pub const REAPED: i32 = 1 << 20;
 
-/// A signal as `sigtimedwait` hands it over: number, `si_code`, sender, value.
+/// A signal as returned by sigtimedwait(2): number, `si_code`, sender, value.
 pub type Receipt = [i32; 4];
 
-/// The size of a receipt on the wire; one of all zeros ends the answer.
+/// The size of a receipt in bytes on the socket. A receipt of zeros ends the answer.
 pub const RECEIPT: usize = 16;
 
 /// Shared, zeroed memory for `count` victims; never unmapped.
@@ -78,8 +78,8 @@ pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
     }
 }
 
-/// Makes the harness, as process 1, count its signals on its main thread: this thread blocks them
-/// all. Also finds the memory that holds argv, which victims write their titles into.
+/// Makes the harness, which is process 1, count its signals on its main thread, by blocking all
+/// signals in this thread. Also locates argv, which victims overwrite with their titles.
 pub fn prepare_harness(slot: &'static Slot) {
     argv();
     block(u64::MAX);
@@ -97,8 +97,8 @@ fn argv() -> (usize, usize) {
     })
 }
 
-/// Forks the head of a family, which keeps none of the harness's descriptors but `channels`: each one
-/// would cost every look for sockets.
+/// Forks the head of a family. It keeps none of the harness's descriptors except `channels`, since
+/// every open descriptor slows down the search for sockets.
 pub fn fork_head(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> i32 {
     // SAFETY: the harness forks from its only busy thread.
     match unsafe { libc::fork() } {
@@ -123,8 +123,8 @@ fn close_all_but(channels: &[UnixStream]) {
     }
 }
 
-/// Forks the role at `slots[0]` and, below it, its children; `channels` are the victims' ends of their
-/// sockets.
+/// Forks a process for the role, with `slots[0]`, and below it those for its children. `channels`
+/// are the victims' ends of their sockets.
 fn fork(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> i32 {
     // SAFETY: the harness forks from its only busy thread, and so does each victim before it
     // starts a second one.
@@ -134,7 +134,7 @@ fn fork(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) ->
     }
 }
 
-/// As [`fork`], under a number that must be free.
+/// The same as [`fork`] with this PID, which must be free.
 pub fn fork_at(number: i32, role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> io::Result<()> {
     // SAFETY: zeros are a valid clone_args; without CLONE_VM this is a fork, and the caller has one
     // thread.
@@ -157,7 +157,7 @@ fn start(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -
     exit_now(99)
 }
 
-/// Ends a forked process.
+/// Ends a forked process without cleanup.
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: ends the process without running the harness's exit handlers.
     unsafe { libc::_exit(status) }
@@ -176,7 +176,7 @@ fn live(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) ->
     if role.habit == Habit::Reaps {
         reaper::prepare();
     }
-    // The children of a server hold its socket, too; a user's socket has to be made by that user.
+    // The children of a server inherit its socket. A socket of a user must be created by that user.
     let shared = role.socket.filter(|_| role.user == 0).map(|socket| serve(socket, &slots[0]));
     let mut next = 1;
     for child in role.children {
@@ -220,7 +220,7 @@ fn live(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) ->
     }
 }
 
-/// Listens on a free port, which the slot tells.
+/// Listens on a free port and stores the port in the slot.
 fn serve(socket: Socket, slot: &Slot) -> OwnedFd {
     let (port, socket) = match socket {
         Socket::Tcp => {
@@ -242,7 +242,7 @@ fn pause() {
     unsafe { libc::pause() };
 }
 
-/// Starts `life` in a second thread and returns when its number is in the slot.
+/// Starts `life` in a second thread and returns when its TID is in the slot.
 fn second_thread(slot: &'static Slot, life: impl FnOnce() + Send + 'static) {
     slot.thread.store(0, Ordering::Release);
     std::thread::spawn(move || {
@@ -251,14 +251,14 @@ fn second_thread(slot: &'static Slot, life: impl FnOnce() + Send + 'static) {
         slot.thread.store(unsafe { libc::gettid() }, Ordering::Release);
         life();
     });
-    // libc has let 32 and 33 through again.
+    // libc has unblocked 32 and 33.
     block(u64::MAX);
     while slot.thread.load(Ordering::Acquire) == 0 {
         std::thread::yield_now();
     }
 }
 
-/// Takes on the role's user, command name and argv[0].
+/// Sets the role's user, command name and argv[0].
 fn set_identity(role: &Role) {
     let (start, end) = argv();
     let mut title = role.argv0.to_vec();
@@ -278,7 +278,7 @@ fn set_identity(role: &Role) {
     }
 }
 
-/// Mounts /proc anew so that it shows users other than root their own processes only, or all.
+/// Remounts /proc with other users' processes hidden from users other than root, or visible.
 pub fn hide_processes(hidden: bool) {
     let options = if hidden { c"hidepid=2" } else { c"hidepid=0" };
     // SAFETY: strings that outlive the call.
@@ -294,7 +294,7 @@ pub fn hide_processes(hidden: bool) {
     assert_eq!(done, 0, "remounting /proc: {}", io::Error::last_os_error());
 }
 
-/// Writes to the harness.
+/// Sends bytes to the harness.
 pub fn send(channel: i32, bytes: &[u8]) {
     // SAFETY: a descriptor that stays open, a buffer that outlives the call.
     let written = unsafe { libc::write(channel, bytes.as_ptr().cast(), bytes.len()) };
@@ -303,7 +303,7 @@ pub fn send(channel: i32, bytes: &[u8]) {
     }
 }
 
-/// Answers the harness for ever.
+/// Answers requests of the harness until the process ends.
 fn record(channel: i32, greet: bool) -> ! {
     if greet {
         send(channel, b"r");

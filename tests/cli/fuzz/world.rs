@@ -1,6 +1,6 @@
-//! The private PID namespace: families of victims, what is true of each before a command line is
-//! run, and what each has received afterwards. A family in which somebody died, moved or was
-//! stopped is replaced; all others live from line to line.
+//! The private PID namespace: families of victims, the state of each before a command line is run,
+//! and what each has received afterwards. A family in which a member died, moved or was stopped is
+//! replaced. The others are kept for the next line.
 
 mod cgroups;
 mod observation;
@@ -25,7 +25,7 @@ use super::victim::{self, Slot};
 pub use cgroups::Cgroups;
 pub use observation::Observation;
 
-/// What is true of a victim before a command line is run.
+/// The state of a victim before a command line is run.
 #[derive(Debug)]
 pub struct Victim {
     pub pid: i32,
@@ -47,7 +47,7 @@ pub struct Victim {
     pub caught: u64,
     pub habit: Habit,
     pub stopped: bool,
-    /// Another victim than the harness reaps it.
+    /// It is reaped by another victim, not by the harness.
     pub has_reaper: bool,
     pub family: usize,
     slot: usize,
@@ -56,7 +56,7 @@ pub struct Victim {
 }
 
 impl Victim {
-    /// Whether there is such a process before a command line is run.
+    /// Whether the process exists before a command line is run.
     pub fn exists(&self) -> bool {
         self.pid != 0
     }
@@ -77,9 +77,9 @@ impl Victim {
 #[derive(Debug)]
 pub struct World {
     pub victims: Vec<Victim>,
-    /// Numbers that nobody has any more.
+    /// PIDs of processes that were reaped.
     pub gone: Vec<i32>,
-    /// Children of a victim that launched them, to be reaped when it is dead.
+    /// Runs of sigsend whose parent, the launcher, could not reap them.
     to_reap: Vec<i32>,
     pub cgroups: Cgroups,
     replaced: u64,
@@ -148,24 +148,24 @@ impl World {
             victim.line = Some(line);
             victim.stopped = role.stopped;
             victim.cgroup = role.cgroup.filter(|&cgroup| self.cgroups.take(cgroup, pid, role.habit));
-            // A zombie holds nothing any more.
+            // A zombie has no open sockets.
             let port = self.slots[first].port.load(Ordering::Acquire);
             victim.port = u16::try_from(port).ok().filter(|&port| port != 0 && role.habit != Habit::Zombie);
             victim.has_reaper = FAMILIES[family].habit == Habit::Reaps && offset > 0;
             self.victims.push(victim);
         }
-        // Parents may have moved on (the leader that vanished), so ask only when all is quiet.
+        // Orphans of a leader that was reaped have a new parent now.
         for victim in self.victims.iter_mut().filter(|victim| victim.family == family && victim.exists()) {
             victim.read_relations();
         }
         self.gone.drain(..self.gone.len().saturating_sub(40));
     }
 
-    /// Ends a family, dead or alive, and makes it anew.
+    /// Kills and reaps the rest of a family, and starts it again.
     fn replace(&mut self, family: usize) {
         let members = self.victims.extract_if(.., |victim| victim.family == family).collect::<Vec<_>>();
         self.replaced += u64::try_from(members.len()).expect("a count");
-        // The one that reaps ends first: after that, all that it has not reaped are the harness's.
+        // Kill the reaper first: the harness inherits the children that it has not reaped.
         if let Some(reaper) = members.iter().find(|victim| victim.habit == Habit::Reaps) {
             end(reaper.pid);
             self.gone.push(reaper.pid);
@@ -176,7 +176,7 @@ impl World {
         let pids: Vec<i32> =
             rest.map(|victim| slot(victim).pid.load(Ordering::Acquire)).filter(|&pid| pid != 0).collect();
         for &pid in &pids {
-            // Unreaped, so the number is still the victim's.
+            // It is not reaped, so its PID is not reused.
             signal::kill(Pid::from_raw(pid), Signal::SIGKILL).expect("our own victim");
         }
         for &pid in &pids {
@@ -185,7 +185,7 @@ impl World {
         }
         let forked = members.iter().map(|victim| slot(victim).forked.swap(0, Ordering::AcqRel));
         forked.filter(|&pid| pid != 0).for_each(end);
-        // Those that the one that reaps had no time for.
+        // Members that the reaper has recorded but not reaped.
         let stored = members.iter().filter(|victim| slot(victim).status.load(Ordering::Acquire) != 0);
         stored.for_each(|victim| _ = is_reaped(victim.pid));
         self.to_reap.retain(|&pid| !is_reaped(pid));
@@ -193,22 +193,22 @@ impl World {
         self.victims.sort_by_key(|victim| victim.slot);
     }
 
-    /// Leaves a child of a victim that cannot reap it until that victim is dead.
+    /// Remembers a run of sigsend to be reaped after its parent is dead.
     pub fn reap_later(&mut self, pid: i32) {
         self.to_reap.push(pid);
     }
 
-    /// What each victim, in order, has received since the last time, once all are at rest.
+    /// What each victim, in order, has received since the last call. Waits until all are at rest.
     pub fn observe(&self) -> Vec<Observation> {
         self.victims.iter().map(|victim| victim.observe(&self.slots[victim.slot])).collect()
     }
 
-    /// Replaces the families in which someone is not as before.
+    /// Replaces the families in which the state of a member has changed.
     pub fn replace_changed(&mut self, observations: &[Observation]) {
         let changed = |(victim, observation): (&Victim, &Observation)| {
             let dead = observation.killed.is_some() || observation.exited.is_some();
-            let spoilt = dead || observation.moved || observation.stopped != victim.stopped || observation.unanswered;
-            spoilt.then_some(victim.family)
+            let changed = dead || observation.moved || observation.stopped != victim.stopped || observation.unanswered;
+            changed.then_some(victim.family)
         };
         let mut families: Vec<usize> = self.victims.iter().zip(observations).filter_map(changed).collect();
         families.dedup();
@@ -217,14 +217,14 @@ impl World {
         }
     }
 
-    /// Replaces all families: after a failure nothing is known for sure.
+    /// Replaces all families: after a failure their state is unknown.
     pub fn replace_all(&mut self) {
         for family in 0..FAMILIES.len() {
             self.replace(family);
         }
     }
 
-    /// How many victims had to be made anew.
+    /// The number of victims that were replaced.
     pub fn replaced(&self) -> u64 {
         self.replaced
     }
@@ -234,7 +234,7 @@ impl World {
         self.victims[1].group
     }
 
-    /// The victim that launches, and the socket to it.
+    /// The launcher, and the socket to it.
     pub fn launcher(&self) -> (&Victim, &UnixStream) {
         let launches = |victim: &&Victim| victim.habit == Habit::Launches;
         let victim = self.victims.iter().find(launches).expect("among the roles");
@@ -249,7 +249,7 @@ impl World {
 }
 
 impl Victim {
-    /// A victim that is made while a command line runs, if at all.
+    /// A victim that may be created while a command line runs.
     fn absent(role: &Role, slot: usize, family: usize, line: UnixStream) -> Self {
         Self {
             pid: 0,
@@ -275,7 +275,7 @@ impl Victim {
         }
     }
 
-    /// Reads it from its living thread: a dead one has no arguments and no executable.
+    /// Reads it through a live thread: a dead one has no arguments and no executable.
     fn read(pid: i32, living: i32, habit: Habit) -> Self {
         let status = fs::read(format!("/proc/{pid}/status")).expect("a victim's status");
         let status = String::from_utf8_lossy(&status);
@@ -321,11 +321,11 @@ impl Victim {
     }
 }
 
-/// How long anything may take that must happen.
+/// The time limit for everything that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Lowers the highest PID of this namespace, where it has one of its own (Linux 6.14): if /proc
-/// hides processes, sigsend asks about every number.
+/// Lowers the PID limit of this namespace, which exists since Linux 6.14: if /proc hides processes,
+/// sigsend tries every PID.
 fn keep_numbers_small() {
     let release = nix::sys::utsname::uname().expect("uname").release().to_string_lossy().into_owned();
     let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
@@ -334,16 +334,16 @@ fn keep_numbers_small() {
     }
 }
 
-/// Between two looks at what gives no event.
-const LOOK: Duration = Duration::from_micros(50);
+/// Polling interval.
+const POLL_INTERVAL: Duration = Duration::from_micros(50);
 
-/// Looks until the condition holds.
+/// Polls until the condition holds; panics after [`PATIENCE`].
 #[track_caller]
 pub fn until(who: &str, mut so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !so() {
-        assert!(start.elapsed() < PATIENCE, "a victim does not come to rest: {who}");
-        thread::sleep(LOOK);
+        assert!(start.elapsed() < PATIENCE, "a victim did not come to rest: {who}");
+        thread::sleep(POLL_INTERVAL);
     }
 }
 
@@ -352,7 +352,7 @@ fn field<'a>(status: &'a str, label: &str) -> Option<&'a str> {
     status.lines().find_map(|line| line.strip_prefix(label)?.strip_prefix(':')).map(str::trim)
 }
 
-/// /proc/PID/stat from the state on; empty if there is no such process.
+/// /proc/PID/stat from the state field on; empty if there is no such process.
 pub fn stat(pid: i32) -> String {
     let stat = fs::read(format!("/proc/{pid}/stat")).map(|stat| String::from_utf8_lossy(&stat).into_owned());
     stat.ok().as_ref().and_then(|stat| stat.rsplit_once(") ")).map_or_else(String::new, |(_, rest)| rest.trim().into())
@@ -362,16 +362,16 @@ fn basename(path: &[u8]) -> Vec<u8> {
     path.rsplit(|&b| b == b'/').next().unwrap_or_default().to_vec()
 }
 
-/// Reaps a process if it is dead and the harness's child; whether it was.
+/// Reaps a process if it is a dead child of the harness. Returns whether it was reaped.
 fn is_reaped(pid: i32) -> bool {
     match waitid(Id::Pid(Pid::from_raw(pid)), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
         Ok(status) => status != WaitStatus::StillAlive,
-        // EINVAL is nix's word for a death by a realtime signal, for which it has no name.
+        // nix returns EINVAL if the process was killed by a realtime signal.
         Err(error) => error == Errno::EINVAL,
     }
 }
 
-/// Kills a process that is the harness's child, or becomes that in a moment, and reaps it.
+/// Kills and reaps a child of the harness, or a process that the harness is about to inherit.
 fn end(pid: i32) {
     signal::kill(Pid::from_raw(pid), Signal::SIGKILL).expect("unreaped");
     reap(pid);
@@ -381,6 +381,6 @@ fn reap(pid: i32) {
     let fd = victim::pidfd(pid).expect("unreaped");
     let mut polls = [nix::poll::PollFd::new(fd.as_fd(), nix::poll::PollFlags::POLLIN)];
     nix::poll::poll(&mut polls, 20_000_u16).expect("poll");
-    // Its parent may be dying.
+    // Its parent may not have exited yet.
     until("one that is killed", || is_reaped(pid));
 }

@@ -1,4 +1,4 @@
-//! What `-l` with operands prints.
+//! The output of `-l` with operands.
 
 use std::ffi::OsString;
 
@@ -6,11 +6,11 @@ use crate::fuzz::reading::value::{Invalid, NAMES, Read, digits, named_signal};
 
 /// The lines and the status, if the arguments are `-l` and operands alone.
 pub fn answers(args: &[OsString]) -> Option<(Vec<String>, i32)> {
-    let mut words = args.iter().map(|arg| arg.to_str());
-    if !matches!(words.next()??, "-l" | "--list") {
+    let mut args = args.iter().map(|arg| arg.to_str());
+    if !matches!(args.next()??, "-l" | "--list") {
         return None;
     }
-    let operands: Vec<&str> = words.collect::<Option<_>>()?;
+    let operands: Vec<&str> = args.collect::<Option<_>>()?;
     if operands.is_empty() || operands.iter().any(|operand| operand.starts_with('-')) {
         return None;
     }
@@ -24,7 +24,7 @@ pub fn answers(args: &[OsString]) -> Option<(Vec<String>, i32)> {
     Some((lines, status))
 }
 
-/// The lines for one operand; `None` for a spelling that the manual is silent about.
+/// The lines for one operand; `None` for a spelling that the manual does not define.
 fn answer(operand: &str) -> Option<Read<Vec<String>>> {
     if let Some(mask) = operand.strip_prefix("0x") {
         let mask = u64::from_str_radix(mask, 16).ok()?;

@@ -1,4 +1,4 @@
-//! What may be counted for a process, and whether it is still there after so many signals.
+//! The permitted outcomes for a process, and whether it is alive after a number of signals.
 
 use super::{Aim, CONT, FAIL, GONE, HANG, KILL, LATE, OK, Outcome, PART, Predictor, STOPS, UNSURE, is_fatal};
 use crate::fuzz::line::Start;
@@ -6,7 +6,7 @@ use crate::fuzz::reading::{Mode, Target};
 use crate::fuzz::roles::Habit;
 use crate::fuzz::world::Victim;
 
-/// Whether a process is still there.
+/// Whether a process is still alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
     Alive,
@@ -33,7 +33,7 @@ impl Predictor<'_> {
         self.line.start == Start::Shell && (is_or_has(&index) || self.descendants(index).iter().any(is_or_has))
     }
 
-    /// What may be counted for a process that a target stands for.
+    /// The permitted outcomes for a process that a target stands for.
     pub fn outcome(&mut self, index: usize, aim: &Aim) -> Outcome {
         let victim = &self.world.victims[index];
         let plain_question = matches!(self.request.mode, Mode::Alive) && self.request.expect.is_empty();
@@ -44,7 +44,7 @@ impl Predictor<'_> {
         }
     }
 
-    /// The same as if /proc showed everybody.
+    /// The same if /proc hid no process.
     fn outcome_if_visible(&mut self, index: usize, aim: &Aim) -> Outcome {
         let victim = &self.world.victims[index];
         let request = self.request;
@@ -62,7 +62,7 @@ impl Predictor<'_> {
                 || request.has("tree");
             return if must && !asks { FAIL } else { OK | FAIL | UNSURE };
         }
-        // It and its ancestors are spared.
+        // sigsend and its ancestors are skipped.
         if request.has("tree") && !asks && self.is_ancestor(index) {
             return FAIL;
         }
@@ -73,7 +73,7 @@ impl Predictor<'_> {
                 Mode::Alive => FAIL,
                 _ if unverified => GONE | FAIL,
                 _ if self.waits => GONE,
-                // It has no handlers any more.
+                // A zombie has no handlers.
                 _ if request.has("require-handler") => FAIL,
                 _ if self.pinned || asks || request.queue.is_some() => OK | GONE | FAIL,
                 _ if self.permitted(victim, self.signals[0]) => OK,
@@ -98,7 +98,7 @@ impl Predictor<'_> {
         if !reachable {
             return FAIL;
         }
-        // CONT may pass within a session and what follows may not.
+        // CONT may be permitted within a session while a later signal is not.
         if first != 0 && self.signals.iter().any(|&signal| !self.permitted(victim, signal)) {
             return PART;
         }
@@ -106,13 +106,13 @@ impl Predictor<'_> {
         checks | self.end(index)
     }
 
-    /// Whether a victim is what `--expect` says, if it was given.
+    /// Whether a victim has the name given with `--expect`, if any.
     pub fn is_expected(&self, victim: &Victim) -> bool {
         let is = |name: &Vec<u8>| victim.name == *name || victim.title == *name || victim.program == *name;
         self.request.expect.is_empty() || self.request.expect.iter().any(is)
     }
 
-    /// How waiting for a process ends.
+    /// The outcome of waiting for a process.
     fn end(&self, index: usize) -> Outcome {
         if !self.waits {
             return OK;
@@ -132,7 +132,7 @@ impl Predictor<'_> {
         }
     }
 
-    /// Whether a victim is still there after the first so many signals.
+    /// Whether a victim is alive after the first `count` signals.
     pub fn life(&self, index: usize, count: usize) -> Life {
         let victim = &self.world.victims[index];
         let signals = &self.signals[..count];
@@ -147,7 +147,7 @@ impl Predictor<'_> {
                 Life::Unknown
             }
             Habit::Dies if fatal && !stopped => Life::Gone,
-            // Its child may get a STOP that comes later.
+            // Its child may be stopped by a later STOP.
             Habit::Forks if signals.contains(&15) && self.signals.contains(&19) => Life::Unknown,
             Habit::Forks if signals.contains(&15) => Life::Gone,
             _ => Life::Alive,

@@ -1,4 +1,4 @@
-//! The processes that the targets of a line stand for, those in its pidfiles included.
+//! The processes that the targets of a line stand for, including targets in pidfiles.
 
 use std::os::unix::ffi::OsStrExt;
 
@@ -79,7 +79,7 @@ impl Predictor<'_> {
         *target == Target::OwnGroup || matches!(target, Target::Group(group) if Some(*group) == self.own())
     }
 
-    /// The processes that a target stands for; a target that stands for nobody is counted at once.
+    /// The processes that a target stands for. If there are none, the outcome is recorded here.
     pub fn hits(&mut self, aim: &Aim) -> Vec<Hit> {
         let own = self.own();
         let asks = !matches!(self.request.mode, Mode::Send | Mode::DryRun);
@@ -94,9 +94,9 @@ impl Predictor<'_> {
             self.outcomes.push(FAIL | UNSURE);
             return Vec::new();
         }
-        // An ancestor may be hidden, which makes every target of the caller's own suspect.
+        // If an ancestor is hidden, sigsend cannot tell which targets are ancestors.
         self.loose |= self.request.has("tree") && self.line.hidden && self.line.start == Start::Shell;
-        // "--tree 1" is everyone in disguise, however it is written.
+        // `--tree 1` means all processes, in every spelling.
         self.loose |= self.request.has("tree") && matches!(aim.target, Target::Pid(1) | Target::Token(1, _));
         let victims = self.world.victims.iter();
         let found: Vec<usize> = match &aim.target {
@@ -124,11 +124,11 @@ impl Predictor<'_> {
                 };
                 let (upper, lower) = (cgroup(Cgroup::Upper), cgroup(Cgroup::Lower));
                 if !upper && !lower {
-                    // The root of the hierarchy, or nothing at all.
+                    // The root of the hierarchy, or no control group.
                     self.outcomes.push(FAIL | UNSURE);
                     return Vec::new();
                 }
-                // To kill a whole group takes permission to write to its files.
+                // Killing a whole group requires permission to write to its files.
                 self.loose |= self.line.user != 0 && self.signals.contains(&9);
                 self.indices(|v| upper && v.cgroup.is_some() || lower && v.cgroup == Some(Cgroup::Lower))
             }
@@ -140,7 +140,7 @@ impl Predictor<'_> {
                         v.name == *name
                     }
                 };
-                // A zombie answers to no name.
+                // A zombie is not found by name.
                 let selected = |v: &Victim| self.request.has("all") && !self.is_hidden(v) || v.user == self.line.user;
                 self.indices(|v| named(v) && !v.is_zombie() && selected(v))
             }
@@ -161,20 +161,20 @@ impl Predictor<'_> {
         let mut hits: Vec<Hit> =
             found.iter().map(|&victim| Hit { victim, outcome: self.outcome(victim, aim) }).collect();
         if many && !self.waits && (own_group || hits.iter().any(|hit| hit.outcome == OK)) {
-            // One call for all of them: the kernel does not say who else got it.
+            // One kill(2) for the whole group: which members were refused is unknown.
             hits.iter_mut().filter(|hit| hit.outcome == FAIL).for_each(|hit| hit.outcome |= OK);
         }
         if self.request.has("tree") {
             if !asks && hits.iter().any(|hit| self.is_ancestor(hit.victim)) {
-                // sigsend itself is spared.
+                // sigsend itself is skipped.
                 self.outcomes.push(FAIL);
             }
-            // The manual does not say whether all that is below a root must have the expected name.
+            // The manual does not define whether descendants must have the expected name.
             let unsure = if self.request.expect.is_empty() { 0 } else { FAIL };
             let passed = |root: &usize| !aim.stale && self.is_expected(&self.world.victims[*root]);
             let roots: Vec<usize> = hits.iter().map(|hit| hit.victim).filter(passed).collect();
             let below: Vec<usize> = roots.into_iter().flat_map(|root| self.descendants(root)).collect();
-            // The children of one that is hidden cannot be listed.
+            // The children of a hidden process cannot be listed.
             let is_hidden = |&index: &usize| self.is_hidden(&self.world.victims[index]);
             let is_partly_seen = hits.iter().map(|hit| hit.victim).chain(below.iter().copied()).any(|i| is_hidden(&i));
             let unsure = if is_partly_seen { unsure | FAIL } else { unsure };

@@ -1,10 +1,10 @@
 //! Values as the manual spells them: signals, durations, numbers.
 
-/// It does not say what it has to say.
+/// The text is not valid.
 #[derive(Debug)]
 pub struct Invalid;
 
-/// What a text says, if anything.
+/// A value read from a text.
 pub type Read<T> = Result<T, Invalid>;
 
 /// Names by number, 1 first.
@@ -15,13 +15,13 @@ pub fn digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// A number of any length in digits alone, capped where nothing valid lies.
+/// A number of any length, digits only. Saturates, which is above every valid value.
 fn number(text: &str) -> Option<u128> {
     let add = |n: u128, digit| n.saturating_mul(10).saturating_add(u128::from(digit - b'0'));
     digits(text).then(|| text.bytes().fold(0, add))
 }
 
-/// A signal's number, and whether the manual leaves room to refuse it.
+/// A signal's number, and whether the manual allows the spelling to be refused.
 pub fn named_signal(text: &str) -> Option<(u8, bool)> {
     let text = text.to_ascii_uppercase();
     let bare = text.strip_prefix("SIG").unwrap_or(&text);
@@ -56,7 +56,7 @@ pub fn signal(text: &[u8]) -> Read<(u8, bool)> {
     named_signal(text).ok_or(Invalid)
 }
 
-/// Milliseconds, rounded up, and whether the manual leaves room to refuse the spelling.
+/// Milliseconds, rounded up, and whether the manual allows the spelling to be refused.
 pub fn duration(text: &[u8], bare_is_fine: bool) -> Read<(u64, bool)> {
     let text = str::from_utf8(text).map_err(|_| Invalid)?;
     let whole = |n: Option<u128>| n.and_then(|n| u64::try_from(n).ok()).map(|n| (n, false)).ok_or(Invalid);

@@ -1,4 +1,4 @@
-//! Control groups for victims: one, and one below it. Without permission to make them there are
+//! Two control groups for victims, one below the other. Without permission to create them there are
 //! none.
 
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::cgroup::group::mount;
 use crate::fuzz::roles::{Cgroup, Habit};
 
-/// The two groups, made below the one that the test is in; removed with the value.
+/// The two groups, created below the test's own group and removed on drop.
 #[derive(Debug)]
 pub struct Cgroups {
     upper: Option<PathBuf>,
@@ -17,7 +17,8 @@ impl Cgroups {
     pub fn new() -> Self {
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/").trim_end_matches('/').to_owned();
-        // In each PID namespace this process is 1; the namespace itself tells them apart.
+        // This process is PID 1 in every namespace, so the inode of the namespace makes the name
+        // unique.
         let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default().to_string_lossy().into_owned();
         let number: String = namespace.chars().filter(char::is_ascii_digit).collect();
         let path = PathBuf::from(format!("{}{own}/sigsend-fuzz-{number}", mount()));
@@ -26,7 +27,7 @@ impl Cgroups {
         if let Some(lower) = cgroups.path(Cgroup::Lower) {
             fs::create_dir(lower).expect("below one of our own");
         }
-        // A first process shows whether there may be any in it.
+        // Whether processes may be moved into it is known only after one was.
         let idle = std::process::Command::new("sleep").arg("60").spawn();
         let mut idle = idle.expect("sleep starts");
         let file = cgroups.path(Cgroup::Upper).map(|path| path.join("cgroup.procs"));
@@ -44,10 +45,10 @@ impl Cgroups {
         Some(if cgroup == Cgroup::Lower { upper.join("lower") } else { upper })
     }
 
-    /// Puts a victim into its group, if there is one; whether it is in.
+    /// Moves a victim into its group. Returns whether it is a member.
     pub fn take(&self, cgroup: Cgroup, pid: i32, habit: Habit) -> bool {
         let Some(path) = self.path(cgroup) else { return false };
-        // A zombie is in no list of members.
+        // A zombie is not listed as a member.
         habit != Habit::Zombie && fs::write(path.join("cgroup.procs"), pid.to_string()).is_ok()
     }
 

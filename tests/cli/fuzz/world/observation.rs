@@ -1,5 +1,5 @@
-//! What a victim has received: read from the victim itself, from its pending signals, or from how
-//! it ended.
+//! What a victim has received: read from the victim itself, from its pending signals, or from its
+//! wait status.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
@@ -14,21 +14,21 @@ use crate::fuzz::victim::{REAPED, RECEIPT, Receipt, SIGNALS, Slot};
 /// What a victim has received while a command line ran.
 #[derive(Debug, Default)]
 pub struct Observation {
-    /// By signal; standard signals that were blocked have merged.
+    /// Indexed by signal. Standard signals that were blocked have merged.
     pub counts: Vec<u32>,
     pub receipts: Vec<Receipt>,
     /// The signal that ended it.
     pub killed: Option<i32>,
     pub exited: Option<i32>,
     pub stopped: bool,
-    /// Signals are pending still.
+    /// Signals are still pending.
     pub unanswered: bool,
     /// It is in another group than before.
     pub moved: bool,
 }
 
 impl Observation {
-    /// How many signals are known to have come.
+    /// The number of signals known to have arrived.
     pub fn total(&self) -> u64 {
         self.counts.iter().map(|&count| u64::from(count)).sum::<u64>() + u64::from(self.killed.is_some())
     }
@@ -41,7 +41,7 @@ impl Observation {
     }
 
     fn take(&mut self, receipts: Vec<Receipt>) {
-        // A code above zero is the kernel's own (a child that ended, a group orphaned).
+        // A positive code is set by the kernel (a child ended, a group was orphaned).
         for receipt in receipts.iter().filter(|receipt| receipt[1] <= 0) {
             self.counts[usize::try_from(receipt[0]).expect("a signal")] += 1;
         }
@@ -50,7 +50,7 @@ impl Observation {
 }
 
 impl Victim {
-    /// Looks until the victim is at rest, so that nothing sent before is still under way.
+    /// Waits until the victim is at rest, so that every signal sent before has been delivered.
     pub fn observe(&self, slot: &Slot) -> Observation {
         let mut observation = Observation { counts: vec![0; SIGNALS], ..Observation::default() };
         if self.is_zombie() {
@@ -67,18 +67,18 @@ impl Victim {
             let mask = |label| field(&text, label).and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0);
             pending = mask("SigPnd") | mask("ShdPnd");
             match field(&text, "State").and_then(|state| state.chars().next()) {
-                // Asleep, and nothing that could wake it: every signal sent so far is dealt with.
+                // Asleep and no unblocked signal pending: every signal sent so far was handled.
                 Some('S') => pending & !mask("SigBlk") == 0,
                 Some('T') => {
                     observation.stopped = true;
                     pending & 1 << 8 == 0
                 }
-                // Another victim has reaped it, or will.
+                // Another victim has reaped it or is about to.
                 Some('Z' | 'X') | None if slot.status.load(Ordering::Acquire) != 0 => {
                     observation.end(ExitStatus::from_raw(slot.status.load(Ordering::Acquire) & !REAPED));
                     true
                 }
-                // Dead, or the second thread has gone with its file.
+                // Dead, or the second thread has exited, and its status file cannot be read.
                 Some('Z' | 'X') | None => {
                     let stat = stat(self.pid);
                     let code = stat.rsplit(' ').next().and_then(|code| code.parse::<i32>().ok()).unwrap_or(-1);
@@ -99,7 +99,7 @@ impl Victim {
             observation.take(self.drain());
         } else {
             observation.unanswered = pending != 0;
-            // The sender of what is pending here is unknown; CHLD may well be the kernel's.
+            // The sender of pending signals is unknown; CHLD may come from the kernel.
             pending &= !(1 << 16);
             for (index, count) in observation.counts.iter_mut().enumerate().skip(1) {
                 *count = slot.counts[index].swap(0, Ordering::Relaxed) + u32::from(pending >> (index - 1) & 1 == 1);
@@ -108,7 +108,7 @@ impl Victim {
         observation
     }
 
-    /// What the stranger has received, if there is one.
+    /// What the process that reuses a PID has received, if it exists.
     fn observe_reuser(&self, slot: &Slot) -> Observation {
         let mut observation = Observation { counts: vec![0; SIGNALS], ..Observation::default() };
         let pid = slot.pid.load(Ordering::Acquire);
@@ -119,10 +119,10 @@ impl Victim {
         let mut greeting = [0];
         let mut line = self.line.as_ref().expect("it has a socket from the start");
         let is_ready = line.read_exact(&mut greeting).is_ok();
-        until("the stranger", || {
+        until("the process that reuses a PID", || {
             let stat = stat(pid);
             let ended = Some(status()).filter(|&status| status != 0).map(|status| status & !REAPED);
-            // The one that reaps may be dead itself.
+            // The reaper may be dead itself.
             let unreaped = || stat.starts_with('Z').then(|| stat.rsplit(' ').next()?.parse().ok()).flatten();
             if let Some(status) = ended.or_else(unreaped) {
                 observation.end(ExitStatus::from_raw(status));
@@ -134,12 +134,12 @@ impl Victim {
         if is_ready && !observation.stopped && observation.killed.is_none() && observation.exited.is_none() {
             observation.take(self.drain());
         }
-        // Its life belongs to the dead leader's: the family is replaced.
+        // The leader is dead, so the family must be replaced.
         observation.moved = true;
         observation
     }
 
-    /// Takes over everything that is pending.
+    /// Has the victim dequeue and report all pending signals.
     fn drain(&self) -> Vec<Receipt> {
         let mut line = self.line.as_ref().expect("a victim that blocks signals has a socket");
         line.write_all(b"?").expect("a victim at rest");
