@@ -22,7 +22,7 @@ fn alive(args: &[&str]) -> i32 {
 }
 
 #[test]
-fn the_living_are_alive_and_the_dead_are_gone() {
+fn running_processes_are_alive_and_ended_ones_are_gone() {
     let (sleeping, stopped) = (Victim::sleeping(), victim().stopped());
     let (zombie, gone) = (Victim::zombie(), Victim::gone().to_string());
     let ignoring = Victim::shell("trap '' HUP INT TERM; echo ready; read line");
@@ -38,14 +38,14 @@ fn the_living_are_alive_and_the_dead_are_gone() {
 }
 
 #[test]
-fn the_question_hurts_and_wakes_nobody() {
+fn alive_sends_no_signal() {
     let mut asked = Recorder::new();
     assert_eq!(alive(&[&asked.arg(), &asked.arg()]), 0);
     asked.assert_untouched();
 }
 
 #[test]
-fn a_zombie_is_gone_also_for_those_who_may_not_signal_it() {
+fn a_zombie_is_gone_without_permission_to_signal_it() {
     if !may_change_user() {
         return skip("needs root");
     }
@@ -58,7 +58,7 @@ fn a_zombie_is_gone_also_for_those_who_may_not_signal_it() {
 }
 
 #[test]
-fn process_1_and_oneself_and_kernel_threads_are_alive() {
+fn process_1_sigsend_itself_and_kernel_threads_are_alive() {
     assert_eq!(alive(&["1"]), 0);
     assert_eq!(alive(&[&std::process::id().to_string()]), 0);
     // The shell hands its own PID to the sigsend that takes its place.
@@ -108,7 +108,7 @@ fn a_process_without_its_main_thread_can_be_waited_for_and_ended() {
 }
 
 #[test]
-fn a_thread_can_be_neither_alive_nor_gone() {
+fn the_id_of_a_thread_is_neither_alive_nor_gone() {
     let (thread, _release) = idle_thread();
     let (thread, process) = (thread.to_string(), std::process::id().to_string());
     let unclear = sigsend().args(["--alive", &thread]).assert().code(2).stdout("");
@@ -122,7 +122,7 @@ fn a_thread_can_be_neither_alive_nor_gone() {
 }
 
 #[test]
-fn a_process_in_a_pid_namespace_below_is_alive_by_its_number_here() {
+fn a_process_in_a_child_pid_namespace_is_alive_by_its_outer_pid() {
     if !running_as_root() {
         return skip("needs root");
     }
@@ -145,7 +145,7 @@ fn a_process_in_a_pid_namespace_below_is_alive_by_its_number_here() {
 }
 
 #[test]
-fn nobody_is_declared_dead_over_a_typing_error() {
+fn a_usage_error_never_reports_a_process_as_gone() {
     let target = Victim::sleeping();
     let pid = target.arg();
     let dir = tempdir();
@@ -195,7 +195,7 @@ fn nobody_is_declared_dead_over_a_typing_error() {
 }
 
 #[test]
-fn it_asks_with_pidfiles_expectations_names_and_tokens_alike() {
+fn alive_takes_pidfiles_expect_names_and_tokens() {
     let dir = tempdir();
     let name = format!("asked{}", std::process::id());
     let mut target = victim().named(&name).sleeping();
@@ -236,7 +236,7 @@ fn it_asks_with_pidfiles_expectations_names_and_tokens_alike() {
 }
 
 #[test]
-fn a_number_that_is_hidden_from_view_is_still_alive() {
+fn a_pid_that_proc_hides_is_alive() {
     in_pid_namespace(|| {
         // As /proc is with hidepid: there is nothing to read, and the process lives all the same.
         let (target, zombie) = (Victim::sleeping(), Victim::zombie());
@@ -252,7 +252,7 @@ fn a_number_that_is_hidden_from_view_is_still_alive() {
 }
 
 #[test]
-fn a_name_is_alive_while_one_process_that_has_it_lives() {
+fn a_name_is_alive_while_one_process_has_it() {
     let name = format!("reloads{}", std::process::id());
     let Some(perl) = program("perl") else { return skip("no perl") };
     // Its child, which has the same name, is a zombie.
@@ -283,7 +283,7 @@ fn a_name_is_alive_while_one_process_that_has_it_lives() {
 }
 
 #[test]
-fn a_service_that_reloads_is_never_dead() {
+fn a_service_that_reloads_is_always_alive() {
     let name = format!("workers{}", std::process::id());
     let mut cast = victim().named(&name);
     let mut command = Command::new(cast.linked(program("sh").expect("sh")));
@@ -297,7 +297,7 @@ fn a_service_that_reloads_is_never_dead() {
 }
 
 #[test]
-fn a_zombie_is_gone_whatever_it_caught() {
+fn a_zombie_with_handlers_is_gone() {
     let zombie = Victim::zombie();
     let pid = zombie.arg();
     for call in [&["-r", "-HUP", "--wait"][..], &["-r", "-HUP", "--wait", "--tree"], &["-r", "--grace", "5s"]] {

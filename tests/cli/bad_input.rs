@@ -123,7 +123,7 @@ fn is_digits(text: &str) -> bool {
 }
 
 #[test]
-fn a_bad_target_keeps_everyone_safe_wherever_it_stands() {
+fn a_bad_target_in_any_place_means_no_signal_is_sent() {
     in_pid_namespace(|| {
         let mut crowd = Crowd::gather();
         let places: [(Words, Words); 6] = [
@@ -151,7 +151,7 @@ fn a_bad_target_keeps_everyone_safe_wherever_it_stands() {
 }
 
 #[test]
-fn a_bad_signal_keeps_everyone_safe_however_it_is_named() {
+fn a_bad_signal_in_any_form_means_no_signal_is_sent() {
     in_pid_namespace(|| {
         let mut crowd = Crowd::gather();
         let pid = crowd.good.arg();
@@ -186,7 +186,7 @@ fn a_bad_signal_keeps_everyone_safe_however_it_is_named() {
 }
 
 #[test]
-fn a_line_that_contradicts_itself_keeps_everyone_safe() {
+fn contradicting_arguments_mean_no_signal_is_sent() {
     in_pid_namespace(|| {
         let mut crowd = Crowd::gather();
         let pid = crowd.good.arg();

@@ -26,7 +26,7 @@ fn pids(group: &str) -> Vec<i32> {
 }
 
 #[test]
-fn a_group_means_all_in_it_and_below_and_nobody_else() {
+fn a_group_selects_its_members_and_those_of_its_descendants_only() {
     let Some(group) = control_group() else { return };
     let (below, deep, beside) =
         (group.child("below"), group.child("below/deep"), control_group().expect("another one"));
@@ -75,7 +75,7 @@ fn a_group_is_found_by_its_directory_or_as_proc_shows_it() {
 }
 
 #[test]
-fn what_is_no_target_is_refused_with_its_reason_and_touches_nobody() {
+fn an_invalid_group_is_refused_with_the_reason_and_no_signal() {
     let Some(group) = control_group() else { return };
     let member = group.sleeping();
     let domain = control_group().expect("another one");
@@ -138,7 +138,7 @@ fn an_empty_group_is_gone_and_a_missing_one_is_a_failure() {
 }
 
 #[test]
-fn no_storm_escapes_a_kill() {
+fn kill_ends_every_process_of_a_forking_group() {
     let mut bystander = Recorder::new();
     let mut cut_short = 0;
     for round in 0..100 {
@@ -162,7 +162,7 @@ fn no_storm_escapes_a_kill() {
 }
 
 #[test]
-fn no_storm_escapes_a_kill_on_a_kernel_without_cgroup_kill() {
+fn kill_ends_every_process_of_a_forking_group_without_cgroup_kill() {
     if !may_trace() {
         return skip("no strace");
     }
@@ -193,7 +193,7 @@ fn no_storm_escapes_a_kill_on_a_kernel_without_cgroup_kill() {
 }
 
 #[test]
-fn every_member_hears_a_signal_once_newborn_ones_included() {
+fn every_member_gets_a_signal_once_including_new_ones() {
     for round in 0..15 {
         let Some(group) = control_group() else { return };
         let mut storm = Family::with_role("catching-storm");
@@ -221,7 +221,7 @@ fn every_member_hears_a_signal_once_newborn_ones_included() {
 }
 
 #[test]
-fn who_is_born_after_the_signal_and_detaches_itself_is_waited_for_and_killed() {
+fn a_child_that_detaches_itself_after_the_signal_is_waited_for_and_killed() {
     let Some(group) = control_group() else { return };
     let heir =
         "exec 3<&0; trap 'trap \"\" TERM; (setsid cat <&3 &); exit 3' TERM; echo ready; while read line; do :; done";
@@ -249,7 +249,7 @@ fn a_wait_sleeps_until_the_group_is_empty() {
 }
 
 #[test]
-fn members_that_must_be_asked_are_killed_one_by_one() {
+fn members_are_killed_one_by_one_if_each_must_be_checked() {
     let Some(group) = control_group() else { return };
     let catches = group.shell("trap : TERM; echo ready; while :; do read line; done");
     let plain = group.sleeping();
@@ -284,7 +284,7 @@ fn a_frozen_group_can_be_killed_and_signalled() {
 }
 
 #[test]
-fn a_member_that_leaves_is_not_forgotten() {
+fn a_member_that_leaves_is_still_waited_for() {
     let (Some(group), Some(refuge)) = (control_group(), control_group()) else { return };
     let leaver = group.shell(&format!(
         "trap 'echo 0 >\"{}/cgroup.procs\"; trap \"\" TERM; echo left' TERM; echo ready; while :; do read line; done",
@@ -296,7 +296,7 @@ fn a_member_that_leaves_is_not_forgotten() {
 }
 
 #[test]
-fn a_member_gets_each_signal_once_however_it_was_named() {
+fn a_member_named_in_several_ways_gets_each_signal_once() {
     let Some(group) = control_group() else { return };
     let mut leader = Recorder::new();
     let mut other = Recorder::of(victim().in_group_of(leader.victim()));
@@ -312,7 +312,7 @@ fn a_member_gets_each_signal_once_however_it_was_named() {
 }
 
 #[test]
-fn members_of_others_are_said_and_not_waited_for_and_killing_needs_the_group() {
+fn members_of_other_users_are_reported_and_not_waited_for() {
     if !may_change_user() {
         return skip("needs root");
     }
@@ -375,7 +375,7 @@ fn members_of_another_pid_namespace_are_counted_and_only_killed_as_a_whole() {
 }
 
 #[test]
-fn a_group_that_is_removed_and_made_again_is_another_one() {
+fn a_group_that_is_removed_and_created_again_is_a_different_group() {
     in_pid_namespace(|| {
         if !may_trace() {
             return skip("no strace");
@@ -405,7 +405,7 @@ fn a_group_that_is_removed_and_made_again_is_another_one() {
 }
 
 #[test]
-fn too_few_descriptors_for_a_group_keep_no_other_target_from_its_signal() {
+fn too_few_descriptors_for_a_group_do_not_affect_other_targets() {
     let Some(group) = control_group() else { return };
     let mut many = Family::shell("i=0; while [ $i -lt 40 ]; do sleep 60 & i=$((i+1)); done; echo ready; wait");
     for pid in many.children().into_iter().chain([many.pid()]) {

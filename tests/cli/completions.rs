@@ -285,7 +285,7 @@ fn bash(path: &Path, dir: &TempDir, words: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn bash_says_nothing_on_standard_error_whatever_the_option() {
+fn bash_prints_no_errors_for_any_option() {
     in_pid_namespace(|| {
         let Some(path) = program("bash") else { return skip("no bash") };
         let dir = tempdir();
@@ -304,7 +304,7 @@ fn bash_says_nothing_on_standard_error_whatever_the_option() {
 }
 
 #[test]
-fn fish_says_nothing_on_standard_error_whatever_the_option() {
+fn fish_prints_no_errors_for_any_option() {
     in_pid_namespace(|| {
         let Some(path) = program("fish") else { return skip("no fish") };
         let dir = tempdir();
@@ -319,7 +319,7 @@ fn fish_says_nothing_on_standard_error_whatever_the_option() {
 }
 
 #[test]
-fn zsh_says_nothing_whatever_the_option() {
+fn zsh_prints_no_errors_for_any_option() {
     // In a namespace, because zsh asks before it lists more processes than fit on the screen.
     in_pid_namespace(|| {
         let Some(mut session) = Session::start("zsh") else { return };
@@ -388,7 +388,7 @@ fn fish_completes_processes() {
 }
 
 #[test]
-fn the_other_shells_are_told_the_same() {
+fn elvish_and_powershell_get_the_same_options() {
     for (shell, first) in [("elvish", "use re"), ("powershell", "using namespace System.Management.Automation")] {
         let script = sigsend().args(["--generate", shell]).assert().success().stderr("");
         let script = stdout(&script);

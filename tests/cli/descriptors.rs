@@ -80,7 +80,7 @@ fn with_too_few_descriptors_no_member_of_a_group_is_signalled() {
 }
 
 #[test]
-fn with_too_few_descriptors_a_tree_stays_whole() {
+fn with_too_few_descriptors_a_tree_is_signalled_as_a_whole_or_not_at_all() {
     for call in [&["--tree", "-KILL"][..], &["--tree", "-TERM"], &["--tree", "--grace", "15s"]] {
         let mut enough = 0;
         for limit in 4..24 {
@@ -123,7 +123,7 @@ fn the_soft_limit_is_raised_as_needed() {
 }
 
 #[test]
-fn with_too_few_descriptors_nobody_with_a_name_is_overlooked() {
+fn with_too_few_descriptors_no_process_of_a_name_is_missed() {
     let name = format!("lack{}", std::process::id());
     let victims: Vec<Victim> = (0..8).map(|_| victim().named(&name).sleeping()).collect();
     let mut enough = 0;

@@ -15,7 +15,7 @@ fn effect(signal: &str, pid: &str) -> String {
 }
 
 #[test]
-fn a_signal_that_is_caught_and_blocked_right_now_is_both() {
+fn a_caught_and_blocked_signal_is_reported_as_both() {
     let script = "import signal, sys; signal.signal(signal.SIGHUP, print); print('ready', flush=True)\n\
                   signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP, signal.SIGTERM]); sys.stdin.readline()";
     let Some(python) = program("python3") else { return skip("no python3") };
@@ -35,7 +35,7 @@ fn a_signal_that_is_caught_and_blocked_right_now_is_both() {
 }
 
 #[test]
-fn the_first_process_of_a_namespace_below_takes_what_it_catches_and_kill() {
+fn the_init_of_a_child_namespace_takes_caught_signals_and_kill() {
     if !running_as_root() {
         return skip("needs root");
     }
@@ -54,7 +54,7 @@ fn the_first_process_of_a_namespace_below_takes_what_it_catches_and_kill() {
 }
 
 #[test]
-fn the_first_process_of_the_own_namespace_takes_not_even_kill() {
+fn the_init_of_the_own_namespace_does_not_take_kill() {
     in_pid_namespace(|| {
         assert_eq!(effect("-KILL", "1"), "does nothing");
         assert_eq!(effect("-STOP", "1"), "does nothing");

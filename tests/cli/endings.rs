@@ -20,7 +20,7 @@ fn told_end(victim: &Victim, args: &[&str]) -> String {
 }
 
 #[test]
-fn an_unreaped_zombie_tells_how_it_ended() {
+fn the_end_of_an_unreaped_zombie_is_reported() {
     let polite = Victim::shell("trap 'exit 3' TERM; echo ready; while read line; do :; done");
     assert_eq!(told_end(&polite, &[]), "exited with status 3");
     let clean = Victim::shell("trap 'exit 0' TERM; echo ready; while read line; do :; done");
@@ -31,7 +31,7 @@ fn an_unreaped_zombie_tells_how_it_ended() {
 }
 
 #[test]
-fn a_stranger_that_is_reaped_tells_how_it_ended() {
+fn the_end_of_a_reaped_process_that_is_not_a_child_is_reported() {
     // Its parent is a shell, which reaps it at once.
     for (option, how) in [("-TERM", "exited with status 7"), ("-KILL", "was killed by KILL")] {
         let child = "sh -c 'trap \"exit 7\" TERM; echo $$; while read line; do :; done' <&3 & wait $!; echo reaped $?";
@@ -45,7 +45,7 @@ fn a_stranger_that_is_reaped_tells_how_it_ended() {
 }
 
 #[test]
-fn a_core_dump_is_told_where_there_is_one() {
+fn a_core_dump_is_reported() {
     let home = tempdir();
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -c $(ulimit -Hc); echo ready; exec cat"]).current_dir(home.path());
@@ -71,7 +71,7 @@ fn a_core_dump_is_told_where_there_is_one() {
 }
 
 #[test]
-fn a_core_that_another_thread_dumps_is_never_denied() {
+fn a_core_dump_by_another_thread_is_not_denied() {
     for _round in 0..20 {
         let mut family = Family::with_role("dumping-thread");
         let thread: i32 = family.next_line().expect("it lives").trim_start_matches("created ").parse().expect("a PID");
@@ -87,7 +87,7 @@ fn a_core_that_another_thread_dumps_is_never_denied() {
 }
 
 #[test]
-fn the_end_of_a_zombie_that_may_not_be_looked_into_is_unknown() {
+fn the_end_of_a_zombie_that_may_not_be_read_is_unknown() {
     if !may_change_user() {
         return skip("needs root");
     }

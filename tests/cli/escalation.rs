@@ -31,7 +31,7 @@ fn grace_lets_a_process_end_by_itself() {
 }
 
 #[test]
-fn grace_ends_who_does_not_and_spares_the_others() {
+fn grace_kills_only_the_processes_that_did_not_end() {
     let mut bystander = Recorder::new();
     let (good, stubborn) = (Victim::shell(WELL_BEHAVED), Victim::shell(STUBBORN));
     let args = ["-v", "--grace", "200ms", &good.arg(), &stubborn.arg()];
@@ -93,7 +93,7 @@ fn follow_ups_come_in_order_and_carry_the_value() {
 }
 
 #[test]
-fn with_nobody_left_no_time_is_waited_for() {
+fn without_remaining_processes_there_is_no_wait() {
     let victims = [Victim::sleeping(), Victim::shell(WELL_BEHAVED), Victim::zombie()];
     let steps = ["--timeout", "5m", "INT", "--timeout", "1h", "KILL", "--wait"];
     let told = sigsend().args(steps).arg("-v").args(victims.iter().map(Victim::arg)).assert().success();
@@ -121,7 +121,7 @@ fn ten_stubborn_processes_take_the_time_of_one() {
 }
 
 #[test]
-fn a_reader_who_leaves_stops_no_escalation() {
+fn a_reader_that_closes_the_pipe_does_not_stop_an_escalation() {
     let stubborn = [Victim::shell(STUBBORN), Victim::shell(STUBBORN)];
     let (reader, writer) = pipe().expect("a pipe");
     let errors = tempdir();
@@ -141,7 +141,7 @@ fn a_reader_who_leaves_stops_no_escalation() {
 }
 
 #[test]
-fn output_that_fails_stops_no_escalation_but_is_an_error() {
+fn failed_output_does_not_stop_an_escalation_but_is_an_error() {
     let stubborn = Victim::shell(STUBBORN);
     let mut command = raw_sigsend();
     command.args(["-v", "--grace", "100ms", &stubborn.arg()]);
@@ -162,7 +162,7 @@ fn a_survivor_of_every_step_is_named() {
 }
 
 #[test]
-fn whoever_got_the_first_signal_and_refuses_the_next_counts_as_both() {
+fn a_process_that_got_the_first_signal_but_not_the_next_counts_as_both() {
     if !may_change_user() {
         return skip("needs root");
     }
@@ -206,7 +206,7 @@ fn a_grace_that_begins_with_kill_sends_nothing_but_kill() {
 }
 
 #[test]
-fn whoever_exits_at_the_deadline_is_gone() {
+fn a_process_that_exits_at_the_deadline_is_gone() {
     in_pid_namespace(|| {
         if !may_trace() {
             return skip("no strace");
@@ -228,7 +228,7 @@ fn whoever_exits_at_the_deadline_is_gone() {
 }
 
 #[test]
-fn a_member_that_uses_up_the_descriptors_keeps_no_signal_from_the_others() {
+fn a_member_that_uses_up_the_descriptors_does_not_affect_the_others() {
     let Some(prlimit) = program("prlimit") else { return skip("no prlimit") };
     for (shape, word) in [("group", "--"), ("tree", "--tree")] {
         for first in [true, false] {
@@ -254,7 +254,7 @@ fn a_member_that_uses_up_the_descriptors_keeps_no_signal_from_the_others() {
 }
 
 #[test]
-fn a_target_with_too_many_members_keeps_no_signal_from_the_others() {
+fn a_target_with_too_many_members_does_not_affect_the_others() {
     let Some(prlimit) = program("prlimit") else { return skip("no prlimit") };
     for word in ["--", "--tree"] {
         let row = Family::with_role("children 60");
@@ -303,16 +303,16 @@ fn recycle_a_hundred_times(aim: fn(&str, &str) -> Vec<String>) {
 }
 
 #[test]
-fn a_follow_up_never_hits_who_took_over_the_number() {
+fn a_follow_up_never_hits_a_reused_pid() {
     in_pid_namespace(|| recycle_a_hundred_times(|pid, other| vec![pid.into(), other.into()]));
 }
 
 #[test]
-fn a_follow_up_never_hits_the_group_that_took_over_the_number() {
+fn a_follow_up_never_hits_a_reused_group_id() {
     in_pid_namespace(|| recycle_a_hundred_times(|pid, other| vec!["--".into(), format!("-{pid}"), other.into()]));
 }
 
 #[test]
-fn a_follow_up_never_hits_the_tree_that_took_over_the_number() {
+fn a_follow_up_never_hits_the_tree_of_a_reused_pid() {
     in_pid_namespace(|| recycle_a_hundred_times(|pid, other| vec!["--tree".into(), pid.into(), other.into()]));
 }

@@ -80,7 +80,7 @@ fn kinds(objects: &[Value]) -> Vec<&str> {
 }
 
 #[test]
-fn a_polite_end_is_told_in_the_order_in_which_it_happens() {
+fn verbose_reports_a_normal_end_in_order() {
     let victim = Victim::shell(POLITE);
     let pid = victim.pid();
     let said = stdout(&sigsend().args(["-v", "--wait", &victim.arg()]).assert().success());
@@ -92,7 +92,7 @@ fn a_polite_end_is_told_in_the_order_in_which_it_happens() {
 }
 
 #[test]
-fn an_escalation_is_told_with_its_follow_up() {
+fn verbose_reports_an_escalation_with_its_follow_up() {
     let victim = Victim::shell(STUBBORN);
     let pid = victim.pid();
     let said = stdout(&sigsend().args(["-v", "--grace", "50ms", &victim.arg()]).assert().success());
@@ -110,7 +110,7 @@ fn an_escalation_is_told_with_its_follow_up() {
 }
 
 #[test]
-fn json_tells_an_escalation_with_stable_keys() {
+fn json_reports_an_escalation_with_stable_keys() {
     let victim = Victim::shell(STUBBORN);
     let objects = events(&["--grace", "50ms", &victim.arg()]);
     assert_eq!(kinds(&objects), ["sent", "sent", "sent", "gone", "summary"]);
@@ -128,7 +128,7 @@ fn json_tells_an_escalation_with_stable_keys() {
 }
 
 #[test]
-fn json_tells_an_exit_status_and_a_queued_value() {
+fn json_reports_an_exit_status_and_a_queued_value() {
     let victim = Victim::shell(POLITE);
     let objects = events(&["-q", "-7", "--wait", &victim.arg()]);
     assert_eq!(objects[0]["value"], -7);
@@ -136,7 +136,7 @@ fn json_tells_an_exit_status_and_a_queued_value() {
 }
 
 #[test]
-fn json_tells_survivors_failures_and_those_gone_before() {
+fn json_reports_survivors_failures_and_already_gone_targets() {
     let (stubborn, gone) = (Victim::shell(STUBBORN), Victim::gone().to_string());
     let objects = events(&["--within", "20ms", &stubborn.arg(), &gone]);
     assert_eq!(kinds(&objects), ["already-gone", "sent", "still-there", "summary"]);
@@ -150,7 +150,7 @@ fn json_tells_survivors_failures_and_those_gone_before() {
 }
 
 #[test]
-fn json_answers_questions() {
+fn json_reports_print_id_and_alive() {
     let victim = Victim::sleeping();
     assert_eq!(kinds(&events(&["-p", &victim.arg()])), ["found", "summary"]);
     let found = events(&["--id", &victim.arg()]);
@@ -161,7 +161,7 @@ fn json_answers_questions() {
 }
 
 #[test]
-fn errors_stand_in_the_json_and_on_standard_error() {
+fn errors_are_in_the_json_and_on_standard_error() {
     for args in [&["12,34"][..], &["--pidfile", "/nonexistent/file"], &["-TERM", "-HUP", "7"], &["--json", "-l"]] {
         let refused = sigsend().arg("--json").args(args).assert().code(1);
         let objects = json(&stdout(&refused));
@@ -173,7 +173,7 @@ fn errors_stand_in_the_json_and_on_standard_error() {
 }
 
 #[test]
-fn a_failure_is_told_once_on_standard_error() {
+fn a_failure_is_reported_once_on_standard_error() {
     let victim = Victim::sleeping();
     let refused = sigsend().args(["-v", "-r", "-HUP", &victim.arg()]).assert().code(1).stdout("");
     assert_eq!(stderr(&refused), format!("sigsend: {} (cat) does not catch HUP\n", victim.pid()));
@@ -191,7 +191,7 @@ fn a_failure_is_told_once_on_standard_error() {
 }
 
 #[test]
-fn a_dry_run_says_what_the_signal_would_do_and_does_nothing() {
+fn a_dry_run_reports_the_effect_of_a_signal_and_sends_none() {
     let cases = [
         ("trap 'exit 3' TERM; echo ready; read -r _", "-TERM", "caught"),
         ("trap '' TERM; echo ready; read -r _", "-TERM", "ignored"),
@@ -279,7 +279,7 @@ fn hostile_names_are_escaped_in_every_output() {
 }
 
 #[test]
-fn a_reader_that_leaves_stops_no_escalation() {
+fn a_reader_that_closes_the_json_pipe_does_not_stop_an_escalation() {
     let victim = Victim::shell(STUBBORN);
     for voice in ["-v", "--json"] {
         let victim = if voice == "-v" { &victim } else { &Victim::shell(STUBBORN) };
@@ -333,7 +333,7 @@ fn a_long_wait_on_a_terminal_shows_one_line_and_wipes_it() {
 }
 
 #[test]
-fn the_line_on_the_terminal_is_written_when_it_changes_and_counts_down_to_what_comes() {
+fn the_progress_line_is_written_when_it_changes_and_counts_down() {
     let victim = Victim::shell(STUBBORN);
     let screen = on_stderr_terminal(100, &["-0", "--timeout", "1500ms", "CONT", "--within", "1s", &victim.arg()]);
     let drawn: Vec<&str> = screen.split("\r\x1b[2K").filter(|text| text.starts_with("waiting for")).collect();

@@ -145,7 +145,7 @@ fn line(dice: &mut Dice, world: &World) -> Option<Vec<String>> {
 }
 
 #[test]
-fn random_lines_do_the_same_with_and_without_it() {
+fn random_lines_do_the_same_with_and_without_the_express_path() {
     in_pid_namespace(|| {
         for build in builds() {
             let (_dir, program) = copy(&build);
@@ -203,7 +203,7 @@ fn signals_that_end_or_stop_a_process_arrive() {
 
 /// Few enough calls that `main` cannot have been reached.
 #[test]
-fn everyday_calls_make_next_to_no_system_calls() {
+fn common_calls_make_few_system_calls() {
     for build in builds() {
         let mut recorder = Recorder::new();
         let pid = recorder.arg();
@@ -235,7 +235,7 @@ fn everyday_calls_make_next_to_no_system_calls() {
 }
 
 #[test]
-fn what_was_sent_is_not_sent_again_after_a_refusal() {
+fn a_signal_is_not_sent_again_after_a_later_target_failed() {
     let gone = Victim::gone().to_string();
     for build in builds() {
         let mut recorders = [Recorder::holding(), Recorder::holding()];
@@ -284,7 +284,7 @@ fn a_hundred_thousand_targets_with_a_dead_one_among_them_get_each_signal_once() 
 
 /// Its own PID is never on the express way, where PIPE is not ignored yet.
 #[test]
-fn its_own_pid_gets_what_main_sends() {
+fn the_own_pid_is_handled_as_by_main() {
     for build in builds() {
         let mut recorder = Recorder::new();
         for (arguments, code) in
@@ -356,7 +356,7 @@ fn read_late(mut pipe: File, writer: &Child, build: &Path) -> io::Result<Vec<u8>
 }
 
 #[test]
-fn a_list_goes_everywhere_as_main_would_write_it() {
+fn a_list_is_written_as_by_main_to_any_output() {
     if program("prlimit").is_none() {
         return skip("no prlimit");
     }
@@ -382,7 +382,7 @@ fn assert_equal<T: PartialEq + Debug>(both: [T; 2]) -> T {
 
 /// A wait of each kind and how it ends, with and without the express way.
 #[test]
-fn a_wait_ends_as_that_of_main() {
+fn a_wait_ends_as_by_main() {
     for build in builds() {
         let wait = |args: &[&str], victim: &dyn Fn() -> Victim, signal: i32| {
             let once = |more: &[&str]| {
@@ -416,7 +416,7 @@ fn a_wait_ends_as_that_of_main() {
 }
 
 #[test]
-fn a_wait_of_one_makes_few_system_calls_and_sends_once() {
+fn a_wait_for_one_process_makes_few_system_calls_and_sends_once() {
     for build in builds() {
         let sleeping = Victim::sleeping();
         let Some(trace) = strace_of(&build, "trace=all", &["--wait", &sleeping.arg()]) else { return };
@@ -428,7 +428,7 @@ fn a_wait_of_one_makes_few_system_calls_and_sends_once() {
 
 /// When ppoll(2) fails after the signal, `main` waits on and sends no other.
 #[test]
-fn a_wait_that_fails_after_its_signal_goes_on_without_another() {
+fn a_wait_that_fails_after_its_signal_continues_without_a_second_signal() {
     for build in builds() {
         let mut victim = Victim::shell(&format!("trap 'echo got' USR1; trap 'exit 0' USR2; echo ready; {IDLE}"));
         let inject = "inject=ppoll:error=EINVAL:when=2";

@@ -62,7 +62,7 @@ fn assert_stale(host: &str, events: &[Value]) {
 }
 
 #[test]
-fn clush_collects_what_became_of_each_host() {
+fn clush_collects_the_result_of_each_host() {
     in_pid_namespace(|| {
         let Some(hosts) = Hosts::new(&["clush"]) else { return };
         for host in HOSTS {
@@ -159,7 +159,7 @@ fn nginx_is_reloaded_on_a_rack() {
 }
 
 #[test]
-fn ansible_tells_stopped_from_gone_from_failed() {
+fn ansible_distinguishes_stopped_gone_and_failed() {
     in_pid_namespace(|| {
         let Some(hosts) = Hosts::new(&["ansible-playbook"]) else { return };
         hosts.write("reload.yml", file("reload.yml"));

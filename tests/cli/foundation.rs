@@ -19,7 +19,7 @@ fn send(victim: &Victim, signal: Signal) {
 }
 
 #[test]
-fn a_victim_tells_how_it_ended() {
+fn the_wait_status_of_a_victim_is_known() {
     let sleeper = Victim::sleeping();
     sleeper.assert_alive();
     send(&sleeper, Signal::SIGUSR1);
@@ -51,7 +51,7 @@ fn a_victim_can_have_any_name() {
 }
 
 #[test]
-fn a_victim_can_be_another_user_for_good() {
+fn a_victim_can_be_another_user() {
     if !may_change_user() {
         return skip("needs root");
     }
@@ -63,7 +63,7 @@ fn a_victim_can_be_another_user_for_good() {
 }
 
 #[test]
-fn a_recorder_tells_every_signal_that_can_be_caught() {
+fn a_recorder_reports_every_signal_that_can_be_caught() {
     let mut recorder = Recorder::new();
     recorder.assert_untouched();
     let catchable: Vec<_> = Signal::iterator().filter(|s| ![Signal::SIGKILL, Signal::SIGSTOP].contains(s)).collect();
@@ -80,7 +80,7 @@ fn a_recorder_tells_every_signal_that_can_be_caught() {
 }
 
 #[test]
-fn a_namespace_has_only_us_in_it() {
+fn a_namespace_has_only_the_test_in_it() {
     in_pid_namespace(|| {
         let processes = fs::read_dir("/proc").expect("a /proc").flatten();
         let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -90,7 +90,7 @@ fn a_namespace_has_only_us_in_it() {
 }
 
 #[test]
-fn a_pid_is_taken_exactly_and_again() {
+fn a_process_can_be_given_a_pid_repeatedly() {
     in_pid_namespace(|| {
         let mut first = victim().with_pid(4242).named("first").sleeping();
         assert_eq!((first.pid(), first.status_field("Name")), (4242, "first".into()));
@@ -124,7 +124,7 @@ fn a_program_can_have_another_name_user_or_observer() {
 }
 
 #[test]
-fn a_file_can_be_old_and_leaves_with_its_directory() {
+fn a_file_can_be_old_and_is_removed_with_its_directory() {
     assert!(program("sh").is_some() && program("no such program").is_none());
     let dir = tempdir();
     let file = dir.file("pid", "4242\n");

@@ -44,7 +44,7 @@ fn a_group_lives_without_its_leader() {
 }
 
 #[test]
-fn a_leader_that_is_a_zombie_hides_nobody() {
+fn a_zombie_leader_does_not_hide_other_members() {
     let leader = Victim::zombie();
     sigsend().args(["--grace", "15s", "--", &leader.group_arg()]).assert().success().stderr("");
     let other = Victim::sleeping();
@@ -66,7 +66,7 @@ fn a_member_that_comes_later_is_waited_for_and_killed() {
 
 /// The newcomer is forked long after every look that goes with a signal, right before the last known member exits.
 #[test]
-fn a_member_that_the_last_one_leaves_behind_is_waited_for_and_killed() {
+fn a_child_that_the_last_member_leaves_is_waited_for_and_killed() {
     let mut family =
         Family::shell("exec 3<&0; trap 'sleep 0.3; cat <&3 & exit 3' TERM; echo ready; while read line; do :; done");
     sigsend().args(["--grace", "1s", "--", &family.group_arg()]).assert().success().stderr("");
@@ -87,7 +87,7 @@ fn a_member_that_comes_later_is_found_without_a_leader_too() {
 }
 
 #[test]
-fn a_group_that_never_rests_puts_nothing_off() {
+fn a_group_that_keeps_forking_does_not_delay_the_follow_up() {
     let mut leader = Victim::sleeping();
     let group = leader.group_arg();
     let mut nursery = Family::with_role_in_group_of(&leader, "short-lived 100 1500");
@@ -115,7 +115,7 @@ fn the_own_group_cannot_be_waited_for() {
 }
 
 #[test]
-fn members_of_somebody_else_are_reported_and_not_waited_for() {
+fn members_of_another_user_are_reported_and_not_waited_for() {
     if !may_change_user() {
         return skip("needs root");
     }

@@ -40,7 +40,7 @@ fn a_token_means_the_process_that_it_was_printed_for() {
 }
 
 #[test]
-fn ids_are_printed_in_order_for_those_who_are_there() {
+fn ids_are_printed_in_order_for_existing_processes() {
     let (one, other, gone) = (Victim::sleeping(), Victim::zombie(), Victim::gone().to_string());
     let [first, second] = [&one, &other].map(|victim| token(&victim.arg()));
     sigsend().args(["--id", &other.arg(), &one.arg()]).assert().success().stdout(format!("{second}\n{first}\n"));
@@ -51,7 +51,7 @@ fn ids_are_printed_in_order_for_those_who_are_there() {
 }
 
 #[test]
-fn a_token_that_fits_nobody_hits_nobody() {
+fn a_token_that_matches_no_process_sends_no_signal() {
     let target = Victim::sleeping();
     let (token, own) = (token(&target.arg()), target.arg());
     let (_, inode) = token.split_once(':').expect("PID:INODE");
@@ -84,7 +84,7 @@ fn a_token_that_fits_nobody_hits_nobody() {
 }
 
 #[test]
-fn a_token_may_name_somebody_elses_process() {
+fn a_token_may_name_a_process_of_another_user() {
     if !may_change_user() {
         return skip("needs root");
     }
@@ -160,7 +160,7 @@ fn copied_program(binary: &Path) -> Victim {
 }
 
 #[test]
-fn who_cannot_be_verified_is_refused_but_not_called_gone() {
+fn a_process_that_cannot_be_verified_is_refused_but_not_gone() {
     if !may_change_user() {
         return skip("needs root");
     }
@@ -213,7 +213,7 @@ fn a_thread_is_no_process() {
 }
 
 #[test]
-fn each_process_gets_a_signal_once_by_whatever_ways_it_is_meant() {
+fn a_process_named_in_several_ways_gets_a_signal_once() {
     let (name, dir) = (unique("many"), tempdir());
     let mut target = Recorder::of(victim().named(&name));
     let (pid, token) = (target.arg(), token(&target.arg()));
@@ -256,7 +256,7 @@ fn a_queued_value_reaches_a_pinned_process() {
 }
 
 #[test]
-fn only_those_who_catch_a_signal_get_it_when_that_is_required() {
+fn with_require_handler_only_processes_that_catch_a_signal_get_it() {
     let mut catching = Recorder::new();
     let bare = Victim::sleeping();
     let ignoring = Victim::shell("trap '' HUP; echo ready; read line");

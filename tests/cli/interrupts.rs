@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 #[test]
-fn ctrl_c_ends_a_wait_at_once_and_wipes_its_line() {
+fn ctrl_c_ends_a_wait_at_once_and_clears_its_line() {
     let stubborn = Victim::shell(STUBBORN);
     let Some(mut terminal) = Terminal::running(&[SIGSEND, "--grace", "5m", &stubborn.arg()]) else { return };
     let waiting = format!("waiting for {} (sh)", stubborn.pid());
@@ -28,7 +28,7 @@ fn ctrl_c_ends_a_wait_at_once_and_wipes_its_line() {
 }
 
 #[test]
-fn the_line_on_the_terminal_goes_when_the_wait_is_over() {
+fn the_progress_line_is_cleared_when_the_wait_is_over() {
     let mut other = Victim::shell("echo ready; read word");
     let Some(mut terminal) = Terminal::running(&[SIGSEND, "-v", "-0", "--wait", &other.arg()]) else { return };
     terminal.read_until(Some(&format!("waiting for {} (sh)", other.pid())));
@@ -50,7 +50,7 @@ fn a_wait_that_is_over_soon_shows_nothing() {
 }
 
 #[test]
-fn an_interrupt_ends_a_wait_by_that_very_signal() {
+fn an_interrupt_ends_a_wait_by_that_signal() {
     let stubborn = Victim::shell(STUBBORN);
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let mut command = raw_sigsend();
@@ -64,7 +64,7 @@ fn an_interrupt_ends_a_wait_by_that_very_signal() {
 }
 
 #[test]
-fn a_signal_that_was_ignored_at_the_start_stays_so() {
+fn a_signal_ignored_at_the_start_stays_ignored() {
     for terminal in [false, true] {
         let stubborn = Victim::shell(STUBBORN);
         let script = "trap '' INT HUP; \"$0\" -v --grace 1s \"$1\" & echo \"its PID is $! \"; wait; echo status $?";
@@ -126,7 +126,7 @@ fn quoted(script: &str) -> String {
 }
 
 #[test]
-fn being_stopped_and_continued_changes_no_wait() {
+fn a_stop_and_continue_does_not_change_a_wait() {
     let mut bystander = Recorder::new();
     let stubborn = Victim::shell(STUBBORN);
     let mut command = raw_sigsend();
@@ -144,7 +144,7 @@ fn being_stopped_and_continued_changes_no_wait() {
 }
 
 #[test]
-fn off_a_terminal_no_signal_is_held_back() {
+fn without_a_terminal_no_signal_is_blocked() {
     let victim = Victim::sleeping();
     let Some(trace) = strace("trace=rt_sigprocmask,signalfd4", &["--wait", &victim.arg()]) else { return };
     assert!(!trace.calls.iter().any(|call| call.contains("SIG_BLOCK") && call.contains("INT")), "{:#?}", trace.calls);
@@ -172,7 +172,7 @@ fn in_the_background(terminal: &mut Terminal, args: &str, waiting: &str) {
 }
 
 #[test]
-fn in_the_background_the_line_stays_away_from_the_terminal() {
+fn a_background_job_writes_no_progress_line() {
     for mode in ["-tostop", "tostop"] {
         let mut other = Victim::shell("echo ready; read word");
         let Some(mut terminal) = shell() else { return };
@@ -189,7 +189,7 @@ fn in_the_background_the_line_stays_away_from_the_terminal() {
 }
 
 #[test]
-fn where_the_terminal_stops_writers_a_job_in_the_background_writes_when_it_is_back() {
+fn with_tostop_a_background_job_writes_when_it_is_in_the_foreground_again() {
     let stubborn = Victim::shell(STUBBORN);
     let Some(mut terminal) = shell() else { return };
     terminal.type_in("stty tostop\n");

@@ -68,7 +68,7 @@ fn may_open(count: usize) -> bool {
 }
 
 #[test]
-fn a_hundred_thousand_targets_are_read_before_anybody_is_signalled() {
+fn a_hundred_thousand_targets_are_read_before_any_signal_is_sent() {
     let mut target = Recorder::new();
     let pid = target.arg();
     let mut args = vec!["-0"];
@@ -87,7 +87,7 @@ fn a_hundred_thousand_targets_are_read_before_anybody_is_signalled() {
 }
 
 #[test]
-fn a_hundred_thousand_times_one_target_is_one_target_once_it_is_pinned() {
+fn a_pinned_target_given_a_hundred_thousand_times_gets_one_signal() {
     let mut target = Recorder::new();
     let pid = target.arg();
     let mut args = vec!["-USR1", "--within", "0s"];
@@ -125,7 +125,7 @@ fn the_longest_argument_is_refused_in_any_place() {
 }
 
 #[test]
-fn as_many_arguments_as_the_kernel_takes_are_taken() {
+fn as_many_arguments_as_the_kernel_allows_are_accepted() {
     let mut target = Recorder::new();
     let pid = target.arg();
     // Six megabytes, a pointer for each argument included, are the end whatever the stack; so large
@@ -195,7 +195,7 @@ fn a_deep_tree_is_killed_whole() {
 }
 
 #[test]
-fn with_sixteen_descriptors_all_or_nothing_is_done() {
+fn with_sixteen_descriptors_a_target_is_signalled_as_a_whole_or_not_at_all() {
     in_pid_namespace(|| {
         if program("prlimit").is_none() {
             return skip("no prlimit");
@@ -301,7 +301,7 @@ fn sixty_four_megabytes_are_enough() {
 }
 
 #[test]
-fn a_list_that_memory_does_not_hold_is_refused() {
+fn a_list_too_large_for_memory_is_refused() {
     if program("prlimit").is_none() {
         return skip("no prlimit");
     }
@@ -331,7 +331,7 @@ fn with_closed(closed: &str, args: &[&str]) -> Output {
 }
 
 #[test]
-fn closed_standard_descriptors_change_nothing_but_what_is_heard() {
+fn closed_standard_descriptors_change_only_the_output() {
     let mut target = Recorder::new();
     let pid = target.arg();
     let dir = tempdir();
@@ -381,7 +381,7 @@ fn closed_standard_descriptors_change_nothing_but_what_is_heard() {
 }
 
 #[test]
-fn nothing_that_is_opened_takes_the_place_of_a_standard_descriptor() {
+fn no_opened_file_gets_the_number_of_a_standard_descriptor() {
     let target = Victim::sleeping();
     let pid = target.arg();
     let script = |closed: &str| format!("exec {SIGSEND} -v --within 9s --expect cat {pid} {closed}");
@@ -409,7 +409,7 @@ fn nothing_that_is_opened_takes_the_place_of_a_standard_descriptor() {
 }
 
 #[test]
-fn a_limit_of_file_sizes_stops_no_escalation() {
+fn a_file_size_limit_does_not_stop_an_escalation() {
     let dir = tempdir();
     for (number, line) in [&["-v"][..], &["--json"]].into_iter().enumerate() {
         let stubborn = Victim::shell(STUBBORN);

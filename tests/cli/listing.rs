@@ -99,7 +99,7 @@ fn numbers_statuses_and_names_are_translated() {
 }
 
 #[test]
-fn a_mask_is_taken_apart() {
+fn a_mask_is_decoded() {
     let names = |mask: &str| output(&["-l", mask]).split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(names("0x4001"), ["HUP", "TERM"]);
     assert_eq!(names("0x0000000000004001"), ["HUP", "TERM"]);
@@ -109,7 +109,7 @@ fn a_mask_is_taken_apart() {
 }
 
 #[test]
-fn several_operands_are_all_answered() {
+fn several_operands_are_all_translated() {
     assert_eq!(output(&["-l", "9", "TERM", "137"]), "KILL\n15\nKILL\n");
     assert_eq!(output(&["-l9", "TERM"]), "KILL\n15\n");
     let mixed = sigsend().args(["-l", "9", "NOPE", "15", "99"]).assert().code(1).stdout("KILL\nTERM\n");
@@ -203,7 +203,7 @@ fn the_state_of_a_process_is_shown_set_by_set() {
 }
 
 #[test]
-fn the_state_of_several_processes_is_shown_as_far_as_they_are_there() {
+fn the_state_of_several_processes_is_shown_for_those_that_exist() {
     in_pid_namespace(|| {
         let gone = Victim::gone().to_string();
         let shell = Victim::shell("trap '' HUP; echo ready; read x");
@@ -247,7 +247,7 @@ fn a_full_disk_is_an_error() {
 }
 
 #[test]
-fn a_reader_that_leaves_early_is_no_error() {
+fn a_reader_that_closes_the_pipe_early_is_no_error() {
     for form in [&["-l"][..], &["-l", "9"], &["-L"], &["-t"], &["-h"], &["--help"], &["-V"]] {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);

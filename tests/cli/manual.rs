@@ -55,7 +55,7 @@ fn the_long_help_explains_everything_within_the_terminal() {
 }
 
 #[test]
-fn help_speaks_of_the_program_by_the_name_it_was_called() {
+fn help_shows_the_name_by_which_the_program_was_called() {
     let (_dir, kill) = link(SIGSEND.as_ref(), "kill");
     let short = stdout(&Command::new(&kill).timed().arg("-h").assert().success());
     assert!(short.starts_with("Usage: kill [options] "), "{short}");
@@ -76,7 +76,7 @@ fn help(terminal: bool, environment: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn colour_is_where_the_conventions_want_it() {
+fn colour_follows_the_conventions() {
     let (terminal, pipe) = (true, false);
     for (place, environment, coloured) in [
         (terminal, &[("TERM", "xterm")][..], true),
@@ -95,7 +95,7 @@ fn colour_is_where_the_conventions_want_it() {
 }
 
 #[test]
-fn what_cannot_be_written_is_an_error() {
+fn output_that_cannot_be_written_is_an_error() {
     let products = ["man", "bash", "zsh", "fish", "elvish", "powershell"].map(|what| format!("--generate={what}"));
     for option in ["-h", "--help", "-V"].into_iter().chain(products.iter().map(String::as_str)) {
         let full = File::options().write(true).open("/dev/full").expect("/dev/full opens");
@@ -109,7 +109,7 @@ fn what_cannot_be_written_is_an_error() {
 }
 
 #[test]
-fn what_cannot_be_generated_is_named() {
+fn an_unknown_generate_operand_is_refused_with_the_valid_ones() {
     for what in ["tcsh", "", "MAN", "man ", "ba\x1bsh"] {
         let refused = sigsend().args(["--generate", what]).assert().code(1).stdout("");
         let stderr = crate::support::stderr(&refused);

@@ -8,7 +8,7 @@ use crate::family::{Family, state};
 use crate::support::{SIGSEND, eventually, program, skip, tempdir};
 
 #[test]
-fn a_freeze_that_runs_out_of_memory_leaves_nobody_stopped() {
+fn a_freeze_that_runs_out_of_memory_leaves_no_process_stopped() {
     let (Some(strace), Some(prlimit)) = (program("strace"), program("prlimit")) else {
         return skip("no strace or no prlimit");
     };

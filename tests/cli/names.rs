@@ -28,7 +28,7 @@ fn pids(args: &[&str]) -> Vec<i32> {
 }
 
 #[test]
-fn a_name_selects_every_process_of_that_name_and_nobody_else() {
+fn a_name_selects_exactly_the_processes_of_that_name() {
     let name = unique('a', 12);
     let [one, two] = [(); 2].map(|()| victim().named(&name).sleeping());
     let others = [
@@ -52,7 +52,7 @@ fn a_name_selects_every_process_of_that_name_and_nobody_else() {
 }
 
 #[test]
-fn names_of_15_16_and_40_bytes_mean_what_they_say() {
+fn names_of_15_16_and_40_bytes_match_exactly() {
     let long = unique('b', 40);
     // Command names are cut to 15 bytes, so these three have the same one.
     let [fifteen, sixteen, forty] = [15, 16, 40].map(|length| victim().named(&long[..length]).sleeping());
@@ -101,7 +101,7 @@ fn copied_cat(name: &str) -> (TempDir, PathBuf) {
 }
 
 #[test]
-fn odd_names_of_others_confuse_nobody() {
+fn unusual_names_of_other_processes_change_no_match() {
     in_pid_namespace(|| {
         let names: [&[u8]; 12] = [
             b"daemon\n", b"\ndaemon", b"daemon\nUid:\t7", b"a) Z 1 (b", b") R 1 1 1 0 -1", b"(", b"\xff\xfe",
@@ -192,7 +192,7 @@ fn other_users_processes_are_selected_with_all_only() {
 }
 
 #[test]
-fn a_name_that_only_others_have_is_nobodys() {
+fn a_name_that_only_other_users_have_is_not_found() {
     if !may_change_user() {
         return skip("needs root");
     }
@@ -221,7 +221,7 @@ fn sigsend_never_selects_itself() {
 }
 
 #[test]
-fn a_name_that_nobody_has_is_an_error_with_a_hint() {
+fn a_name_that_no_process_has_is_an_error_with_a_hint() {
     in_pid_namespace(|| {
         let target = victim().named("nginx").sleeping();
         for form in [&["-KILL"][..], &["--wait"], &["--grace", "5s"], &["-p"], &["--id"], &["-r", "-HUP"], &["--tree"]]

@@ -69,7 +69,7 @@ fn a_pidfile_names_processes_between_white_space() {
 }
 
 #[test]
-fn whatever_else_a_pidfile_holds_is_refused_and_hits_nobody() {
+fn any_other_content_of_a_pidfile_is_refused_without_a_signal() {
     let dir = tempdir();
     let target = Victim::sleeping();
     let pid = target.arg();
@@ -122,7 +122,7 @@ fn whatever_else_a_pidfile_holds_is_refused_and_hits_nobody() {
 }
 
 #[test]
-fn a_pidfile_that_says_nothing_is_an_error() {
+fn a_missing_or_empty_pidfile_is_an_error() {
     let dir = tempdir();
     let missing = dir.path().join("missing.pid");
     assert_unreadable(text(&missing), "No such file or directory");
@@ -169,7 +169,7 @@ fn only_a_regular_file_is_a_pidfile() {
 }
 
 #[test]
-fn a_fifo_is_refused_without_a_word_taken_from_its_writer() {
+fn a_fifo_is_refused_and_not_read_from() {
     let dir = tempdir();
     let fifo = dir.path().join("fifo");
     mkfifo(&fifo, Mode::from_bits_truncate(0o600)).expect("a FIFO in a directory of ours");
@@ -201,7 +201,7 @@ fn a_huge_or_growing_file_is_no_pidfile() {
 }
 
 #[test]
-fn a_file_that_the_kernel_makes_is_no_pidfile() {
+fn a_file_generated_by_the_kernel_is_no_pidfile() {
     let target = Victim::shell("exec 3<&0; cat <&3 & echo ready; wait");
     // Its time of modification is the time of the look, so it proves no writer.
     let children = format!("/proc/{0}/task/{0}/children", target.pid());
@@ -232,7 +232,7 @@ fn from_input(args: &[&str]) -> assert_cmd::Command {
 }
 
 #[test]
-fn standard_input_may_name_nobody() {
+fn standard_input_may_be_empty() {
     for nothing in ["", "\n", "  \n\t\n"] {
         for form in [&["-KILL"][..], &["--wait"], &["--grace", "5s"], &["-p"], &["--id"], &["-r", "-HUP"]] {
             from_input(form).write_stdin(nothing).assert().success().stdout("").stderr("");
@@ -301,7 +301,7 @@ fn given(file: &Path, args: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_pipe_is_read_to_its_end_before_anybody_is_signalled() {
+fn a_pipe_is_read_to_its_end_before_any_signal_is_sent() {
     let (one, other) = (Victim::sleeping(), Victim::sleeping());
     let (stdin, mut input) = io::pipe().expect("a pipe");
     writeln!(input, "{}", one.pid()).expect("the pipe holds a line");
@@ -321,7 +321,7 @@ fn a_pipe_is_read_to_its_end_before_anybody_is_signalled() {
 }
 
 #[test]
-fn a_pidfile_of_the_dead_is_no_success_unless_that_was_wished() {
+fn a_pidfile_of_gone_processes_is_a_failure_unless_waited_for() {
     let dir = tempdir();
     let (gone, target) = (Victim::gone().to_string(), Victim::sleeping());
     let file = dir.file("x.pid", &gone);

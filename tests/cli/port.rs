@@ -101,7 +101,7 @@ fn pids(args: &[&str]) -> Vec<i32> {
 }
 
 #[test]
-fn a_port_means_who_listens_there_on_whatever_address() {
+fn a_port_selects_listeners_on_any_address() {
     in_pid_namespace(|| {
         if !entered_network() {
             return;
@@ -134,7 +134,7 @@ fn a_port_means_who_listens_there_on_whatever_address() {
 }
 
 #[test]
-fn who_shares_a_socket_or_a_port_is_meant_too() {
+fn processes_that_share_a_socket_or_port_are_selected() {
     in_pid_namespace(|| {
         if !entered_network() {
             return;
@@ -154,7 +154,7 @@ fn who_shares_a_socket_or_a_port_is_meant_too() {
 }
 
 #[test]
-fn a_port_that_nobody_has_is_a_failure_even_where_one_waits() {
+fn a_port_without_listener_is_a_failure_even_with_wait() {
     in_pid_namespace(|| {
         if !entered_network() {
             return;
@@ -173,7 +173,7 @@ fn a_port_that_nobody_has_is_a_failure_even_where_one_waits() {
 }
 
 #[test]
-fn what_is_no_port_is_refused_with_a_hint() {
+fn an_invalid_port_is_refused_with_a_hint() {
     for token in [":", ":0", ":00", ":080", ":65536", ":80x", ":http", ":-1", ": 80", ":80 "] {
         let told = sigsend().args(["-KILL", token]).assert().code(1).stdout("");
         let words = format!(
@@ -212,7 +212,7 @@ fn a_connection_is_no_listener() {
 }
 
 #[test]
-fn sigsend_is_not_meant_by_a_socket_that_it_inherited() {
+fn sigsend_is_not_selected_by_an_inherited_socket() {
     in_pid_namespace(|| {
         if !entered_network() {
             return;
@@ -256,7 +256,7 @@ fn another_network_namespace_is_not_seen() {
 }
 
 #[test]
-fn processes_of_others_need_all() {
+fn processes_of_other_users_need_all() {
     in_pid_namespace(|| {
         if !entered_network() {
             return;
@@ -280,7 +280,7 @@ fn processes_of_others_need_all() {
 }
 
 #[test]
-fn a_socket_whose_holder_cannot_be_seen_is_said() {
+fn a_socket_with_a_hidden_holder_is_reported() {
     in_pid_namespace(|| {
         if !entered_network() {
             return;
@@ -319,7 +319,7 @@ fn a_socket_whose_holder_cannot_be_seen_is_said() {
 }
 
 #[test]
-fn a_socket_handed_on_while_one_looks_is_not_missed() {
+fn a_socket_passed_on_during_the_look_up_is_not_missed() {
     in_pid_namespace(|| {
         if !entered_network() {
             return;
@@ -344,7 +344,7 @@ fn a_socket_handed_on_while_one_looks_is_not_missed() {
 }
 
 #[test]
-fn who_gives_the_socket_up_before_it_is_looked_up_again_gets_no_signal() {
+fn a_process_that_closes_the_socket_before_the_second_look_up_gets_no_signal() {
     in_pid_namespace(|| {
         if !entered_network() {
             return;

@@ -19,7 +19,7 @@ use crate::support::{
 const MALLORY: u32 = 65533;
 
 #[test]
-fn a_user_without_rights_is_refused_by_name_and_hurts_nobody() {
+fn an_unprivileged_user_is_refused_and_sends_no_signal() {
     in_pid_namespace(|| {
         if !may_change_user() {
             return skip("needs root");
@@ -73,7 +73,7 @@ fn a_user_without_rights_is_refused_by_name_and_hurts_nobody() {
 }
 
 #[test]
-fn one_that_is_not_ours_keeps_nothing_from_those_that_are() {
+fn a_process_of_another_user_does_not_affect_the_others() {
     in_pid_namespace(|| {
         if !may_change_user() {
             return skip("needs root");
@@ -94,7 +94,7 @@ fn one_that_is_not_ours_keeps_nothing_from_those_that_are() {
 /// What an environment can be filled with.
 /// CONT may be sent within a session to whom nothing else may be sent (kill(2)).
 #[test]
-fn one_that_takes_cont_and_refuses_the_follow_up_counts_as_both() {
+fn a_process_that_takes_cont_but_not_the_follow_up_counts_as_both() {
     if !may_change_user() {
         return skip("needs root");
     }
@@ -177,7 +177,7 @@ fn a_preloaded_library_is_not_loaded() {
 }
 
 #[test]
-fn whoever_takes_the_name_of_a_daemon_is_not_hit_for_it() {
+fn a_process_of_another_user_with_the_name_of_a_daemon_is_not_selected() {
     in_pid_namespace(|| {
         if !may_change_user() {
             return skip("needs root");
@@ -200,7 +200,7 @@ fn whoever_takes_the_name_of_a_daemon_is_not_hit_for_it() {
 }
 
 #[test]
-fn a_user_cannot_have_others_taken_for_his_own() {
+fn only_the_real_uid_decides_whose_a_process_is() {
     in_pid_namespace(|| {
         if !may_change_user() {
             return skip("needs root");
@@ -224,7 +224,7 @@ fn planted(dir: &TempDir, name: &str, content: &str) -> String {
 }
 
 #[test]
-fn a_pidfile_that_an_attacker_has_planted_hurts_no_process_of_another_name() {
+fn with_expect_a_planted_pidfile_signals_no_process_of_another_name() {
     in_pid_namespace(|| {
         if !may_change_user() {
             return skip("needs root");
@@ -254,7 +254,7 @@ fn a_pidfile_that_an_attacker_has_planted_hurts_no_process_of_another_name() {
 }
 
 #[test]
-fn a_planted_pidfile_without_an_expectation_is_believed_as_far_as_its_age_allows() {
+fn without_expect_only_the_age_limits_a_planted_pidfile() {
     in_pid_namespace(|| {
         if !may_change_user() {
             return skip("needs root");
@@ -272,7 +272,7 @@ fn a_planted_pidfile_without_an_expectation_is_believed_as_far_as_its_age_allows
 }
 
 #[test]
-fn a_pidfile_that_points_elsewhere_gives_nothing_away() {
+fn a_pidfile_link_to_another_file_reveals_no_content() {
     in_pid_namespace(|| {
         if !may_change_user() {
             return skip("needs root");
@@ -295,7 +295,7 @@ fn a_pidfile_that_points_elsewhere_gives_nothing_away() {
 }
 
 #[test]
-fn names_that_would_write_on_the_terminal_of_root_are_told_harmlessly() {
+fn control_characters_in_names_are_escaped_for_root() {
     in_pid_namespace(|| {
         if !may_change_user() {
             return skip("needs root");
@@ -320,7 +320,7 @@ fn names_that_would_write_on_the_terminal_of_root_are_told_harmlessly() {
 }
 
 #[test]
-fn through_sudo_the_rights_are_those_of_root_and_the_names_too() {
+fn with_set_user_id_names_select_processes_of_the_real_user() {
     in_pid_namespace(|| {
         if !may_change_user() {
             return skip("needs root");
@@ -367,7 +367,7 @@ fn a_wait_needs_no_permission_and_everything_else_does() {
 }
 
 #[test]
-fn cont_reaches_members_of_the_own_session_and_no_others() {
+fn cont_reaches_only_members_of_the_own_session() {
     in_pid_namespace(|| {
         if !may_change_user() {
             return skip("needs root");

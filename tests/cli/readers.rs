@@ -33,7 +33,7 @@ fn drain(mut pipe: File) -> String {
 }
 
 #[test]
-fn a_reader_that_pauses_delays_no_signal_and_misses_nothing() {
+fn a_slow_reader_delays_no_signal_and_gets_all_output() {
     for voice in ["-v", "--json"] {
         let stubborn = Victim::shell(STUBBORN);
         let (reader, pipe) = full_pipe();
@@ -53,7 +53,7 @@ fn a_reader_that_pauses_delays_no_signal_and_misses_nothing() {
 }
 
 #[test]
-fn errors_that_nobody_reads_delay_no_signal() {
+fn unread_errors_delay_no_signal() {
     let gone = Victim::gone().to_string();
     let stubborn = Victim::shell(STUBBORN);
     let (reader, pipe) = full_pipe();
@@ -68,7 +68,7 @@ fn errors_that_nobody_reads_delay_no_signal() {
 }
 
 #[test]
-fn a_terminal_that_is_held_delays_no_signal() {
+fn a_paused_terminal_delays_no_signal() {
     let stubborn = Victim::shell(STUBBORN);
     let Some(mut terminal) = Terminal::new(100) else { return };
     // Ctrl-S.
@@ -85,7 +85,7 @@ fn a_terminal_that_is_held_delays_no_signal() {
 }
 
 #[test]
-fn ctrl_c_ends_a_wait_whose_terminal_is_held() {
+fn ctrl_c_ends_a_wait_on_a_paused_terminal() {
     let mut stubborn = Recorder::new();
     let Some(mut terminal) = Terminal::new(100) else { return };
     terminal.type_in("\x13");
@@ -102,7 +102,7 @@ fn ctrl_c_ends_a_wait_whose_terminal_is_held() {
 }
 
 #[test]
-fn what_finds_no_room_while_signals_are_sent_is_counted_and_said() {
+fn output_lines_dropped_while_signals_are_sent_are_counted_and_reported() {
     let deaf = Victim::shell("trap '' USR1; echo ready; read -r _");
     // Each event names the target as it was typed.
     let typed = format!("{:05000}", deaf.pid());
@@ -129,7 +129,7 @@ fn what_finds_no_room_while_signals_are_sent_is_counted_and_said() {
 }
 
 #[test]
-fn an_answer_waits_for_its_reader_and_is_whole() {
+fn listing_output_waits_for_its_reader_and_is_complete() {
     let mut command = Command::new("sh");
     command.args(["-c", "echo ready; read -r _", "sh", &"x".repeat(100_000)]);
     let mut target = victim().command(command);
@@ -148,7 +148,7 @@ fn an_answer_waits_for_its_reader_and_is_whole() {
 }
 
 #[test]
-fn what_was_said_before_the_own_group_is_signalled_is_written() {
+fn output_is_written_before_the_own_group_is_signalled() {
     in_pid_namespace(|| {
         let target = Victim::sleeping();
         let mut command = raw_sigsend();
@@ -170,7 +170,7 @@ fn what_was_said_before_the_own_group_is_signalled_is_written() {
 }
 
 #[test]
-fn who_waits_without_a_word_starts_no_thread() {
+fn a_wait_without_output_starts_no_thread() {
     for line in [&["--wait"][..], &["-v"], &["--grace", "5s"]] {
         let victim = Victim::sleeping();
         let pid = victim.arg();
@@ -182,7 +182,7 @@ fn who_waits_without_a_word_starts_no_thread() {
 }
 
 #[test]
-fn the_thread_that_writes_takes_no_signal() {
+fn the_writer_thread_takes_no_signal() {
     let stubborn = Victim::shell(STUBBORN);
     let mut command = raw_sigsend();
     command.args(["-v", "--grace", "5m", &stubborn.arg()]);

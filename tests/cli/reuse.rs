@@ -97,7 +97,7 @@ fn swap(window: Window, args: &[&str], name_of_innocent: &str) -> String {
 }
 
 #[test]
-fn a_name_never_hits_who_takes_the_number_before_it_is_pinned() {
+fn a_name_never_hits_a_pid_reused_before_it_is_pinned() {
     in_pid_namespace(|| {
         if !may_trace() {
             return skip("no strace");
@@ -110,7 +110,7 @@ fn a_name_never_hits_who_takes_the_number_before_it_is_pinned() {
 }
 
 #[test]
-fn a_name_never_hits_a_namesake_who_takes_the_number_behind_the_pin() {
+fn a_name_never_hits_a_pid_reused_after_it_is_pinned_by_the_same_name() {
     in_pid_namespace(|| {
         if !may_trace() {
             return skip("no strace");
@@ -123,7 +123,7 @@ fn a_name_never_hits_a_namesake_who_takes_the_number_behind_the_pin() {
 }
 
 #[test]
-fn a_name_never_hits_who_takes_the_number_just_before_the_signal() {
+fn a_name_never_hits_a_pid_reused_just_before_the_signal() {
     in_pid_namespace(|| {
         if !may_trace() {
             return skip("no strace");

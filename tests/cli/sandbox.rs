@@ -50,7 +50,7 @@ fn plain_pids_with_one_signal_work_without_pidfds() {
 }
 
 #[test]
-fn whatever_needs_a_pidfd_says_that_it_has_none_and_hurts_nobody() {
+fn a_form_that_needs_pidfds_fails_without_them_and_sends_no_signal() {
     let dir = tempdir();
     let name = format!("confined{}", std::process::id());
     let mut target = Recorder::of(victim().named(&name));
@@ -98,7 +98,7 @@ fn whatever_needs_a_pidfd_says_that_it_has_none_and_hurts_nobody() {
 }
 
 #[test]
-fn nothing_is_refused_without_pidfds_where_nobody_has_to_be_pinned() {
+fn a_form_that_needs_no_pidfd_works_without_pidfds() {
     for (errno, _) in ERRORS {
         // Nobody is pinned where nobody is meant.
         assert_eq!(confined(errno, &["--pidfile", "-"]).status.code(), Some(0));
@@ -128,7 +128,7 @@ read line <&3
 const OUTER: i32 = 5000;
 
 #[test]
-fn a_proc_of_another_namespace_never_points_at_an_innocent() {
+fn a_proc_of_another_namespace_never_selects_an_unrelated_process() {
     in_pid_namespace(|| {
         if !running_as_root() {
             return skip("needs root");
@@ -189,7 +189,7 @@ fn run_inside(number: i32, args: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn whose_a_process_is_explains_nothing_to_its_owner_or_to_root() {
+fn a_refusal_names_no_owner_to_the_owner_or_to_root() {
     if !may_change_user() {
         return skip("needs root");
     }

@@ -70,7 +70,7 @@ fn every_spelling_of_a_signal_arrives_as_that_signal() {
 }
 
 #[test]
-fn a_signal_behind_the_target_is_still_the_signal() {
+fn a_signal_after_the_target_is_still_the_signal() {
     let mut recorder = Recorder::new();
     for way in [["-HUP", ""], ["-hup", ""], ["-s", "HUP"], ["--signal=1", ""], ["-n", "1"]] {
         sigsend().arg(recorder.arg()).args(way.iter().filter(|word| !word.is_empty())).assert().success();
@@ -105,7 +105,7 @@ fn numbers_without_a_name_are_sent() {
 }
 
 #[test]
-fn stop_and_cont_and_kill_do_what_they_say() {
+fn stop_cont_and_kill_have_their_effect() {
     let sleeper = Victim::sleeping();
     sigsend().args(["-STOP", &sleeper.arg()]).assert().success();
     sleeper.assert_state('T');
@@ -142,7 +142,7 @@ fn a_child_that_ignores_term_needs_kill() {
 }
 
 #[test]
-fn a_child_that_reloads_on_hup_says_so_each_time() {
+fn a_child_that_reloads_on_hup_reloads_each_time() {
     let mut daemon = Victim::shell(&format!("trap 'echo reloaded' HUP; echo ready; {IDLE}"));
     for _ in 0..2 {
         sigsend().args(["-HUP", &daemon.arg()]).assert().success();
@@ -214,7 +214,7 @@ fn a_queued_value_reaches_processes_by_name() {
 }
 
 #[test]
-fn signal_0_asks_and_touches_nobody() {
+fn signal_0_checks_and_sends_nothing() {
     let mut recorder = Recorder::new();
     for null in ["0", "00", "EXIT", "exit", "NULL", "SIGNULL", "SIGEXIT"] {
         for way in ways(null) {
@@ -227,7 +227,7 @@ fn signal_0_asks_and_touches_nobody() {
 }
 
 #[test]
-fn signal_0_says_that_a_process_is_gone() {
+fn signal_0_reports_that_a_process_is_gone() {
     in_pid_namespace(|| {
         let gone = Victim::gone().to_string();
         let line = format!("sigsend: sending signal to {gone} failed: No such process\n");
@@ -258,7 +258,7 @@ fn a_process_of_another_user_is_neither_signalled_nor_gone() {
 }
 
 #[test]
-fn one_target_that_fails_stops_no_other() {
+fn a_target_that_fails_does_not_affect_the_others() {
     in_pid_namespace(|| {
         let gone = Victim::gone().to_string();
         let line = format!("sigsend: sending signal to {gone} failed: No such process\n");
@@ -286,7 +286,7 @@ fn a_link_called_kill_is_kill() {
 }
 
 #[test]
-fn a_plain_pid_costs_one_kill_and_no_look_at_a_process() {
+fn a_plain_pid_makes_one_kill_call_and_reads_no_proc() {
     let mut recorder = Recorder::new();
     let pid = recorder.arg();
     let Some(trace) = strace("trace=all", &["-HUP", &pid]) else { return };

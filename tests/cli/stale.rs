@@ -64,7 +64,7 @@ fn a_process_more_than_two_seconds_younger_than_its_file_is_refused() {
 }
 
 #[test]
-fn a_stale_pidfile_is_told_with_both_times_and_the_cure() {
+fn a_stale_pidfile_is_reported_with_both_times_and_a_hint() {
     let (dir, target) = (tempdir(), Victim::sleeping());
     let file = dir.file("x.pid", target.arg());
     set_modified(&file, SystemTime::UNIX_EPOCH + Duration::from_secs(951_782_400));
@@ -101,7 +101,7 @@ fn old_file(dir: &TempDir, content: &str) -> String {
 }
 
 #[test]
-fn a_time_namespace_makes_no_pidfile_stale() {
+fn a_pidfile_is_not_stale_in_a_time_namespace() {
     let dir = tempdir();
     let target = Victim::sleeping();
     let file = dir.file("x.pid", target.arg());

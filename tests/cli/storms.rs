@@ -20,7 +20,7 @@ const FORKS: usize = 1000;
 const HEARING: usize = 200;
 
 #[test]
-fn no_storm_outruns_a_kill() {
+fn kill_ends_every_process_of_a_forking_tree() {
     let mut bystander = Recorder::new();
     let mut cut_short = 0;
     for round in 0..100 {
@@ -40,7 +40,7 @@ fn no_storm_outruns_a_kill() {
 }
 
 #[test]
-fn every_process_of_a_storm_hears_a_signal_once() {
+fn every_process_of_a_forking_tree_gets_a_signal_once() {
     let mut bystander = Recorder::new();
     let mut cut_short = 0;
     for round in 0..100 {
@@ -73,7 +73,7 @@ fn every_process_of_a_storm_hears_a_signal_once() {
 }
 
 #[test]
-fn a_tree_that_never_rests_does_not_hold_sigsend() {
+fn a_tree_that_keeps_forking_does_not_block_sigsend() {
     let mut nursery = Family::with_role("short-lived 200 2500");
     sigsend().args(["--tree", "-HUP", &nursery.arg()]).assert().success().stdout("").stderr("");
     nursery.assert_alive();
@@ -83,7 +83,7 @@ fn a_tree_that_never_rests_does_not_hold_sigsend() {
 }
 
 #[test]
-fn who_dies_while_it_is_opened_is_no_failure() {
+fn a_process_that_exits_during_pidfd_open_is_no_failure() {
     let nursery = Family::with_role("short-lived 5 100");
     for signal in ["-HUP", "-0", "-TERM"].into_iter().cycle().take(100) {
         sigsend().args([signal, "--tree", &nursery.arg()]).assert().success().stdout("").stderr("");
@@ -119,7 +119,7 @@ impl Drop for Waker {
 }
 
 #[test]
-fn no_storm_that_is_continued_outruns_a_kill() {
+fn kill_ends_every_process_of_a_forking_tree_that_is_continued() {
     for (role, is_woken_from_outside) in [("continuing-storm", false), ("storm", true)] {
         for round in 0..20 {
             let mut storm = Family::with_role(role);

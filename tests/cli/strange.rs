@@ -30,7 +30,7 @@ const MODE: &str = "SIGSEND_TEST_LEADERLESS";
 pub fn leaderless(name: &str) -> (Victim, i32) {
     let mut cast = victim().named(name);
     let mut command = Command::new(cast.linked(env::current_exe().expect("a running test has a path")));
-    command.args(["--exact", "strange::lives_on_without_its_main_thread", "--nocapture"]);
+    command.args(["--exact", "strange::keeps_running_without_its_main_thread", "--nocapture"]);
     command.env(MODE, "1").stderr(Stdio::null());
     let mut victim = cast.command(command);
     loop {
@@ -46,7 +46,7 @@ extern "C" fn end_this_thread(_signal: c_int) {
 }
 
 #[test]
-fn lives_on_without_its_main_thread() {
+fn keeps_running_without_its_main_thread() {
     if env::var_os(MODE).is_none() {
         return;
     }

@@ -32,7 +32,7 @@ fn a_pid_may_be_padded_but_is_never_octal() {
 }
 
 #[test]
-fn a_group_is_signalled_whole_and_alone() {
+fn a_group_is_signalled_with_all_members_and_no_others() {
     let ways: [&[&str]; 8] = [
         &["-TERM"],
         &["-15"],
@@ -69,7 +69,7 @@ fn a_member_is_not_its_group_and_neither_is_the_leader() {
 }
 
 #[test]
-fn a_group_lives_on_without_its_leader() {
+fn a_group_is_signalled_without_its_leader() {
     in_pid_namespace(|| {
         let mut leader = Victim::sleeping();
         let member = victim().in_group_of(&leader).sleeping();
@@ -126,7 +126,7 @@ fn zero_is_the_group_of_the_caller_itself_included() {
 }
 
 #[test]
-fn minus_one_is_everyone_but_the_caller_and_init() {
+fn minus_one_is_every_process_but_the_caller_and_init() {
     in_pid_namespace(|| {
         for (args, signal) in [
             (&["--", "-1"][..], 15),
@@ -147,7 +147,7 @@ fn minus_one_is_everyone_but_the_caller_and_init() {
 }
 
 #[test]
-fn everyone_may_be_nobody() {
+fn minus_one_without_other_processes_is_an_error() {
     in_pid_namespace(|| {
         let line = "sigsend: sending signal to -1 failed: No such process\n";
         sigsend().args(["-TERM", "-1"]).assert().code(1).stdout("").stderr(line);
@@ -224,7 +224,7 @@ fn a_name_never_selects_the_caller() {
 }
 
 #[test]
-fn a_name_selects_others_only_when_all_users_are_asked_for() {
+fn a_name_selects_processes_of_other_users_only_with_all() {
     in_pid_namespace(|| {
         if !may_change_user() {
             return skip("needs root");
@@ -281,7 +281,7 @@ fn pids_are_printed_instead_of_signalled() {
 }
 
 #[test]
-fn only_those_with_a_handler_get_the_signal_when_asked() {
+fn with_require_handler_only_processes_with_a_handler_get_the_signal() {
     in_pid_namespace(|| {
         let mut careful = Recorder::of(victim().named("reloads"));
         let (naive, deaf) = (victim().named("reloads").sleeping(), Victim::shell("trap '' HUP; echo ready; read x"));

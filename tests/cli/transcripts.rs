@@ -368,7 +368,7 @@ fn every_command_of_the_reference_works_as_it_says() {
 }
 
 #[test]
-fn no_page_is_forgotten() {
+fn no_page_is_left_out() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let listed = |dir: &str| fs::read_dir(root.join(dir)).expect("a directory").flatten();
     let names =

@@ -65,7 +65,7 @@ fn children_of_every_thread_belong_to_it() {
 }
 
 #[test]
-fn whoever_forks_when_told_to_end_is_killed_with_his_child() {
+fn a_process_that_forks_on_term_is_killed_with_its_child() {
     let mut family =
         Family::shell("exec 3<&0; trap 'trap \"\" TERM; cat <&3 & wait' TERM; echo ready; while read line; do :; done");
     sigsend().args(["--tree", "--grace", "300ms", &family.arg()]).assert().success().stderr("");
@@ -74,7 +74,7 @@ fn whoever_forks_when_told_to_end_is_killed_with_his_child() {
 }
 
 #[test]
-fn whoever_has_left_the_tree_before_is_not_of_it() {
+fn a_process_that_left_the_tree_before_is_not_part_of_it() {
     let mut family = Family::shell("exec 3<&0; echo ready; (cat <&3 & echo $!); exec cat");
     let away: i32 = family.read_line().parse().expect("a PID");
     sigsend().args(["--tree", "--wait", "-KILL", &family.arg()]).assert().success();
@@ -85,7 +85,7 @@ fn whoever_has_left_the_tree_before_is_not_of_it() {
 }
 
 #[test]
-fn a_stopped_member_stays_so_and_nobody_else_is_stopped() {
+fn a_stopped_member_stays_stopped_and_no_other_is_left_stopped() {
     let mut family = Family::with_role("catching-children 3");
     let members: Vec<i32> = (0..3).map(|_| pid_of(&family.next_line().expect("it lives"))).collect();
     kill(Pid::from_raw(members[1]), Signal::SIGSTOP).expect("it is ours");
@@ -127,7 +127,7 @@ fn a_vfork_parent_is_killed_with_its_child() {
 }
 
 #[test]
-fn a_freeze_that_fails_leaves_nobody_stopped() {
+fn a_freeze_that_fails_leaves_no_process_stopped() {
     // Whichever descriptor it is that is not to be had, all go on as if nothing had been.
     for failing in 1..=5 {
         for mut family in [Family::shell(GENERATIONS), Family::with_role("vfork")] {
@@ -158,7 +158,7 @@ fn a_freeze_that_fails_leaves_nobody_stopped() {
 }
 
 #[test]
-fn sigsend_and_its_ancestors_are_spared_and_the_rest_of_the_tree_is_not() {
+fn sigsend_and_its_ancestors_are_skipped_and_the_rest_of_the_tree_is_signalled() {
     for (call, signal) in [("--tree -KILL", 9), ("--tree --grace 9s", 15), ("-TERM --tree --wait", 15)] {
         let mut bystander = Recorder::new();
         let beside = Victim::sleeping();
@@ -187,7 +187,7 @@ fn sigsend_and_its_ancestors_are_spared_and_the_rest_of_the_tree_is_not() {
 }
 
 #[test]
-fn a_tree_of_nobody_but_ancestors_gets_nothing() {
+fn a_tree_of_only_ancestors_gets_no_signal() {
     let script = "echo ready; \"$0\" --tree -TERM $$ 2>&1; echo status $?; exec cat";
     let mut command = Command::new("sh");
     command.args(["-c", script, SIGSEND]);
@@ -199,7 +199,7 @@ fn a_tree_of_nobody_but_ancestors_gets_nothing() {
 }
 
 #[test]
-fn the_tree_of_process_1_is_everyone_in_disguise() {
+fn the_tree_of_process_1_is_refused() {
     for target in ["1", "0001", " 1 ", "1:1"] {
         let refused = sigsend().args(["--tree", "-0", target]).assert().code(1).stdout("");
         assert!(stderr(&refused).starts_with("sigsend: "), "{}", stderr(&refused));
@@ -207,7 +207,7 @@ fn the_tree_of_process_1_is_everyone_in_disguise() {
 }
 
 #[test]
-fn a_member_typed_beside_its_root_gets_a_signal_once() {
+fn a_member_named_together_with_its_root_gets_a_signal_once() {
     let mut family = Family::with_role("catching-children 2");
     let mut members = vec![family.arg()];
     members.extend((0..2).map(|_| pid_of(&family.next_line().expect("it lives")).to_string()));
@@ -218,7 +218,7 @@ fn a_member_typed_beside_its_root_gets_a_signal_once() {
 }
 
 #[test]
-fn a_descendant_of_somebody_else_is_reported_once_and_the_others_are_killed() {
+fn a_descendant_of_another_user_is_reported_once_and_the_others_are_killed() {
     if !may_change_user() {
         return skip("needs root");
     }
@@ -240,7 +240,7 @@ fn a_descendant_of_somebody_else_is_reported_once_and_the_others_are_killed() {
 }
 
 #[test]
-fn a_deep_tree_and_a_wide_one_take_no_time() {
+fn a_deep_tree_and_a_wide_one_take_little_time() {
     for (role, size) in [("chain 100", 101), ("children 1000", 1001)] {
         let mut family = Family::with_role(role);
         let begin = Instant::now();
@@ -276,7 +276,7 @@ fn an_interrupt_is_held_back_until_a_frozen_tree_is_killed() {
 }
 
 #[test]
-fn a_tree_that_is_gone_at_the_start_is_gone_as_wished() {
+fn a_tree_that_is_already_gone_counts_as_success() {
     let gone = Victim::gone().to_string();
     sigsend().args(["--tree", "--grace", "15s", &gone]).assert().success().stdout("").stderr("");
     sigsend().args(["--tree", "-KILL", &gone]).assert().code(1);
@@ -289,7 +289,7 @@ fn a_tree_that_is_gone_at_the_start_is_gone_as_wished() {
 const NUMBER: i32 = 4242;
 
 #[test]
-fn the_children_of_a_process_that_reuses_the_number_of_a_member_are_not_of_the_tree() {
+fn the_children_of_a_process_that_reuses_the_pid_of_a_member_are_not_part_of_the_tree() {
     in_pid_namespace(|| {
         if !may_trace() {
             return skip("no strace");
@@ -337,7 +337,7 @@ const LEAVES_A_CHILD: &str = "exec 3<&0; trap 'sh -c \"echo born \\$\\$ >&2; exe
     echo ready; while :; do read -r line; done";
 
 #[test]
-fn a_child_that_is_forked_between_the_last_look_and_kill_is_killed_or_warned_of() {
+fn a_child_forked_between_the_last_scan_and_kill_is_killed_or_warned_about() {
     in_pid_namespace(|| {
         if !may_trace() {
             return skip("no strace");

@@ -31,7 +31,7 @@ fn the_value_of_an_option_is_never_taken_for_a_signal() {
 }
 
 #[test]
-fn the_value_of_signal_may_look_like_anything() {
+fn the_value_of_signal_may_look_like_an_option() {
     let mut recorder = Recorder::new();
     let pid = recorder.arg();
     for (args, quoted) in
@@ -45,7 +45,7 @@ fn the_value_of_signal_may_look_like_anything() {
 }
 
 #[test]
-fn two_dashes_end_the_options_wherever_they_stand() {
+fn two_dashes_end_the_options_in_any_place() {
     let mut recorder = Recorder::new();
     let pid = recorder.arg();
     for (args, signal) in [
@@ -64,7 +64,7 @@ fn two_dashes_end_the_options_wherever_they_stand() {
 }
 
 #[test]
-fn numbers_in_front_are_signals_with_leading_zeros_or_without() {
+fn leading_numbers_are_signals_with_or_without_zeros() {
     let mut recorder = Recorder::new();
     let pid = recorder.arg();
     for null in ["-0", "-00", "-000"] {
@@ -78,7 +78,7 @@ fn numbers_in_front_are_signals_with_leading_zeros_or_without() {
 }
 
 #[test]
-fn a_number_behind_a_signal_is_a_group() {
+fn a_negative_number_after_a_signal_is_a_group() {
     in_pid_namespace(|| {
         for way in [&["-TERM"][..], &["-15"], &["-s", "15"], &["-sTERM"], &["--sig=TERM"], &["-an", "15"]] {
             let group = victim().with_pid(9).sleeping();
@@ -120,7 +120,7 @@ fn a_flag_given_twice_counts_once() {
 }
 
 #[test]
-fn options_may_stand_behind_targets() {
+fn options_may_follow_targets() {
     let mut recorder = Recorder::new();
     let pid = recorder.arg();
     sigsend().args([&pid, "-p"]).assert().success().stdout(format!("{pid}\n"));
@@ -147,7 +147,7 @@ fn forms_that_exclude_each_other_are_refused() {
 }
 
 #[test]
-fn what_needs_single_processes_refuses_groups() {
+fn options_for_single_processes_refuse_groups() {
     in_pid_namespace(|| {
         let mut recorder = Recorder::new();
         let group = recorder.victim().group_arg();

@@ -28,7 +28,7 @@ fn a_wait_is_over_when_the_last_target_is_gone() {
 }
 
 #[test]
-fn one_who_stays_is_named_when_the_time_is_up() {
+fn a_process_that_remains_is_named_at_the_timeout() {
     let stubborn = Victim::shell(STUBBORN);
     let patient = sigsend().args(["--within", "50ms", &stubborn.arg()]).assert().code(124).stdout("");
     let named = format!("sigsend: {} (sh) is still there after 0.", stubborn.pid());
@@ -38,7 +38,7 @@ fn one_who_stays_is_named_when_the_time_is_up() {
 }
 
 #[test]
-fn no_time_at_all_is_one_look() {
+fn a_wait_of_zero_checks_once() {
     let stubborn = Victim::shell(STUBBORN);
     sigsend().args(["--within", "0s", &stubborn.arg()]).assert().code(124);
     let dead: Vec<Victim> = (0..20).map(|_| Victim::zombie()).collect();
@@ -48,7 +48,7 @@ fn no_time_at_all_is_one_look() {
 }
 
 #[test]
-fn a_zombie_that_nobody_reaps_is_gone() {
+fn an_unreaped_zombie_is_gone() {
     let zombie = Victim::zombie();
     for waiting in [&["--wait"][..], &["--within", "20s"], &["--grace", "20s"]] {
         sigsend().args(waiting).arg(zombie.arg()).assert().success().stdout("").stderr("");
@@ -60,7 +60,7 @@ fn a_zombie_that_nobody_reaps_is_gone() {
 }
 
 #[test]
-fn whoever_is_gone_at_the_start_is_gone_as_wished() {
+fn a_process_that_is_already_gone_counts_as_success() {
     let gone = Victim::gone().to_string();
     let group = format!("-{gone}");
     for waiting in [&["--wait"][..], &["--within", "20s"], &["--grace", "20s"], &["--within", "0s"]] {
@@ -74,7 +74,7 @@ fn whoever_is_gone_at_the_start_is_gone_as_wished() {
 }
 
 #[test]
-fn a_follow_up_alone_wishes_nobody_gone() {
+fn with_only_a_follow_up_an_already_gone_process_is_a_failure() {
     let gone = Victim::gone().to_string();
     for operands in [&[gone.as_str()][..], &["--", &format!("-{gone}")]] {
         let refused = sigsend().args(["--timeout", "20s", "KILL"]).args(operands).assert().code(1).stdout("");
@@ -87,7 +87,7 @@ fn a_follow_up_alone_wishes_nobody_gone() {
 }
 
 #[test]
-fn a_name_that_nobody_has_is_not_gone_as_wished() {
+fn a_name_without_a_process_is_a_failure_even_with_wait() {
     sigsend().args(["--wait", "nobody-at-all"]).assert().code(1);
     let victim = Victim::sleeping();
     sigsend().args(["--wait", "nobody-at-all", &victim.arg()]).assert().code(64);
@@ -95,7 +95,7 @@ fn a_name_that_nobody_has_is_not_gone_as_wished() {
 }
 
 #[test]
-fn whoever_may_not_be_signalled_is_reported_and_not_waited_for() {
+fn a_process_that_may_not_be_signalled_is_reported_and_not_waited_for() {
     if !may_change_user() {
         return skip("needs root");
     }
@@ -118,7 +118,7 @@ fn whoever_may_not_be_signalled_is_reported_and_not_waited_for() {
 }
 
 #[test]
-fn the_null_signal_waits_without_permission_and_signals_nobody() {
+fn the_null_signal_waits_without_permission_and_sends_nothing() {
     if !may_change_user() {
         return skip("needs root");
     }
@@ -148,7 +148,7 @@ fn a_thousand_targets_are_waited_for_side_by_side() {
 }
 
 #[test]
-fn a_wait_costs_one_wake_up_for_each_death() {
+fn a_wait_wakes_up_once_for_each_exit() {
     let mut victims: Vec<Victim> = (0..5).map(|_| Victim::sleeping()).collect();
     victims.push(Victim::zombie());
     let args = victims.iter().map(Victim::arg).collect::<Vec<_>>();
@@ -161,7 +161,7 @@ fn a_wait_costs_one_wake_up_for_each_death() {
 }
 
 #[test]
-fn nothing_wakes_a_wait_while_nothing_happens() {
+fn an_idle_wait_does_not_wake_up() {
     let stubborn = Victim::shell(STUBBORN);
     let zombie = Victim::zombie();
     let args = ["-0", "--within", "300ms", &zombie.arg(), &stubborn.arg()];
@@ -173,7 +173,7 @@ fn nothing_wakes_a_wait_while_nothing_happens() {
 }
 
 #[test]
-fn an_ending_that_nobody_wants_is_not_looked_for() {
+fn without_verbose_no_exit_status_is_looked_up() {
     let victim = Victim::sleeping();
     let Some(trace) = strace("trace=ioctl,openat,open,readlink", &["--wait", &victim.arg()]) else { return };
     assert!(trace.output.status.success());
@@ -183,7 +183,7 @@ fn an_ending_that_nobody_wants_is_not_looked_for() {
 }
 
 #[test]
-fn a_duration_says_its_unit_and_fits() {
+fn a_duration_has_a_unit_and_a_maximum() {
     let mut bystander = Recorder::new();
     let refusals = [
         (["--grace", "10"], "10 needs a unit, such as 10s"),
@@ -209,7 +209,7 @@ fn a_duration_says_its_unit_and_fits() {
 }
 
 #[test]
-fn whoever_is_meant_in_several_ways_gets_each_step_once() {
+fn a_process_named_in_several_ways_gets_each_step_once() {
     let mut recorder = Recorder::of(victim());
     let (pid, group) = (recorder.arg(), recorder.victim().group_arg());
     let operands = [pid.as_str(), &pid, "--", &group, &group];

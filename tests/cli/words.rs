@@ -46,7 +46,7 @@ fn a_value_that_does_not_parse_is_quoted() {
 }
 
 #[test]
-fn job_numbers_belong_to_the_shell() {
+fn job_numbers_are_refused_with_a_hint_at_the_shell() {
     assert!(complaint(&["%1"]).contains("shell"));
     assert!(complaint(&["-TERM", "%%"]).contains("shell"));
 }
@@ -63,7 +63,7 @@ fn a_usage_error_shows_the_usage_and_where_to_read_on() {
 }
 
 #[test]
-fn a_number_behind_a_target_gets_both_cures() {
+fn a_negative_number_after_a_target_gets_both_hints() {
     for (args, number) in [(["123", "-9"], "-9"), (["123", "-15"], "-15"), (["123", "-0"], "-0")] {
         let complaint = complaint(&args);
         assert!(complaint.contains("Usage: kill [options] <pid>..."), "{complaint}");
@@ -126,7 +126,7 @@ const HINTS: [(&[&str], &str, &str); 33] = [
 ];
 
 #[test]
-fn where_the_cure_is_known_a_hint_follows() {
+fn errors_with_a_known_cause_have_a_hint() {
     for (args, error, hint) in HINTS {
         let mut command = raw_sigsend();
         std::os::unix::process::CommandExt::arg0(&mut command, "kill");
@@ -194,7 +194,7 @@ fn a_kernel_thread_is_not_waited_for() {
 }
 
 #[test]
-fn two_signals_are_named_in_the_complaint() {
+fn an_error_about_two_signals_names_both() {
     for args in [["-TERM", "-HUP", "7"], ["-s15", "-sHUP", "7"]] {
         let complaint = complaint(&args);
         assert!(
@@ -205,7 +205,7 @@ fn two_signals_are_named_in_the_complaint() {
 }
 
 #[test]
-fn the_program_is_called_what_its_caller_calls_it() {
+fn messages_start_with_the_name_by_which_the_program_was_called() {
     for (argv0, name) in [("kill", "kill"), ("/some/where/kill", "kill"), ("./x y", "x y"), ("sigsend", "sigsend")] {
         let refused = sigsend_as(argv0).arg("12,34").assert().code(1);
         refused.stderr(predicate::str::starts_with(format!("{name}: '12,34': invalid target\n")));
@@ -218,7 +218,7 @@ fn the_program_is_called_what_its_caller_calls_it() {
 }
 
 #[test]
-fn an_outcome_is_said_in_the_words_of_the_kernel() {
+fn an_outcome_is_reported_with_the_text_of_its_errno() {
     in_pid_namespace(|| {
         let gone = Victim::gone().to_string();
         let failed = |target: &str| format!("kill: sending signal to {target} failed: No such process\n");
@@ -241,7 +241,7 @@ fn an_outcome_is_said_in_the_words_of_the_kernel() {
 }
 
 #[test]
-fn what_is_not_permitted_comes_with_its_owner() {
+fn a_permission_error_names_the_owner_of_the_process() {
     in_pid_namespace(|| {
         if !may_change_user() {
             return skip("needs root");
@@ -254,7 +254,7 @@ fn what_is_not_permitted_comes_with_its_owner() {
 }
 
 #[test]
-fn ownership_does_not_explain_what_root_may_not_do() {
+fn a_permission_error_names_no_owner_to_root() {
     let Some(setpriv) = program("setpriv").filter(|_| may_change_user()) else { return skip("needs root and setpriv") };
     let theirs = victim().owned_by(NOBODY).sleeping();
     let mut command = Command::new(setpriv).timed();
@@ -281,7 +281,7 @@ fn control_characters_never_reach_the_terminal() {
 }
 
 #[test]
-fn silence_is_success() {
+fn success_prints_nothing() {
     let mut recorders = [(); 2].map(|()| Recorder::new());
     let pids = recorders.each_ref().map(Recorder::arg);
     sigsend().arg("-HUP").args(pids).assert().success().stdout("").stderr("");
@@ -308,7 +308,7 @@ fn help_and_version_go_to_standard_output() {
 }
 
 #[test]
-fn closed_standard_files_are_survived() {
+fn closed_standard_descriptors_do_not_crash() {
     // std opens /dev/null in place of what is closed; the shell closes it for real.
     let run = |redirections: &str, args: &[&str]| {
         let mut shell = std::process::Command::new("sh");
