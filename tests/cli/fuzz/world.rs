@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::signal::{self, Signal};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, gettid};
 
 use super::roles::{Cgroup, FAMILIES, Habit, Role};
 use super::victim::{self, Slot};
@@ -94,8 +94,8 @@ impl World {
         victim::prepare_harness(&slots[0]);
         keep_numbers_small();
         slots[0].pid.store(1, Ordering::Relaxed);
-        // Its first thread is the one that handles signals.
-        let init = Victim::read(1, 1, Habit::Init);
+        // Its first thread is the one that handles signals, this one is the second.
+        let init = Victim { thread: gettid().as_raw(), ..Victim::read(1, 1, Habit::Init) };
         let mut world = Self {
             victims: vec![init],
             gone: Vec::new(),
