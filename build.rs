@@ -16,5 +16,7 @@ fn main() {
     {
         println!("cargo:rustc-cfg=express");
         println!("cargo:rustc-link-arg-bins=-Wl,--wrap=__libc_start_main");
+        // Two segments instead of four: each of them takes execve(2) time.
+        println!("cargo:rustc-link-arg-bins=-Wl,-z,noseparate-code");
     }
 }

@@ -80,7 +80,10 @@ mod start {
 
     /// What the entry code calls instead of the C library's function. musl's has only the first
     /// three parameters and ignores the others.
+    ///
+    /// It stands next to the entry code, so that one page fault brings both.
     #[unsafe(no_mangle)]
+    #[unsafe(link_section = ".text.hot.start")]
     unsafe extern "C" fn __wrap___libc_start_main(
         main: *const c_void,
         count: c_int,
@@ -150,13 +153,13 @@ mod way {
     /// it done.
     pub fn take(count: c_int, arguments: *mut *const c_char) {
         let Ok(count) = usize::try_from(count) else { return };
-        COUNT.store(count, Relaxed);
-        ARGUMENTS.store(arguments, Relaxed);
         // SAFETY: the kernel made so many pointers to strings, and an `Argument` is such a pointer.
-        let arguments = unsafe { slice::from_raw_parts(arguments.cast::<Argument>(), count) };
-        if let [_, rest @ ..] = arguments {
+        if let [_, rest @ ..] = unsafe { slice::from_raw_parts(arguments.cast::<Argument>(), count) } {
             read(rest);
         }
+        // Not before: the first write to a static is a page fault, which takes longer than a signal.
+        COUNT.store(count, Relaxed);
+        ARGUMENTS.store(arguments, Relaxed);
     }
 
     /// Reads `[-w | --wait] [-SIGNAL | -s SIGNAL] PID...` or `-l`, and goes the way of it.
@@ -217,9 +220,11 @@ mod way {
         let mut rest = NAMES.as_slice();
         while !rest.is_empty() {
             let written = call(libc::SYS_write, number(libc::STDOUT_FILENO), rest.as_ptr().addr(), rest.len(), 0);
-            let written = usize::try_from(written).ok()?;
-            rest = rest.get(written..)?;
-            DONE.store(NAMES.len().wrapping_sub(rest.len()), Relaxed);
+            let Some(after) = usize::try_from(written).ok().and_then(|written| rest.get(written..)) else {
+                DONE.store(NAMES.len().wrapping_sub(rest.len()), Relaxed);
+                return None;
+            };
+            rest = after;
         }
         exit()
     }

@@ -196,11 +196,14 @@ impl Allocator {
 // SAFETY: a block of the image belongs to one allocation at a time, is long enough and aligned;
 // everything else is passed on to the system's allocator.
 unsafe impl GlobalAlloc for Allocator {
+    // Inlined everywhere, these would make the program a tenth larger, and so slower to start.
+    #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller keeps to the contract of alloc, which is the same.
         self.first(layout, || unsafe { System.alloc(layout) })
     }
 
+    #[inline(never)]
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let Ok(wanted) = Layout::from_size_align(size, layout.align()) else { return ptr::null_mut() };
         let new = if !self.has(memory) {
@@ -225,6 +228,7 @@ unsafe impl GlobalAlloc for Allocator {
         new
     }
 
+    #[inline(never)]
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         match Blocks::size(layout).filter(|_| self.has(memory)) {
             Some(size) => self.with(|blocks| blocks.give(memory, size)),
