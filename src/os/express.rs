@@ -157,7 +157,8 @@ mod way {
         if let [_, rest @ ..] = unsafe { slice::from_raw_parts(arguments.cast::<Argument>(), count) } {
             read(rest);
         }
-        // Not before: the first write to a static is a page fault, which takes longer than a signal.
+        // Not before: the first write to a static is a page fault, which takes longer than a
+        // signal.
         COUNT.store(count, Relaxed);
         ARGUMENTS.store(arguments, Relaxed);
     }
