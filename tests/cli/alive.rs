@@ -1,5 +1,5 @@
-//! `--alive`: the truth about life, whatever state letter, permission or number say, and 2 wherever
-//! it cannot be told.
+//! `--alive`: 0 if a target runs and 1 if all are gone, regardless of state letters, permissions
+//! and hidden PIDs; 2 if that is unknown.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use crate::support::{
     running_as_root, sigsend, skip, stderr, stdout, tempdir, victim,
 };
 
-/// The exit status of `sigsend --alive args`, which has nothing to say on standard output.
+/// The exit status of `sigsend --alive args`, which prints nothing on standard output.
 #[track_caller]
 fn alive(args: &[&str]) -> i32 {
     let asked = sigsend().arg("--alive").args(args).assert().stdout("");
@@ -61,7 +61,7 @@ fn a_zombie_is_gone_without_permission_to_signal_it() {
 fn process_1_sigsend_itself_and_kernel_threads_are_alive() {
     assert_eq!(alive(&["1"]), 0);
     assert_eq!(alive(&[&std::process::id().to_string()]), 0);
-    // The shell hands its own PID to the sigsend that takes its place.
+    // exec keeps the PID, so this is sigsend's own.
     let script = "exec \"$0\" --alive $$";
     assert!(Command::new("sh").args(["-c", script, SIGSEND]).status().expect("sh starts").success());
     if may_change_user() {
@@ -73,7 +73,7 @@ fn process_1_sigsend_itself_and_kernel_threads_are_alive() {
     }
     assert_eq!(alive(&["2"]), 0);
     assert_eq!(alive(&["--expect", "kthreadd", "2"]), 0);
-    // It has no executable; but whoever may not look cannot tell.
+    // It has no executable, but a caller without permission to read the link cannot tell.
     let may_look = fs::read_link("/proc/2/exe").is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     assert_eq!(alive(&["--expect", "nginx", "2"]), if may_look { 1 } else { 2 });
     assert!(stdout(&sigsend().args(["--id", "2"]).assert().success()).starts_with("2:"));
@@ -136,7 +136,8 @@ fn a_process_in_a_child_pid_namespace_is_alive_by_its_outer_pid() {
     assert_eq!(alive(&[inner]), 0);
     let token = stdout(&sigsend().args(["--id", inner]).assert().success());
     assert_eq!(alive(&["--expect", "sh", token.trim_end()]), 0);
-    // Process 1 of its namespace: only what it catches reaches it, KILL from above excepted.
+    // Process 1 of its namespace: only signals that it catches reach it, except KILL from an
+    // ancestor namespace.
     sigsend().args(["-TERM", inner]).assert().success();
     assert_eq!(alive(&[inner]), 0);
     sigsend().args(["-KILL", "--wait", token.trim_end()]).assert().success().stderr("");
@@ -182,12 +183,12 @@ fn a_usage_error_never_reports_a_process_as_gone() {
     ];
     for mistake in mistakes {
         assert_eq!(alive(mistake), 2, "{mistake:?}");
-        // Wherever the option stands, unless it is swallowed as an operand or a value.
+        // The option may be in any place where it is not an operand or a value.
         if !mistake.contains(&"--") && mistake != ["--expect"] {
             sigsend().args(mistake).arg("--alive").assert().code(2).stdout("");
         }
     }
-    // Abbreviated and clustered it is the same question.
+    // Abbreviations and clusters are accepted.
     sigsend().args(["--ali", "0x1"]).assert().code(2);
     sigsend().args(["-v", "--alive", "0x1"]).assert().code(2);
     sigsend().args(["--json", "--alive", "0x1"]).assert().code(2);
@@ -238,7 +239,7 @@ fn alive_takes_pidfiles_expect_names_and_tokens() {
 #[test]
 fn a_pid_that_proc_hides_is_alive() {
     in_pid_namespace(|| {
-        // As /proc is with hidepid: there is nothing to read, and the process lives all the same.
+        // An empty /proc, as hidepid makes it, does not mean that the process is gone.
         let (target, zombie) = (Victim::sleeping(), Victim::zombie());
         let ask = |pid: i32| {
             let mut command = Command::new("unshare");
@@ -272,7 +273,7 @@ fn a_name_is_alive_while_one_process_has_it() {
     assert_eq!(alive(&[&zombie.to_string()]), 1, "by its number it is gone");
     let told = sigsend().args(["-p", &name]).assert().success();
     assert_eq!(stdout(&told), format!("{}\n", parent.pid()));
-    // With nobody but zombies of the name, nobody has it.
+    // Zombies do not count: no process has the name now.
     sigsend().args(["-KILL", &parent.arg()]).assert().success();
     parent.assert_killed_by(9);
     for call in [&["-HUP"][..], &["--wait"], &["-p"], &["--id"], &["--grace", "1s"]] {
@@ -287,7 +288,7 @@ fn a_service_that_reloads_is_always_alive() {
     let name = format!("workers{}", std::process::id());
     let mut cast = victim().named(&name);
     let mut command = Command::new(cast.linked(program("sh").expect("sh")));
-    // Children with its name that come and go, and are zombies in between.
+    // Its children have the same name, exit at once and are zombies until they are reaped.
     command.args(["-c", "echo ready; while :; do (exit 0) & (exit 0) & wait; done"]);
     let mut service = cast.command(command);
     assert_eq!(service.read_line(), "ready");

@@ -1,6 +1,6 @@
-//! Nothing is sent on bad input: whatever is wrong anywhere on the command line, nobody gets a
-//! signal. Runs among victims that sit exactly where a wrong reading would hit: at PIDs 5, 12, 34
-//! and 123, in the caller's own group, and everywhere for a stray -1.
+//! Nothing is sent on bad input: an error anywhere on the command line means that no process gets a
+//! signal. The victims have the PIDs that a wrong reading would select: 5, 12, 34 and 123, the
+//! caller's own group, and all others for a stray -1.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -10,7 +10,7 @@ use assert_cmd::Command;
 
 use crate::support::{Recorder, Timed, Victim, in_pid_namespace, raw_sigsend, victim};
 
-/// Tokens that are no target, wherever a target is expected.
+/// Tokens that are no valid target in any place.
 const NO_TARGETS: [&[u8]; 44] = [
     b"", b"-", b"--", b"+1", b"00", b"-0", b"-01", b"0x7b", b"123abc", b"12,34", b"%1", b" -5", b"2147483648",
     b"4294967295", b"4294967296", b"4294967297", b"18446744073709551615", b"99999999999999999999", b"-2147483648",
@@ -33,7 +33,7 @@ const NAMINGS: [&[&str]; 11] = [
     &["-a", "-sigterm"],
 ];
 
-/// Those who must not be touched.
+/// The processes that must get no signal.
 struct Crowd {
     at_risk: Vec<Victim>,
     leader: Victim,
@@ -46,7 +46,7 @@ impl Crowd {
         Self { at_risk, leader: Victim::sleeping(), good: Recorder::new() }
     }
 
-    /// Runs sigsend in the group of the leader; it has to refuse, and everyone has to be as before.
+    /// Runs sigsend in the group of the leader; it must refuse, and no process may get a signal.
     fn assert_refused(&mut self, args: &[OsString]) -> String {
         let mut command = raw_sigsend();
         command.process_group(self.leader.pid()).args(args);
@@ -63,7 +63,7 @@ impl Crowd {
 
 type Words<'a> = &'a [&'a [u8]];
 
-/// One command line: a way to name a signal, and a bad token with something around it.
+/// One command line: a form of signal, and a bad token with good targets around it.
 struct Case<'a> {
     naming: Words<'a>,
     before: Words<'a>,
@@ -72,7 +72,7 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// The arguments, in which `GOOD` becomes a PID that could be signalled.
+    /// The arguments, with `GOOD` replaced by a PID that could be signalled.
     fn args(&self, good: &str) -> Vec<OsString> {
         let words = [self.naming, self.before, &[self.token], self.after].concat();
         let word =
@@ -84,20 +84,19 @@ impl Case<'_> {
         self.before.contains(&b"--".as_slice())
     }
 
-    /// Whether it stands where the old form of a signal may stand, with none named before.
+    /// Whether the token is where the old form of a signal is accepted, with no signal before it.
     fn may_be_signal(&self) -> bool {
         self.naming.is_empty() && self.before.is_empty()
     }
 
-    /// Whether the line is right after all: `-0` and `-01` in front are signals, and `--` ends the
-    /// options.
+    /// Whether the line is valid: `-0` and `-01` in front are signals, and `--` ends the options.
     fn is_fine(&self) -> bool {
         let has_target = self.before.contains(&b"GOOD".as_slice()) || !self.after.is_empty();
         let is_signal = self.may_be_signal() && [b"-0".as_slice(), b"-01"].contains(&self.token);
         has_target && !self.options_ended() && (is_signal || self.token == b"--")
     }
 
-    /// What the message has to say.
+    /// What the message must contain.
     fn complaint(&self) -> String {
         let text = match self.token {
             b"\xff" => r"\xff",
@@ -110,7 +109,7 @@ impl Case<'_> {
         match number {
             Some("0" | "01") if self.may_be_signal() => "no process ID specified".into(),
             Some(number) if self.may_be_signal() => format!("'{number}': invalid signal"),
-            // Behind a target it has two meanings, of which neither is guessed.
+            // After a target it is ambiguous and refused.
             Some(number) if self.naming.is_empty() && !self.options_ended() && is_digits(number) => format!("'{text}'"),
             None if text == "--" && !self.options_ended() => "no process ID specified".into(),
             _ => format!("'{text}': invalid target"),

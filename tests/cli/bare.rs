@@ -1,5 +1,4 @@
-//! Surroundings in which next to nothing is there: an empty root directory, closed standard
-//! descriptors.
+//! Minimal environments: an empty root directory, closed standard descriptors.
 
 use std::process::{Command, Output};
 
@@ -8,8 +7,8 @@ use crate::support::{Recorder, SIGSEND, TempDir, Timed, clean, running_as_root, 
 /// A root directory with nothing in it but the program.
 fn empty_root() -> TempDir {
     let root = tempdir();
-    // By another process: a descriptor open for writing here could slip into a child of another
-    // thread.
+    // Copied by another process: a child of another thread could inherit a descriptor that is open
+    // for writing here.
     let copied = Command::new("cp").arg(SIGSEND).arg(root.path().join("sigsend")).status();
     assert!(copied.expect("cp starts").success());
     root

@@ -1,6 +1,5 @@
-//! Control groups as targets: all that is in one and below, whatever it forks and however it
-//! detaches itself, and nobody else. On real control groups, made below the one that the tests are
-//! in.
+//! Control groups as targets: every process of the group and its descendants, including forked and
+//! detached ones, and no other process. The tests create real control groups below their own.
 
 pub mod group;
 
@@ -131,7 +130,7 @@ fn an_empty_group_is_gone_and_a_missing_one_is_a_failure() {
     let zombie = Victim::shell(&format!("echo 0 >'{}/cgroup.procs'; echo ready", group.arg()));
     zombie.assert_exited_with(0);
     sigsend().args(["--alive", "--cgroup", &group.arg()]).assert().code(1);
-    // It keeps no other target from its signal.
+    // The other targets get their signal.
     let other = Victim::sleeping();
     sigsend().args(["-HUP", &other.arg(), "--cgroup", &group.arg()]).assert().code(64);
     other.assert_killed_by(1);
@@ -146,7 +145,7 @@ fn kill_ends_every_process_of_a_forking_group() {
         let mut storm = Family::with_role(if round % 2 == 0 { "daemons" } else { "storm" });
         group.child("deep").take(storm.pid());
         let wind = storm.start_forking(1000);
-        // The moment at which it is hit wanders through the storm.
+        // The delay varies, so that the signal comes at different points of the storm.
         for _ in 0..round % 50 {
             storm.next_line();
         }
@@ -209,7 +208,8 @@ fn every_member_gets_a_signal_once_including_new_ones() {
             note(storm.next_line().expect("it lives"));
         }
         sigsend().args(["--cgroup", &group.arg()]).assert().success().stdout("").stderr("");
-        // Whoever was told forks no more, so when all have been told, all have been born.
+        // A process that got the signal no longer forks, so once all have got it no new one can be
+        // created.
         while !note(storm.next_line().expect("it lives")) {}
         sigsend().args(["-KILL", "--wait", "--cgroup", &group.arg()]).assert().success();
         storm.assert_all_ended().into_iter().for_each(|line| _ = note(line));
@@ -331,7 +331,7 @@ fn members_of_other_users_are_reported_and_not_waited_for() {
     own.assert_killed_by(1);
     foreign.assert_alive();
     unprivileged.sigsend().args(["-0", "--within", "50ms", "--cgroup", &group.arg()]).assert().code(124);
-    // Who may write to cgroup.kill needs no permission to signal the members.
+    // Write permission for cgroup.kill is enough, permission to signal the members is not needed.
     std::os::unix::fs::chown(group.path().join("cgroup.kill"), Some(NOBODY), None).expect("root may");
     unprivileged.sigsend().args(["-KILL", "--wait", "--cgroup", &group.arg()]).assert().success().stderr("");
     foreign.assert_killed_by(9);

@@ -1,5 +1,5 @@
-//! Completion in the real shells: bash and zsh are typed at through a pseudo-terminal, tab key and
-//! all, fish answers directly.
+//! Completion in the real shells: bash and zsh get keys, including tab, through a pseudo-terminal;
+//! fish is queried directly.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -18,7 +18,7 @@ use crate::support::{
     DEADLINE, NOBODY, TempDir, in_pid_namespace, may_change_user, program, sigsend, skip, stdout, tempdir, victim,
 };
 
-/// What every prompt of a typed-at shell ends with.
+/// The end of every prompt of an interactive shell.
 const PROMPT: &str = "ready> ";
 
 /// Puts the completion script of a shell into a directory.
@@ -27,18 +27,18 @@ fn script(dir: &TempDir, shell: &str, name: &str) {
     dir.file(name, stdout(&script));
 }
 
-/// An interactive shell on a pseudo-terminal, in which `sigsend` only shows its arguments.
+/// An interactive shell on a pseudo-terminal, in which `sigsend` only prints its arguments.
 struct Session {
     shell: Child,
     keyboard: File,
     screen: Receiver<Vec<u8>>,
-    /// What was read and not looked at yet.
+    /// Output that was read and not yet searched.
     unseen: String,
     home: TempDir,
 }
 
 impl Session {
-    /// Starts bash or zsh; says why and gives `None` where that is not installed.
+    /// Starts bash or zsh; prints the reason and returns `None` if it is not installed.
     #[track_caller]
     fn start(shell: &str) -> Option<Self> {
         let (Some(setsid), Some(path)) = (program("setsid"), program(shell)) else {
@@ -69,7 +69,7 @@ impl Session {
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TERM", "dumb");
         command.env("HOME", dir).env("ZDOTDIR", dir).current_dir(dir).stdin(end()).stdout(end()).stderr(end());
         let shell = command.spawn().expect("setsid starts");
-        // Both hold the terminal open, and with it the end of the screen.
+        // Both hold the terminal open and would delay its end of file.
         drop((command, pty.slave));
         let keyboard = File::from(pty.master);
         let mut master = keyboard.try_clone().expect("another descriptor");
@@ -97,7 +97,7 @@ impl Session {
         shown.trim_end().trim_end_matches(" end").to_owned()
     }
 
-    /// What is on the screen once the line was typed and the tab key pressed. The line is wiped.
+    /// The screen after the line was typed and tab was pressed. The line is then deleted.
     #[track_caller]
     fn offers(&mut self, line: &str) -> String {
         write!(self.keyboard, "sigsend {line}\t\x15echo wi''ped\r").expect("the shell reads");
@@ -106,7 +106,7 @@ impl Session {
         seen
     }
 
-    /// What is on the screen up to the text and with it.
+    /// The output up to and including the text.
     #[track_caller]
     fn read_until(&mut self, text: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
@@ -125,8 +125,8 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // End of file at an empty prompt; where that does not help, setsid is killed and the
-        // terminal hangs up on the shell.
+        // End of file at an empty prompt. If the shell ignores it, setsid is killed and the shell
+        // gets a hangup.
         let _ = self.keyboard.write_all(b"\x15\x04");
         let deadline = Instant::now() + DEADLINE;
         while self.shell.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < deadline {
@@ -137,7 +137,7 @@ impl Drop for Session {
     }
 }
 
-/// What is typed and what the shell makes of it, the same in bash and zsh.
+/// What is typed and the completed line, the same in bash and zsh.
 const TABLE: [(&str, &str); 17] = [
     ("-s HU", "<-s> <HUP>"),
     ("-n KI", "<-n> <KILL>"),
@@ -174,7 +174,7 @@ fn zsh_completes_signals_options_and_files() {
     }
 }
 
-/// Asks for ports and control groups where there is one of each.
+/// Completes ports and control groups in namespaces that have one of each.
 fn completes_ports_and_groups(shell: &str) {
     if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
         return skip(format!("no network namespace: {error}"));
@@ -184,7 +184,7 @@ fn completes_ports_and_groups(shell: &str) {
     let Some(group) = control_group() else { return };
     let _member = group.sleeping();
     let Some(mut session) = Session::start(shell) else { return };
-    // zsh takes the slash away that it has added.
+    // zsh removes the slash that it has added.
     let args = session.completes("--cgroup sub");
     assert_eq!(args.trim_end_matches("/>").trim_end_matches('>'), "<--cgroup> <subdir");
     let shown = group.shown();
@@ -222,7 +222,7 @@ fn fish_completes_ports_and_groups() {
     });
 }
 
-/// Asks for processes in a namespace that has no others of these names.
+/// Completes processes in a namespace that has no others of these names.
 fn completes_processes(shell: &str) {
     let Some(mut session) = Session::start(shell) else { return };
     let one = victim().named("qzserver").with_pid(31_234).sleeping();
@@ -271,8 +271,7 @@ fn options() -> Vec<String> {
     options
 }
 
-/// What bash offers for a word after others, asked without a terminal; nothing may be on standard
-/// error.
+/// The completions of bash for the last word, without a terminal; nothing may be on standard error.
 #[track_caller]
 fn bash(path: &Path, dir: &TempDir, words: &[&str]) -> Vec<String> {
     let mut command = Command::new(path);
@@ -333,7 +332,7 @@ fn zsh_prints_no_errors_for_any_option() {
     });
 }
 
-/// What fish offers for a line, without the descriptions.
+/// The completions of fish for a line, without the descriptions.
 fn fish(path: &Path, dir: &TempDir, line: &str) -> Vec<String> {
     let mut command = Command::new(path);
     command.args(["--no-config", "-c", "source sigsend; complete -C \"sigsend $argv[1]\"", "--", line]);

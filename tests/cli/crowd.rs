@@ -7,8 +7,8 @@ use crate::support::{Recorder, Victim, in_pid_namespace, program, raw_sigsend, s
 
 const CROWD: usize = 5000;
 
-/// So many children of a shell, none of which executes anything: each sleeps until the test ends.
-/// `None` where this machine allows no such crowd.
+/// `size` children of a shell that execute nothing and sleep until the test ends. `None` if this
+/// machine does not allow so many.
 fn crowd(size: usize) -> Option<Victim> {
     let all = format!("i=0; while [ $i -lt {size} ]; do read line <&3 & i=$((i+1)); done; echo ready; read line");
     let mut shell = Command::new("sh");

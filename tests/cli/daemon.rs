@@ -1,5 +1,5 @@
-//! A real daemon: nginx, with a configuration of its own on a loopback port, is asked whether it
-//! lives, reloaded while a request is in flight, and ended gracefully.
+//! A real daemon: nginx, with a configuration of its own on a loopback port, is checked with
+//! `--alive`, reloaded while a request is in flight, and ended gracefully.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use crate::support::{
     DEADLINE, Ending, TempDir, Victim, eventually, in_pid_namespace, program, sigsend, skip, tempdir, victim,
 };
 
-/// A running nginx that answers `/` with a word of its configuration and passes `/slow` on to the
+/// A running nginx that answers `/` with a word of its configuration and forwards `/slow` to the
 /// test.
 struct Nginx {
     dir: TempDir,
@@ -23,8 +23,7 @@ struct Nginx {
 impl Nginx {
     fn start(binary: &Path, word: &str) -> Self {
         let upstream = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
-        // Another process may take the free port before nginx does; then it ends, and the next one
-        // is tried.
+        // If another process takes the free port first, nginx ends and the next port is tried.
         for _ in 0..5 {
             let dir = tempdir();
             let address = free_address();
@@ -62,14 +61,14 @@ impl Nginx {
         text.trim().to_owned()
     }
 
-    /// What a new connection is answered; `None` when there is none.
+    /// The answer on a new connection; `None` if it is refused.
     fn get(&self, path: &str) -> Option<String> {
         let mut answer = String::new();
         self.ask(path)?.read_to_string(&mut answer).ok()?;
         answer.split_once("\r\n\r\n").map(|(_head, body)| body.to_owned())
     }
 
-    /// Sends a request and leaves it to the caller to read the answer.
+    /// Sends a request; the caller reads the answer.
     fn ask(&self, path: &str) -> Option<TcpStream> {
         let mut connection = TcpStream::connect_timeout(&self.address, DEADLINE).ok()?;
         connection.set_read_timeout(Some(DEADLINE)).ok()?;
@@ -92,7 +91,7 @@ struct Flight {
 }
 
 impl Flight {
-    /// Lets the answer through and checks that it arrives whole.
+    /// Sends the answer and checks that it arrives complete.
     fn assert_lands(mut self) {
         let mut request = [0; 4096];
         assert!(self.upstream.read(&mut request).expect("a request") > 0);
@@ -116,7 +115,7 @@ fn configure(dir: &TempDir, address: SocketAddr, upstream: &TcpListener, word: &
     dir.file(
         "nginx.conf",
         format!(
-            // Where no other user is mapped, a worker cannot become one.
+            // If no other user is mapped, a worker cannot change its user.
             "user root;
              daemon off;
              pid nginx.pid;

@@ -1,4 +1,4 @@
-//! Descriptors run out: the soft limit is raised as needed, and if the hard one is too low, a
+//! Too few descriptors: the soft limit is raised as needed, and if the hard one is too low, a
 //! target that cannot be pinned as a whole is an error and gets no signal.
 
 use std::process::Command;
@@ -14,7 +14,7 @@ fn limited(soft: usize, hard: usize, args: &[&str]) -> assert_cmd::Command {
     assert_cmd::Command::from_std(command).timed()
 }
 
-/// Whether all was done; else nothing was, and it was said.
+/// Whether all was done; otherwise nothing was, and an error was printed.
 fn all_or_nothing(soft: usize, hard: usize, args: &[&str]) -> bool {
     let done = limited(soft, hard, args).assert();
     let said = stderr(&done);
@@ -102,7 +102,7 @@ fn with_too_few_descriptors_a_tree_is_signalled_as_a_whole_or_not_at_all() {
 
 #[test]
 fn the_soft_limit_is_raised_as_needed() {
-    // Each of these stands for a moment at which the last descriptor is taken.
+    // With each of these limits the descriptors run out at a different point.
     for soft in 8..20 {
         let victims: Vec<Victim> = (0..8).map(|_| Victim::sleeping()).collect();
         let args: Vec<String> = ["--wait".into()].into_iter().chain(victims.iter().map(Victim::arg)).collect();

@@ -1,11 +1,11 @@
-//! What a dry run says of processes that take no signal, or not now.
+//! Dry runs of processes that ignore or block a signal, or that no signal affects.
 
 use std::fs;
 use std::process::Command;
 
 use crate::support::{Victim, eventually, in_pid_namespace, program, running_as_root, sigsend, skip, stdout, victim};
 
-/// What a dry run says that a signal does to one process.
+/// The effect on one process that a dry run reports.
 #[track_caller]
 fn effect(signal: &str, pid: &str) -> String {
     let told = sigsend().args(["--dry-run", signal, pid]).assert().success().stderr("");

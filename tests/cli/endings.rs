@@ -1,11 +1,11 @@
-//! How targets ended, children and strangers alike, and never guessed.
+//! The reported end of targets, for children and other processes; an unknown end is not guessed.
 
 use std::process::Command;
 
 use crate::family::Family;
 use crate::support::{Unprivileged, Victim, may_change_user, sigsend, skip, stdout, tempdir, victim};
 
-/// What `-v` says of the end of one process, without the time.
+/// The end of one process as `-v` reports it, without the time.
 fn ending(told: &str, pid: i32) -> String {
     let of_it = |line: &&str| line.starts_with(&format!("{pid} ")) && line.contains(" after ");
     let line = told.lines().find(of_it).unwrap_or_else(|| panic!("no ending of {pid} in {told:?}"));
@@ -13,7 +13,7 @@ fn ending(told: &str, pid: i32) -> String {
     what.split_once(") ").map_or(what, |(_name, what)| what).to_owned()
 }
 
-/// The end of a process whose parent reaps it (or does not), as sigsend tells it.
+/// The end of a process as sigsend reports it.
 fn told_end(victim: &Victim, args: &[&str]) -> String {
     let told = sigsend().args(["-v", "--wait"]).args(args).arg(victim.arg()).assert().success().stderr("");
     ending(&stdout(&told), victim.pid())
@@ -64,7 +64,7 @@ fn a_core_dump_is_reported() {
     command.args(["-c", "ulimit -c 0; echo ready; exec cat"]).current_dir("/");
     let mut crashing = victim().command(command);
     assert_eq!(crashing.read_line(), "ready");
-    // A core_pattern that is a pipe gets a dump whatever the limit says.
+    // If core_pattern is a pipe, the limit does not prevent a dump.
     if !std::fs::read_to_string("/proc/sys/kernel/core_pattern").is_ok_and(|pattern| pattern.starts_with('|')) {
         assert_eq!(told_end(&crashing, &["-SEGV"]), "was killed by SEGV");
     }
@@ -81,7 +81,7 @@ fn a_core_dump_by_another_thread_is_not_denied() {
         assert!(!told.contains("\"core_dumped\":false"), "{told}");
         drop(family);
     }
-    // A signal that never dumps core is proof.
+    // A signal that never dumps core proves that there was none.
     let told = sigsend().args(["--json", "-TERM", "--wait", &Victim::sleeping().arg()]).assert().success();
     assert!(stdout(&told).contains("\"core_dumped\":false"), "{}", stdout(&told));
 }
@@ -91,7 +91,7 @@ fn the_end_of_a_zombie_that_may_not_be_read_is_unknown() {
     if !may_change_user() {
         return skip("needs root");
     }
-    // Its head gave its rights away, so it may be signalled by its new user but not looked into.
+    // It changed its user, so the new user may signal it but not read its /proc files.
     let family = Family::with_role("foreign-short-lived 1 20000");
     let told = Unprivileged::new().sigsend().args(["-v", "-KILL", "--wait", &family.arg()]).assert().success();
     family.assert_killed_by(9);
@@ -99,7 +99,7 @@ fn the_end_of_a_zombie_that_may_not_be_read_is_unknown() {
     assert!(told.contains("unknown") && !told.contains("status 0") && !told.contains("killed by"), "{told}");
 }
 
-/// Whether this kernel does not tell how a reaped process ended (before Linux 6.15).
+/// Whether this kernel does not report how a reaped process ended (before Linux 6.15).
 fn lacks_exit_info() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());

@@ -1,5 +1,5 @@
-//! Signals one after the other: what stops a process properly, who gets a follow-up, and that none
-//! ever follows a number.
+//! Several signals in order: how a process is stopped, which processes get a follow-up, and that no
+//! follow-up is sent to a reused PID.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, pipe};
@@ -58,7 +58,7 @@ fn grace_wakes_a_stopped_process_so_that_it_can_end() {
     good.assert_exited_with(3);
 }
 
-/// The null signal promises to signal nobody, and grace ends with KILL.
+/// The null signal sends nothing, which contradicts the KILL of `--grace`.
 #[test]
 fn grace_with_the_null_signal_is_refused() {
     let plain = victim().sleeping();
@@ -181,7 +181,7 @@ fn a_process_that_got_the_first_signal_but_not_the_next_counts_as_both() {
         assert_eq!(family.next_line(), Some(format!("root {}", family.pid())));
         family.assert_alive();
     }
-    // A refused CONT ends no wait.
+    // A refused CONT does not end the wait.
     let family = Family::with_role("becomes-root");
     let told = user.sigsend().args(["--grace", "200ms", "--json", &family.arg()]).assert().code(64);
     let refused = stdout(&told).lines().filter(|line| line.contains("\"failed\"") && line.contains("EPERM")).count();
@@ -272,11 +272,11 @@ fn a_target_with_too_many_members_does_not_affect_the_others() {
     }
 }
 
-/// The number that is recycled.
+/// The PID that is reused.
 const NUMBER: i32 = 5000;
 
-/// A process ends by the first signal and is reaped, its number goes to an innocent, and then the
-/// follow-up falls due. sigsend is stopped meanwhile, so that no round depends on who is faster.
+/// A process ends by the first signal and is reaped, its PID is given to an unrelated process, and
+/// then the follow-up is due. sigsend is stopped meanwhile, so that no round is a race.
 fn recycle_a_hundred_times(aim: fn(&str, &str) -> Vec<String>) {
     let mut rounds_that_bite = 0;
     let errors = tempdir();

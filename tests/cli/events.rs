@@ -1,5 +1,4 @@
-//! What is told of what happened: the lines of `--verbose` and `--json` and of a dry run, against
-//! processes that do these things.
+//! The output of `--verbose`, `--json` and `--dry-run` for real processes.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -12,16 +11,16 @@ use crate::support::{
     stdout, victim,
 };
 
-/// Exits with 3 when it is asked to end.
+/// Exits with 3 on TERM.
 const POLITE: &str = "trap 'exit 3' TERM; echo ready; while :; do read -r _ || exit 9; done";
-/// Does not end when it is asked to.
+/// Ignores TERM.
 const STUBBORN: &str = "trap '' TERM; echo ready; read -r _";
 
 fn json(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"))).collect()
 }
 
-/// The objects that `--json` prints, each checked against the table that README and manual have.
+/// The objects that `--json` prints, each checked against the table in the README and the manual.
 fn events(args: &[&str]) -> Vec<Value> {
     let objects = json(&stdout(&sigsend().arg("--json").args(args).assert()));
     objects.iter().for_each(validate);
@@ -244,7 +243,7 @@ fn a_dry_run_returns_what_the_real_call_would() {
     victim.assert_alive();
 }
 
-/// Names that a terminal or a parser might obey, as bytes for printf(1) and as they are shown.
+/// Names with control sequences, as bytes for printf(1) and as sigsend prints them.
 const HOSTILE: [(&str, &str); 6] = [
     ("a\\033[31mb", "a\\x1b[31mb"),
     ("x\\377\\376y", "x\\xff\\xfey"),
@@ -310,7 +309,7 @@ fn output_that_cannot_be_written_is_an_error_after_the_work_is_done() {
     }
 }
 
-/// What `sigsend args` writes to standard error when that is a terminal of so many columns.
+/// What `sigsend args` writes to standard error when that is a terminal with this many columns.
 fn on_stderr_terminal(columns: u16, args: &[&str]) -> String {
     let mut command = raw_sigsend();
     command.args(args).env("TERM", "xterm").stdout(Stdio::null());

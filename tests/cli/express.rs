@@ -1,5 +1,5 @@
-//! The express way does what `main` does: `ARGS` and `ARGS --` mean the same, and `--` is never on
-//! the express way. The build under test, and those that `SIGSEND_BIN` names (paths with colons
+//! The express path does what `main` does: `ARGS` and `ARGS --` mean the same, and `--` never takes
+//! the express path. The build under test, and those that `SIGSEND_BIN` names (paths with colons
 //! between), such as a release build.
 
 use std::env;
@@ -23,7 +23,7 @@ use crate::support::{
     program, raw, skip, strace_of, tempdir, victim,
 };
 
-/// How many random lines each build runs both ways.
+/// Random lines for each build.
 const LINES: u64 = 1500;
 
 /// Signals that a recorder does not survive; 32 and 33 cannot be caught here, since the C library
@@ -37,7 +37,7 @@ fn builds() -> Vec<PathBuf> {
     [vec![SIGSEND.into()], more].concat()
 }
 
-/// A copy that every user can reach.
+/// A copy that every user can execute.
 fn copy(build: &Path) -> (TempDir, PathBuf) {
     let dir = tempdir();
     let copy = dir.path().join("sigsend");
@@ -45,14 +45,14 @@ fn copy(build: &Path) -> (TempDir, PathBuf) {
     (dir, copy)
 }
 
-/// What came of a command line.
+/// The result of a command line.
 #[derive(Debug, PartialEq, Eq)]
 struct Deed {
     output: Output,
     heard: Vec<Vec<i32>>,
 }
 
-/// Who may be signalled, by whom.
+/// The targets and the users who may signal them.
 struct World {
     program: PathBuf,
     recorders: Vec<Recorder>,
@@ -112,7 +112,7 @@ fn target(dice: &mut Dice, pids: &[String]) -> String {
     }
 }
 
-/// A line as most are, or nearly so; `None` if it cannot be compared.
+/// A common line or one close to it; `None` if it cannot be compared.
 fn line(dice: &mut Dice, world: &World) -> Option<Vec<String>> {
     let (signal, is_harmless) = signal(dice);
     let mut pids = world.dead.clone();
@@ -136,7 +136,7 @@ fn line(dice: &mut Dice, world: &World) -> Option<Vec<String>> {
         line.insert(place, (*stray).to_owned());
     }
     // Another `--` would end the options before the one that forces main, and an option would take
-    // that for its value.
+    // that as its value.
     let ends_in_option = line.last().is_some_and(|last| ["-s", "-n", "--signal"].contains(&last.as_str()));
     // A mistyped target may be a signal, too.
     let is_lethal = |arg: &String| is_harmless && LETHAL.contains(&arg.trim_start_matches(['-', '0']));
@@ -201,7 +201,7 @@ fn signals_that_end_or_stop_a_process_arrive() {
     }
 }
 
-/// Few enough calls that `main` cannot have been reached.
+/// So few calls that `main` was not reached.
 #[test]
 fn common_calls_make_few_system_calls() {
     for build in builds() {
@@ -249,7 +249,7 @@ fn a_signal_is_not_sent_again_after_a_later_target_failed() {
             (&[&first, &last, "00"], 1, [0, 0]),
         ];
         for (targets, status, counts) in lines {
-            // Realtime signals queue up, so that each that is sent is heard.
+            // Realtime signals queue up, so each one that is sent is received.
             let args = [&["-34"], targets].concat();
             let output = raw(&build).args(&args).output().expect("sigsend starts");
             assert_eq!(output.status.code(), Some(status), "{args:?}");
@@ -282,7 +282,7 @@ fn a_hundred_thousand_targets_with_a_dead_one_among_them_get_each_signal_once() 
     }
 }
 
-/// Its own PID is never on the express way, where PIPE is not ignored yet.
+/// Its own PID never takes the express path, where PIPE is not ignored yet.
 #[test]
 fn the_own_pid_is_handled_as_by_main() {
     for build in builds() {
@@ -346,8 +346,8 @@ fn list_to(build: &Path, sink: Sink, signals: &str, args: &[&str]) -> (Option<i3
     (output.status.code(), written, output.stderr)
 }
 
-/// Reads a full pipe to its end, after its writer has begun to wait for room; without what filled
-/// it.
+/// Reads a full pipe to its end once its writer waits for room; returns what was written after the
+/// filling.
 fn read_late(mut pipe: File, writer: &Child, build: &Path) -> io::Result<Vec<u8>> {
     let pid = i32::try_from(writer.id()).expect("a PID");
     let is_sigsend = || fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == build);
@@ -383,7 +383,7 @@ fn assert_equal<T: PartialEq + Debug>(both: [T; 2]) -> T {
     express
 }
 
-/// A wait of each kind and how it ends, with and without the express way.
+/// A wait of each kind and how it ends, with and without the express path.
 #[test]
 fn a_wait_ends_as_by_main() {
     for build in builds() {
@@ -429,7 +429,7 @@ fn a_wait_for_one_process_makes_few_system_calls_and_sends_once() {
     }
 }
 
-/// When ppoll(2) fails after the signal, `main` waits on and sends no other.
+/// When ppoll(2) fails after the signal, `main` continues to wait and sends no other.
 #[test]
 fn a_wait_that_fails_after_its_signal_continues_without_a_second_signal() {
     for build in builds() {

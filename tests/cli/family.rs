@@ -1,6 +1,6 @@
-//! `Family`: a victim with descendants that no shell can make (storms, vfork parents, rows of
-//! thousands), and the proof that all of them are gone. It is this test binary once more, in one of
-//! the roles of `roles`.
+//! `Family`: a victim with descendants that a shell cannot create (storms, vfork parents, rows of
+//! thousands), and a check that all of them are gone. The test binary runs itself in one of the
+//! roles of `roles`.
 
 mod roles;
 
@@ -18,11 +18,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::support::{DEADLINE, Victim, victim};
 
-/// Gives a test binary a role: its name and numbers, with blanks between.
+/// The role of a test binary: its name and numbers, separated by blanks.
 pub const ROLE: &str = "SIGSEND_TEST_ROLE";
 
-/// A victim in a group of its own, and all that it forks: whoever lives holds the other end of
-/// `lifeline`, which is their standard error.
+/// A victim in a group of its own and all its descendants: each live one holds the other end of
+/// `lifeline`, which is its standard error.
 pub struct Family {
     head: Victim,
     lifeline: PipeReader,
@@ -30,27 +30,25 @@ pub struct Family {
 }
 
 impl Family {
-    /// A family whose head runs this script, which has to `echo ready`.
+    /// A family whose head runs this script, which must `echo ready`.
     #[track_caller]
     pub fn shell(script: &str) -> Self {
         Self::of(|command| victim().command(command), shell(script))
     }
 
-    /// The same as members of somebody's group, of whom only the head is killed at the end of the
-    /// test.
+    /// The same in the group of another victim. At the end of the test only the head is killed.
     #[track_caller]
     pub fn shell_in_group_of(leader: &Victim, script: &str) -> Self {
         Self::of(|command| victim().in_group_of(leader).command(command), shell(script))
     }
 
-    /// A family of this kind; `roles` has them.
+    /// A family with a role from `roles`.
     #[track_caller]
     pub fn with_role(role: &str) -> Self {
         Self::of(|command| victim().command(command), role_command(role))
     }
 
-    /// The same as members of somebody's group, of whom only the head is killed at the end of the
-    /// test.
+    /// The same in the group of another victim. At the end of the test only the head is killed.
     #[track_caller]
     pub fn with_role_in_group_of(leader: &Victim, role: &str) -> Self {
         Self::of(|command| victim().in_group_of(leader).command(command), role_command(role))
@@ -65,7 +63,7 @@ impl Family {
         Self { head, lifeline, output: String::new() }
     }
 
-    /// The next line that a member says; `None` when none of them is left alive.
+    /// The next line that a member prints; `None` when no member is left.
     #[track_caller]
     pub fn next_line(&mut self) -> Option<String> {
         let end = Instant::now() + DEADLINE;
@@ -87,19 +85,19 @@ impl Family {
         }
     }
 
-    /// Nobody of the family is left alive; what its members had to say before that.
+    /// Checks that no member is left alive; returns the lines that were not read yet.
     #[track_caller]
     pub fn assert_all_ended(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.next_line()).collect()
     }
 
-    /// Lets a storm fork so many times more while the test goes on, one fork every tenth of a
-    /// millisecond at most: whoever is first to take a byte from the pipe forks, and there is never
-    /// more than one to be had. Ends when nobody is left to take it.
+    /// Lets a storm fork up to `forks` times while the test continues, at most once every 0.1 ms:
+    /// the process that reads a byte from the pipe forks, and the pipe never holds more than one.
+    /// Ends when no process is left to read it.
     #[track_caller]
     pub fn start_forking(&self, forks: usize) -> JoinHandle<()> {
         let mut stdin = self.head.stdin();
-        // One page holds one packet.
+        // A pipe of one page holds one packet.
         fcntl(&stdin, FcntlArg::F_SETFL(OFlag::O_DIRECT)).expect("a pipe can carry packets");
         fcntl(&stdin, FcntlArg::F_SETPIPE_SZ(4096)).expect("an empty pipe can be small");
         thread::spawn(move || {

@@ -1,6 +1,6 @@
 //! Every system call of the program fails in turn, with each error that its manual lists: it ends
-//! in time and without a panic, what it says is true, nobody but the targets is touched, and no
-//! tree is left stopped. `SIGSEND_FAULTS=all` injects them all instead of a sample.
+//! in time and without a panic, its messages are true, only the targets get signals, and no tree is
+//! left stopped. `SIGSEND_FAULTS=all` injects them all instead of a sample.
 
 mod conditions;
 mod errnos;
@@ -20,7 +20,7 @@ use targets::{Effect, Kind, Targets};
 use crate::strange::may_trace;
 use crate::support::{Recorder, in_pid_namespace, skip, tempdir};
 
-/// Asks for all faults.
+/// Requests all faults.
 const ALL: &str = "SIGSEND_FAULTS";
 /// Set for the processes that do the work: which part of the faults, and where to write the
 /// figures.
@@ -32,7 +32,7 @@ const SAMPLE: usize = 40;
 /// Faults that one namespace sees when all are wanted.
 const CHUNK: usize = 300;
 
-/// A command line, for whom, and what it comes to when nothing goes wrong.
+/// A command line, its targets, and its result without a fault.
 struct Case {
     kind: Kind,
     line: &'static str,
@@ -58,11 +58,11 @@ impl Case {
         self.line.contains("PID") || self.line.contains("TOKEN")
     }
 
-    /// What is not true of how a run ended.
+    /// The false claims of a run.
     fn violations(&self, fault: &Fault, output: &Output, clean: &[u8], effects: &[Effect]) -> Vec<String> {
         let mut violations = Vec::new();
         let stderr = String::from_utf8_lossy(&output.stderr);
-        // The run closed a directory where the undisturbed one had closed a file; see
+        // The run closed a directory where the run without a fault had closed a file; see
         // `is_excepted`.
         if fault.call.name == "close" && stderr.contains("unexpected error during closedir") {
             return violations;
@@ -162,7 +162,7 @@ fn run_parts(test: &str, case: &Case) {
     }
 }
 
-/// The work itself, as the first process of a namespace.
+/// Runs the faults, as the first process of a namespace.
 fn run_case(case: &Case) {
     let part: usize = env::var(PART).expect("set by the outer test").parse().expect("a number");
     let dir = tempdir();

@@ -1,5 +1,5 @@
-//! Many machines: sigsend driven by clush, pdsh and Ansible on three hosts with a real sshd each,
-//! by the recipes of docs/fleet.md.
+//! Many machines: sigsend run by clush, pdsh and Ansible on three hosts with a real sshd each, with
+//! the recipes of docs/fleet.md.
 
 mod hosts;
 
@@ -10,7 +10,7 @@ use hosts::{HOSTS, Hosts};
 
 const PAGE: &str = include_str!("../../docs/fleet.md");
 
-/// The command of the page that begins so.
+/// The command of the page with this beginning.
 fn recipe(beginning: &str) -> &'static str {
     let mut commands = PAGE.lines().filter_map(|line| line.strip_prefix("$ "));
     commands.find(|command| command.starts_with(beginning)).unwrap_or_else(|| panic!("no recipe with {beginning}"))
@@ -23,7 +23,7 @@ fn file(name: &str) -> &'static str {
     blocks.next().unwrap_or_else(|| panic!("no {name} on the page"))
 }
 
-/// What happened, without how long it took and which inode it was.
+/// The events without times and inodes.
 fn plain(events: &[Value]) -> Vec<Value> {
     let mut events = events.to_vec();
     for event in events.iter_mut().filter_map(Value::as_object_mut) {
@@ -41,8 +41,8 @@ fn summary(signalled: u32, gone: u32, failed: u32, status: i32) -> Value {
     json!({"event": "summary", "signalled": signalled, "already_gone": gone, "failed": failed, "remaining": 0, "status": status})
 }
 
-/// A stubborn daemon was asked, did not go, and was killed; how it ended is told where the kernel
-/// tells it.
+/// A stubborn daemon got TERM, did not end, and was killed; its end is reported if the kernel
+/// provides it.
 #[track_caller]
 fn assert_stopped_by_force(host: &str, events: &[Value]) {
     let [term, cont, kill, gone, end] = &plain(events)[..] else { panic!("{host}: {events:?}") };
@@ -53,7 +53,7 @@ fn assert_stopped_by_force(host: &str, events: &[Value]) {
     assert_eq!(*end, summary(1, 0, 0, 0));
 }
 
-/// A process that did not write the pidfile was spared.
+/// A process that did not write the pidfile got no signal.
 #[track_caller]
 fn assert_stale(host: &str, events: &[Value]) {
     let pid = Hosts::pid(host);
@@ -78,7 +78,7 @@ fn clush_collects_the_result_of_each_host() {
             eventually("a reload", || Hosts::reloads(host) == 1);
         }
 
-        // One daemon has crashed, and the number of another belongs to somebody else.
+        // One daemon has crashed, and the PID of another belongs to an unrelated process.
         hosts.crash_webd("web2");
         hosts.make_stale("web3");
         let some = hosts.run(reload);
@@ -92,8 +92,8 @@ fn clush_collects_the_result_of_each_host() {
         assert_eq!(plain(&events["web2"]), [gone, summary(0, 0, 1, 1)]);
         assert_stale("web3", &events["web3"]);
 
-        // Stopping: what is gone is gone as wished, what ignores TERM is killed, and a stranger is
-        // still spared.
+        // Stopping: an already gone daemon counts as success, one that ignores TERM is killed, and
+        // an unrelated process still gets no signal.
         hosts.crash_webd("web1");
         hosts.start_webd("web1", "stubborn");
         let stopped = hosts.run("clush -S -w web[1-3] sigsend --grace 500ms --json --pidfile /run/webd.pid");

@@ -1,5 +1,5 @@
-//! The tools of the tests do what the tests rely on: a victim that pretends to live, a namespace
-//! that is none or a recorder that misses a signal would let every other test pass for nothing.
+//! Tests of the test helpers: with a victim that does not run, a namespace that is none or a
+//! recorder that misses a signal, every other test would pass without checking anything.
 
 use std::env;
 use std::fs;
@@ -141,7 +141,7 @@ fn children_start_with_default_signals_whatever_the_tests_inherit() {
     let ignored =
         Command::new("sed").args(["-n", "s/^SigIgn:\t//p", "/proc/self/status"]).output().expect("sed starts");
     let ignored = u64::from_str_radix(String::from_utf8_lossy(&ignored.stdout).trim(), 16).expect("a mask");
-    // But for the two that belong to the C library.
+    // Except for the two that the C library reserves.
     assert_eq!(ignored & !(0b11 << 31), 0, "{ignored:x}");
     if env::var_os(INSIDE).is_none() {
         let mut command = Command::new("sh");

@@ -64,7 +64,7 @@ fn random_command_lines_do_what_the_manual_says() {
     let (seed, lines) = (env_number(SEED, 20_261_123), env_number(LINES, 2_000));
     let start = Instant::now();
     let (next, failures, total) = (AtomicU64::new(0), Mutex::new(String::new()), Mutex::new(BTreeMap::new()));
-    // Waiting fills much of the time: more workers than processors.
+    // Most of the time is spent waiting: more workers than processors.
     let workers = 2 * thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..workers {

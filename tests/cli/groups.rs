@@ -1,5 +1,4 @@
-//! Process groups that are waited for: every member, those that come later, and never a group that
-//! took over the number.
+//! Waiting for process groups: every member, later members too, and never a group with a reused ID.
 
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Command;
@@ -10,7 +9,7 @@ use crate::support::{
     victim,
 };
 
-/// Forks when it is told to end, so that its child hears nothing of that.
+/// Forks on TERM, so that its child does not get that signal.
 const HEIR_AFTER_TERM: &str = "exec 3<&0; trap 'cat <&3 & exit 3' TERM; echo ready; while read line; do :; done";
 
 #[test]
@@ -64,7 +63,8 @@ fn a_member_that_comes_later_is_waited_for_and_killed() {
     family.assert_all_ended();
 }
 
-/// The newcomer is forked long after every look that goes with a signal, right before the last known member exits.
+/// The child is forked long after the scans that accompany a signal, right before the last known
+/// member exits.
 #[test]
 fn a_child_that_the_last_member_leaves_is_waited_for_and_killed() {
     let mut family =

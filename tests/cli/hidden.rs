@@ -1,5 +1,5 @@
-//! /proc with hidepid=2, which hides the processes of other users: what cannot be seen is no proof
-//! of anything.
+//! /proc with hidepid=2, which hides the processes of other users: a process that cannot be seen is
+//! not taken for gone.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,8 +12,8 @@ use crate::support::{
     skip, stderr, stdout, tempdir, victim,
 };
 
-/// Hides the processes of other users in the /proc of this namespace; false if that is not possible
-/// here.
+/// Hides the processes of other users in the /proc of this namespace; `false` if that is not
+/// possible here.
 #[track_caller]
 fn hide_processes() -> bool {
     if !may_change_user() {
@@ -27,7 +27,7 @@ fn hide_processes() -> bool {
     mounted.status.success()
 }
 
-/// A copy of a program that runs with the rights of root, whoever starts it.
+/// A copy of a program that is set-user-ID root.
 fn set_user_id(dir: &TempDir, name: &str) -> PathBuf {
     let copy = dir.path().join(name);
     let copied = Command::new("cp").arg(program(name).expect("a program")).arg(&copy).status();
@@ -52,7 +52,7 @@ fn a_group_counts_its_hidden_members() {
             assert!(stderr(&told).contains(&words), "{}", stderr(&told));
             own.ending();
         }
-        // Nobody but hidden ones.
+        // Only hidden members.
         let mut hidden = [Recorder::of(victim()), Recorder::new()];
         let group = hidden[0].victim().group_arg();
         let told = user.sigsend().args(["-KILL", "--wait", "--", &group]).assert().code(1);
@@ -100,8 +100,7 @@ fn an_ancestor_above_a_hidden_one_is_not_killed_with_its_tree() {
         let (user, dir) = (Unprivileged::new(), tempdir());
         let sh = set_user_id(&dir, "sh");
         let user_again = format!("{} --reuid 65534 --regid 65534 --clear-groups", setpriv.display());
-        // The user's shell, a shell with the rights of root, which is hidden, and the user's shell
-        // again.
+        // The user's shell, a set-user-ID root shell, which is hidden, and the user's shell again.
         let innermost = dir.file(
             "innermost",
             "for call in '-KILL' '--grace 5s' '-TERM --wait' '-HUP'; do \"$0\" --tree $call $1; echo status $?; done\n\
@@ -131,7 +130,7 @@ fn a_hidden_number_of_a_thread_is_not_gone() {
         if !hide_processes() {
             return;
         }
-        // Its second thread is the only one that has this number.
+        // Only its second thread has this ID.
         let family = Family::with_role("threads");
         let threads = fs::read_dir(format!("/proc/{}/task", family.pid())).expect("a process");
         let threads = threads.filter_map(|entry| entry.ok()?.file_name().into_string().ok());

@@ -1,5 +1,5 @@
-//! Who exactly is meant: `PID:INODE` tokens and `--id`, `--expect`, and several ways to mean one
-//! process.
+//! Identity of targets: `PID:INODE` tokens and `--id`, `--expect`, and one process named in several
+//! ways.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ fn token(pid: &str) -> String {
     token.strip_suffix('\n').expect("a line").to_owned()
 }
 
-/// A name that no other process of this machine has, even while these tests run twice.
+/// A name that no other process of this machine has, even if these tests run twice at once.
 fn unique(name: &str) -> String {
     format!("{name}{}", std::process::id())
 }
@@ -55,7 +55,7 @@ fn a_token_that_matches_no_process_sends_no_signal() {
     let target = Victim::sleeping();
     let (token, own) = (token(&target.arg()), target.arg());
     let (_, inode) = token.split_once(':').expect("PID:INODE");
-    // Off by one, off by 2^32, and the token of one process with the number of another.
+    // Off by one, off by 2^32, and the inode of one process with the PID of another.
     let inode: u64 = inode.parse().expect("a number");
     let other = self::token(&Victim::sleeping().arg());
     let stranger = other.split_once(':').expect("PID:INODE").1.parse().expect("a number");
@@ -125,7 +125,7 @@ fn expect_cannot_be_empty_or_a_path() {
     for name in ["", "/bin/cat", "bin/cat", "cat/", "/"] {
         let refused = sigsend().args(["-KILL", "--expect", name, &nameless.arg()]).assert().code(1).stdout("");
         assert!(stderr(&refused).starts_with(&format!("sigsend: '{name}': ")), "{}", stderr(&refused));
-        // Nothing can have such a name, so "gone" would be an answer to a typing error.
+        // No process can have such a name, so it is an error and not "gone".
         sigsend().args(["--alive", "--expect", name, &nameless.arg()]).assert().code(2);
     }
     nameless.assert_alive();
@@ -167,7 +167,7 @@ fn a_process_that_cannot_be_verified_is_refused_but_not_gone() {
     let (dir, name, user) = (tempdir(), unique("secret"), Unprivileged::new());
     let target = copied_program(&dir.path().join(&name));
     sigsend().args(["--alive", "--expect", &name, &target.arg()]).assert().success();
-    // Whose executable may not be seen may well be the expected one.
+    // An executable that cannot be read may be the expected one.
     let unclear = user.sigsend().args(["--alive", "--expect", &name, &target.arg()]).assert().code(2);
     assert_eq!(stderr(&unclear), format!("sigsend: {} cannot be verified to be {name}\n", target.pid()));
     user.sigsend().args(["--alive", "--expect", "another", &target.arg()]).assert().success();
@@ -220,7 +220,7 @@ fn a_process_named_in_several_ways_gets_a_signal_once() {
     let file = dir.file("x.pid", format!("{pid} {token}\n{pid}\n"));
     let file = file.to_str().expect("UTF-8");
 
-    // Realtime signals, since of the others no more than one can be on its way.
+    // Realtime signals, since the others do not queue.
     sigsend().args(["-RTMIN", &pid, &pid, &format!("0{pid}")]).assert().success();
     assert_eq!(target.signals(), [34, 34, 34], "typed plainly, each is one kill(2)");
 

@@ -1,5 +1,4 @@
-//! Ctrl-C and its kin while one waits, on real terminals and off them, and what a shell says of its
-//! jobs.
+//! Ctrl-C and other terminal signals during a wait, with and without a terminal, and job control.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
@@ -150,7 +149,8 @@ fn without_a_terminal_no_signal_is_blocked() {
     assert!(!trace.calls.iter().any(|call| call.contains("SIG_BLOCK") && call.contains("INT")), "{:#?}", trace.calls);
 }
 
-/// A shell that reads its terminal without editing, so that all control sequences are sigsend's.
+/// A shell that reads its terminal without editing, so that all control sequences come from
+/// sigsend.
 fn shell() -> Option<Terminal> {
     if program("bash").is_none() {
         skip("no bash");
@@ -159,8 +159,8 @@ fn shell() -> Option<Terminal> {
     Terminal::running(&["bash", "--norc", "--noprofile", "--noediting", "-i"])
 }
 
-/// What `sigsend args` writes, run by a shell, stopped when its line of progress has come, and
-/// continued in the background for the second that another one takes; and the terminal.
+/// Runs `sigsend args` in a shell, stops it once its progress line is shown, and continues it in
+/// the background for the second that the next line would take.
 fn in_the_background(terminal: &mut Terminal, args: &str, waiting: &str) {
     terminal.type_in(&format!("{SIGSEND} {args}\n"));
     terminal.read_until(Some(waiting));

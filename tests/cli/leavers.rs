@@ -1,5 +1,5 @@
-//! Members that leave their process group after they were pinned, and numbers of groups that are
-//! reused: each member gets its signals by its own pidfd, and no stranger gets any.
+//! Members that leave their process group after they were pinned, and group IDs that are reused:
+//! each member gets its signals by its own pidfd, and no unrelated process gets any.
 
 use std::process::Command;
 
@@ -12,18 +12,17 @@ use crate::support::{
     Recorder, SIGSEND, STUBBORN, Victim, in_pid_namespace, raw_sigsend, sigsend, skip, stdout, strace, victim,
 };
 
-/// The number that changes hands.
+/// The ID that is reused.
 const NUMBER: i32 = 4242;
 
-/// The leader that dies of TERM, and a member that leaves the group when it gets TERM, and lives
-/// on.
+/// A leader that dies of TERM, and a member that leaves the group on TERM and keeps running.
 fn group() -> (Victim, Family) {
     let leader = victim().with_pid(NUMBER).sleeping();
     let member = Family::with_role_in_group_of(&leader, "leaver");
     (leader, member)
 }
 
-/// Whether the leader, which dies of it, was sent TERM.
+/// Whether TERM was sent to the leader, which dies of it.
 fn has_got_term(leader: &Victim) -> bool {
     loop {
         let is_at_rest = leader.status_field("State").starts_with('S');
@@ -49,7 +48,7 @@ fn a_follow_up_never_hits_the_group_that_reuses_the_number_of_a_left_one() {
             command.arg("-TERM").args(call).args(["--", &format!("-{NUMBER}")]);
             let sigsend = victim().command(command);
             assert_eq!(member.next_line(), Some(format!("left {}", member.pid())));
-            // Stopped while the number changes hands, so that it does not matter which is faster.
+            // Stopped while the ID is reused, so that there is no race.
             kill(Pid::from_raw(sigsend.pid()), Signal::SIGSTOP).expect("a child can be stopped");
             leader.reap();
             let stranger = victim().with_pid(NUMBER).sleeping();
@@ -66,7 +65,7 @@ fn a_follow_up_never_hits_the_group_that_reuses_the_number_of_a_left_one() {
     });
 }
 
-/// Every system call after the first signal, in a call that no number changes hands under.
+/// Every system call after the first signal, in a run without reuse.
 fn points(args: &[&str]) -> Vec<Call> {
     let (_leader, _leaver) = group();
     let trace = strace("trace=!rt_sigaction,sigaltstack", args).expect("strace worked before");
@@ -93,7 +92,7 @@ fn the_number_of_a_group_may_be_reused_before_any_system_call() {
                 let (mut leader, mut member) = group();
                 let held = Held::before(&point, args);
                 // Calls are counted from the start, and before the first signal their number varies
-                // a little. On a busy machine the KILL may be due before the member could leave.
+                // a little. On a busy machine the KILL may be due before the member has left.
                 if !has_got_term(&leader) || member.next_line().is_none() {
                     held.go();
                     too_late += 1;
@@ -106,7 +105,7 @@ fn the_number_of_a_group_may_be_reused_before_any_system_call() {
                 stranger.assert_alive();
                 member.assert_killed_by(9);
                 let said = String::from_utf8_lossy(&output.stderr);
-                // With the time of the grace over, it may have got the KILL and not died of it yet.
+                // After the grace period it may have got the KILL and not exited yet.
                 let is_over = args[0] == "--grace" && output.status.code() == Some(124);
                 assert!(is_over || (output.status.code(), &*said) == (Some(0), ""), "{point:?} {args:?}: {said}");
                 assert_eq!(member.assert_all_ended(), Vec::<String>::new(), "TERM came once");
@@ -152,7 +151,7 @@ fn a_member_that_leaves_before_the_signal_gets_it_itself() {
             for point in calls(&trace) {
                 let (leader, mut member) = start();
                 let held = Held::before(&point, &args);
-                // It leaves in answer to a TERM that is the test's, and is pinned by then or not.
+                // It leaves on a TERM from the test, before or after it is pinned.
                 kill(Pid::from_raw(member.pid()), Signal::SIGTERM).expect("a child of ours");
                 let word = member.next_line();
                 let output = held.go();
@@ -182,8 +181,8 @@ fn a_group_that_forks_while_it_dies_is_waited_for() {
         assert!(told.starts_with("sent TERM"), "{told}");
         family.assert_exited_with(3);
         while !sigsend.read_line().contains("exited with status 3") {}
-        // The zombie keeps its number, and its child is in the group: there is nobody else to be
-        // waited for.
+        // The zombie keeps its number, and its child is in the group: no other process is waited
+        // for.
         sigsend.assert_alive();
         family.say("end");
         sigsend.assert_exited_with(0);

@@ -1,6 +1,6 @@
-//! As far as the kernel goes: arguments to its limit, crowds, wide and deep trees, and next to no
-//! descriptors, processes or memory. `SIGSEND_LIMITS=all` makes the crowds as large as they should
-//! be at least once; the normal run keeps them smaller.
+//! Limits of the kernel: the longest arguments, thousands of processes, wide and deep trees, and
+//! very few descriptors, processes or little memory. `SIGSEND_LIMITS=all` uses the full sizes, the
+//! normal run smaller ones.
 
 use std::env;
 use std::fs;
@@ -18,7 +18,7 @@ use crate::support::{
 /// The longest single argument (`MAX_ARG_STRLEN` less its NUL).
 const LONGEST: usize = 128 * 1024 - 1;
 
-/// A size for the normal run, or the one to be tried at least once.
+/// The size for the normal run, or the full size.
 fn size(normal: usize, all: usize) -> usize {
     if env::var_os("SIGSEND_LIMITS").is_some() { all } else { normal }
 }
@@ -37,13 +37,13 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A shell with so many children that execute nothing, all in its group.
+/// A shell with `size` children that execute nothing, all in its group.
 fn crowd(size: usize) -> Victim {
     let script = format!("i=0; while [ $i -lt {size} ]; do read line <&3 & i=$((i+1)); done; echo ready; read line");
     victim().named("crowd").shell(&format!("exec 3<&0; {script}"))
 }
 
-/// A chain of shells, each the child of the one before.
+/// A chain of shells, each the child of the previous one.
 fn chain(depth: usize) -> Victim {
     let link = "f() { if [ $1 = 0 ]; then echo ready; read line <&3; else (f $(($1-1))); :; fi; }";
     victim().named("chain").shell(&format!("exec 3<&0; {link}; f {depth}"))
@@ -61,7 +61,7 @@ fn living(name: &str) -> usize {
     states(name).chars().filter(|state| !"ZX".contains(*state)).count()
 }
 
-/// Whether so many processes can be pinned here, and how long a test may take over it.
+/// Whether this many processes can be pinned here, and the time limit of the test.
 fn may_open(count: usize) -> bool {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
     usize::try_from(hard).is_ok_and(|hard| hard > count + 20)
@@ -115,7 +115,7 @@ fn the_longest_argument_is_refused_in_any_place() {
         ];
         for line in lines {
             let output = sigsend().args(line).output().expect("sigsend starts");
-            // As a target it may be a name, which nobody has.
+            // As a target it may be a name, which no process has.
             let status = if byte == "a" && line[0] == "-0" { 64 } else { 1 };
             assert_eq!(output.status.code(), Some(status), "{byte:?} {}", &line[0]);
             assert!(output.stderr.starts_with(b"sigsend: "));
@@ -128,8 +128,8 @@ fn the_longest_argument_is_refused_in_any_place() {
 fn as_many_arguments_as_the_kernel_allows_are_accepted() {
     let mut target = Recorder::new();
     let pid = target.arg();
-    // Six megabytes, a pointer for each argument included, are the end whatever the stack; so large
-    // a line only a shell can make, once its own stack is.
+    // The maximum is 6 MiB, including a pointer for each argument, for any stack size. Only a shell
+    // with a larger stack can create such a line.
     let count = size(100_000, 500_000);
     for (filler, status) in [("-v", 0), ("-a", 0), ("--", 1)] {
         let script = format!("ulimit -s unlimited; exec $0 -0 $1 $(yes -- {filler} | head -n {count}) -- $1");
@@ -219,7 +219,7 @@ fn with_sixteen_descriptors_a_target_is_signalled_as_a_whole_or_not_at_all() {
             assert!(said.contains("16 open files") || said.contains("Too many open files"), "{line:?}: {said}");
             assert!(living("crowd") == 41 && !states("crowd").contains('T'), "{line:?}: {}", states("crowd"));
         }
-        // One process fits, and so does whatever needs no pin.
+        // One process fits, and so do targets that need no pidfd.
         let one = Victim::sleeping();
         let works = limited(&["--nofile=16:16"], &["-v", "--grace", "9s", &one.arg()]);
         assert_eq!(works.status.code(), Some(0), "{}", said(&works));
@@ -319,7 +319,7 @@ fn a_list_too_large_for_memory_is_refused() {
     }
 }
 
-/// The shell's way to close descriptors, in all combinations.
+/// Shell redirections that close descriptors, in all combinations.
 const CLOSED: [&str; 8] = ["", "<&-", ">&-", "2>&-", "<&- >&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-"];
 
 fn with_closed(closed: &str, args: &[&str]) -> Output {

@@ -1,5 +1,4 @@
-//! The listing forms `-l`, `-L`, `-t` and `-d`, in a pipe and on a terminal, and what becomes of
-//! writes that fail.
+//! The listing forms `-l`, `-L`, `-t` and `-d`, in a pipe and on a terminal, and write errors.
 
 use std::fs::File;
 use std::process::Stdio;
@@ -10,7 +9,7 @@ use crate::support::{
     Recorder, SIGSEND, Timed, Victim, in_pid_namespace, on_terminal, raw_sigsend, sigsend, stderr, stdout,
 };
 
-/// What sigsend writes when all is well.
+/// The output of sigsend, which must succeed.
 fn output(args: &[&str]) -> String {
     let success = sigsend().args(args).assert().success().stderr("");
     stdout(&success)

@@ -1,5 +1,4 @@
-//! Help and man page: what they say, how wide they are, when they are coloured, and that they are
-//! written or complained of.
+//! Help and man page: content, width, colour, and write errors.
 
 use std::fs::File;
 use std::process::{Command as StdCommand, Stdio};

@@ -1,4 +1,4 @@
-//! Little memory: whatever fails for want of it, no process is left stopped.
+//! Little memory: no process is left stopped when an allocation fails.
 
 use std::process::Command;
 
@@ -27,7 +27,7 @@ fn a_freeze_that_runs_out_of_memory_leaves_no_process_stopped() {
         let output = command.current_dir(dir.path()).output().expect("strace starts");
         (output.status.success(), std::fs::read_to_string(&log).unwrap_or_default())
     };
-    // The least with which sigsend starts at all.
+    // The smallest limit with which sigsend starts.
     let mut least = 0;
     for bit in (4..20).rev() {
         if !limited(least + (1 << bit), &["-V"]).0 {

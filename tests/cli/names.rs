@@ -1,4 +1,5 @@
-//! Targets by NAME: whom a name selects, whom it must not, and what odd names of others cannot do.
+//! Targets by NAME: which processes a name selects, and that unusual names of other processes do
+//! not change that.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -12,8 +13,8 @@ use crate::support::{
     sigsend, skip, stderr, stdout, tempdir, victim,
 };
 
-/// A name of so many bytes that no other process of this machine has, nor any other name made here
-/// as its beginning.
+/// A name of this length that no other process of this machine has and that is no prefix of another
+/// name created here.
 fn unique(letter: char, length: usize) -> String {
     let start = format!("{letter}{}-", std::process::id());
     format!("{start:x<length$}")
@@ -76,7 +77,7 @@ fn names_of_15_16_and_40_bytes_match_exactly() {
 #[test]
 fn a_long_name_needs_more_than_its_beginning() {
     let (name, other) = (unique('c', 24), unique('d', 24));
-    // The command name of one, the argv[0] of the other.
+    // One matches in its command name, the other in argv[0].
     let claims = victim().named(&other).argv0(format!("/usr/sbin/{name}")).sleeping();
     let half = victim().named(&name).argv0("half").sleeping();
     sigsend().args(["-KILL", &name]).assert().code(1);
@@ -94,7 +95,7 @@ fn a_long_name_needs_more_than_its_beginning() {
 fn copied_cat(name: &str) -> (TempDir, PathBuf) {
     let dir = tempdir();
     let copy = dir.path().join(name);
-    // By another process: a descriptor open for writing here could make the program "busy".
+    // Copied by another process: a descriptor open for writing here could cause ETXTBSY.
     let cp = Command::new("cp").arg(program("cat").expect("cat")).arg(&copy).status();
     assert!(cp.expect("cp starts").success());
     (dir, copy)
@@ -114,8 +115,7 @@ fn unusual_names_of_other_processes_change_no_match() {
         assert_eq!(daemon.signals(), [1]);
         let dir = tempdir();
         for victim in &mut odd {
-            // Whatever is read behind the name is read right all the same: age, owner, group,
-            // handlers.
+            // The fields after the name are parsed correctly: age, owner, group, handlers.
             let file = dir.file("x.pid", victim.arg());
             sigsend().args(["-0", "--pidfile"]).arg(&file).assert().success().stderr("");
             sigsend().args(["-r", "-HUP", &victim.arg()]).assert().code(1);
@@ -149,7 +149,7 @@ fn named_with(name: &[u8]) -> Victim {
     victim
 }
 
-/// It lives, since it hands a line back, which it could not with a deadly signal on its way.
+/// It runs, since it echoes a line, which it could not with a fatal signal pending.
 fn assert_answers(victim: &mut Victim) {
     victim.say("ready");
     assert_eq!(victim.read_line(), "ready");
@@ -185,7 +185,7 @@ fn other_users_processes_are_selected_with_all_only() {
     assert!(said.starts_with(&line) && said.contains("belongs to root"), "{said}");
     foreign.assert_killed_by(1);
     own.assert_alive();
-    // What is left of it is a zombie, which answers to no name.
+    // Only a zombie is left, which no name selects.
     let none = user.sigsend().args(["-KILL", &name]).assert().code(1);
     assert!(stderr(&none).starts_with(&format!("sigsend: cannot find process \"{name}\"\n")), "{}", stderr(&none));
     own.assert_alive();

@@ -1,5 +1,4 @@
-//! `--pidfile`: what a file may hold, which files are none, and when a process is too young to have
-//! written it.
+//! `--pidfile`: valid contents, files that are refused, and processes too young to have written it.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
@@ -22,8 +21,8 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("the paths of tests are UTF-8")
 }
 
-/// Refused by every form, with this line and nothing else on standard error but a hint; under
-/// `--alive` it cannot be told.
+/// Every form refuses the file with this line and at most a hint on standard error; `--alive` exits
+/// with 2.
 #[track_caller]
 fn assert_unreadable(path: &str, why: &str) {
     for (form, status) in [("-KILL", 1), ("--wait", 1), ("--alive", 2), ("--id", 1), ("-p", 1)] {
@@ -100,7 +99,7 @@ fn any_other_content_of_a_pidfile_is_refused_without_a_signal() {
         "５",
     ];
     for word in words {
-        // Read whole before anything is sent: the first, good word does not count.
+        // The whole file is read before anything is sent, so the valid first word gets no signal.
         let file = dir.file("x.pid", format!("{pid}\n{word}\n"));
         assert_unreadable(text(&file), &format!("'{word}': invalid target"));
     }
@@ -175,7 +174,7 @@ fn a_fifo_is_refused_and_not_read_from() {
     mkfifo(&fifo, Mode::from_bits_truncate(0o600)).expect("a FIFO in a directory of ours");
     assert_unreadable(text(&fifo), "not a regular file");
     let writer = victim().shell(&format!("echo ready; echo precious >{}", text(&fifo)));
-    // Blocked in open(2), it waits for its reader.
+    // It is blocked in open(2) until there is a reader.
     writer.assert_state('S');
     assert_unreadable(text(&fifo), "not a regular file");
     let mut reader = File::open(&fifo).expect("a FIFO of ours");
@@ -203,7 +202,7 @@ fn a_huge_or_growing_file_is_no_pidfile() {
 #[test]
 fn a_file_generated_by_the_kernel_is_no_pidfile() {
     let target = Victim::shell("exec 3<&0; cat <&3 & echo ready; wait");
-    // Its time of modification is the time of the look, so it proves no writer.
+    // Its modification time is the time of the stat(2), so it proves no writer.
     let children = format!("/proc/{0}/task/{0}/children", target.pid());
     for file in [children.as_str(), "/proc/sys/kernel/ostype", "/sys/kernel/mm/transparent_hugepage/enabled"] {
         if !Path::new(file).exists() {
@@ -218,13 +217,13 @@ fn a_file_generated_by_the_kernel_is_no_pidfile() {
             refused.stderr(format!("sigsend: {line}\n{hint}\n"));
         }
     }
-    // On standard input it names processes of any age, as a pipe does.
+    // On standard input it may name processes of any age, as a pipe may.
     let pids = fs::read_to_string(&children).expect("a list of children");
     assert_eq!(given(Path::new(&children), &["-0"]), (Some(0), String::new()), "{pids}");
     target.assert_alive();
 }
 
-/// sigsend with `--pidfile -` behind these arguments.
+/// sigsend with `--pidfile -` after these arguments.
 fn from_input(args: &[&str]) -> assert_cmd::Command {
     let mut command = sigsend();
     command.args(args).args(["--pidfile", "-"]);
@@ -239,7 +238,7 @@ fn standard_input_may_be_empty() {
         }
         from_input(&["--alive"]).write_stdin(nothing).assert().code(1).stdout("").stderr("");
     }
-    // Typed targets count beside it.
+    // Operands are added to it.
     let target = Victim::sleeping();
     from_input(&["-HUP", &target.arg()]).write_stdin("").assert().success();
     target.assert_killed_by(1);
@@ -290,8 +289,8 @@ fn a_file_on_standard_input_is_checked_like_a_named_one() {
     assert_eq!((status, said.ends_with(" bytes, which is no pidfile\n")), (Some(1), true), "{said}");
 }
 
-/// How sigsend ends with a file as its standard input, and what it says. (`assert_cmd` allows no
-/// files there.)
+/// The exit status of sigsend with a file as its standard input, and its messages. (`assert_cmd`
+/// allows no files there.)
 fn given(file: &Path, args: &[&str]) -> (Option<i32>, String) {
     let mut command = raw_sigsend();
     command.args(args).args(["--pidfile", "-"]).stdin(File::open(file).expect("a file of ours"));

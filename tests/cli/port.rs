@@ -1,5 +1,5 @@
-//! Targets by `:PORT`: who holds a socket there, on real sockets in a network namespace of the
-//! test's own.
+//! Targets by `:PORT`: the processes that hold a socket there, with real sockets in a network
+//! namespace of the test's own.
 #![expect(
     unsafe_code,
     reason = "SO_REUSEPORT has no safe function in std, and descriptors are handed down by fcntl(2)"
@@ -22,10 +22,10 @@ use crate::support::{
     sigsend_as, skip, stderr, stdout, victim,
 };
 
-/// Holds what it was given until its standard input ends.
+/// Holds its inherited descriptors until its standard input ends.
 const SERVES: &str = "echo ready; exec cat";
 
-/// Puts this thread, and all that it starts, where nobody else listens.
+/// Moves this thread and its children to a network namespace in which no other process listens.
 #[track_caller]
 fn entered_network() -> bool {
     let entered = unshare(CloneFlags::CLONE_NEWNET);
@@ -67,7 +67,7 @@ fn bequeath<T>(fd: impl AsFd, start: impl FnOnce() -> T) -> T {
 }
 
 fn reusing(port: u16) -> OwnedFd {
-    // SAFETY: takes integers; the descriptor is nobody else's.
+    // SAFETY: takes integers; the descriptor is owned by nothing else.
     let socket =
         unsafe { OwnedFd::from_raw_fd(libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0)) };
     let on = 1;
@@ -76,7 +76,7 @@ fn reusing(port: u16) -> OwnedFd {
     address.sin_family = libc::sa_family_t::try_from(libc::AF_INET).expect("a small number");
     address.sin_port = port.to_be();
     let length = |size: usize| libc::socklen_t::try_from(size).expect("a small number");
-    // SAFETY: the option and the address are alive and as long as is said.
+    // SAFETY: the option and the address are valid and of the given lengths.
     let failed = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
@@ -166,7 +166,7 @@ fn a_port_without_listener_is_a_failure_even_with_wait() {
             let told = sigsend_as("kill").args(args).arg(":8080").assert().code(1);
             assert_eq!(stderr(&told), "kill: nothing listens on port 8080\n", "{args:?}");
         }
-        // One target's failure keeps no other from its signal.
+        // The other target gets its signal.
         sigsend().args(["-HUP", ":8080", ":80"]).assert().code(64);
         bystander.assert_killed_by(1);
     });
@@ -297,14 +297,14 @@ fn a_socket_with_a_hidden_holder_is_reported() {
             assert_eq!(stderr(&told), words, "{args:?}");
         }
         unprivileged.sigsend().args(["--alive", ":8080"]).assert().code(2).stderr(words);
-        // Beside one's own, only who asks for everybody's must know.
+        // If the caller has a process on the port, other holders are an error only with --all.
         let own = holding(victim().owned_by(NOBODY), udp("[::]:8080"), SERVES);
         let told = unprivileged.sigsend().args(["-a", "-0", ":8080"]).assert().code(64);
         assert_eq!(stderr(&told), words);
         unprivileged.sigsend().args(["-HUP", ":8080"]).assert().success().stderr("");
         own.assert_killed_by(1);
         server.assert_alive();
-        // Of one's own that is held out of sight.
+        // The caller's own socket with a hidden holder.
         let socket = tcp("0.0.0.0:8081");
         fchown(&socket, Some(NOBODY), None).expect("root may");
         let hidden = serving(socket);

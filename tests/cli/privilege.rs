@@ -1,5 +1,5 @@
-//! Who may do what to whom: a user without rights hurts nobody and is told why, root is not led
-//! astray by names, pidfiles and environments that others have made.
+//! Permissions: an unprivileged user cannot signal others and gets the reason; root is not misled
+//! by names, pidfiles and environments of other users.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -15,7 +15,7 @@ use crate::support::{
     program, raw_sigsend, sigsend, skip, stderr, stdout, tempdir, victim,
 };
 
-/// Another user without rights than [`NOBODY`].
+/// Another unprivileged user than [`NOBODY`].
 const MALLORY: u32 = 65533;
 
 #[test]
@@ -61,11 +61,11 @@ fn an_unprivileged_user_is_refused_and_sends_no_signal() {
                     assert!(line.contains(&"--") || said.contains(&hint), "{line:?}: {said}");
                 }
             }
-            // To ask is nobody's harm.
+            // Listing PIDs needs no permission.
             copy.sigsend().args(["--alive", pid]).assert().code(0).stderr("");
             copy.sigsend().args(["--id", pid]).assert().success().stdout(format!("{token}\n"));
         }
-        // The kernel calls it success when everybody refuses (kill(2), "-1").
+        // The kernel reports success when every process refuses (kill(2), "-1").
         copy.sigsend().args(["-KILL", "--", "-1"]).assert().success();
         roots.assert_untouched();
         others.assert_untouched();
@@ -91,8 +91,7 @@ fn a_process_of_another_user_does_not_affect_the_others() {
     });
 }
 
-/// What an environment can be filled with.
-/// CONT may be sent within a session to whom nothing else may be sent (kill(2)).
+/// What an environment can be filled with. Within a session CONT needs no permission (kill(2)).
 #[test]
 fn a_process_that_takes_cont_but_not_the_follow_up_counts_as_both() {
     if !may_change_user() {
@@ -134,7 +133,7 @@ fn a_hostile_environment_changes_nothing() {
     ];
     let mut target = Recorder::new();
     let pid = target.arg();
-    // COLUMNS is where a user may set the width of the help; its words stay the same.
+    // COLUMNS may change the width of the help, but not its words.
     let told = |mut command: Bounded| {
         let output = command.output().expect("it starts");
         let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).split_whitespace().collect::<Vec<_>>().join(" ");
@@ -160,7 +159,7 @@ fn a_hostile_environment_changes_nothing() {
         }
         assert_eq!(target.signals(), [10]);
     }
-    // Nothing at all, argv[0] included, is an environment as well.
+    // No environment and no argv[0].
     let mut bare = raw_sigsend();
     bare.env_clear().args(["-USR1", &pid]);
     Bounded::from_std(bare).timed().assert().success().stdout("").stderr("");
@@ -193,7 +192,7 @@ fn a_process_of_another_user_with_the_name_of_a_daemon_is_not_selected() {
         sigsend().args(["-KILL", "--wait", "nginx"]).assert().success().stdout("").stderr("");
         daemon.assert_killed_by(9);
         mallory.assert_untouched();
-        // A name is a claim, and --all believes everybody's.
+        // With --all the names of other users' processes count, too.
         sigsend().args(["-a", "-USR1", "nginx"]).assert().success();
         assert_eq!(mallory.signals(), [10]);
     });
@@ -205,7 +204,7 @@ fn only_the_real_uid_decides_whose_a_process_is() {
         if !may_change_user() {
             return skip("needs root");
         }
-        // The real user counts, not the directory's owner nor what the process says of itself.
+        // The real user ID counts, not the owner of the /proc directory and not the process name.
         let copy = Unprivileged::new();
         let mut roots = Recorder::of(victim().named("shared"));
         let own = victim().named("shared").owned_by(NOBODY).sleeping();
@@ -215,8 +214,8 @@ fn only_the_real_uid_decides_whose_a_process_is() {
     });
 }
 
-/// A pidfile in a directory where everybody may write, made by an attacker, younger than everybody
-/// whom it names.
+/// A pidfile of an attacker in a world-writable directory, younger than every process that it
+/// names.
 fn planted(dir: &TempDir, name: &str, content: &str) -> String {
     let path = dir.file(name, content);
     nix::unistd::chown(&path, Some(MALLORY.into()), Some(MALLORY.into())).expect("root may");
@@ -242,7 +241,7 @@ fn with_expect_a_planted_pidfile_signals_no_process_of_another_name() {
                 "{line:?}: {said}"
             );
         }
-        // A file that names groups, everyone or oneself is refused whole.
+        // A file that names groups, -1 or 0 is refused.
         for content in ["0", "-1", "-2", "1 0", "1\n-1", "nginx"] {
             let file = planted(&dir, "evil.pid", content);
             let output = sigsend().args(["-KILL", "--allow-stale", "--pidfile", &file]).assert().code(1);
@@ -287,7 +286,7 @@ fn a_pidfile_link_to_another_file_reveals_no_content() {
         let said = stderr(&output);
         assert!(said.contains("invalid target") && !said.contains("more secrets"), "{said}");
         assert!(said.len() < 200, "at most the beginning of one word: {said}");
-        // An unprivileged caller reads with his own rights alone.
+        // An unprivileged caller reads with its own permissions.
         let copy = Unprivileged::new();
         let output = copy.sigsend().args(["--pidfile", link]).assert().code(1);
         assert!(stderr(&output).contains("Permission denied"), "{}", stderr(&output));
@@ -326,8 +325,8 @@ fn with_set_user_id_names_select_processes_of_the_real_user() {
             return skip("needs root");
         }
         let Some(setpriv) = program("setpriv") else { return skip("no setpriv") };
-        // As a program with the set-user-ID bit: real user NOBODY, effective user root. The real
-        // one decides about names.
+        // As a program with the set-user-ID bit: real user NOBODY, effective user root. Names
+        // select processes of the real user.
         let mut roots = Recorder::of(victim().named("daemon"));
         let own = victim().named("daemon").owned_by(NOBODY).sleeping();
         let mut command = Command::new(setpriv);
@@ -391,7 +390,7 @@ fn cont_reaches_only_members_of_the_own_session() {
                 command.args(["--json", "-CONT", "--within", "0s"]).args(dry.then_some("--dry-run"));
                 command.args(["--", &group]).output().expect("sigsend starts")
             };
-            // From another session the kernel passes over it.
+            // The kernel skips it if the sender is in another session.
             let mut foreign = Command::new(&setsid);
             foreign.args(["--wait"]).arg(copy.path()).uid(NOBODY).gid(NOBODY).current_dir("/");
             let output = line(&mut Bounded::from_std(foreign).timed());

@@ -1,5 +1,4 @@
-//! Readers of the output that pause, or never come: no signal waits for them, and what they miss is
-//! said.
+//! Slow or missing readers of the output: they delay no signal, and lost lines are reported.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! Documents, man page and program say the same: the short help, and every event of the JSON lines
+//! Documents, man page and program agree on the short help and on every event of the JSON lines
 //! with all its keys.
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ fn file(name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What stands in the fenced block after an HTML comment.
+/// The fenced block after an HTML comment.
 fn block(text: &str, marker: &str) -> String {
     let rest = text.split_once(&format!("<!-- {marker} -->\n")).unwrap_or_else(|| panic!("no marker {marker}")).1;
     let fenced = rest.trim_start().strip_prefix("```").expect("a fenced block follows the marker");
@@ -29,7 +29,7 @@ fn words(source: &str) -> impl Iterator<Item = (&str, &str)> {
     pairs.into_iter().filter(move |(word, _)| is_word(word))
 }
 
-/// Every event word of the JSON lines.
+/// Every event name of the JSON lines.
 fn events(source: &str) -> BTreeSet<&str> {
     let function = source.split_once("fn word(").expect("the function that names events").1;
     let body = function.split_once("\n}").expect("its end").0;

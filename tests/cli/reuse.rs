@@ -1,5 +1,5 @@
-//! PIDs are recycled: here each one that sigsend was told of has another owner by the time it acts,
-//! a hundred times over, and that innocent survives. In private PID namespaces, where a number can
+//! PID reuse: each PID that sigsend gets belongs to an unrelated process by the time it acts, a
+//! hundred times over, and that process gets no signal. In private PID namespaces, where a PID can
 //! be chosen.
 
 use std::time::Duration;
@@ -12,23 +12,22 @@ use crate::support::{Victim, back_date, in_pid_namespace, sigsend, skip, stderr,
 
 const ROUNDS: usize = 100;
 
-/// The number that changes hands.
+/// The PID that is reused.
 const NUMBER: &str = "4242";
 
-/// Whoever has the number at present; every signal would end it.
+/// The process that has the PID at present; every signal would end it.
 fn owner(name: &str) -> Victim {
     victim().with_pid(4242).named(name).sleeping()
 }
 
-/// Ends the owner of the number, and gives it to another process.
+/// Ends the owner of the PID, and starts another process with it.
 fn succeed(mut owner: Victim, name: &str) -> Victim {
     kill(Pid::from_raw(owner.pid()), Signal::SIGKILL).expect("a child can be killed");
     owner.reap();
     self::owner(name)
 }
 
-/// What sigsend can be asked to do to one process, and whether it is content when that one has
-/// gone.
+/// The commands for one process, and whether they succeed when that process is gone.
 const DEEDS: [(&[&str], i32); 13] = [
     (&["-KILL"], 1),
     (&["-HUP", "-v"], 1),
@@ -83,7 +82,7 @@ fn a_token_never_hits_the_next_owner_of_its_number() {
     });
 }
 
-/// Lets the number change hands while sigsend, started with these arguments, is held in the window.
+/// Reuses the PID while sigsend, started with these arguments, is held in the window.
 #[track_caller]
 fn swap(window: Window, args: &[&str], name_of_innocent: &str) -> String {
     let daemon = owner("daemon");
@@ -154,7 +153,7 @@ fn a_check_never_passes_for_the_next_owner_of_the_number() {
         ];
         for (round, check) in checks.iter().cycle().take(ROUNDS).enumerate() {
             let window = if round % 2 == 0 { Window::BehindPinning } else { Window::BeforeSending };
-            // Fresh in each round, so that nothing but the pin can tell the two apart.
+            // New in each round, so that only the pidfd distinguishes the two.
             back_date(file.as_ref(), Duration::ZERO);
             let said = swap(window, check, "daemon");
             assert_eq!(said, format!("sigsend: sending signal to {NUMBER} failed: No such process\n"), "{check:?}");

@@ -1,5 +1,5 @@
-//! Where pidfds are not to be had, or /proc tells of other processes than ours: plain PIDs go on
-//! working, and whatever promised to be sure fails loudly, with nobody hurt.
+//! Without pidfds, or with the /proc of another PID namespace: plain PIDs keep working, and every
+//! form that needs a pidfd fails with a message and sends no signal.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -13,7 +13,7 @@ use crate::support::{
     running_as_root, sigsend, skip, stdout, tempdir, victim,
 };
 
-/// The errors by which kernels and sandboxes say that there are no pidfds.
+/// The errors of kernels and sandboxes without pidfds.
 const ERRORS: [(i32, &str); 2] = [(EPERM, "Operation not permitted"), (ENOSYS, "Function not implemented")];
 
 fn confined(errno: i32, args: &[&str]) -> Output {
@@ -80,7 +80,7 @@ fn a_form_that_needs_pidfds_fails_without_them_and_sends_no_signal() {
         (&["--alive", &pid], 2),
         (&["--alive", &name], 2),
         (&["--alive", "--pidfile", file, "--expect", &name], 2),
-        // A plain target beside one that has to be pinned gets nothing either.
+        // A plain target together with one that must be pinned gets nothing either.
         (&["-USR1", &pid, token], 1),
         (&["-USR1", &pid, &pid, "--pidfile", file], 1),
     ];
@@ -100,15 +100,15 @@ fn a_form_that_needs_pidfds_fails_without_them_and_sends_no_signal() {
 #[test]
 fn a_form_that_needs_no_pidfd_works_without_pidfds() {
     for (errno, _) in ERRORS {
-        // Nobody is pinned where nobody is meant.
+        // Without a target nothing is pinned.
         assert_eq!(confined(errno, &["--pidfile", "-"]).status.code(), Some(0));
         assert_eq!(confined(errno, &["-l", "9"]).stdout, b"KILL\n");
     }
 }
 
-/// In a namespace below ours but with our /proc: an innocent takes a number that /proc shows as
-/// somebody else's, sigsend runs with a chosen number, and the innocent says by its status whether
-/// it came to the end of its input.
+/// In a child namespace with the /proc of ours: an unrelated process gets a PID that another
+/// process has in that /proc, and sigsend runs with a chosen PID. The status of the unrelated
+/// process is whether it reached the end of its input.
 const INSIDE: &str = r#"
 exec 3<&0
 echo ready
@@ -124,7 +124,7 @@ echo "innocent $innocent $?"
 read line <&3
 "#;
 
-/// The number that sigsend has out here.
+/// The PID of sigsend outside.
 const OUTER: i32 = 5000;
 
 #[test]
@@ -158,7 +158,7 @@ fn a_proc_of_another_namespace_never_selects_an_unrelated_process() {
                 assert!(error.contains("another PID namespace"), "{args:?}: {error}");
                 assert_eq!((&**told, &**innocent), (&*format!("status {status}"), "innocent 300 7"), "{args:?}");
             }
-            // What reads nothing there works by the numbers of those who ask.
+            // Forms that do not read /proc use the PIDs of the caller's namespace.
             for (args, end) in [(&["-0", "300"][..], 7), (&["--alive", "300"], 7), (&["-KILL", "300"], 137)] {
                 let expected = ["status 0".to_owned(), format!("innocent 300 {end}")];
                 assert_eq!(run_inside(number, args), expected, "{args:?}");
@@ -168,15 +168,14 @@ fn a_proc_of_another_namespace_never_selects_an_unrelated_process() {
     });
 }
 
-/// The lines that sigsend and [`INSIDE`] say, with sigsend having this number inside and [`OUTER`]
-/// outside.
+/// The lines that sigsend and [`INSIDE`] print; sigsend has this PID inside and [`OUTER`] outside.
 fn run_inside(number: i32, args: &[&str]) -> Vec<String> {
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--kill-child", "sh", "-c", INSIDE, "sh", SIGSEND]).args(args);
     let mut outer = victim().command(command);
     assert_eq!(outer.read_line(), "ready");
-    // Nobody else in this namespace starts anything: the innocent comes next, and sigsend behind
-    // it.
+    // No other process forks in this namespace: the unrelated process gets the next PID, sigsend
+    // the one after it.
     fs::write("/proc/sys/kernel/ns_last_pid", (OUTER - 2).to_string()).expect("the namespace is ours");
     outer.say(&number.to_string());
     let mut lines = vec![outer.read_line()];

@@ -1,4 +1,4 @@
-//! Which signal arrives, how often, with which value, and what becomes of those who get it.
+//! Which signal arrives, how often, with which value, and its effect on the target.
 
 use crate::support::{
     IDLE, NOBODY, Received, Recorder, SIGSEND, Unprivileged, Victim, eventually, in_pid_namespace, link,
@@ -9,7 +9,7 @@ use crate::support::{
 const SI_USER: i32 = 0;
 const SI_QUEUE: i32 = -1;
 
-/// Every way to put a signal on the command line.
+/// Every form of a signal on the command line.
 fn ways(signal: &str) -> [Vec<String>; 9] {
     let words = |words: &[&str]| words.iter().map(|word| word.replace('X', signal)).collect();
     [
@@ -222,7 +222,7 @@ fn signal_0_checks_and_sends_nothing() {
             recorder.assert_untouched();
         }
     }
-    // A zombie still has its number, and kill(2) says yes to it.
+    // A zombie still has its PID, and kill(2) succeeds.
     sigsend().args(["-0", &Victim::zombie().arg()]).assert().success().stdout("").stderr("");
 }
 

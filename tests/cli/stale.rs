@@ -16,7 +16,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("the paths of tests are UTF-8")
 }
 
-/// When a process started, by the wall clock; the kernel tells it to 10 ms.
+/// When a process started, by the wall clock; the resolution is 10 ms.
 fn birth(target: &Victim) -> SystemTime {
     let stat = fs::read_to_string(format!("/proc/{}/stat", target.pid())).expect("it lives");
     let ticks = stat.rsplit_once(") ").expect("stat").1.split(' ').nth(19).expect("its start").parse::<u64>();

@@ -1,5 +1,5 @@
-//! Fork storms: no tree outruns KILL by forking, and every other signal comes to each process of it
-//! exactly once.
+//! Fork storms: KILL ends every process of a tree that keeps forking, and each process gets any
+//! other signal exactly once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use nix::unistd::Pid;
 use crate::family::Family;
 use crate::support::{Recorder, eventually, sigsend, stderr};
 
-/// So many forks at most, far more than sigsend gives a storm time for.
+/// The maximum of forks, far more than a storm has time for.
 const FORKS: usize = 1000;
-/// The same where nothing freezes the storm: few enough that a busy machine gets over them in the
-/// second for which newborns are looked for.
+/// The same for a storm that is not frozen: few enough for a busy machine within the second in
+/// which sigsend looks for new processes.
 const HEARING: usize = 200;
 
 #[test]
@@ -26,7 +26,7 @@ fn kill_ends_every_process_of_a_forking_tree() {
     for round in 0..100 {
         let mut storm = Family::with_role("storm");
         let wind = storm.start_forking(FORKS);
-        // The moment at which it is hit wanders through the storm.
+        // The delay varies, so that the signal comes at different points of the storm.
         for _ in 0..round % 50 {
             storm.next_line();
         }
@@ -46,7 +46,7 @@ fn every_process_of_a_forking_tree_gets_a_signal_once() {
     for round in 0..100 {
         let mut storm = Family::with_role("catching-storm");
         let wind = storm.start_forking(HEARING);
-        // How often each was born and told.
+        // How often each was created and got the signal.
         let mut heard: BTreeMap<String, (usize, usize)> = BTreeMap::from([(storm.arg(), (1, 0))]);
         let mut note = |line: String| {
             let (word, pid) = line.split_once(' ').expect("a word and a PID");
@@ -58,7 +58,8 @@ fn every_process_of_a_forking_tree_gets_a_signal_once() {
             note(storm.next_line().expect("it lives"));
         }
         sigsend().args(["--tree", "-TERM", &storm.arg()]).assert().success().stdout("").stderr("");
-        // Whoever was told forks no more, so when all have been told, all have been born.
+        // A process that got the signal no longer forks, so once all have got it no new one can be
+        // created.
         while !note(storm.next_line().expect("it lives")) {}
         sigsend().args(["--tree", "-KILL", &storm.arg()]).assert().success().stdout("").stderr("");
         for line in storm.assert_all_ended() {
@@ -91,7 +92,7 @@ fn a_process_that_exits_during_pidfd_open_is_no_failure() {
     eventually("the nursery to go on", || !nursery.children().is_empty());
 }
 
-/// Sends CONT to a process group again and again, until the value is dropped.
+/// Sends CONT to a process group repeatedly, until the value is dropped.
 struct Waker {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -101,7 +102,7 @@ impl Waker {
     fn of(family: &Family) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (group, told) = (Pid::from_raw(family.pid()), Arc::clone(&stop));
-        // The head stays a zombie until the family is dropped, so the group's number is not reused.
+        // The head stays a zombie until the family is dropped, so the group's ID is not reused.
         let wake = move || {
             while !told.load(Ordering::Relaxed) {
                 let _ = killpg(group, Signal::SIGCONT);
@@ -137,7 +138,7 @@ fn kill_ends_every_process_of_a_forking_tree_that_is_continued() {
             if told.is_empty() {
                 storm.assert_all_ended();
             } else {
-                // Whoever may have forked unseen is named.
+                // A process that may have forked unseen is named.
                 assert!(told.lines().all(|line| line.contains("could not be kept stopped")), "{told}");
                 let _ = killpg(Pid::from_raw(storm.pid()), Signal::SIGKILL);
                 storm.assert_all_ended();

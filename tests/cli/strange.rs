@@ -1,6 +1,5 @@
-//! Processes and circumstances that are rare and real: one whose main thread has exited, an idle
-//! thread, a sandbox that has no pidfds, and sigsend held between a look-up and what follows. Used
-//! by the tests of who is meant and who lives.
+//! Rare situations: a process whose main thread has exited, an idle thread, a sandbox without
+//! pidfds, and sigsend held between a look-up and its next call.
 #![expect(unsafe_code, reason = "seccomp filters and the end of a single thread have no safe wrapper")]
 
 use std::collections::BTreeMap;
@@ -20,12 +19,12 @@ use nix::unistd::{Pid, gettid};
 
 use crate::support::{SIGSEND, Trace, Victim, eventually, tempdir, victim};
 
-/// Asks a test binary to go on without its main thread.
+/// Tells a test binary to keep running without its main thread.
 const MODE: &str = "SIGSEND_TEST_LEADERLESS";
 
-/// A process whose main thread has exited while another one runs: its state is `Z`, and yet it
-/// lives. With it comes the ID of the thread that runs. Its command name is `name`. It ends by
-/// itself on a line of standard input.
+/// A process whose main thread has exited while another one runs: its state is `Z`, but it is
+/// alive. Also returns the ID of the running thread. Its command name is `name`. It exits on a line
+/// of standard input.
 #[track_caller]
 pub fn leaderless(name: &str) -> (Victim, i32) {
     let mut cast = victim().named(name);
@@ -41,7 +40,7 @@ pub fn leaderless(name: &str) -> (Victim, i32) {
 }
 
 extern "C" fn end_this_thread(_signal: c_int) {
-    // SAFETY: the system call ends the calling thread alone and returns to nobody.
+    // SAFETY: the system call ends only the calling thread and does not return.
     unsafe { libc::syscall(libc::SYS_exit, 0) };
 }
 
@@ -50,9 +49,8 @@ fn keeps_running_without_its_main_thread() {
     if env::var_os(MODE).is_none() {
         return;
     }
-    // The harness owns the main thread and lends none of its code, so that thread is made to leave
-    // from a handler. SAFETY: the handler makes one system call; the signal goes to the main thread
-    // of this very process.
+    // The test harness owns the main thread, so that thread exits from a signal handler. SAFETY:
+    // the handler makes one system call; the signal goes to the main thread of this very process.
     unsafe {
         libc::signal(libc::SIGUSR1, end_this_thread as *const () as libc::sighandler_t);
         let process = libc::getpid();
@@ -63,8 +61,8 @@ fn keeps_running_without_its_main_thread() {
     let said = write!(io::stdout(), "\nready {}\n", gettid()).and_then(|()| io::stdout().flush());
     said.expect("the test listens");
     let _ = io::stdin().lock().read_line(&mut String::new());
-    // Whoever shares the process with a dead thread cannot join it.
-    // SAFETY: ends the process; nothing in it needs cleaning up.
+    // The exited main thread cannot be joined. SAFETY: ends the process, which has nothing to clean
+    // up.
     unsafe { libc::_exit(0) };
 }
 
@@ -113,18 +111,18 @@ pub fn without_pidfds(command: &mut Command, errno: c_int) {
 }
 
 /// Puts `command` into a Landlock domain whose processes may signal one another only (Linux 6.12).
-/// `false` if the kernel has no such thing.
+/// `false` if the kernel does not support that.
 pub fn without_signals_to_others(command: &mut Command) -> bool {
     const VERSION: c_int = 1;
     const SCOPE_SIGNAL: u64 = 1 << 1;
-    // SAFETY: no ruleset is made, the version is asked for.
+    // SAFETY: no ruleset is created, the call returns the version.
     let version =
         unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u64>(), 0_usize, VERSION) };
     if version < 6 {
         return false;
     }
     let enter = move || {
-        // What is handled of files, what of the network, and what is scoped.
+        // Handled file accesses, handled network accesses, scopes.
         let attributes = [0, 0, SCOPE_SIGNAL];
         // SAFETY: the attributes outlive the call, which copies them.
         let refused = unsafe {
@@ -140,27 +138,27 @@ pub fn without_signals_to_others(command: &mut Command) -> bool {
     true
 }
 
-/// Where sigsend is held.
+/// The points at which sigsend is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
-    /// A name was read of a number that is not pinned yet.
+    /// A name was read for a PID that is not pinned yet.
     BeforePinning,
-    /// The pidfd is open, and nothing was read since.
+    /// The pidfd is open, and nothing was read after that.
     BehindPinning,
-    /// All was checked, and the signal is about to leave.
+    /// All checks were done, and the signal is about to be sent.
     BeforeSending,
 }
 
-/// A sigsend that is held by strace in a window until it is let go, so that whatever may happen
-/// there has happened.
+/// A sigsend that strace holds in a window until [`Self::go`], so that an event in the window is no
+/// race.
 pub struct Held {
     child: Child,
-    /// Unknown if it came to its end before that was seen.
+    /// `None` if it ended before the tracer was found.
     tracer: Option<i32>,
 }
 
 impl Held {
-    /// Starts `sigsend args` and waits until it has come to the window. To be used in a PID
+    /// Starts `sigsend args` and waits until it has reached the window. To be used in a PID
     /// namespace, which reaps the tracer.
     #[track_caller]
     pub fn at(window: Window, args: &[&str]) -> Self {
@@ -182,14 +180,14 @@ impl Held {
         Self { child, tracer }
     }
 
-    /// Starts `sigsend args` and waits until it enters a system call for the nth time, or comes to
-    /// its end without that. To be used in a PID namespace, which reaps the tracer.
+    /// Starts `sigsend args` and waits until it enters a system call for the nth time, or ends
+    /// without that. To be used in a PID namespace, which reaps the tracer.
     #[track_caller]
     pub fn before(call: &Call, args: &[&str]) -> Self {
         Self::on(call, "delay_enter", args)
     }
 
-    /// The same for the moment at which the system call has done its work and not returned.
+    /// The same, held when the system call has done its work and has not returned.
     #[track_caller]
     pub fn after(call: &Call, args: &[&str]) -> Self {
         Self::on(call, "delay_exit", args)
@@ -200,7 +198,7 @@ impl Held {
         let dir = tempdir();
         let log = dir.path().join("strace");
         let Call { name, nth } = call;
-        // The C libraries differ in which of the two they call, and processors in which they have.
+        // C libraries differ in which of the two they call, and not every architecture has both.
         let names = if name == "epoll_wait" { vec![name, "epoll_pwait"] } else { vec![&**name] };
         let set = names.iter().map(|name| format!("?{name}")).collect::<Vec<_>>().join(",");
         let inject = format!("inject={set}:{delay}={LONGEST_DELAY}:when={nth}");
@@ -215,7 +213,7 @@ impl Held {
                 log.lines().filter(|line| line.split_once('(').is_some_and(|(name, _)| names.contains(&name)));
             let returned = of_call.filter(|line| line.contains(" = ")).count();
             let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-            // At the exit the line may be complete already.
+            // When held at the exit, the line may already be complete.
             let is_there = returned + 1 == *nth || delay == "delay_exit" && returned == *nth;
             is_there && status.contains("State:\tt") || status.contains("State:\tZ")
         });
@@ -231,13 +229,13 @@ impl Held {
         eventually("sigsend to enter the system call", is_in);
     }
 
-    /// Whether it has a pidfd by now.
+    /// Whether it has opened a pidfd.
     pub fn has_pinned(&self) -> bool {
         let fds = fs::read_dir(format!("/proc/{}/fd", self.child.id())).into_iter().flatten().flatten();
         fds.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|to| to.to_string_lossy().contains("pidfd"))
     }
 
-    /// Lets it go on; what it says and how it ends.
+    /// Lets it continue; returns its output and status.
     #[track_caller]
     pub fn go(self) -> Output {
         let tracer = self.tracer.map(Pid::from_raw);
@@ -278,7 +276,7 @@ const LONGEST_DELAY: &str = "100000000";
 fn held(inject: &str, log: &str, args: &[&str]) -> Child {
     let call = inject.trim_start_matches("inject=").split(':').next().unwrap_or_default();
     let mut command = Command::new("strace");
-    // The tracer as a grandchild: sigsend is our child, and goes on when the tracer is gone.
+    // The tracer as a grandchild: sigsend is our child, and continues when the tracer is gone.
     command.args(["-D", "-qq", "-o", log, "-e", &format!("trace={call}"), "-e", inject]).arg(SIGSEND).args(args);
     command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).current_dir("/");
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();

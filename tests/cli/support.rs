@@ -34,14 +34,13 @@ pub use sys::Ending;
 pub use terminal::{Terminal, screen};
 pub use victim::{Cast, Victim, link, victim};
 
-/// How long a test waits for something that should happen at once. Long, for a busy machine.
+/// How long a test waits for something that should happen at once. Long enough for a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A user without privileges.
 pub const NOBODY: u32 = 65534;
 
-/// Keeps a shell waiting in a way that lets its traps run at once. It ends after two minutes or
-/// eight signals.
+/// Shell code that waits and runs its traps at once. It ends after two minutes or eight signals.
 pub const IDLE: &str = "for i in 1 2 3 4 5 6 7 8; do sleep 15 & wait; done";
 
 /// Ignores TERM and HUP; ends with its standard input.
@@ -77,18 +76,18 @@ pub fn sigsend_as(argv0: &str) -> Command {
     Command::from_std(command).timed()
 }
 
-/// sigsend run by an unprivileged user, from a copy that this user can reach. Needs
+/// sigsend run by an unprivileged user, from a copy that this user can execute. Needs
 /// [`may_change_user`].
 pub struct Unprivileged {
     dir: TempDir,
 }
 
 impl Unprivileged {
-    /// Makes the copy, which lives as long as the value.
+    /// Makes the copy, which is removed with the value.
     pub fn new() -> Self {
         let dir = tempdir();
-        // Copied by another process: a descriptor open for writing here could slip into a child of
-        // another thread and make the program "busy".
+        // Copied by another process: a child of another thread could inherit a descriptor open for
+        // writing here, and exec would fail with ETXTBSY.
         let copied = StdCommand::new("cp").arg(SIGSEND).arg(dir.path().join("sigsend")).status();
         assert!(copied.expect("cp starts").success());
         Self { dir }
@@ -138,16 +137,16 @@ pub fn stderr(finished: &Assert) -> String {
     String::from_utf8(finished.get_output().stderr.clone()).expect("sigsend writes UTF-8")
 }
 
-/// What `sigsend args` writes to a terminal of so many columns, line ends as the program wrote
-/// them.
+/// What `sigsend args` writes to a terminal with this many columns, with the line ends of the
+/// program.
 pub fn on_terminal(columns: u16, args: &[&str]) -> String {
     let mut command = raw_sigsend();
     command.args(args).stdin(Stdio::null()).stderr(Stdio::null());
     shown_on_terminal(columns, command, StdCommand::stdout).replace("\r\n", "\n")
 }
 
-/// What a command writes to a terminal of so many columns, which becomes its standard output or its
-/// standard error.
+/// What a command writes to a terminal with this many columns, which becomes its standard output or
+/// its standard error.
 pub fn shown_on_terminal(
     columns: u16,
     mut command: StdCommand,
@@ -156,7 +155,7 @@ pub fn shown_on_terminal(
     let size = Winsize { ws_row: 50, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     let pty = openpty(&size, None).expect("a pseudo-terminal");
     let mut child = stream(&mut command, pty.slave).spawn().expect("sigsend starts");
-    // The command holds the other side open, and the output would not end.
+    // The command holds the other side open, so there would be no end of file.
     drop(command);
     let mut written = Vec::new();
     // A terminal whose other side was closed ends with EIO.
@@ -166,7 +165,7 @@ pub fn shown_on_terminal(
     String::from_utf8(written).expect("UTF-8")
 }
 
-/// What sigsend did under strace.
+/// A run of sigsend under strace.
 pub struct Trace {
     /// Its status and what it wrote.
     pub output: Output,
@@ -176,8 +175,8 @@ pub struct Trace {
     pub calls: Vec<String>,
 }
 
-/// Runs `sigsend args` under `strace -f -e expression`; says why and gives `None` when that is not
-/// possible here.
+/// Runs `sigsend args` under `strace -f -e expression`; prints the reason and returns `None` if
+/// that is not possible here.
 #[track_caller]
 pub fn strace(expression: &str, args: &[&str]) -> Option<Trace> {
     strace_of(SIGSEND, expression, args)
@@ -207,7 +206,8 @@ pub fn strace_of(traced: impl AsRef<OsStr>, expression: &str, args: &[&str]) -> 
     Some(Trace { output, pid, calls: calls.collect() })
 }
 
-/// Says on standard error, past the capture of the test harness, that a test cannot run here.
+/// Reports on standard error, bypassing the capture of the test harness, that a test cannot run
+/// here.
 #[track_caller]
 pub fn skip(reason: impl Display) {
     let thread = thread::current();
@@ -255,7 +255,7 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Sets the modification time of a file to so long ago.
+/// Sets the modification time of a file to `age` ago.
 pub fn back_date(path: &Path, age: Duration) {
     let then = SystemTime::now() - age;
     let then = TimeSpec::from_duration(then.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970"));

@@ -1,5 +1,5 @@
-//! Whom a signal reaches: one process, a group, the caller's own group, everyone, or processes by
-//! name. Whatever means more than one PID runs in a private PID namespace.
+//! Which processes a signal reaches: one process, a group, the caller's own group, every process,
+//! or processes by name. Tests with more than one target PID run in a private PID namespace.
 
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 
@@ -139,7 +139,7 @@ fn minus_one_is_every_process_but_the_caller_and_init() {
             let victims = [Victim::sleeping(), Victim::sleeping(), victim().stopped()];
             let member = victim().in_group_of(&victims[0]).sleeping();
             sigsend().args(args).assert().success().stdout("").stderr("");
-            // A stopped process acts on anything but KILL when it goes on.
+            // A stopped process handles signals other than KILL only when it is continued.
             sigsend().args(["-CONT", "-1"]).assert().success();
             victims.iter().chain([&member]).for_each(|victim| victim.assert_killed_by(signal));
         }
@@ -252,7 +252,7 @@ fn a_name_selects_processes_of_other_users_only_with_all() {
         for all in ["-a", "--all"] {
             sigsend().args([all, "-0", "shared"]).assert().success();
         }
-        // All that are found are tried; the one that is root's is refused to others.
+        // All processes found are tried; the one of root is refused to others.
         let mut roots = Recorder::of(victim().named("shared"));
         let unprivileged = Unprivileged::new();
         unprivileged.sigsend().args(["-a", "-INT", "shared"]).assert().code(64);

@@ -1,9 +1,9 @@
-//! The commands of README and docs/ are run as they stand there, and what they print is compared.
+//! The commands of README and docs/ are run as printed, and their output is compared.
 //!
 //! A `console` block is a transcript: `$ command` and what it prints. Each line of a `sh` block
-//! must succeed; one that begins with `#!` is a script, which must leave no process behind. HTML
-//! comments before a block say what a reader has already: `<!-- before: … -->` is run in the same
-//! shell first, `<!-- needs: … -->` names programs (or root, or cgroup) without which the block is
+//! must succeed; one that begins with `#!` is a script, which must leave no process running. HTML
+//! comments before a block give its requirements: `<!-- before: … -->` is run in the same shell
+//! first, `<!-- needs: … -->` names programs (or root, or cgroup) without which the block is
 //! skipped, `<!-- not run: … -->` says why it is not run at all.
 
 use std::collections::BTreeSet;
@@ -24,7 +24,7 @@ use nix::unistd::Pid;
 use crate::cgroup::group::{Group, control_group};
 use crate::support::{SIGSEND, TempDir, clean, eventually, in_pid_namespace, may_change_user, program, skip, tempdir};
 
-/// What `before:` can use.
+/// The commands that `before:` can use.
 const PRELUDE: &str = r#"
 set -m
 # Gives the next command the status of the one before it.
@@ -118,7 +118,7 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
-/// A bash that runs one command after the other, in a directory of its own.
+/// A bash that runs commands in order, in a directory of its own.
 struct Shell {
     child: Child,
     say: ChildStdin,
@@ -135,7 +135,7 @@ struct Answer {
 impl Shell {
     fn new() -> Self {
         let (dir, outputs) = (tempdir(), tempdir());
-        // The numbers on the pages, all of them greater, stay free.
+        // The PIDs on the pages are all greater and stay free.
         fs::write("/proc/sys/kernel/ns_last_pid", "100").expect("the namespace is ours");
         let sigsend = Path::new(SIGSEND).parent().expect("it has a directory");
         let path = format!("{}:{}", sigsend.display(), std::env::var("PATH").unwrap_or_default());
@@ -181,7 +181,7 @@ impl Shell {
 }
 
 impl Drop for Shell {
-    /// Everybody in this PID namespace but its process 1, which this is.
+    /// Every process in this PID namespace except process 1, which this is.
     fn drop(&mut self) {
         assert_eq!(std::process::id(), 1);
         let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
@@ -190,13 +190,13 @@ impl Drop for Shell {
     }
 }
 
-/// What bash says of a job that was killed.
+/// Whether it is bash's notice about a killed job.
 fn is_notice(line: &str) -> bool {
     let ended = ["Terminated", "Killed", "Hangup", "Interrupt"].iter().any(|word| line.contains(word));
     ended && (line.starts_with('[') || line.contains("bash: line "))
 }
 
-/// Every process but this one and zombies: its number, name and state.
+/// PID, name and state of every process except this one and zombies.
 fn processes() -> BTreeSet<String> {
     let names = fs::read_dir("/proc").expect("a /proc").flatten().map(|entry| entry.file_name());
     let pids = names.filter_map(|name| name.to_str()?.parse::<u32>().ok()).filter(|pid| *pid != std::process::id());
@@ -208,7 +208,7 @@ fn processes() -> BTreeSet<String> {
     .collect()
 }
 
-/// Waits until nobody starts or runs any more.
+/// Waits until no process starts or runs any more.
 fn settle() {
     let mut last = BTreeSet::new();
     eventually("a quiet moment", || {
@@ -220,7 +220,7 @@ fn settle() {
     });
 }
 
-/// A line without what differs from run to run, and the seconds in it.
+/// A line without the parts that differ between runs, and the seconds in it.
 fn masked(line: &str) -> (String, Vec<f64>) {
     let mut seconds = Vec::new();
     let words = line.split(' ').map(|word| {
@@ -258,7 +258,7 @@ fn numbers_masked(word: &str, seconds: &mut Vec<f64>) -> String {
     text + rest
 }
 
-/// Compares line by line. Processes that end side by side may do so in another order, and one may
+/// Compares line by line. Processes that end at the same time may be in another order, and one may
 /// have ended before CONT is sent to it.
 #[track_caller]
 fn assert_same(place: &str, command: &str, expected: &[String], actual: &str) {

@@ -1,5 +1,5 @@
-//! Trees: who belongs to one, in which order it is signalled, who is spared, and that nobody is
-//! ever left stopped.
+//! Trees: which processes belong to one, the order of the signals, which processes are skipped, and
+//! that no process is left stopped.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::support::{
 /// Three generations of `cat` and `sh`, all of which end with the test.
 const GENERATIONS: &str = "exec 3<&0; sh -c 'cat <&3 & cat <&3 & echo ready; wait' & wait";
 
-/// The PIDs of the lines of `-v` that say that a signal was sent, in order.
+/// The PIDs of the `sent` lines of `-v`, in order.
 fn sent_to(told: &str) -> Vec<i32> {
     let pid = |line: &str| line.split_once(" to ")?.1.split_whitespace().next()?.parse().ok();
     told.lines().filter(|line| line.starts_with("sent ")).map(|line| pid(line).expect("a PID")).collect()
@@ -128,7 +128,7 @@ fn a_vfork_parent_is_killed_with_its_child() {
 
 #[test]
 fn a_freeze_that_fails_leaves_no_process_stopped() {
-    // Whichever descriptor it is that is not to be had, all go on as if nothing had been.
+    // All members continue, whichever descriptor could not be opened.
     for failing in 1..=5 {
         for mut family in [Family::shell(GENERATIONS), Family::with_role("vfork")] {
             let blocked = || family.children().first().is_some_and(|child| state(*child) == 'D');
@@ -139,7 +139,7 @@ fn a_freeze_that_fails_leaves_no_process_stopped() {
             let stopped_before = *members.last().expect("members");
             kill(Pid::from_raw(stopped_before), Signal::SIGSTOP).expect("it is ours");
             eventually("it to be stopped", || state(stopped_before) == 'T');
-            // All of them are pinned first, so this fails once they are stopped.
+            // All members are pinned first, so this fails after they were stopped.
             let fault = format!("inject=pidfd_open:error=ENFILE:when={}+", members.len() + failing);
             let Some(trace) = strace(&fault, &["--tree", "-KILL", &family.arg()]) else { return };
             if trace.output.status.success() {
@@ -162,7 +162,7 @@ fn sigsend_and_its_ancestors_are_skipped_and_the_rest_of_the_tree_is_signalled()
     for (call, signal) in [("--tree -KILL", 9), ("--tree --grace 9s", 15), ("-TERM --tree --wait", 15)] {
         let mut bystander = Recorder::new();
         let beside = Victim::sleeping();
-        // The root is an ancestor of an ancestor; sleep is the only one below it that is none.
+        // The root is an ancestor of an ancestor; only sleep is a descendant that is no ancestor.
         let script = format!(
             "sleep 1000 & echo $!; sh -c '\"$0\" {call} $PPID {} 2>&1; echo status $?' \"$0\"; exec cat",
             beside.arg()
@@ -222,7 +222,7 @@ fn a_descendant_of_another_user_is_reported_once_and_the_others_are_killed() {
     if !may_change_user() {
         return skip("needs root");
     }
-    // The one that may not be signalled neither stops nor stops to fork.
+    // The member that may not be signalled is not stopped and keeps forking.
     for nursery in ["foreign-short-lived 1 20000000", "foreign-short-lived 50 3000"] {
         let family = Family::with_role(nursery);
         let foreign = family.children()[0];
@@ -258,7 +258,7 @@ fn an_interrupt_is_held_back_until_a_frozen_tree_is_killed() {
     }
     let mut family = Family::shell(GENERATIONS);
     let root = family.pid();
-    // Each signal takes its time, so that there is a moment to interrupt.
+    // Each signal is delayed, so that there is time for the interrupt.
     let slow = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=pidfd_send_signal"];
     let mut command = Command::new("strace");
     command.args(slow).args(["-e", "inject=pidfd_send_signal:delay_exit=100000", SIGSEND, "--tree", "-KILL"]);
@@ -285,7 +285,7 @@ fn a_tree_that_is_already_gone_counts_as_success() {
     assert!(raw_sigsend().args(["--tree", "-KILL", &zombie.arg()]).status().expect("sigsend starts").success());
 }
 
-/// The number that is reused.
+/// The PID that is reused.
 const NUMBER: i32 = 4242;
 
 #[test]
@@ -309,7 +309,7 @@ fn the_children_of_a_process_that_reuses_the_pid_of_a_member_are_not_part_of_the
             for point in points {
                 let mut owner = victim().with_pid(NUMBER).sleeping();
                 let held = Held::before(&point, &args);
-                // Until it is pinned, it is a bare number.
+                // Before it is pinned, its PID may be reused.
                 if !held.has_pinned() {
                     held.go();
                     continue;
@@ -323,8 +323,8 @@ fn the_children_of_a_process_that_reuses_the_pid_of_a_member_are_not_part_of_the
                 swapped += 1;
                 assert!(output.status.code().is_some(), "{point:?} {call:?}: {output:?}");
                 drop(innocent);
-                // Orphans come to process 1, which is the test. Unreaped, it would keep the number
-                // of its group.
+                // Orphans are reparented to process 1, which is the test. An unreaped one would
+                // keep the ID of its group.
                 waitpid(Pid::from_raw(child[0]), None).expect("it dies with its group");
             }
         }
@@ -332,7 +332,7 @@ fn the_children_of_a_process_that_reuses_the_pid_of_a_member_are_not_part_of_the
     });
 }
 
-/// Says `ready`; on CONT, leaves a child behind that says `born PID`, and exits.
+/// Prints `ready`; on CONT it forks a child that prints `born PID`, and exits.
 const LEAVES_A_CHILD: &str = "exec 3<&0; trap 'sh -c \"echo born \\$\\$ >&2; exec cat <&3\" & exit' CONT
     echo ready; while :; do read -r line; done";
 

@@ -1,5 +1,4 @@
-//! How options, values and operands go together: which may, which may not, and whose value is
-//! whose.
+//! How options, values and operands combine, and which combinations are refused.
 
 use crate::support::{Received, Recorder, Victim, in_pid_namespace, sigsend, stderr, victim};
 

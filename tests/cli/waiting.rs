@@ -1,5 +1,5 @@
-//! Waiting until targets are gone: what counts as gone, who is waited for, what the statuses say,
-//! what it costs.
+//! Waiting until targets are gone: what counts as gone, which processes are waited for, exit
+//! statuses, number of wake-ups.
 
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ fn an_unreaped_zombie_is_gone() {
     for waiting in [&["--wait"][..], &["--within", "20s"], &["--grace", "20s"]] {
         sigsend().args(waiting).arg(zombie.arg()).assert().success().stdout("").stderr("");
     }
-    // Its end is one more than the wait was for.
+    // Its end is reported in addition to the wait.
     let killed = Victim::sleeping();
     sigsend().args(["--wait", &killed.arg()]).assert().success();
     killed.assert_killed_by(15);

@@ -1,5 +1,5 @@
-//! What the program says, to the letter: errors on standard error with the caller's name for the
-//! program and the user's own token, nothing when all is well.
+//! The exact messages: errors on standard error with the program's name as called and the token as
+//! typed, and no output on success.
 
 use std::process::Stdio;
 
@@ -11,7 +11,7 @@ use crate::support::{
     raw_sigsend, sigsend, sigsend_as, skip, stderr, stdout, victim,
 };
 
-/// What `kill args` says when it refuses.
+/// The message of `kill args`, which must fail.
 fn complaint(args: &[&str]) -> String {
     let refused = sigsend_as("kill").args(args).assert().code(1).stdout("");
     stderr(&refused)
@@ -72,7 +72,7 @@ fn a_negative_number_after_a_target_gets_both_hints() {
     }
 }
 
-/// Lines that are refused, the error and the hint. Options that a PID was meant for are among them.
+/// Refused lines with the error and the hint, including options that took a PID as their value.
 const HINTS: [(&[&str], &str, &str); 33] = [
     (&[""], "'': invalid target", "the token was empty; is a variable unset?"),
     (&["-s", "", "7"], "'': invalid signal", "the signal was empty; is a variable unset?"),
@@ -223,8 +223,7 @@ fn an_outcome_is_reported_with_the_text_of_its_errno() {
         let gone = Victim::gone().to_string();
         let failed = |target: &str| format!("kill: sending signal to {target} failed: No such process\n");
         sigsend_as("kill").arg(&gone).assert().code(1).stdout("").stderr(failed(&gone));
-        // The user's own spelling, not only what was read from it, and on one line whatever it
-        // holds.
+        // The token as typed, not only its parsed value, and always on one line.
         let spellings = [format!("00{gone}"), format!(" {gone} "), format!("{gone}\n")];
         for (spelling, shown) in
             spellings.iter().zip([format!("00{gone}"), format!(" {gone} "), format!("{gone}\\x0a")])
@@ -309,7 +308,7 @@ fn help_and_version_go_to_standard_output() {
 
 #[test]
 fn closed_standard_descriptors_do_not_crash() {
-    // std opens /dev/null in place of what is closed; the shell closes it for real.
+    // std would open /dev/null in place of a closed descriptor, so a shell closes it.
     let run = |redirections: &str, args: &[&str]| {
         let mut shell = std::process::Command::new("sh");
         let script = format!("exec \"$0\" \"$@\" {redirections}");
