@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks what a clock cannot: the system calls, instructions and memory that one run of sigsend costs.
+# Checks costs that do not depend on timing: the system calls, instructions and memory of one run of sigsend.
 # Usage: benches/count.sh [BINARY], where BINARY is a release build (target/release/sigsend).
 # Needs strace, valgrind, readelf (binutils) and prlimit (util-linux). Fails when a limit is exceeded.
 set -euo pipefail
@@ -14,7 +14,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf -- "$scratch"' EXIT
 
 failed=0
-# at_most LIMIT FIGURE WORDS: one line of the report.
+# at_most LIMIT FIGURE TEXT: prints one line of the report.
 at_most() {
     local verdict=ok
     (($2 <= $1)) || { verdict='TOO MUCH'; failed=1; }
@@ -27,7 +27,7 @@ system_calls() {
     grep -cE '^[0-9]+ +[a-z0-9_]+\(' "$scratch/calls"
 }
 
-# User space only: what the kernel does for a call is not sigsend's. Nor is the environment: libc reads every variable.
+# Counts user space only, with an empty environment, since libc reads every variable.
 instructions() {
     env -i "$(command -v valgrind)" --tool=callgrind --callgrind-out-file=/dev/null "$binary" "$@" 2>"$scratch/callgrind"
     sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$scratch/callgrind"
@@ -50,7 +50,7 @@ at_most 45 "$calls" 'system calls of -0 -- PID'
 at_most 180000 "$one" 'instructions of -0 -- PID'
 at_most 800 "$(((all - one) / (many - 1)))" "instructions for each of $many PIDs after --"
 
-# Address space bounds resident memory, and needs no one to watch.
+# The limit on address space also bounds resident memory, and needs no sampling.
 for form in '5 -0' '5 -0 --'; do
     read -ra words <<<"$form"
     if prlimit --as="$((words[0] << 20))" "$binary" "${words[@]:1}" "${targets[@]}"; then

@@ -1,5 +1,5 @@
-/* What no kill can beat: one kill(2) and exit. With -DBARE also without a C library, so that what remains is
- * fork, exec, exit and the kernel's share of them. */
+/* The lower bound for every kill(1): one kill(2) and exit. With -DBARE also without a C library, so that only
+ * fork, exec and exit remain. */
 #ifdef BARE
 #include <sys/syscall.h>
 

@@ -1,18 +1,18 @@
-//! The jobs whose whole run is timed: starting up and sending once, many targets, finding by name;
-//! and what the programs weigh on disk and in memory.
+//! The jobs whose whole run is timed: sending once, many targets, finding by name; and the size of
+//! the programs on disk and in memory.
 
 use anyhow::Result;
 
-use crate::nursery::Nursery;
 use crate::options::Options;
-use crate::peers::Field;
+use crate::peers::Programs;
 use crate::process;
 use crate::program::{Invocation, Program};
 use crate::report::{Entry, Report, Row, Unit};
+use crate::sleepers::Sleepers;
 
 const UTF8: &str = "C.UTF-8";
 const MANY_PIDS: usize = 100_000;
-/// How many different processes the many PIDs are.
+/// The number of different processes among the many PIDs.
 const VICTIMS: usize = 8;
 const CROWD: usize = 5000;
 const MEMORY_RUNS: usize = 5;
@@ -20,19 +20,19 @@ const MEMORY_RUNS: usize = 5;
 const KILLS: &str = "Sending and listing";
 const FINDERS: &str = "Finding a name";
 
-/// Runs the jobs of the kills that `options` wants.
-pub fn send_and_list(field: &Field, options: &Options, report: &mut Report) -> Result<()> {
-    let mut nursery = Nursery::open()?;
-    let victims = nursery.admit(VICTIMS, "victim")?;
+/// Runs the jobs for the kill(1) programs that `options` selects.
+pub fn send_and_list(programs: &Programs, options: &Options, report: &mut Report) -> Result<()> {
+    let mut sleepers = Sleepers::open()?;
+    let victims = sleepers.start(VICTIMS, "victim")?;
     let victim = victims[0].as_str();
     let one_call: [(&str, &[&str]); 4] =
         [("null", &["-0", victim]), ("s-hup", &["-s", "HUP", victim]), ("hup", &["-HUP", victim]), ("list", &["-l"])];
     for locale in [UTF8, "C"] {
         for (job, args) in one_call.iter().filter(|(job, _)| options.wants(job)) {
             let title = format!("`{}`, {locale}", args.join(" ").replace(victim, "PID"));
-            let programs = [&field.kills[..], field.earlier.as_slice(), &field.floors].concat();
-            let invocations = prepare(&field.sigsend, &programs, locale, &owned(args), &title, report)?;
-            report.add(Row::new(job, KILLS, title, Unit::Seconds, race(&invocations, options.rounds)?));
+            let compared = [&programs.kills[..], programs.earlier.as_slice(), &programs.floors].concat();
+            let invocations = prepare(&programs.sigsend, &compared, locale, &owned(args), &title, report)?;
+            report.add(Row::new(job, KILLS, title, Unit::Seconds, measure_in_turn(&invocations, options.rounds)?));
         }
     }
 
@@ -40,8 +40,9 @@ pub fn send_and_list(field: &Field, options: &Options, report: &mut Report) -> R
     for (job, args) in [("main", &["-0", "--", victim][..]), ("table", &["-t"])] {
         if options.wants(job) {
             let title = format!("`{}`", args.join(" ").replace(victim, "PID"));
-            let invocations = prepare(&field.sigsend, field.earlier.as_slice(), UTF8, &owned(args), &title, report)?;
-            report.add(Row::new(job, KILLS, title, Unit::Seconds, race(&invocations, options.rounds)?));
+            let invocations =
+                prepare(&programs.sigsend, programs.earlier.as_slice(), UTF8, &owned(args), &title, report)?;
+            report.add(Row::new(job, KILLS, title, Unit::Seconds, measure_in_turn(&invocations, options.rounds)?));
         }
     }
 
@@ -49,55 +50,59 @@ pub fn send_and_list(field: &Field, options: &Options, report: &mut Report) -> R
     many.extend(victims.iter().cycle().take(MANY_PIDS).cloned());
     if options.wants("100000-pids") {
         let title = "`-0` and 100,000 PIDs".to_owned();
-        let invocations = prepare(&field.sigsend, &field.kills, UTF8, &many, &title, report)?;
+        let invocations = prepare(&programs.sigsend, &programs.kills, UTF8, &many, &title, report)?;
         report.add(Row::new(
             "100000-pids",
             KILLS,
             title,
             Unit::Seconds,
-            race(&invocations, share(options.rounds, 10))?,
+            measure_in_turn(&invocations, share(options.rounds, 10))?,
         ));
     }
     if options.wants("memory") {
-        weigh(field, "peak memory, `-0 PID`", &owned(&["-0", victim]), &field.floors, report)?;
-        weigh(field, "peak memory, 100,000 PIDs", &many, &[], report)?;
+        measure_memory(programs, "peak memory, `-0 PID`", &owned(&["-0", victim]), &programs.floors, report)?;
+        measure_memory(programs, "peak memory, 100,000 PIDs", &many, &[], report)?;
     }
     if options.wants("size") {
-        let programs = [std::slice::from_ref(&field.sigsend), &field.kills, &field.floors].concat();
-        let entries = programs
-            .iter()
-            .map(|program| Ok(Entry::new(program, vec![bytes(program.size()?)])))
-            .collect::<Result<_>>()?;
+        let all = [std::slice::from_ref(&programs.sigsend), &programs.kills, &programs.floors].concat();
+        let entries =
+            all.iter().map(|program| Ok(Entry::new(program, vec![bytes(program.size()?)]))).collect::<Result<_>>()?;
         report.add(Row::new("size", KILLS, "file size".to_owned(), Unit::Bytes, entries));
     }
     Ok(())
 }
 
-/// One process by its name among thousands.
-pub fn find(field: &Field, options: &Options, report: &mut Report) -> Result<()> {
+/// Finds one process by name among thousands.
+pub fn find(programs: &Programs, options: &Options, report: &mut Report) -> Result<()> {
     if !options.wants("find") {
         return Ok(());
     }
     let title = "one of 5,000 processes".to_owned();
-    let mut nursery = Nursery::open()?;
-    nursery.admit(CROWD - 1, "crowd")?;
+    let mut sleepers = Sleepers::open()?;
+    sleepers.start(CROWD - 1, "crowd")?;
     let name = format!("needle{}", std::process::id());
-    let needle = nursery.admit(1, &name)?.remove(0);
+    let needle = sleepers.start(1, &name)?.remove(0);
     let mut invocations = Vec::new();
-    let finders = [(Some(&field.sigsend), "-p"), (field.earlier.as_ref(), "-p"), (field.pgrep.as_ref(), "-x")];
+    let finders = [(Some(&programs.sigsend), "-p"), (programs.earlier.as_ref(), "-p"), (programs.pgrep.as_ref(), "-x")];
     for (program, option) in finders.into_iter().filter_map(|(program, option)| Some((program?, option))) {
         let invocation = program.invocation(UTF8, &owned(&[option, &name]))?;
-        match invocation.rehearse() {
+        match invocation.run_once() {
             Ok(found) if found == needle => invocations.push(invocation),
             Ok(found) => report.note(format!("{title}: {} found \"{found}\" instead of {needle}", program.label)),
             Err(error) => report.note(format!("{title}: {}: {error:#}", program.label)),
         }
     }
-    report.add(Row::new("find", FINDERS, title, Unit::Seconds, race(&invocations, share(options.rounds, 20))?));
+    report.add(Row::new(
+        "find",
+        FINDERS,
+        title,
+        Unit::Seconds,
+        measure_in_turn(&invocations, share(options.rounds, 20))?,
+    ));
     Ok(())
 }
 
-/// A heavy job's share of the rounds, enough for a median in any case.
+/// The number of rounds of a heavy job, at least 3 for a median.
 pub fn share(rounds: usize, divisor: usize) -> usize {
     (rounds / divisor).max(3)
 }
@@ -106,7 +111,7 @@ pub fn owned(args: &[&str]) -> Vec<String> {
     args.iter().map(|&arg| arg.to_owned()).collect()
 }
 
-/// The command lines of all programs that do the job when asked once; the others are noted.
+/// The command lines of all programs that succeed in a trial run; the others are noted.
 fn prepare(
     sigsend: &Program,
     others: &[Program],
@@ -118,7 +123,7 @@ fn prepare(
     let mut able = Vec::new();
     for program in std::iter::once(sigsend).chain(others) {
         let invocation = program.invocation(locale, args)?;
-        match invocation.rehearse() {
+        match invocation.run_once() {
             Ok(_) => able.push(invocation),
             Err(error) => report.note(format!("{title}: {}: {error:#}", program.label)),
         }
@@ -126,9 +131,9 @@ fn prepare(
     Ok(able)
 }
 
-/// Runs everyone in turn; each round begins with another one, so that nobody always follows the
-/// same neighbour.
-fn race(invocations: &[Invocation], rounds: usize) -> Result<Vec<Entry>> {
+/// Runs the programs in turn. Each round starts with a different one, so that no program always
+/// runs first.
+fn measure_in_turn(invocations: &[Invocation], rounds: usize) -> Result<Vec<Entry>> {
     let mut entries: Vec<Entry> =
         invocations.iter().map(|invocation| Entry::new(&invocation.program, Vec::new())).collect();
     for round in 0..rounds {
@@ -141,10 +146,16 @@ fn race(invocations: &[Invocation], rounds: usize) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-fn weigh(field: &Field, title: &str, args: &[String], floors: &[Program], report: &mut Report) -> Result<()> {
-    let programs = [&field.kills[..], floors].concat();
+fn measure_memory(
+    programs: &Programs,
+    title: &str,
+    args: &[String],
+    floors: &[Program],
+    report: &mut Report,
+) -> Result<()> {
+    let compared = [&programs.kills[..], floors].concat();
     let mut entries = Vec::new();
-    for invocation in prepare(&field.sigsend, &programs, UTF8, args, title, report)? {
+    for invocation in prepare(&programs.sigsend, &compared, UTF8, args, title, report)? {
         let peaks: Result<Vec<f64>> =
             (0..MEMORY_RUNS).map(|_| process::peak_memory(invocation.command()).map(bytes)).collect();
         match peaks {

@@ -1,14 +1,14 @@
-//! Whole processes against each other, from spawn to reaped: sigsend, every kill(1) that is
-//! installed, pgrep, pidwait and the floor. `cargo bench` prints Markdown tables, `--help` tells
-//! the options.
+//! Benchmark of whole processes, from spawn to wait: sigsend, every installed kill(1), pgrep,
+//! pidwait and a lower bound ("floor"). `cargo bench` prints Markdown tables; `--help` lists the
+//! options.
 
 mod jobs;
-mod nursery;
 mod options;
 mod peers;
 mod process;
 mod program;
 mod report;
+mod sleepers;
 mod waits;
 
 use std::env;
@@ -19,15 +19,15 @@ use anyhow::Result;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use options::{Options, Request};
-use peers::Field;
-use program::Arena;
+use peers::Programs;
+use program::BinDir;
 use report::Report;
 
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // A closed stderr leaves no place to say so.
+            // A failed write to standard error cannot be reported.
             let _ = writeln!(io::stderr(), "whole_process: {error:#}");
             ExitCode::FAILURE
         }
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let (text, outcome) = match options::parse(&env::args().skip(1).collect::<Vec<_>>())? {
-        Request::Nursery => return nursery::serve(),
+        Request::Sleepers => return sleepers::serve(),
         Request::Help => (options::HELP.to_owned(), Ok(())),
         Request::Test => ("whole_process: not measured, that is for `cargo bench`\n".to_owned(), Ok(())),
         Request::Measure(options) => measure(&options)?,
@@ -45,22 +45,23 @@ fn run() -> Result<()> {
     outcome
 }
 
-/// The report, and what has cut it short.
+/// The report, and the error that ended it early, if any.
 fn measure(options: &Options) -> Result<(String, Result<()>)> {
     process::defer_interrupts()?;
-    // A waiter for 10,000 needs as many descriptors, and not everyone raises the limit himself.
+    // A wait for 10,000 processes needs as many descriptors, and not every program raises the
+    // limit.
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
 
-    let arena = Arena::build()?;
-    let field = Field::gather(&arena)?;
+    let bin_dir = BinDir::build()?;
+    let programs = Programs::find(&bin_dir)?;
     let mut report = Report::default();
-    if !arena.in_memory {
-        report.note(format!("no tmpfs to run programs from: they ran from {}", arena.directory.display()));
+    if !bin_dir.in_memory {
+        report.note(format!("no tmpfs to run programs from: they ran from {}", bin_dir.directory.display()));
     }
-    let outcome = jobs::send_and_list(&field, options, &mut report)
-        .and_then(|()| jobs::find(&field, options, &mut report))
-        .and_then(|()| waits::wait(&field, options, &mut report));
-    let text = if options.json { report.json(&field.missing) } else { report.markdown(&field.missing) };
+    let outcome = jobs::send_and_list(&programs, options, &mut report)
+        .and_then(|()| jobs::find(&programs, options, &mut report))
+        .and_then(|()| waits::wait(&programs, options, &mut report));
+    let text = if options.json { report.json(&programs.missing) } else { report.markdown(&programs.missing) };
     Ok((text, outcome))
 }

@@ -1,11 +1,10 @@
-//! The command line of the benchmark: few enough options to read by hand, and the one place that
-//! knows which jobs exist.
+//! The command line of the benchmark, and the list of jobs.
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::nursery;
+use crate::sleepers;
 
-/// The names that `--only` knows, in the order of the report.
+/// The names for `--only`, in the order of the report.
 const JOBS: [&str; 13] = [
     "null", "s-hup", "hup", "list", "main", "table", "100000-pids", "memory", "size", "find", "wait-1", "wait-1000",
     "wait-10000",
@@ -25,10 +24,10 @@ Usage: cargo bench --bench whole_process -- [OPTIONS]
 pub enum Request {
     Measure(Options),
     Help,
-    /// `cargo test` runs benchmarks too, without `--bench`, to see that they start.
+    /// `cargo test` also runs benchmarks, without `--bench`, to check that they start.
     Test,
-    /// This program started by itself, to bring up the processes that are found and waited for.
-    Nursery,
+    /// This program, started by itself as the helper that forks the sleeping processes.
+    Sleepers,
 }
 
 pub struct Options {
@@ -45,8 +44,8 @@ impl Options {
 }
 
 pub fn parse(args: &[String]) -> Result<Request> {
-    if args.iter().any(|arg| arg == nursery::FLAG) {
-        return Ok(Request::Nursery);
+    if args.iter().any(|arg| arg == sleepers::FLAG) {
+        return Ok(Request::Sleepers);
     }
     if !args.iter().any(|arg| arg == "--bench") {
         return Ok(Request::Test);

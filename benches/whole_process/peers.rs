@@ -1,6 +1,6 @@
-//! Who else is on this machine: every kill(1), told apart by what it says of itself, pgrep and
-//! pidwait, a shell, and the floor below them all. Whoever is missing is named together with the
-//! way to get it.
+//! The programs to compare with: every installed kill(1), identified by its version output, pgrep
+//! and pidwait, a shell, and the floor, a minimal program that is the lower bound. A missing
+//! program is listed together with the way to get it.
 
 use std::collections::HashSet;
 use std::env;
@@ -12,17 +12,17 @@ use std::process::{Command, Stdio};
 
 use anyhow::Result;
 
-use crate::program::{Arena, Program};
+use crate::program::{BinDir, Program};
 
-/// A program to compare with, and how to recognise, place and get it.
+/// A program to compare with, and how to find, recognise and install it.
 struct Peer {
     name: &'static str,
-    /// Files it may be in.
+    /// Possible file names.
     files: &'static [&'static str],
     /// The argv[0] it is run with.
     called: &'static str,
-    /// What `--version` or `--help` says of it and of no other.
-    says: &'static str,
+    /// Text in the output of `--version` or `--help` that identifies it.
+    identified_by: &'static str,
     /// The environment variable that names the file when it is not on the PATH.
     variable: &'static str,
     install: &'static str,
@@ -33,7 +33,7 @@ const KILLS: [Peer; 6] = [
         name: "procps",
         files: &["kill"],
         called: "kill",
-        says: "procps",
+        identified_by: "procps",
         variable: "SIGSEND_BENCH_PROCPS",
         install: "`apt-get install procps`",
     },
@@ -41,7 +41,7 @@ const KILLS: [Peer; 6] = [
         name: "GNU",
         files: &["kill", "gkill"],
         called: "kill",
-        says: "GNU coreutils",
+        identified_by: "GNU coreutils",
         variable: "SIGSEND_BENCH_GNU",
         install: "in no Debian package: `apt-get source coreutils`, there `./configure --enable-install-program=kill && make`, the file is `src/kill`",
     },
@@ -49,7 +49,7 @@ const KILLS: [Peer; 6] = [
         name: "util-linux",
         files: &["kill"],
         called: "kill",
-        says: "util-linux",
+        identified_by: "util-linux",
         variable: "SIGSEND_BENCH_UTIL_LINUX",
         install: "in no Debian package: `apt-get source util-linux`, there `./configure --disable-all-programs --enable-kill && make`, the file is `kill`",
     },
@@ -57,7 +57,7 @@ const KILLS: [Peer; 6] = [
         name: "busybox",
         files: &["busybox", "kill"],
         called: "kill",
-        says: "BusyBox",
+        identified_by: "BusyBox",
         variable: "SIGSEND_BENCH_BUSYBOX",
         install: "`apt-get install busybox-static`",
     },
@@ -65,7 +65,7 @@ const KILLS: [Peer; 6] = [
         name: "toybox",
         files: &["toybox", "kill"],
         called: "kill",
-        says: "toybox",
+        identified_by: "toybox",
         variable: "SIGSEND_BENCH_TOYBOX",
         install: "`apt-get install toybox`",
     },
@@ -73,7 +73,7 @@ const KILLS: [Peer; 6] = [
         name: "uutils",
         files: &["kill", "coreutils"],
         called: "kill",
-        says: "uutils",
+        identified_by: "uutils",
         variable: "SIGSEND_BENCH_UUTILS",
         install: "`cargo install uu_kill --root DIR`, the file is `DIR/bin/kill`",
     },
@@ -83,7 +83,7 @@ const PGREP: Peer = Peer {
     name: "pgrep",
     files: &["pgrep"],
     called: "pgrep",
-    says: "procps",
+    identified_by: "procps",
     variable: "SIGSEND_BENCH_PGREP",
     install: "`apt-get install procps`",
 };
@@ -92,28 +92,28 @@ const PIDWAIT: Peer = Peer {
     name: "pidwait",
     files: &["pidwait"],
     called: "pidwait",
-    says: "procps",
+    identified_by: "procps",
     variable: "SIGSEND_BENCH_PIDWAIT",
     install: "`apt-get install procps` (4.0 or newer)",
 };
 
-/// sigsend itself as it was, to see what has become faster or slower.
+/// An earlier build of sigsend, to see what has become faster or slower.
 const EARLIER: Peer = Peer {
     name: "earlier",
     files: &[],
     called: "kill",
-    says: "sigsend",
+    identified_by: "sigsend",
     variable: "SIGSEND_BENCH_EARLIER",
     install: "a release build of an earlier commit",
 };
 
 const FLOOR_SOURCE: &str = include_str!("floor.c");
 
-/// The floors, from the one with a C library to the one with nothing.
+/// The floors, with a C library and without.
 const FLOORS: [(&str, &[&str]); 2] =
     [("floor, static C", &["-static"]), ("floor, no libc", &["-static", "-nostdlib", "-ffreestanding", "-DBARE"])];
 
-pub struct Field {
+pub struct Programs {
     pub sigsend: Program,
     pub kills: Vec<Program>,
     pub earlier: Option<Program>,
@@ -121,33 +121,33 @@ pub struct Field {
     pub pgrep: Option<Program>,
     pub pidwait: Option<Program>,
     pub shell: Option<Program>,
-    /// One sentence for each that was not found.
+    /// One sentence for each program that was not found.
     pub missing: Vec<String>,
 }
 
-impl Field {
-    pub fn gather(arena: &Arena) -> Result<Self> {
+impl Programs {
+    pub fn find(bin_dir: &BinDir) -> Result<Self> {
         let mut missing = Vec::new();
         let mut kills = Vec::new();
         for peer in &KILLS {
-            kills.extend(peer.gather(arena, &mut missing)?);
+            kills.extend(peer.find(bin_dir, &mut missing)?);
         }
         let shell = candidates(&["sh"], None).next();
         Ok(Self {
-            sigsend: arena.admit("sigsend", Path::new(env!("CARGO_BIN_EXE_sigsend")), "kill")?,
+            sigsend: bin_dir.add("sigsend", Path::new(env!("CARGO_BIN_EXE_sigsend")), "kill")?,
             kills,
-            earlier: EARLIER.gather(arena, &mut missing)?,
-            floors: floors(arena, &mut missing)?,
-            pgrep: PGREP.gather(arena, &mut missing)?,
-            pidwait: PIDWAIT.gather(arena, &mut missing)?,
-            shell: shell.map(|path| arena.admit("sh loop", &path, "sh")).transpose()?,
+            earlier: EARLIER.find(bin_dir, &mut missing)?,
+            floors: floors(bin_dir, &mut missing)?,
+            pgrep: PGREP.find(bin_dir, &mut missing)?,
+            pidwait: PIDWAIT.find(bin_dir, &mut missing)?,
+            shell: shell.map(|path| bin_dir.add("sh loop", &path, "sh")).transpose()?,
             missing,
         })
     }
 }
 
 impl Peer {
-    fn gather(&self, arena: &Arena, missing: &mut Vec<String>) -> Result<Option<Program>> {
+    fn find(&self, bin_dir: &BinDir, missing: &mut Vec<String>) -> Result<Option<Program>> {
         let found = candidates(self.files, env::var_os(self.variable).map(PathBuf::from))
             .find_map(|path| Some((self.version(&path)?, path)));
         let Some((version, path)) = found else {
@@ -158,17 +158,17 @@ impl Peer {
             return Ok(None);
         };
         let label = [self.name, &version, if is_static(&path)? { "static" } else { "" }].join(" ");
-        arena.admit(label.trim_end(), &path, self.called).map(Some)
+        bin_dir.add(label.trim_end(), &path, self.called).map(Some)
     }
 
-    /// The version of the program in `path` if it is this peer. Nothing that is asked here sends a
-    /// signal.
+    /// The version of the program at `path` if it is this peer. Only options that send no signal
+    /// are used.
     fn version(&self, path: &Path) -> Option<String> {
-        ["--version", "--help"].iter().find_map(|question| {
-            let output = Command::new(path).arg0(self.called).arg(question).stdin(Stdio::null()).output().ok()?;
+        ["--version", "--help"].iter().find_map(|option| {
+            let output = Command::new(path).arg0(self.called).arg(option).stdin(Stdio::null()).output().ok()?;
             let text = [output.stdout, output.stderr].concat();
             let text = String::from_utf8_lossy(&text);
-            let line = text.lines().find(|line| line.contains(self.says))?;
+            let line = text.lines().find(|line| line.contains(self.identified_by))?;
             let version = line.split_whitespace().map(|word| word.trim_start_matches('v'));
             Some(
                 version
@@ -181,14 +181,14 @@ impl Peer {
     }
 }
 
-/// Whether no program interpreter is named, whose path stands near the beginning of an ELF file.
+/// Whether an ELF file names no program interpreter, whose path is near the beginning.
 fn is_static(path: &Path) -> Result<bool> {
     let mut start = Vec::new();
     File::open(path)?.take(4096).read_to_end(&mut start)?;
     Ok(!start.windows(4).any(|bytes| bytes == b"/ld-"))
 }
 
-/// The file that the user names, or else every different file of one of these names on the PATH.
+/// The file named by the user, or else every distinct file with one of these names on the PATH.
 fn candidates(names: &[&str], chosen: Option<PathBuf>) -> impl Iterator<Item = PathBuf> {
     let search = env::var_os("PATH").unwrap_or_default();
     let mut seen = HashSet::new();
@@ -199,15 +199,15 @@ fn candidates(names: &[&str], chosen: Option<PathBuf>) -> impl Iterator<Item = P
     paths.into_iter().filter_map(|path| fs::canonicalize(path).ok()).filter(move |path| seen.insert(path.clone()))
 }
 
-fn floors(arena: &Arena, missing: &mut Vec<String>) -> Result<Vec<Program>> {
-    let source = arena.directory.join("floor.c");
+fn floors(bin_dir: &BinDir, missing: &mut Vec<String>) -> Result<Vec<Program>> {
+    let source = bin_dir.directory.join("floor.c");
     fs::write(&source, FLOOR_SOURCE)?;
     let mut floors = Vec::new();
     for (label, flags) in FLOORS {
-        let binary = arena.directory.join("floor");
+        let binary = bin_dir.directory.join("floor");
         let compiled = Command::new("cc").args(["-O2", "-s"]).args(flags).arg("-o").arg(&binary).arg(&source).output();
         if compiled.is_ok_and(|output| output.status.success()) {
-            floors.push(arena.admit(label, &binary, "kill")?);
+            floors.push(bin_dir.add(label, &binary, "kill")?);
         } else {
             missing
                 .push(format!("{label}: `apt-get install gcc libc6-dev`, or this processor is not known to `floor.c`"));

@@ -1,5 +1,5 @@
-//! What safe Rust has no words for: forking a sleeper, watching a program up to its last moment,
-//! signal dispositions.
+//! System calls without a safe wrapper: forking a sleeper, tracing a program until it exits, signal
+//! dispositions.
 #![expect(unsafe_code, reason = "fork, ptrace and sigaction have no safe interface")]
 
 use std::ffi::c_int;
@@ -26,7 +26,7 @@ extern "C" fn note_interrupt(_: c_int) {
     INTERRUPTED.store(true, Ordering::Relaxed);
 }
 
-/// Has INT and TERM only set a mark, so that an interrupted run still removes its directory.
+/// Makes INT and TERM only set a flag, so that an interrupted run still removes its directory.
 pub fn defer_interrupts() -> Result<()> {
     let action = SigAction::new(SigHandler::Handler(note_interrupt), SaFlags::SA_RESTART, SigSet::empty());
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
@@ -43,7 +43,7 @@ pub fn fail_if_interrupted() -> Result<()> {
     Ok(())
 }
 
-/// Makes this process, and all that it forks, immune to the HUP that the benchmark sends.
+/// Makes this process and its children ignore the HUP that the benchmark sends.
 pub fn ignore_hangups() -> Result<()> {
     let action = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
     // SAFETY: no handler is installed, only the disposition changes.
@@ -51,17 +51,17 @@ pub fn ignore_hangups() -> Result<()> {
     Ok(())
 }
 
-/// Forks a child that sleeps until it is killed or its parent, `nursery`, is gone.
-pub fn fork_sleeper(nursery: Pid) -> nix::Result<Pid> {
-    // SAFETY: the nursery has a single thread, so no lock can be held in the child.
+/// Forks a child that sleeps until it is killed or its parent, `helper`, is gone.
+pub fn fork_sleeper(helper: Pid) -> nix::Result<Pid> {
+    // SAFETY: the helper has a single thread, so no lock can be held in the child.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => {
             let tied = prctl::set_pdeathsig(Signal::SIGKILL).is_ok();
-            while tied && getppid() == nursery {
+            while tied && getppid() == helper {
                 pause();
             }
-            // SAFETY: _exit runs nothing of what the parent registered for its own exit.
+            // SAFETY: _exit does not run the parent's exit handlers.
             unsafe { libc::_exit(1) }
         }
     }
@@ -84,7 +84,7 @@ pub fn reap(child: Pid) -> Result<(WaitStatus, Duration)> {
 
 /// Runs `command` to its end and returns its peak resident memory in bytes.
 ///
-/// Not from rusage: there a child's peak begins with the memory of whoever forked it.
+/// Not from rusage: there a child's peak includes the memory of the process that forked it.
 pub fn peak_memory(mut command: Command) -> Result<u64> {
     // SAFETY: the closure is one system call and allocates nothing.
     unsafe { command.pre_exec(|| ptrace::traceme().map_err(io::Error::from)) };
@@ -100,8 +100,8 @@ pub fn peak_memory(mut command: Command) -> Result<u64> {
 fn peak_of_traced(pid: Pid) -> Result<u64> {
     let options = Options::PTRACE_O_TRACEEXIT | Options::PTRACE_O_EXITKILL;
     let mut peak = None;
-    // The first stop is the SIGTRAP of the exec, the last one PTRACE_EVENT_EXIT, when the memory
-    // still stands.
+    // The first stop is the SIGTRAP of the exec, the last one is PTRACE_EVENT_EXIT, when the memory
+    // is still mapped.
     loop {
         let pass_on = match waitpid(pid, None)? {
             WaitStatus::Stopped(_, Signal::SIGTRAP) => {
@@ -113,7 +113,7 @@ fn peak_of_traced(pid: Pid) -> Result<u64> {
                 peak = Some(high_water_mark(pid)?);
                 None
             }
-            WaitStatus::Exited(_, 0) => return peak.context("the program ended unseen"),
+            WaitStatus::Exited(_, 0) => return peak.context("the program ended without an exit event"),
             status => bail!("ended with {status:?}"),
         };
         ptrace::cont(pid, pass_on)?;

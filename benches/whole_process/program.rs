@@ -1,5 +1,5 @@
-//! A program under test: copied next to the others, so that all are loaded from the same memory,
-//! and timed from before its spawn until it has been waited for.
+//! A program under test: copied next to the others, so that all are loaded from the same file
+//! system, and timed from before its spawn until it has been reaped.
 
 use std::ffi::CString;
 use std::fs;
@@ -22,12 +22,12 @@ use nix::unistd::Pid;
 use crate::process;
 
 /// A directory of its own on a tmpfs, removed at the end.
-pub struct Arena {
+pub struct BinDir {
     pub directory: PathBuf,
     pub in_memory: bool,
 }
 
-impl Arena {
+impl BinDir {
     pub fn build() -> Result<Self> {
         let in_memory = ["/dev/shm", "/run", "/tmp"].map(Path::new).into_iter().find(|path| runs_from_memory(path));
         let parent = in_memory.map_or_else(std::env::temp_dir, Path::to_path_buf);
@@ -37,16 +37,16 @@ impl Arena {
     }
 
     /// Copies the file `original`, to be run with `called` as its argv[0].
-    pub fn admit(&self, label: &str, original: &Path, called: &'static str) -> Result<Program> {
+    pub fn add(&self, label: &str, original: &Path, called: &'static str) -> Result<Program> {
         let path = self.directory.join(label.replace(' ', "-"));
         fs::copy(original, &path).with_context(|| format!("copying {}", original.display()))?;
         Ok(Program { label: label.to_owned(), path, called })
     }
 }
 
-impl Drop for Arena {
+impl Drop for BinDir {
     fn drop(&mut self) {
-        // Nobody is left who could do more about it than the system's own cleaning.
+        // A failure at exit is left to the system's cleanup of temporary files.
         let _ = fs::remove_dir_all(&self.directory);
     }
 }
@@ -78,7 +78,7 @@ impl Program {
     }
 }
 
-/// One command line, ready to be run over and over.
+/// One command line, prepared to be run repeatedly.
 pub struct Invocation {
     pub program: Program,
     locale: String,
@@ -88,13 +88,13 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    /// Starts the program with nothing to read and nowhere to write.
+    /// Starts the program with /dev/null as its standard streams.
     pub fn spawn(&self) -> Result<Pid> {
         let mut actions = PosixSpawnFileActions::init()?;
         for fd in 0..=2 {
             actions.add_open(fd, "/dev/null", OFlag::O_RDWR, Mode::empty())?;
         }
-        // Rust has this process ignore PIPE, and what is ignored would be inherited.
+        // Rust makes this process ignore PIPE, and the child would inherit that.
         let mut attributes = PosixSpawnAttr::init()?;
         attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
         attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
@@ -131,12 +131,12 @@ impl Invocation {
         command
     }
 
-    /// What the program writes to standard output when it does its job; an error when it does not.
-    pub fn rehearse(&self) -> Result<String> {
+    /// Runs the program once and returns its standard output; an error if it fails.
+    pub fn run_once(&self) -> Result<String> {
         let output = self.command().stdout(Stdio::piped()).stderr(Stdio::piped()).output()?;
         if !output.status.success() {
-            let words = String::from_utf8_lossy(&output.stderr);
-            bail!("{}: {}", output.status, words.lines().next().unwrap_or_default());
+            let message = String::from_utf8_lossy(&output.stderr);
+            bail!("{}: {}", output.status, message.lines().next().unwrap_or_default());
         }
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }

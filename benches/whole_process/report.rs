@@ -1,4 +1,4 @@
-//! From samples to figures to text: a Markdown table for each group of jobs, or one JSON document.
+//! Computes statistics from samples and prints a Markdown table for each group of jobs, or JSON.
 
 use std::env;
 use std::fs;
@@ -17,7 +17,7 @@ pub enum Unit {
     Bytes,
 }
 
-/// What one program needed for one job, round by round.
+/// The measurements of one program for one job, one per round.
 pub struct Entry {
     label: String,
     pub samples: Vec<f64>,
@@ -29,7 +29,7 @@ impl Entry {
     }
 }
 
-/// One job; sigsend, if it took part, comes first.
+/// One job; sigsend, if measured, comes first.
 pub struct Row {
     job: &'static str,
     table: &'static str,
@@ -47,7 +47,7 @@ impl Row {
         self.entries.iter().find(|entry| entry.label == label)
     }
 
-    /// The median of sigsend's share of what `entry` needed, round by round.
+    /// The median over the rounds of the ratio of sigsend's measurement to that of `entry`.
     fn ratio(&self, entry: &Entry) -> Option<f64> {
         let sigsend = self.entry("sigsend").filter(|sigsend| sigsend.label != entry.label)?;
         let ratios: Vec<f64> = sigsend.samples.iter().zip(&entry.samples).map(|(own, other)| own / other).collect();
@@ -85,7 +85,7 @@ impl Unit {
     }
 }
 
-/// The nearest-rank percentile; NaN of nothing.
+/// The nearest-rank percentile; NaN if there are no samples.
 fn percentile(samples: &[f64], percent: usize) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -100,7 +100,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Adds a job, and tells those who wait for the report that it is done.
+    /// Adds a job and prints a progress line.
     pub fn add(&mut self, row: Row) {
         let _ = writeln!(io::stderr(), "done: {}", row.title);
         self.rows.push(row);

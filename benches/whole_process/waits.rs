@@ -10,31 +10,31 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::jobs::{owned, share};
-use crate::nursery::{self, Nursery};
 use crate::options::Options;
-use crate::peers::Field;
+use crate::peers::Programs;
 use crate::process;
 use crate::program::Program;
 use crate::report::{Entry, Report, Row, Unit};
+use crate::sleepers::{self, Sleepers};
 
 /// The job, the number of processes, the divisor of the rounds.
 const SIZES: [(&str, usize, usize); 3] = [("wait-1", 1, 10), ("wait-1000", 1000, 50), ("wait-10000", 10_000, 200)];
-/// The loop that every shell script has.
+/// The loop that is common in shell scripts.
 const LOOP: &str = "for pid; do while kill -0 $pid 2>/dev/null; do sleep 0.1; done; done";
-/// A waiter that has not been switched to for this long has nothing left to set up.
+/// A waiter without a context switch for this long has finished its setup.
 const STILL: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub fn wait(field: &Field, options: &Options, report: &mut Report) -> Result<()> {
-    let mut nursery = Nursery::open()?;
+pub fn wait(programs: &Programs, options: &Options, report: &mut Report) -> Result<()> {
+    let mut sleepers = Sleepers::open()?;
     for (job, count, divisor) in SIZES {
         if !options.wants(job) {
             continue;
         }
         let title = format!("until the last of {count} is gone");
         let mut waiters = Vec::new();
-        for waiter in candidates(field) {
-            match once(&waiter, &mut nursery, 1, Duration::ZERO) {
+        for waiter in candidates(programs) {
+            match once(&waiter, &mut sleepers, 1, Duration::ZERO) {
                 Ok(_) => waiters.push(waiter),
                 Err(error) => report.note(format!("{title}: {}: {error:#}", waiter.program.label)),
             }
@@ -45,9 +45,9 @@ pub fn wait(field: &Field, options: &Options, report: &mut Report) -> Result<()>
             for turn in 0..waiters.len() {
                 process::fail_if_interrupted()?;
                 let next = (round + turn) % waiters.len();
-                // The loop's nap must not always be as old when the end comes.
+                // Vary the phase of the shell loop's sleep at the end of the wait.
                 let phase = Duration::from_millis(u64::try_from(round * 37 % 100)?);
-                let (delay, cpu_time) = once(&waiters[next], &mut nursery, count, phase)
+                let (delay, cpu_time) = once(&waiters[next], &mut sleepers, count, phase)
                     .with_context(|| format!("{title}: {}", waiters[next].program.label))?;
                 delays[next].samples.push(delay.as_secs_f64());
                 cpu_times[next].samples.push(cpu_time.as_secs_f64());
@@ -62,22 +62,25 @@ pub fn wait(field: &Field, options: &Options, report: &mut Report) -> Result<()>
 struct Waiter<'a> {
     program: &'a Program,
     before_pids: &'a [&'a str],
-    /// pidwait takes no PIDs: it waits for all that have a name.
+    /// pidwait takes no PIDs: it waits for all processes with a name.
     by_name: bool,
 }
 
-fn candidates(field: &Field) -> Vec<Waiter<'_>> {
+fn candidates(programs: &Programs) -> Vec<Waiter<'_>> {
     let waits = |program| Waiter { program, before_pids: &["-0", "--wait"], by_name: false };
-    let pidwait = field.pidwait.as_ref().map(|program| Waiter { program, before_pids: &["-x"], by_name: true });
+    let pidwait = programs.pidwait.as_ref().map(|program| Waiter { program, before_pids: &["-x"], by_name: true });
     let shell =
-        field.shell.as_ref().map(|program| Waiter { program, before_pids: &["-c", LOOP, "sh"], by_name: false });
-    [Some(waits(&field.sigsend)), field.earlier.as_ref().map(waits), pidwait, shell].into_iter().flatten().collect()
+        programs.shell.as_ref().map(|program| Waiter { program, before_pids: &["-c", LOOP, "sh"], by_name: false });
+    [Some(waits(&programs.sigsend)), programs.earlier.as_ref().map(waits), pidwait, shell]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The time from the last death to the end of the waiter, and the CPU time of the waiter.
-fn once(waiter: &Waiter, nursery: &mut Nursery, count: usize, phase: Duration) -> Result<(Duration, Duration)> {
-    let name = format!("mortal{}", std::process::id());
-    let pids = nursery.admit(count, &name)?;
+fn once(waiter: &Waiter, sleepers: &mut Sleepers, count: usize, phase: Duration) -> Result<(Duration, Duration)> {
+    let name = format!("waited{}", std::process::id());
+    let pids = sleepers.start(count, &name)?;
     let mut args = owned(waiter.before_pids);
     args.extend(if waiter.by_name { vec![name] } else { pids });
     let invocation = waiter.program.invocation("C.UTF-8", &args)?;
@@ -87,14 +90,14 @@ fn once(waiter: &Waiter, nursery: &mut Nursery, count: usize, phase: Duration) -
         kill(pid, Signal::SIGKILL)?;
     }
     thread::sleep(phase);
-    nursery.dismiss()?;
+    sleepers.kill_all()?;
     let finished = invocation.finish(pid);
-    let end = nursery::now()?;
-    let emptied = nursery.emptied()?;
-    Ok((end.saturating_sub(emptied), settled.and(finished)?))
+    let end = sleepers::now()?;
+    let last_death = sleepers.last_death()?;
+    Ok((end.saturating_sub(last_death), settled.and(finished)?))
 }
 
-/// Returns once `pid` sleeps and has gone on sleeping for a while.
+/// Waits until `pid` sleeps without a context switch for a while.
 fn settle(pid: Pid) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let mut last = None;

@@ -1,6 +1,7 @@
-//! Every system call of the program fails in turn, with each error that its manual lists: it ends
-//! in time and without a panic, its messages are true, only the targets get signals, and no tree is
-//! left stopped. `SIGSEND_FAULTS=all` injects them all instead of a sample.
+//! Fault injection: every system call of the program fails in turn, with each error that its manual
+//! page lists. The program must end in time and without a panic, its output and status must be
+//! true, only targets may get signals, and no tree may be left stopped. `SIGSEND_FAULTS=all`
+//! injects all faults instead of a sample.
 
 mod conditions;
 mod errnos;
@@ -20,23 +21,23 @@ use targets::{Effect, Kind, Targets};
 use crate::strange::may_trace;
 use crate::support::{Recorder, in_pid_namespace, skip, tempdir};
 
-/// Requests all faults.
+/// Set to `all` for all faults.
 const ALL: &str = "SIGSEND_FAULTS";
-/// Set for the processes that do the work: which part of the faults, and where to write the
-/// figures.
+/// Set for the worker processes: the part of the faults to inject, and the file that receives the
+/// statistics.
 const PART: &str = "SIGSEND_FAULTS_PART";
 const FIGURES: &str = "SIGSEND_FAULTS_FIGURES";
 
-/// Faults of one case in the normal run.
+/// Faults per case in the normal run.
 const SAMPLE: usize = 40;
-/// Faults that one namespace sees when all are wanted.
+/// Faults per namespace if all are injected.
 const CHUNK: usize = 300;
 
-/// A command line, its targets, and its result without a fault.
+/// A command line, its targets, and its results without a fault.
 struct Case {
     kind: Kind,
     line: &'static str,
-    /// What recorders hear.
+    /// The signals that recorders receive.
     received: &'static [i32],
     status: i32,
 }
@@ -45,12 +46,12 @@ const fn sends(kind: Kind, line: &'static str, received: &'static [i32]) -> Case
     Case { kind, line, received, status: 0 }
 }
 
-const fn asks(line: &'static str) -> Case {
+const fn queries(line: &'static str) -> Case {
     Case { kind: Kind::Recorders, line, received: &[], status: 0 }
 }
 
 impl Case {
-    fn is_question(&self) -> bool {
+    fn is_query(&self) -> bool {
         self.received.is_empty() && self.kind == Kind::Recorders
     }
 
@@ -58,12 +59,12 @@ impl Case {
         self.line.contains("PID") || self.line.contains("TOKEN")
     }
 
-    /// The false claims of a run.
+    /// What is wrong with the results of a run.
     fn violations(&self, fault: &Fault, output: &Output, clean: &[u8], effects: &[Effect]) -> Vec<String> {
         let mut violations = Vec::new();
         let stderr = String::from_utf8_lossy(&output.stderr);
-        // The run closed a directory where the run without a fault had closed a file; see
-        // `is_excepted`.
+        // The run closed a directory, while the run without a fault closed a file at this place;
+        // see `is_excepted`.
         if fault.call.name == "close" && stderr.contains("unexpected error during closedir") {
             return violations;
         }
@@ -80,48 +81,44 @@ impl Case {
             violations.push("it panicked".to_owned());
         }
         if code != 0 && stderr.is_empty() && self.status == 0 {
-            violations.push("it failed without a word".to_owned());
+            violations.push("it failed without a message".to_owned());
         }
         if stderr.lines().any(str::is_empty) || (code != 0 && !stderr.is_empty() && !stderr.starts_with("sigsend: ")) {
-            violations.push("its words are no message".to_owned());
+            violations.push("its standard error is not a message".to_owned());
         }
         if effects.contains(&Effect::LeftStopped) {
             violations.push("a target was left stopped".to_owned());
         }
         if self.kind == Kind::Recorders && self.names_one_target() && effects[1].is_touched() {
-            violations.push("a neighbour was touched".to_owned());
+            violations.push("a process that is no target got a signal".to_owned());
         }
-        if self.is_question() && touched {
-            violations.push("a question touched somebody".to_owned());
+        if self.is_query() && touched {
+            violations.push("a query sent a signal".to_owned());
         }
-        if fault.call.text.starts_with("write(1,") && !self.is_question() {
+        if fault.call.text.starts_with("write(1,") && !self.is_query() {
             if missed {
-                violations.push("an output that failed kept a signal from a target".to_owned());
+                violations.push("a signal was not sent because of a write error".to_owned());
             }
-            let forgiven = ["EAGAIN", "EINTR", "EPIPE"].contains(&fault.errno);
-            if failed_output == forgiven || (!forgiven && code != 1) {
-                violations.push("it did not say whether its output was written".to_owned());
+            let ignored = ["EAGAIN", "EINTR", "EPIPE"].contains(&fault.errno);
+            if failed_output == ignored || (!ignored && code != 1) {
+                violations.push("it did not report correctly whether its output was written".to_owned());
             }
         }
         if fault.means_gone() {
             return violations;
         }
         match code {
-            0 if self.is_question()
-                && output.stdout != clean
-                && fault.errno != "EPIPE"
-                && !self.line.contains("dry") =>
-            {
-                violations.push("its answer is another one".to_owned());
+            0 if self.is_query() && output.stdout != clean && fault.errno != "EPIPE" && !self.line.contains("dry") => {
+                violations.push("its answer differs".to_owned());
             }
-            0 if !self.is_question() && missed => violations.push("it claims to have reached everybody".to_owned()),
-            1 if !failed_output && touched => violations.push("it claims that nothing was signalled".to_owned()),
+            0 if !self.is_query() && missed => violations.push("it reports that all targets were signalled".to_owned()),
+            1 if !failed_output && touched => violations.push("it reports that nothing was signalled".to_owned()),
             1 if !failed_output && self.line.contains("--alive") => {
-                violations.push("it claims that a target is gone".to_owned());
+                violations.push("it reports that a target is gone".to_owned());
             }
-            64 if !touched && !self.is_question() => violations.push("it claims to have reached somebody".to_owned()),
+            64 if !touched && !self.is_query() => violations.push("it reports that a target was signalled".to_owned()),
             124 if self.kind != Kind::Recorders && !effects.contains(&Effect::Unharmed) => {
-                violations.push("it claims that somebody is still there".to_owned());
+                violations.push("it reports that a target is still there".to_owned());
             }
             _ => {}
         }
@@ -162,7 +159,7 @@ fn run_parts(test: &str, case: &Case) {
     }
 }
 
-/// Runs the faults, as the first process of a namespace.
+/// The worker, which is process 1 of its namespace.
 fn run_case(case: &Case) {
     let part: usize = env::var(PART).expect("set by the outer test").parse().expect("a number");
     let dir = tempdir();
@@ -235,13 +232,13 @@ macro_rules! cases {
 cases! {
     a_plain_signal: sends(Kind::Recorders, "-USR1 PID", &[10]);
     plain_signals: sends(Kind::Recorders, "-USR1 BOTH", &[10]);
-    a_plain_signal_sent_by_main: sends(Kind::Recorders, "-USR1 -- PID", &[10]);
-    plain_signals_told_as_they_go: sends(Kind::Recorders, "-v -USR1 BOTH", &[10]);
-    plain_signals_told_in_json: sends(Kind::Recorders, "--json -RTMIN BOTH", &[34]);
+a_plain_signal_without_the_fast_path: sends(Kind::Recorders, "-USR1 -- PID", &[10]);
+plain_signals_verbose: sends(Kind::Recorders, "-v -USR1 BOTH", &[10]);
+plain_signals_json: sends(Kind::Recorders, "--json -RTMIN BOTH", &[34]);
     a_queued_value: sends(Kind::Recorders, "-q 5 -USR1 BOTH", &[10]);
     a_plain_group: sends(Kind::Recorders, "-USR1 -- GROUP", &[10]);
     a_name: sends(Kind::Recorders, "-USR1 NAME", &[10]);
-    a_name_told_in_json: sends(Kind::Recorders, "--json -USR1 NAME", &[10]);
+a_name_json: sends(Kind::Recorders, "--json -USR1 NAME", &[10]);
     a_token: sends(Kind::Recorders, "-USR1 TOKEN", &[10]);
     a_pidfile: sends(Kind::Recorders, "-USR1 --allow-stale --pidfile FILE", &[10]);
     a_pidfile_that_may_be_stale: sends(Kind::Single, "-v --pidfile FILE", &[]);
@@ -249,25 +246,25 @@ cases! {
     a_required_handler: sends(Kind::Recorders, "-r -USR1 BOTH", &[10]);
     a_follow_up: Case { kind: Kind::Recorders, line: "-USR1 --timeout 5 USR2 --within 5ms BOTH", received: &[10, 12], status: 124 };
     a_wait: sends(Kind::Single, "--wait PID", &[]);
-    a_wait_of_main: sends(Kind::Single, "--wait -- PID", &[]);
-    a_wait_told_as_it_goes: sends(Kind::Single, "-v --within 9s PID", &[]);
-    a_grace_told_in_json: sends(Kind::Single, "--json --grace 9s PID", &[]);
+a_wait_without_the_fast_path: sends(Kind::Single, "--wait -- PID", &[]);
+a_wait_verbose: sends(Kind::Single, "-v --within 9s PID", &[]);
+a_grace_period_json: sends(Kind::Single, "--json --grace 9s PID", &[]);
     a_group_waited_for: sends(Kind::Group, "-KILL --wait -- GROUP", &[]);
-    a_group_given_grace: sends(Kind::Group, "-v --grace 9s -- GROUP", &[]);
+a_group_with_grace_period: sends(Kind::Group, "-v --grace 9s -- GROUP", &[]);
     a_tree: sends(Kind::Tree, "--tree -TERM PID", &[]);
     a_tree_killed: sends(Kind::Tree, "--tree -KILL PID", &[]);
-    a_tree_killed_and_told: sends(Kind::Tree, "--json --tree -KILL PID", &[]);
-    a_tree_given_grace: sends(Kind::Tree, "--tree --grace 9s PID", &[]);
-    a_question_for_life: asks("--alive BOTH");
-    a_question_for_life_by_name: asks("--alive NAME");
-    a_question_for_tokens: asks("--id NAME");
-    a_question_for_pids: asks("-p NAME");
-    a_question_for_state: asks("-d PID");
-    a_rehearsal: asks("--dry-run BOTH");
-    a_rehearsed_tree: asks("--dry-run --json --tree PID");
-    a_list: asks("-l");
-    a_list_of_main: asks("-l --");
-    a_translation: asks("-l 9 HUP 0x4001");
-    a_table: asks("-t");
-    a_page_of_help: asks("--help");
+a_tree_killed_json: sends(Kind::Tree, "--json --tree -KILL PID", &[]);
+a_tree_with_grace_period: sends(Kind::Tree, "--tree --grace 9s PID", &[]);
+alive: queries("--alive BOTH");
+alive_by_name: queries("--alive NAME");
+id_by_name: queries("--id NAME");
+pids_by_name: queries("-p NAME");
+process_state: queries("-d PID");
+dry_run: queries("--dry-run BOTH");
+dry_run_of_a_tree: queries("--dry-run --json --tree PID");
+    a_list: queries("-l");
+a_list_without_the_fast_path: queries("-l --");
+    a_translation: queries("-l 9 HUP 0x4001");
+    a_table: queries("-t");
+help: queries("--help");
 }

@@ -1,5 +1,6 @@
-//! Circumstances in which no single call is to blame: no /proc, one that hides others, output that
-//! goes away half-way, a pidfile that grows while it is read, clocks that differ or jump.
+//! Conditions that are not the failure of a single system call: no /proc, /proc with hidepid,
+//! output that is closed during the run, a pidfile that grows while it is read, clocks that differ
+//! or jump.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
@@ -25,7 +26,7 @@ fn after(prelude: &str, args: &[&str]) -> Output {
 }
 
 #[test]
-fn without_proc_nobody_is_taken_for_another() {
+fn without_proc_no_process_is_confused_with_another() {
     in_pid_namespace(|| {
         if !running_as_root() {
             return skip("needs root");
@@ -76,7 +77,7 @@ fn without_proc_nobody_is_taken_for_another() {
 }
 
 #[test]
-fn where_others_are_hidden_ones_own_are_found() {
+fn with_hidepid_own_processes_are_found() {
     in_pid_namespace(|| {
         let Some(_) = program("setpriv").filter(|_| may_change_user()) else { return skip("needs root and setpriv") };
         let copy = Unprivileged::new();
@@ -114,13 +115,13 @@ fn where_others_are_hidden_ones_own_are_found() {
             {
                 let own = victim().named("own").owned_by(NOBODY).sleeping();
                 let (pid, group) = (own.arg(), own.group_arg());
-                let meant = |word: &&str| match *word {
+                let argument = |word: &&str| match *word {
                     "NAME" => "own".to_owned(),
                     "PID" => pid.clone(),
                     "GROUP" => group.clone(),
                     word => word.to_owned(),
                 };
-                let words: Vec<String> = line.iter().map(meant).collect();
+                let words: Vec<String> = line.iter().map(argument).collect();
                 let output = run(&words.iter().map(String::as_str).collect::<Vec<_>>());
                 let stderr = String::from_utf8_lossy(&output.stderr);
                 assert_eq!(output.status.code(), Some(0), "hidepid={hidden} {line:?}: {stderr}");
@@ -132,7 +133,7 @@ fn where_others_are_hidden_ones_own_are_found() {
 }
 
 #[test]
-fn output_that_goes_away_half_way_stops_nothing() {
+fn output_that_is_closed_during_the_run_stops_nothing() {
     let mut bystander = Recorder::new();
     for line in [&["--json"][..], &["-v"], &["--json", "--tree"]] {
         let stubborn = [(); 2].map(|()| Victim::shell("trap '' TERM; echo ready; read line"));
@@ -179,7 +180,7 @@ fn output_that_is_open_for_reading_only_is_an_error() {
 }
 
 #[test]
-fn a_pidfile_that_grows_without_end_is_given_up() {
+fn a_pidfile_that_grows_without_end_is_refused() {
     let mut target = Recorder::new();
     let dir = tempdir();
     let path = dir.file("pid", format!("{} ", target.arg()));
@@ -188,7 +189,7 @@ fn a_pidfile_that_grows_without_end_is_given_up() {
         scope.spawn(|| {
             let mut file = OpenOptions::new().append(true).open(&path).expect("our own file");
             let more = format!("{} ", target.arg()).repeat(4000);
-            // A file system has an end, and so has this one before it comes to that.
+            // Stop before the file system is full.
             while !done.load(Ordering::Relaxed) && file.metadata().is_ok_and(|data| data.len() < 1 << 28) {
                 file.write_all(more.as_bytes()).expect("room for it");
             }
@@ -202,7 +203,7 @@ fn a_pidfile_that_grows_without_end_is_given_up() {
 }
 
 #[test]
-fn standard_input_that_never_ends_is_given_up() {
+fn standard_input_that_never_ends_is_refused() {
     let mut target = Recorder::new();
     let mut command = Command::new("sh");
     command.args(["-c", "exec \"$0\" -USR1 --pidfile - </dev/zero", SIGSEND]);
@@ -212,7 +213,7 @@ fn standard_input_that_never_ends_is_given_up() {
 }
 
 #[test]
-fn in_a_time_namespace_a_pidfile_is_as_old_as_outside() {
+fn in_a_time_namespace_a_pidfile_has_the_same_age() {
     in_pid_namespace(|| {
         if !running_as_root() {
             return skip("needs root");
@@ -257,7 +258,7 @@ fn a_clock_that_has_jumped_past_the_deadline_ends_the_wait_at_once() {
         received.extend(target.signals());
         received.contains(&10)
     });
-    // For one who is stopped, the clock jumps.
+    // For a stopped process, the clock seems to jump.
     kill(own, Signal::SIGSTOP).expect("our child");
     let stopped = Instant::now();
     eventually("the deadline to pass", || stopped.elapsed() > Duration::from_millis(400));

@@ -1,8 +1,7 @@
-//! The errors that the manual of each system call lists, section 2, and those that kernels and
-//! sandboxes give besides.
+//! The errors that the manual page of each system call lists, and others that kernels and sandboxes
+//! return.
 
-/// The errors to inject into a system call; none for those that cannot fail, and for the end of the
-/// program.
+/// The errors to inject into a system call; none for calls that cannot fail.
 pub fn listed(call: &str) -> &'static [&'static str] {
     match call {
         "brk" | "mmap" | "mremap" => &["ENOMEM"],
@@ -11,8 +10,8 @@ pub fn listed(call: &str) -> &'static [&'static str] {
         "clock_gettime" | "clock_getres" => &["EACCES", "EFAULT", "EINVAL", "ENODEV", "ENOTSUP"],
         "clone" | "clone3" => &["EAGAIN", "EINVAL", "ENOMEM", "ENOSPC", "EPERM"],
         "clock_nanosleep" | "nanosleep" => &["EINTR"],
-        // EBADF would mean that somebody else closes our descriptors, and Rust's library aborts on
-        // it on purpose.
+        // EBADF would mean that other code closes our descriptors. Rust's library aborts on it on
+        // purpose.
         "close" => &["EINTR", "EIO", "ENOSPC", "EDQUOT"],
         "epoll_create1" => &["EINVAL", "EMFILE", "ENFILE", "ENOMEM"],
         "epoll_ctl" => &["EBADF", "EEXIST", "EINVAL", "ELOOP", "ENOENT", "ENOMEM", "ENOSPC", "EPERM"],
@@ -24,8 +23,8 @@ pub fn listed(call: &str) -> &'static [&'static str] {
             "EIO",
         ],
         "getdents64" => &["EBADF", "EFAULT", "EINVAL", "ENOENT", "ENOTDIR", "EIO"],
-        // Rust's library insists on its random numbers: with GRND_INSECURE there is no EAGAIN, and
-        // its buffer is no EFAULT.
+        // Rust's library panics on other errors, which do not happen: with GRND_INSECURE there is
+        // no EAGAIN, and the buffer is valid, so there is no EFAULT.
         "getrandom" => &["EINTR", "EINVAL", "ENOSYS"],
         "getpgid" | "getsid" => &["EPERM", "ESRCH"],
         "ioctl" => &["EBADF", "EFAULT", "EINVAL", "ENOTTY"],
@@ -56,14 +55,14 @@ pub fn listed(call: &str) -> &'static [&'static str] {
     }
 }
 
-/// System calls that always succeed, so that there is nothing to inject. A wake-up that is lost
-/// (futex) is nothing that a kernel does.
+/// System calls that always succeed, so that there is nothing to inject. futex: no kernel loses a
+/// wake-up.
 pub const INFALLIBLE: [&str; 9] =
     ["futex", "getpid", "getppid", "getpgrp", "getuid", "geteuid", "gettid", "exit_group", "sigaltstack"];
 
-/// Whether an error may last: whoever runs out of something has run out of it for the next call,
-/// too. Not where standard error would be hit as well, nor the signals that continue who was
-/// stopped, nor memory, without which nothing can go on.
+/// Whether an error may persist: a resource that is exhausted is exhausted for the next call, too.
+/// Not for calls that would also affect standard error, the signals that continue stopped
+/// processes, or memory allocation, without which the program cannot go on.
 pub fn may_last(call: &str, errno: &str) -> bool {
     !["brk", "close", "mmap", "pidfd_send_signal", "write"].contains(&call)
         && ["EMFILE", "ENFILE", "ENOMEM", "ENOSYS", "EIO", "ENOSPC"].contains(&errno)

@@ -1,5 +1,4 @@
-//! One system call of the program made to fail by strace: which there are in a run, and a run in
-//! which one of them fails.
+//! Lists the system calls of a run, and runs the program with one of them made to fail by strace.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -12,21 +11,21 @@ use std::time::{Duration, Instant};
 use super::errnos::{INFALLIBLE, listed, may_last};
 use crate::support::{DEADLINE, SIGSEND, raw_sigsend};
 
-/// A system call of a run, as strace wrote it, and the how manyth of its name it is.
+/// A system call of a run, as written by strace, and its number among the calls of its name.
 pub struct Call {
     pub name: String,
     pub text: String,
     pub number: usize,
 }
 
-/// Whether only one call fails or all of its name from there on.
+/// Whether only one call fails, or also all later calls of its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
     Once,
     Lasting,
 }
 
-/// What goes wrong in a run.
+/// An error to inject into a run.
 pub struct Fault<'a> {
     pub call: &'a Call,
     pub errno: &'static str,
@@ -41,8 +40,8 @@ impl fmt::Display for Fault<'_> {
 }
 
 impl Fault<'_> {
-    /// Whether the kernel says by it that a process is gone, or hidden from this user (`hidepid`),
-    /// which is an answer more than a fault.
+    /// Whether the error means that a process is gone, or hidden from this user (`hidepid`), which
+    /// is a valid answer rather than a fault.
     pub fn means_gone(&self) -> bool {
         let text = &self.call.text;
         let of_a_process = text.contains("/proc/") || text.contains("S_IFDIR") || text.starts_with("getdents");
@@ -55,9 +54,8 @@ impl Fault<'_> {
     }
 }
 
-/// Runs sigsend under strace, which writes the calls that `expressions` ask for to `log`. Its
-/// output goes to files: a sigsend that hangs outlives the strace that is killed for it, and would
-/// hold pipes open.
+/// Runs sigsend under strace, which writes the calls selected by `expressions` to `log`. Its output
+/// goes to files: if sigsend hangs, it survives strace, which is killed, and would keep pipes open.
 pub fn traced(log: &Path, expressions: &[&str], args: &[String]) -> Output {
     let mut command = Command::new("strace");
     command.args(["-qq", "-s", "200", "-e", "signal=none", "-o"]).arg(log);
@@ -82,7 +80,7 @@ pub fn traced(log: &Path, expressions: &[&str], args: &[String]) -> Output {
     Output { status, stdout, stderr }
 }
 
-/// The calls of an undisturbed run that can fail, from the first that is the program's own.
+/// The calls of a run without a fault that can fail, without those of the runtime.
 pub fn calls(log: &Path) -> Vec<Call> {
     let text = fs::read_to_string(log).expect("strace writes its log");
     let mut numbers: HashMap<&str, usize> = HashMap::new();
@@ -93,9 +91,9 @@ pub fn calls(log: &Path) -> Vec<Call> {
         *number += 1;
         calls.push(Call { name: name.to_owned(), text: line.to_owned(), number: *number });
     }
-    // The last thing that Rust's runtime does before main is to watch for overflows of the stack;
-    // the first thing after main is to take that back. A call that ends before that has only the
-    // execve(2) that starts it.
+    // The last thing that Rust's runtime does before main is to install the handlers for stack
+    // overflows; the first thing after main is to remove them. A run that ends before main has only
+    // the execve(2) that starts it.
     let before_main = calls.iter().rposition(|call| call.text.starts_with("rt_sigaction(SIGBUS"));
     let after_main = calls.iter().rposition(|call| call.name == "sigaltstack").unwrap_or(calls.len());
     calls.truncate(after_main);
@@ -106,12 +104,12 @@ pub fn calls(log: &Path) -> Vec<Call> {
     own.into_iter().filter(|call| !is_excepted(call, &directories)).collect()
 }
 
-/// Standard error is where failures are told, and has nobody to tell its own. A debug build looks
-/// whether a descriptor is open before it closes it, and is meant to abort when it is not. Rust's
-/// library panics when a directory cannot be closed, which no kernel says of one in /proc.
+/// Failed writes to standard error cannot be reported. A debug build checks whether a descriptor is
+/// open before it closes it, and aborts on purpose if it is not. Rust's library panics if
+/// closedir(3) fails, which no kernel does for a directory in /proc.
 fn is_excepted(call: &Call, directories: &HashSet<String>) -> bool {
     let known = !listed(&call.name).is_empty() || INFALLIBLE.contains(&call.name.as_str());
-    assert!(known, "nobody knows how {} fails: {}", call.name, call.text);
+    assert!(known, "the errors of {} are not listed: {}", call.name, call.text);
     let closes_directory = call.name == "close" && directories.contains(first_argument(&call.text));
     call.text.starts_with("write(2,") || call.text.contains("F_GETFD") || closes_directory
 }
@@ -121,7 +119,7 @@ fn first_argument(call: &str) -> &str {
     arguments.split([',', ')']).next().unwrap_or_default()
 }
 
-/// Every fault that a run of these calls can meet with.
+/// Every fault that can be injected into a run with these calls.
 pub fn faults(calls: &[Call]) -> Vec<Fault<'_>> {
     let mut faults = Vec::new();
     for call in calls {
@@ -135,7 +133,7 @@ pub fn faults(calls: &[Call]) -> Vec<Fault<'_>> {
     faults
 }
 
-/// Runs sigsend with a fault; `None` where the run went another way and did not come to it.
+/// Runs sigsend with a fault; `None` if the run did not reach the call.
 pub fn run_with(fault: &Fault, log: &Path, args: &[String]) -> Option<Output> {
     let (trace, inject) = (format!("trace={}", fault.call.name), fault.to_string());
     let output = traced(log, &[&trace, &inject], args);

@@ -8,17 +8,17 @@ use crate::support::{Recorder, TempDir, Victim, eventually, sigsend, stdout, tem
 /// What kind of targets a case needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Two that survive and tell what they received, in one group.
+    /// Two recorders in one group.
     Recorders,
     /// A process that dies of the signal.
     Single,
-    /// Two victims in one group.
+    /// Two of these in one group.
     Group,
     /// A root, a child with a child, and another child.
     Tree,
 }
 
-/// The targets, and the texts by which a command line means them.
+/// The targets, and the operands that name them.
 pub struct Targets {
     kind: Kind,
     recorders: Vec<Recorder>,
@@ -55,7 +55,7 @@ impl Targets {
             Kind::Tree => {
                 let children = "(read a <&3 & read b <&3) & read c <&3 & echo ready; read d <&3";
                 let root = named().shell(&format!("exec 3<&0; {children}"));
-                eventually("the tree to be grown", || descendants(root.pid()).len() == 4);
+                eventually("the tree to be complete", || descendants(root.pid()).len() == 4);
                 self.members = descendants(root.pid());
                 self.victims = vec![root];
             }
@@ -68,7 +68,7 @@ impl Targets {
         self.dir.file("pids", pids.join("\n"));
     }
 
-    /// Puts the targets' texts into a command line: `PID`, `BOTH`, `GROUP`, `TOKEN`, `NAME`,
+    /// Replaces the placeholders in a command line: `PID`, `BOTH`, `GROUP`, `TOKEN`, `NAME`,
     /// `FILE`.
     pub fn args(&self, line: &str) -> Vec<String> {
         let first = self.members[0].to_string();
@@ -98,12 +98,12 @@ impl Targets {
         if self.kind == Kind::Recorders {
             return self.recorders.iter_mut().map(|recorder| Effect::Received(recorder.signals())).collect();
         }
-        // A signal kills some time after it was sent; who was let alone does not change.
+        // A signal kills some time after it was sent, so wait until each target is at rest.
         self.members.iter().map(|pid| final_effect(*pid)).collect()
     }
 }
 
-/// What one target has met with.
+/// What happened to one target.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect {
     Received(Vec<i32>),
@@ -135,7 +135,7 @@ fn final_effect(pid: i32) -> Effect {
     effect
 }
 
-/// A process and all below it.
+/// A process and its descendants.
 fn descendants(pid: i32) -> Vec<i32> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     let children = children.split_whitespace().filter_map(|child| child.parse().ok());

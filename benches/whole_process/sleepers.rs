@@ -1,6 +1,6 @@
-//! Processes to signal, find and wait for: forked by a helper, which is this program started once
-//! more, and which ends them by their PIDs, reaps them and tells when. They die with the helper,
-//! and the helper with the benchmark.
+//! Processes to signal, find and wait for. They are forked by a helper, a second instance of this
+//! program, which kills and reaps them and reports when. They die with the helper, and the helper
+//! dies with the benchmark.
 
 use std::env;
 use std::ffi::CString;
@@ -18,15 +18,15 @@ use nix::unistd::{Pid, getpid};
 
 use crate::process;
 
-pub const FLAG: &str = "--nursery";
+pub const FLAG: &str = "--sleepers";
 
 /// The helper as the benchmark sees it.
-pub struct Nursery {
+pub struct Sleepers {
     helper: Child,
     answers: BufReader<ChildStdout>,
 }
 
-impl Nursery {
+impl Sleepers {
     pub fn open() -> Result<Self> {
         let mut helper = Command::new(env::current_exe()?)
             .arg(FLAG)
@@ -38,8 +38,8 @@ impl Nursery {
         Ok(Self { helper, answers })
     }
 
-    /// Brings up `count` sleeping processes with the command name `name`, which ignore HUP.
-    pub fn admit(&mut self, count: usize, name: &str) -> Result<Vec<String>> {
+    /// Starts `count` sleeping processes with the command name `name`, which ignore HUP.
+    pub fn start(&mut self, count: usize, name: &str) -> Result<Vec<String>> {
         self.ask(&format!("{count} {name}"))?;
         let pids: Vec<String> = self.answer()?.split_whitespace().map(str::to_owned).collect();
         if pids.len() != count {
@@ -48,14 +48,14 @@ impl Nursery {
         Ok(pids)
     }
 
-    /// Has everyone killed; does not wait for it.
-    pub fn dismiss(&mut self) -> Result<()> {
-        self.ask("dismiss")
+    /// Has all processes killed; does not wait for it.
+    pub fn kill_all(&mut self) -> Result<()> {
+        self.ask("kill")
     }
 
-    /// The moment on the monotonic clock at which the last of the dismissed was seen dead; by now
-    /// all are reaped, too.
-    pub fn emptied(&mut self) -> Result<Duration> {
+    /// The time on the monotonic clock at which the last of the killed processes was dead. When
+    /// this returns, all of them are reaped.
+    pub fn last_death(&mut self) -> Result<Duration> {
         Ok(Duration::from_nanos(self.answer()?.trim().parse()?))
     }
 
@@ -71,57 +71,56 @@ impl Nursery {
     }
 }
 
-impl Drop for Nursery {
+impl Drop for Sleepers {
     fn drop(&mut self) {
-        // Closes the helper's standard input first, which tells it to end everyone. Nothing is left
-        // to do if that fails.
+        // This closes the helper's standard input first, at which it kills all processes. Nothing
+        // is left to do if that fails.
         let _ = self.helper.wait();
     }
 }
 
-/// The helper itself. `COUNT NAME` admits processes, `dismiss` ends all, and so does the end of the
-/// input.
+/// The main loop of the helper. `COUNT NAME` starts processes; `kill` and end of input kill all.
 pub fn serve() -> Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     process::ignore_hangups()?;
-    let mut residents = Vec::new();
+    let mut pids = Vec::new();
     let mut output = io::stdout().lock();
     for request in io::stdin().lock().lines() {
         let request = request?;
         match request.split_once(' ') {
             Some((count, name)) => {
-                let admitted = admit(count.parse()?, name)?;
-                writeln!(output, "{}", admitted.iter().map(Pid::to_string).collect::<Vec<_>>().join(" "))?;
-                residents.extend(admitted);
+                let started = fork_sleepers(count.parse()?, name)?;
+                writeln!(output, "{}", started.iter().map(Pid::to_string).collect::<Vec<_>>().join(" "))?;
+                pids.extend(started);
             }
-            None => writeln!(output, "{}", end(&mem::take(&mut residents))?.as_nanos())?,
+            None => writeln!(output, "{}", end(&mem::take(&mut pids))?.as_nanos())?,
         }
     }
-    end(&residents)?;
+    end(&pids)?;
     Ok(())
 }
 
-/// As many as the machine allows, at most `count`.
-fn admit(count: usize, name: &str) -> Result<Vec<Pid>> {
+/// Forks as many as the system allows, at most `count`.
+fn fork_sleepers(count: usize, name: &str) -> Result<Vec<Pid>> {
     let own = prctl::get_name()?;
-    prctl::set_name(&CString::new(name)?)?; // inherited, so that nobody is ever seen under another name
-    let nursery = getpid();
-    let admitted = (0..count).map_while(|_| process::fork_sleeper(nursery).ok()).collect();
+    prctl::set_name(&CString::new(name)?)?; // inherited, so that no child ever has another name
+    let helper = getpid();
+    let started = (0..count).map_while(|_| process::fork_sleeper(helper).ok()).collect();
     prctl::set_name(&own)?;
-    Ok(admitted)
+    Ok(started)
 }
 
-/// Nobody is reaped before all are dead: where the kernel tells of both, pidwait counts the death
-/// and the reaping of one process as two deaths, and leaves early.
-fn end(residents: &[Pid]) -> Result<Duration> {
-    for &pid in residents {
+/// No process is reaped before all are dead: on kernels that report both, pidwait counts the death
+/// and the reaping of one process as two deaths, and exits early.
+fn end(pids: &[Pid]) -> Result<Duration> {
+    for &pid in pids {
         kill(pid, Signal::SIGKILL)?;
     }
-    for &pid in residents {
+    for &pid in pids {
         waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)?;
     }
     let dead = now()?;
-    for &pid in residents {
+    for &pid in pids {
         waitpid(pid, None)?;
     }
     Ok(dead)
