@@ -1,5 +1,5 @@
-//! Waiting for processes that nobody here is the parent of: the time from the last death, which the
-//! reaping follows at once, to the end of the waiter, and the CPU time of its whole run.
+//! Waiting for processes that are not children: the time from the last death, directly after which
+//! all are reaped, to the exit of the waiting program, and the CPU time of its whole run.
 
 use std::fs;
 use std::thread;

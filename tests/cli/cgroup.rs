@@ -95,17 +95,17 @@ fn an_invalid_group_is_refused_with_the_reason_and_no_signal() {
         ("gone".to_owned(), " does not exist\n"),
     ];
     refused.extend(group::version_1().map(|path| (path, " is a control group of version 1, only version 2 will do\n")));
-    for (path, words) in refused {
+    for (path, message) in refused {
         for args in [&["-KILL"][..], &["-v"], &["--wait"], &["-p"], &["--dry-run"], &["--alive"]] {
-            let told = sigsend().args(args).args(["--cgroup", &path]).assert().code(1);
-            assert!(stderr(&told).contains(words), "{path} {args:?}: {}", stderr(&told));
+            let output = sigsend().args(args).args(["--cgroup", &path]).assert().code(1);
+            assert!(stderr(&output).contains(message), "{path} {args:?}: {}", stderr(&output));
         }
     }
     let script =
         format!("echo 0 >'{}/cgroup.procs'; \"$0\" --cgroup '{}' 2>&1; echo $?", group.child("own").arg(), group.arg());
-    let told = Command::new("sh").args(["-c", &script, SIGSEND]).output().expect("sh starts");
-    let words = format!("sigsend: control group {} holds sigsend itself: refused\n1\n", group.arg());
-    assert_eq!(String::from_utf8_lossy(&told.stdout), words);
+    let output = Command::new("sh").args(["-c", &script, SIGSEND]).output().expect("sh starts");
+    let message = format!("sigsend: control group {} holds sigsend itself: refused\n1\n", group.arg());
+    assert_eq!(String::from_utf8_lossy(&output.stdout), message);
     for args in [&["-l", "--cgroup", "x"][..], &["--tree", "--cgroup", "x"], &["--cgroup", ""], &["--cgroup"]] {
         sigsend().args(args).assert().code(1).stdout("");
     }
@@ -115,8 +115,8 @@ fn an_invalid_group_is_refused_with_the_reason_and_no_signal() {
 #[test]
 fn an_empty_group_is_gone_and_a_missing_one_is_a_failure() {
     let Some(group) = control_group() else { return };
-    let told = sigsend().args(["--cgroup", &group.arg()]).assert().code(1);
-    assert_eq!(stderr(&told), format!("sigsend: control group {} is empty\n", group.arg()));
+    let output = sigsend().args(["--cgroup", &group.arg()]).assert().code(1);
+    assert_eq!(stderr(&output), format!("sigsend: control group {} is empty\n", group.arg()));
     for args in [&["--alive"][..], &["-p"], &["--id"], &["-0"], &["--dry-run"]] {
         sigsend().args(args).args(["--cgroup", &group.arg()]).assert().code(1);
     }
@@ -124,8 +124,8 @@ fn an_empty_group_is_gone_and_a_missing_one_is_a_failure() {
         sigsend().args(args).args(["--cgroup", &group.arg()]).assert().success().stdout("").stderr("");
         sigsend().args(args).args(["--cgroup", &format!("{}/gone", group.arg())]).assert().code(1);
     }
-    let told = sigsend().args(["-v", "--wait", "--cgroup", &group.arg()]).assert().success();
-    assert_eq!(stdout(&told), format!("{} is already gone\n", group.arg()));
+    let output = sigsend().args(["-v", "--wait", "--cgroup", &group.arg()]).assert().success();
+    assert_eq!(stdout(&output), format!("{} is already gone\n", group.arg()));
     // A zombie is in no group.
     let zombie = Victim::shell(&format!("echo 0 >'{}/cgroup.procs'; echo ready", group.arg()));
     zombie.assert_exited_with(0);
@@ -144,19 +144,19 @@ fn kill_ends_every_process_of_a_forking_group() {
         let Some(group) = control_group() else { return };
         let mut storm = Family::with_role(if round % 2 == 0 { "daemons" } else { "storm" });
         group.child("deep").take(storm.pid());
-        let wind = storm.start_forking(1000);
+        let forks = storm.start_forking(1000);
         // The delay varies, so that the signal comes at different points of the storm.
         for _ in 0..round % 50 {
             storm.next_line();
         }
         let end = if round % 4 < 2 { &["-KILL", "--wait"][..] } else { &["-KILL"] };
         sigsend().args(end).args(["--cgroup", &group.arg()]).assert().success().stdout("").stderr("");
-        assert!(end.len() == 1 || !group.is_populated(), "it was waited for");
+        assert!(end.len() == 1 || !group.is_populated(), "--wait returned early");
         storm.assert_killed_by(9);
         cut_short += usize::from(storm.assert_all_ended().len() + round % 50 < 1000);
-        wind.join().expect("it calms down");
+        forks.join().expect("it ends");
     }
-    assert!(cut_short > 10, "the storms were over before they were hit: {cut_short}");
+    assert!(cut_short > 10, "the storms ended before they were killed: {cut_short}");
     bystander.assert_untouched();
 }
 
@@ -171,7 +171,7 @@ fn kill_ends_every_process_of_a_forking_group_without_cgroup_kill() {
         let Some(group) = control_group() else { return };
         let mut storm = Family::with_role("daemons");
         group.child("deep").take(storm.pid());
-        let wind = storm.start_forking(1000);
+        let forks = storm.start_forking(1000);
         for _ in 0..round {
             storm.next_line();
         }
@@ -179,15 +179,12 @@ fn kill_ends_every_process_of_a_forking_group_without_cgroup_kill() {
         command.args(["-qq", "-P", "cgroup.kill", "-e", "inject=openat:error=ENOENT", "-o"]).arg(&log);
         command.args([SIGSEND, "-KILL", "--wait", "--cgroup", &group.arg()]);
         assert_cmd::Command::from_std(command).timed().assert().success().stdout("").stderr("");
-        assert!(
-            fs::read_to_string(&log).is_ok_and(|log| log.contains("(INJECTED)")),
-            "it was not asked for cgroup.kill"
-        );
+        assert!(fs::read_to_string(&log).is_ok_and(|log| log.contains("(INJECTED)")), "cgroup.kill was not opened");
         assert!(!group.is_populated());
-        assert_eq!(group.read("cgroup.freeze"), "0\n", "it was thawed");
+        assert_eq!(group.read("cgroup.freeze"), "0\n", "it was not thawed");
         storm.assert_killed_by(9);
         storm.assert_all_ended();
-        wind.join().expect("it calms down");
+        forks.join().expect("it ends");
     }
 }
 
@@ -197,12 +194,12 @@ fn every_member_gets_a_signal_once_including_new_ones() {
         let Some(group) = control_group() else { return };
         let mut storm = Family::with_role("catching-storm");
         group.take(storm.pid());
-        let wind = storm.start_forking(200);
-        let (mut born, mut told) = (vec![storm.arg()], Vec::new());
+        let forks = storm.start_forking(200);
+        let (mut created, mut caught) = (vec![storm.arg()], Vec::new());
         let mut note = |line: String| {
             let (word, pid) = line.split_once(' ').expect("a word and a PID");
-            if word == "created" { &mut born } else { &mut told }.push(pid.to_owned());
-            born.len() == told.len()
+            if word == "created" { &mut created } else { &mut caught }.push(pid.to_owned());
+            created.len() == caught.len()
         };
         for _ in 0..round {
             note(storm.next_line().expect("it lives"));
@@ -213,10 +210,10 @@ fn every_member_gets_a_signal_once_including_new_ones() {
         while !note(storm.next_line().expect("it lives")) {}
         sigsend().args(["-KILL", "--wait", "--cgroup", &group.arg()]).assert().success();
         storm.assert_all_ended().into_iter().for_each(|line| _ = note(line));
-        born.sort_unstable();
-        told.sort_unstable();
-        assert_eq!(born, told);
-        wind.join().expect("it calms down");
+        created.sort_unstable();
+        caught.sort_unstable();
+        assert_eq!(created, caught);
+        forks.join().expect("it ends");
     }
 }
 
@@ -230,8 +227,8 @@ fn a_child_that_detaches_itself_after_the_signal_is_waited_for_and_killed() {
     sigsend().args(["--within", "200ms", "--cgroup", &group.arg()]).assert().code(124);
     family.assert_exited_with(3);
     assert!(group.is_populated());
-    let told = sigsend().args(["-v", "--grace", "100ms", "--cgroup", &group.arg()]).assert().success().stderr("");
-    assert!(stdout(&told).contains("sent KILL (9) to"), "{}", stdout(&told));
+    let output = sigsend().args(["-v", "--grace", "100ms", "--cgroup", &group.arg()]).assert().success().stderr("");
+    assert!(stdout(&output).contains("sent KILL (9) to"), "{}", stdout(&output));
     assert!(!group.is_populated());
     family.assert_all_ended();
 }
@@ -253,15 +250,15 @@ fn members_are_killed_one_by_one_if_each_must_be_checked() {
     let Some(group) = control_group() else { return };
     let catches = group.shell("trap : TERM; echo ready; while :; do read line; done");
     let plain = group.sleeping();
-    let told = sigsend().args(["-r", "--grace", "100ms", "--cgroup", &group.arg()]).assert().code(64);
-    assert_eq!(stderr(&told), format!("sigsend: {} (cat) does not catch TERM\n", plain.pid()));
+    let output = sigsend().args(["-r", "--grace", "100ms", "--cgroup", &group.arg()]).assert().code(64);
+    assert_eq!(stderr(&output), format!("sigsend: {} (cat) does not catch TERM\n", plain.pid()));
     catches.assert_killed_by(9);
     plain.assert_alive();
     let expected = group.shell("echo ready; exec sleep 60");
-    let words = format!("sigsend: {} (cat) is not sleep\n", plain.pid());
+    let message = format!("sigsend: {} (cat) is not sleep\n", plain.pid());
     sigsend().args(["--alive", "--expect", "sleep", "--cgroup", &group.arg()]).assert().success().stderr("");
-    let told = sigsend().args(["-KILL", "--wait", "--expect", "sleep", "--cgroup", &group.arg()]).assert().code(64);
-    assert_eq!(stderr(&told), words);
+    let output = sigsend().args(["-KILL", "--wait", "--expect", "sleep", "--cgroup", &group.arg()]).assert().code(64);
+    assert_eq!(stderr(&output), message);
     expected.assert_killed_by(9);
     plain.assert_alive();
 }
@@ -290,8 +287,8 @@ fn a_member_that_leaves_is_still_waited_for() {
         "trap 'echo 0 >\"{}/cgroup.procs\"; trap \"\" TERM; echo left' TERM; echo ready; while :; do read line; done",
         refuge.arg()
     ));
-    let told = sigsend().args(["-v", "--grace", "500ms", "--cgroup", &group.arg()]).assert().success().stderr("");
-    assert!(stdout(&told).contains("sent KILL (9) to"), "{}", stdout(&told));
+    let output = sigsend().args(["-v", "--grace", "500ms", "--cgroup", &group.arg()]).assert().success().stderr("");
+    assert!(stdout(&output).contains("sent KILL (9) to"), "{}", stdout(&output));
     leaver.assert_killed_by(9);
 }
 
@@ -321,13 +318,14 @@ fn members_of_other_users_are_reported_and_not_waited_for() {
     let (foreign, own) = (group.sleeping(), victim().owned_by(NOBODY).sleeping());
     group.take(own.pid());
     for args in [&["-KILL"][..], &["--grace", "5s"], &["-TERM", "--timeout", "1s", "KILL"], &["--dry-run", "-KILL"]] {
-        let told = unprivileged.sigsend().args(args).args(["--cgroup", &group.arg()]).assert().code(1);
-        let words = format!("sigsend: control group {} cannot be killed as a whole: Permission denied\n", group.arg());
-        assert!(stderr(&told).starts_with(&words), "{args:?}: {}", stderr(&told));
+        let output = unprivileged.sigsend().args(args).args(["--cgroup", &group.arg()]).assert().code(1);
+        let message =
+            format!("sigsend: control group {} cannot be killed as a whole: Permission denied\n", group.arg());
+        assert!(stderr(&output).starts_with(&message), "{args:?}: {}", stderr(&output));
     }
-    let told = unprivileged.sigsend().args(["-HUP", "--wait", "--cgroup", &group.arg()]).assert().code(64);
-    let words = format!("(PID {}) failed: Operation not permitted\n", foreign.pid());
-    assert!(stderr(&told).contains(&words), "{}", stderr(&told));
+    let output = unprivileged.sigsend().args(["-HUP", "--wait", "--cgroup", &group.arg()]).assert().code(64);
+    let message = format!("(PID {}) failed: Operation not permitted\n", foreign.pid());
+    assert!(stderr(&output).contains(&message), "{}", stderr(&output));
     own.assert_killed_by(1);
     foreign.assert_alive();
     unprivileged.sigsend().args(["-0", "--within", "50ms", "--cgroup", &group.arg()]).assert().code(124);
@@ -350,8 +348,8 @@ fn members_of_another_pid_namespace_are_counted_and_only_killed_as_a_whole() {
         (output.status.code(), text(&output.stdout), text(&output.stderr))
     };
     let them = format!("2 processes of another PID namespace in {}", group.arg());
-    let words = format!("sigsend: cannot signal {them}, which only KILL without -r and --expect reaches\n");
-    let refused = (Some(1), String::new(), words);
+    let message = format!("sigsend: cannot signal {them}, which only KILL without -r and --expect reaches\n");
+    let refused = (Some(1), String::new(), message);
     let first = run(&["-HUP"]);
     if first.2.starts_with("unshare: ") {
         return skip(first.2);
@@ -362,9 +360,9 @@ fn members_of_another_pid_namespace_are_counted_and_only_killed_as_a_whole() {
     }
     assert_eq!(run(&["--dry-run"]).0, Some(1));
     assert_eq!(run(&["--alive"]), (Some(0), String::new(), String::new()));
-    let (status, _, said) = run(&["-0", "--within", "50ms"]);
+    let (status, _, stderr) = run(&["-0", "--within", "50ms"]);
     let still_there = format!("sigsend: {} is still there after 0.", group.arg());
-    assert!(status == Some(124) && said.starts_with(&still_there), "{said}");
+    assert!(status == Some(124) && stderr.starts_with(&still_there), "{stderr}");
     let would = format!("would send KILL (9) to {them}\n");
     assert_eq!(run(&["--dry-run", "-KILL"]), (Some(0), would, String::new()));
     members.iter().for_each(Victim::assert_alive);
@@ -388,13 +386,13 @@ fn a_group_that_is_removed_and_created_again_is_a_different_group() {
             (Window::BeforeSending, &["-HUP", "--wait"]),
         ] {
             let Some(parent) = control_group() else { return };
-            let group = parent.child("reborn");
+            let group = parent.child("again");
             let mut member = victim().with_pid(4242).sleeping();
             group.take(4242);
             let held = Held::at(window, &[args, &["--cgroup", &group.arg()]].concat());
             sigsend().args(["-KILL", "--wait", "4242"]).assert().success();
             member.reap();
-            let group = group.remade();
+            let group = group.recreated();
             let innocent = victim().with_pid(4242).sleeping();
             group.take(4242);
             let output = held.go();
@@ -413,9 +411,9 @@ fn too_few_descriptors_for_a_group_do_not_affect_other_targets() {
     }
     let member = group.sleeping();
     let script = format!("ulimit -n 30; exec \"$0\" -HUP {} --cgroup '{}'", member.pid(), group.arg());
-    let told = Command::new("sh").args(["-c", &script, SIGSEND]).output().expect("sh starts");
-    let said = String::from_utf8_lossy(&told.stderr);
-    assert!(told.status.code() == Some(64) && said.contains("Too many open files"), "{said}");
+    let output = Command::new("sh").args(["-c", &script, SIGSEND]).output().expect("sh starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(64) && stderr.contains("Too many open files"), "{stderr}");
     member.assert_killed_by(1);
     many.assert_alive();
     sigsend().args(["-KILL", "--wait", "--cgroup", &group.arg()]).assert().success();

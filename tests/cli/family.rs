@@ -74,14 +74,14 @@ impl Family {
             let left = PollTimeout::try_from(end.saturating_duration_since(Instant::now())).expect("a short time");
             match poll(&mut [PollFd::new(self.lifeline.as_fd(), PollFlags::POLLIN)], left) {
                 Err(Errno::EINTR) => continue,
-                ready => assert!(ready.expect("poll") > 0, "the family of {} lives and says nothing", self.head.pid()),
+                ready => assert!(ready.expect("poll") > 0, "the family of {} writes nothing", self.head.pid()),
             }
             let mut chunk = [0; 4096];
             let length = self.lifeline.read(&mut chunk).expect("a pipe can be read");
             if length == 0 {
                 return None;
             }
-            self.output += str::from_utf8(&chunk[..length]).expect("families speak UTF-8");
+            self.output += str::from_utf8(&chunk[..length]).expect("members write UTF-8");
         }
     }
 

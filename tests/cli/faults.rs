@@ -126,7 +126,7 @@ impl Case {
     }
 }
 
-/// Runs a case in namespaces of its own, as often as its faults need.
+/// Runs a case in worker processes, one for each part of its faults.
 fn run_parts(test: &str, case: &Case) {
     if !may_trace() {
         return skip("strace cannot be used");
@@ -201,8 +201,8 @@ fn run_case(case: &Case) {
     assert!(findings.is_empty(), "\n{findings}");
 }
 
-/// At least one fault of each system call and of each signal that is sent, another error for each,
-/// and more spread evenly.
+/// At least one fault for each system call and each signal that is sent, with varying errors, and
+/// more faults at even distances.
 fn sample<'a>(faults: &'a [Fault<'a>]) -> Vec<&'a Fault<'a>> {
     let mut of_calls: BTreeMap<(&str, usize), Vec<usize>> = BTreeMap::new();
     for (index, fault) in faults.iter().enumerate() {

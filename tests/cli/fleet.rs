@@ -141,7 +141,7 @@ fn clush_and_pdsh_return_the_highest_status() {
 }
 
 #[test]
-fn nginx_is_reloaded_on_a_rack() {
+fn nginx_is_reloaded_on_all_hosts() {
     in_pid_namespace(|| {
         let Some(hosts) = Hosts::new(&["clush", "pdsh", "nginx"]) else { return };
         for host in HOSTS {
@@ -171,8 +171,8 @@ fn ansible_distinguishes_stopped_gone_and_failed() {
         let all = hosts.run("ansible-playbook -v reload.yml");
         assert_eq!(all.status, Some(0), "{}{}", all.stdout, all.stderr);
         for host in HOSTS {
-            let (word, events) = all.result(host);
-            assert_eq!((word, plain(&events)), ("changed", vec![sent(host, "HUP", 1), summary(1, 0, 0, 0)]));
+            let (result, events) = all.result(host);
+            assert_eq!((result, plain(&events)), ("changed", vec![sent(host, "HUP", 1), summary(1, 0, 0, 0)]));
             eventually("a reload", || Hosts::reloads(host) == 1);
         }
 
@@ -182,15 +182,15 @@ fn ansible_distinguishes_stopped_gone_and_failed() {
         hosts.make_stale("web3");
         let stopped = hosts.run("ansible-playbook -v -e grace=500ms stop.yml");
         assert_eq!(stopped.status, Some(2), "{}{}", stopped.stdout, stopped.stderr);
-        let (word, events) = stopped.result("web1");
-        assert_eq!(word, "changed");
+        let (result, events) = stopped.result("web1");
+        assert_eq!(result, "changed");
         assert_stopped_by_force("web1", &events);
         let pid = Hosts::pid("web2");
         let gone = json!({"event": "already-gone", "target": pid.to_string(), "pid": pid});
-        let (word, events) = stopped.result("web2");
-        assert_eq!((word, plain(&events)), ("ok", vec![gone, summary(0, 1, 0, 0)]));
-        let (word, events) = stopped.result("web3");
-        assert_eq!(word, "fatal");
+        let (result, events) = stopped.result("web2");
+        assert_eq!((result, plain(&events)), ("ok", vec![gone, summary(0, 1, 0, 0)]));
+        let (result, events) = stopped.result("web3");
+        assert_eq!(result, "fatal");
         assert_stale("web3", &events);
         hosts.assert_bystander_lives("web3");
 

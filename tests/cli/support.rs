@@ -1,5 +1,5 @@
-//! What all tests share: the program under test, victims to send signals to, private PID
-//! namespaces, terminals, and a way to skip a test that cannot run here.
+//! Shared by all tests: the program under test, victims to send signals to, private PID namespaces,
+//! terminals, and a way to skip a test that cannot run here.
 
 mod namespace;
 mod recorder;
@@ -53,7 +53,7 @@ pub const SIGSEND: &str = match option_env!("SIGSEND_TESTED") {
     None => env!("CARGO_BIN_EXE_sigsend"),
 };
 
-/// The program under test in a clean, fixed environment, with no signal ignored; killed when it
+/// The program under test in a clean, fixed environment, with no signal ignored; killed if it
 /// hangs.
 pub fn sigsend() -> Command {
     Command::from_std(raw_sigsend()).timed()
@@ -123,7 +123,7 @@ impl Timed for Command {
 pub fn clean(mut command: StdCommand) -> StdCommand {
     command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C").env("TERM", "dumb");
     command.current_dir("/");
-    sys::born_default(&mut command);
+    sys::start_with_defaults(&mut command);
     command
 }
 
@@ -171,7 +171,7 @@ pub struct Trace {
     pub output: Output,
     /// Its PID.
     pub pid: String,
-    /// One system call a line, without the PID in front, among those that were asked for.
+    /// The selected system calls, one per line, without the PID in front.
     pub calls: Vec<String>,
 }
 
@@ -218,7 +218,7 @@ pub fn skip(reason: impl Display) {
 }
 
 fn write_stderr(line: &str) {
-    // In one write, so that tests side by side do not mix their lines.
+    // In one write, so that lines of parallel tests are not mixed.
     io::stderr().write_all(format!("{line}\n").as_bytes()).expect("standard error can be written");
 }
 
@@ -250,7 +250,7 @@ pub fn program(name: &str) -> Option<PathBuf> {
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + DEADLINE;
     while !condition() {
-        assert!(Instant::now() < end, "waited in vain for {what}");
+        assert!(Instant::now() < end, "timed out waiting for {what}");
         thread::sleep(Duration::from_millis(1));
     }
 }
@@ -262,7 +262,7 @@ pub fn back_date(path: &Path, age: Duration) {
     utimensat(nix::fcntl::AT_FDCWD, path, &then, &then, UtimensatFlags::FollowSymlink).expect("the file is ours");
 }
 
-/// A directory that everyone can read and that is removed with the value.
+/// A directory that every user can read. Removed on drop.
 pub struct TempDir(PathBuf);
 
 /// Makes a directory with a unique name.
@@ -288,7 +288,7 @@ impl TempDir {
         &self.0
     }
 
-    /// Writes a file into it and gives the path.
+    /// Writes a file into it and returns the path.
     pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);
         fs::write(&path, content).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

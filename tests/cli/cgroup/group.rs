@@ -1,4 +1,4 @@
-//! A real control group, which is emptied and removed at the end of the test.
+//! A real control group. Its processes are killed and it is removed at the end of the test.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -11,26 +11,26 @@ use crate::support::{Victim, eventually, skip, victim};
 /// A control group of version 2.
 pub struct Group {
     path: PathBuf,
-    /// Whether it is removed with the value; those below others go with them.
+    /// Whether it is removed on drop. A group below another one is removed with that one.
     is_top: bool,
 }
 
-/// Where the hierarchy is mounted.
+/// The mount point of the hierarchy.
 pub fn mount() -> String {
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("/proc");
     let whole = |line: &&str| line.contains(" - cgroup2 ") && line.split(' ').nth(3) == Some("/");
     mounts.lines().find(whole).and_then(|line| line.split(' ').nth(4)).unwrap_or_default().to_owned()
 }
 
-/// A directory of version 1, if there is one.
+/// The mount point of a hierarchy of version 1, if there is one.
 pub fn version_1() -> Option<String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("/proc");
     let path = mounts.lines().find(|line| line.contains(" - cgroup ")).and_then(|line| line.split(' ').nth(4));
     path.map(str::to_owned)
 }
 
-/// Makes a group below the one that the test is in; says why and gives `None` when that is not
-/// possible here.
+/// Creates a group below the test's own group. If that is not possible here, skips the test and
+/// returns `None`.
 #[track_caller]
 pub fn control_group() -> Option<Group> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -47,16 +47,16 @@ pub fn control_group() -> Option<Group> {
             // PIDs repeat between PID namespaces.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => {
-                skip(format!("no control group can be made: {error}"));
+                skip(format!("no control group can be created: {error}"));
                 return None;
             }
             Ok(()) => {
                 let group = Group { path, is_top: true };
                 let asleep = Command::new("sleep").arg("60").spawn();
                 let mut asleep = asleep.expect("sleep starts");
-                let taken = fs::write(group.path.join("cgroup.procs"), asleep.id().to_string());
+                let moved = fs::write(group.path.join("cgroup.procs"), asleep.id().to_string());
                 let _ = asleep.kill().and_then(|()| asleep.wait());
-                if let Err(error) = taken {
+                if let Err(error) = moved {
                     skip(format!("no process can be put into a control group: {error}"));
                     return None;
                 }
@@ -89,15 +89,15 @@ impl Group {
         Self { path, is_top: false }
     }
 
-    /// Removes this group, which is empty, and makes another one of the same name.
+    /// Removes this group, which must be empty, and creates another one with the same name.
     #[track_caller]
-    pub fn remade(self) -> Self {
+    pub fn recreated(self) -> Self {
         eventually("the group to be removed", || fs::remove_dir(&self.path).is_ok());
         fs::create_dir(&self.path).expect("the name is free");
         self
     }
 
-    /// Puts a process into it.
+    /// Moves a process into it.
     #[track_caller]
     pub fn take(&self, pid: i32) {
         fs::write(self.path.join("cgroup.procs"), pid.to_string()).expect("a process of ours can be moved");
@@ -111,7 +111,7 @@ impl Group {
         member
     }
 
-    /// A member that runs a script, which has to `echo ready`.
+    /// A member that runs a script, which must `echo ready`.
     #[track_caller]
     pub fn shell(&self, script: &str) -> Victim {
         let member = victim().shell(script);
@@ -138,7 +138,7 @@ impl Group {
         fs::write(self.path.join("cgroup.freeze"), "0").expect("a group of ours can be thawed");
     }
 
-    /// Removes a group and those below it, all of them empty. Whether it is gone.
+    /// Removes a group and the groups below it, which must be empty. Returns whether it is gone.
     fn remove(path: &Path) -> bool {
         for entry in fs::read_dir(path).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -153,7 +153,7 @@ impl Drop for Group {
     fn drop(&mut self) {
         if self.is_top {
             let _ = fs::write(self.path.join("cgroup.kill"), "1");
-            // In vain only while its members cannot die, which the test has told by then.
+            // This fails only if members do not die, which has failed the test before.
             let end = std::time::Instant::now() + crate::support::DEADLINE;
             while !Self::remove(&self.path) && std::time::Instant::now() < end {
                 std::thread::sleep(std::time::Duration::from_millis(1));

@@ -1,4 +1,4 @@
-//! What the members of a family do. A test binary is given a role by the environment.
+//! The roles of family members. The environment gives a test binary its role.
 #![expect(unsafe_code, reason = "fork and clone, which std does not offer, followed by nothing but system calls")]
 
 use std::env;
@@ -54,7 +54,7 @@ fn runs_role_when_asked() {
     }
 }
 
-/// Whoever finds a byte on standard input forks a child, which does the same; all of them stay.
+/// A process that reads a byte from standard input forks a child, which does the same. None exits.
 /// What [`Family::start_forking`] hands out is the bound, since root is exempt from `RLIMIT_NPROC`.
 /// Each says `born PID`; whoever is told to stop says `told PID` and forks no more.
 fn storm() -> ! {
@@ -96,10 +96,10 @@ fn daemons() -> ! {
     stay()
 }
 
-/// Whether each member of a storm continues all others after each fork.
+/// Whether each member of a storm sends CONT to all others after each fork.
 static CONTINUES: AtomicBool = AtomicBool::new(false);
 
-/// So many children that stay, told of as `born PID`.
+/// Forks `count` children, which report `created PID` and stay.
 fn keep_children(count: u32) -> ! {
     for _ in 0..count {
         if fork() == Side::Child {
@@ -111,7 +111,7 @@ fn keep_children(count: u32) -> ! {
     stay()
 }
 
-/// A child of a child of a child …, so many levels deep; the deepest one says that all are there.
+/// A chain of children, `depth` levels deep. The deepest one reports that the chain is complete.
 fn chain(depth: u32) -> ! {
     for _ in 0..depth {
         if fork() == Side::Parent {
@@ -122,7 +122,7 @@ fn chain(depth: u32) -> ! {
     stay()
 }
 
-/// Always so many children, each of which lives so many microseconds; HUP and TERM change nothing.
+/// Keeps `count` children, each of which lives `life` microseconds. HUP and TERM have no effect.
 fn short_lived(count: u32, life: u32) -> ! {
     catch(libc::SIGHUP, ignore);
     catch(libc::SIGTERM, ignore);
@@ -151,11 +151,11 @@ fn foreign_short_lived(count: u32, life: u32) -> ! {
     }
     // SAFETY: takes integers only.
     let done = unsafe { libc::setgid(NOBODY) | libc::setuid(NOBODY) };
-    assert_eq!(done, 0, "only root can become somebody else");
+    assert_eq!(done, 0, "only root can change its user");
     stay()
 }
 
-/// A child that a second thread has forked.
+/// A child forked by a second thread.
 fn forking_thread() -> ! {
     thread::spawn(|| {
         if fork() == Side::Child {
@@ -166,10 +166,10 @@ fn forking_thread() -> ! {
     stay()
 }
 
-/// A child blocked in vfork(2), whose child shares its memory until a line comes on standard input.
-/// Both of them stay.
+/// A child blocked in vfork(2), whose child shares its memory until a line arrives on standard
+/// input. Both stay.
 fn vfork_parent() -> ! {
-    extern "C" fn borrower(_: *mut c_void) -> c_int {
+    extern "C" fn vfork_child(_: *mut c_void) -> c_int {
         ready();
         let mut byte = 0_u8;
         // SAFETY: one byte that is ours.
@@ -182,21 +182,21 @@ fn vfork_parent() -> ! {
         // SAFETY: the new process runs on a stack of its own, which lives as long as this one is
         // blocked.
         unsafe {
-            libc::clone(borrower, top.cast(), libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD, ptr::null_mut())
+            libc::clone(vfork_child, top.cast(), libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD, ptr::null_mut())
         };
         report("free");
     }
     stay()
 }
 
-/// Leaves its process group for a session of its own, and says so each time.
+/// Leaves its process group for a session of its own, and reports it each time.
 extern "C" fn leave_group(_: c_int) {
     // SAFETY: takes nothing. Only the first call succeeds.
     unsafe { libc::setsid() };
     report("left");
 }
 
-/// NOBODY may signal it until it gets TERM. After that it is root's.
+/// NOBODY may signal this process until it gets TERM. Then it becomes root.
 fn becomes_root() -> ! {
     extern "C" fn become_root(_: c_int) {
         // SAFETY: takes integers.
@@ -205,14 +205,14 @@ fn becomes_root() -> ! {
     }
     catch(libc::SIGTERM, become_root);
     // SAFETY: takes integers.
-    assert_eq!(unsafe { libc::setresuid(NOBODY, NOBODY, 0) }, 0, "only root can play this");
+    assert_eq!(unsafe { libc::setresuid(NOBODY, NOBODY, 0) }, 0, "only root can do this");
     ready();
     stay()
 }
 
 static CHILDREN_ON_TERM: AtomicU32 = AtomicU32::new(0);
 
-/// Forks that many children, which ignore TERM and stay.
+/// Forks `CHILDREN_ON_TERM` children, which ignore TERM and stay.
 extern "C" fn fork_children(_: c_int) {
     for _ in 0..CHILDREN_ON_TERM.load(Ordering::Relaxed) {
         if fork() == Side::Child {
@@ -223,8 +223,8 @@ extern "C" fn fork_children(_: c_int) {
     report("forked");
 }
 
-/// A child whose second thread takes SEGV, so that the core is dumped by another thread than the
-/// first; the parent reaps it at once.
+/// A child whose second thread receives SEGV, so that a thread other than the first dumps the core.
+/// The parent reaps it at once.
 fn dumping_thread() -> ! {
     let home = tempdir();
     env::set_current_dir(home.path()).expect("the directory of the core");
@@ -275,7 +275,7 @@ enum Side {
     Child,
 }
 
-/// Forks; a refusal counts as the parent's side, since a storm has to bear it.
+/// Forks. A failure counts as the parent's side, since a storm must tolerate it.
 fn fork() -> Side {
     // SAFETY: the child of this many-threaded process only ever makes system calls.
     if unsafe { libc::fork() } == 0 { Side::Child } else { Side::Parent }
@@ -289,7 +289,7 @@ fn stay() -> ! {
 }
 
 fn exit_now() -> ! {
-    // SAFETY: ends this process without running anything of its parent's.
+    // SAFETY: ends this process without running its parent's exit handlers.
     unsafe { libc::_exit(0) }
 }
 
@@ -298,8 +298,8 @@ fn sleep_us(microseconds: u32) {
     unsafe { libc::usleep(microseconds) };
 }
 
-/// `WORD PID` on the lifeline, in one write and without allocating, so that a handler may say it
-/// too.
+/// Writes `WORD PID` to the lifeline, in one write and without allocating, so that a handler may
+/// call it.
 fn report(word: &str) {
     let mut line = [0; 32];
     let mut rest = &mut line[..];
@@ -310,7 +310,7 @@ fn report(word: &str) {
 }
 
 fn ready() {
-    // The harness has begun a line of its own.
+    // The test harness has written an incomplete line.
     write(1, b"\nready\n");
 }
 

@@ -1,16 +1,15 @@
-//! Who is on the targets while a fault happens: targets that tell what became of them, and a
-//! bystander.
+//! The targets of a run with a fault, and what happened to them.
 
 use std::fs;
 
 use crate::support::{Recorder, TempDir, Victim, eventually, sigsend, stdout, tempdir, victim};
 
-/// What kind of targets a case needs.
+/// The kind of targets of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Two recorders in one group.
     Recorders,
-    /// A process that dies of the signal.
+    /// A process that the signal kills.
     Single,
     /// Two of these in one group.
     Group,
@@ -85,7 +84,7 @@ impl Targets {
         line.split(' ').flat_map(texts).collect()
     }
 
-    /// The case is set for the next run: whoever has been hit is replaced.
+    /// Prepares the next run: victims that were killed are replaced.
     pub fn reset(&mut self) {
         if self.kind != Kind::Recorders {
             self.victims.clear();
@@ -93,7 +92,7 @@ impl Targets {
         }
     }
 
-    /// What each target has met with since the last question.
+    /// What happened to each target since the last call.
     pub fn effects(&mut self) -> Vec<Effect> {
         if self.kind == Kind::Recorders {
             return self.recorders.iter_mut().map(|recorder| Effect::Received(recorder.signals())).collect();

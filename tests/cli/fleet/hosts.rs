@@ -30,14 +30,14 @@ Subsystem sftp internal-sftp
 UsePAM no
 ";
 
-/// Three hosts and a way to command them.
+/// Three hosts, and an administrator's account to run commands from.
 pub struct Hosts {
     hosts: Vec<Child>,
-    /// Where the administrator works.
+    /// The administrator's home directory.
     home: PathBuf,
 }
 
-/// What became of a command.
+/// The results of a command.
 pub struct Ran {
     pub status: Option<i32>,
     pub stdout: String,
@@ -45,8 +45,8 @@ pub struct Ran {
 }
 
 impl Hosts {
-    /// Sets up hosts that can be reached through ssh; says why and gives `None` when that is not
-    /// possible here. To be called in a PID namespace of its own.
+    /// Sets up hosts that can be reached through ssh. If that is not possible here, skips the test
+    /// and returns `None`. Must be called in a PID namespace of its own.
     #[track_caller]
     pub fn new(programs: &[&str]) -> Option<Self> {
         let needed = ["hostname", "ip", "mount", "ssh", "ssh-keygen", "sshd", "unshare"];
@@ -54,7 +54,7 @@ impl Hosts {
             skip(format!("no {missing}"));
             return None;
         }
-        // sshd gives up its rights and becomes its own user.
+        // sshd drops its privileges and changes its user.
         if !may_change_user() {
             skip("needs root");
             return None;
@@ -73,11 +73,11 @@ impl Hosts {
         Some(Self { hosts, home: "/mnt/home".into() })
     }
 
-    /// Runs a line of shell where the administrator sits, with the settings of clush, pdsh and
-    /// Ansible that lead to the hosts.
+    /// Runs a shell command as the administrator, with the settings that clush, pdsh and Ansible
+    /// need to reach the hosts.
     #[track_caller]
     pub fn run(&self, line: &str) -> Ran {
-        let mut command = StdCommand::new(program("ip").expect("it was looked for"));
+        let mut command = StdCommand::new(program("ip").expect("checked before"));
         command.args(["netns", "exec", "switch", "sh", "-c", line]).stdin(Stdio::null()).current_dir(&self.home);
         command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).env("HOME", &self.home);
         command.env("LC_ALL", "C.UTF-8").env("PDSH_RCMD_TYPE", "ssh").env("PDSH_SSH_ARGS_APPEND", "-F /mnt/ssh_config");
@@ -87,7 +87,7 @@ impl Hosts {
         Ran { status: status.code(), stdout: text(stdout), stderr: text(stderr) }
     }
 
-    /// Runs a line of shell on one host, where it has to succeed.
+    /// Runs a shell command on one host. It must succeed.
     #[track_caller]
     pub fn on(&self, host: &str, line: &str) -> String {
         let ran = self.run(&format!("ssh -F /mnt/ssh_config {host} '{line}'"));
@@ -109,19 +109,19 @@ impl Hosts {
         eventually("nginx", || Self::file(host, "nginx.pid").ends_with('\n'));
     }
 
-    /// Writes a file where the administrator works.
+    /// Writes a file into the administrator's home directory.
     pub fn write(&self, name: &str, text: &str) {
         fs::write(self.home.join(name), text).expect("a file");
     }
 
-    /// Ends the daemon of a host as a crash does: its pidfile stays.
+    /// Kills the daemon of a host like a crash: its pidfile stays.
     #[track_caller]
     pub fn crash_webd(&self, host: &str) {
         self.on(host, "sigsend --wait -KILL --pidfile /run/webd.pid --expect webd");
     }
 
-    /// Ends the daemon of a host, and has its number taken by another process long after the
-    /// pidfile was written.
+    /// Kills the daemon of a host, and replaces its pidfile by one with the PID of another process,
+    /// which started long after the file was written.
     #[track_caller]
     pub fn make_stale(&self, host: &str) {
         self.crash_webd(host);
@@ -130,7 +130,7 @@ impl Hosts {
         self.on(host, "touch -d \"1 hour ago\" /run/webd.pid");
     }
 
-    /// The process whose number a stale pidfile holds is unharmed.
+    /// Asserts that the process whose PID is in a stale pidfile is alive.
     #[track_caller]
     pub fn assert_bystander_lives(&self, host: &str) {
         self.on(host, "sigsend --alive --pidfile /run/webd.pid --allow-stale --expect sleep");
@@ -146,7 +146,7 @@ impl Hosts {
         Self::file(host, "webd.pid").trim().parse::<i32>().expect("a pidfile").into()
     }
 
-    /// How often the daemon of a host has been told to reload.
+    /// How often the daemon of a host has received HUP.
     pub fn reloads(host: &str) -> usize {
         Self::file(host, "webd.log").lines().count()
     }
@@ -162,7 +162,7 @@ impl Drop for Hosts {
 }
 
 impl Ran {
-    /// The JSON lines behind each host's name, as clush and pdsh print them.
+    /// The JSON lines of each host, as printed by clush and pdsh after the host's name.
     #[track_caller]
     pub fn events(&self) -> BTreeMap<String, Vec<Value>> {
         let mut events = BTreeMap::<_, Vec<_>>::new();
@@ -173,18 +173,17 @@ impl Ran {
         events
     }
 
-    /// What `ansible-playbook -v` says of a host: its word for the result, and the JSON lines that
-    /// sigsend wrote there.
+    /// The output of `ansible-playbook -v` for a host: the result, and the JSON lines of sigsend.
     #[track_caller]
     pub fn result(&self, host: &str) -> (&str, Vec<Value>) {
         let named = format!(": [{host}]");
         let mut lines = self.stdout.lines().chain(self.stderr.lines());
         let line = lines.find(|line| line.contains(&named) && line.contains("=> {"));
         let line = line.unwrap_or_else(|| panic!("nothing of {host}: {}{}", self.stdout, self.stderr));
-        let (word, result) = line.split_once(&named).expect("it was found");
+        let (kind, result) = line.split_once(&named).expect("it was found");
         let result: Value = serde_json::from_str(&result[result.find('{').expect("it was found")..]).expect("JSON");
         let lines = result["stdout"].as_str().expect("what sigsend wrote").lines();
-        (word, lines.map(|line| serde_json::from_str(line).expect("a JSON object")).collect())
+        (kind, lines.map(|line| serde_json::from_str(line).expect("a JSON object")).collect())
     }
 }
 
@@ -192,14 +191,14 @@ fn addresses() -> impl Iterator<Item = String> {
     (1..).map(|number| format!("10.213.47.{number}"))
 }
 
-/// File systems that hide the machine's own: `ip netns` keeps its names in /run, everything else of
-/// the hosts is in /mnt.
+/// Mounts file systems over those of the machine: `ip netns` keeps its names in /run, and all other
+/// files of the hosts are in /mnt.
 fn mounts() -> Result<(), String> {
     let tmpfs = |at| tried("mount", &["-t", "tmpfs", "-o", "mode=755", "sigsend-test", at]);
     tmpfs("/run").and_then(|()| tmpfs("/mnt"))
 }
 
-/// A bridge with the administrator's address, and a wire from it to each host.
+/// A bridge with the administrator's address, and a veth pair from it to each host.
 fn switch() -> Result<(), String> {
     let ip = |line: &str| tried("ip", &line.split(' ').collect::<Vec<_>>());
     ip("netns add switch")?;
@@ -254,21 +253,21 @@ fn files() {
         let executable = fs::Permissions::from_mode(0o755);
         fs::set_permissions(Path::new("/mnt").join(script), executable).expect("a file of ours");
     }
-    // Not a link: the hosts do not see everything that this process sees.
+    // Not a link: the hosts do not see all file systems of this process.
     write("bin/sigsend", "");
     tried("mount", &["--bind", SIGSEND, "/mnt/bin/sigsend"]).expect("a file of ours");
 }
 
-/// Brings a host up.
+/// Starts a host.
 fn start(host: &str, address: &str) -> Child {
-    let mut command = StdCommand::new(program("ip").expect("it was looked for"));
+    let mut command = StdCommand::new(program("ip").expect("checked before"));
     command.args(["netns", "exec", host, "unshare", "--pid", "--fork", "--mount-proc", "--uts", "--kill-child"]);
     command.args(["sh", "/mnt/host", host, address]).stdin(Stdio::null());
     command.spawn().expect("ip starts")
 }
 
 fn tried(name: &str, args: &[&str]) -> Result<(), String> {
-    let program = program(name).expect("it was looked for");
+    let program = program(name).expect("checked before");
     let output =
         StdCommand::new(program).args(args).stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
     let complaint = || format!("{name} {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use super::{DEADLINE, Recorder, running_as_root, skip, write_stderr};
 
-/// The environment variable that tells a test binary inside a namespace which test to run.
+/// The environment variable with the name of the test that a test binary in a namespace runs.
 pub const INSIDE: &str = "SIGSEND_TEST_NAMESPACE";
 
 /// Runs the body of a test in a PID namespace of its own with its own /proc. There the test is PID
-/// 1, leads a session, and ends every other process when it ends. A bystander outside must get no
-/// signal. The call must be all that the test does.
+/// 1 and leads a session, and all other processes die with it. A bystander outside must get no
+/// signal. The test must do nothing else.
 ///
-/// The test binary starts itself once more for this one test; outside, `body` never runs.
+/// The test binary starts another instance of itself for this test; outside, `body` never runs.
 #[track_caller]
 pub fn in_pid_namespace<Body: FnOnce()>(body: Body) {
     let test = test_name::<Body>();
@@ -33,7 +33,7 @@ pub fn in_pid_namespace<Body: FnOnce()>(body: Body) {
     let output = assert_cmd::Command::from_std(inside).timeout(6 * DEADLINE).output().expect("unshare starts");
     let stdout = String::from_utf8_lossy(&output.stdout);
     let stderr = String::from_utf8_lossy(&output.stderr);
-    // A name that matches no test would pass, too.
+    // A run whose filter matches no test succeeds, too.
     let passed = output.status.success() && stdout.contains("test result: ok. 1 passed");
     assert!(passed, "in its namespace, {test} ended with {}\n{stdout}{stderr}", output.status);
     bystander.assert_untouched();
@@ -59,7 +59,7 @@ fn unshare() -> Command {
     command
 }
 
-/// Why no namespaces can be made here; asked once.
+/// Whether namespaces can be created here, and if not, why. Determined once.
 fn permitted() -> Result<(), String> {
     static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
     let ask = || match assert_cmd::Command::from_std({

@@ -1,7 +1,7 @@
-//! `Recorder`: a victim that catches every signal that can be caught and tells what arrived, in the
-//! order in which it was handled. It is this test binary, run for one test that does nothing unless
-//! it is asked to record.
-#![expect(unsafe_code, reason = "a signal handler has to be async-signal-safe; std cannot say so")]
+//! `Recorder`: a victim that catches every signal that can be caught and reports what arrived, in
+//! the order of handling. It is another instance of this test binary, run for one test that does
+//! nothing unless the environment asks for it.
+#![expect(unsafe_code, reason = "a signal handler must be async-signal-safe, which std cannot express")]
 
 use std::env;
 use std::ffi::{c_int, c_void};
@@ -13,7 +13,7 @@ use nix::libc;
 use super::sys;
 use super::victim::{Cast, Victim, victim};
 
-/// Asks a test binary to record: `open` takes each signal at once, `holding` at the next question.
+/// Makes a test binary record: `open` handles each signal at once, `holding` at the next query.
 const MODE: &str = "SIGSEND_TEST_RECORDER";
 
 /// One signal as it arrived.
@@ -31,19 +31,19 @@ pub struct Received {
 pub struct Recorder(Victim);
 
 impl Recorder {
-    /// One that takes each signal at once.
+    /// Handles each signal at once.
     #[track_caller]
     pub fn new() -> Self {
         Self::cast(victim(), "open")
     }
 
-    /// One that holds signals back until it is asked, so that they queue up.
+    /// Blocks signals until the next query, so that they queue up.
     #[track_caller]
     pub fn holding() -> Self {
         Self::cast(victim(), "holding")
     }
 
-    /// One that takes each signal at once, with the name, group and user of `cast`.
+    /// Handles each signal at once, with the name, group and user of `cast`.
     #[track_caller]
     pub fn of(cast: Cast) -> Self {
         Self::cast(cast, "open")
@@ -54,7 +54,7 @@ impl Recorder {
         let mut command = Command::new(cast.linked(env::current_exe().expect("a running test has a path")));
         command.args(["--exact", "support::recorder::records_when_asked", "--nocapture", "--test-threads=1"]);
         command.env(MODE, mode).stderr(Stdio::null());
-        sys::born_blocking(&mut command);
+        sys::start_with_signals_blocked(&mut command);
         let mut victim = cast.command(command);
         while victim.read_line() != "ready" {}
         Self(victim)
@@ -70,7 +70,7 @@ impl Recorder {
         self.0.arg()
     }
 
-    /// What arrived since the last question, in order.
+    /// What arrived since the last query, in order.
     #[track_caller]
     pub fn received(&mut self) -> Vec<Received> {
         self.0.say("what?");
@@ -86,7 +86,7 @@ impl Recorder {
         }
     }
 
-    /// The numbers of what arrived since the last question, in order.
+    /// The signal numbers that arrived since the last query, in order.
     #[track_caller]
     pub fn signals(&mut self) -> Vec<i32> {
         self.received().iter().map(|received| received.signal).collect()
@@ -95,7 +95,7 @@ impl Recorder {
     /// No signal arrived.
     #[track_caller]
     pub fn assert_untouched(&mut self) {
-        assert_eq!(self.received(), [], "{} is a bystander", self.0.pid());
+        assert_eq!(self.received(), [], "{} must get no signal", self.0.pid());
     }
 }
 
@@ -117,18 +117,18 @@ fn records_when_asked() {
     catchable.for_each(|signal| sys::catch(signal, record).expect("a signal that can be caught"));
     let say = |line: &str| io::stdout().write_all(line.as_bytes()).and_then(|()| io::stdout().flush());
     // All threads start with every signal blocked. Only this one unblocks them, so they are handled
-    // in the order of their delivery, and those that were sent before a question are handled before
+    // in the order of their delivery, and those that were sent before a query are handled before
     // it is read.
     if mode == "open" {
         sys::mask_all(libc::SIG_UNBLOCK);
     }
-    // The test harness has begun a line.
-    say("\nready\n").expect("the test listens");
-    for _question in io::stdin().lock().lines() {
+    // The test harness has written an incomplete line.
+    say("\nready\n").expect("the test reads");
+    for _query in io::stdin().lock().lines() {
         if mode == "holding" {
             sys::mask_all(libc::SIG_UNBLOCK);
             sys::mask_all(libc::SIG_BLOCK);
         }
-        say("done\n").expect("the test listens");
+        say("done\n").expect("the test reads");
     }
 }

@@ -1,6 +1,5 @@
 //! System calls that neither std nor nix has as a safe function: the state of a child without
-//! reaping it, pidfds, handlers with `SA_SIGINFO`, a fork with a chosen PID. The only `unsafe` of
-//! the tests.
+//! reaping it, pidfds, handlers with `SA_SIGINFO`, a fork with a chosen PID.
 #![expect(unsafe_code, reason = "each function wraps one system call that has no safe wrapper")]
 
 use std::ffi::{CStr, c_int, c_void};
@@ -16,12 +15,12 @@ use nix::libc;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
-/// How a child ended. A plain number for the signal, because nix's enum knows no realtime signals.
+/// How a child ended. The signal is a plain number because nix's enum has no realtime signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It left by itself with this status.
+    /// It exited with this status.
     Exited(i32),
-    /// This signal ended it.
+    /// It was killed by this signal.
     Killed(i32),
 }
 
@@ -92,7 +91,7 @@ static UNIGNORE: extern "C" fn() = {
 /// The handler that [`catch`] installs: number, origin and value of the signal, context.
 pub type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
 
-/// Runs `handler` for `signal`, with every other signal held back meanwhile.
+/// Installs `handler` for `signal`. All other signals are blocked while it runs.
 pub fn catch(signal: i32, handler: Handler) -> io::Result<()> {
     // SAFETY: all-zero bytes are a valid sigaction, and each field that counts is set below.
     let mut action: libc::sigaction = unsafe { mem::zeroed() };
@@ -107,7 +106,7 @@ pub fn catch(signal: i32, handler: Handler) -> io::Result<()> {
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Blocks (`SIG_BLOCK`) or lets in (`SIG_UNBLOCK`) every signal that can be blocked.
+/// Blocks (`SIG_BLOCK`) or unblocks (`SIG_UNBLOCK`) every signal that can be blocked.
 pub fn mask_all(how: c_int) {
     // SAFETY: `set` is initialised by sigfillset before it is read.
     unsafe {
@@ -117,9 +116,9 @@ pub fn mask_all(how: c_int) {
     }
 }
 
-/// Lets `command` start with every signal at its default, among them 32 and 33, which glibc's
+/// Makes `command` start with every signal at its default, including 32 and 33, which glibc's
 /// posix_spawn(3) leaves ignored.
-pub fn born_default(command: &mut Command) {
+pub fn start_with_defaults(command: &mut Command) {
     let reset = || {
         start_clean();
         Ok(())
@@ -128,8 +127,8 @@ pub fn born_default(command: &mut Command) {
     unsafe { command.pre_exec(reset) };
 }
 
-/// Lets `command` start with every signal blocked in each of its threads.
-pub fn born_blocking(command: &mut Command) {
+/// Makes `command` start with every signal blocked in each of its threads.
+pub fn start_with_signals_blocked(command: &mut Command) {
     let block = || {
         mask_all(libc::SIG_BLOCK);
         Ok(())
@@ -154,10 +153,9 @@ fn start_clean() {
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
 }
 
-/// `si_code` and `si_value` (as the int of sigqueue(3)) of a signal, from what its handler was
-/// given.
+/// `si_code` and `si_value` (as the int of sigqueue(3)) from the siginfo passed to a handler.
 pub fn origin(info: *const libc::siginfo_t) -> (i32, i32) {
-    // SAFETY: the kernel hands a handler installed with SA_SIGINFO a valid siginfo_t, whose union
+    // SAFETY: the kernel passes a handler installed with SA_SIGINFO a valid siginfo_t, whose union
     // holds a value for signals that a process sent.
     unsafe {
         let value = (*info).si_value().sival_ptr.addr();

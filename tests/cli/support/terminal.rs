@@ -1,4 +1,4 @@
-//! Pseudo-terminals: a test types, reads what is written, and computes what stays on the screen.
+//! Pseudo-terminals: a test types, reads the output, and computes the content of the screen.
 
 use std::env;
 use std::fs::{self, File};
@@ -25,7 +25,7 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// A terminal of so many columns, without echo. Without setsid(1) the test is skipped: `None`.
+    /// A terminal of this width, without echo. If there is no setsid(1), skips the test: `None`.
     #[track_caller]
     pub fn new(columns: u16) -> Option<Self> {
         if program("setsid").is_none() {
@@ -60,8 +60,7 @@ impl Terminal {
         self.leader = Some(command.spawn().expect("setsid starts"));
     }
 
-    /// Reads until no process has the terminal open. All that was written, and how the leader
-    /// ended.
+    /// Reads until no process has the terminal open. Returns all output, and the leader's status.
     #[track_caller]
     pub fn end(&mut self) -> (&str, ExitStatus) {
         self.read_until(None);
@@ -78,7 +77,7 @@ impl Terminal {
         &self.written
     }
 
-    /// Reads until the text has been written, or to the end; all that was written so far.
+    /// Reads until the text has been written, or to the end. Returns all output so far.
     #[track_caller]
     pub fn read_until(&mut self, awaited: Option<&str>) -> &str {
         let end = Instant::now() + DEADLINE;
@@ -132,7 +131,7 @@ fn end_members(session: Pid) -> bool {
     is_empty
 }
 
-/// The lines on a screen after this was written, without blank ones.
+/// The lines on a screen after `written` was output, without blank ones.
 pub fn screen(written: &str) -> Vec<String> {
     let mut lines: Vec<Vec<char>> = vec![Vec::new()];
     let mut column = 0;
@@ -148,7 +147,7 @@ pub fn screen(written: &str) -> Vec<String> {
                 match &rest[..length] {
                     "\x1b[2K" => line.clear(),
                     "\x1b[K" => line.truncate(column),
-                    other => panic!("a screen does not know {other:?}"),
+                    other => panic!("unsupported escape sequence {other:?}"),
                 }
             }
             _ => {

@@ -1,5 +1,6 @@
-//! `Victim`: a child to send signals to. The test goes on when it is ready. At the end it is killed
-//! with its group, and reaped. Until then it stays a zombie, so its PID is not reused.
+//! `Victim`: a child to send signals to. The constructors return when it is ready. On drop it is
+//! killed with its group, and reaped. If it ends before, it stays a zombie, so its PID is not
+//! reused.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
@@ -38,7 +39,7 @@ pub struct Victim {
     pidfd: OwnedFd,
     stdin: File,
     stdout: File,
-    said: Vec<u8>,
+    unread: Vec<u8>,
     reaped: bool,
     _home: Option<TempDir>,
 }
@@ -89,7 +90,7 @@ impl Cast {
         victim.await_ready()
     }
 
-    /// Starts `sh -c script`. The script must `echo ready` when it is.
+    /// Starts `sh -c script`. The script must `echo ready` when it is ready.
     #[track_caller]
     pub fn shell(self, script: &str) -> Victim {
         self.start("sh", &["-c", script]).await_ready()
@@ -108,19 +109,19 @@ impl Cast {
     #[track_caller]
     #[expect(clippy::zombie_processes, reason = "a victim reaps by its PID, so that it can look without reaping")]
     pub fn command(self, mut command: Command) -> Victim {
-        assert!(self.pid.is_none() && self.name.is_none(), "a command brings its own name and takes any PID");
+        assert!(self.pid.is_none() && self.name.is_none(), "a command has its own name and any PID");
         if let Some(argv0) = &self.argv0 {
             command.arg0(argv0);
         }
         if let Some(user) = self.user {
             command.uid(user).gid(user);
         }
-        sys::born_default(&mut command);
+        sys::start_with_defaults(&mut command);
         command.process_group(self.group).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
         let stdin = OwnedFd::from(child.stdin.take().expect("stdin is a pipe"));
         let stdout = OwnedFd::from(child.stdout.take().expect("stdout is a pipe"));
-        self.born(i32::try_from(child.id()).expect("a PID is an i32"), stdin, stdout)
+        self.started(i32::try_from(child.id()).expect("a PID is an i32"), stdin, stdout)
     }
 
     #[track_caller]
@@ -159,17 +160,17 @@ impl Cast {
             user: self.user,
         };
         sys::clone_at(pid, &exec).unwrap_or_else(|error| panic!("a child with PID {pid}: {error}"));
-        self.born(pid, to_stdin, from_stdout)
+        self.started(pid, to_stdin, from_stdout)
     }
 
-    fn born(self, pid: i32, stdin: OwnedFd, stdout: OwnedFd) -> Victim {
+    fn started(self, pid: i32, stdin: OwnedFd, stdout: OwnedFd) -> Victim {
         Victim {
             pid,
             leads: self.group == 0,
             pidfd: sys::pidfd(pid).expect("a pidfd of an unreaped child"),
             stdin: stdin.into(),
             stdout: stdout.into(),
-            said: Vec::new(),
+            unread: Vec::new(),
             reaped: false,
             _home: self.home,
         }
@@ -183,7 +184,7 @@ impl Victim {
         victim().sleeping()
     }
 
-    /// `sh -c script` in a group of its own; the script has to `echo ready` when it is.
+    /// `sh -c script` in a group of its own. The script must `echo ready` when it is ready.
     #[track_caller]
     pub fn shell(script: &str) -> Self {
         victim().shell(script)
@@ -224,7 +225,7 @@ impl Victim {
     /// Writes a line to its standard input.
     #[track_caller]
     pub fn say(&mut self, line: &str) {
-        writeln!(self.stdin, "{line}").unwrap_or_else(|error| panic!("{} does not listen: {error}", self.pid));
+        writeln!(self.stdin, "{line}").unwrap_or_else(|error| panic!("writing to {}: {error}", self.pid));
     }
 
     /// Another handle on the pipe that is its standard input.
@@ -233,20 +234,20 @@ impl Victim {
         self.stdin.try_clone().expect("a descriptor")
     }
 
-    /// The next line that it says.
+    /// The next line that it writes.
     #[track_caller]
     pub fn read_line(&mut self) -> String {
         let end = Instant::now() + DEADLINE;
         loop {
-            if let Some(length) = self.said.iter().position(|byte| *byte == b'\n') {
-                let line = self.said.drain(..=length).take(length).collect();
-                return String::from_utf8(line).expect("victims speak UTF-8");
+            if let Some(length) = self.unread.iter().position(|byte| *byte == b'\n') {
+                let line = self.unread.drain(..=length).take(length).collect();
+                return String::from_utf8(line).expect("victims write UTF-8");
             }
             let mut chunk = [0; 4096];
-            assert!(readable(&self.stdout, end), "{} says nothing; so far {:?}", self.pid, self.said);
+            assert!(readable(&self.stdout, end), "{} writes nothing; so far {:?}", self.pid, self.unread);
             match self.stdout.read(&mut chunk) {
-                Ok(0) => panic!("{} has no more to say; so far {:?}", self.pid, self.said),
-                Ok(length) => self.said.extend_from_slice(&chunk[..length]),
+                Ok(0) => panic!("{} has closed its output; so far {:?}", self.pid, self.unread),
+                Ok(length) => self.unread.extend_from_slice(&chunk[..length]),
                 Err(error) => assert_eq!(error.kind(), io::ErrorKind::Interrupted, "reading: {error}"),
             }
         }
@@ -255,14 +256,14 @@ impl Victim {
     #[track_caller]
     fn await_ready(mut self) -> Self {
         let line = self.read_line();
-        assert_eq!(line, "ready", "the first word of {}", self.pid);
+        assert_eq!(line, "ready", "the first line of {}", self.pid);
         self
     }
 
-    /// How it ended; waits until it has.
+    /// Waits until it has ended. Returns how it ended.
     #[track_caller]
     pub fn ending(&self) -> Ending {
-        assert!(readable(&self.pidfd, Instant::now() + DEADLINE), "{} still lives", self.pid);
+        assert!(readable(&self.pidfd, Instant::now() + DEADLINE), "{} is still alive", self.pid);
         self.look(Look::Only).expect("a readable pidfd means an end")
     }
 
@@ -271,19 +272,19 @@ impl Victim {
         self.look(Look::Only).is_some()
     }
 
-    /// It was ended by this signal.
+    /// Asserts that it was killed by this signal.
     #[track_caller]
     pub fn assert_killed_by(&self, signal: i32) {
         assert_eq!(self.ending(), Ending::Killed(signal), "the end of {}", self.pid);
     }
 
-    /// It exited with this status.
+    /// Asserts that it exited with this status.
     #[track_caller]
     pub fn assert_exited_with(&self, status: i32) {
         assert_eq!(self.ending(), Ending::Exited(status), "the end of {}", self.pid);
     }
 
-    /// It lives, and has survived all signals sent until now. Only for victims that mostly sleep.
+    /// Asserts that it has survived all signals sent until now. Only for victims that mostly sleep.
     #[track_caller]
     pub fn assert_alive(&self) {
         // A signal may kill after kill(2) has returned. If it sleeps and no signal is pending, it
@@ -297,7 +298,7 @@ impl Victim {
         });
     }
 
-    /// It reaches this state of proc(5): `T` stopped, `S` asleep, `Z` a zombie.
+    /// Waits until it has this state of proc(5): `T` stopped, `S` asleep, `Z` a zombie.
     #[track_caller]
     pub fn assert_state(&self, state: char) {
         eventually(&format!("{} to be in state {state}", self.pid), || self.state() == state);
@@ -322,7 +323,7 @@ impl Victim {
         (mask("SigPnd") | mask("ShdPnd")) & !mask("SigBlk")
     }
 
-    /// Waits for its end and reaps it. Its PID is free from here on.
+    /// Waits for its end and reaps it. Afterwards its PID is free.
     #[track_caller]
     pub fn reap(&mut self) -> Ending {
         let ending = self.ending();
