@@ -1,7 +1,7 @@
-//! A hosts of three hosts that are namespaces: each has an address, an sshd, PIDs and a /run of its
-//! own; a fourth network namespace, the switch, is where the administrator sits. No network of the
-//! machine is part of it, all files are on file systems that only these namespaces see, and
-//! everything goes with the PID namespace of the test.
+//! Three hosts made of namespaces: each has its own address, sshd, PIDs and /run. A fourth network
+//! namespace, `switch`, is the administrator's. The machine's own network is not used, all files
+//! are on file systems that only these namespaces see, and everything ends with the test's PID
+//! namespace.
 
 use std::collections::BTreeMap;
 use std::env;
