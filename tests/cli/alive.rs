@@ -17,7 +17,7 @@ use crate::support::{
 fn alive(args: &[&str]) -> i32 {
     let asked = sigsend().arg("--alive").args(args).assert().stdout("");
     let status = asked.get_output().status.code().expect("an exit");
-    assert_eq!(status == 0, stderr(&asked).is_empty(), "silence means alive: {args:?} {}", stderr(&asked));
+    assert_eq!(status == 0, stderr(&asked).is_empty(), "status 0 prints no error: {args:?} {}", stderr(&asked));
     status
 }
 
@@ -115,7 +115,7 @@ fn the_id_of_a_thread_is_neither_alive_nor_gone() {
     let said = format!("sigsend: {thread} is a thread of {process}\ndid you mean {process}?\n");
     assert_eq!(stderr(&unclear), said);
     assert_eq!(alive(&[&process, &thread]), 2);
-    assert_eq!(alive(&[&thread, &Victim::gone().to_string()]), 1, "one that is surely gone settles it");
+    assert_eq!(alive(&[&thread, &Victim::gone().to_string()]), 1, "one gone target decides the status");
     let (target, thread) = leaderless("beheaded");
     assert_eq!(alive(&[&thread.to_string()]), 2);
     assert_eq!(alive(&[&target.arg()]), 0);
@@ -270,7 +270,7 @@ fn a_name_is_alive_while_one_process_has_it() {
         assert_eq!(alive(&[&name]), 0);
     }
     assert_eq!(alive(&["-a", &name]), 0);
-    assert_eq!(alive(&[&zombie.to_string()]), 1, "by its number it is gone");
+    assert_eq!(alive(&[&zombie.to_string()]), 1, "by its PID it is gone");
     let told = sigsend().args(["-p", &name]).assert().success();
     assert_eq!(stdout(&told), format!("{}\n", parent.pid()));
     // Zombies do not count: no process has the name now.

@@ -202,12 +202,12 @@ fn every_member_gets_a_signal_once_including_new_ones() {
             created.len() == caught.len()
         };
         for _ in 0..round {
-            note(storm.next_line().expect("it lives"));
+            note(storm.next_line().expect("it is alive"));
         }
         sigsend().args(["--cgroup", &group.arg()]).assert().success().stdout("").stderr("");
         // A process that got the signal no longer forks, so once all have got it no new one can be
         // created.
-        while !note(storm.next_line().expect("it lives")) {}
+        while !note(storm.next_line().expect("it is alive")) {}
         sigsend().args(["-KILL", "--wait", "--cgroup", &group.arg()]).assert().success();
         storm.assert_all_ended().into_iter().for_each(|line| _ = note(line));
         created.sort_unstable();
@@ -380,8 +380,8 @@ fn a_group_that_is_removed_and_created_again_is_a_different_group() {
         }
         for (window, args) in [
             (Window::BeforePinning, &["-KILL"][..]),
-            (Window::BehindPinning, &["-KILL"]),
-            (Window::BehindPinning, &["-HUP"]),
+            (Window::AfterPinning, &["-KILL"]),
+            (Window::AfterPinning, &["-HUP"]),
             (Window::BeforeSending, &["-HUP"]),
             (Window::BeforeSending, &["-HUP", "--wait"]),
         ] {
@@ -397,7 +397,7 @@ fn a_group_that_is_removed_and_created_again_is_a_different_group() {
             group.take(4242);
             let output = held.go();
             assert!(output.status.code().is_some_and(|code| code < 2), "{window:?} {args:?}: {output:?}");
-            innocent.assert_alive();
+            unrelated.assert_alive();
         }
     });
 }

@@ -93,7 +93,7 @@ impl Session {
         write!(self.keyboard, "sigsend {line}\t\r").expect("the shell reads");
         let seen = self.read_until(" end\r\n");
         self.read_until(PROMPT);
-        let shown = seen.rsplit_once("args ").expect("begins like that").1;
+        let shown = seen.rsplit_once("args ").expect("the arguments follow").1;
         shown.trim_end().trim_end_matches(" end").to_owned()
     }
 
@@ -116,7 +116,7 @@ impl Session {
                 return std::mem::replace(&mut self.unseen, rest);
             }
             let Ok(bytes) = self.screen.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
-                panic!("waited in vain for {text:?}: {:?}", self.unseen);
+                panic!("timed out waiting for {text:?}: {:?}", self.unseen);
             };
             self.unseen.push_str(&String::from_utf8_lossy(&bytes));
         }
@@ -393,7 +393,7 @@ fn elvish_and_powershell_get_the_same_options() {
         let script = stdout(&script);
         assert_eq!(script.lines().find(|line| !line.starts_with('#')), Some(first));
         for word in ["--signal", "--show-process-state", "'--timeout'", "RTMIN+15", "powershell"] {
-            assert!(script.replace(" --timeout)", "'--timeout'").contains(word), "{shell} knows {word}");
+            assert!(script.replace(" --timeout)", "'--timeout'").contains(word), "{shell} lacks {word}");
         }
     }
 }

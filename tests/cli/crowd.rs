@@ -42,13 +42,13 @@ fn a_name_is_found_among_thousands_in_one_pass() {
             let room = |call: &String| call.rsplit_once(") = ")?.0.rsplit_once(", ")?.1.parse::<usize>().ok();
             let rooms: Vec<_> = batches.map(room).collect::<Option<_>>().expect("each batch has a size");
             assert!(rooms.iter().sum::<usize>() <= 8 * 32 * 1024, "{} batches: {rooms:?}", rooms.len());
-            assert_eq!(count(&|call| call.starts_with("pidfd_open(")), 3, "only those who have the name are pinned");
+            assert_eq!(count(&|call| call.starts_with("pidfd_open(")), 3, "only processes with the name are pinned");
             let names = count(&|call| call.contains("/comm\""));
             assert!((CROWD..CROWD + 20).contains(&names), "{names} command names of {CROWD} processes");
             let of_processes = |call: &str| {
                 call.split_once("\"/proc/").is_some_and(|(_, path)| path.starts_with(|c: char| c.is_ascii_digit()))
             };
-            assert_eq!(count(&of_processes), names + 3, "and the owners of those who have the name");
+            assert_eq!(count(&of_processes), names + 3, "and the owners of the processes with the name");
             let reads = count(&|call| call.starts_with("read("));
             assert!(reads <= names + 60, "{reads} reads of {names} small files");
         }

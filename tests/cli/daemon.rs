@@ -92,7 +92,7 @@ struct Flight {
 
 impl Flight {
     /// Sends the answer and checks that it arrives complete.
-    fn assert_lands(mut self) {
+    fn assert_answered(mut self) {
         let mut request = [0; 4096];
         assert!(self.upstream.read(&mut request).expect("a request") > 0);
         write!(self.upstream, "HTTP/1.0 200 OK\r\n\r\nslow but whole").expect("nginx waits for it");
@@ -150,7 +150,7 @@ fn nginx_reloads_on_hup_and_ends_gracefully_on_quit() {
         assert_eq!(nginx.get("/").as_deref(), Some("first"), "a new file alone changes nothing");
         sigsend().args(["-HUP", &pid]).assert().success().stdout("").stderr("");
         eventually("the new configuration", || nginx.get("/").as_deref() == Some("second"));
-        flight.assert_lands();
+        flight.assert_answered();
         assert_eq!(nginx.pid(), pid);
         sigsend().args(["-0", &pid]).assert().success();
 
@@ -158,7 +158,7 @@ fn nginx_reloads_on_hup_and_ends_gracefully_on_quit() {
         sigsend().args(["-QUIT", &pid]).assert().success().stdout("").stderr("");
         eventually("nginx to take no more requests", || nginx.ask("/").is_none());
         assert!(!nginx.master.has_ended(), "it waits for the request in flight");
-        flight.assert_lands();
+        flight.assert_answered();
         assert_eq!(nginx.master.reap(), Ending::Exited(0));
         let line = format!("sigsend: sending signal to {pid} failed: No such process\n");
         sigsend().args(["-0", &pid]).assert().code(1).stdout("").stderr(line);

@@ -14,7 +14,7 @@ fn ending(told: &str, pid: i32) -> String {
 }
 
 /// The end of a process as sigsend reports it.
-fn told_end(victim: &Victim, args: &[&str]) -> String {
+fn reported_end(victim: &Victim, args: &[&str]) -> String {
     let told = sigsend().args(["-v", "--wait"]).args(args).arg(victim.arg()).assert().success().stderr("");
     ending(&stdout(&told), victim.pid())
 }
@@ -22,11 +22,11 @@ fn told_end(victim: &Victim, args: &[&str]) -> String {
 #[test]
 fn the_end_of_an_unreaped_zombie_is_reported() {
     let polite = Victim::shell("trap 'exit 3' TERM; echo ready; while read line; do :; done");
-    assert_eq!(told_end(&polite, &[]), "exited with status 3");
+    assert_eq!(reported_end(&polite, &[]), "exited with status 3");
     let clean = Victim::shell("trap 'exit 0' TERM; echo ready; while read line; do :; done");
-    assert_eq!(told_end(&clean, &[]), "exited with status 0");
+    assert_eq!(reported_end(&clean, &[]), "exited with status 0");
     for (option, name) in [("-TERM", "TERM"), ("-KILL", "KILL"), ("-HUP", "HUP"), ("-34", "RTMIN")] {
-        assert_eq!(told_end(&Victim::sleeping(), &[option]), format!("was killed by {name}"));
+        assert_eq!(reported_end(&Victim::sleeping(), &[option]), format!("was killed by {name}"));
     }
 }
 
@@ -51,7 +51,7 @@ fn a_core_dump_is_reported() {
     command.args(["-c", "ulimit -c $(ulimit -Hc); echo ready; exec cat"]).current_dir(home.path());
     let mut crashing = victim().command(command);
     assert_eq!(crashing.read_line(), "ready");
-    let told = told_end(&crashing, &["-SEGV"]);
+    let told = reported_end(&crashing, &["-SEGV"]);
     crashing.assert_killed_by(11);
     let has_core = home.path().read_dir().expect("a directory").next().is_some();
     match told.as_str() {
@@ -66,7 +66,7 @@ fn a_core_dump_is_reported() {
     assert_eq!(crashing.read_line(), "ready");
     // If core_pattern is a pipe, the limit does not prevent a dump.
     if !std::fs::read_to_string("/proc/sys/kernel/core_pattern").is_ok_and(|pattern| pattern.starts_with('|')) {
-        assert_eq!(told_end(&crashing, &["-SEGV"]), "was killed by SEGV");
+        assert_eq!(reported_end(&crashing, &["-SEGV"]), "was killed by SEGV");
     }
 }
 
@@ -74,7 +74,8 @@ fn a_core_dump_is_reported() {
 fn a_core_dump_by_another_thread_is_not_denied() {
     for _round in 0..20 {
         let mut family = Family::with_role("dumping-thread");
-        let thread: i32 = family.next_line().expect("it lives").trim_start_matches("created ").parse().expect("a PID");
+        let thread: i32 =
+            family.next_line().expect("it is alive").trim_start_matches("created ").parse().expect("a PID");
         let told = sigsend().args(["--json", "-SEGV", "--wait", &thread.to_string()]).assert().success();
         let told = stdout(&told);
         assert!(told.contains("\"exit_signal\":\"SEGV\"") || lacks_exit_info(), "{told}");

@@ -244,7 +244,7 @@ fn a_member_that_uses_up_the_descriptors_does_not_affect_the_others() {
             let said = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(64), "{shape}: {said}");
             assert!(said.contains("24 open files"), "{shape}: {said}");
-            assert_eq!(said.lines().count(), 1, "told once: {said}");
+            assert_eq!(said.lines().count(), 1, "reported once: {said}");
             for victim in &stubborn {
                 victim.assert_killed_by(9);
             }
@@ -291,15 +291,15 @@ fn recycle_a_hundred_times(aim: fn(&str, &str) -> Vec<String>) {
         doomed.assert_killed_by(15);
         kill(Pid::from_raw(patient.pid()), Signal::SIGSTOP).expect("a child can be stopped");
         doomed.reap();
-        let innocent = victim().with_pid(NUMBER).sleeping();
+        let unrelated = victim().with_pid(NUMBER).sleeping();
         rounds_that_bite += usize::from(!stubborn.has_ended());
         kill(Pid::from_raw(patient.pid()), Signal::SIGCONT).expect("a child can be continued");
         stubborn.assert_killed_by(9);
         patient.assert_exited_with(0);
-        innocent.assert_alive();
+        unrelated.assert_alive();
         assert_eq!(fs::read_to_string(&file).expect("a file"), "");
     }
-    assert!(rounds_that_bite > 0, "the follow-up was never due after the number had been taken");
+    assert!(rounds_that_bite > 0, "the follow-up was never due after the PID was reused");
 }
 
 #[test]

@@ -47,9 +47,9 @@ fn copy(build: &Path) -> (TempDir, PathBuf) {
 
 /// The result of a command line.
 #[derive(Debug, PartialEq, Eq)]
-struct Deed {
+struct Outcome {
     output: Output,
-    heard: Vec<Vec<i32>>,
+    received: Vec<Vec<i32>>,
 }
 
 /// The targets and the users who may signal them.
@@ -60,14 +60,14 @@ struct World {
 }
 
 impl World {
-    fn run(&mut self, args: &[String], user: u32) -> Deed {
+    fn run(&mut self, args: &[String], user: u32) -> Outcome {
         let mut command = raw(&self.program);
         command.args(args).stdin(Stdio::null());
         if user != 0 {
             command.uid(user).gid(user);
         }
         let output = Bounded::from_std(command).timed().output().expect("sigsend starts");
-        Deed { output, heard: self.recorders.iter_mut().map(Recorder::signals).collect() }
+        Outcome { output, received: self.recorders.iter_mut().map(Recorder::signals).collect() }
     }
 
     #[track_caller]
@@ -255,8 +255,8 @@ fn a_signal_is_not_sent_again_after_a_later_target_failed() {
             assert_eq!(output.status.code(), Some(status), "{args:?}");
             let said = String::from_utf8(output.stderr).expect("UTF-8");
             assert!(said == words || args.contains(&"00"), "{args:?}: {said}");
-            let heard = recorders.each_mut().map(Recorder::signals);
-            assert_eq!(heard.map(|signals| signals.len()), counts, "{args:?}");
+            let received = recorders.each_mut().map(Recorder::signals);
+            assert_eq!(received.map(|signals| signals.len()), counts, "{args:?}");
             let Some(trace) = strace_of(&build, "trace=kill", &args) else { return };
             let kills = if args.contains(&"00") { 0 } else { targets.len() };
             assert_eq!(trace.calls.iter().filter(|call| call.starts_with("kill(")).count(), kills, "{args:?}");

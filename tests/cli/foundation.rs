@@ -46,7 +46,7 @@ fn a_victim_can_be_stopped_dead_or_a_member_of_a_group() {
 fn a_victim_can_have_any_name() {
     let named = victim().named("sleeping-beauty-and-the-prince").argv0("somebody").sleeping();
     assert_eq!(named.status_field("Name"), "sleeping-beauty");
-    let argv = fs::read(format!("/proc/{}/cmdline", named.pid())).expect("it lives");
+    let argv = fs::read(format!("/proc/{}/cmdline", named.pid())).expect("it is alive");
     assert_eq!(argv, b"somebody\0");
 }
 
@@ -76,7 +76,7 @@ fn a_recorder_reports_every_signal_that_can_be_caught() {
     for signal in [Signal::SIGUSR2, Signal::SIGHUP, Signal::SIGUSR2] {
         send(holding.victim(), signal);
     }
-    assert_eq!(holding.signals(), [1, 12], "lowest number first, and no queue for the classic signals");
+    assert_eq!(holding.signals(), [1, 12], "lowest number first, and standard signals do not queue");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_namespace_has_only_the_test_in_it() {
         let processes = fs::read_dir("/proc").expect("a /proc").flatten();
         let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
         assert_eq!(pids.collect::<Vec<_>>(), [1]);
-        assert_eq!(nix::unistd::getpgrp(), nix::unistd::getpid(), "a group that reaches nobody outside");
+        assert_eq!(nix::unistd::getpgrp(), nix::unistd::getpid(), "the test does not lead its process group");
     });
 }
 

@@ -161,7 +161,7 @@ fn a_live_thread_is_not_gone_without_proc() {
             assert_eq!(output.status.code(), Some(1), "{said}");
             assert!(said.contains(&format!("{thread} is a thread")), "{said}");
         }
-        eventually("the family to go on", || state(family.pid()) == 'S');
+        eventually("the family to continue", || state(family.pid()) == 'S');
         Victim::sleeping().assert_alive();
     });
 }

@@ -78,7 +78,7 @@ fn a_signal_ignored_at_the_start_stays_ignored() {
         if terminal {
             let Some(mut terminal) = Terminal::running(&words) else { return };
             let written = terminal.read_until(Some("waiting for")).to_owned();
-            let line = written.lines().find(|line| line.contains("its PID is")).expect("the shell says it");
+            let line = written.lines().find(|line| line.contains("its PID is")).expect("the shell prints it");
             interrupt(pid_in(line.split_once("its PID is").expect("it is there").1));
             terminal.read_until(Some("status 0"));
         } else {

@@ -68,7 +68,7 @@ fn a_follow_up_never_hits_the_group_that_reuses_the_number_of_a_left_one() {
 /// Every system call after the first signal, in a run without reuse.
 fn points(args: &[&str]) -> Vec<Call> {
     let (_leader, _leaver) = group();
-    let trace = strace("trace=!rt_sigaction,sigaltstack", args).expect("strace worked before");
+    let trace = strace("trace=!rt_sigaction,sigaltstack", args).expect("strace is usable, as checked before");
     let calls = calls(&trace);
     let first = trace.calls.iter().position(|call| call.starts_with("pidfd_send_signal(") && call.contains("SIGTERM"));
     calls[first.expect("TERM is sent") + 1..].iter().filter(|call| !call.name.contains("exit")).cloned().collect()
@@ -146,7 +146,8 @@ fn a_member_that_leaves_before_the_signal_gets_it_itself() {
                 (leader, member)
             };
             let family = start();
-            let trace = strace("trace=getpgid,poll,pidfd_send_signal", &args).expect("strace worked before");
+            let trace =
+                strace("trace=getpgid,poll,pidfd_send_signal", &args).expect("strace is usable, as checked before");
             drop(family);
             for point in calls(&trace) {
                 let (leader, mut member) = start();

@@ -25,7 +25,7 @@ fn size(normal: usize, all: usize) -> usize {
 
 /// `sigsend args` within limits, as prlimit(1) spells them.
 fn limited(limits: &[&str], args: &[&str]) -> Output {
-    let prlimit = program("prlimit").expect("asked for before");
+    let prlimit = program("prlimit").expect("checked before");
     let program = raw_sigsend();
     let mut command = Command::new(prlimit);
     command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -61,7 +61,7 @@ fn living(name: &str) -> usize {
     states(name).chars().filter(|state| !"ZX".contains(*state)).count()
 }
 
-/// Whether this many processes can be pinned here, and the time limit of the test.
+/// Whether this many processes can be pinned here.
 fn may_open(count: usize) -> bool {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
     usize::try_from(hard).is_ok_and(|hard| hard > count + 20)
@@ -172,7 +172,7 @@ fn a_wide_tree_is_killed_whole() {
             let crowd = crowd(count);
             let output = sigsend().args(["--tree", signal, &crowd.arg()]).output().expect("sigsend starts");
             assert_eq!(output.status.code(), Some(0), "{signal}: {}", said(&output));
-            eventually("everybody to die", || living("crowd") == 0);
+            eventually("all processes to exit", || living("crowd") == 0);
         }
         bystander.assert_untouched();
     });
@@ -188,7 +188,7 @@ fn a_deep_tree_is_killed_whole() {
             assert_eq!(living("chain"), depth + 1);
             let output = sigsend().args(["--tree", signal, &chain.arg()]).output().expect("sigsend starts");
             assert_eq!(output.status.code(), Some(0), "{signal}: {}", said(&output));
-            eventually("everybody to die", || living("chain") == 0);
+            eventually("all processes to exit", || living("chain") == 0);
         }
         bystander.assert_untouched();
     });
@@ -225,12 +225,12 @@ fn with_sixteen_descriptors_a_target_is_signalled_as_a_whole_or_not_at_all() {
         assert_eq!(works.status.code(), Some(0), "{}", said(&works));
         let works = limited(&["--nofile=16:16"], &["-HUP", "--", &group]);
         assert_eq!(works.status.code(), Some(0), "{}", said(&works));
-        eventually("the group to die", || living("crowd") == 0);
+        eventually("the group to exit", || living("crowd") == 0);
 
         let crowd = self::crowd(40);
         let raised = limited(&["--nofile=16:1024"], &["--tree", "-KILL", &crowd.arg()]);
         assert_eq!(raised.status.code(), Some(0), "{}", said(&raised));
-        eventually("the tree to die", || living("crowd") == 0);
+        eventually("the tree to exit", || living("crowd") == 0);
         bystander.assert_untouched();
     });
 }
@@ -294,7 +294,7 @@ fn sixty_four_megabytes_are_enough() {
             let crowd = crowd(900);
             let output = limited(&[limit], &["--json", "--tree", "-KILL", &crowd.arg()]);
             assert_eq!(output.status.code(), Some(0), "{limit}: {}", said(&output));
-            eventually("the tree to die", || living("crowd") == 0);
+            eventually("the tree to exit", || living("crowd") == 0);
         }
         target.assert_untouched();
     });
@@ -377,7 +377,7 @@ fn closed_standard_descriptors_change_only_the_output() {
             assert_eq!(target.signals(), signals, "{closed} {args:?}");
         }
     }
-    assert_eq!(fs::read_to_string(file).expect("it is still there"), pid, "nobody wrote into what was read");
+    assert_eq!(fs::read_to_string(file).expect("it is still there"), pid, "the file on standard input was overwritten");
 }
 
 #[test]

@@ -42,8 +42,8 @@ fn a_freeze_that_runs_out_of_memory_leaves_no_process_stopped() {
         }
         failed_frozen += usize::from(signals.contains("SIGSTOP"));
         assert!(!signals.contains("SIGKILL"), "{signals}");
-        eventually("everybody to go on", || members.iter().all(|pid| state(*pid) == 'S'));
-        assert!(step < 1000, "with {} KiB it does not work yet", least + step * 96);
+        eventually("all processes to continue", || members.iter().all(|pid| state(*pid) == 'S'));
+        assert!(step < 1000, "with {} KiB it still fails", least + step * 96);
     }
     assert!(failed_frozen > 0, "memory never ran out in the freeze");
     family.assert_killed_by(9);

@@ -46,7 +46,7 @@ fn a_name_selects_exactly_the_processes_of_that_name() {
     lines.sort_unstable();
     let mut expected = both.map(|pid| format!("sent HUP (1) to {pid} ({name})"));
     expected.sort_unstable();
-    assert_eq!(lines, expected, "each process an outcome of its own");
+    assert_eq!(lines, expected, "one result per process");
     one.assert_killed_by(1);
     two.assert_killed_by(1);
     others.iter().for_each(Victim::assert_alive);
@@ -59,7 +59,7 @@ fn names_of_15_16_and_40_bytes_match_exactly() {
     let [fifteen, sixteen, forty] = [15, 16, 40].map(|length| victim().named(&long[..length]).sleeping());
     let mut all = [fifteen.pid(), sixteen.pid(), forty.pid()];
     all.sort_unstable();
-    assert_eq!(pids(&[&long[..15]]), all, "15 bytes are what the kernel keeps");
+    assert_eq!(pids(&[&long[..15]]), all, "the kernel keeps 15 bytes");
     assert_eq!(pids(&[&long[..16]]), [sixteen.pid()]);
     assert_eq!(pids(&[&long]), [forty.pid()]);
     for nobody in [&long[..14], &long[..17], &long[..39], &format!("{long}x")] {
@@ -172,7 +172,7 @@ fn other_users_processes_are_selected_with_all_only() {
     let (name, user) = (unique('e', 12), Unprivileged::new());
     let own = victim().named(&name).sleeping();
     let foreign = victim().named(&name).owned_by(NOBODY).sleeping();
-    assert_eq!(pids(&[&name]), [own.pid()], "root has processes of its own, too");
+    assert_eq!(pids(&[&name]), [own.pid()], "root also has processes of its own");
     let mut both = [own.pid(), foreign.pid()];
     both.sort_unstable();
     assert_eq!(pids(&["-a", &name]), both);

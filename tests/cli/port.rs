@@ -59,7 +59,7 @@ fn serving(socket: OwnedFd) -> Victim {
 }
 
 /// Lets the children that `start` starts inherit a descriptor.
-fn bequeath<T>(fd: impl AsFd, start: impl FnOnce() -> T) -> T {
+fn with_inheritable<T>(fd: impl AsFd, start: impl FnOnce() -> T) -> T {
     fcntl(&fd, FcntlArg::F_SETFD(FdFlag::empty())).expect("a descriptor of ours");
     let started = start();
     fcntl(&fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("a descriptor of ours");
@@ -195,9 +195,9 @@ fn a_connection_is_no_listener() {
             return skip("no ip to set a network interface up");
         }
         let listener = TcpListener::bind("127.0.0.1:8080").expect("a free port");
-        let client = TcpStream::connect("127.0.0.1:8080").expect("somebody listens");
+        let client = TcpStream::connect("127.0.0.1:8080").expect("a process listens");
         let port = client.local_addr().expect("connected").port();
-        let (connection, _) = listener.accept().expect("somebody has connected");
+        let (connection, _) = listener.accept().expect("a client has connected");
         let server = serving(listener.into());
         let (connected, peer) = (serving(connection.into()), serving(client.into()));
         assert_eq!(pids(&[":8080"]), [server.pid()]);
@@ -234,7 +234,7 @@ fn a_server_whose_main_thread_has_exited_is_found() {
             return;
         }
         let socket = tcp("0.0.0.0:8080");
-        let (server, _thread) = bequeath(&socket, || leaderless("server"));
+        let (server, _thread) = with_inheritable(&socket, || leaderless("server"));
         drop(socket);
         assert_eq!(pids(&[":8080"]), [server.pid()]);
         sigsend().args(["--grace", "15s", ":8080"]).assert().success().stderr("");
@@ -249,7 +249,7 @@ fn another_network_namespace_is_not_seen() {
             return;
         }
         let server = serving(tcp("0.0.0.0:8080"));
-        unshare(CloneFlags::CLONE_NEWNET).expect("it was possible before");
+        unshare(CloneFlags::CLONE_NEWNET).expect("it worked before");
         sigsend().args(["-KILL", ":8080"]).assert().code(1).stderr("sigsend: nothing listens on port 8080\n");
         server.assert_alive();
     });
@@ -329,7 +329,7 @@ fn a_socket_passed_on_during_the_look_up_is_not_missed() {
         }
         for _ in 0..10 {
             let mut server = holding(victim(), tcp("0.0.0.0:8080"), "echo ready; read line; sleep 60 & echo $!; wait");
-            let held = Held::at(Window::BehindPinning, &["-v", ":8080"]);
+            let held = Held::at(Window::AfterPinning, &["-v", ":8080"]);
             server.say("fork");
             let child = server.read_line();
             let output = held.go();
@@ -354,7 +354,7 @@ fn a_process_that_closes_the_socket_before_the_second_look_up_gets_no_signal() {
         }
         let mut former =
             holding(victim(), tcp("0.0.0.0:8080"), "echo ready; read line; exec 2>&-; echo closed; exec cat");
-        let held = Held::at(Window::BehindPinning, &["-KILL", ":8080"]);
+        let held = Held::at(Window::AfterPinning, &["-KILL", ":8080"]);
         former.say("close");
         assert_eq!(former.read_line(), "closed");
         let next = serving(tcp("0.0.0.0:8080"));
@@ -374,18 +374,18 @@ fn a_port_never_hits_the_next_owner_of_a_number() {
         if !may_trace() {
             return skip("no strace");
         }
-        let windows = [Window::BeforePinning, Window::BehindPinning, Window::BeforeSending];
+        let windows = [Window::BeforePinning, Window::AfterPinning, Window::BeforeSending];
         for window in windows.into_iter().cycle().take(30) {
             let socket = tcp("0.0.0.0:8080");
-            let mut server = bequeath(&socket, || victim().with_pid(4242).sleeping());
+            let mut server = with_inheritable(&socket, || victim().with_pid(4242).sleeping());
             drop(socket);
             let held = Held::at(window, &["-KILL", ":8080"]);
             sigsend().args(["-KILL", "4242"]).assert().success();
             server.reap();
-            let innocent = victim().with_pid(4242).sleeping();
+            let unrelated = victim().with_pid(4242).sleeping();
             let output = held.go();
             assert_eq!(output.status.code(), Some(1), "{window:?}: {}", String::from_utf8_lossy(&output.stderr));
-            innocent.assert_alive();
+            unrelated.assert_alive();
         }
     });
 }

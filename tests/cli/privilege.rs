@@ -61,7 +61,7 @@ fn an_unprivileged_user_is_refused_and_sends_no_signal() {
                     assert!(line.contains(&"--") || said.contains(&hint), "{line:?}: {said}");
                 }
             }
-            // Listing PIDs needs no permission.
+            // `--alive` and `--id` need no permission.
             copy.sigsend().args(["--alive", pid]).assert().code(0).stderr("");
             copy.sigsend().args(["--id", pid]).assert().success().stdout(format!("{token}\n"));
         }
@@ -91,7 +91,7 @@ fn a_process_of_another_user_does_not_affect_the_others() {
     });
 }
 
-/// What an environment can be filled with. Within a session CONT needs no permission (kill(2)).
+/// Within a session CONT needs no permission (kill(2)).
 #[test]
 fn a_process_that_takes_cont_but_not_the_follow_up_counts_as_both() {
     if !may_change_user() {
@@ -113,6 +113,7 @@ fn a_process_that_takes_cont_but_not_the_follow_up_counts_as_both() {
     assert_eq!(roots.signals(), [18; 3]);
 }
 
+/// Invalid and hostile values for environment variables.
 fn nonsense() -> Vec<String> {
     let long = "x".repeat(20_000);
     let values = [
@@ -159,7 +160,7 @@ fn a_hostile_environment_changes_nothing() {
         }
         assert_eq!(target.signals(), [10]);
     }
-    // No environment and no argv[0].
+    // An empty environment.
     let mut bare = raw_sigsend();
     bare.env_clear().args(["-USR1", &pid]);
     Bounded::from_std(bare).timed().assert().success().stdout("").stderr("");
@@ -169,7 +170,7 @@ fn a_hostile_environment_changes_nothing() {
 #[test]
 fn a_preloaded_library_is_not_loaded() {
     let dir = tempdir();
-    let library = dir.file("evil.so", "not a library; a dynamic linker would complain of it");
+    let library = dir.file("evil.so", "not a library; a dynamic linker would print an error");
     let mut command = raw_sigsend();
     command.env("LD_PRELOAD", library).args(["-l", "9"]);
     Bounded::from_std(command).timed().assert().success().stdout("KILL\n").stderr("");

@@ -41,7 +41,7 @@ fn a_slow_reader_delays_no_signal_and_gets_all_output() {
         let mut child = command.spawn().expect("sigsend starts");
         drop(command);
         stubborn.assert_killed_by(9);
-        assert_eq!(child.try_wait().expect("a child"), None, "it has more to say");
+        assert_eq!(child.try_wait().expect("a child"), None, "sigsend was not blocked by the full pipe");
         let said = drain(reader);
         assert_eq!(child.wait().expect("a child").code(), Some(0));
         let words = ["TERM", "CONT", "KILL", "killed", "summary"];
@@ -163,7 +163,7 @@ fn output_is_written_before_the_own_group_is_signalled() {
         command.args(["-v", &target.arg(), "0"]).stdout(pipe);
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let status = command.spawn().expect("sigsend starts").wait().expect("a child");
-        assert_eq!(status.signal(), Some(15), "a reader that pauses keeps it from nobody: {status}");
+        assert_eq!(status.signal(), Some(15), "a slow reader delayed the signal: {status}");
         target.assert_killed_by(15);
     });
 }

@@ -21,14 +21,14 @@ fn owner(name: &str) -> Victim {
 }
 
 /// Ends the owner of the PID, and starts another process with it.
-fn succeed(mut owner: Victim, name: &str) -> Victim {
+fn reuse_pid(mut owner: Victim, name: &str) -> Victim {
     kill(Pid::from_raw(owner.pid()), Signal::SIGKILL).expect("a child can be killed");
     owner.reap();
     self::owner(name)
 }
 
 /// The commands for one process, and whether they succeed when that process is gone.
-const DEEDS: [(&[&str], i32); 13] = [
+const COMMANDS: [(&[&str], i32); 13] = [
     (&["-KILL"], 1),
     (&["-HUP", "-v"], 1),
     (&["-0"], 1),
@@ -48,15 +48,15 @@ const DEEDS: [(&[&str], i32); 13] = [
 fn a_stale_pidfile_never_hits_the_next_owner_of_its_number() {
     in_pid_namespace(|| {
         let dir = tempdir();
-        for (deed, _) in DEEDS.iter().cycle().take(ROUNDS) {
+        for (args, _) in COMMANDS.iter().cycle().take(ROUNDS) {
             let daemon = owner("daemon");
             let file = dir.file("daemon.pid", format!("{NUMBER}\n"));
-            let innocent = succeed(daemon, "daemon");
+            let unrelated = reuse_pid(daemon, "daemon");
             back_date(&file, Duration::from_secs(3600));
-            let refused = sigsend().args(*deed).arg("--pidfile").arg(&file).assert().code(1);
+            let refused = sigsend().args(*args).arg("--pidfile").arg(&file).assert().code(1);
             let expected = format!("pidfile {} is stale: {NUMBER} started at ", file.display());
-            assert!(stderr(&refused).contains(&expected), "{deed:?}: {}", stderr(&refused));
-            innocent.assert_alive();
+            assert!(stderr(&refused).contains(&expected), "{args:?}: {}", stderr(&refused));
+            unrelated.assert_alive();
         }
     });
 }
@@ -64,34 +64,34 @@ fn a_stale_pidfile_never_hits_the_next_owner_of_its_number() {
 #[test]
 fn a_token_never_hits_the_next_owner_of_its_number() {
     in_pid_namespace(|| {
-        for (deed, status) in DEEDS.iter().cycle().take(ROUNDS) {
+        for (args, status) in COMMANDS.iter().cycle().take(ROUNDS) {
             let daemon = owner("daemon");
             let token = stdout(&sigsend().args(["--id", NUMBER]).assert().success());
             let token = token.trim_end();
-            let innocent = succeed(daemon, "daemon");
-            let done = sigsend().args(*deed).arg(token).assert().code(*status);
+            let unrelated = reuse_pid(daemon, "daemon");
+            let done = sigsend().args(*args).arg(token).assert().code(*status);
             let said = stderr(&done);
             if *status == 0 {
-                assert_eq!(said, "", "{deed:?}: it is gone, as was wished");
+                assert_eq!(said, "", "{args:?}: already gone counts as success");
             } else {
-                assert!(said.contains(token) && said.contains("No such process"), "{deed:?}: {said}");
-                assert!(said.contains("this PID now belongs to another process"), "{deed:?}: {said}");
+                assert!(said.contains(token) && said.contains("No such process"), "{args:?}: {said}");
+                assert!(said.contains("this PID now belongs to another process"), "{args:?}: {said}");
             }
-            innocent.assert_alive();
+            unrelated.assert_alive();
         }
     });
 }
 
 /// Reuses the PID while sigsend, started with these arguments, is held in the window.
 #[track_caller]
-fn swap(window: Window, args: &[&str], name_of_innocent: &str) -> String {
+fn swap(window: Window, args: &[&str], new_name: &str) -> String {
     let daemon = owner("daemon");
     let held = Held::at(window, args);
-    let innocent = succeed(daemon, name_of_innocent);
+    let unrelated = reuse_pid(daemon, new_name);
     let output = held.go();
     let said = String::from_utf8(output.stderr).expect("UTF-8");
     assert_eq!(output.status.code(), Some(1), "{window:?} {args:?}: {said}");
-    innocent.assert_alive();
+    unrelated.assert_alive();
     said
 }
 
@@ -102,7 +102,7 @@ fn a_name_never_hits_a_pid_reused_before_it_is_pinned() {
             return skip("no strace");
         }
         for _round in 0..ROUNDS {
-            let said = swap(Window::BeforePinning, &["-KILL", "daemon"], "innocent");
+            let said = swap(Window::BeforePinning, &["-KILL", "daemon"], "unrelated");
             assert!(said.starts_with("sigsend: cannot find process \"daemon\"\n"), "{said}");
         }
     });
@@ -115,7 +115,7 @@ fn a_name_never_hits_a_pid_reused_after_it_is_pinned_by_the_same_name() {
             return skip("no strace");
         }
         for _round in 0..ROUNDS {
-            let said = swap(Window::BehindPinning, &["-KILL", "daemon"], "daemon");
+            let said = swap(Window::AfterPinning, &["-KILL", "daemon"], "daemon");
             assert!(said.starts_with("sigsend: cannot find process \"daemon\"\n"), "{said}");
         }
     });
@@ -128,8 +128,8 @@ fn a_name_never_hits_a_pid_reused_just_before_the_signal() {
             return skip("no strace");
         }
         for round in 0..ROUNDS {
-            let innocent = if round % 2 == 0 { "innocent" } else { "daemon" };
-            let said = swap(Window::BeforeSending, &["-KILL", "daemon"], innocent);
+            let unrelated = if round % 2 == 0 { "unrelated" } else { "daemon" };
+            let said = swap(Window::BeforeSending, &["-KILL", "daemon"], unrelated);
             assert_eq!(said, "sigsend: sending signal to daemon (PID 4242) failed: No such process\n");
         }
     });
@@ -152,7 +152,7 @@ fn a_check_never_passes_for_the_next_owner_of_the_number() {
             &["--tree", "-KILL", NUMBER],
         ];
         for (round, check) in checks.iter().cycle().take(ROUNDS).enumerate() {
-            let window = if round % 2 == 0 { Window::BehindPinning } else { Window::BeforeSending };
+            let window = if round % 2 == 0 { Window::AfterPinning } else { Window::BeforeSending };
             // New in each round, so that only the pidfd distinguishes the two.
             back_date(file.as_ref(), Duration::ZERO);
             let said = swap(window, check, "daemon");

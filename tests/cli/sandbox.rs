@@ -107,20 +107,20 @@ fn a_form_that_needs_no_pidfd_works_without_pidfds() {
 }
 
 /// In a child namespace with the /proc of ours: an unrelated process gets a PID that another
-/// process has in that /proc, and sigsend runs with a chosen PID. The status of the unrelated
-/// process is whether it reached the end of its input.
+/// process has in that /proc, and sigsend runs with a chosen PID. The exit status of the unrelated
+/// process shows whether it reached the end of its input.
 const INSIDE: &str = r#"
 exec 3<&0
 echo ready
 read number <&3
 echo 299 >/proc/sys/kernel/ns_last_pid
 (read line <&3; exit 7) &
-innocent=$!
+unrelated=$!
 echo $((number - 1)) >/proc/sys/kernel/ns_last_pid
 "$@" 2>&1
 echo "status $?"
-wait $innocent
-echo "innocent $innocent $?"
+wait $unrelated
+echo "unrelated $unrelated $?"
 read line <&3
 "#;
 
@@ -153,14 +153,14 @@ fn a_proc_of_another_namespace_never_selects_an_unrelated_process() {
         for number in [OUTER, 400] {
             for (args, status) in confused {
                 let said = run_inside(number, args);
-                let [error, told, innocent] = &said[..] else { panic!("{args:?}: {said:?}") };
+                let [error, told, unrelated] = &said[..] else { panic!("{args:?}: {said:?}") };
                 assert!(error.starts_with("sigsend: ") && error.contains("/proc"), "{args:?}: {error}");
                 assert!(error.contains("another PID namespace"), "{args:?}: {error}");
-                assert_eq!((&**told, &**innocent), (&*format!("status {status}"), "innocent 300 7"), "{args:?}");
+                assert_eq!((&**told, &**unrelated), (&*format!("status {status}"), "unrelated 300 7"), "{args:?}");
             }
             // Forms that do not read /proc use the PIDs of the caller's namespace.
             for (args, end) in [(&["-0", "300"][..], 7), (&["--alive", "300"], 7), (&["-KILL", "300"], 137)] {
-                let expected = ["status 0".to_owned(), format!("innocent 300 {end}")];
+                let expected = ["status 0".to_owned(), format!("unrelated 300 {end}")];
                 assert_eq!(run_inside(number, args), expected, "{args:?}");
             }
         }
@@ -213,7 +213,7 @@ fn a_refusal_names_no_owner_to_the_owner_or_to_root() {
             let mut command = Command::new(copy.path());
             command.uid(user).gid(user);
             if !without_signals_to_others(&mut command) {
-                return skip("no Landlock that keeps signals back");
+                return skip("no Landlock that restricts signals");
             }
             refused(command, &args);
         }

@@ -247,7 +247,7 @@ fn a_process_of_another_user_is_neither_signalled_nor_gone() {
         let stderr = stderr(&refused);
         let line = format!("sigsend: sending signal to {} failed: Operation not permitted\n", ours.arg());
         assert!(stderr.starts_with(&line), "{signal}: {stderr}");
-        assert!(stderr.contains("root"), "who owns it: {stderr}");
+        assert!(stderr.contains("root"), "no owner in {stderr}");
         ours.assert_untouched();
     }
     let theirs = victim().owned_by(NOBODY).sleeping();

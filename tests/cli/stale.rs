@@ -18,7 +18,7 @@ fn text(path: &Path) -> &str {
 
 /// When a process started, by the wall clock; the resolution is 10 ms.
 fn birth(target: &Victim) -> SystemTime {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", target.pid())).expect("it lives");
+    let stat = fs::read_to_string(format!("/proc/{}/stat", target.pid())).expect("it is alive");
     let ticks = stat.rsplit_once(") ").expect("stat").1.split(' ').nth(19).expect("its start").parse::<u64>();
     let since_boot = Duration::from_millis(ticks.expect("a number") * 10);
     let up = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).expect("a clock"));
@@ -88,7 +88,7 @@ fn a_token_or_a_typed_target_has_no_age() {
     assert_eq!(target.signals(), [10]);
     let file = old_file(&dir, &pid);
     sigsend().args(["-USR1", &pid, "--pidfile", &file]).assert().code(64);
-    assert_eq!(target.signals(), [10], "once, since it was typed, although its file is stale");
+    assert_eq!(target.signals(), [10], "one signal for the operand and none for its stale pidfile");
     let file = old_file(&dir, &format!("{pid} {token}"));
     sigsend().args(["-USR1", "--pidfile", &file]).assert().code(64);
     assert_eq!(target.signals(), [10]);

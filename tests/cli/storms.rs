@@ -33,9 +33,9 @@ fn kill_ends_every_process_of_a_forking_tree() {
         sigsend().args(["--tree", "-KILL", &storm.arg()]).assert().success().stdout("").stderr("");
         storm.assert_killed_by(9);
         cut_short += usize::from(storm.assert_all_ended().len() + round % 50 < FORKS);
-        wind.join().expect("it calms down");
+        wind.join().expect("the forking thread ends");
     }
-    assert!(cut_short > 10, "the storms were over before they were hit: {cut_short}");
+    assert!(cut_short > 10, "the storms were over before the signal: {cut_short}");
     bystander.assert_untouched();
 }
 
@@ -55,21 +55,21 @@ fn every_process_of_a_forking_tree_gets_a_signal_once() {
             heard.values().all(|(born, told)| (*born, *told) == (1, 1))
         };
         for _ in 0..round % 50 {
-            note(storm.next_line().expect("it lives"));
+            note(storm.next_line().expect("it is alive"));
         }
         sigsend().args(["--tree", "-TERM", &storm.arg()]).assert().success().stdout("").stderr("");
         // A process that got the signal no longer forks, so once all have got it no new one can be
         // created.
-        while !note(storm.next_line().expect("it lives")) {}
+        while !note(storm.next_line().expect("it is alive")) {}
         sigsend().args(["--tree", "-KILL", &storm.arg()]).assert().success().stdout("").stderr("");
         for line in storm.assert_all_ended() {
             note(line);
         }
         assert!(heard.values().all(|times| *times == (1, 1)), "{heard:?}");
         cut_short += usize::from(heard.len() <= HEARING);
-        wind.join().expect("it calms down");
+        wind.join().expect("the forking thread ends");
     }
-    assert!(cut_short > 10, "the storms were over before they were hit: {cut_short}");
+    assert!(cut_short > 10, "the storms were over before the signal: {cut_short}");
     bystander.assert_untouched();
 }
 
@@ -89,7 +89,7 @@ fn a_process_that_exits_during_pidfd_open_is_no_failure() {
     for signal in ["-HUP", "-0", "-TERM"].into_iter().cycle().take(100) {
         sigsend().args([signal, "--tree", &nursery.arg()]).assert().success().stdout("").stderr("");
     }
-    eventually("the nursery to go on", || !nursery.children().is_empty());
+    eventually("the nursery to continue", || !nursery.children().is_empty());
 }
 
 /// Sends CONT to a process group repeatedly, until the value is dropped.
@@ -143,7 +143,7 @@ fn kill_ends_every_process_of_a_forking_tree_that_is_continued() {
                 let _ = killpg(Pid::from_raw(storm.pid()), Signal::SIGKILL);
                 storm.assert_all_ended();
             }
-            wind.join().expect("it calms down");
+            wind.join().expect("the forking thread ends");
         }
     }
 }

@@ -57,7 +57,7 @@ fn keeps_running_without_its_main_thread() {
         libc::syscall(libc::SYS_tgkill, process, process, libc::SIGUSR1);
     }
     let state = || fs::read_to_string("/proc/self/status").unwrap_or_default();
-    eventually("the main thread to leave", || state().contains("State:\tZ"));
+    eventually("the main thread to exit", || state().contains("State:\tZ"));
     let said = write!(io::stdout(), "\nready {}\n", gettid()).and_then(|()| io::stdout().flush());
     said.expect("the test listens");
     let _ = io::stdin().lock().read_line(&mut String::new());
@@ -75,7 +75,7 @@ pub fn idle_thread() -> (i32, mpsc::Sender<()>) {
         let _ = tell.send(gettid().as_raw());
         let _ = wait.recv();
     });
-    (told.recv().expect("the thread tells its ID"), release)
+    (told.recv().expect("the thread sends its ID"), release)
 }
 
 /// Puts `command` into a sandbox where pidfd_open(2) fails with `errno`.
@@ -144,7 +144,7 @@ pub enum Window {
     /// A name was read for a PID that is not pinned yet.
     BeforePinning,
     /// The pidfd is open, and nothing was read after that.
-    BehindPinning,
+    AfterPinning,
     /// All checks were done, and the signal is about to be sent.
     BeforeSending,
 }
@@ -164,7 +164,7 @@ impl Held {
     pub fn at(window: Window, args: &[&str]) -> Self {
         let (call, number, delay) = match window {
             Window::BeforePinning => ("pidfd_open", libc::SYS_pidfd_open, "delay_enter"),
-            Window::BehindPinning => ("pidfd_open", libc::SYS_pidfd_open, "delay_exit"),
+            Window::AfterPinning => ("pidfd_open", libc::SYS_pidfd_open, "delay_exit"),
             Window::BeforeSending => ("pidfd_send_signal", libc::SYS_pidfd_send_signal, "delay_enter"),
         };
         let child = held(&format!("inject={call}:{delay}={LONGEST_DELAY}"), "/dev/null", args);
@@ -173,7 +173,7 @@ impl Held {
             let fds = fs::read_dir(format!("/proc/{}/fd", child.id())).into_iter().flatten().flatten();
             fds.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|to| to.to_string_lossy().contains("pidfd"))
         };
-        eventually("sigsend to come to the window", || {
+        eventually("sigsend to reach the window", || {
             about("syscall").starts_with(&format!("{number} ")) && pins() == (window != Window::BeforePinning)
         });
         let tracer = Some(tracer_of(child.id()).expect("held by a tracer"));
@@ -204,7 +204,7 @@ impl Held {
         let inject = format!("inject={set}:{delay}={LONGEST_DELAY}:when={nth}");
         let child = held(&inject, log.to_str().expect("UTF-8"), args);
         let mut tracer = None;
-        eventually("sigsend to come to the system call", || {
+        eventually("sigsend to reach the system call", || {
             tracer = tracer.or(tracer_of(child.id()));
             // A line is complete when a call returns. With all but one of them in the log, the next
             // one is held.
@@ -244,7 +244,7 @@ impl Held {
         }
         let output = self.child.wait_with_output().expect("sigsend ends");
         if let Some(tracer) = tracer {
-            waitpid(tracer, None).expect("orphans come to process 1, which is the test");
+            waitpid(tracer, None).expect("orphans are reparented to process 1, which is the test");
         }
         output
     }

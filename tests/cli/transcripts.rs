@@ -211,7 +211,7 @@ fn processes() -> BTreeSet<String> {
 /// Waits until no process starts or runs any more.
 fn settle() {
     let mut last = BTreeSet::new();
-    eventually("a quiet moment", || {
+    eventually("all processes to be idle", || {
         thread::sleep(Duration::from_millis(20));
         let now = processes();
         let quiet = now == last && !now.iter().any(|process| process.ends_with(" R") || process.ends_with(" D"));
@@ -380,7 +380,7 @@ fn no_page_is_left_out() {
     for page in WITHOUT_COMMANDS {
         for block in blocks(page) {
             let has_reason = block.reason.is_some() || !["console", "sh"].contains(&block.language.as_str());
-            assert!(has_reason, "{}: commands that nobody runs", block.place);
+            assert!(has_reason, "{}: commands that are not run", block.place);
         }
     }
 }

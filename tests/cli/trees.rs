@@ -80,18 +80,18 @@ fn a_process_that_left_the_tree_before_is_not_part_of_it() {
     sigsend().args(["--tree", "--wait", "-KILL", &family.arg()]).assert().success();
     family.assert_killed_by(9);
     assert_eq!(state(away), 'S');
-    kill(Pid::from_raw(away), Signal::SIGKILL).expect("it lives in the group of a zombie that we hold");
+    kill(Pid::from_raw(away), Signal::SIGKILL).expect("it is in the group of a zombie that we hold");
     family.assert_all_ended();
 }
 
 #[test]
 fn a_stopped_member_stays_stopped_and_no_other_is_left_stopped() {
     let mut family = Family::with_role("catching-children 3");
-    let members: Vec<i32> = (0..3).map(|_| pid_of(&family.next_line().expect("it lives"))).collect();
+    let members: Vec<i32> = (0..3).map(|_| pid_of(&family.next_line().expect("it is alive"))).collect();
     kill(Pid::from_raw(members[1]), Signal::SIGSTOP).expect("it is ours");
     eventually("it to be stopped", || state(members[1]) == 'T');
     sigsend().args(["--tree", "-TERM", &family.arg()]).assert().success().stdout("").stderr("");
-    let mut told: Vec<i32> = (0..3).map(|_| pid_of(&family.next_line().expect("it lives"))).collect();
+    let mut told: Vec<i32> = (0..3).map(|_| pid_of(&family.next_line().expect("it is alive"))).collect();
     told.sort_unstable();
     let mut others = vec![family.pid(), members[0], members[2]];
     others.sort_unstable();
@@ -123,7 +123,7 @@ fn a_vfork_parent_is_killed_with_its_child() {
     let begin = Instant::now();
     sigsend().args(["--tree", "-KILL", "--wait", &family.arg()]).assert().success().stdout("").stderr("");
     assert!(begin.elapsed() < Duration::from_secs(10));
-    assert!(family.assert_all_ended().is_empty(), "the parent was set free first");
+    assert!(family.assert_all_ended().is_empty(), "the parent was continued before it was killed");
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_freeze_that_fails_leaves_no_process_stopped() {
             assert_eq!(state(stopped_before), 'T');
             kill(Pid::from_raw(stopped_before), Signal::SIGCONT).expect("it is ours");
             family.say("end the vfork");
-            eventually("everybody to go on", || members.iter().all(|pid| !"TD".contains(state(*pid))));
+            eventually("all processes to continue", || members.iter().all(|pid| !"TD".contains(state(*pid))));
         }
     }
 }
@@ -180,7 +180,7 @@ fn sigsend_and_its_ancestors_are_skipped_and_the_rest_of_the_tree_is_signalled()
         assert!(told[0].starts_with(&format!("sigsend: {}", shell.pid())), "{told:?}");
         assert_eq!(told.len(), 3, "the shell, the shell between, and sigsend: {told:?}");
         shell.assert_alive();
-        eventually("the rest of the tree to die", || "XZ".contains(state(sleep)));
+        eventually("the rest of the tree to exit", || "XZ".contains(state(sleep)));
         beside.assert_killed_by(signal);
         bystander.assert_untouched();
     }
@@ -210,7 +210,7 @@ fn the_tree_of_process_1_is_refused() {
 fn a_member_named_together_with_its_root_gets_a_signal_once() {
     let mut family = Family::with_role("catching-children 2");
     let mut members = vec![family.arg()];
-    members.extend((0..2).map(|_| pid_of(&family.next_line().expect("it lives")).to_string()));
+    members.extend((0..2).map(|_| pid_of(&family.next_line().expect("it is alive")).to_string()));
     members.reverse();
     sigsend().args(["--tree", "-TERM", "--within", "0s"]).args(&members).assert().code(124);
     sigsend().args(["--tree", "-KILL"]).args(&members).assert().success();
@@ -302,7 +302,7 @@ fn the_children_of_a_process_that_reuses_the_pid_of_a_member_are_not_part_of_the
                 let _owner = victim().with_pid(NUMBER).sleeping();
                 // strace itself changes its signal mask before it executes the program.
                 let expression = "trace=!mmap,brk,rt_sigaction,rt_sigprocmask";
-                let trace = strace(expression, &args).expect("strace worked before");
+                let trace = strace(expression, &args).expect("strace is usable, as checked before");
                 let pinned = trace.calls.iter().position(|call| call.starts_with("pidfd_open(")).expect("it is pinned");
                 calls(&trace)[pinned + 1..].iter().filter(|call| !call.name.starts_with("exit")).cloned().collect()
             };
@@ -316,13 +316,13 @@ fn the_children_of_a_process_that_reuses_the_pid_of_a_member_are_not_part_of_the
                 }
                 let _ = kill(Pid::from_raw(NUMBER), Signal::SIGKILL);
                 owner.reap();
-                let innocent = victim().with_pid(NUMBER).shell(parent);
+                let unrelated = victim().with_pid(NUMBER).shell(parent);
                 let child = children(NUMBER);
                 let output = held.go();
                 assert!(!"XZ".contains(state(NUMBER)) && !"XZ".contains(state(child[0])), "{point:?} {call:?}");
                 swapped += 1;
                 assert!(output.status.code().is_some(), "{point:?} {call:?}: {output:?}");
-                drop(innocent);
+                drop(unrelated);
                 // Orphans are reparented to process 1, which is the test. An unreaped one would
                 // keep the ID of its group.
                 waitpid(Pid::from_raw(child[0]), None).expect("it dies with its group");
@@ -348,7 +348,7 @@ fn a_child_forked_between_the_last_scan_and_kill_is_killed_or_warned_about() {
         let held = Held::before(&kill_call, &["--tree", "-KILL", &parent.arg()]);
         held.has_entered(libc::SYS_pidfd_send_signal);
         kill(Pid::from_raw(parent.pid()), Signal::SIGCONT).expect("it is a child");
-        let born = parent.next_line().expect("the child lives");
+        let born = parent.next_line().expect("the child is alive");
         let child = pid_of(&born);
         eventually("the parent to exit", || state(parent.pid()) == 'Z');
         let output = held.go();
@@ -357,7 +357,7 @@ fn a_child_forked_between_the_last_scan_and_kill_is_killed_or_warned_about() {
             format!("sigsend: {} could not be kept stopped; it may have forked before it was killed\n", parent.pid());
         assert!(told == warning || "XZ".contains(state(child)), "{told}");
         let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
-        waitpid(Pid::from_raw(child), None).expect("orphans come to process 1, which is the test");
+        waitpid(Pid::from_raw(child), None).expect("orphans are reparented to process 1, which is the test");
     });
 }
 

@@ -68,7 +68,7 @@ fn a_negative_number_after_a_target_gets_both_hints() {
         let complaint = complaint(&args);
         assert!(complaint.contains("Usage: kill [options] <pid>..."), "{complaint}");
         assert!(complaint.contains(&format!("'kill {number} PID' puts the signal first")), "{complaint}");
-        assert!(complaint.contains("-- "), "how to mean the group: {complaint}");
+        assert!(complaint.contains("-- "), "no hint for the group: {complaint}");
     }
 }
 
@@ -145,7 +145,7 @@ fn targets_on_a_pipe_need_an_option() {
     let piped = sigsend().write_stdin("4242\n").assert().code(1).stdout("");
     assert!(stderr(&piped).contains(hint), "{}", stderr(&piped));
     let output = raw_sigsend().stdin(Stdio::null()).output().expect("it starts");
-    assert!(!String::from_utf8_lossy(&output.stderr).contains(hint), "standard input names nobody");
+    assert!(!String::from_utf8_lossy(&output.stderr).contains(hint), "a hint although standard input is no pipe");
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn help_and_version_go_to_standard_output() {
         assert!(text.contains("Usage: kill [options]"), "{text}");
         assert_eq!(text.contains("--generate"), long, "{option}");
         for word in ["--signal", "--queue", "--list", "--table", "--all", "--pid", "--require-handler"] {
-            assert!(text.contains(word), "{option} knows {word}");
+            assert!(text.contains(word), "{option} lacks {word}");
         }
     }
     let version = concat!(" ", env!("CARGO_PKG_VERSION"), "\n");
