@@ -393,7 +393,7 @@ fn a_group_that_is_removed_and_created_again_is_a_different_group() {
             sigsend().args(["-KILL", "--wait", "4242"]).assert().success();
             member.reap();
             let group = group.recreated();
-            let innocent = victim().with_pid(4242).sleeping();
+            let unrelated = victim().with_pid(4242).sleeping();
             group.take(4242);
             let output = held.go();
             assert!(output.status.code().is_some_and(|code| code < 2), "{window:?} {args:?}: {output:?}");
