@@ -94,7 +94,7 @@ fn a_process_whose_main_thread_has_exited_is_alive() {
     }
     sigsend().args(["-0", "--within", "0s", &target.arg()]).assert().code(124);
     assert!(!target.has_ended());
-    target.say("enough");
+    target.write_line("enough");
     target.assert_exited_with(0);
     assert_eq!(alive(&[&target.arg()]), 1);
     target.reap();

@@ -154,7 +154,7 @@ fn copied_program(binary: &Path) -> Victim {
     let link = binary.with_file_name("other");
     std::os::unix::fs::symlink(binary, &link).expect("a link in a directory of ours");
     let mut target = victim().argv0("another").command(Command::new(link));
-    target.say("ready");
+    target.write_line("ready");
     assert_eq!(target.read_line(), "ready");
     target
 }

@@ -31,7 +31,7 @@ fn the_progress_line_is_cleared_when_the_wait_is_over() {
     let mut other = Victim::shell("echo ready; read word");
     let Some(mut terminal) = Terminal::running(&[SIGSEND, "-v", "-0", "--wait", &other.arg()]) else { return };
     terminal.read_until(Some(&format!("waiting for {} (sh)", other.pid())));
-    other.say("exit");
+    other.write_line("exit");
     let (written, status) = terminal.end();
     assert_eq!(status.code(), Some(0), "{status}");
     let lines = screen(written);
@@ -178,7 +178,7 @@ fn a_background_job_writes_no_progress_line() {
         let Some(mut terminal) = shell() else { return };
         terminal.type_in(&format!("stty {mode}\n"));
         in_the_background(&mut terminal, &format!("-0 --wait {}", other.pid()), "waiting for");
-        other.say("exit");
+        other.write_line("exit");
         terminal.type_in("wait; jobs; echo it en''ded; exit 4\n");
         let (written, status) = terminal.end();
         assert_eq!(status.code(), Some(4), "{written:?}");

@@ -185,7 +185,7 @@ fn a_group_that_forks_while_it_dies_is_waited_for() {
         // The zombie keeps its number, and its child is in the group: no other process is waited
         // for.
         sigsend.assert_alive();
-        family.say("end");
+        family.write_line("end");
         sigsend.assert_exited_with(0);
         assert_eq!(family.assert_all_ended(), Vec::<String>::new());
     }

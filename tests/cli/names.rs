@@ -151,7 +151,7 @@ fn named_with(name: &[u8]) -> Victim {
 
 /// It runs, since it echoes a line, which it could not with a fatal signal pending.
 fn assert_answers(victim: &mut Victim) {
-    victim.say("ready");
+    victim.write_line("ready");
     assert_eq!(victim.read_line(), "ready");
 }
 

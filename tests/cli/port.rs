@@ -330,7 +330,7 @@ fn a_socket_passed_on_during_the_look_up_is_not_missed() {
         for _ in 0..10 {
             let mut server = holding(victim(), tcp("0.0.0.0:8080"), "echo ready; read line; sleep 60 & echo $!; wait");
             let held = Held::at(Window::AfterPinning, &["-v", ":8080"]);
-            server.say("fork");
+            server.write_line("fork");
             let child = server.read_line();
             let output = held.go();
             let said = String::from_utf8_lossy(&output.stdout);
@@ -355,7 +355,7 @@ fn a_process_that_closes_the_socket_before_the_second_look_up_gets_no_signal() {
         let mut former =
             holding(victim(), tcp("0.0.0.0:8080"), "echo ready; read line; exec 2>&-; echo closed; exec cat");
         let held = Held::at(Window::AfterPinning, &["-KILL", ":8080"]);
-        former.say("close");
+        former.write_line("close");
         assert_eq!(former.read_line(), "closed");
         let next = serving(tcp("0.0.0.0:8080"));
         let output = held.go();

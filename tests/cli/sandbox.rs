@@ -177,12 +177,12 @@ fn run_inside(number: i32, args: &[&str]) -> Vec<String> {
     // No other process forks in this namespace: the unrelated process gets the next PID, sigsend
     // the one after it.
     fs::write("/proc/sys/kernel/ns_last_pid", (OUTER - 2).to_string()).expect("the namespace is ours");
-    outer.say(&number.to_string());
+    outer.write_line(&number.to_string());
     let mut lines = vec![outer.read_line()];
     while !lines.last().is_some_and(|line| line.starts_with("status ")) {
         lines.push(outer.read_line());
     }
-    outer.say("the end");
+    outer.write_line("the end");
     lines.push(outer.read_line());
     lines
 }

@@ -151,7 +151,7 @@ fn a_freeze_that_fails_leaves_no_process_stopped() {
             assert!(stopped > 0 && !trace.calls.iter().any(|call| call.contains("SIGKILL")), "{:#?}", trace.calls);
             assert_eq!(state(stopped_before), 'T');
             kill(Pid::from_raw(stopped_before), Signal::SIGCONT).expect("it is ours");
-            family.say("end the vfork");
+            family.write_line("end the vfork");
             eventually("all processes to continue", || members.iter().all(|pid| !"TD".contains(state(*pid))));
         }
     }

@@ -128,7 +128,7 @@ fn the_null_signal_waits_without_permission_and_sends_nothing() {
     foreign.assert_untouched();
     let mut shell = Victim::shell("echo ready; read word; exit 5");
     let dying = shell.arg();
-    shell.say("exit");
+    shell.write_line("exit");
     unprivileged.sigsend().args(["-0", "--wait", &dying]).assert().success().stdout("").stderr("");
     shell.assert_exited_with(5);
 }

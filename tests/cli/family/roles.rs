@@ -55,27 +55,28 @@ fn runs_role_when_asked() {
 }
 
 /// A process that reads a byte from standard input forks a child, which does the same. None exits.
-/// What [`Family::start_forking`] hands out is the bound, since root is exempt from `RLIMIT_NPROC`.
-/// Each says `born PID`; whoever is told to stop says `told PID` and forks no more.
+/// [`Family::start_forking`] limits the number, since root is exempt from `RLIMIT_NPROC`. Each
+/// child reports `created PID`. With the TERM handler, each process reports `caught PID` and then
+/// forks no more.
 fn storm() -> ! {
     ready();
     let mut byte = 0_u8;
-    // SAFETY: one byte that is ours. A read that a handler interrupts is begun again.
+    // SAFETY: one byte that is ours. A read that a handler interrupts is restarted.
     while unsafe { libc::read(0, (&raw mut byte).cast(), 1) } == 1 && !GOT_TERM.load(Ordering::Relaxed) {
         let side = fork();
         if side == Side::Child {
             report("created");
         }
         if CONTINUES.load(Ordering::Relaxed) {
-            // SAFETY: takes integers; the head leads a group of nobody but the family.
+            // SAFETY: takes integers; the group of the head contains only the family.
             unsafe { libc::kill(-libc::getpgrp(), libc::SIGCONT) };
         }
     }
     stay()
 }
 
-/// The same for a storm that no tree holds: whoever is born has a session of its own, and a parent
-/// that has exited.
+/// The same with daemons: each new process has a session of its own and a parent that has exited,
+/// so that it is not in the tree.
 fn daemons() -> ! {
     ready();
     let mut byte = 0_u8;
@@ -143,8 +144,8 @@ fn short_lived(count: u32, life: u32) -> ! {
     }
 }
 
-/// One's own child with a short_lived, which a user without rights, as whom one goes on, may not
-/// signal.
+/// A child with short-lived children, all of root. The parent becomes an unprivileged user, which
+/// may not signal them.
 fn foreign_short_lived(count: u32, life: u32) -> ! {
     if fork() == Side::Child {
         short_lived(count, life);
@@ -179,8 +180,8 @@ fn vfork_parent() -> ! {
     if fork() == Side::Child {
         let mut stack = vec![0_u8; 1 << 16];
         let top = stack.as_mut_ptr_range().end;
-        // SAFETY: the new process runs on a stack of its own, which lives as long as this one is
-        // blocked.
+        // SAFETY: the new process runs on a stack of its own, which exists as long as this process
+        // is blocked.
         unsafe {
             libc::clone(vfork_child, top.cast(), libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD, ptr::null_mut())
         };

@@ -19,7 +19,7 @@ use crate::support::{
 };
 
 /// Runs `prelude && exec ARGS` in a mount namespace of its own.
-fn after(prelude: &str, args: &[&str]) -> Output {
+fn run_after(prelude: &str, args: &[&str]) -> Output {
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", &format!("{prelude} && exec \"$@\""), "sh"]).args(args).current_dir("/");
     Bounded::from_std(command).timed().output().expect("unshare starts")
@@ -36,7 +36,7 @@ fn without_proc_no_process_is_confused_with_another() {
         let (pid, group) = (target.arg(), target.victim().group_arg());
         let file = dir.file("pid", &pid);
         let file = file.to_str().expect("UTF-8");
-        let run = |line: &[&str]| after("mount -t tmpfs none /proc", &[&[SIGSEND], line].concat());
+        let run = |line: &[&str]| run_after("mount -t tmpfs none /proc", &[&[SIGSEND], line].concat());
         let refused: [(&[&str], i32); 11] = [
             (&["target"], 1),
             (&["-a", "-KILL", "target"], 1),
@@ -89,7 +89,7 @@ fn with_hidepid_own_processes_are_found() {
             let prelude = format!("mount -t proc -o hidepid={hidden} proc /proc");
             let run = |line: &[&str]| {
                 let identity = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", copy];
-                after(&prelude, &[&identity, line].concat())
+                run_after(&prelude, &[&identity, line].concat())
             };
             let lines: [(&[&str], i32); 11] = [
                 (&["-KILL", &pid], 1),

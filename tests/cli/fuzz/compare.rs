@@ -19,88 +19,93 @@ pub fn differences(
     ended: &Ended,
     observations: &[Observation],
 ) -> Vec<String> {
-    let mut wrong = texts(line, reading, forecast, ended);
+    let mut wrong = output_differences(line, reading, forecast, ended);
     for ((victim, observation), bounds) in world.victims.iter().zip(observations).zip(&forecast.bounds) {
         let who = || format!("{} ({:?}, {})", victim.pid, victim.name.escape_ascii().to_string(), victim.describe());
-        wrong.extend(against(victim, observation, bounds).into_iter().map(|what| format!("{}: {what}", who())));
+        wrong.extend(
+            victim_differences(victim, observation, bounds).into_iter().map(|what| format!("{}: {what}", who())),
+        );
         let is_stormy = line.storm == Some(victim.family);
-        let senders = senders(reading, observation, ended.pid, is_stormy);
+        let senders = sender_differences(reading, observation, ended.pid, is_stormy);
         wrong.extend(senders.into_iter().map(|what| format!("{}: {what}", who())));
     }
     wrong
 }
 
 /// Differences in the exit status and the output.
-fn texts(line: &Line, reading: &Reading, forecast: &Forecast, ended: &Ended) -> Vec<String> {
+fn output_differences(line: &Line, reading: &Reading, forecast: &Forecast, ended: &Ended) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut complain = |bad: bool, what: String| {
+    let mut report_if = |bad: bool, what: String| {
         if bad {
             wrong.push(what);
         }
     };
-    complain(ended.hung, format!("did not end within {PATIENCE:?}"));
-    complain(ended.held_up, "waited for a reader before a signal that was due".into());
+    report_if(ended.hung, format!("did not end within {PATIENCE:?}"));
+    report_if(ended.delayed, "waited for a reader before it sent a predicted signal".into());
     let is_raw = |c: char| c.is_control() && c != '\n';
     let is_request = matches!(reading, Reading::Request(_));
     let raw = ended.stderr.contains(is_raw) || is_request && ended.stdout.contains(is_raw);
     let panicked = ended.exit == 101 || ended.exit == 134 || ended.stderr.contains("panicked");
-    complain(panicked, format!("panicked: {}", ended.stderr));
+    report_if(panicked, format!("panicked: {}", ended.stderr));
     let exits = &forecast.exits;
-    complain(!exits.contains(&ended.exit), format!("ended with {}, not one of {exits:?}", ended.exit));
+    report_if(!exits.contains(&ended.exit), format!("ended with {}, not one of {exits:?}", ended.exit));
     let text = format!("stdout {:?}, stderr {:?}", ended.stdout, ended.stderr);
-    complain(raw, format!("control characters in the output: {text}"));
-    let (is_said, is_printed) = match line.sink {
+    report_if(raw, format!("control characters in the output: {text}"));
+    let (has_stderr, has_stdout) = match line.sink {
         Sink::File | Sink::Late => (true, true),
         Sink::Closed | Sink::Full => (true, false),
         Sink::Limited(_) => (false, false),
     };
     if let Reading::Refused = reading
-        && is_said
+        && has_stderr
         && forecast.listed.is_none()
         && !exits.contains(&0)
     {
         let clear = ended.stderr.starts_with("sigsend: ") && (ended.stdout.is_empty() || ended.stdout.starts_with('{'));
-        complain(!clear, format!("no clear usage error: {text}"));
+        report_if(!clear, format!("no clear usage error: {text}"));
     }
     if let Reading::Request(request) = reading {
-        let speaks = request.has("verbose") || request.has("json") || request.mode != Mode::Send;
-        let silent = ended.exit == 0 && !speaks && !request.loose;
+        let prints = request.has("verbose") || request.has("json") || request.mode != Mode::Send;
+        let silent = ended.exit == 0 && !prints && !request.loose;
         // A member that another process continues cannot be kept stopped, which is a warning.
         let is_warning = |message: &str| line.storm.is_some() && message.contains(" could not be kept stopped; ");
         let is_quiet = ended.stdout.is_empty() && ended.stderr.lines().all(is_warning);
-        complain(silent && !is_quiet, format!("success is not silent: {text}"));
-        complain(
-            is_said && matches!(ended.exit, 1 | 64) && request.mode == Mode::Send && ended.stderr.is_empty(),
+        report_if(silent && !is_quiet, format!("success is not silent: {text}"));
+        report_if(
+            has_stderr && matches!(ended.exit, 1 | 64) && request.mode == Mode::Send && ended.stderr.is_empty(),
             "no message about the failure".into(),
         );
         let garbage =
             |line: &&str| !serde_json::from_str::<serde_json::Value>(line).is_ok_and(|value| value.is_object());
-        let garbage = ended.stdout.lines().find(garbage).filter(|_| request.has("json") && is_printed);
-        complain(garbage.is_some(), format!("no JSON: {garbage:?}"));
+        let garbage = ended.stdout.lines().find(garbage).filter(|_| request.has("json") && has_stdout);
+        report_if(garbage.is_some(), format!("no JSON: {garbage:?}"));
     }
-    if is_printed && let Some(listed) = &forecast.listed {
+    if has_stdout && let Some(listed) = &forecast.listed {
         // The names of a mask may share a line.
         let printed: Vec<&str> = ended.stdout.split_whitespace().collect();
-        complain(printed != *listed, format!("listed {printed:?}, not {listed:?}"));
+        report_if(printed != *listed, format!("listed {printed:?}, not {listed:?}"));
     }
-    if is_printed && let Reading::Request(request) = reading {
+    if has_stdout && let Reading::Request(request) = reading {
         let summary = summary(&ended.stdout).filter(|_| request.has("json") && ended.exit < KILLED);
         let is_missing = request.has("json") && ended.exit < KILLED && !request.loose && summary.is_none();
-        complain(is_missing, format!("no summary: {text}"));
+        report_if(is_missing, format!("no summary: {text}"));
         if let Some([signalled, gone, failed, remaining, status]) = summary {
-            complain(i64::from(ended.exit) != status, format!("reports status {status} and exits with {}", ended.exit));
+            report_if(
+                i64::from(ended.exit) != status,
+                format!("reports status {status} and exits with {}", ended.exit),
+            );
             let counted = [signalled, gone, failed, remaining];
             let fits = |count: i64, [least, most]: [usize; 2]| {
                 usize::try_from(count).is_ok_and(|count| (least..=most).contains(&count))
             };
             let fits = |counts: [[usize; 2]; 4]| counted.into_iter().zip(counts).all(|(count, may)| fits(count, may));
             let bad = forecast.counts.filter(|&counts| !fits(counts));
-            complain(bad.is_some(), format!("counts {counted:?}, not {bad:?}: {text}"));
+            report_if(bad.is_some(), format!("counts {counted:?}, not {bad:?}: {text}"));
         }
     }
-    if let Some([must, may]) = forecast.printed.as_ref().filter(|_| is_printed) {
+    if let Some([must, may]) = forecast.printed.as_ref().filter(|_| has_stdout) {
         let printed: BTreeSet<String> = ended.stdout.lines().map(str::to_owned).collect();
-        complain(
+        report_if(
             !(must.is_subset(&printed) && printed.is_subset(may)),
             format!("printed {printed:?}, not {must:?} to {may:?}"),
         );
@@ -119,7 +124,7 @@ fn summary(stdout: &str) -> Option<[i64; 5]> {
 }
 
 /// Differences in the sender of the signals, the system call used and the value.
-fn senders(reading: &Reading, observation: &Observation, sigsend: i32, is_stormy: bool) -> Vec<String> {
+fn sender_differences(reading: &Reading, observation: &Observation, sigsend: i32, is_stormy: bool) -> Vec<String> {
     let Reading::Request(request) = reading else { return Vec::new() };
     let first = i32::from(request.signal.unwrap_or(15));
     let mut wrong = Vec::new();
@@ -139,7 +144,7 @@ fn senders(reading: &Reading, observation: &Observation, sigsend: i32, is_stormy
 }
 
 /// Differences between what a victim received and its bounds.
-fn against(victim: &Victim, observation: &Observation, bounds: &Bounds) -> Vec<String> {
+fn victim_differences(victim: &Victim, observation: &Observation, bounds: &Bounds) -> Vec<String> {
     let mut wrong = Vec::new();
     let number = |signal: i32| usize::try_from(signal).expect("a signal");
     let (least, most) = (&bounds.least, &bounds.most);

@@ -246,10 +246,10 @@ impl Predictor<'_> {
 
     /// Whether a target names a process whose PID may be reused during the run.
     fn may_reuse_pid(&self, aim: &Aim, hits: &[Hit]) -> bool {
-        let buried = |victim: &Victim| victim.has_reaper && victim.habit != Habit::ReusesPid;
-        let numbered = |n: i32| self.world.victims.iter().any(|victim| buried(victim) && victim.pid == n);
-        hits.iter().any(|hit| buried(&self.world.victims[hit.victim]))
-            || matches!(aim.target, Target::Pid(n) | Target::Group(n) if numbered(n))
+        let reaped = |victim: &Victim| victim.has_reaper && victim.habit != Habit::ReusesPid;
+        let has_pid = |n: i32| self.world.victims.iter().any(|victim| reaped(victim) && victim.pid == n);
+        hits.iter().any(|hit| reaped(&self.world.victims[hit.victim]))
+            || matches!(aim.target, Target::Pid(n) | Target::Group(n) if has_pid(n))
     }
 
     /// Adds what a hit may and must receive to the victim's bounds. `nth` counts how often the line

@@ -22,7 +22,7 @@ pub enum Target {
     Cgroup(Vec<u8>),
 }
 
-/// What is to be done with the targets.
+/// What the command line does with the targets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     #[default]
@@ -66,7 +66,7 @@ pub enum Reading {
     Request(Box<Request>),
 }
 
-/// Long options and how many values each takes; `list` may have one, joined by `=`.
+/// Long options and the number of their values. `list` may have one, joined by `=`.
 const LONG: &[(&str, usize)] = &[
     ("signal", 1),
     ("queue", 1),

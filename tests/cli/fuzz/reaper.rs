@@ -16,7 +16,7 @@ use super::victim::{REAPED, Slot, answer, fork_at, pidfd, send};
 /// Milliseconds between two attempts to reuse a PID that is not free yet.
 const RETRY: u16 = 1;
 
-/// To be called before the children are forked.
+/// Makes this process a subreaper. Must be called before the children are forked.
 pub fn prepare() {
     // SAFETY: no memory is involved.
     assert_eq!(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) }, 0);
@@ -24,7 +24,7 @@ pub fn prepare() {
 
 /// The main loop of the victim, with its slot and socket first, followed by those of its
 /// descendants.
-pub fn live(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> ! {
+pub fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> ! {
     let roles = role.all();
     let place =
         |so: &dyn Fn(&Role) -> bool| roles.iter().skip(1).position(|role| so(role)).expect("among the roles") + 1;

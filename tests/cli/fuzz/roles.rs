@@ -192,7 +192,7 @@ pub const FAMILIES: &[Role] = &[
     group(b"terminal", BLOCKS_ALL).with(&[group(b"shell", Habit::Launches)
         .with(&[Role::new(b"command", Habit::Dies), Role::new(b"command", CATCHES_SOME)])]),
     group(b"subreaper", Habit::Reaps).with(&[
-        group(b"stranger", Habit::ReusesPid),
+        group(b"reuser", Habit::ReusesPid),
         group(b"mortal", Habit::Dies)
             .with(&[Role::new(b"mortal", Habit::Dies), Role::new(b"escaped", Habit::Moves(Place::Session))]),
     ]),

@@ -35,7 +35,7 @@ pub struct Ended {
     /// It did not end and was killed.
     pub hung: bool,
     /// A predicted signal was not sent while output could not be written.
-    pub held_up: bool,
+    pub delayed: bool,
     pub stdout: String,
     pub stderr: String,
 }
@@ -57,7 +57,7 @@ enum Output {
     File(PathBuf),
     /// The reader, and a writer that keeps the pipe open until sigsend has opened it.
     Pipe(PipeReader, PipeWriter, Vec<u8>),
-    Lost(Stdio),
+    Discarded(Stdio),
 }
 
 /// sigsend, started by the harness itself or by the launcher.
@@ -123,15 +123,15 @@ impl Runner {
         let (pid, mut started) = self.start(line, world, &mut output, &err);
         let fd = victim::pidfd(pid).expect("unreaped");
         let since = Instant::now();
-        let (mut stopped, mut hung, mut held_up) = (false, false, false);
+        let (mut stopped, mut hung, mut delayed) = (false, false, false);
         let send = |signal| kill(Pid::from_raw(pid), signal).expect("unreaped");
         while poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], 25_u16).expect("poll") == 0 {
             let waited = since.elapsed();
             let patience = Duration::from_millis(forecast.patience);
             let state = stat(pid).chars().next();
             if let Output::Pipe(from, _, read) = &mut output {
-                let is_late = !held_up && waited > patience + DELIVERY_LIMIT && !is_delivered(world, forecast);
-                held_up |= is_late;
+                let is_late = !delayed && waited > patience + DELIVERY_LIMIT && !is_delivered(world, forecast);
+                delayed |= is_late;
                 if is_late || waited > patience && is_delivered(world, forecast) {
                     drain(from, read);
                 }
@@ -151,7 +151,7 @@ impl Runner {
         let read = |path: &Path| String::from_utf8_lossy(&fs::read(path).expect("our own file")).into_owned();
         let stdout = match output {
             Output::File(path) => read(&path),
-            Output::Lost(_) => String::new(),
+            Output::Discarded(_) => String::new(),
             Output::Pipe(mut from, _, mut text) => {
                 drain(&mut from, &mut text);
                 let text = text.iter().copied().filter(|&byte| byte != FILLER).collect::<Vec<_>>();
@@ -159,7 +159,7 @@ impl Runner {
             }
         };
         let exit = if stopped { STOPPED } else { exit };
-        Ended { pid, exit, hung, held_up, stdout, stderr: read(&err) }
+        Ended { pid, exit, hung, delayed, stdout, stderr: read(&err) }
     }
 
     fn output(&self, sink: Sink) -> Output {
@@ -174,8 +174,8 @@ impl Runner {
                 let (reader, writer) = full_pipe().expect("a pipe");
                 Output::Pipe(reader, writer, Vec::new())
             }
-            Sink::Closed => Output::Lost(io::pipe().expect("a pipe").1.into()),
-            Sink::Full => Output::Lost(device("/dev/full").into()),
+            Sink::Closed => Output::Discarded(io::pipe().expect("a pipe").1.into()),
+            Sink::Full => Output::Discarded(device("/dev/full").into()),
         }
     }
 
@@ -186,7 +186,7 @@ impl Runner {
             let out = match output {
                 Output::File(path) => path.clone().into(),
                 Output::Pipe(_, writer, _) => format!("/proc/1/fd/{}", std::os::fd::AsRawFd::as_raw_fd(writer)).into(),
-                Output::Lost(_) => "/dev/full".into(),
+                Output::Discarded(_) => "/dev/full".into(),
             };
             let launch = Launch {
                 program: self.program.clone().into(),
@@ -208,7 +208,7 @@ impl Runner {
         match output {
             Output::File(path) => command.stdout(append(path)),
             Output::Pipe(_, writer, _) => command.stdout(writer.try_clone().expect("a descriptor")),
-            Output::Lost(lost) => command.stdout(std::mem::replace(lost, Stdio::null())),
+            Output::Discarded(sink) => command.stdout(std::mem::replace(sink, Stdio::null())),
         };
         command.process_group(if line.start == Start::Home { world.home() } else { 0 });
         if line.user != 0 {

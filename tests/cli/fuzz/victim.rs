@@ -153,7 +153,7 @@ pub fn fork_at(number: i32, role: &'static Role, slots: &'static [Slot], channel
 
 fn start(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> ! {
     // A panic must not unwind into the harness's copy of the test runner.
-    let _ = std::panic::catch_unwind(|| live(role, slots, channels));
+    let _ = std::panic::catch_unwind(|| run(role, slots, channels));
     exit_now(99)
 }
 
@@ -163,7 +163,7 @@ pub fn exit_now(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-fn live(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> ! {
+fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> ! {
     // SAFETY: plain system calls on this process.
     unsafe {
         match role.place {
@@ -196,7 +196,7 @@ fn live(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) ->
             exit_now(0)
         }
         Habit::Records { .. } | Habit::Init | Habit::Launches | Habit::ReusesPid => record(channel, true),
-        Habit::Reaps => reaper::live(role, slots, channels),
+        Habit::Reaps => reaper::run(role, slots, channels),
         Habit::Counts | Habit::Moves(_) | Habit::Forks => block(3 << 31),
         Habit::Dies | Habit::Ignores => block(0),
         Habit::Threads => {
@@ -210,7 +210,7 @@ fn live(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) ->
         Habit::LeaderExited => {
             send(channel, b"r");
             second_thread(&slots[0], move || record(channel, false));
-            // SAFETY: ends this thread alone; the second one lives on.
+            // SAFETY: ends this thread alone; the second one continues.
             unsafe { libc::syscall(libc::SYS_exit, 0) };
         }
     }
@@ -242,14 +242,14 @@ fn pause() {
     unsafe { libc::pause() };
 }
 
-/// Starts `life` in a second thread and returns when its TID is in the slot.
-fn second_thread(slot: &'static Slot, life: impl FnOnce() + Send + 'static) {
+/// Starts `main` in a second thread and returns when its TID is in the slot.
+fn second_thread(slot: &'static Slot, main: impl FnOnce() + Send + 'static) {
     slot.thread.store(0, Ordering::Release);
     std::thread::spawn(move || {
         block(u64::MAX);
         // SAFETY: no arguments.
         slot.thread.store(unsafe { libc::gettid() }, Ordering::Release);
-        life();
+        main();
     });
     // libc has unblocked 32 and 33.
     block(u64::MAX);

@@ -133,11 +133,11 @@ impl World {
                     self.gone.push(pid);
                     continue;
                 }
-                Habit::Zombie | Habit::LeaderExited => until("a new one", || stat(pid).starts_with('Z')),
-                Habit::Threads => until("a new one", || self.slots[slot].thread.load(Ordering::Acquire) != 0),
+                Habit::Zombie | Habit::LeaderExited => until("a new victim", || stat(pid).starts_with('Z')),
+                Habit::Threads => until("a new victim", || self.slots[slot].thread.load(Ordering::Acquire) != 0),
                 _ if role.stopped => {
                     signal::kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("our own victim");
-                    until("a new one", || stat(pid).starts_with('T'));
+                    until("a new victim", || stat(pid).starts_with('T'));
                 }
                 _ => {}
             }
@@ -339,10 +339,10 @@ const POLL_INTERVAL: Duration = Duration::from_micros(50);
 
 /// Polls until the condition holds; panics after [`PATIENCE`].
 #[track_caller]
-pub fn until(who: &str, mut so: impl FnMut() -> bool) {
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
-    while !so() {
-        assert!(start.elapsed() < PATIENCE, "a victim did not come to rest: {who}");
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "timed out waiting for {what}");
         thread::sleep(POLL_INTERVAL);
     }
 }
@@ -382,5 +382,5 @@ fn reap(pid: i32) {
     let mut polls = [nix::poll::PollFd::new(fd.as_fd(), nix::poll::PollFlags::POLLIN)];
     nix::poll::poll(&mut polls, 20_000_u16).expect("poll");
     // Its parent may not have exited yet.
-    until("one that is killed", || is_reaped(pid));
+    until("a killed process", || is_reaped(pid));
 }

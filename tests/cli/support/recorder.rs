@@ -73,7 +73,7 @@ impl Recorder {
     /// What arrived since the last query, in order.
     #[track_caller]
     pub fn received(&mut self) -> Vec<Received> {
-        self.0.say("what?");
+        self.0.write_line("what?");
         let mut received = Vec::new();
         loop {
             let line = self.0.read_line();

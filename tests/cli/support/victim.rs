@@ -86,7 +86,7 @@ impl Cast {
     pub fn sleeping(self) -> Victim {
         // cat proves that it has started by echoing a line.
         let mut victim = self.start("cat", &[]);
-        victim.say("ready");
+        victim.write_line("ready");
         victim.await_ready()
     }
 
@@ -224,7 +224,7 @@ impl Victim {
 
     /// Writes a line to its standard input.
     #[track_caller]
-    pub fn say(&mut self, line: &str) {
+    pub fn write_line(&mut self, line: &str) {
         writeln!(self.stdin, "{line}").unwrap_or_else(|error| panic!("writing to {}: {error}", self.pid));
     }
 

@@ -78,7 +78,7 @@ impl Victim {
                     observation.end(ExitStatus::from_raw(slot.status.load(Ordering::Acquire) & !REAPED));
                     true
                 }
-                // Dead, or the second thread has exited, and its status file cannot be read.
+                // Dead, or the second thread has exited and its status file cannot be read.
                 Some('Z' | 'X') | None => {
                     let stat = stat(self.pid);
                     let code = stat.rsplit(' ').next().and_then(|code| code.parse::<i32>().ok()).unwrap_or(-1);
