@@ -278,7 +278,7 @@ const NUMBER: i32 = 5000;
 /// A process ends by the first signal and is reaped, its PID is given to an unrelated process, and
 /// then the follow-up is due. sigsend is stopped meanwhile, so that no round is a race.
 fn recycle_a_hundred_times(aim: fn(&str, &str) -> Vec<String>) {
-    let mut rounds_that_bite = 0;
+    let mut rounds_with_follow_up = 0;
     let errors = tempdir();
     for _ in 0..100 {
         let mut doomed = victim().with_pid(NUMBER).sleeping();
@@ -292,14 +292,14 @@ fn recycle_a_hundred_times(aim: fn(&str, &str) -> Vec<String>) {
         kill(Pid::from_raw(patient.pid()), Signal::SIGSTOP).expect("a child can be stopped");
         doomed.reap();
         let unrelated = victim().with_pid(NUMBER).sleeping();
-        rounds_that_bite += usize::from(!stubborn.has_ended());
+        rounds_with_follow_up += usize::from(!stubborn.has_ended());
         kill(Pid::from_raw(patient.pid()), Signal::SIGCONT).expect("a child can be continued");
         stubborn.assert_killed_by(9);
         patient.assert_exited_with(0);
         unrelated.assert_alive();
         assert_eq!(fs::read_to_string(&file).expect("a file"), "");
     }
-    assert!(rounds_that_bite > 0, "the follow-up was never due after the PID was reused");
+    assert!(rounds_with_follow_up > 0, "the follow-up was never due after the PID was reused");
 }
 
 #[test]

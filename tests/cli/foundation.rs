@@ -136,7 +136,7 @@ fn a_file_can_be_old_and_is_removed_with_its_directory() {
 }
 
 #[test]
-fn children_start_with_default_signals_whatever_the_tests_inherit() {
+fn children_start_with_default_signal_dispositions() {
     const INSIDE: &str = "SIGSEND_TEST_IGNORING";
     let ignored =
         Command::new("sed").args(["-n", "s/^SigIgn:\t//p", "/proc/self/status"]).output().expect("sed starts");
@@ -147,7 +147,7 @@ fn children_start_with_default_signals_whatever_the_tests_inherit() {
         let mut command = Command::new("sh");
         command.args(["-c", "trap '' HUP INT QUIT TERM TSTP TTIN TTOU USR1; exec \"$0\" \"$@\""]);
         command.arg(env::current_exe().expect("a running test has a path")).args(["--exact", "--nocapture"]);
-        command.arg("foundation::children_start_with_default_signals_whatever_the_tests_inherit").env(INSIDE, "1");
+        command.arg("foundation::children_start_with_default_signal_dispositions").env(INSIDE, "1");
         let output = command.output().expect("sh starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }

@@ -143,7 +143,7 @@ fn a_group_typed_beside_its_members_gets_each_step_once() {
 }
 
 #[test]
-fn every_signal_to_the_own_group_does_to_sigsend_what_it_does_to_others() {
+fn every_signal_to_the_own_group_affects_sigsend_as_well() {
     let own = |signal: i32, ignored: bool| {
         let trap = if ignored { format!("trap '' {signal}; ") } else { String::new() };
         let mut command = Command::new("sh");

@@ -125,7 +125,7 @@ fn an_ancestor_above_a_hidden_one_is_not_killed_with_its_tree() {
 }
 
 #[test]
-fn a_hidden_number_of_a_thread_is_not_gone() {
+fn a_hidden_thread_id_is_not_gone() {
     in_pid_namespace(|| {
         if !hide_processes() {
             return;

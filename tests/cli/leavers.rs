@@ -40,7 +40,7 @@ fn events<'a>(told: &'a str, event: &str, pid: i32) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_follow_up_never_hits_the_group_that_reuses_the_number_of_a_left_one() {
+fn a_follow_up_never_hits_a_group_that_reuses_the_id_of_an_ended_one() {
     in_pid_namespace(|| {
         for call in [&["--timeout", "100", "KILL", "--within", "10s"][..], &["--grace", "100ms"], &["--wait"]] {
             let (mut leader, mut member) = group();
@@ -75,7 +75,7 @@ fn points(args: &[&str]) -> Vec<Call> {
 }
 
 #[test]
-fn the_number_of_a_group_may_be_reused_before_any_system_call() {
+fn the_id_of_a_group_may_be_reused_before_any_system_call() {
     in_pid_namespace(|| {
         if !may_trace() {
             return skip("no strace");

@@ -366,7 +366,7 @@ fn a_process_that_closes_the_socket_before_the_second_look_up_gets_no_signal() {
 }
 
 #[test]
-fn a_port_never_hits_the_next_owner_of_a_number() {
+fn a_port_never_hits_the_next_owner_of_a_pid() {
     in_pid_namespace(|| {
         if !entered_network() {
             return;

@@ -200,7 +200,7 @@ fn a_process_of_another_user_with_the_name_of_a_daemon_is_not_selected() {
 }
 
 #[test]
-fn only_the_real_uid_decides_whose_a_process_is() {
+fn only_the_real_uid_decides_who_owns_a_process() {
     in_pid_namespace(|| {
         if !may_change_user() {
             return skip("needs root");

@@ -45,7 +45,7 @@ const COMMANDS: [(&[&str], i32); 13] = [
 ];
 
 #[test]
-fn a_stale_pidfile_never_hits_the_next_owner_of_its_number() {
+fn a_stale_pidfile_never_hits_the_next_owner_of_its_pid() {
     in_pid_namespace(|| {
         let dir = tempdir();
         for (args, _) in COMMANDS.iter().cycle().take(ROUNDS) {
@@ -62,7 +62,7 @@ fn a_stale_pidfile_never_hits_the_next_owner_of_its_number() {
 }
 
 #[test]
-fn a_token_never_hits_the_next_owner_of_its_number() {
+fn a_token_never_hits_the_next_owner_of_its_pid() {
     in_pid_namespace(|| {
         for (args, status) in COMMANDS.iter().cycle().take(ROUNDS) {
             let daemon = owner("daemon");
@@ -136,7 +136,7 @@ fn a_name_never_hits_a_pid_reused_just_before_the_signal() {
 }
 
 #[test]
-fn a_check_never_passes_for_the_next_owner_of_the_number() {
+fn a_check_never_passes_for_the_next_owner_of_the_pid() {
     in_pid_namespace(|| {
         if !may_trace() {
             return skip("no strace");

@@ -17,7 +17,7 @@ use crate::support::{Recorder, eventually, sigsend, stderr};
 const FORKS: usize = 1000;
 /// The same for a storm that is not frozen: few enough for a busy machine within the second in
 /// which sigsend looks for new processes.
-const HEARING: usize = 200;
+const UNFROZEN_FORKS: usize = 200;
 
 #[test]
 fn kill_ends_every_process_of_a_forking_tree() {
@@ -25,7 +25,7 @@ fn kill_ends_every_process_of_a_forking_tree() {
     let mut cut_short = 0;
     for round in 0..100 {
         let mut storm = Family::with_role("storm");
-        let wind = storm.start_forking(FORKS);
+        let forks = storm.start_forking(FORKS);
         // The delay varies, so that the signal comes at different points of the storm.
         for _ in 0..round % 50 {
             storm.next_line();
@@ -33,7 +33,7 @@ fn kill_ends_every_process_of_a_forking_tree() {
         sigsend().args(["--tree", "-KILL", &storm.arg()]).assert().success().stdout("").stderr("");
         storm.assert_killed_by(9);
         cut_short += usize::from(storm.assert_all_ended().len() + round % 50 < FORKS);
-        wind.join().expect("the forking thread ends");
+        forks.join().expect("the forking thread ends");
     }
     assert!(cut_short > 10, "the storms were over before the signal: {cut_short}");
     bystander.assert_untouched();
@@ -45,7 +45,7 @@ fn every_process_of_a_forking_tree_gets_a_signal_once() {
     let mut cut_short = 0;
     for round in 0..100 {
         let mut storm = Family::with_role("catching-storm");
-        let wind = storm.start_forking(HEARING);
+        let forks = storm.start_forking(UNFROZEN_FORKS);
         // How often each was created and got the signal.
         let mut heard: BTreeMap<String, (usize, usize)> = BTreeMap::from([(storm.arg(), (1, 0))]);
         let mut note = |line: String| {
@@ -66,8 +66,8 @@ fn every_process_of_a_forking_tree_gets_a_signal_once() {
             note(line);
         }
         assert!(heard.values().all(|times| *times == (1, 1)), "{heard:?}");
-        cut_short += usize::from(heard.len() <= HEARING);
-        wind.join().expect("the forking thread ends");
+        cut_short += usize::from(heard.len() <= UNFROZEN_FORKS);
+        forks.join().expect("the forking thread ends");
     }
     assert!(cut_short > 10, "the storms were over before the signal: {cut_short}");
     bystander.assert_untouched();
@@ -124,7 +124,7 @@ fn kill_ends_every_process_of_a_forking_tree_that_is_continued() {
     for (role, is_woken_from_outside) in [("continuing-storm", false), ("storm", true)] {
         for round in 0..20 {
             let mut storm = Family::with_role(role);
-            let wind = storm.start_forking(HEARING);
+            let forks = storm.start_forking(UNFROZEN_FORKS);
             for _ in 0..round {
                 storm.next_line();
             }
@@ -143,7 +143,7 @@ fn kill_ends_every_process_of_a_forking_tree_that_is_continued() {
                 let _ = killpg(Pid::from_raw(storm.pid()), Signal::SIGKILL);
                 storm.assert_all_ended();
             }
-            wind.join().expect("the forking thread ends");
+            forks.join().expect("the forking thread ends");
         }
     }
 }

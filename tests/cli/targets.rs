@@ -82,7 +82,7 @@ fn a_group_is_signalled_without_its_leader() {
 }
 
 #[test]
-fn the_number_of_a_member_is_no_group() {
+fn the_pid_of_a_member_is_no_group() {
     in_pid_namespace(|| {
         let leader = Victim::sleeping();
         let member = victim().in_group_of(&leader).sleeping();

@@ -332,8 +332,8 @@ fn the_children_of_a_process_that_reuses_the_pid_of_a_member_are_not_part_of_the
     });
 }
 
-/// Prints `ready`; on CONT it forks a child that prints `born PID`, and exits.
-const LEAVES_A_CHILD: &str = "exec 3<&0; trap 'sh -c \"echo born \\$\\$ >&2; exec cat <&3\" & exit' CONT
+/// Prints `ready`; on CONT it forks a child that prints `created PID`, and exits.
+const LEAVES_A_CHILD: &str = "exec 3<&0; trap 'sh -c \"echo created \\$\\$ >&2; exec cat <&3\" & exit' CONT
     echo ready; while :; do read -r line; done";
 
 #[test]
@@ -348,8 +348,8 @@ fn a_child_forked_between_the_last_scan_and_kill_is_killed_or_warned_about() {
         let held = Held::before(&kill_call, &["--tree", "-KILL", &parent.arg()]);
         held.has_entered(libc::SYS_pidfd_send_signal);
         kill(Pid::from_raw(parent.pid()), Signal::SIGCONT).expect("it is a child");
-        let born = parent.next_line().expect("the child is alive");
-        let child = pid_of(&born);
+        let created = parent.next_line().expect("the child is alive");
+        let child = pid_of(&created);
         eventually("the parent to exit", || state(parent.pid()) == 'Z');
         let output = held.go();
         let told = String::from_utf8(output.stderr).expect("UTF-8");

@@ -52,7 +52,7 @@ fn job_numbers_are_refused_with_a_hint_at_the_shell() {
 }
 
 #[test]
-fn a_usage_error_shows_the_usage_and_where_to_read_on() {
+fn a_usage_error_shows_the_usage_and_points_to_help() {
     let complaint = complaint(&[]);
     let lines: Vec<_> = complaint.lines().collect();
     assert_eq!(lines[..2], ["kill: no process ID specified", "Usage: kill [options] <pid>..."]);
