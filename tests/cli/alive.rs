@@ -257,10 +257,10 @@ fn a_name_is_alive_while_one_process_has_it() {
     let name = format!("reloads{}", std::process::id());
     let Some(perl) = program("perl") else { return skip("no perl") };
     // Its child, which has the same name, is a zombie.
-    let mut cast = victim().named(&name);
-    let mut command = Command::new(cast.linked(perl));
+    let mut options = victim().named(&name);
+    let mut command = Command::new(options.linked(perl));
     command.args(["-e", "$| = 1; exit unless fork; print qq(ready\\n); <STDIN>"]);
-    let mut parent = cast.command(command);
+    let mut parent = options.command(command);
     assert_eq!(parent.read_line(), "ready");
     let list = format!("/proc/{0}/task/{0}/children", parent.pid());
     let child = || fs::read_to_string(&list).unwrap_or_default().trim().parse().unwrap_or(0);
@@ -286,11 +286,11 @@ fn a_name_is_alive_while_one_process_has_it() {
 #[test]
 fn a_service_that_reloads_is_always_alive() {
     let name = format!("workers{}", std::process::id());
-    let mut cast = victim().named(&name);
-    let mut command = Command::new(cast.linked(program("sh").expect("sh")));
+    let mut options = victim().named(&name);
+    let mut command = Command::new(options.linked(program("sh").expect("sh")));
     // Its children have the same name, exit at once and are zombies until they are reaped.
     command.args(["-c", "echo ready; while :; do (exit 0) & (exit 0) & wait; done"]);
-    let mut service = cast.command(command);
+    let mut service = options.command(command);
     assert_eq!(service.read_line(), "ready");
     for _poll in 0..200 {
         assert_eq!(alive(&[&name]), 0);

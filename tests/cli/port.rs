@@ -18,8 +18,8 @@ use nix::sched::{CloneFlags, unshare};
 
 use crate::strange::{Held, Window, leaderless, may_trace};
 use crate::support::{
-    Cast, NOBODY, Timed, Unprivileged, Victim, eventually, in_pid_namespace, may_change_user, raw_sigsend, sigsend,
-    sigsend_as, skip, stderr, stdout, victim,
+    NOBODY, Timed, Unprivileged, Victim, VictimOptions, eventually, in_pid_namespace, may_change_user, raw_sigsend,
+    sigsend, sigsend_as, skip, stderr, stdout, victim,
 };
 
 /// Holds its inherited descriptors until its standard input ends.
@@ -45,10 +45,10 @@ fn udp(address: &str) -> OwnedFd {
 
 /// A shell that holds a socket as its standard error; the test keeps none.
 #[track_caller]
-fn holding(cast: Cast, socket: OwnedFd, script: &str) -> Victim {
+fn holding(options: VictimOptions, socket: OwnedFd, script: &str) -> Victim {
     let mut command = Command::new("sh");
     command.args(["-c", script]).stderr(socket);
-    let mut holder = cast.command(command);
+    let mut holder = options.command(command);
     assert_eq!(holder.read_line(), "ready");
     holder
 }

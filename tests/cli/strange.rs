@@ -27,11 +27,11 @@ const MODE: &str = "SIGSEND_TEST_LEADERLESS";
 /// of standard input.
 #[track_caller]
 pub fn leaderless(name: &str) -> (Victim, i32) {
-    let mut cast = victim().named(name);
-    let mut command = Command::new(cast.linked(env::current_exe().expect("a running test has a path")));
+    let mut options = victim().named(name);
+    let mut command = Command::new(options.linked(env::current_exe().expect("a running test has a path")));
     command.args(["--exact", "strange::keeps_running_without_its_main_thread", "--nocapture"]);
     command.env(MODE, "1").stderr(Stdio::null());
-    let mut victim = cast.command(command);
+    let mut victim = options.command(command);
     loop {
         if let Some(thread) = victim.read_line().strip_prefix("ready ") {
             return (victim, thread.parse().expect("a thread ID"));

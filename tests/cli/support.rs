@@ -32,7 +32,7 @@ pub use namespace::in_pid_namespace;
 pub use recorder::{Received, Recorder};
 pub use sys::Ending;
 pub use terminal::{Terminal, screen};
-pub use victim::{Cast, Victim, link, victim};
+pub use victim::{Victim, VictimOptions, link, victim};
 
 /// How long a test waits for something that should happen at once. Long enough for a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(20);

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use nix::libc;
 
 use super::sys;
-use super::victim::{Cast, Victim, victim};
+use super::victim::{Victim, VictimOptions, victim};
 
 /// Makes a test binary record: `open` handles each signal at once, `holding` at the next query.
 const MODE: &str = "SIGSEND_TEST_RECORDER";
@@ -34,28 +34,28 @@ impl Recorder {
     /// Handles each signal at once.
     #[track_caller]
     pub fn new() -> Self {
-        Self::cast(victim(), "open")
+        Self::start(victim(), "open")
     }
 
     /// Blocks signals until the next query, so that they queue up.
     #[track_caller]
     pub fn holding() -> Self {
-        Self::cast(victim(), "holding")
+        Self::start(victim(), "holding")
     }
 
-    /// Handles each signal at once, with the name, group and user of `cast`.
+    /// Handles each signal at once, with the name, group and user of `options`.
     #[track_caller]
-    pub fn of(cast: Cast) -> Self {
-        Self::cast(cast, "open")
+    pub fn of(options: VictimOptions) -> Self {
+        Self::start(options, "open")
     }
 
     #[track_caller]
-    fn cast(mut cast: Cast, mode: &str) -> Self {
-        let mut command = Command::new(cast.linked(env::current_exe().expect("a running test has a path")));
+    fn start(mut options: VictimOptions, mode: &str) -> Self {
+        let mut command = Command::new(options.linked(env::current_exe().expect("a running test has a path")));
         command.args(["--exact", "support::recorder::records_when_asked", "--nocapture", "--test-threads=1"]);
         command.env(MODE, mode).stderr(Stdio::null());
         sys::start_with_signals_blocked(&mut command);
-        let mut victim = cast.command(command);
+        let mut victim = options.command(command);
         while victim.read_line() != "ready" {}
         Self(victim)
     }

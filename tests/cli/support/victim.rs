@@ -23,7 +23,7 @@ use super::{DEADLINE, TempDir, eventually, program, tempdir};
 /// Options for a victim. By default it leads a group, has the user of the tests and the name of its
 /// program.
 #[derive(Default)]
-pub struct Cast {
+pub struct VictimOptions {
     name: Option<String>,
     argv0: Option<OsString>,
     group: i32,
@@ -44,12 +44,12 @@ pub struct Victim {
     _home: Option<TempDir>,
 }
 
-/// Options for a victim, see [`Cast`].
-pub fn victim() -> Cast {
-    Cast::default()
+/// A victim with default options; the methods of [`VictimOptions`] change them and start it.
+pub fn victim() -> VictimOptions {
+    VictimOptions::default()
 }
 
-impl Cast {
+impl VictimOptions {
     /// Gives it this command name (in /proc/PID/comm, cut to 15 bytes, and in argv[0]) through a
     /// symbolic link.
     pub fn named(mut self, name: &str) -> Self {
