@@ -232,9 +232,9 @@ fn a_member_that_uses_up_the_descriptors_does_not_affect_the_others() {
     let Some(prlimit) = program("prlimit") else { return skip("no prlimit") };
     for (shape, word) in [("group", "--"), ("tree", "--tree")] {
         for first in [true, false] {
-            let mut brood = Family::with_role("forks-on-term 60");
+            let mut family = Family::with_role("forks-on-term 60");
             let stubborn = [Victim::shell(STUBBORN), Victim::shell(STUBBORN)];
-            let head = if shape == "tree" { brood.arg() } else { brood.group_arg() };
+            let head = if shape == "tree" { family.arg() } else { family.group_arg() };
             let mut targets = vec![stubborn[0].arg(), stubborn[1].arg()];
             targets.insert(if first { 0 } else { 2 }, head);
             let sigsend = raw_sigsend();
@@ -248,7 +248,7 @@ fn a_member_that_uses_up_the_descriptors_does_not_affect_the_others() {
             for victim in &stubborn {
                 victim.assert_killed_by(9);
             }
-            assert_eq!(brood.next_line(), Some(format!("forked {}", brood.pid())));
+            assert_eq!(family.next_line(), Some(format!("forked {}", family.pid())));
         }
     }
 }
@@ -257,9 +257,9 @@ fn a_member_that_uses_up_the_descriptors_does_not_affect_the_others() {
 fn a_target_with_too_many_members_does_not_affect_the_others() {
     let Some(prlimit) = program("prlimit") else { return skip("no prlimit") };
     for word in ["--", "--tree"] {
-        let row = Family::with_role("children 60");
+        let family = Family::with_role("children 60");
         let other = Victim::sleeping();
-        let head = if word == "--tree" { row.arg() } else { row.group_arg() };
+        let head = if word == "--tree" { family.arg() } else { family.group_arg() };
         let sigsend = raw_sigsend();
         let mut command = Command::new(&prlimit);
         command.arg("--nofile=24:24").arg(sigsend.get_program()).args(["--within", "9s", word, &head, &other.arg()]);
@@ -268,7 +268,7 @@ fn a_target_with_too_many_members_does_not_affect_the_others() {
         assert_eq!(output.status.code(), Some(64), "{said}");
         assert!(said.contains("24 open files") && said.lines().count() == 1, "{said}");
         other.assert_killed_by(15);
-        row.assert_alive();
+        family.assert_alive();
     }
 }
 

@@ -90,13 +90,13 @@ fn a_member_that_comes_later_is_found_without_a_leader_too() {
 fn a_group_that_keeps_forking_does_not_delay_the_follow_up() {
     let mut leader = Victim::sleeping();
     let group = leader.group_arg();
-    let mut nursery = Family::with_role_in_group_of(&leader, "short-lived 100 1500");
+    let mut family = Family::with_role_in_group_of(&leader, "short-lived 100 1500");
     sigsend().args(["-HUP", "--within", "100ms", "--", &group]).assert().code(124);
     sigsend().args(["-KILL", "--wait", &leader.arg()]).assert().success();
     leader.reap();
     sigsend().args(["--timeout", "200ms", "KILL", "--wait", "--", &group]).assert().success();
-    nursery.assert_killed_by(9);
-    nursery.assert_all_ended();
+    family.assert_killed_by(9);
+    family.assert_all_ended();
 }
 
 #[test]

@@ -12,11 +12,11 @@ fn a_freeze_that_runs_out_of_memory_leaves_no_process_stopped() {
     let (Some(strace), Some(prlimit)) = (program("strace"), program("prlimit")) else {
         return skip("no strace or no prlimit");
     };
-    let row = 1500;
-    if getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(_, hard)| hard < row + 100) {
+    let children = 1500;
+    if getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(_, hard)| hard < children + 100) {
         return skip("too few open files");
     }
-    let mut family = Family::with_role(&format!("children {row}"));
+    let mut family = Family::with_role(&format!("children {children}"));
     let members = family.children();
     let dir = tempdir();
     let log = dir.path().join("strace");

@@ -75,21 +75,21 @@ fn every_process_of_a_forking_tree_gets_a_signal_once() {
 
 #[test]
 fn a_tree_that_keeps_forking_does_not_block_sigsend() {
-    let mut nursery = Family::with_role("short-lived 200 2500");
-    sigsend().args(["--tree", "-HUP", &nursery.arg()]).assert().success().stdout("").stderr("");
-    nursery.assert_alive();
-    sigsend().args(["--tree", "--grace", "200ms", &nursery.arg()]).assert().success().stdout("").stderr("");
-    nursery.assert_killed_by(9);
-    nursery.assert_all_ended();
+    let mut family = Family::with_role("short-lived 200 2500");
+    sigsend().args(["--tree", "-HUP", &family.arg()]).assert().success().stdout("").stderr("");
+    family.assert_alive();
+    sigsend().args(["--tree", "--grace", "200ms", &family.arg()]).assert().success().stdout("").stderr("");
+    family.assert_killed_by(9);
+    family.assert_all_ended();
 }
 
 #[test]
 fn a_process_that_exits_during_pidfd_open_is_no_failure() {
-    let nursery = Family::with_role("short-lived 5 100");
+    let family = Family::with_role("short-lived 5 100");
     for signal in ["-HUP", "-0", "-TERM"].into_iter().cycle().take(100) {
-        sigsend().args([signal, "--tree", &nursery.arg()]).assert().success().stdout("").stderr("");
+        sigsend().args([signal, "--tree", &family.arg()]).assert().success().stdout("").stderr("");
     }
-    eventually("the nursery to continue", || !nursery.children().is_empty());
+    eventually("the family to continue", || !family.children().is_empty());
 }
 
 /// Sends CONT to a process group repeatedly, until the value is dropped.

@@ -223,8 +223,8 @@ fn a_descendant_of_another_user_is_reported_once_and_the_others_are_killed() {
         return skip("needs root");
     }
     // The member that may not be signalled is not stopped and keeps forking.
-    for nursery in ["foreign-short-lived 1 20000000", "foreign-short-lived 50 3000"] {
-        let family = Family::with_role(nursery);
+    for role in ["foreign-short-lived 1 20000000", "foreign-short-lived 50 3000"] {
+        let family = Family::with_role(role);
         let foreign = family.children()[0];
         let begin = Instant::now();
         let told = Unprivileged::new().sigsend().args(["--tree", "-KILL", &family.arg()]).assert().code(64);
