@@ -101,7 +101,7 @@ pub fn candidates(name: &[u8]) -> Vec<&'static Opt> {
     }
 }
 
-/// Each of these tells how many of the following arguments belong to the one that it takes.
+/// Each of these returns how many of the following arguments belong to the one that it takes.
 impl Line {
     fn operand(&mut self, place: usize) -> usize {
         self.operands.push(place);

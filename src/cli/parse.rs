@@ -34,7 +34,7 @@ pub struct Refusal {
 pub fn parse(args: &Words) -> Result<Action, Refusal> {
     let mut line = argv::split(args);
     // A supervisor must not take a usage error for a dead service: with --alive the answer is
-    // "could not be told".
+    // "could not be determined".
     let status = if line.has(ALIVE) { Status::Undecided } else { Status::Failure };
     let voice = if line.has(JSON) { Voice::Json } else { Voice::Quiet };
     let error = match line.error.take() {

@@ -33,9 +33,9 @@ pub struct ControlGroup {
     labels: Labels,
     /// Members without a PID here, at the last look.
     pub unseen: usize,
-    /// Whether everybody is waited for, those included who may not be signalled or are not seen.
+    /// Whether all members are waited for, even those that cannot be signalled or have no PID here.
     pub awaits_all: bool,
-    /// Whether a look for members has failed, which is told once.
+    /// Whether a look for members has failed, which is reported once.
     pub has_failed: bool,
 }
 
@@ -43,7 +43,7 @@ pub struct ControlGroup {
 pub enum KillFile {
     /// cgroup.kill, Linux 5.14.
     Kill(Switch),
-    /// cgroup.freeze, before: nobody can fork while all are killed.
+    /// cgroup.freeze, before 5.14: no member can fork while all are killed.
     Freeze(Switch),
 }
 
@@ -51,7 +51,7 @@ pub enum KillFile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Killing {
     Whole,
-    /// Nobody is killed, or each member is asked first whether it may be.
+    /// There is no KILL, or each member is checked first.
     Members,
 }
 
@@ -164,8 +164,8 @@ impl ControlGroup {
         self.events.is_frozen().unwrap_or(false)
     }
 
-    /// Whether somebody in the group is waited for. Those that may not be signalled and those that
-    /// are not seen are not, unless all are. What cannot be told counts as yes: the group is not
+    /// Whether any member of the group is waited for. Those that may not be signalled and those
+    /// without a PID here are not, unless all are. What is unknown counts as yes: the group is not
     /// known to be empty.
     pub fn is_awaited(&self, recipients: &Recipients) -> bool {
         if !self.events.is_populated().unwrap_or(true) {

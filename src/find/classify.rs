@@ -16,7 +16,7 @@ use crate::target::Pid;
 /// What the call is for, as far as it decides who takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// A question, which signals nobody.
+    /// A question, which sends no signal.
     Ask,
     /// One signal, no wait.
     Signal,

@@ -1,4 +1,4 @@
-//! Groups of processes that are looked for again: process groups, whose number is believed only
+//! Groups of processes that are looked for again: process groups, whose number is used only
 //! while it cannot belong to another one, and control groups.
 
 use std::rc::Rc;
@@ -50,7 +50,7 @@ impl Group {
 
 /// A process group and, if kernel and circumstances allow, the pidfd of the process with its
 /// number, through which the group can be signalled as a whole: it means this group even after the
-/// leader was reaped, and nobody once the number has been reused (`PIDFD_SIGNAL_PROCESS_GROUP`,
+/// leader was reaped, and none once the number has been reused (`PIDFD_SIGNAL_PROCESS_GROUP`,
 /// Linux 6.9).
 pub struct ProcessGroup {
     number: Pid,
@@ -60,7 +60,7 @@ pub struct ProcessGroup {
     /// The index that its members carry.
     index: usize,
     labels: Labels,
-    /// Whether a look for members has failed, which is told once.
+    /// Whether a look for members has failed, which is reported once.
     has_failed: bool,
 }
 

@@ -44,15 +44,15 @@ pub fn named(name: &str, users: Users) -> Result<Vec<Pinned>> {
     Ok(found)
 }
 
-/// Why nobody was found: the nearest name that a process has, and how many processes of other users
-/// have exactly this one.
+/// Why no process was found: the nearest name that a process has, and how many processes of other
+/// users have exactly this one.
 pub fn nameless(name: &str, users: Users) -> Result<Reason> {
     let own = getpid().as_raw();
     let mut of_others = 0;
     let mut names = Vec::new();
     for pid in processes()?.into_iter().filter(|pid| pid.number() != own) {
         if belongs(pid, users)? {
-            // A zombie may have exactly the name that nobody answers to.
+            // A zombie may have exactly the name that no living process has.
             let known = proc::name(pid).ok().and_then(|name| String::from_utf8(name).ok());
             names.extend(known.filter(|known| known != name));
         } else if is_named(pid, name)? && !proc::is_zombie(pid) {

@@ -16,8 +16,8 @@ use crate::outcome::Reason;
 use crate::plan::Users;
 use crate::target::Pid;
 
-/// How long holders are looked for that a server hands its socket to meanwhile. One that forks
-/// without end would be looked at for ever.
+/// How long new holders are looked for, to which a server may hand its socket meanwhile. A server
+/// that forks without end would be looked at for ever.
 const LOOKING: Duration = Duration::from_secs(1);
 
 /// Who holds the sockets on a port.
@@ -25,14 +25,14 @@ pub struct Holders {
     /// The processes of the selected users, pinned. sigsend itself is never one of them.
     pub selected: Vec<Pinned>,
     /// Why sockets or processes were passed over, if the caller should know: the target means them,
-    /// or nobody was selected.
+    /// or no process was selected.
     pub passed_over: Option<Reason>,
 }
 
 /// Finds who holds a listening TCP socket or a bound UDP socket on a port.
 ///
 /// Each holder is pinned, then its socket is looked up again, on the port and among its
-/// descriptors, and then it is proved alive. All processes are looked at until nobody new holds
+/// descriptors, and then it is proved alive. All processes are looked at until no new one holds
 /// such a socket and no other socket is on the port, so that none is handed past the look.
 pub fn holders(port: NonZeroU16, users: Users) -> Result<Holders> {
     let end = Instant::now() + LOOKING;
@@ -94,9 +94,9 @@ impl Look {
         Ok(())
     }
 
-    /// A socket whose holder cannot be seen is another user's, which passes it over without a word
-    /// like his other processes; unless it is the caller's own, everybody's are asked for, or it is
-    /// all there is.
+    /// A socket whose holder cannot be seen is another user's, so it is passed over in silence like
+    /// the other processes of that user; unless it is the caller's own, those of all users are
+    /// selected, or there is no other.
     fn passed_over(self, sockets: &BTreeSet<Socket>, users: Users, nobody: bool) -> Option<Reason> {
         let own = getuid().as_raw();
         let is_meant = |socket: &&Socket| users == Users::All || socket.owner == own;

@@ -127,7 +127,7 @@ impl Recipients {
             let known = &mut self.members[index];
             known.group = known.group.or(recipient.group);
             known.parent = known.parent.or(recipient.parent);
-            // Who was asked for by identity is missed when it is gone.
+            // A process that was named by identity is a failure if it is gone.
             if recipient.named_by == NamedBy::Identity {
                 known.named_by = NamedBy::Identity;
             }

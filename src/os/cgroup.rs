@@ -1,5 +1,5 @@
 //! Control groups of version 2 as the kernel shows them (cgroups(7)): directories whose files list
-//! the processes, tell when the group is empty, and kill or freeze it.
+//! the processes, report when the group is empty, and kill or freeze it.
 
 use std::ffi::OsStr;
 use std::fs::File;

@@ -33,8 +33,8 @@ fn ending(process: &Pinned, deadline: Instant) -> Option<Ending> {
 }
 
 /// The wait status of a zombie from /proc, which reads 0 if the caller may not ptrace(2) the
-/// process. Another file with the same protection tells: /proc/PID/exe gives ENOENT if the caller
-/// may, and EACCES if not.
+/// process. Another file with the same protection shows it: /proc/PID/exe gives ENOENT if the
+/// caller may, and EACCES if not.
 fn of_zombie(process: &Pinned) -> Option<Ending> {
     let stat = proc::stat(process.pid).ok().filter(|stat| stat.state == State::Dead)?;
     let may_see = proc::executable(process.pid).is_err_and(|error| error.raw_os_error() == Some(libc::ENOENT));

@@ -1,4 +1,4 @@
-//! The express way: everyday calls are carried out before the C library starts, since its start
+//! The express way: common calls are carried out before the C library starts, since its start
 //! takes most of the time of a short run. Every other call, and everything that does not succeed,
 //! is left to `main`.
 //!

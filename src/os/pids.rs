@@ -1,5 +1,5 @@
-//! Which processes there are: all, the members of a process group, the children of a process. What
-//! /proc says of one of them is in `proc`.
+//! Lists of processes: all, the members of a process group, the children of a process. What /proc
+//! has about one of them is in `proc`.
 
 use std::fs;
 use std::io;

@@ -155,7 +155,7 @@ pub fn pidfd_send_signal(fd: BorrowedFd, signal: Signal, value: Option<i32>, sco
 }
 
 /// The wait status of a reaped process, child or not (`PIDFD_GET_INFO`, Linux 6.15). `None` if it
-/// is not reaped yet, or if the kernel does not tell.
+/// is not reaped yet, or if the kernel does not report it.
 pub fn exit_status(fd: BorrowedFd) -> Option<c_int> {
     // SAFETY: pidfd_info holds integers, for which zero is a value.
     let mut info: libc::pidfd_info = unsafe { mem::zeroed() };

@@ -1,4 +1,4 @@
-//! The line of progress on the terminal during a long wait: who is left, and what comes next.
+//! The line of progress on the terminal during a long wait: what is left, and what comes next.
 
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ const TICK: Duration = Duration::from_millis(100);
 /// echoes must not wrap, or another line would be wiped.
 const MARGIN: usize = 3;
 
-/// Who is left, and what comes next.
+/// Which processes are left, and what comes next.
 pub struct Pending<'a> {
     pub left: usize,
-    /// One of those who are left.
+    /// One of the processes that are left.
     pub example: &'a str,
     pub waited: Duration,
     /// Until the next signal, or until the wait is given up.

@@ -1,4 +1,4 @@
-//! What the user is told: events as text or JSON lines on standard output, failures on standard
+//! What is printed: events as text or JSON lines on standard output, failures on standard
 //! error, each line in one write. Output that fails stops nothing and becomes the exit status.
 
 use crate::outcome::{Outcome, Status, Subject, Tally};
@@ -12,7 +12,7 @@ use crate::output::text::{self, Work, refusal, sentence};
 use crate::plan::Voice;
 use crate::usage::UsageError;
 
-/// What the user is told, and how.
+/// Prints events, in the form that was requested.
 pub struct Report<'a> {
     program: &'a str,
     pub voice: Voice,
@@ -52,12 +52,12 @@ impl<'a> Report<'a> {
         for why in lost.iter().chain(&failed) {
             screen.write(Stream::Error, &format!("{}: write error: {why}\n", self.program));
         }
-        // A failure of standard error cannot be told.
+        // A failure of standard error cannot be reported.
         let is_whole = lost.is_none() && failed.is_none() && screen.failure(Stream::Error).is_none();
         if is_whole { status } else { on_error }
     }
 
-    /// Tells one event. A failure goes to standard error alone, except that `--json` has all
+    /// Reports one event. A failure goes to standard error alone, except that `--json` has all
     /// events.
     pub fn tell(&mut self, subject: &Subject, outcome: &Outcome) {
         let complaint = text::complaint(self.task, subject, outcome);

@@ -1,5 +1,5 @@
-//! A call under way: what has become of each recipient so far, told when it happens and counted at
-//! the end.
+//! A call in progress: the result for each recipient so far, reported when it happens and counted
+//! at the end.
 
 use std::time::Instant;
 
@@ -25,7 +25,7 @@ pub enum Occasion {
     FollowUp,
 }
 
-/// A call under way.
+/// A call in progress.
 pub struct Call<'a, 'r> {
     pub plan: &'a Plan,
     pub report: &'a mut Report<'r>,
@@ -38,7 +38,7 @@ pub struct Call<'a, 'r> {
 }
 
 impl<'a, 'r> Call<'a, 'r> {
-    /// Takes over what was found, and tells who was not, or takes no part.
+    /// Takes over what was found, and reports targets that were not found or get no signal.
     pub fn new(plan: &'a Plan, found: Found<'a>, report: &'a mut Report<'r>) -> Self {
         let mut call =
             Self { plan, report, found, tally: Tally::default(), began: Instant::now(), has_failed_tree: false };
@@ -55,20 +55,20 @@ impl<'a, 'r> Call<'a, 'r> {
         call
     }
 
-    /// Classifies the recipients from an index on, and tells those who take no part.
+    /// Classifies the recipients from an index on, and reports those that get no signal.
     pub fn classify(&mut self, from: usize) {
         self.found.rules.classify(&mut self.found.recipients, from);
         self.tell_standings(from);
     }
 
-    /// Tells why recipients from an index on take no part.
+    /// Reports why recipients from an index on get no signal.
     pub fn tell_standings(&mut self, from: usize) {
         for index in from..self.found.recipients.len() {
             self.tell_standing(index);
         }
     }
 
-    /// Tells why a recipient takes no part, if it does not.
+    /// Reports why a recipient gets no signal, if it gets none.
     pub fn tell_standing(&mut self, index: usize) {
         let recipient = &self.found.recipients[index];
         let outcome = match &recipient.standing {
@@ -85,8 +85,8 @@ impl<'a, 'r> Call<'a, 'r> {
         self.tell_failure(&subject, &miss.reason);
     }
 
-    /// Tells and counts a target that nothing is sent to. Where ends are waited for, gone is
-    /// success.
+    /// Reports and counts a target that nothing is sent to. If the call waits, a target that is
+    /// gone is success.
     pub fn tell_failure(&mut self, subject: &Subject, reason: &Reason) {
         if self.plan.waits() && reason.is_gone() {
             self.tally.settled += 1;
@@ -97,14 +97,14 @@ impl<'a, 'r> Call<'a, 'r> {
         }
     }
 
-    /// Tells an error that concerns part of the call only, and goes on.
+    /// Reports an error that concerns part of the call only; the call continues.
     pub fn fail(&mut self, error: &Error) {
         self.tally.failed += 1;
         self.report.fail(error);
     }
 
-    /// Tells an error about the descendants of a tree. One is enough: with too few descriptors each
-    /// look fails.
+    /// Reports an error about the descendants of a tree. One is enough: with too few descriptors
+    /// each look fails.
     pub fn fail_tree(&mut self, error: &Error) {
         if !std::mem::replace(&mut self.has_failed_tree, true) {
             self.fail(error);
@@ -118,13 +118,13 @@ impl<'a, 'r> Call<'a, 'r> {
         self.report.tell(&Subject::from(&self.found.recipients[index]), outcome);
     }
 
-    /// The indices of those who are present, in order of admission.
+    /// The indices of the recipients that are present, in order of admission.
     pub fn present(&self) -> Vec<usize> {
         let recipients = self.found.recipients.iter().enumerate();
         recipients.filter(|(_, recipient)| recipient.is_present()).map(|(index, _)| index).collect()
     }
 
-    /// Tells and keeps what came of one signal to one recipient.
+    /// Reports and records the result of one signal to one recipient.
     pub fn record(&mut self, index: usize, signal: Signal, result: nix::Result<Receipt>, occasion: Occasion) {
         let waits = self.plan.waits();
         let elapsed = self.began.elapsed();
@@ -153,7 +153,7 @@ impl<'a, 'r> Call<'a, 'r> {
         }
     }
 
-    /// Tells of those who have exited, and how if output shows it.
+    /// Reports the processes that have exited, and how if output shows it.
     pub fn record_exits(&mut self, exited: &[usize]) {
         let exited: Vec<usize> =
             exited.iter().copied().filter(|index| self.found.recipients[*index].is_present()).collect();
@@ -173,8 +173,8 @@ impl<'a, 'r> Call<'a, 'r> {
         }
     }
 
-    /// Looks at each one who is present: at a deadline it counts who is there, not whose exit was
-    /// told.
+    /// Checks each recipient that is present: at a deadline it counts which process is there, not
+    /// which exit was reported.
     pub fn record_all_exits(&mut self) {
         let has_exited = |index: &usize| !self.found.recipients[*index].process.is_running().unwrap_or(true);
         let exited: Vec<usize> = self.present().into_iter().filter(has_exited).collect();

@@ -1,5 +1,5 @@
 //! KILL for a whole control group: by cgroup.kill or, on a kernel without it, while the group is
-//! frozen. Either way no member outruns it by forking.
+//! frozen. Either way no member escapes by forking.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -20,12 +20,12 @@ use crate::run::route::{Receipt, Route, send};
 use crate::signal::Signal;
 use crate::target::Pid;
 
-/// How long a group may take to freeze, and how long it is frozen again and again while somebody
-/// new appears.
+/// How long a group may take to freeze, and how long it is frozen again and again while new
+/// members appear.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Tells and counts the members that no signal but that of [`kill_control_group`] reaches, since
-/// they have no PID here. Where ends are waited for, the null signal needs to reach nobody.
+/// Reports and counts the members that only [`kill_control_group`] reaches, since they have no PID
+/// here. If the call waits, the null signal needs to reach no process.
 pub fn tell_unseen(call: &mut Call, group: usize, signal: Signal) {
     let waits = call.plan.waits();
     let Some(control) = call.found.groups[group].control_mut() else { return };
@@ -41,7 +41,7 @@ pub fn tell_unseen(call: &mut Call, group: usize, signal: Signal) {
 /// one by one.
 pub fn kill_control_group(call: &mut Call, group: usize, occasion: Occasion) -> Result<bool> {
     let known = call.found.recipients.len();
-    // Members that have joined since are told like the others.
+    // Members that have joined since are reported like the others.
     let Found { groups, recipients, .. } = &mut call.found;
     let looked = match groups[group].control() {
         Some(control) if control.kill_file.is_some() => groups[group].look(recipients),
@@ -117,8 +117,8 @@ fn by_switch(
     (whole, results.collect())
 }
 
-/// Kills each member while the group is frozen, so that nobody forks meanwhile, and thaws it; again
-/// until nobody new appears. Nothing is told before that is over.
+/// Kills each member while the group is frozen, so that none forks meanwhile, and thaws it; again
+/// until no new member appears. Nothing is reported before that is over.
 fn while_frozen(found: &mut Found, group: usize) -> Result<(Results, Result<()>)> {
     let _held = HeldSignals::hold().context("holding signals back")?;
     let mut last_resort = LastResort::new();
@@ -169,7 +169,7 @@ fn kill_frozen(
     looked.map(drop)
 }
 
-/// Tells and counts those whom cgroup.kill has killed unseen.
+/// Reports and counts the members without a PID here that cgroup.kill has killed.
 fn tell_killed(call: &mut Call, group: usize, receipt: Receipt, count: usize, occasion: Occasion) {
     let Some(control) = call.found.groups[group].control().filter(|_| count > 0) else { return };
     if occasion == Occasion::First {

@@ -1,5 +1,5 @@
-//! One signal to everybody who is present, in the order and by the routes that their kind of target
-//! needs.
+//! One signal to every recipient that is present, in the order and by the routes that their kind of
+//! target needs.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ use crate::target::{Pid, Target};
 /// what it forks then was never meant.
 const CHASE: Duration = Duration::from_secs(1);
 
-/// Sends one signal to all who are present: trees from the root down and KILL from the leaves up,
+/// Sends one signal to all that are present: trees from the root down and KILL from the leaves up,
 /// then groups, and last the targets that are signalled by number.
 pub fn deliver(call: &mut Call, signal: Signal, occasion: Occasion) -> Result<()> {
     if call.found.rules.lineage.is_some() {
@@ -75,7 +75,7 @@ fn to_recipient(call: &mut Call, index: usize, signal: Signal, occasion: Occasio
     }
 }
 
-/// Signals a target by its number, and tells and counts it.
+/// Signals a target by its number, and reports and counts it.
 fn by_number(call: &mut Call, target: &Target, signal: Signal) {
     let pid = target.process();
     let is_quiet = call.report.voice == Voice::Quiet;
@@ -110,7 +110,7 @@ fn record_by_number(call: &mut Call, target: &Target, name: Option<&[u8]>, resul
 }
 
 /// Signals a group as a whole if possible, so that no fork in flight escapes; a member that has
-/// left it gets the signal by its own pidfd. Otherwise each member does, until nobody new appears.
+/// left it gets the signal by its own pidfd. Otherwise each member does, until no new one appears.
 fn to_group(call: &mut Call, group: usize, signal: Signal, occasion: Occasion) -> Result<()> {
     if signal == Signal::KILL && kill_control_group(call, group, occasion)? {
         return Ok(());
@@ -257,7 +257,7 @@ fn to_newcomers(call: &mut Call, family: Family, signal: Signal, occasion: Occas
 /// Whether the signal is pending for somebody who will take it: it is not blocked, and the process
 /// is not stopped.
 fn somebody_has_yet_to_take(call: &Call, family: Family, signal: Signal) -> Result<bool> {
-    // Nobody in a frozen group takes a signal, or forks.
+    // No member of a frozen group takes a signal, or forks.
     if let Family::Group(group) = family
         && call.found.groups[group].control().is_some_and(ControlGroup::is_frozen)
     {

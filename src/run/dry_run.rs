@@ -1,5 +1,5 @@
-//! The dry run: everybody found as for the real call, and what the signal would do to each. Signals
-//! nobody.
+//! The dry run: finds all recipients as the real call does, and shows what the signal would do to
+//! each. Sends no signal.
 
 use std::time::SystemTime;
 
@@ -23,7 +23,7 @@ use crate::run::route::{Route, refusal, send};
 use crate::signal::{DefaultAction, Signal};
 use crate::target::{Pid, Target};
 
-/// Tells what the plan would do and counts as the real call would.
+/// Reports what the plan would do and counts as the real call would.
 pub fn rehearse(plan: &Plan, report: &mut Report) -> Result<Tally> {
     check_proc()?;
     let mut call = Call::new(plan, prepare(plan, Labels::Wanted)?, report);
@@ -36,7 +36,7 @@ pub fn rehearse(plan: &Plan, report: &mut Report) -> Result<Tally> {
     for target in call.found.by_number() {
         by_number(&mut call, &target)?;
     }
-    // Nobody is left where nobody was signalled: the real call's wait is taken to succeed.
+    // The wait of the real call is taken to succeed, so none is counted as still there.
     Ok(Tally { left: 0, ..call.tally() })
 }
 
@@ -106,7 +106,7 @@ fn by_number(call: &mut Call, target: &Target) -> Result<()> {
                 let preview = preview(call.plan, pid);
                 call.report.tell(&subject, &Outcome::WouldSend(&preview));
             }
-            // The real call passes over those of many whom it may not signal, too.
+            // A real call to several processes also passes over those that it may not signal.
             Err(errno) => refused.0 = errno,
         }
     }
@@ -140,7 +140,7 @@ fn first_signal(plan: &Plan) -> Signal {
     plan.steps[0].signals[0]
 }
 
-/// What the signal would be answered with where the null signal was answered with this.
+/// What kill(2) would return for the signal if it has returned this for the null signal.
 fn really(pid: Pid, signal: Signal, probe: nix::Result<()>) -> nix::Result<()> {
     match probe {
         Err(Errno::EPERM) if is_permitted_cont(pid, signal) => Ok(()),

@@ -1,4 +1,4 @@
-//! Questions about targets, which signal nobody: PIDs (`-p`), tokens (`--id`) and liveness
+//! Questions about targets, which send no signal: PIDs (`-p`), tokens (`--id`) and liveness
 //! (`--alive`).
 
 use anyhow::Result;
@@ -62,7 +62,7 @@ fn list(
 /// permission.
 fn alive(recipients: &[Recipient], misses: &[Miss], report: &mut Report) -> Result<(Tally, Status)> {
     let gone = Reason::Absent(NoProcess::Gone);
-    // Without a PID here it cannot be signalled, but it lives.
+    // Without a PID here it cannot be signalled, but it is alive.
     let (unseen, misses): (Vec<&Miss>, Vec<&Miss>) =
         misses.iter().partition(|miss| matches!(miss.reason, Reason::OtherNamespace { .. }));
     let mut tally = Tally { failed: misses.len(), ..Tally::default() };

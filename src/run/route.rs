@@ -14,7 +14,7 @@ use crate::outcome::{Outcome, Reason};
 use crate::signal::Signal;
 use crate::target::{Pid, Target};
 
-/// How a signal reaches whom it is meant for.
+/// How a signal reaches its recipient.
 #[derive(Clone, Copy)]
 pub enum Route<'a> {
     /// kill(2) or sigqueue(3) with the target's number: a process, a group, the own group or
@@ -59,7 +59,7 @@ pub fn send(route: Route, signal: Signal, value: Option<i32>) -> nix::Result<Rec
     .map(|()| Receipt { signal, value })
 }
 
-/// Names, ports and tokens mean nobody until they were looked up: ESRCH.
+/// Names, ports and tokens mean no process until they were looked up: ESRCH.
 fn by_number(target: &Target, signal: Signal, value: Option<i32>) -> nix::Result<()> {
     let pid = match (target, value) {
         (Target::Process(pid) | Target::Padded(pid, _), Some(value)) => return sys::sigqueue(*pid, signal, value),
@@ -76,8 +76,8 @@ fn by_number(target: &Target, signal: Signal, value: Option<i32>) -> nix::Result
     }
 }
 
-/// Why the kernel refused a signal. Whose the process is explains EPERM, unless the caller is root
-/// or has the same user: then a missing capability, Landlock or the like forbids it.
+/// Why the kernel refused a signal. The owner of the process explains EPERM, unless the caller is
+/// root or has the same user: then a missing capability, Landlock or the like forbids it.
 pub fn refusal(errno: Errno, pid: Option<Pid>) -> Reason {
     if errno != Errno::EPERM {
         return Reason::Refused(errno);

@@ -1,4 +1,4 @@
-//! The steps of a plan in their time: first signal, companions, waits and follow-ups.
+//! The steps of a plan on their clock: first signal, companions, waits and follow-ups.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use crate::run::call::{Call, Occasion};
 use crate::run::deliver::deliver;
 use crate::run::wait::{Wait, Waited, tell_survivors};
 
-/// Carries out the plan of a call. An error on the way ends it, and is told; what was done before
-/// counts.
+/// Carries out the plan of a call. An error in between ends it, and is reported; what was done
+/// before counts.
 pub fn run(mut call: Call) -> Tally {
     match take_steps(&mut call) {
         Ok(()) => call.tally(),

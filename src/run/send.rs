@@ -1,4 +1,4 @@
-//! The sending form: everybody found, then the plan carried out.
+//! The sending form: finds all recipients, then carries out the plan.
 
 use anyhow::Result;
 

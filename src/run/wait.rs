@@ -1,4 +1,4 @@
-//! Waiting until everybody is gone or a deadline has come, and the line on the terminal meanwhile.
+//! Waiting until all are gone or a deadline has come, and the line on the terminal meanwhile.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::run::call::Call;
 use crate::run::watch::{Watch, Woken};
 use crate::signal::Signal;
 
-/// The descriptors of those who are waited for.
+/// The descriptors of the recipients that are waited for.
 pub struct Wait {
     watch: Watch,
     /// Recipients up to this index are watched, if they were present when it was reached.
@@ -49,7 +49,7 @@ impl Wait {
         Ok(wait)
     }
 
-    /// Waits until nobody is left or the deadline has come. `next` is what is sent then, for the
+    /// Waits until all are gone or the deadline has come. `next` is what is sent then, for the
     /// terminal.
     pub fn until_gone(&mut self, call: &mut Call, deadline: Option<Instant>, next: Option<Signal>) -> Result<Waited> {
         loop {
@@ -78,8 +78,8 @@ impl Wait {
             let look = call.report.progress.next_look();
             match self.watch.next([deadline, look].into_iter().flatten().min())? {
                 Woken::Exited(indices) => {
-                    // While the dead are unreaped, they prove that the number is their group's
-                    // still.
+                    // While the exited members are unreaped, they prove that the number is still
+                    // their group's.
                     if call.found.groups.iter().filter_map(Group::process).any(|group| group.leader().is_none()) {
                         look_for_members(call);
                     }
@@ -94,7 +94,7 @@ impl Wait {
         }
     }
 
-    /// Whether somebody is waited for: a recipient, or a member of a control group that is none.
+    /// Whether anything is waited for: a recipient, or a member of a control group that is none.
     fn is_somebody_left(&mut self, call: &Call) -> bool {
         let Found { groups, recipients, .. } = &call.found;
         let mut controls = groups.iter().filter_map(Group::control);
@@ -108,7 +108,7 @@ impl Wait {
         self.settled < call.found.recipients.len()
     }
 
-    /// Watches all who are present and not watched yet; those that cannot be watched, and why.
+    /// Watches all that are present and not watched yet; those that cannot be watched, and why.
     fn watch_newcomers(&mut self, call: &Call) -> Vec<(usize, Error)> {
         let recipients = &call.found.recipients;
         let newcomers = recipients.iter().enumerate().skip(self.watched).filter(|(_, one)| one.is_present());
@@ -131,7 +131,7 @@ fn look_for_members(call: &mut Call) {
     call.classify(known);
 }
 
-/// Tells who is still there.
+/// Reports the processes that are still there.
 pub fn tell_survivors(call: &mut Call) {
     call.report.clear();
     let after = call.began.elapsed();

@@ -19,7 +19,7 @@ use crate::target::Pid;
 /// What ended a wait.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Woken {
-    /// These have exited; each is told once. Without any, a control group has become empty or
+    /// These have exited; each is reported once. Without any, a control group has become empty or
     /// populated.
     Exited(Vec<usize>),
     /// The deadline has come.
@@ -64,8 +64,8 @@ impl Watch {
         self.epoll.add(events, event).context("preparing to wait for a control group")
     }
 
-    /// Reports interrupts instead of dying of them, so that a line on the terminal can be wiped
-    /// first.
+    /// Reports interrupts instead of being killed by them, so that a line on the terminal can be
+    /// wiped first.
     pub fn hold_interrupts(&mut self) -> Result<()> {
         let interrupts = Interrupts::hold()?;
         let event = EpollEvent::new(EpollFlags::EPOLLIN, INTERRUPT);
