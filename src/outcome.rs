@@ -71,6 +71,24 @@ pub enum Outcome<'a> {
     },
 }
 
+impl Outcome<'_> {
+    /// The name of the event in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Sent { .. } | Self::SentUnseen { .. } => "sent",
+            Self::Failed(_) => "failed",
+            Self::Skipped => "skipped",
+            Self::Unstopped => "not-stopped",
+            Self::AlreadyGone => "already-gone",
+            Self::Gone { .. } => "gone",
+            Self::StillThere { .. } => "still-there",
+            Self::Found => "found",
+            Self::Alive => "alive",
+            Self::WouldSend(_) | Self::WouldSendUnseen { .. } => "would-send",
+        }
+    }
+}
+
 /// What a plan would do to one process.
 #[derive(Debug)]
 pub struct Preview {

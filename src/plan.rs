@@ -86,6 +86,20 @@ pub enum Until {
 }
 
 impl Plan {
+    /// A plan without what options add to it.
+    pub fn new(targets: Targets, steps: Vec<Step>, until: Until) -> Self {
+        let selection = Selection {
+            targets,
+            pidfile: None,
+            cgroup: None,
+            users: Users::Own,
+            expect: None,
+            catching: None,
+            reach: Reach::Process,
+        };
+        Self { selection, value: None, steps, until }
+    }
+
     /// Whether every process gets one signal and nothing waits.
     pub fn is_single(&self) -> bool {
         self.until == Until::Sent && self.steps.len() == 1 && self.steps[0].signals.len() == 1

@@ -7,6 +7,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser};
 use clap::{Arg, ArgAction, Command};
 
 use crate::cli::values;
+use crate::plan::{Age, Plan, Reach, Users};
 use crate::usage::UsageError;
 
 /// One option: how it is spelled, what it takes, and its texts for the short and the long help.
@@ -19,6 +20,8 @@ pub struct Opt {
     pub values: &'static [&'static str],
     parser: fn() -> ValueParser,
     action: ArgAction,
+    /// What the option changes in the plan, if that is all that it means.
+    pub change: fn(&mut Plan),
     pub group: &'static str,
     pub help: &'static str,
     pub long_help: &'static str,
@@ -79,6 +82,7 @@ const fn flag(group: &'static str, id: &'static str, shorts: &'static str) -> Op
         // Count may be repeated, and costs less at start-up than SetTrue, whose default is parsed
         // in each run.
         action: ArgAction::Count,
+        change: |_| {},
         group,
         help: "",
         long_help: "",
@@ -96,6 +100,10 @@ impl Opt {
 
     const fn reads(self, parser: fn() -> ValueParser) -> Self {
         Self { parser, ..self }
+    }
+
+    const fn changes(self, change: fn(&mut Plan)) -> Self {
+        Self { change, ..self }
     }
 
     const fn repeats(self) -> Self {
@@ -182,7 +190,7 @@ pub static OPTIONS: [Opt; 27] = [
         "List the number, name, default action (terminate, core, stop, continue, ignore) and description of every signal, or of those \
          given as operands.",
     ),
-    flag(TARGETS, ALL, "a").says(
+    flag(TARGETS, ALL, "a").changes(|plan| plan.selection.users = Users::All).says(
         "names and ports: of all users",
         "Select processes of all users by NAME and :PORT, not only the caller's own. Any user can give a process any name: combine \
          this with --expect and the name of an executable, or better, use --pidfile or PID:INODE.",
@@ -202,7 +210,7 @@ pub static OPTIONS: [Opt; 27] = [
          appears. Waiting ends when the group is empty. The root group, a group that holds sigsend, version 1 and threaded groups are \
          refused.",
     ),
-    flag(TARGETS, TREE, "").says(
+    flag(TARGETS, TREE, "").changes(|plan| plan.selection.reach = Reach::Tree).says(
         "each process and all its descendants",
         "Signal each process and all its descendants, children of every thread included, from the root down. KILL stops the whole tree \
          first, so that it cannot outrun the signal by forking, and then kills it from the leaves up. A process whose parent exited \
@@ -217,7 +225,7 @@ pub static OPTIONS: [Opt; 27] = [
         "Print a PID:INODE token for each process and signal nobody. As a target, the token selects this process only, even if the PID \
          is reused. Needs Linux 6.9.",
     ),
-    flag(SAFETY, HANDLER, "r").says(
+    flag(SAFETY, HANDLER, "r").changes(|plan| plan.selection.catching = plan.steps[0].signals.first().copied()).says(
         "skip processes that don't catch it",
         "Signal only processes that catch the signal; the others are reported and count as failed. This way HUP never kills a daemon \
          that has no handler for it. Not with 0, KILL and STOP, which no process can catch.",
@@ -227,7 +235,11 @@ pub static OPTIONS: [Opt; 27] = [
         "Refuse a target unless its command name, the basename of its executable or the basename of its argv[0] is NAME. A target that \
          cannot be verified is refused too. A process can choose its command name and argv[0]; the executable is what the kernel reports.",
     ),
-    flag(SAFETY, ALLOW_STALE, "").says(
+    flag(SAFETY, ALLOW_STALE, "").changes(|plan| {
+        if let Some(pidfile) = &mut plan.selection.pidfile {
+            pidfile.age = Age::Any;
+        }
+    }).says(
         "accept a process newer than its pidfile",
         "Signal a process from a pidfile even if it started more than two seconds after the file was last modified.",
     ),

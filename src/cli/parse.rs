@@ -10,13 +10,13 @@ use clap::parser::ValueSource;
 use crate::cli::argv::{self, Line};
 use crate::cli::options::{
     ALIVE, ALL, ALLOW_STALE, CGROUP, DRY_RUN, EXPECT, GENERATE, GRACE, HANDLER, ID, JSON, LIST, LONG_HELP, NUMBERS,
-    PID, PIDFILE, QUEUE, SHORT_HELP, SIGNAL, STATE, TABLE, TIMEOUT, TREE, VERBOSE, VERSION, WAIT, WITHIN, command,
-    option,
+    OPTIONS, PID, PIDFILE, QUEUE, SHORT_HELP, SIGNAL, STATE, TABLE, TIMEOUT, TREE, VERBOSE, VERSION, WAIT, WITHIN,
+    command, option,
 };
 use crate::cli::refusal::{usage_error, with_hint};
 use crate::cli::values;
 use crate::outcome::Status;
-use crate::plan::{Action, Age, Detail, Pidfile, Plan, Product, Question, Reach, Selection, Step, Until, Users, Voice};
+use crate::plan::{Action, Age, Detail, Pidfile, Plan, Product, Question, Step, Until, Voice};
 use crate::signal::Signal;
 use crate::target::{Pid, Target, Targets};
 use crate::usage::UsageError;
@@ -127,12 +127,13 @@ struct Options {
     wait: bool,
     within: Option<Duration>,
     grace: Option<Duration>,
-    pidfile: Option<Pidfile>,
+    pidfile: Option<OsString>,
     cgroup: Option<OsString>,
-    users: Users,
     expect: Option<OsString>,
     require_handler: bool,
-    reach: Reach,
+    tree: bool,
+    /// What options change that mean nothing else.
+    changes: Vec<fn(&mut Plan)>,
     /// An option that works on single processes only, as messages write it.
     single: Option<String>,
     /// An option that waits for the targets or signals them again.
@@ -184,7 +185,6 @@ impl Options {
         const WAITING: [&str; 4] = [WAIT, WITHIN, TIMEOUT, GRACE];
         let given = |id| is_given(matches, id);
         let first = |ids: &[&'static str]| first_given(matches, ids).map(|id| option(id).spelled());
-        let age = if given(ALLOW_STALE) { Age::Any } else { Age::Checked };
         let timeouts: Vec<OsString> = all(matches, TIMEOUT);
         Ok(Self {
             form: Form::from_matches(matches),
@@ -202,12 +202,12 @@ impl Options {
             wait: given(WAIT),
             within: one(matches, WITHIN),
             grace: one(matches, GRACE),
-            pidfile: one(matches, PIDFILE).map(|path| Pidfile { path, age }),
+            pidfile: one(matches, PIDFILE),
             cgroup: one(matches, CGROUP),
-            users: if given(ALL) { Users::All } else { Users::Own },
             expect: one(matches, EXPECT),
             require_handler: given(HANDLER),
-            reach: if given(TREE) { Reach::Tree } else { Reach::Process },
+            tree: given(TREE),
+            changes: OPTIONS.iter().filter(|option| given(option.id)).map(|option| option.change).collect(),
             single: first(&SINGLE),
             waiting: first(&WAITING),
         })
@@ -249,16 +249,15 @@ impl Options {
             steps.push(Step { after: grace, signals: vec![Signal::KILL] });
             until = Until::Within(grace);
         }
-        let selection = Selection {
-            targets,
-            pidfile: self.pidfile,
-            cgroup: self.cgroup,
-            users: self.users,
-            expect: self.expect,
-            catching: self.require_handler.then_some(signal),
-            reach: self.reach,
-        };
-        Ok(Plan { selection, value: self.value, steps, until })
+        let mut plan = Plan::new(targets, steps, until);
+        plan.value = self.value;
+        plan.selection.pidfile = self.pidfile.map(|path| Pidfile { path, age: Age::Checked });
+        plan.selection.cgroup = self.cgroup;
+        plan.selection.expect = self.expect;
+        for change in self.changes {
+            change(&mut plan);
+        }
+        Ok(plan)
     }
 
     /// Refuses a target that means several processes if an option works on single ones, or if
@@ -267,9 +266,7 @@ impl Options {
         let refused = match target {
             Target::Group(_) => self.single.as_ref(),
             Target::OwnGroup | Target::Everyone => self.single.as_ref().or(self.waiting.as_ref()),
-            Target::Process(Pid::INIT) | Target::Padded(Pid::INIT, _) | Target::Token(Pid::INIT, _)
-                if self.reach == Reach::Tree =>
-            {
+            Target::Process(Pid::INIT) | Target::Padded(Pid::INIT, _) | Target::Token(Pid::INIT, _) if self.tree => {
                 return Err(UsageError::new("the tree of process 1 is every process: write -1 if that is meant"));
             }
             _ => None,

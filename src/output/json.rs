@@ -27,27 +27,12 @@ impl fmt::Display for Object {
 
 /// One event.
 pub fn event(subject: &Subject, outcome: &Outcome, reason: &str) -> Object {
-    let mut object = vec![("event", word(outcome).into()), ("target", subject.typed.into())];
+    let mut object = vec![("event", outcome.name().into()), ("target", subject.typed.into())];
     object.extend(subject.pid.map(|pid| ("pid", pid.number().into())));
     object.extend(subject.inode.map(|inode| ("inode", inode.number().into())));
     object.extend(subject.name.map(|name| ("name", escape(name).into())));
     object.extend(particulars(outcome, reason));
     Object(object)
-}
-
-fn word(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Sent { .. } | Outcome::SentUnseen { .. } => "sent",
-        Outcome::Failed(_) => "failed",
-        Outcome::Skipped => "skipped",
-        Outcome::Unstopped => "not-stopped",
-        Outcome::AlreadyGone => "already-gone",
-        Outcome::Gone { .. } => "gone",
-        Outcome::StillThere { .. } => "still-there",
-        Outcome::Found => "found",
-        Outcome::Alive => "alive",
-        Outcome::WouldSend(_) | Outcome::WouldSendUnseen { .. } => "would-send",
-    }
 }
 
 fn particulars(outcome: &Outcome, reason: &str) -> Vec<(&'static str, Value)> {
@@ -75,7 +60,6 @@ fn particulars(outcome: &Outcome, reason: &str) -> Vec<(&'static str, Value)> {
             keys.extend(errno(why).map(|errno| ("errno", format!("{errno:?}").into())));
             keys
         }
-        Outcome::Skipped | Outcome::Unstopped => vec![("reason", reason.into())],
         Outcome::Gone { ending, after } => {
             let mut keys = ended(*ending);
             keys.push(("elapsed_ms", milliseconds(*after).into()));
@@ -83,7 +67,9 @@ fn particulars(outcome: &Outcome, reason: &str) -> Vec<(&'static str, Value)> {
         }
         Outcome::StillThere { after } => vec![("elapsed_ms", milliseconds(*after).into())],
         Outcome::WouldSend(preview) => previewed(preview),
-        Outcome::AlreadyGone | Outcome::Found | Outcome::Alive => Vec::new(),
+        // A complaint is the reason, if there is one.
+        _ if !reason.is_empty() => vec![("reason", reason.into())],
+        _ => Vec::new(),
     }
 }
 

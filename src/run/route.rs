@@ -59,7 +59,7 @@ pub fn send(route: Route, signal: Signal, value: Option<i32>) -> nix::Result<Rec
     .map(|()| Receipt { signal, value })
 }
 
-/// Names, ports and tokens mean no process until they were looked up: ESRCH.
+/// A target that has to be looked up means no process before that: ESRCH.
 fn by_number(target: &Target, signal: Signal, value: Option<i32>) -> nix::Result<()> {
     let pid = match (target, value) {
         (Target::Process(pid) | Target::Padded(pid, _), Some(value)) => return sys::sigqueue(*pid, signal, value),
@@ -67,7 +67,7 @@ fn by_number(target: &Target, signal: Signal, value: Option<i32>) -> nix::Result
         (Target::Group(pgid), _) => pgid.group(),
         (Target::OwnGroup, _) => unistd::Pid::from_raw(0),
         (Target::Everyone, _) => unistd::Pid::from_raw(-1),
-        (Target::Token(..) | Target::Name(_) | Target::Port(_), _) => return Err(Errno::ESRCH),
+        _ => return Err(Errno::ESRCH),
     };
     match signal.named() {
         Some(named) => signal::kill(pid, named),
