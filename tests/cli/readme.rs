@@ -31,8 +31,8 @@ fn words(source: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// Every event name of the JSON lines.
 fn events(source: &str) -> BTreeSet<&str> {
-    let function = source.split_once("fn word(").expect("the function that names events").1;
-    let body = function.split_once("\n}").expect("its end").0;
+    let function = source.split_once("fn name(&self)").expect("the function that names events").1;
+    let body = function.split_once("\n    }\n").expect("its end").0;
     let named = words(body).map(|(word, _)| word);
     named.chain(["error", "summary"]).collect()
 }
@@ -51,8 +51,8 @@ fn the_options_in_the_reference_are_the_short_help() {
 
 #[test]
 fn reference_and_man_page_know_every_event_and_key() {
-    let source = file("src/output/json.rs");
-    let (events, keys) = (events(&source), keys(&source));
+    let (outcome, json) = (file("src/outcome.rs"), file("src/output/json.rs"));
+    let (events, keys) = (events(&outcome), keys(&json));
     for (word, set) in [("sent", &events), ("still-there", &events), ("elapsed_ms", &keys), ("pid", &keys)] {
         assert!(set.contains(word), "{word} was not found in the source: {set:?}");
     }
