@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result};
 use nix::errno::Errno;
-use nix::unistd::getsid;
 
 use crate::find::classify::Rules;
 use crate::find::freeze::{Freeze, runs};
@@ -183,14 +182,14 @@ impl Killing<'_> {
     /// Counts as unsure those members that may have left a child behind in a gap: a process that
     /// appeared in it, is none of the recipients, and has a parent above the trees, as the children
     /// of an exited process have. If it is not known that the member ran, the process must be in
-    /// its group too, or lead a session: others start processes at the same time.
+    /// its group too: others start processes at the same time.
     fn look_for_orphans(&mut self, recipients: &Recipients, above: Option<&BTreeSet<Pid>>) {
         let is_orphan = |pid: Pid, gap: &Gap| {
             let is_above = |parent: i32| {
                 above.is_none_or(|above| proc::pid_of(parent).is_some_and(|parent| above.contains(&parent)))
             };
             let is_left = |stat: proc::Stat| stat.state != State::Dead && is_above(stat.parent);
-            let is_like = |group| gap.ran || group == gap.group || getsid(Some(pid.process())) == Ok(pid.process());
+            let is_like = |group| gap.ran || group == gap.group;
             pids::group_of(pid).is_ok_and(|group| group.is_some() && is_like(group))
                 && proc::stat(pid).is_ok_and(is_left)
                 && proc::process_of_thread(pid).is_none()
