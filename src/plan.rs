@@ -100,6 +100,11 @@ impl Plan {
         Self { selection, value: None, steps, until }
     }
 
+    /// The signal that comes first.
+    pub fn first_signal(&self) -> Signal {
+        self.steps[0].signals[0]
+    }
+
     /// Whether every process gets one signal and nothing waits.
     pub fn is_single(&self) -> bool {
         self.until == Until::Sent && self.steps.len() == 1 && self.steps[0].signals.len() == 1

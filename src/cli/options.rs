@@ -225,7 +225,7 @@ pub static OPTIONS: [Opt; 27] = [
         "Print a PID:INODE token for each process and signal nobody. As a target, the token selects this process only, even if the PID \
          is reused. Needs Linux 6.9.",
     ),
-    flag(SAFETY, HANDLER, "r").changes(|plan| plan.selection.catching = plan.steps[0].signals.first().copied()).says(
+    flag(SAFETY, HANDLER, "r").changes(|plan| plan.selection.catching = Some(plan.first_signal())).says(
         "skip processes that don't catch it",
         "Signal only processes that catch the signal; the others are reported and count as failed. This way HUP never kills a daemon \
          that has no handler for it. Not with 0, KILL and STOP, which no process can catch.",

@@ -33,7 +33,7 @@ const TRIES: u32 = 3;
 /// Trees being stopped.
 pub struct Freeze {
     began: Instant,
-    /// How many recipients have been told to stop.
+    /// How many recipients have got STOP.
     known: usize,
     /// Members that were running before, which must not stay stopped.
     ran: Vec<usize>,
@@ -93,7 +93,7 @@ impl Freeze {
     }
 
     /// Stops all members and everything found below them, until one look at all of them shows
-    /// nobody that runs and no new child. An error ends this for the tree that it concerns.
+    /// no member that runs and no new child. An error ends this for the tree that it concerns.
     pub fn spread(&mut self, lineage: &Lineage, rules: &Rules, recipients: &mut Recipients) {
         for index in recipients.root_first() {
             self.stop(recipients, index);
@@ -276,7 +276,7 @@ impl Freeze {
         if !recipient.is_present() {
             return Ok(false);
         }
-        // The main thread tells, unless it has exited before the others.
+        // The main thread's state is enough, unless it has exited before the others.
         let ran = match recipient.state {
             Some(State::Dead) | None => liveliest(&recipient.process)?.0 > State::Stopped,
             Some(state) => state > State::Stopped,

@@ -13,8 +13,7 @@ use nix::errno::Errno;
 use nix::libc::{O_NOCTTY, O_NONBLOCK, STDIN_FILENO};
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, fstatfs};
 
-use crate::os::pidfd::retry;
-use crate::os::sys;
+use crate::os::sys::{self, retry};
 use crate::output::escape::escape;
 use crate::plan::{Age, Pidfile};
 use crate::target::Target;

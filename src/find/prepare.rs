@@ -25,7 +25,7 @@ use crate::plan::{Labels, Plan, Reach, Selection, Until};
 use crate::target::{Inode, Pid, Target, Targets};
 use crate::usage::UsageError;
 
-/// Everybody that a call concerns.
+/// All recipients that a call concerns.
 pub struct Found<'a> {
     pub rules: Rules<'a>,
     pub recipients: Recipients,
@@ -42,8 +42,8 @@ impl<'a> Found<'a> {
         self.rules.purpose == Purpose::Signal && self.rules.selection.is_plain()
     }
 
-    /// Whether nobody can be admitted later, so that nobody has to be told from those who are
-    /// known.
+    /// Whether no recipient can be admitted later, so that none has to be distinguished from those
+    /// that are known.
     pub fn is_complete(&self) -> bool {
         self.groups.is_empty() && self.rules.lineage.is_none()
     }
@@ -64,7 +64,7 @@ pub struct Miss {
     pub reason: Reason,
 }
 
-/// Finds everybody that a plan concerns.
+/// Finds all recipients that a plan concerns.
 pub fn prepare(plan: &Plan, labels: Labels) -> Result<Found<'_>> {
     check_own_group(plan)?;
     let purpose = match plan.until {
@@ -76,7 +76,7 @@ pub fn prepare(plan: &Plan, labels: Labels) -> Result<Found<'_>> {
     find_for(&plan.selection, purpose, killing, labels)
 }
 
-/// Finds everybody that a question is about.
+/// Finds all recipients that a question is about.
 pub fn find(selection: &Selection, labels: Labels) -> Result<Found<'_>> {
     find_for(selection, Purpose::Ask, Killing::Members, labels)
 }

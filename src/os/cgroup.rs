@@ -15,8 +15,8 @@ use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs};
 
-use crate::os::pidfd::retry;
 use crate::os::proc;
+use crate::os::sys::retry;
 use crate::target::Pid;
 
 /// A directory, by a descriptor that means this group even if another one takes its name.

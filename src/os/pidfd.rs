@@ -15,7 +15,7 @@ use nix::sys::stat::fstat;
 use nix::sys::statfs::{FsType, fstatfs};
 
 use crate::os::proc;
-use crate::os::sys::{self, Scope};
+use crate::os::sys::{self, Scope, retry};
 use crate::outcome::NoProcess;
 use crate::signal::Signal;
 use crate::target::{Inode, Pid};
@@ -141,16 +141,6 @@ impl Pinned {
     /// process counts as reaped from now on.
     pub fn release(&mut self) {
         self.fd = None;
-    }
-}
-
-/// Repeats a system call that a signal interrupted.
-pub fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
-    loop {
-        match call() {
-            Err(Errno::EINTR) => {}
-            result => return result,
-        }
     }
 }
 

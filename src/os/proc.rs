@@ -16,6 +16,7 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, getpid, sysconf};
 use procfs_core::FromRead;
 
+use crate::os::sys::retry;
 use crate::signal::Signal;
 use crate::signal_set::SignalSet;
 use crate::target::Pid;
@@ -284,7 +285,7 @@ pub fn slurp(path: &Path) -> io::Result<Vec<u8>> {
 
 /// musl's open(2) is two system calls, its openat(2) is one.
 fn open(path: &Path) -> io::Result<File> {
-    Ok(openat(AT_FDCWD, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?.into())
+    Ok(retry(|| openat(AT_FDCWD, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()))?.into())
 }
 
 /// The PID that a word of a file spells.

@@ -95,6 +95,16 @@ fn fill(descriptor: RawFd) {
     }
 }
 
+/// Repeats a system call that a signal interrupted.
+pub fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
 pub fn standard_output() -> BorrowedFd<'static> {
     // SAFETY: standard descriptors are open before `main`, see `PREPARE`, and are never closed.
     unsafe { BorrowedFd::borrow_raw(libc::STDOUT_FILENO) }

@@ -41,7 +41,7 @@ pub fn rehearse(plan: &Plan, report: &mut Report) -> Result<Tally> {
 }
 
 fn to_recipient(call: &mut Call, index: usize) {
-    let signal = first_signal(call.plan);
+    let signal = call.plan.first_signal();
     let recipient = &mut call.found.recipients[index];
     let pid = recipient.pid();
     let group = recipient.group.and_then(|group| call.found.groups[group].control());
@@ -77,7 +77,7 @@ fn to_recipient(call: &mut Call, index: usize) {
 
 /// The members of a control group that have no PID here.
 fn to_unseen(call: &mut Call, group: usize) {
-    let signal = first_signal(call.plan);
+    let signal = call.plan.first_signal();
     match call.found.groups[group].control() {
         Some(control) if signal == Signal::KILL && control.is_killed_whole() => {
             let count = control.unseen;
@@ -92,7 +92,7 @@ fn to_unseen(call: &mut Call, group: usize) {
 
 /// A target that kill(2) reaches by its number; one for many processes is shown by its members.
 fn by_number(call: &mut Call, target: &Target) -> Result<()> {
-    let signal = first_signal(call.plan);
+    let signal = call.plan.first_signal();
     let typed = target.to_string();
     let mut refused = (Errno::ESRCH, target.process());
     let mut is_found = false;
@@ -136,10 +136,6 @@ fn members(target: &Target) -> Result<Vec<Pid>> {
     })
 }
 
-fn first_signal(plan: &Plan) -> Signal {
-    plan.steps[0].signals[0]
-}
-
 /// What kill(2) would return for the signal if it has returned this for the null signal.
 fn really(pid: Pid, signal: Signal, probe: nix::Result<()>) -> nix::Result<()> {
     match probe {
@@ -151,7 +147,7 @@ fn really(pid: Pid, signal: Signal, probe: nix::Result<()>) -> nix::Result<()> {
 fn preview(plan: &Plan, pid: Pid) -> Preview {
     let status = proc::status(pid).ok();
     let stat = proc::stat(pid).ok();
-    let signal = first_signal(plan);
+    let signal = plan.first_signal();
     let takes_nothing = stat.as_ref().is_some_and(|stat| stat.state == State::Dead || stat.is_kernel_thread());
     let is_blocked = status.as_ref().is_some_and(|status| status.blocked.contains(signal));
     Preview {

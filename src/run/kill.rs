@@ -27,8 +27,8 @@ const FORKING: Duration = Duration::from_micros(50);
 /// How many PIDs are looked at for each member that may have forked.
 const BIRTHS: usize = 1 << 16;
 
-/// Sends KILL to all trees. Nothing is told before it is over. A tree that cannot be stopped gets
-/// no first KILL, and is told; one that is due as a follow-up is sent all the same.
+/// Sends KILL to all trees. Nothing is reported before it is over. A tree that cannot be stopped
+/// gets no first KILL, and is reported; one that is due as a follow-up is sent all the same.
 pub fn kill_trees(call: &mut Call, occasion: Occasion) -> Result<()> {
     let known = call.found.recipients.len();
     let mut freeze = Freeze::new()?;
@@ -87,7 +87,7 @@ pub fn kill_trees(call: &mut Call, occasion: Occasion) -> Result<()> {
     Ok(())
 }
 
-/// Takes a whole tree out of the call because of an error that has been told.
+/// Takes a whole tree out of the call because of an error that has been reported.
 fn refuse_tree(recipients: &mut Recipients, root: usize, error: &Error) {
     for index in 0..recipients.len() {
         if recipients[index].is_present() && recipients.root_of(index) == root {
@@ -158,7 +158,7 @@ impl Killing<'_> {
     }
 
     /// Kills what [`Self::kill`] has admitted, and what members fork that could not be stopped,
-    /// until nobody new appears.
+    /// until no new process appears.
     fn kill_newcomers(&mut self, recipients: &mut Recipients) {
         let mut next = self.freeze.known();
         loop {

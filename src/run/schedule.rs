@@ -30,7 +30,7 @@ const DYING: Duration = Duration::from_millis(100);
 fn take_steps(call: &mut Call) -> Result<()> {
     let plan = call.plan;
     if plan.is_single() {
-        return deliver(call, plan.steps[0].signals[0], Occasion::First);
+        return deliver(call, plan.first_signal(), Occasion::First);
     }
     let mut wait = Wait::new(call)?;
     call.began = Instant::now();
