@@ -180,7 +180,11 @@ impl Predictor<'_> {
             let unsure = if is_partly_seen { unsure | FAIL } else { unsure };
             for victim in below {
                 let below = Aim { target: Target::Pid(self.world.victims[victim].pid), stale: false, below: true };
-                hits.push(Hit { victim, outcome: self.outcome(victim, &below) | unsure });
+                // What is named by a description is alive while one process that it fits is.
+                let described = matches!(aim.target, Target::Name(_) | Target::Port(_));
+                let ignored = described && self.request.mode == Mode::Alive && self.world.victims[victim].is_zombie();
+                let outcome = if ignored && self.request.expect.is_empty() { OK } else { self.outcome(victim, &below) };
+                hits.push(Hit { victim, outcome: outcome | unsure });
             }
         }
         hits
