@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::{
     Unprivileged, Victim, in_pid_namespace, may_change_user, raw_sigsend, shown_on_terminal, sigsend, skip, stderr,
-    stdout, victim,
+    stdout, strace, victim,
 };
 
 /// Exits with 3 on TERM.
@@ -168,6 +168,23 @@ fn errors_are_in_the_json_and_on_standard_error() {
         assert_eq!(kinds(&objects), ["error", "summary"], "{args:?}");
         let reason = objects[0]["reason"].as_str().expect("a reason");
         assert!(stderr(&refused).starts_with(&format!("sigsend: {reason}\n")), "{args:?}");
+    }
+}
+
+#[test]
+fn the_summary_after_an_error_counts_the_processes_without_a_signal() {
+    let victims = [Victim::sleeping(), Victim::sleeping()];
+    let args = ["--json", "-CONT", "--within", "9s", &victims[0].arg(), &victims[1].arg()];
+    for (call, counts) in [("?epoll_create,?epoll_create1", [0, 2, 0, 1]), ("?epoll_wait,?epoll_pwait", [2, 1, 0, 64])]
+    {
+        // An error when the wait is prepared comes before the first signal.
+        let Some(trace) = strace(&format!("inject={call}:error=ENOMEM"), &args) else { return };
+        let objects = json(&String::from_utf8_lossy(&trace.output.stdout));
+        let summary = objects.last().expect("a summary");
+        assert_eq!(
+            ["signalled", "failed", "remaining", "status"].map(|key| &summary[key]),
+            counts.map(Value::from).each_ref()
+        );
     }
 }
 

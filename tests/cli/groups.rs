@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::family::Family;
 use crate::support::{
     Ending, NOBODY, Recorder, SIGSEND, STUBBORN, Unprivileged, Victim, may_change_user, sigsend, skip, stderr, stdout,
-    victim,
+    strace, victim,
 };
 
 /// Forks on TERM, so that its child does not get that signal.
@@ -140,6 +140,19 @@ fn a_group_typed_beside_its_members_gets_each_step_once() {
     let args = ["-USR1", "--timeout", "10", "USR2", &member.arg(), "--", &group];
     sigsend().args(args).assert().success();
     assert_eq!((leader.signals(), member.signals()), (vec![10, 12], vec![10, 12]));
+}
+
+#[test]
+fn a_group_beside_another_process_is_signalled_as_a_whole() {
+    let (leader, other) = (Victim::sleeping(), Victim::sleeping());
+    let _member = victim().in_group_of(&leader).sleeping();
+    let args = ["-CONT", "--within", "0s", "--", &leader.group_arg(), &other.arg()];
+    let Some(trace) = strace("trace=pidfd_send_signal", &args) else { return };
+    if !trace.calls.iter().any(|call| call.contains(", 0, NULL, 0x4)") && call.ends_with("= 0")) {
+        return skip("no signal to a process group by pidfd before Linux 6.9");
+    }
+    let sent: Vec<_> = trace.calls.iter().filter(|call| call.contains("SIGCONT")).collect();
+    assert!(sent.len() == 2 && sent.iter().any(|call| call.contains("0x4")), "{sent:?}");
 }
 
 #[test]

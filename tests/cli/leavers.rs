@@ -132,6 +132,17 @@ fn a_member_that_has_left_gets_the_follow_up_itself() {
 }
 
 #[test]
+fn a_member_that_has_left_gets_a_follow_up_that_it_catches() {
+    let leader = Victim::shell(STUBBORN);
+    let mut member = Family::with_role_in_group_of(&leader, "leaver");
+    let args = ["-TERM", "--timeout", "1s", "TERM", "--within", "0s", "--", &leader.group_arg()];
+    sigsend().args(args).assert().code(124);
+    for _ in 0..2 {
+        assert_eq!(member.next_line(), Some(format!("left {}", member.pid())));
+    }
+}
+
+#[test]
 fn a_member_that_leaves_before_the_signal_gets_it_itself() {
     in_pid_namespace(|| {
         if !may_trace() {

@@ -361,6 +361,29 @@ fn a_child_forked_between_the_last_scan_and_kill_is_killed_or_warned_about() {
     });
 }
 
+/// Both processes catch HUP. The head then forks a child that does not catch it and prints `created
+/// PID`.
+const FORKS_ON_HUP: &str = "exec 3<&0; trap 'sh -c \"echo created \\$\\$ >&2; read -r line\" <&3 &' HUP
+    sh -c 'trap : HUP; echo ready; while read -r line; do :; done' <&3 & while :; do wait; done";
+
+#[test]
+fn a_child_forked_after_the_signal_must_catch_it_too() {
+    in_pid_namespace(|| {
+        if !may_trace() {
+            return skip("no strace");
+        }
+        let mut head = Family::shell(FORKS_ON_HUP);
+        let to_child = Call { name: "pidfd_send_signal".into(), nth: 2 };
+        let held = Held::before(&to_child, &["-r", "--tree", "-HUP", &head.arg()]);
+        let child = pid_of(&head.next_line().expect("the head is alive"));
+        let output = held.go();
+        assert_eq!(output.status.code(), Some(64));
+        let told = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(told, format!("sigsend: {child} (sh) does not catch HUP\n"));
+        assert!("RS".contains(state(child)));
+    });
+}
+
 #[test]
 fn the_time_of_a_slow_freeze_counts() {
     let freezer = Path::new("/sys/fs/cgroup/freezer");
