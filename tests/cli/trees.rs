@@ -361,6 +361,64 @@ fn a_child_forked_between_the_last_scan_and_kill_is_killed_or_warned_about() {
     });
 }
 
+#[test]
+fn only_a_process_that_a_killed_member_may_have_left_is_warned_about() {
+    in_pid_namespace(|| {
+        if !may_trace() {
+            return skip("no strace");
+        }
+        let kill_call = Call { name: "pidfd_send_signal".into(), nth: 2 };
+        for new in ["orphan", "zombie", "ended", "in another group", "child of another"] {
+            let killed = Victim::sleeping();
+            let mut other = Family::shell_in_group_of(&killed, "echo ready; read line; sleep 60 & echo $! >&2; wait");
+            let held = Held::after(&kill_call, &["--tree", "-KILL", &killed.arg()]);
+            eventually("it to be dead", || state(killed.pid()) == 'Z');
+            let started = match new {
+                "orphan" => Some(victim().in_group_of(&killed).sleeping()),
+                "in another group" => Some(Victim::sleeping()),
+                "child of another" => {
+                    other.write_line("fork");
+                    let _ = other.next_line();
+                    None
+                }
+                _ => {
+                    let mut child = victim().in_group_of(&killed).shell("echo ready");
+                    child.assert_exited_with(0);
+                    if new == "ended" {
+                        child.reap();
+                    }
+                    Some(child)
+                }
+            };
+            let told = String::from_utf8(held.go().stderr).expect("UTF-8");
+            let warning = format!(
+                "sigsend: {} could not be kept stopped; it may have forked before it was killed\n",
+                killed.pid()
+            );
+            assert_eq!(told, if new == "orphan" { &*warning } else { "" }, "{new}");
+            drop(started);
+        }
+    });
+}
+
+#[test]
+fn a_tree_that_cannot_be_stopped_does_not_affect_another() {
+    let (family, other) = (Family::shell(GENERATIONS), Victim::sleeping());
+    eventually("the family to be complete", || {
+        family.children().first().is_some_and(|child| children(*child).len() == 2)
+    });
+    // The third STOP, after those to the roots.
+    let fault = "inject=pidfd_send_signal:error=ENOMEM:when=3";
+    let args = ["--json", "--tree", "-KILL", &family.arg(), &other.arg()];
+    let Some(trace) = strace(fault, &args) else { return };
+    other.assert_killed_by(9);
+    family.assert_alive();
+    let summary =
+        "{\"event\":\"summary\",\"signalled\":1,\"already_gone\":0,\"failed\":4,\"remaining\":0,\"status\":64}\n";
+    let told = String::from_utf8_lossy(&trace.output.stdout);
+    assert!(told.ends_with(summary), "{told}");
+}
+
 /// Both processes catch HUP. The head then forks a child that does not catch it and prints `created
 /// PID`.
 const FORKS_ON_HUP: &str = "exec 3<&0; trap 'sh -c \"echo created \\$\\$ >&2; read -r line\" <&3 &' HUP
