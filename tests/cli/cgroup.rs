@@ -7,11 +7,11 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
-use crate::family::Family;
+use crate::family::{Family, children, state};
 use crate::strange::{Held, Window, may_trace};
 use crate::support::{
-    NOBODY, Recorder, SIGSEND, STUBBORN, Timed, Unprivileged, Victim, in_pid_namespace, may_change_user, raw_sigsend,
-    sigsend, skip, stderr, stdout, strace, tempdir, victim,
+    NOBODY, Recorder, SIGSEND, STUBBORN, Timed, Unprivileged, Victim, eventually, in_pid_namespace, may_change_user,
+    raw_sigsend, sigsend, skip, stderr, stdout, strace, tempdir, victim,
 };
 use group::control_group;
 
@@ -370,6 +370,32 @@ fn members_of_another_pid_namespace_are_counted_and_only_killed_as_a_whole() {
     for member in &members {
         member.assert_killed_by(9);
     }
+}
+
+#[test]
+fn a_wait_for_members_of_another_pid_namespace_ends_with_the_last_of_them() {
+    let Some(group) = control_group() else { return };
+    let members = [group.sleeping(), group.sleeping()];
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
+    command.args([SIGSEND, "-0", "--within", "20s", "--cgroup", &group.arg()]);
+    let mut waiting = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("unshare starts");
+    let unshare = i32::try_from(waiting.id()).expect("a PID");
+    let is_asleep = |pid: &i32| {
+        let fds = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let mut open = fds.filter_map(|fd| fs::read_link(fd.path()).ok());
+        open.any(|file| file.as_os_str() == "anon_inode:[eventpoll]") && state(*pid) == 'S'
+    };
+    let mut ended = None;
+    eventually("sigsend to wait", || {
+        ended = waiting.try_wait().expect("a child of ours");
+        ended.is_some() || children(unshare).iter().any(is_asleep)
+    });
+    if ended.is_some() {
+        return skip("no PID namespace");
+    }
+    drop(members);
+    assert!(waiting.wait().expect("a child of ours").success());
 }
 
 #[test]

@@ -4,9 +4,10 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Command;
 
 use crate::family::Family;
+use crate::strange::{Held, calls, may_trace};
 use crate::support::{
-    Ending, NOBODY, Recorder, SIGSEND, STUBBORN, Unprivileged, Victim, may_change_user, sigsend, skip, stderr, stdout,
-    strace, victim,
+    Ending, NOBODY, Recorder, SIGSEND, STUBBORN, Unprivileged, Victim, in_pid_namespace, may_change_user, sigsend,
+    skip, stderr, stdout, strace, victim,
 };
 
 /// Forks on TERM, so that its child does not get that signal.
@@ -153,6 +154,33 @@ fn a_group_beside_another_process_is_signalled_as_a_whole() {
     }
     let sent: Vec<_> = trace.calls.iter().filter(|call| call.contains("SIGCONT")).collect();
     assert!(sent.len() == 2 && sent.iter().any(|call| call.contains("0x4")), "{sent:?}");
+}
+
+#[test]
+fn a_child_that_was_forked_before_the_deadline_is_still_there_after_it() {
+    in_pid_namespace(|| {
+        if !may_trace() {
+            return skip("no strace");
+        }
+        let leader = || {
+            let family = Family::shell(HEIR_AFTER_TERM);
+            let args = ["-TERM", "--within", "0s", "--"].map(str::to_owned).into_iter().chain([family.group_arg()]);
+            (family, args.collect::<Vec<_>>())
+        };
+        let (family, args) = leader();
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let trace = strace("trace=poll,pidfd_send_signal", &args).expect("strace is usable, as checked before");
+        let signal = trace.calls.iter().position(|call| call.contains("SIGTERM")).expect("TERM is sent");
+        drop(family);
+        for point in calls(&trace).split_off(signal + 1) {
+            let (family, args) = leader();
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            let held = Held::before(&point, &args);
+            family.assert_exited_with(3);
+            let output = held.go();
+            assert_eq!(output.status.code(), Some(124), "{point:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    });
 }
 
 #[test]

@@ -206,10 +206,16 @@ fn the_state_of_several_processes_is_shown_for_those_that_exist() {
     in_pid_namespace(|| {
         let gone = Victim::gone().to_string();
         let shell = Victim::shell("trap '' HUP; echo ready; read x");
-        assert_eq!(output(&["-d", &shell.arg(), &shell.arg()]).matches("Ignored: HUP\n").count(), 2);
+        let twice = output(&["-d", &shell.arg(), &shell.arg()]);
+        assert_eq!(twice.matches("Ignored: HUP\n").count(), 2);
+        assert_eq!(twice.matches(&format!("{}:\n", shell.arg())).count(), 2, "{twice}");
+        assert!(!output(&["-d", &shell.arg()]).contains(&shell.arg()));
         let failed = sigsend().args(["-d", &gone]).assert().code(1).stdout("");
         let stderr = stderr(&failed);
-        assert!(stderr.starts_with("sigsend: ") && stderr.contains(&gone), "{stderr}");
+        assert!(
+            stderr.starts_with(&format!("sigsend: reading the state of {gone} failed: No such process\n")),
+            "{stderr}"
+        );
         let some = sigsend().args(["-d", &gone, &shell.arg()]).assert();
         assert!(stdout(&some).contains("Ignored: HUP"));
         for token in ["0", "-5", "sh", "+1", ""] {

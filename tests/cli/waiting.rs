@@ -224,3 +224,18 @@ fn a_program_called_kill_waits_as_kill() {
     let patient = assert_cmd::Command::new(kill).args(["--within", "10ms", &stubborn.arg()]).assert().code(124);
     assert!(stderr(&patient).starts_with(&format!("kill: {} (sh) is still there", stubborn.pid())));
 }
+
+#[test]
+fn a_process_whose_time_was_used_up_by_the_freeze_gets_a_moment_to_die() {
+    let waits_after_kill = |delay: &str| {
+        let victim = Victim::sleeping();
+        let slow = format!("inject=pidfd_send_signal:delay_enter={delay}:when=1");
+        let trace = strace(&slow, &["--tree", "-KILL", "--within", "0s", &victim.arg()])?;
+        let kill = trace.calls.iter().position(|call| call.contains("SIGKILL")).expect("KILL is sent");
+        Some(trace.calls[kill..].iter().any(|call| call.starts_with("epoll_wait(") || call.starts_with("epoll_pwait(")))
+    };
+    let Some(after_slow_freeze) = waits_after_kill("150000") else { return };
+    assert!(after_slow_freeze);
+    // On a busy machine any freeze may be slow.
+    assert!((0..20).any(|_| waits_after_kill("1") == Some(false)));
+}
