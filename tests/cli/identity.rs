@@ -5,9 +5,13 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::strange::{idle_thread, leaderless};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::strange::{Held, calls, idle_thread, leaderless, may_trace};
 use crate::support::{
-    NOBODY, Recorder, Unprivileged, Victim, may_change_user, program, sigsend, skip, stderr, stdout, tempdir, victim,
+    NOBODY, Recorder, Unprivileged, Victim, in_pid_namespace, may_change_user, program, sigsend, skip, stderr, stdout,
+    strace, tempdir, victim,
 };
 
 /// The token that `--id` prints for a process.
@@ -282,6 +286,40 @@ fn with_require_handler_only_processes_that_catch_a_signal_get_it() {
     }
     daemon.assert_untouched();
     [bare, ignoring, worker].iter().for_each(Victim::assert_alive);
+}
+
+#[test]
+fn a_process_that_is_gone_when_its_refusal_is_checked_is_reported_as_gone() {
+    in_pid_namespace(|| {
+        if !may_trace() {
+            return skip("no strace");
+        }
+        for (wait, status) in [(None, 1), (Some("--wait"), 0)] {
+            let mut args = vec!["-r", "-HUP"];
+            args.extend(wait);
+            let victim = Victim::sleeping();
+            let pid = victim.arg();
+            args.push(&pid);
+            let trace = strace("trace=poll,pidfd_open", &args).expect("strace is usable, as checked before");
+            let pinned = trace.calls.iter().position(|call| call.starts_with("pidfd_open")).expect("it is pinned");
+            args.pop();
+            for point in calls(&trace).split_off(pinned + 1) {
+                let mut victim = Victim::sleeping();
+                let pid = victim.arg();
+                let held = Held::before(&point, &[&args[..], &[&pid]].concat());
+                kill(Pid::from_raw(victim.pid()), Signal::SIGKILL).expect("it is ours");
+                victim.reap();
+                let output = held.go();
+                assert_eq!(output.status.code(), Some(status), "{point:?}");
+                let told = format!("sigsend: sending signal to {pid} failed: No such process\n");
+                assert_eq!(
+                    String::from_utf8_lossy(&output.stderr),
+                    if wait.is_none() { &*told } else { "" },
+                    "{point:?}"
+                );
+            }
+        }
+    });
 }
 
 #[test]

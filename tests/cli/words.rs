@@ -194,6 +194,19 @@ fn a_kernel_thread_is_not_waited_for() {
 }
 
 #[test]
+fn a_process_in_a_group_of_another_pid_namespace_is_no_kernel_thread() {
+    let script = "sleep 60 & \"$0\" -0 --within 0s $!; exec echo $?";
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script, SIGSEND]);
+    let output = command.timed().output().expect("unshare starts");
+    let told = String::from_utf8_lossy(&output.stderr);
+    if told.starts_with("unshare: ") {
+        return skip(told);
+    }
+    assert_eq!((&*output.stdout, told.contains("is still there after")), (&b"124\n"[..], true), "{told}");
+}
+
+#[test]
 fn an_error_about_two_signals_names_both() {
     for args in [["-TERM", "-HUP", "7"], ["-s15", "-sHUP", "7"]] {
         let complaint = complaint(&args);
