@@ -12,9 +12,10 @@ use nix::libc;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
+use crate::strange::{Held, calls, may_trace};
 use crate::support::{
-    Recorder, SIGSEND, Unprivileged, Victim, back_date, eventually, may_change_user, raw_sigsend, sigsend, skip,
-    stderr, stdout, tempdir, victim,
+    Recorder, SIGSEND, Unprivileged, Victim, back_date, eventually, in_pid_namespace, may_change_user, raw_sigsend,
+    sigsend, skip, stderr, stdout, strace, tempdir, victim,
 };
 
 fn text(path: &Path) -> &str {
@@ -194,9 +195,32 @@ fn a_huge_or_growing_file_is_no_pidfile() {
     assert!(said.starts_with(&format!("sigsend: reading pidfile {}: more than ", huge.display())), "{said}");
     assert!(said.ends_with(" bytes, which is no pidfile\n"), "{said}");
 
-    let padded = dir.file("padded.pid", format!("{}\n{}", " ".repeat(100_000), target.pid()));
-    sigsend().args(["-0", "--pidfile", text(&padded)]).assert().success();
+    for (size, status) in [(100_000, 0), (1 << 20, 0), ((1 << 20) + 1, 1)] {
+        let padded = dir.file("padded.pid", " ".repeat(size - target.arg().len()) + &target.arg());
+        sigsend().args(["-0", "--pidfile", text(&padded)]).assert().code(status);
+    }
     target.assert_alive();
+}
+
+#[test]
+fn a_file_that_becomes_a_fifo_does_not_block() {
+    in_pid_namespace(|| {
+        if !may_trace() {
+            return skip("no strace");
+        }
+        let (dir, target) = (tempdir(), Victim::sleeping());
+        let file = dir.file("x.pid", target.arg());
+        let args = ["-HUP", "--pidfile", text(&file)];
+        let trace = strace("trace=?open,openat", &["-0", "--pidfile", text(&file)]).expect("strace is usable");
+        let open = trace.calls.iter().position(|call| call.contains("x.pid")).expect("it is opened");
+        let held = Held::before(&calls(&trace)[open], &args);
+        fs::remove_file(&file).expect("a file of ours");
+        mkfifo(&file, Mode::from_bits_truncate(0o600)).expect("a FIFO in a directory of ours");
+        let output = held.go();
+        let line = format!("sigsend: reading pidfile {}: not a regular file\n", file.display());
+        assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(1), &*line));
+        target.assert_alive();
+    });
 }
 
 #[test]
@@ -242,6 +266,13 @@ fn standard_input_may_be_empty() {
     let target = Victim::sleeping();
     from_input(&["-HUP", &target.arg()]).write_stdin("").assert().success();
     target.assert_killed_by(1);
+}
+
+#[test]
+fn standard_input_names_no_more_targets_than_there_can_be_processes() {
+    let refused = from_input(&["-0"]).write_stdin("7 ".repeat((1 << 22) + 1)).assert().code(1).stdout("");
+    let line = "sigsend: reading standard input: 4194305 targets, more than there can be processes\n";
+    assert_eq!(stderr(&refused), line);
 }
 
 #[test]
