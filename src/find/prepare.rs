@@ -211,14 +211,7 @@ impl Finder<'_> {
 
     fn name(&mut self, name: &str, typed: &Rc<str>) -> Result<()> {
         let users = self.found.rules.selection.users;
-        let processes = named(name, users)?;
-        let misses = self.found.misses.len();
-        let mut is_answered = false;
-        for process in processes {
-            is_answered |= self.verified(process, typed, NamedBy::Description, &Claim::Nothing)?;
-        }
-        // All of them have exited since: a name means living processes.
-        if !is_answered && self.found.misses.len() == misses {
+        if !self.described(named(name, users)?, typed)? {
             self.miss(typed, None, nameless(name, users)?);
         }
         Ok(())
@@ -226,20 +219,24 @@ impl Finder<'_> {
 
     fn port(&mut self, port: NonZeroU16, typed: &Rc<str>) -> Result<()> {
         let holders = holders(port, self.found.rules.selection.users)?;
-        let misses = self.found.misses.len();
-        let mut is_answered = false;
-        for process in holders.selected {
-            is_answered |= self.verified(process, typed, NamedBy::Description, &Claim::Nothing)?;
-        }
+        let is_answered = self.described(holders.selected, typed)?;
         match holders.passed_over {
             Some(reason) => self.miss(typed, None, reason),
-            // All of them have exited since.
-            None if !is_answered && self.found.misses.len() == misses => {
-                self.miss(typed, None, Reason::NotListening { of_others: 0 });
-            }
+            None if !is_answered => self.miss(typed, None, Reason::NotListening { of_others: 0 }),
             None => {}
         }
         Ok(())
+    }
+
+    /// Admits or reports the processes that answer to a name or port. `false` if there are none:
+    /// those that have exited since do not count.
+    fn described(&mut self, processes: Vec<Pinned>, typed: &Rc<str>) -> Result<bool> {
+        let misses = self.found.misses.len();
+        let mut is_answered = false;
+        for process in processes {
+            is_answered |= self.verified(process, typed, NamedBy::Description, &Claim::Nothing)?;
+        }
+        Ok(is_answered || self.found.misses.len() > misses)
     }
 
     fn group(&mut self, number: Pid, typed: &Rc<str>) -> Result<()> {
@@ -292,7 +289,6 @@ impl Finder<'_> {
             (Some(lineage), _) => refused.or(lineage.refuses(&process)?),
         };
         match refused {
-            Some(Reason::Recycled) => self.miss(typed, Some(pid), Reason::Recycled),
             _ if !process.holds_its_number()? => {
                 if named_by == NamedBy::Identity {
                     self.miss(typed, Some(pid), Reason::Absent(NoProcess::Gone));

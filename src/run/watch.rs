@@ -22,7 +22,7 @@ pub enum Woken {
     /// These have exited; each is reported once. Without any, a control group has become empty or
     /// populated.
     Exited(Vec<usize>),
-    /// The deadline has come.
+    /// The time is over.
     Due,
     /// A signal is pending that will end this program.
     Interrupted,
@@ -79,12 +79,12 @@ impl Watch {
         self.interrupts = None;
     }
 
-    /// Sleeps until a process exits or the deadline comes; without a deadline as long as it takes.
+    /// Sleeps until a process exits or the deadline comes, at most 24 days; without a deadline as
+    /// long as it takes.
     pub fn next(&self, deadline: Option<Instant>) -> Result<Woken> {
         let mut events = vec![EpollEvent::empty(); BATCH];
         loop {
             match self.epoll.wait(&mut events, deadline.map_or(EpollTimeout::NONE, until)) {
-                Ok(0) if deadline.is_none_or(|deadline| Instant::now() < deadline) => {}
                 Ok(0) => return Ok(Woken::Due),
                 Ok(count) => {
                     let keys = events[..count].iter().map(EpollEvent::data);
@@ -102,8 +102,8 @@ impl Watch {
     }
 }
 
-/// The time left, in milliseconds rounded up so that nothing is done too early. A longer time than
-/// fits is waited for in several rounds.
+/// The time left, in milliseconds rounded up so that nothing is done too early. 24 days at most,
+/// which is as much as fits.
 fn until(deadline: Instant) -> EpollTimeout {
     let left = deadline.saturating_duration_since(Instant::now());
     let milliseconds = left.as_nanos().div_ceil(1_000_000);

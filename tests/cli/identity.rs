@@ -294,15 +294,14 @@ fn a_process_that_is_gone_when_its_refusal_is_checked_is_reported_as_gone() {
         if !may_trace() {
             return skip("no strace");
         }
-        for (wait, status) in [(None, 1), (Some("--wait"), 0)] {
-            let mut args = vec!["-r", "-HUP"];
-            args.extend(wait);
+        let checks = [["-r", "-HUP"], ["--expect", "dog"]];
+        for (check, wait) in checks.into_iter().flat_map(|check| [(check, false), (check, true)]) {
+            let mut args = check.to_vec();
+            args.extend(wait.then_some("--wait"));
             let victim = Victim::sleeping();
             let pid = victim.arg();
-            args.push(&pid);
-            let trace = strace("trace=poll,pidfd_open", &args).expect("strace is usable, as checked before");
+            let trace = strace("trace=poll,pidfd_open", &[&args[..], &[&pid]].concat()).expect("strace is usable");
             let pinned = trace.calls.iter().position(|call| call.starts_with("pidfd_open")).expect("it is pinned");
-            args.pop();
             for point in calls(&trace).split_off(pinned + 1) {
                 let mut victim = Victim::sleeping();
                 let pid = victim.arg();
@@ -310,13 +309,9 @@ fn a_process_that_is_gone_when_its_refusal_is_checked_is_reported_as_gone() {
                 kill(Pid::from_raw(victim.pid()), Signal::SIGKILL).expect("it is ours");
                 victim.reap();
                 let output = held.go();
-                assert_eq!(output.status.code(), Some(status), "{point:?}");
-                let told = format!("sigsend: sending signal to {pid} failed: No such process\n");
-                assert_eq!(
-                    String::from_utf8_lossy(&output.stderr),
-                    if wait.is_none() { &*told } else { "" },
-                    "{point:?}"
-                );
+                let gone = format!("sigsend: sending signal to {pid} failed: No such process\n");
+                let expected = if wait { (Some(0), "") } else { (Some(1), &*gone) };
+                assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), expected, "{point:?}");
             }
         }
     });

@@ -16,10 +16,10 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
 use nix::sched::{CloneFlags, unshare};
 
-use crate::strange::{Held, Window, leaderless, may_trace};
+use crate::strange::{Held, Window, calls, leaderless, may_trace};
 use crate::support::{
     NOBODY, Timed, Unprivileged, Victim, VictimOptions, eventually, in_pid_namespace, may_change_user, raw_sigsend,
-    sigsend, sigsend_as, skip, stderr, stdout, victim,
+    sigsend, sigsend_as, skip, stderr, stdout, strace, victim,
 };
 
 /// Holds its inherited descriptors until its standard input ends.
@@ -362,6 +362,33 @@ fn a_process_that_closes_the_socket_before_the_second_look_up_gets_no_signal() {
         assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr)), (Some(0), "".into()));
         former.assert_alive();
         next.assert_killed_by(9);
+    });
+}
+
+#[test]
+fn a_server_that_ends_during_the_look_up_is_not_selected() {
+    in_pid_namespace(|| {
+        if !entered_network() {
+            return;
+        }
+        if !may_trace() {
+            return skip("no strace");
+        }
+        let args = ["-HUP", ":8080"];
+        let server = serving(tcp("0.0.0.0:8080"));
+        let trace = strace("trace=poll,pidfd_open", &["-0", ":8080"]).expect("strace is usable");
+        drop(server);
+        let pinned = trace.calls.iter().position(|call| call.starts_with("pidfd_open")).expect("it is pinned");
+        for point in calls(&trace).split_off(pinned + 1) {
+            let mut server = serving(tcp("0.0.0.0:8080"));
+            let held = Held::before(&point, &args);
+            sigsend().args(["-KILL", &server.arg()]).assert().success();
+            server.reap();
+            let output = held.go();
+            let told = String::from_utf8_lossy(&output.stderr);
+            let expected = (Some(1), "sigsend: nothing listens on port 8080\n");
+            assert_eq!((output.status.code(), &*told), expected, "{point:?}");
+        }
     });
 }
 
