@@ -5,11 +5,14 @@ use std::fs;
 use std::io;
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::family::state;
-use crate::strange::{idle_thread, leaderless};
+use crate::strange::{Held, calls, idle_thread, leaderless, may_trace};
 use crate::support::{
     Recorder, SIGSEND, Unprivileged, Victim, back_date, eventually, in_pid_namespace, may_change_user, program,
-    running_as_root, sigsend, skip, stderr, stdout, tempdir, victim,
+    running_as_root, sigsend, skip, stderr, stdout, strace, tempdir, victim,
 };
 
 /// The exit status of `sigsend --alive args`, which prints nothing on standard output.
@@ -35,6 +38,40 @@ fn running_processes_are_alive_and_ended_ones_are_gone() {
     assert_eq!(alive(&[&gone, &sleeping.arg(), &stopped.arg()]), 1);
     stopped.assert_state('T');
     sleeping.assert_alive();
+}
+
+#[test]
+fn a_process_that_exits_during_the_look_up_counts_only_if_it_was_named_by_pid() {
+    in_pid_namespace(|| {
+        if !may_trace() {
+            return skip("no strace");
+        }
+        let other = victim().named("service").sleeping();
+        for named_by_pid in [false, true] {
+            let start = || {
+                let worker = victim().named("service").sleeping();
+                let args = ["--alive".to_owned(), "service".to_owned(), "service".to_owned()];
+                let args: Vec<String> = args.into_iter().chain(named_by_pid.then(|| worker.arg())).collect();
+                (worker, args)
+            };
+            let (worker, args) = start();
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            let trace = strace("trace=poll", &args).expect("strace is usable");
+            drop(worker);
+            for point in calls(&trace) {
+                let (mut worker, args) = start();
+                let args: Vec<&str> = args.iter().map(String::as_str).collect();
+                let held = Held::before(&point, &args);
+                kill(Pid::from_raw(worker.pid()), Signal::SIGKILL).expect("it is ours");
+                worker.ending();
+                let status = held.go().status.code();
+                worker.reap();
+                // The last look may have been before.
+                assert!(status == Some(i32::from(named_by_pid)) || named_by_pid && status == Some(0), "{point:?}");
+            }
+        }
+        other.assert_alive();
+    });
 }
 
 #[test]

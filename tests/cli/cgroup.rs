@@ -240,6 +240,8 @@ fn a_wait_sleeps_until_the_group_is_empty() {
     let args = ["--within", "700ms", "--cgroup", &group.arg()];
     let Some(trace) = strace("trace=epoll_wait,epoll_pwait,pread64,getdents64,poll", &args) else { return };
     assert_eq!(trace.output.status.code(), Some(124));
+    // The member is there, so nothing is said of the group.
+    assert_eq!(String::from_utf8_lossy(&trace.output.stderr).lines().count(), 1);
     let from = trace.calls.iter().position(|call| call.starts_with("epoll_")).expect("it waits");
     assert!(trace.calls.len() - from < 12, "{:?}", trace.calls);
     member.assert_alive();

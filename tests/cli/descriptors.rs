@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use crate::family::{Family, children, state};
-use crate::support::{SIGSEND, Timed, Victim, eventually, stderr, stdout, victim};
+use crate::support::{Recorder, SIGSEND, Timed, Victim, eventually, stderr, stdout, victim};
 
 /// `sigsend args` with these limits of open files.
 fn limited(soft: usize, hard: usize, args: &[&str]) -> assert_cmd::Command {
@@ -77,6 +77,24 @@ fn with_too_few_descriptors_no_member_of_a_group_is_signalled() {
         }
     }
     assert!((1..19).contains(&enough), "{enough}");
+}
+
+#[test]
+fn a_group_that_cannot_be_pinned_does_not_affect_targets_before_and_after_it() {
+    let (mut before, mut leader) = (Recorder::new(), Recorder::new());
+    let mut member = Recorder::of(victim().in_group_of(leader.victim()));
+    let others: Vec<Victim> = (0..12).map(|_| victim().in_group_of(leader.victim()).sleeping()).collect();
+    let (first, group) = (before.victim().group_arg(), leader.victim().group_arg());
+    let (member_pid, leader_pid) = (member.arg(), leader.arg());
+    // The member is named before and after its group, the leader after it.
+    let targets = [&*first, &member_pid, &group, &member_pid, &leader_pid];
+    let args = [&["-RTMIN", "--within", "0s", "--"], &targets[..]].concat();
+    let done = limited(20, 20, &args).assert().code(124);
+    assert_eq!(stderr(&done).lines().filter(|line| line.contains("open files")).count(), 1, "{}", stderr(&done));
+    for recorder in [&mut before, &mut member, &mut leader] {
+        assert_eq!(recorder.signals(), [34]);
+    }
+    others.iter().for_each(Victim::assert_alive);
 }
 
 #[test]

@@ -149,6 +149,14 @@ fn json_reports_survivors_failures_and_already_gone_targets() {
 }
 
 #[test]
+fn a_process_keeps_the_name_that_it_was_found_with() {
+    let victim = Victim::shell("trap 'exec cat' TERM; echo ready; read line");
+    let told = sigsend().args(["-v", "-TERM", "--within", "100ms", &victim.arg()]).assert().code(124);
+    assert!(stdout(&told).starts_with(&format!("sent TERM (15) to {} (sh)", victim.pid())), "{}", stdout(&told));
+    assert!(stderr(&told).starts_with(&format!("sigsend: {} (sh) is still there", victim.pid())), "{}", stderr(&told));
+}
+
+#[test]
 fn json_reports_print_id_and_alive() {
     let victim = Victim::sleeping();
     assert_eq!(kinds(&events(&["-p", &victim.arg()])), ["found", "summary"]);

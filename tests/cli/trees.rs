@@ -219,6 +219,15 @@ fn a_member_named_together_with_its_root_gets_a_signal_once() {
 }
 
 #[test]
+fn a_member_named_before_its_root_gets_the_signal_after_it() {
+    let family = Family::shell(GENERATIONS);
+    let child = family.children()[0];
+    let args = ["-CONT", "-v", "--tree", &child.to_string(), &family.arg()];
+    let told = stdout(&sigsend().args(args).assert().success());
+    assert_eq!(sent_to(&told)[..2], [family.pid(), child], "{told}");
+}
+
+#[test]
 fn a_descendant_of_another_user_is_reported_once_and_the_others_are_killed() {
     if !may_change_user() {
         return skip("needs root");
