@@ -357,6 +357,8 @@ fn members_of_another_pid_namespace_are_counted_and_only_killed_as_a_whole() {
         return skip(first.2);
     }
     assert_eq!(first, refused);
+    let summary = "\"signalled\":0,\"already_gone\":0,\"failed\":2,\"remaining\":0,\"status\":1}\n";
+    assert!(run(&["--json", "-HUP"]).1.ends_with(summary));
     for args in [&["-p"][..], &["--wait"], &["--expect", "cat", "-KILL"]] {
         assert_eq!(run(args), refused, "{args:?}");
     }
