@@ -367,7 +367,8 @@ fn the_progress_line_is_written_when_it_changes_and_counts_down() {
     assert!(drawn.len() <= 6, "{screen:?}");
     let mut ends: Vec<&str> = drawn.iter().filter_map(|line| Some(line.split_once(" s, ")?.1)).collect();
     ends.dedup();
-    assert_eq!(ends.first(), Some(&"CONT in 1 s"), "{screen:?}");
+    // On a busy machine it begins with a rounded "2 s".
+    assert!(ends.contains(&"CONT in 1 s"), "{screen:?}");
     assert_eq!(ends.last(), Some(&"giving up in 1 s"), "{screen:?}");
     victim.assert_alive();
 }
