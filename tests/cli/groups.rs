@@ -162,8 +162,11 @@ fn a_child_that_was_forked_before_the_deadline_is_still_there_after_it() {
         if !may_trace() {
             return skip("no strace");
         }
+        // It forks a child and exits when it gets a line after TERM.
         let leader = || {
-            let family = Family::shell(HEIR_AFTER_TERM);
+            let family = Family::shell(
+                "exec 3<&0; trap 'read line; cat <&3 & exit 3' TERM; echo ready; while read line; do :; done",
+            );
             let args = ["-TERM", "--within", "0s", "--"].map(str::to_owned).into_iter().chain([family.group_arg()]);
             (family, args.collect::<Vec<_>>())
         };
@@ -173,9 +176,10 @@ fn a_child_that_was_forked_before_the_deadline_is_still_there_after_it() {
         let signal = trace.calls.iter().position(|call| call.contains("SIGTERM")).expect("TERM is sent");
         drop(family);
         for point in calls(&trace).split_off(signal + 1) {
-            let (family, args) = leader();
+            let (mut family, args) = leader();
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
             let held = Held::before(&point, &args);
+            family.write_line("exit");
             family.assert_exited_with(3);
             let output = held.go();
             assert_eq!(output.status.code(), Some(124), "{point:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -414,6 +414,32 @@ fn only_a_process_that_a_killed_member_may_have_left_is_warned_about() {
 }
 
 #[test]
+fn a_member_that_has_yet_to_take_the_signal_may_fork_and_is_looked_at_for_a_second() {
+    let family = Family::with_role("catching-vfork");
+    eventually("the parent to be blocked", || state(family.children()[0]) == 'D');
+    let begin = Instant::now();
+    sigsend().args(["--tree", "-TERM", &family.arg()]).assert().success().stdout("").stderr("");
+    assert!(begin.elapsed() > Duration::from_millis(900), "{:?}", begin.elapsed());
+    assert_eq!(state(family.children()[0]), 'D');
+}
+
+#[test]
+fn an_error_of_the_look_after_kill_is_reported() {
+    let start = || Family::shell(GENERATIONS);
+    let family = start();
+    let Some(trace) = strace("trace=openat,pidfd_send_signal", &["--tree", "-KILL", &family.arg()]) else { return };
+    let kill = trace.calls.iter().position(|call| call.contains("SIGKILL")).expect("KILL is sent");
+    let children = trace.calls[kill..].iter().position(|call| call.contains("/task")).expect("children are looked for");
+    let nth = calls(&trace)[kill + children].nth;
+    let family = start();
+    let fault = format!("inject=openat:error=ENFILE:when={nth}");
+    let trace = strace(&fault, &["--tree", "-KILL", &family.arg()]).expect("strace is usable");
+    let told = String::from_utf8_lossy(&trace.output.stderr);
+    assert!(trace.output.status.code() == Some(64) && told.contains("Too many open files in system"), "{told}");
+    family.assert_killed_by(9);
+}
+
+#[test]
 fn a_tree_that_cannot_be_stopped_does_not_affect_another() {
     let (family, other) = (Family::shell(GENERATIONS), Victim::sleeping());
     eventually("the family to be complete", || {

@@ -50,6 +50,10 @@ fn runs_role_when_asked() {
         "foreign-short-lived" => foreign_short_lived(number(1), number(2)),
         "threads" => forking_thread(),
         "vfork" => vfork_parent(),
+        "catching-vfork" => {
+            catch(libc::SIGTERM, ignore);
+            vfork_parent();
+        }
         role => panic!("no such role: {role}"),
     }
 }
