@@ -119,6 +119,14 @@ fn with_too_few_descriptors_a_tree_is_signalled_as_a_whole_or_not_at_all() {
 }
 
 #[test]
+fn a_tree_that_cannot_be_pinned_may_be_named_twice() {
+    let family = Family::with_role("children 20");
+    let pid = family.arg();
+    let refused = limited(16, 16, &["--tree", "-CONT", &pid, &pid]).assert().code(1);
+    assert_eq!(stderr(&refused).lines().filter(|line| line.contains("open files")).count(), 2, "{}", stderr(&refused));
+}
+
+#[test]
 fn the_soft_limit_is_raised_as_needed() {
     // With each of these limits the descriptors run out at a different point.
     for soft in 8..20 {

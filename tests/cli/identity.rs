@@ -124,6 +124,15 @@ fn expect_takes_command_name_executable_or_first_argument() {
 }
 
 #[test]
+fn a_name_whose_processes_are_all_refused_is_reported_once() {
+    let name = unique("name");
+    let target = victim().named(&name).sleeping();
+    let refused = sigsend().args(["--expect", "dog", &name]).assert().code(1).stdout("");
+    assert_eq!(stderr(&refused), format!("sigsend: {} ({name}) is not dog\n", target.pid()));
+    target.assert_alive();
+}
+
+#[test]
 fn expect_cannot_be_empty_or_a_path() {
     let nameless = victim().argv0("").sleeping();
     for name in ["", "/bin/cat", "bin/cat", "cat/", "/"] {
@@ -300,7 +309,8 @@ fn a_process_that_is_gone_when_its_refusal_is_checked_is_reported_as_gone() {
             args.extend(wait.then_some("--wait"));
             let victim = Victim::sleeping();
             let pid = victim.arg();
-            let trace = strace("trace=poll,pidfd_open", &[&args[..], &[&pid]].concat()).expect("strace is usable");
+            let checks = "trace=poll,openat,readlink,pidfd_open";
+            let trace = strace(checks, &[&args[..], &[&pid]].concat()).expect("strace is usable");
             let pinned = trace.calls.iter().position(|call| call.starts_with("pidfd_open")).expect("it is pinned");
             for point in calls(&trace).split_off(pinned + 1) {
                 let mut victim = Victim::sleeping();
