@@ -6,6 +6,7 @@ pub mod group;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::family::{Family, children, state};
 use crate::strange::{Held, Window, may_trace};
@@ -382,7 +383,7 @@ fn a_wait_for_members_of_another_pid_namespace_ends_with_the_last_of_them() {
     let members = [group.sleeping(), group.sleeping()];
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
-    command.args([SIGSEND, "-0", "--within", "20s", "--cgroup", &group.arg()]);
+    command.args([SIGSEND, "-0", "--within", "60s", "--cgroup", &group.arg()]);
     let mut waiting = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("unshare starts");
     let unshare = i32::try_from(waiting.id()).expect("a PID");
     let is_asleep = |pid: &i32| {
@@ -399,7 +400,9 @@ fn a_wait_for_members_of_another_pid_namespace_ends_with_the_last_of_them() {
         return skip("no PID namespace");
     }
     drop(members);
+    let begin = Instant::now();
     assert!(waiting.wait().expect("a child of ours").success());
+    assert!(begin.elapsed() < Duration::from_secs(30), "it has looked at the end of its time only");
 }
 
 #[test]
