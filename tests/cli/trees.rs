@@ -301,6 +301,26 @@ fn a_tree_that_is_already_gone_counts_as_success() {
 const NUMBER: i32 = 4242;
 
 #[test]
+fn the_next_owner_of_the_pid_of_a_child_is_not_part_of_the_tree() {
+    in_pid_namespace(|| {
+        if !may_trace() {
+            return skip("no strace");
+        }
+        let mut parent = Family::shell("exec 3<&0; cat <&3 & echo ready; wait; echo reaped >&2; read line <&3");
+        let child = parent.children()[0];
+        let pinning_of_child = Call { name: "pidfd_open".into(), nth: 2 };
+        let held = Held::before(&pinning_of_child, &["--tree", "-TERM", &parent.arg()]);
+        kill(Pid::from_raw(child), Signal::SIGKILL).expect("it is in the family");
+        assert_eq!(parent.next_line().as_deref(), Some("reaped"));
+        let unrelated = victim().with_pid(child).sleeping();
+        let output = held.go();
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr)), (Some(0), "".into()));
+        parent.assert_killed_by(15);
+        unrelated.assert_alive();
+    });
+}
+
+#[test]
 fn the_children_of_a_process_that_reuses_the_pid_of_a_member_are_not_part_of_the_tree() {
     in_pid_namespace(|| {
         if !may_trace() {
