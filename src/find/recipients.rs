@@ -147,6 +147,18 @@ impl Recipients {
         Ok(self.members[index].process.holds_its_number()?.then_some(index))
     }
 
+    /// Makes a tree whose root was named by identity so named as a whole: its members may have been
+    /// found for a name or port before.
+    pub fn inherit_identity(&mut self) {
+        let is_identified = |index: &usize| self.members[*index].named_by == NamedBy::Identity;
+        let indices = 0..self.members.len();
+        let identified: Vec<usize> =
+            indices.filter(|index| self.lineage(*index).any(|above| is_identified(&above))).collect();
+        for index in identified {
+            self.members[index].named_by = NamedBy::Identity;
+        }
+    }
+
     /// Forgets the recipients from an index on.
     pub fn truncate(&mut self, length: usize) {
         self.members.truncate(length);

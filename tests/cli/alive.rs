@@ -308,6 +308,11 @@ fn a_name_is_alive_while_one_process_has_it() {
     }
     assert_eq!(alive(&["-a", &name]), 0);
     assert_eq!(alive(&[&zombie.to_string()]), 1, "by its PID it is gone");
+    assert_eq!(alive(&["--tree", &name]), 0);
+    let pid = parent.arg();
+    for named_by_pid in [&[&*pid][..], &[&name, &pid], &[&pid, &name]] {
+        assert_eq!(alive(&[&["--tree"], named_by_pid].concat()), 1, "{named_by_pid:?}");
+    }
     let told = sigsend().args(["-p", &name]).assert().success();
     assert_eq!(stdout(&told), format!("{}\n", parent.pid()));
     // Zombies do not count: no process has the name now.

@@ -172,7 +172,8 @@ fn victim_differences(victim: &Victim, observation: &Observation, bounds: &Bound
         let merged = observation.receipts.iter().any(|receipt| receipt[1] > 0 && number(receipt[0]) == signal)
             || signal == 17 && observation.unanswered;
         let flushed = both_ways && matches!(signal, 18 | 20..=22);
-        let uncounted = victim.is_zombie() || victim.habit == Habit::Init && matches!(signal, 32 | 33);
+        // The children of process 1 end at any time, too.
+        let uncounted = victim.is_zombie() || victim.habit == Habit::Init && matches!(signal, 17 | 32 | 33);
         // Standard signals merge while they are pending, and pending realtime signals are not
         // counted.
         let needed = if signal < 32 || observation.unanswered { least[signal].min(1) } else { least[signal] };

@@ -74,6 +74,8 @@ pub fn is_fatal(signal: usize) -> bool {
 struct Aim {
     target: Target,
     stale: bool,
+    /// Its age is compared with that of the file.
+    dated: bool,
     /// A descendant of a named process.
     below: bool,
 }

@@ -36,7 +36,7 @@ impl Predictor<'_> {
     /// The permitted outcomes for a process that a target stands for.
     pub fn outcome(&mut self, index: usize, aim: &Aim) -> Outcome {
         let victim = &self.world.victims[index];
-        let plain_question = matches!(self.request.mode, Mode::Alive) && self.request.expect.is_empty();
+        let plain_question = matches!(self.request.mode, Mode::Alive) && self.request.expect.is_empty() && !aim.dated;
         let hidden = if self.is_hidden(victim) && !plain_question { FAIL | UNSURE } else { 0 };
         match self.outcome_if_visible(index, aim) {
             FAIL => FAIL,

@@ -11,22 +11,28 @@ use crate::fuzz::world::Victim;
 impl Predictor<'_> {
     /// The targets of the line and of its pidfiles.
     pub fn aims(&mut self) -> Vec<Aim> {
-        let mut aims: Vec<Aim> =
-            self.request.targets.iter().cloned().map(|target| Aim { target, stale: false, below: false }).collect();
+        let mut aims: Vec<Aim> = self
+            .request
+            .targets
+            .iter()
+            .cloned()
+            .map(|target| Aim { target, stale: false, dated: false, below: false })
+            .collect();
         if let Some(directory) = &self.request.cgroup {
             self.pinned = true;
-            aims.push(Aim { target: Target::Cgroup(directory.clone()), stale: false, below: false });
+            aims.push(Aim { target: Target::Cgroup(directory.clone()), stale: false, dated: false, below: false });
         }
         for path in &self.request.pidfiles {
             self.pinned = true;
-            let mut stale = false;
+            let (mut stale, mut dated) = (false, false);
             let named = || self.line.files.iter().find(|(name, _)| name.as_bytes() == path).map(|(_, file)| file);
             let content = if path == b"-" {
                 Some(&self.line.stdin)
             } else {
                 match named() {
                     Some(Pidfile::File(content, age)) => {
-                        stale = *age == Age::Old && !self.request.has("allow-stale");
+                        dated = !self.request.has("allow-stale");
+                        stale = *age == Age::Old && dated;
                         Some(content)
                     }
                     Some(Pidfile::Unreadable(content)) if self.line.user == 0 => Some(content),
@@ -44,8 +50,10 @@ impl Predictor<'_> {
                     if entries.is_empty() && self.request.mode != Mode::Send {
                         self.outcomes.push(OK | FAIL);
                     }
-                    let dated = |target: &Target| stale && matches!(target, Target::Pid(_));
-                    aims.extend(entries.into_iter().map(|target| Aim { stale: dated(&target), below: false, target }));
+                    aims.extend(entries.into_iter().map(|target| {
+                        let is_number = matches!(target, Target::Pid(_));
+                        Aim { target, stale: stale && is_number, dated: dated && is_number, below: false }
+                    }));
                 }
                 _ => {
                     self.loose = true;
@@ -169,25 +177,37 @@ impl Predictor<'_> {
                 // sigsend itself is skipped.
                 self.outcomes.push(FAIL);
             }
-            // The manual does not define whether descendants must have the expected name.
-            let unsure = if self.request.expect.is_empty() { 0 } else { FAIL };
-            let passed = |root: &usize| !aim.stale && self.is_expected(&self.world.victims[*root]);
-            let roots: Vec<usize> = hits.iter().map(|hit| hit.victim).filter(passed).collect();
-            let below: Vec<usize> = roots.into_iter().flat_map(|root| self.descendants(root)).collect();
-            // The children of a hidden process cannot be listed.
-            let is_hidden = |&index: &usize| self.is_hidden(&self.world.victims[index]);
-            let is_partly_seen = hits.iter().map(|hit| hit.victim).chain(below.iter().copied()).any(|i| is_hidden(&i));
-            let unsure = if is_partly_seen { unsure | FAIL } else { unsure };
-            for victim in below {
-                let below = Aim { target: Target::Pid(self.world.victims[victim].pid), stale: false, below: true };
-                // What is named by a description is alive while one process that it fits is.
-                let described = matches!(aim.target, Target::Name(_) | Target::Port(_));
-                let ignored = described && self.request.mode == Mode::Alive && self.world.victims[victim].is_zombie();
-                let outcome = if ignored && self.request.expect.is_empty() { OK } else { self.outcome(victim, &below) };
-                hits.push(Hit { victim, outcome: outcome | unsure });
-            }
+            self.add_descendants(aim, &mut hits);
         }
         hits
+    }
+
+    /// The descendants of the processes that a target stands for.
+    fn add_descendants(&mut self, aim: &Aim, hits: &mut Vec<Hit>) {
+        // The manual does not define whether descendants must have the expected name.
+        let unsure = if self.request.expect.is_empty() { 0 } else { FAIL };
+        let passed = |root: &usize| !aim.stale && self.is_expected(&self.world.victims[*root]);
+        let roots: Vec<usize> = hits.iter().map(|hit| hit.victim).filter(passed).collect();
+        let below: Vec<usize> = roots.into_iter().flat_map(|root| self.descendants(root)).collect();
+        // The children of a hidden process cannot be listed.
+        let is_hidden = |&index: &usize| self.is_hidden(&self.world.victims[index]);
+        let is_partly_seen = hits.iter().map(|hit| hit.victim).chain(below.iter().copied()).any(|i| is_hidden(&i));
+        let unsure = if is_partly_seen { unsure | FAIL } else { unsure };
+        for victim in below {
+            let below =
+                Aim { target: Target::Pid(self.world.victims[victim].pid), stale: false, dated: false, below: true };
+            // What is named by a description is alive while one process that it fits is.
+            let described = matches!(aim.target, Target::Name(_) | Target::Port(_));
+            let ignored = described && self.request.mode == Mode::Alive && self.world.victims[victim].is_zombie();
+            let outcome = match (ignored, self.request.expect.is_empty()) {
+                (true, true) => OK,
+                (true, false) => OK | self.outcome(victim, &below),
+                (false, _) => self.outcome(victim, &below),
+            };
+            // The tree of a hidden process is not seen.
+            let unseen = if is_partly_seen { OK } else { 0 };
+            hits.push(Hit { victim, outcome: outcome | unsure | unseen });
+        }
     }
 
     fn indices(&self, so: impl Fn(&Victim) -> bool) -> Vec<usize> {
