@@ -162,10 +162,10 @@ fn a_child_that_was_forked_before_the_deadline_is_still_there_after_it() {
         if !may_trace() {
             return skip("no strace");
         }
-        // It forks a child and exits when it gets a line after TERM.
+        // It says when it has got TERM, and on a line after that it forks a child and exits.
         let leader = || {
             let family = Family::shell(
-                "exec 3<&0; trap 'read line; cat <&3 & exit 3' TERM; echo ready; while read line; do :; done",
+                "exec 3<&0; trap 'echo caught; read line; cat <&3 & exit 3' TERM; echo ready; while read line; do :; done",
             );
             let args = ["-TERM", "--within", "0s", "--"].map(str::to_owned).into_iter().chain([family.group_arg()]);
             (family, args.collect::<Vec<_>>())
@@ -179,6 +179,7 @@ fn a_child_that_was_forked_before_the_deadline_is_still_there_after_it() {
             let (mut family, args) = leader();
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
             let held = Held::before(&point, &args);
+            assert_eq!(family.read_line(), "caught");
             family.write_line("exit");
             family.assert_exited_with(3);
             let output = held.go();
