@@ -214,8 +214,9 @@ fn a_file_that_becomes_a_fifo_does_not_block() {
         let trace = strace("trace=?open,openat", &["-0", "--pidfile", text(&file)]).expect("strace is usable");
         let open = trace.calls.iter().position(|call| call.contains("x.pid")).expect("it is opened");
         let held = Held::before(&calls(&trace)[open], &args);
-        fs::remove_file(&file).expect("a file of ours");
-        mkfifo(&file, Mode::from_bits_truncate(0o600)).expect("a FIFO in a directory of ours");
+        let fifo = dir.path().join("fifo");
+        mkfifo(&fifo, Mode::from_bits_truncate(0o600)).expect("a FIFO in a directory of ours");
+        fs::rename(&fifo, &file).expect("both are ours");
         let output = held.go();
         let line = format!("sigsend: reading pidfile {}: not a regular file\n", file.display());
         assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(1), &*line));
