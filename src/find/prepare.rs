@@ -112,9 +112,6 @@ fn find_for(selection: &Selection, purpose: Purpose, killing: Killing, labels: L
         finder.all_or_nothing(|finder| finder.control_group(path, killing))?;
     }
     let mut found = finder.found;
-    if found.rules.lineage.is_some() {
-        found.recipients.inherit_identity();
-    }
     found.rules.classify(&mut found.recipients, 0);
     Ok(found)
 }

@@ -150,10 +150,9 @@ impl Recipients {
     /// Makes a tree whose root was named by identity so named as a whole: its members may have been
     /// found for a name or port before.
     pub fn inherit_identity(&mut self) {
-        let is_identified = |index: &usize| self.members[*index].named_by == NamedBy::Identity;
-        let indices = 0..self.members.len();
-        let identified: Vec<usize> =
-            indices.filter(|index| self.lineage(*index).any(|above| is_identified(&above))).collect();
+        let is_identified =
+            |index: &usize| self.lineage(*index).any(|above| self.members[above].named_by == NamedBy::Identity);
+        let identified: Vec<usize> = (0..self.members.len()).filter(is_identified).collect();
         for index in identified {
             self.members[index].named_by = NamedBy::Identity;
         }

@@ -13,7 +13,8 @@ use crate::target::Target;
 
 /// Answers a question about each process that the selection means.
 pub fn ask(question: Question, selection: &Selection, report: &mut Report) -> Result<(Tally, Status)> {
-    let found = find(selection, report.voice.labels())?;
+    let mut found = find(selection, report.voice.labels())?;
+    found.recipients.inherit_identity();
     let mut recipients: Vec<Recipient> = found.recipients.into_members();
     if found.rules.lineage.is_some() {
         // Part of its caller's tree only for as long as it asks.

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::family::{Family, children, state};
-use crate::strange::{Held, Window, may_trace};
+use crate::strange::{Held, Window, has_open, may_trace};
 use crate::support::{
     NOBODY, Recorder, SIGSEND, STUBBORN, Timed, Unprivileged, Victim, eventually, in_pid_namespace, may_change_user,
     raw_sigsend, sigsend, skip, stderr, stdout, strace, tempdir, victim,
@@ -386,11 +386,7 @@ fn a_wait_for_members_of_another_pid_namespace_ends_with_the_last_of_them() {
     command.args([SIGSEND, "-0", "--within", "60s", "--cgroup", &group.arg()]);
     let mut waiting = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("unshare starts");
     let unshare = i32::try_from(waiting.id()).expect("a PID");
-    let is_asleep = |pid: &i32| {
-        let fds = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        let mut open = fds.filter_map(|fd| fs::read_link(fd.path()).ok());
-        open.any(|file| file.as_os_str() == "anon_inode:[eventpoll]") && state(*pid) == 'S'
-    };
+    let is_asleep = |pid: &i32| has_open(pid, "eventpoll") && state(*pid) == 'S';
     let mut ended = None;
     eventually("sigsend to wait", || {
         ended = waiting.try_wait().expect("a child of ours");

@@ -4,7 +4,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Command;
 
 use crate::family::Family;
-use crate::strange::{Held, calls, may_trace};
+use crate::strange::{Held, calls_after, may_trace};
 use crate::support::{
     Ending, NOBODY, Recorder, SIGSEND, STUBBORN, Unprivileged, Victim, in_pid_namespace, may_change_user, sigsend,
     skip, stderr, stdout, strace, victim,
@@ -173,9 +173,8 @@ fn a_child_that_was_forked_before_the_deadline_is_still_there_after_it() {
         let (family, args) = leader();
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let trace = strace("trace=poll,pidfd_send_signal", &args).expect("strace is usable, as checked before");
-        let signal = trace.calls.iter().position(|call| call.contains("SIGTERM")).expect("TERM is sent");
         drop(family);
-        for point in calls(&trace).split_off(signal + 1) {
+        for point in calls_after(&trace, "SIGTERM") {
             let (mut family, args) = leader();
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
             let held = Held::before(&point, &args);

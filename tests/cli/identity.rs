@@ -8,7 +8,7 @@ use std::process::Command;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::strange::{Held, calls, idle_thread, leaderless, may_trace};
+use crate::strange::{Held, calls_after, idle_thread, leaderless, may_trace};
 use crate::support::{
     NOBODY, Recorder, Unprivileged, Victim, in_pid_namespace, may_change_user, program, sigsend, skip, stderr, stdout,
     strace, tempdir, victim,
@@ -311,8 +311,7 @@ fn a_process_that_is_gone_when_its_refusal_is_checked_is_reported_as_gone() {
             let pid = victim.arg();
             let checks = "trace=poll,openat,readlink,pidfd_open";
             let trace = strace(checks, &[&args[..], &[&pid]].concat()).expect("strace is usable");
-            let pinned = trace.calls.iter().position(|call| call.starts_with("pidfd_open")).expect("it is pinned");
-            for point in calls(&trace).split_off(pinned + 1) {
+            for point in calls_after(&trace, "pidfd_open") {
                 let mut victim = Victim::sleeping();
                 let pid = victim.arg();
                 let held = Held::before(&point, &[&args[..], &[&pid]].concat());

@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::family::Family;
-use crate::strange::{Call, Held, calls, may_trace};
+use crate::strange::{Call, Held, calls, calls_after, may_trace};
 use crate::support::{
     Recorder, SIGSEND, STUBBORN, Victim, in_pid_namespace, raw_sigsend, sigsend, skip, stdout, strace, victim,
 };
@@ -69,9 +69,7 @@ fn a_follow_up_never_hits_a_group_that_reuses_the_id_of_an_ended_one() {
 fn points(args: &[&str]) -> Vec<Call> {
     let (_leader, _leaver) = group();
     let trace = strace("trace=!rt_sigaction,sigaltstack", args).expect("strace is usable, as checked before");
-    let calls = calls(&trace);
-    let first = trace.calls.iter().position(|call| call.starts_with("pidfd_send_signal(") && call.contains("SIGTERM"));
-    calls[first.expect("TERM is sent") + 1..].iter().filter(|call| !call.name.contains("exit")).cloned().collect()
+    calls_after(&trace, "SIGTERM").into_iter().filter(|call| !call.name.contains("exit")).collect()
 }
 
 #[test]

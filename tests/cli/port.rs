@@ -16,7 +16,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
 use nix::sched::{CloneFlags, unshare};
 
-use crate::strange::{Held, Window, calls, leaderless, may_trace};
+use crate::strange::{Held, Window, calls_after, leaderless, may_trace};
 use crate::support::{
     NOBODY, Timed, Unprivileged, Victim, VictimOptions, eventually, in_pid_namespace, may_change_user, raw_sigsend,
     sigsend, sigsend_as, skip, stderr, stdout, strace, victim,
@@ -378,8 +378,7 @@ fn a_server_that_ends_during_the_look_up_is_not_selected() {
         let server = serving(tcp("0.0.0.0:8080"));
         let trace = strace("trace=poll,pidfd_open", &["-0", ":8080"]).expect("strace is usable");
         drop(server);
-        let pinned = trace.calls.iter().position(|call| call.starts_with("pidfd_open")).expect("it is pinned");
-        for point in calls(&trace).split_off(pinned + 1) {
+        for point in calls_after(&trace, "pidfd_open") {
             let mut server = serving(tcp("0.0.0.0:8080"));
             let held = Held::before(&point, &args);
             sigsend().args(["-KILL", &server.arg()]).assert().success();

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::c_int;
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, BufRead, Write};
 use std::os::unix::process::CommandExt;
@@ -169,12 +170,9 @@ impl Held {
         };
         let child = held(&format!("inject={call}:{delay}={LONGEST_DELAY}"), "/dev/null", args);
         let about = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", child.id())).unwrap_or_default();
-        let pins = || {
-            let fds = fs::read_dir(format!("/proc/{}/fd", child.id())).into_iter().flatten().flatten();
-            fds.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|to| to.to_string_lossy().contains("pidfd"))
-        };
         eventually("sigsend to reach the window", || {
-            about("syscall").starts_with(&format!("{number} ")) && pins() == (window != Window::BeforePinning)
+            about("syscall").starts_with(&format!("{number} "))
+                && has_open(child.id(), "pidfd") == (window != Window::BeforePinning)
         });
         let tracer = Some(tracer_of(child.id()).expect("held by a tracer"));
         Self { child, tracer }
@@ -231,8 +229,7 @@ impl Held {
 
     /// Whether it has opened a pidfd.
     pub fn has_pinned(&self) -> bool {
-        let fds = fs::read_dir(format!("/proc/{}/fd", self.child.id())).into_iter().flatten().flatten();
-        fds.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|to| to.to_string_lossy().contains("pidfd"))
+        has_open(self.child.id(), "pidfd")
     }
 
     /// Lets it continue; returns its output and status.
@@ -267,6 +264,19 @@ pub fn calls(trace: &Trace) -> Vec<Call> {
             Call { name: name.to_owned(), nth: *nth }
         })
         .collect()
+}
+
+/// The system calls of a trace after the first one whose line contains this text.
+#[track_caller]
+pub fn calls_after(trace: &Trace, text: &str) -> Vec<Call> {
+    let first = trace.calls.iter().position(|call| call.contains(text)).expect("the call is in the trace");
+    calls(trace).split_off(first + 1)
+}
+
+/// Whether a process has a descriptor of this kind, as its link in /proc/PID/fd names it.
+pub fn has_open(pid: impl Display, kind: &str) -> bool {
+    let fds = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    fds.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|to| to.to_string_lossy().contains(kind))
 }
 
 /// The longest that a test can take, in microseconds.
