@@ -174,7 +174,7 @@ impl Held {
             about("syscall").starts_with(&format!("{number} "))
                 && has_open(child.id(), "pidfd") == (window != Window::BeforePinning)
         });
-        let tracer = Some(tracer_of(child.id()).expect("held by a tracer"));
+        let tracer = Some(tracer_in(&status_of(child.id())).expect("held by a tracer"));
         Self { child, tracer }
     }
 
@@ -203,17 +203,17 @@ impl Held {
         let child = held(&inject, log.to_str().expect("UTF-8"), args);
         let mut tracer = None;
         eventually("sigsend to reach the system call", || {
-            tracer = tracer.or(tracer_of(child.id()));
             // A line is complete when a call returns. With all but one of them in the log, the next
             // one is held.
             let log = fs::read_to_string(&log).unwrap_or_default();
             let of_call =
                 log.lines().filter(|line| line.split_once('(').is_some_and(|(name, _)| names.contains(&name)));
             let returned = of_call.filter(|line| line.contains(" = ")).count();
-            let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
             // When held at the exit, the line may already be complete.
             let is_there = returned + 1 == *nth || delay == "delay_exit" && returned == *nth;
-            is_there && status.contains("State:\tt") || status.contains("State:\tZ")
+            let status = status_of(child.id());
+            tracer = tracer.or(tracer_in(&status));
+            is_there && tracer.is_some_and(|tracer| is_delayed(child.id(), tracer)) || status.contains("State:\tZ")
         });
         Self { child, tracer }
     }
@@ -293,8 +293,26 @@ fn held(inject: &str, log: &str, args: &[&str]) -> Child {
     child.expect("strace starts")
 }
 
-fn tracer_of(pid: u32) -> Option<i32> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+fn status_of(pid: impl Display) -> String {
+    fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default()
+}
+
+/// Whether strace delays a process. strace stops it at each of its calls, and when it attaches, but
+/// sleeps while it is stopped only during a delay.
+fn is_delayed(pid: u32, tracer: i32) -> bool {
+    // A tracer that has run in between has slept once more.
+    let sleeps = || {
+        let status = status_of(tracer);
+        let count = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches:"));
+        count.filter(|_| status.contains("State:\tS")).map(str::to_owned)
+    };
+    let before = sleeps();
+    let is_stopped = status_of(pid).contains("State:\tt");
+    is_stopped && before.is_some() && sleeps() == before
+}
+
+/// The PID of the tracer in the text of /proc/PID/status.
+fn tracer_in(status: &str) -> Option<i32> {
     let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:\t"))?;
     tracer.parse().ok().filter(|tracer| *tracer != 0)
 }
