@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU16;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -20,6 +21,13 @@ use crate::target::Pid;
 /// that forks without end would be looked at for ever.
 const LOOKING: Duration = Duration::from_secs(1);
 
+/// How long a socket without a visible holder may stay on its port before it is reported: a process
+/// that exits has no descriptors in /proc any more when its sockets are released.
+const EXITING: Duration = Duration::from_millis(100);
+
+/// The pause between two looks at such a socket.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// Who holds the sockets on a port.
 pub struct Holders {
     /// The processes of the selected users, pinned. sigsend itself is never one of them.
@@ -35,7 +43,7 @@ pub struct Holders {
 /// descriptors, and then it is proved alive. All processes are looked at until no new one holds
 /// such a socket and no other socket is on the port, so that none is handed past the look.
 pub fn holders(port: NonZeroU16, users: Users) -> Result<Holders> {
-    let end = Instant::now() + LOOKING;
+    let start = Instant::now();
     let mut selected: Vec<Pinned> = Vec::new();
     loop {
         let sockets = listed(port)?;
@@ -45,7 +53,11 @@ pub fn holders(port: NonZeroU16, users: Users) -> Result<Holders> {
             look.at(pid, &sockets, users, &mut selected)?;
         }
         let is_settled = look.found == 0 && listed(port)? == sockets;
-        if !is_settled && Instant::now() < end {
+        if !is_settled && start.elapsed() < LOOKING {
+            continue;
+        }
+        if look.unseen(&sockets, users, selected.is_empty()).is_some() && start.elapsed() < EXITING {
+            thread::sleep(PAUSE);
             continue;
         }
         let mut holders = Vec::with_capacity(selected.len());
@@ -94,16 +106,19 @@ impl Look {
         Ok(())
     }
 
-    /// A socket whose holder cannot be seen is another user's, so it is passed over in silence like
-    /// the other processes of that user; unless it is the caller's own, those of all users are
-    /// selected, or there is no other.
-    fn passed_over(self, sockets: &BTreeSet<Socket>, users: Users, nobody: bool) -> Option<Reason> {
-        let own = getuid().as_raw();
-        let is_meant = |socket: &&Socket| users == Users::All || socket.owner == own;
+    /// A socket without a visible holder that the caller should know of. It is another user's, so
+    /// it is passed over in silence like the other processes of that user; unless it is the
+    /// caller's own, those of all users are selected, or there is no other.
+    fn unseen(&self, sockets: &BTreeSet<Socket>, users: Users, nobody: bool) -> Option<Socket> {
+        let is_meant = |socket: &&Socket| users == Users::All || socket.owner == getuid().as_raw();
         let mut unseen = sockets.difference(&self.seen);
-        let unseen = unseen.clone().find(is_meant).or_else(|| unseen.next().filter(|_| nobody && self.of_others == 0));
-        if let Some(socket) = unseen {
-            let owner = (socket.owner != own).then(|| proc::user_name(socket.owner));
+        let meant = unseen.clone().find(is_meant);
+        meant.or_else(|| unseen.next().filter(|_| nobody && self.of_others == 0)).copied()
+    }
+
+    fn passed_over(self, sockets: &BTreeSet<Socket>, users: Users, nobody: bool) -> Option<Reason> {
+        if let Some(socket) = self.unseen(sockets, users, nobody) {
+            let owner = (socket.owner != getuid().as_raw()).then(|| proc::user_name(socket.owner));
             return Some(Reason::HolderUnseen { owner });
         }
         nobody.then_some(Reason::NotListening { of_others: self.of_others })

@@ -11,12 +11,14 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::fchown;
 use std::process::Command;
+use std::sync::mpsc::channel;
+use std::thread;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
 use nix::sched::{CloneFlags, unshare};
 
-use crate::strange::{Held, Window, calls_after, leaderless, may_trace};
+use crate::strange::{Call, Held, Window, calls_after, leaderless, may_trace};
 use crate::support::{
     NOBODY, Timed, Unprivileged, Victim, VictimOptions, eventually, in_pid_namespace, may_change_user, raw_sigsend,
     sigsend, sigsend_as, skip, stderr, stdout, strace, victim,
@@ -388,6 +390,37 @@ fn a_server_that_ends_during_the_look_up_is_not_selected() {
             let expected = (Some(1), "sigsend: nothing listens on port 8080\n");
             assert_eq!((output.status.code(), &*told), expected, "{point:?}");
         }
+    });
+}
+
+#[test]
+fn a_socket_that_is_released_during_the_look_up_is_not_reported() {
+    in_pid_namespace(|| {
+        if !entered_network() {
+            return;
+        }
+        if !may_trace() {
+            return skip("no strace");
+        }
+        // The descriptors of a thread with a table of its own are not in /proc/PID/fd, like those of
+        // a process that exits.
+        let (listening, is_listening) = channel();
+        let (release, is_released) = channel();
+        let holder = thread::spawn(move || {
+            unshare(CloneFlags::CLONE_FILES).expect("no privilege is needed");
+            let socket = tcp("0.0.0.0:8080");
+            listening.send(()).expect("the test waits");
+            is_released.recv().expect("the test lives");
+            drop(socket);
+        });
+        is_listening.recv().expect("the thread lives");
+        let pause = Call { name: "clock_nanosleep".into(), nth: 1 };
+        let held = Held::before(&pause, &["-KILL", ":8080"]);
+        release.send(()).expect("the thread waits");
+        holder.join().expect("it closes its socket");
+        let output = held.go();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*told), (Some(1), "sigsend: nothing listens on port 8080\n"));
     });
 }
 
