@@ -115,6 +115,7 @@ fn fuzz(seed: u64, lines: u64) {
     let mut figures: BTreeMap<&str, u64> = BTreeMap::new();
     let mut failed = 0;
     for seed in (0..lines).map(|n| seed.wrapping_add(n)) {
+        let _repeat = NameOnPanic(seed);
         let line = grammar::random(&mut Dice::new(seed), &world);
         let reading = reading::read(&line.args);
         let forecast = model::predict(&reading, &world, &line);
@@ -150,6 +151,17 @@ fn fuzz(seed: u64, lines: u64) {
     let text: Vec<String> = figures.iter().map(|(label, number)| format!("{label}\t{number}")).collect();
     fs::write(env::var_os(FIGURES).expect("checked by the test"), text.join("\n")).expect("the figures");
     assert_eq!(failed, 0, "lines whose result differs from the model");
+}
+
+/// Prints how to repeat a line in which the harness itself fails.
+struct NameOnPanic(u64);
+
+impl Drop for NameOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let _ = writeln!(stderr(), "    repeat with {SEED}={} {LINES}=1: the harness failed", self.0);
+        }
+    }
 }
 
 /// The line in shell syntax, followed by its environment as a comment.

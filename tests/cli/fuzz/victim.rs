@@ -134,13 +134,16 @@ fn fork(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) ->
     }
 }
 
-/// The same as [`fork`] with this PID, which must be free.
+/// The same as [`fork`] with this PID, which must be free. The kernel stores it in the slot before the
+/// child runs: if this process is killed then, the harness knows of the child.
 pub fn fork_at(number: i32, role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> io::Result<()> {
     // SAFETY: zeros are a valid clone_args; without CLONE_VM this is a fork, and the caller has one
     // thread.
     unsafe {
         let mut clone: libc::clone_args = std::mem::zeroed();
         clone.exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
+        clone.flags = u64::try_from(libc::CLONE_PARENT_SETTID).expect("a flag");
+        clone.parent_tid = slots[0].pid.as_ptr().addr() as u64;
         clone.set_tid = (&raw const number).addr() as u64;
         clone.set_tid_size = 1;
         match libc::syscall(libc::SYS_clone3, &raw const clone, size_of::<libc::clone_args>()) {

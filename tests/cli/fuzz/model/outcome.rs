@@ -100,11 +100,12 @@ impl Predictor<'_> {
         if !reachable {
             return FAIL;
         }
+        // The executable of another user's process cannot be read.
+        let checks = if foreign && !request.expect.is_empty() { FAIL } else { 0 };
         // CONT may be permitted within a session while a later signal is not.
         if first != 0 && self.signals.iter().any(|&signal| !self.permitted(victim, signal)) {
-            return PART;
+            return checks | PART;
         }
-        let checks = if foreign && !request.expect.is_empty() { FAIL } else { 0 };
         checks | self.end(index)
     }
 
