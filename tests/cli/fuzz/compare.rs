@@ -22,9 +22,9 @@ pub fn differences(
     let mut wrong = output_differences(line, reading, forecast, ended);
     for ((victim, observation), bounds) in world.victims.iter().zip(observations).zip(&forecast.bounds) {
         let who = || format!("{} ({:?}, {})", victim.pid, victim.name.escape_ascii().to_string(), victim.describe());
-        wrong.extend(
-            victim_differences(victim, observation, bounds).into_iter().map(|what| format!("{}: {what}", who())),
-        );
+        let is_parent = world.victims.iter().any(|child| child.exists() && child.parent == victim.pid);
+        let differences = victim_differences(victim, is_parent, observation, bounds);
+        wrong.extend(differences.into_iter().map(|what| format!("{}: {what}", who())));
         let is_stormy = line.storm == Some(victim.family);
         let senders = sender_differences(reading, observation, ended.pid, is_stormy);
         wrong.extend(senders.into_iter().map(|what| format!("{}: {what}", who())));
@@ -144,7 +144,7 @@ fn sender_differences(reading: &Reading, observation: &Observation, sigsend: i32
 }
 
 /// Differences between what a victim received and its bounds.
-fn victim_differences(victim: &Victim, observation: &Observation, bounds: &Bounds) -> Vec<String> {
+fn victim_differences(victim: &Victim, is_parent: bool, observation: &Observation, bounds: &Bounds) -> Vec<String> {
     let mut wrong = Vec::new();
     let number = |signal: i32| usize::try_from(signal).expect("a signal");
     let (least, most) = (&bounds.least, &bounds.most);
@@ -170,7 +170,7 @@ fn victim_differences(victim: &Victim, observation: &Observation, bounds: &Bound
         // The kernel's own CHLD and HUP (a child ended, a group was orphaned) may have merged with
         // sigsend's.
         let merged = observation.receipts.iter().any(|receipt| receipt[1] > 0 && number(receipt[0]) == signal)
-            || signal == 17 && observation.unanswered;
+            || signal == 17 && (observation.unanswered || is_parent && victim.habit.counts());
         let flushed = both_ways && matches!(signal, 18 | 20..=22);
         // The children of process 1 end at any time, too.
         let uncounted = victim.is_zombie() || victim.habit == Habit::Init && matches!(signal, 17 | 32 | 33);

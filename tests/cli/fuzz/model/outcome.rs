@@ -71,7 +71,7 @@ impl Predictor<'_> {
             return match request.mode {
                 Mode::Alive if unverified => FAIL | UNSURE,
                 Mode::Alive => FAIL,
-                _ if aim.stale || !self.is_expected(victim) => GONE | FAIL,
+                _ if aim.stale || !aim.below && !self.is_expected(victim) => GONE | FAIL,
                 // Its command name is left.
                 _ if unverified => OK | GONE | FAIL,
                 _ if self.waits => GONE,
