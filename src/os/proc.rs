@@ -94,23 +94,32 @@ pub fn status(pid: Pid) -> io::Result<Status> {
 }
 
 fn parse_status(text: &[u8]) -> io::Result<Status> {
-    let status = status_fields(text)?;
+    let set = |label| first(text, label, |word| u64::from_str_radix(word, 16)).map(SignalSet);
     Ok(Status {
-        thread_group: status.tgid,
-        real_user: status.ruid,
-        is_init: status.nspid.is_some_and(|numbers| numbers.last() == Some(&1)),
-        pending_thread: SignalSet(status.sigpnd),
-        pending_process: SignalSet(status.shdpnd),
-        blocked: SignalSet(status.sigblk),
-        ignored: SignalSet(status.sigign),
-        caught: SignalSet(status.sigcgt),
+        thread_group: first(text, "Tgid", str::parse)?,
+        real_user: first(text, "Uid", str::parse)?,
+        is_init: words(text, "NSpid").is_some_and(|numbers| numbers.last() == Some("1")),
+        pending_thread: set("SigPnd")?,
+        pending_process: set("ShdPnd")?,
+        blocked: set("SigBlk")?,
+        ignored: set("SigIgn")?,
+        caught: set("SigCgt")?,
     })
 }
 
-fn status_fields(text: &[u8]) -> io::Result<procfs_core::process::Status> {
-    // A process must not become unreadable by a name that is not UTF-8.
-    let text = String::from_utf8_lossy(text);
-    procfs_core::process::Status::from_read(text.as_bytes()).map_err(io::Error::other)
+/// The words of a line of /proc/PID/status. The command name is in it with its newlines escaped, so
+/// no process can add a line.
+fn words<'a>(status: &'a [u8], label: &str) -> Option<impl Iterator<Item = &'a str>> {
+    let mut lines = status.split(|byte| *byte == b'\n');
+    let line = lines.find_map(|line| line.strip_prefix(label.as_bytes())?.strip_prefix(b":"))?;
+    Some(str::from_utf8(line).ok()?.split_ascii_whitespace())
+}
+
+/// The first word of a line of /proc/PID/status, parsed.
+fn first<T, E>(status: &[u8], label: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> io::Result<T> {
+    let word = words(status, label).and_then(|mut words| words.next());
+    let value = word.and_then(|word| parse(word).ok());
+    value.ok_or_else(|| io::Error::other(format!("no valid {label} in /proc/PID/status")))
 }
 
 /// The command name, at most 15 bytes of any value but NUL.
@@ -258,8 +267,11 @@ pub fn is_ours() -> io::Result<bool> {
     if let Some(ours) = OURS.get() {
         return Ok(*ours);
     }
-    let status = status_fields(&slurp("/proc/self/status".as_ref())?)?;
-    let ours = status.nspid.map_or(status.pid == getpid().as_raw(), |numbers| numbers.len() == 1);
+    let status = slurp("/proc/self/status".as_ref())?;
+    let ours = match words(&status, "NSpid") {
+        Some(numbers) => numbers.count() == 1,
+        None => first(&status, "Pid", str::parse::<i32>)? == getpid().as_raw(),
+    };
     Ok(*OURS.get_or_init(|| ours))
 }
 
@@ -308,4 +320,35 @@ pub fn user_name(uid: u32) -> String {
         (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
     });
     name.unwrap_or_else(|| uid.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATUS: &str = "Name:\tTgid:\\nUid:\t7\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t4242\nPid:\t4243\nPPid:\t1\n\
+        Uid:\t1000\t0\t0\t0\nNStgid:\t4242\t1\nNSpid:\t4243\t1\nThreads:\t2\nSigQ:\t0/1\n\
+        SigPnd:\t0000000000000001\nShdPnd:\t8000000000000000\nSigBlk:\t0000000000000002\n\
+        SigIgn:\t0000000000001000\nSigCgt:\t0000000180000000\n";
+
+    #[test]
+    fn a_status_is_read_by_its_labels() {
+        let status = parse_status(STATUS.as_bytes()).expect("all lines are there");
+        assert_eq!((status.thread_group, status.real_user, status.is_init), (4242, 1000, true));
+        let sets = [status.pending_thread, status.pending_process, status.blocked, status.ignored, status.caught];
+        assert_eq!(sets.map(|set| set.0), [1, 1 << 63, 2, 0x1000, 0x1_8000_0000]);
+    }
+
+    #[test]
+    fn a_status_without_a_needed_line_is_an_error() {
+        for label in ["Tgid", "Uid", "SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"] {
+            for wrong in ["Other:", &format!("{label}: x"), &format!("{label}:\n")] {
+                let text = STATUS.replace(&format!("\n{label}:"), &format!("\n{wrong}"));
+                let error = parse_status(text.as_bytes()).err().map(|error| error.to_string());
+                assert_eq!(error, Some(format!("no valid {label} in /proc/PID/status")), "{text}");
+            }
+        }
+        let without = STATUS.replace("NSpid", "Other");
+        assert!(!parse_status(without.as_bytes()).expect("only since Linux 4.1").is_init);
+    }
 }
