@@ -1,6 +1,8 @@
 //! The jobs whose whole run is timed: sending once, many targets, finding by name; and the size of
 //! the programs on disk and in memory.
 
+use std::fs;
+
 use anyhow::Result;
 
 use crate::options::Options;
@@ -72,16 +74,24 @@ pub fn send_and_list(programs: &Programs, options: &Options, report: &mut Report
     Ok(())
 }
 
-/// Finds one process by name among thousands.
+/// Finds one process by name, among those that run anyway and among thousands.
 pub fn find(programs: &Programs, options: &Options, report: &mut Report) -> Result<()> {
-    if !options.wants("find") {
-        return Ok(());
+    for (job, crowd, divisor) in [("find-few", 0, 1), ("find", CROWD - 1, 20)] {
+        if options.wants(job) {
+            find_among(crowd, job, share(options.rounds, divisor), programs, report)?;
+        }
     }
-    let title = "one of 5,000 processes".to_owned();
+    Ok(())
+}
+
+fn find_among(crowd: usize, job: &'static str, rounds: usize, programs: &Programs, report: &mut Report) -> Result<()> {
     let mut sleepers = Sleepers::open()?;
-    sleepers.start(CROWD - 1, "crowd")?;
+    if crowd > 0 {
+        sleepers.start(crowd, "crowd")?;
+    }
     let name = format!("needle{}", std::process::id());
     let needle = sleepers.start(1, &name)?.remove(0);
+    let title = format!("one of {} processes", processes()?);
     let mut invocations = Vec::new();
     let finders = [(Some(&programs.sigsend), "-p"), (programs.earlier.as_ref(), "-p"), (programs.pgrep.as_ref(), "-x")];
     for (program, option) in finders.into_iter().filter_map(|(program, option)| Some((program?, option))) {
@@ -92,14 +102,13 @@ pub fn find(programs: &Programs, options: &Options, report: &mut Report) -> Resu
             Err(error) => report.note(format!("{title}: {}: {error:#}", program.label)),
         }
     }
-    report.add(Row::new(
-        "find",
-        FINDERS,
-        title,
-        Unit::Seconds,
-        measure_in_turn(&invocations, share(options.rounds, 20))?,
-    ));
+    report.add(Row::new(job, FINDERS, title, Unit::Seconds, measure_in_turn(&invocations, rounds)?));
     Ok(())
+}
+
+fn processes() -> Result<usize> {
+    let entries = fs::read_dir("/proc")?.collect::<Result<Vec<_>, _>>()?;
+    Ok(entries.iter().filter(|entry| entry.file_name().as_encoded_bytes()[0].is_ascii_digit()).count())
 }
 
 /// The number of rounds of a heavy job, at least 3 for a median.

@@ -5,9 +5,9 @@ use anyhow::{Context as _, Result, bail};
 use crate::sleepers;
 
 /// The names for `--only`, in the order of the report.
-const JOBS: [&str; 13] = [
-    "null", "s-hup", "hup", "list", "main", "table", "100000-pids", "memory", "size", "find", "wait-1", "wait-1000",
-    "wait-10000",
+const JOBS: [&str; 14] = [
+    "null", "s-hup", "hup", "list", "main", "table", "100000-pids", "memory", "size", "find-few", "find", "wait-1",
+    "wait-1000", "wait-10000",
 ];
 
 pub const HELP: &str = "\
@@ -17,7 +17,7 @@ Usage: cargo bench --bench whole_process -- [OPTIONS]
   --quick      the same as --rounds 50
   --only JOB   only the jobs whose name begins with JOB; may be repeated:
                null, s-hup, hup, list, main, table, 100000-pids, memory, size,
-               find, wait-1, wait-1000, wait-10000
+               find-few, find, wait-1, wait-1000, wait-10000
   --json       one JSON document instead of Markdown tables
 ";
 
