@@ -196,7 +196,10 @@ impl Runner {
                 limit,
                 args: &line.args,
             };
-            return (launch.request(world.launcher().1).expect("a victim at rest"), Started::Launched);
+            let (launcher, line) = world.launcher();
+            let state = || fs::read_to_string(format!("/proc/{}/status", launcher.pid));
+            let pid = launch.request(line).unwrap_or_else(|e| panic!("no answer of the launcher: {e}: {:?}", state()));
+            return (pid, Started::Launched);
         }
         let (stdin, mut content) = io::pipe().expect("a pipe");
         content.write_all(&line.stdin).expect("less than a pipe holds");

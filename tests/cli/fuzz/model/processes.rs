@@ -192,6 +192,9 @@ impl Predictor<'_> {
         // The children of a hidden process cannot be listed.
         let is_hidden = |&index: &usize| self.is_hidden(&self.world.victims[index]);
         let is_partly_seen = hits.iter().map(|hit| hit.victim).chain(below.iter().copied()).any(|i| is_hidden(&i));
+        // A process that cannot be verified is refused, and its tree is not looked at.
+        let is_foreign = |hit: &Hit| self.line.user != 0 && self.line.user != self.world.victims[hit.victim].user;
+        let is_partly_seen = is_partly_seen || !self.request.expect.is_empty() && hits.iter().any(is_foreign);
         let unsure = if is_partly_seen { unsure | FAIL } else { unsure };
         for victim in below {
             let below =
