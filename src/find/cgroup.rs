@@ -33,10 +33,20 @@ pub struct ControlGroup {
     labels: Labels,
     /// Members without a PID here, at the last look.
     pub unseen: usize,
-    /// Whether all members are waited for, even those that cannot be signalled or have no PID here.
-    pub awaits_all: bool,
+    pub awaited: Awaited,
     /// Whether a look for members has failed, which is reported once.
     pub has_failed: bool,
+}
+
+/// Which members of a group are waited for, in ascending order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Awaited {
+    /// Those that were not refused.
+    Signalled,
+    /// Those without a PID here, too.
+    Unseen,
+    /// The refused ones, too: KILL has reached them.
+    All,
 }
 
 /// What kills a whole group, newborn members included.
@@ -92,7 +102,7 @@ impl ControlGroup {
             index,
             labels,
             unseen: 0,
-            awaits_all: false,
+            awaited: Awaited::Signalled,
             has_failed: false,
         };
         let members = group.list()?;
@@ -164,9 +174,8 @@ impl ControlGroup {
         self.events.is_frozen().unwrap_or(false)
     }
 
-    /// Whether any member of the group is waited for. Those that may not be signalled and those
-    /// without a PID here are not, unless all are. What is unknown counts as yes: the group is not
-    /// known to be empty.
+    /// Whether any member of the group is waited for. What is unknown counts as yes: the group is
+    /// not known to be empty.
     pub fn is_awaited(&self, recipients: &Recipients) -> bool {
         if !self.events.is_populated().unwrap_or(true) {
             return false;
@@ -177,9 +186,15 @@ impl ControlGroup {
             Ok(None) => *pid == own(),
             Err(_) => false,
         };
-        // Populated without members: the last ones are exiting.
-        let is_empty = members.pids.is_empty() && members.unseen == 0;
-        self.awaits_all || is_empty || !members.pids.iter().all(is_refused)
+        if members.pids.is_empty() && members.unseen == 0 {
+            // Populated without members: the last ones are exiting.
+            return true;
+        }
+        match self.awaited {
+            Awaited::Signalled => !members.pids.iter().all(is_refused),
+            Awaited::Unseen => members.unseen > 0 || !members.pids.iter().all(is_refused),
+            Awaited::All => true,
+        }
     }
 
     fn list(&self) -> Result<Members> {

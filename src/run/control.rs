@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 
-use crate::find::cgroup::{ControlGroup, KillFile};
+use crate::find::cgroup::{Awaited, ControlGroup, KillFile};
 use crate::find::freeze::pause;
 use crate::find::prepare::Found;
 use crate::find::recipients::Recipients;
@@ -30,7 +30,7 @@ pub fn tell_unseen(call: &mut Call, group: usize, signal: Signal) {
     let waits = call.plan.waits();
     let Some(control) = call.found.groups[group].control_mut() else { return };
     if signal.is_null() && waits {
-        control.awaits_all = true;
+        control.awaited = Awaited::Unseen;
     } else if control.unseen > 0 {
         let (typed, count) = (control.typed().clone(), control.unseen);
         call.tell_failure(&Subject::target(&typed), &Reason::OtherNamespace { count });
@@ -58,7 +58,9 @@ pub fn kill_control_group(call: &mut Call, group: usize, occasion: Occasion) -> 
             let members = members(recipients, group);
             let (whole, results) = by_switch(control, switch, recipients, &members);
             let unseen = control.unseen;
-            control.awaits_all |= whole.is_ok();
+            if whole.is_ok() {
+                control.awaited = Awaited::All;
+            }
             for (index, result) in results {
                 call.record(index, Signal::KILL, result, occasion);
             }

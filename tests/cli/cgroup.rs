@@ -263,6 +263,10 @@ fn members_are_killed_one_by_one_if_each_must_be_checked() {
     let output = sigsend().args(["-KILL", "--wait", "--expect", "sleep", "--cgroup", &group.arg()]).assert().code(64);
     assert_eq!(stderr(&output), message);
     expected.assert_killed_by(9);
+    for signal in ["-0", "-HUP"] {
+        let output = sigsend().args([signal, "--wait", "--expect", "sleep", "--cgroup", &group.arg()]).assert().code(1);
+        assert_eq!(stderr(&output), message);
+    }
     plain.assert_alive();
 }
 

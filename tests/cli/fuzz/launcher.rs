@@ -68,11 +68,12 @@ pub fn launch(channel: i32) {
     // SAFETY: the victim has one thread. Its pending signals are not the child's.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
+        // Not by the parent, which sigsend may kill.
+        send(channel, &std::process::id().to_ne_bytes());
         // exec returns only on error. The harness sees the status.
         drop(become_sigsend(&text));
         exit_now(96)
     }
-    send(channel, &pid.to_ne_bytes());
 }
 
 fn become_sigsend(text: &[u8]) -> io::Result<()> {

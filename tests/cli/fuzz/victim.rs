@@ -227,11 +227,11 @@ fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> 
 fn serve(socket: Socket, slot: &Slot) -> OwnedFd {
     let (port, socket) = match socket {
         Socket::Tcp => {
-            let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            let socket = TcpListener::bind("0.0.0.0:0").expect("a free port");
             (socket.local_addr().expect("bound").port(), OwnedFd::from(socket))
         }
         Socket::Udp => {
-            let socket = UdpSocket::bind("[::1]:0").or_else(|_| UdpSocket::bind("127.0.0.1:0"));
+            let socket = UdpSocket::bind("[::]:0").or_else(|_| UdpSocket::bind("0.0.0.0:0"));
             let socket = socket.expect("a free port");
             (socket.local_addr().expect("bound").port(), OwnedFd::from(socket))
         }

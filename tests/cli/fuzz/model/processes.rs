@@ -27,6 +27,8 @@ impl Predictor<'_> {
             let (mut stale, mut dated) = (false, false);
             let named = || self.line.files.iter().find(|(name, _)| name.as_bytes() == path).map(|(_, file)| file);
             let content = if path == b"-" {
+                // The shell's is a file, otherwise it is a pipe.
+                dated = self.line.start == Start::Shell && !self.request.has("allow-stale");
                 Some(&self.line.stdin)
             } else {
                 match named() {
