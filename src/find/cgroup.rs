@@ -38,8 +38,8 @@ pub struct ControlGroup {
     pub has_failed: bool,
 }
 
-/// Which members of a group are waited for, in ascending order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Which members of a group are waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaited {
     /// Those that were not refused.
     Signalled,

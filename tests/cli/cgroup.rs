@@ -258,8 +258,7 @@ fn members_are_killed_one_by_one_if_each_must_be_checked() {
     catches.assert_killed_by(9);
     plain.assert_alive();
     let expected = group.shell("echo ready; exec sleep 60");
-    let comm = format!("/proc/{}/comm", expected.pid());
-    eventually("the shell to execute sleep", || fs::read_to_string(&comm).is_ok_and(|name| name == "sleep\n"));
+    expected.await_name("sleep");
     let message = format!("sigsend: {} (cat) is not sleep\n", plain.pid());
     sigsend().args(["--alive", "--expect", "sleep", "--cgroup", &group.arg()]).assert().success().stderr("");
     let output = sigsend().args(["-KILL", "--wait", "--expect", "sleep", "--cgroup", &group.arg()]).assert().code(64);

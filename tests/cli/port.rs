@@ -53,8 +53,7 @@ fn holding(options: VictimOptions, socket: OwnedFd, script: &str) -> Victim {
     let mut holder = options.command(command);
     assert_eq!(holder.read_line(), "ready");
     if script == SERVES {
-        let comm = format!("/proc/{}/comm", holder.pid());
-        eventually("the shell to execute cat", || fs::read_to_string(&comm).is_ok_and(|name| name == "cat\n"));
+        holder.await_name("cat");
     }
     holder
 }

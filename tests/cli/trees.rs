@@ -12,7 +12,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
 use crate::family::{Family, children, state};
-use crate::strange::{Call, Held, calls, may_trace};
+use crate::strange::{Call, Held, calls, calls_after, may_trace};
 use crate::support::{
     Recorder, SIGSEND, Unprivileged, Victim, eventually, in_pid_namespace, may_change_user, program, raw_sigsend,
     sigsend, skip, stderr, stdout, strace, victim,
@@ -335,8 +335,8 @@ fn the_children_of_a_process_that_reuses_the_pid_of_a_member_are_not_part_of_the
                 // strace itself changes its signal mask before it executes the program.
                 let expression = "trace=!mmap,brk,rt_sigaction,rt_sigprocmask";
                 let trace = strace(expression, &args).expect("strace is usable, as checked before");
-                let pinned = trace.calls.iter().position(|call| call.starts_with("pidfd_open(")).expect("it is pinned");
-                calls(&trace)[pinned + 1..].iter().filter(|call| !call.name.starts_with("exit")).cloned().collect()
+                let after = calls_after(&trace, "pidfd_open(").into_iter();
+                after.filter(|call| !call.name.starts_with("exit")).collect()
             };
             for point in points {
                 let mut owner = victim().with_pid(NUMBER).sleeping();

@@ -80,6 +80,12 @@ struct Aim {
     below: bool,
 }
 
+impl Aim {
+    fn at(target: Target) -> Self {
+        Self { target, stale: false, dated: false, below: false }
+    }
+}
+
 /// A process that a target stands for, and its permitted outcomes.
 struct Hit {
     victim: usize,

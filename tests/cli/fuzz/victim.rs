@@ -134,8 +134,8 @@ fn fork(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) ->
     }
 }
 
-/// The same as [`fork`] with this PID, which must be free. The kernel stores it in the slot before the
-/// child runs: if this process is killed then, the harness knows of the child.
+/// The same as [`fork`] with this PID, which must be free. The kernel stores it in the slot before
+/// the child runs: if this process is killed then, the harness knows of the child.
 pub fn fork_at(number: i32, role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> io::Result<()> {
     // SAFETY: zeros are a valid clone_args; without CLONE_VM this is a fork, and the caller has one
     // thread.

@@ -3,7 +3,7 @@
 //! reused.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -205,6 +205,15 @@ impl Victim {
         let mut victim = Self::zombie();
         victim.reap();
         victim.pid
+    }
+
+    /// Waits until it has this command name: a shell has executed another program.
+    #[track_caller]
+    pub fn await_name(&self, name: &str) {
+        let comm = format!("/proc/{}/comm", self.pid);
+        eventually("the command name", || {
+            fs::read_to_string(&comm).is_ok_and(|known| known.strip_suffix('\n') == Some(name))
+        });
     }
 
     /// Its PID, and that of its group unless it was put into another.

@@ -17,13 +17,17 @@ pub enum Life {
 impl Predictor<'_> {
     /// Whether the caller may send this signal to the victim.
     pub fn permitted(&self, victim: &Victim, signal: usize) -> bool {
-        let user = self.line.user;
-        user == 0 || user == victim.user || signal == CONT && victim.session == self.world.victims[0].session
+        !self.is_foreign(victim) || signal == CONT && victim.session == self.world.victims[0].session
     }
 
     /// Whether /proc does not show the victim to the caller.
     pub fn is_hidden(&self, victim: &Victim) -> bool {
-        self.line.hidden && self.line.user != 0 && victim.user != self.line.user
+        self.line.hidden && self.is_foreign(victim)
+    }
+
+    /// Whether the caller is neither root nor the victim's user.
+    pub fn is_foreign(&self, victim: &Victim) -> bool {
+        self.line.user != 0 && victim.user != self.line.user
     }
 
     /// Whether sigsend runs below the victim.
@@ -85,7 +89,7 @@ impl Predictor<'_> {
         if aim.stale {
             return FAIL | UNSURE;
         }
-        let foreign = self.line.user != 0 && self.line.user != victim.user;
+        let foreign = self.is_foreign(victim);
         if !aim.below && !self.is_expected(victim) {
             return FAIL | UNSURE;
         }

@@ -11,16 +11,10 @@ use crate::fuzz::world::Victim;
 impl Predictor<'_> {
     /// The targets of the line and of its pidfiles.
     pub fn aims(&mut self) -> Vec<Aim> {
-        let mut aims: Vec<Aim> = self
-            .request
-            .targets
-            .iter()
-            .cloned()
-            .map(|target| Aim { target, stale: false, dated: false, below: false })
-            .collect();
+        let mut aims: Vec<Aim> = self.request.targets.iter().cloned().map(Aim::at).collect();
         if let Some(directory) = &self.request.cgroup {
             self.pinned = true;
-            aims.push(Aim { target: Target::Cgroup(directory.clone()), stale: false, dated: false, below: false });
+            aims.push(Aim::at(Target::Cgroup(directory.clone())));
         }
         for path in &self.request.pidfiles {
             self.pinned = true;
@@ -195,12 +189,11 @@ impl Predictor<'_> {
         let is_hidden = |&index: &usize| self.is_hidden(&self.world.victims[index]);
         let is_partly_seen = hits.iter().map(|hit| hit.victim).chain(below.iter().copied()).any(|i| is_hidden(&i));
         // A process that cannot be verified is refused, and its tree is not looked at.
-        let is_foreign = |hit: &Hit| self.line.user != 0 && self.line.user != self.world.victims[hit.victim].user;
+        let is_foreign = |hit: &Hit| self.is_foreign(&self.world.victims[hit.victim]);
         let is_partly_seen = is_partly_seen || !self.request.expect.is_empty() && hits.iter().any(is_foreign);
         let unsure = if is_partly_seen { unsure | FAIL } else { unsure };
         for victim in below {
-            let below =
-                Aim { target: Target::Pid(self.world.victims[victim].pid), stale: false, dated: false, below: true };
+            let below = Aim { below: true, ..Aim::at(Target::Pid(self.world.victims[victim].pid)) };
             // What is named by a description is alive while one process that it fits is.
             let described = matches!(aim.target, Target::Name(_) | Target::Port(_));
             let ignored = described && self.request.mode == Mode::Alive && self.world.victims[victim].is_zombie();
