@@ -5,8 +5,11 @@ use std::env;
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rustc-check-cfg=cfg(express)");
-    let is = |variable: &str, values: &[&str]| env::var(variable).is_ok_and(|value| values.contains(&value.as_str()));
-    let has = |variable: &str, word: &str| env::var(variable).is_ok_and(|value| value.contains(word));
+    let is = |variable: &str, values: &[&str]| {
+        env::var(variable).is_ok_and(|value| values.contains(&value.as_str()))
+    };
+    let has =
+        |variable: &str, word: &str| env::var(variable).is_ok_and(|value| value.contains(word));
     // A program that has to relocate itself has not done so yet then.
     if is("CARGO_CFG_TARGET_OS", &["linux"])
         && is("CARGO_CFG_TARGET_ENV", &["gnu", "musl"])

@@ -93,7 +93,9 @@ use usage::{Kind, UsageError};
 
 fn main() -> ExitCode {
     let (program, args) = express::command_line();
-    let program = Path::new(program).file_name().unwrap_or(OsStr::new("sigsend"));
+    let program = Path::new(program)
+        .file_name()
+        .unwrap_or(OsStr::new("sigsend"));
     let program = escape::escape(program.as_encoded_bytes());
     let status = match parse(&args) {
         Ok(action) => act(action, &program),
@@ -106,7 +108,9 @@ fn act(action: Action, program: &str) -> Status {
     match action {
         Action::Send(plan, voice) => {
             let report = Report::new(program, voice, Work::Sending, Pace::Queued);
-            tell(report, Status::Failure, |report| send::send(&plan, report).map(|tally| (tally, tally.status())))
+            tell(report, Status::Failure, |report| {
+                send::send(&plan, report).map(|tally| (tally, tally.status()))
+            })
         }
         Action::DryRun(plan, voice) => {
             let report = Report::new(program, voice, Work::Sending, Pace::AtOnce);
@@ -115,9 +119,15 @@ fn act(action: Action, program: &str) -> Status {
             })
         }
         Action::Ask(question, selection, voice) => {
-            let unclear = if question == Question::Alive { Status::Undecided } else { Status::Failure };
+            let unclear = if question == Question::Alive {
+                Status::Undecided
+            } else {
+                Status::Failure
+            };
             let report = Report::new(program, voice, Work::Asking, Pace::AtOnce);
-            tell(report, unclear, |report| query::ask(question, &selection, report))
+            tell(report, unclear, |report| {
+                query::ask(question, &selection, report)
+            })
         }
         Action::List(operands) => list(program, |listing| listing.names(&operands)),
         Action::Numbers(operands) => list(program, |listing| listing.numbers(&operands)),
@@ -130,7 +140,11 @@ fn act(action: Action, program: &str) -> Status {
 }
 
 fn version(program: &str) -> String {
-    let name = if program == "sigsend" { program.to_owned() } else { format!("{program} (sigsend)") };
+    let name = if program == "sigsend" {
+        program.to_owned()
+    } else {
+        format!("{program} (sigsend)")
+    };
     format!("{name} {}\n", env!("CARGO_PKG_VERSION"))
 }
 
@@ -152,7 +166,11 @@ fn list(program: &str, write: impl FnOnce(&mut Listing) -> io::Result<Status>) -
     let width = Stream::Output.width();
     let mut out = BufWriter::new(Stream::Output);
     let mut complain = |error: &UsageError| complain(&refusal(program, error));
-    let written = write(&mut Listing { out: &mut out, width, complain: &mut complain });
+    let written = write(&mut Listing {
+        out: &mut out,
+        width,
+        complain: &mut complain,
+    });
     match written.and_then(|status| out.flush().map(|()| status)) {
         Ok(status) => status,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Status::Success,
@@ -164,7 +182,9 @@ fn list(program: &str, write: impl FnOnce(&mut Listing) -> io::Result<Status>) -
 }
 
 fn print(program: &str, text: &[u8]) -> Status {
-    list(program, |listing| listing.out.write_all(text).map(|()| Status::Success))
+    list(program, |listing| {
+        listing.out.write_all(text).map(|()| Status::Success)
+    })
 }
 
 fn refuse(refused: Refusal, program: &str) -> Status {
@@ -175,7 +195,11 @@ fn refuse(refused: Refusal, program: &str) -> Status {
     complain(&refusal(program, &error));
     if refused.voice == Voice::Json {
         let tally = Tally::FAILURE;
-        let lines = format!("{}\n{}\n", json::error(&error.text), json::summary(tally, refused.status));
+        let lines = format!(
+            "{}\n{}\n",
+            json::error(&error.text),
+            json::summary(tally, refused.status)
+        );
         print(program, lines.as_bytes());
     }
     refused.status

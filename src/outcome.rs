@@ -23,7 +23,12 @@ pub struct Subject<'a> {
 impl<'a> Subject<'a> {
     /// A target that is no single process.
     pub fn target(typed: &'a str) -> Self {
-        Self { typed, pid: None, inode: None, name: None }
+        Self {
+            typed,
+            pid: None,
+            inode: None,
+            name: None,
+        }
     }
 }
 
@@ -204,7 +209,12 @@ impl Reason {
     /// The errno of an error that has been reported.
     pub fn from_error(error: &anyhow::Error) -> Self {
         let errno = error.chain().find_map(|cause| {
-            let of_io = || cause.downcast_ref::<io::Error>()?.raw_os_error().map(Errno::from_raw);
+            let of_io = || {
+                cause
+                    .downcast_ref::<io::Error>()?
+                    .raw_os_error()
+                    .map(Errno::from_raw)
+            };
             cause.downcast_ref().copied().or_else(of_io)
         });
         // Without one it was memory that Rust's library could not get.
@@ -224,7 +234,11 @@ impl Reason {
 
     /// The number of processes that it concerns.
     pub fn count(&self) -> usize {
-        if let Self::OtherNamespace { count } = self { *count } else { 1 }
+        if let Self::OtherNamespace { count } = self {
+            *count
+        } else {
+            1
+        }
     }
 }
 
@@ -273,7 +287,10 @@ impl Ending {
         match u32::try_from(status & 0x7f) {
             Ok(0) => Self::Exited(status >> 8 & 0xff),
             Ok(number) => {
-                Signal::from_status(number).map_or(Self::Unknown, |signal| Self::Killed { signal, core: core(signal) })
+                Signal::from_status(number).map_or(Self::Unknown, |signal| Self::Killed {
+                    signal,
+                    core: core(signal),
+                })
             }
             Err(_) => Self::Unknown,
         }
@@ -295,13 +312,22 @@ pub struct Tally {
 
 impl Tally {
     /// One failure.
-    pub const FAILURE: Self = Self { signalled: 0, settled: 0, failed: 1, left: 0 };
+    pub const FAILURE: Self = Self {
+        signalled: 0,
+        settled: 0,
+        failed: 1,
+        left: 0,
+    };
 
     pub fn status(self) -> Status {
         match self {
             Self { left: 1.., .. } => Status::TimedOut,
             Self { failed: 0, .. } => Status::Success,
-            Self { signalled: 0, settled: 0, .. } => Status::Failure,
+            Self {
+                signalled: 0,
+                settled: 0,
+                ..
+            } => Status::Failure,
             _ => Status::Partial,
         }
     }
@@ -352,14 +378,22 @@ mod tests {
             ((5, 1, 1, 1), 124),
         ];
         for ((signalled, settled, failed, left), code) in table {
-            let tally = Tally { signalled, settled, failed, left };
+            let tally = Tally {
+                signalled,
+                settled,
+                failed,
+                left,
+            };
             assert_eq!(tally.status().code(), code, "{tally:?}");
         }
     }
 
     #[test]
     fn wait_statuses_become_endings() {
-        let killed = |number, core| Ending::Killed { signal: Signal::from_status(number).expect("a signal"), core };
+        let killed = |number, core| Ending::Killed {
+            signal: Signal::from_status(number).expect("a signal"),
+            core,
+        };
         let table = [
             (0, Ending::Exited(0)),
             (3 << 8, Ending::Exited(3)),

@@ -97,7 +97,12 @@ impl Plan {
             catching: None,
             reach: Reach::Process,
         };
-        Self { selection, value: None, steps, until }
+        Self {
+            selection,
+            value: None,
+            steps,
+            until,
+        }
     }
 
     /// The signal that comes first.
@@ -112,7 +117,10 @@ impl Plan {
 
     /// The signals after the first one: those of the same step, then the later steps.
     pub fn follow_ups(&self) -> Vec<Step> {
-        let companions = Step { after: Duration::ZERO, signals: self.steps[0].signals[1..].to_vec() };
+        let companions = Step {
+            after: Duration::ZERO,
+            signals: self.steps[0].signals[1..].to_vec(),
+        };
         let steps = std::iter::once(companions).chain(self.steps[1..].iter().cloned());
         steps.filter(|step| !step.signals.is_empty()).collect()
     }
@@ -120,7 +128,11 @@ impl Plan {
     /// Whether its control group gets KILL as a whole, because every member may get it.
     pub fn kills_whole(&self) -> bool {
         let is_checked = self.selection.expect.is_some() || self.selection.catching.is_some();
-        !is_checked && self.steps.iter().any(|step| step.signals.contains(&Signal::KILL))
+        !is_checked
+            && self
+                .steps
+                .iter()
+                .any(|step| step.signals.contains(&Signal::KILL))
     }
 
     /// Whether the call waits until targets are gone, so that one that is already gone is success.
@@ -173,7 +185,10 @@ impl Selection {
     pub fn needs_proc(&self) -> bool {
         self.expect.is_some()
             || self.catching.is_some()
-            || self.pidfile.as_ref().is_some_and(|pidfile| pidfile.age == Age::Checked)
+            || self
+                .pidfile
+                .as_ref()
+                .is_some_and(|pidfile| pidfile.age == Age::Checked)
     }
 }
 
@@ -209,6 +224,10 @@ pub enum Labels {
 
 impl Voice {
     pub fn labels(self) -> Labels {
-        if self == Self::Quiet { Labels::Unwanted } else { Labels::Wanted }
+        if self == Self::Quiet {
+            Labels::Unwanted
+        } else {
+            Labels::Wanted
+        }
     }
 }

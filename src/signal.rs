@@ -41,8 +41,16 @@ use DefaultAction::{Continue, Core, Ignore, Stop, Terminate};
 
 /// The null signal and the 31 standard ones, indexed by number.
 const STANDARD: [(&str, DefaultAction, &str); 32] = [
-    ("EXIT", Ignore, "null signal: only checks whether one could be sent"),
-    ("HUP", Terminate, "hangup; daemons reload their configuration"),
+    (
+        "EXIT",
+        Ignore,
+        "null signal: only checks whether one could be sent",
+    ),
+    (
+        "HUP",
+        Terminate,
+        "hangup; daemons reload their configuration",
+    ),
     ("INT", Terminate, "interrupt from the keyboard (Ctrl-C)"),
     ("QUIT", Core, "quit from the keyboard (Ctrl-\\)"),
     ("ILL", Core, "illegal instruction"),
@@ -167,7 +175,10 @@ impl Signal {
     /// Calls no function of the C library, so that [`express`](crate::os::express) can ask before
     /// that has started.
     pub fn everyday(text: impl Iterator<Item = u8> + Clone) -> Option<Self> {
-        digits(text.clone()).filter(|number| *number <= RTMAX).or_else(|| standard(text)).map(Self)
+        digits(text.clone())
+            .filter(|number| *number <= RTMAX)
+            .or_else(|| standard(text))
+            .map(Self)
     }
 
     /// The canonical spelling: `EXIT`, `HUP`, `32`, `RTMIN+1`, `RTMAX-14`.
@@ -180,7 +191,10 @@ impl Signal {
             n if n <= RTMIN_HALF => ("RTMIN+", n - RTMIN),
             n => ("RTMAX-", RTMAX - n),
         };
-        let mut spelling = Spelling { bytes: [0; 9], length: 0 };
+        let mut spelling = Spelling {
+            bytes: [0; 9],
+            length: 0,
+        };
         while spelling.length < word.len() {
             spelling.push(word.as_bytes()[spelling.length]);
         }
@@ -198,12 +212,21 @@ impl Signal {
     /// being the core dump flag; a plain exit has its code in the second byte and gives the null
     /// signal.
     pub fn from_status(status: u32) -> Option<Self> {
-        let number = if status < 255 { status & 0x7f } else { status & 0xff };
-        u8::try_from(number).ok().filter(|number| *number <= RTMAX).map(Self)
+        let number = if status < 255 {
+            status & 0x7f
+        } else {
+            status & 0xff
+        };
+        u8::try_from(number)
+            .ok()
+            .filter(|number| *number <= RTMAX)
+            .map(Self)
     }
 
     pub fn default_action(self) -> DefaultAction {
-        STANDARD.get(usize::from(self.0)).map_or(Terminate, |row| row.1)
+        STANDARD
+            .get(usize::from(self.0))
+            .map_or(Terminate, |row| row.1)
     }
 
     /// Why it is sent, in a few words (signal(7)).
@@ -219,7 +242,10 @@ impl Signal {
     pub fn nearest(text: &str) -> Option<&'static str> {
         let text = text.to_ascii_uppercase();
         let text = text.strip_prefix("SIG").unwrap_or(&text);
-        nearest(text, STANDARD.iter().map(|row| row.0).chain(["RTMIN", "RTMAX"]))
+        nearest(
+            text,
+            STANDARD.iter().map(|row| row.0).chain(["RTMIN", "RTMAX"]),
+        )
     }
 }
 
@@ -229,7 +255,8 @@ pub fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
     let length = text.chars().count();
     // Comparing a name that is much longer or shorter would only take time.
     let alike = candidates.filter(|candidate| candidate.chars().count().abs_diff(length) <= errors);
-    let distances = alike.map(|candidate| (strsim::damerau_levenshtein(text, candidate), candidate));
+    let distances =
+        alike.map(|candidate| (strsim::damerau_levenshtein(text, candidate), candidate));
     distances
         .filter(|(distance, _)| *distance <= errors)
         .min_by_key(|(distance, _)| *distance)
@@ -248,7 +275,11 @@ impl FromStr for Signal {
     fn from_str(text: &str) -> Result<Self, InvalidSignal> {
         let bytes = text.as_bytes();
         let name = strip_prefix_ignoring_case(bytes, b"SIG").unwrap_or(bytes);
-        let alias = || ALIASES.iter().find(|(alias, _)| name.eq_ignore_ascii_case(alias.as_bytes()));
+        let alias = || {
+            ALIASES
+                .iter()
+                .find(|(alias, _)| name.eq_ignore_ascii_case(alias.as_bytes()))
+        };
         Self::everyday(text.bytes())
             .or_else(|| alias().map(|(_, number)| Self(*number)))
             .or_else(|| realtime(name))
@@ -293,7 +324,10 @@ fn standard(text: impl Iterator<Item = u8>) -> Option<u8> {
             (packed, prefix) = (EMPTY, 0);
         }
     }
-    (0..).zip(&PACKED).find(|(_, name)| **name == packed).map(|(number, _)| number)
+    (0..)
+        .zip(&PACKED)
+        .find(|(_, name)| **name == packed)
+        .map(|(number, _)| number)
 }
 
 /// Reads `RTMIN`, `RTMIN+n`, `RTMAX`, `RTMAX-n` and `RTn`, within 34 to 64.
@@ -314,7 +348,9 @@ fn realtime(name: &[u8]) -> Option<Signal> {
     } else {
         RTMIN.checked_add(digits(rest.iter().copied())?)
     };
-    number.filter(|number| (RTMIN..=RTMAX).contains(number)).map(Signal)
+    number
+        .filter(|number| (RTMIN..=RTMAX).contains(number))
+        .map(Signal)
 }
 
 /// The value of one or more decimal digits, unless it is above 255.
@@ -385,16 +421,54 @@ mod tests {
             ("SIGRT5", 39),
         ];
         for (text, number) in spellings {
-            assert_eq!(text.parse::<Signal>().map(Signal::number), Ok(number), "{text}");
+            assert_eq!(
+                text.parse::<Signal>().map(Signal::number),
+                Ok(number),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn everything_else_is_refused() {
         let refused = [
-            "", " ", "65", "99", "137", "256", "265", "4294967296", "+1", "-1", " 1", "1 ", "1x", "0x9", "SIG", "SIG9",
-            "SIGSIGHUP", "UNUSED", "NOPE", "HUPP", "HU", "RT", "RT31", "RTMIN3", "RTMIN+", "RTMIN+31", "RTMIN-1",
-            "RTMIN+-1", "RTMAX+1", "RTMAX-31", "RTMAX-", "RTMIN+256", "RTMIN+ 1", "HUP ", "sigſys", "1.0", "٣",
+            "",
+            " ",
+            "65",
+            "99",
+            "137",
+            "256",
+            "265",
+            "4294967296",
+            "+1",
+            "-1",
+            " 1",
+            "1 ",
+            "1x",
+            "0x9",
+            "SIG",
+            "SIG9",
+            "SIGSIGHUP",
+            "UNUSED",
+            "NOPE",
+            "HUPP",
+            "HU",
+            "RT",
+            "RT31",
+            "RTMIN3",
+            "RTMIN+",
+            "RTMIN+31",
+            "RTMIN-1",
+            "RTMIN+-1",
+            "RTMAX+1",
+            "RTMAX-31",
+            "RTMAX-",
+            "RTMIN+256",
+            "RTMIN+ 1",
+            "HUP ",
+            "sigſys",
+            "1.0",
+            "٣",
         ];
         for text in refused {
             assert_eq!(text.parse::<Signal>(), Err(InvalidSignal), "{text:?}");
@@ -409,7 +483,9 @@ mod tests {
         let spelled = |number| Signal(number).to_string();
         assert_eq!(
             [0, 29, 32, 34, 35, 49, 50, 63, 64].map(spelled),
-            ["EXIT", "IO", "32", "RTMIN", "RTMIN+1", "RTMIN+15", "RTMAX-14", "RTMAX-1", "RTMAX"]
+            [
+                "EXIT", "IO", "32", "RTMIN", "RTMIN+1", "RTMIN+15", "RTMAX-14", "RTMAX-1", "RTMAX"
+            ]
         );
     }
 
@@ -449,7 +525,12 @@ mod tests {
 
     #[test]
     fn a_typing_error_finds_its_signal() {
-        for (typed, meant) in [("HPU", "HUP"), ("trem", "TERM"), ("SIGKIL", "KILL"), ("USR3", "USR1")] {
+        for (typed, meant) in [
+            ("HPU", "HUP"),
+            ("trem", "TERM"),
+            ("SIGKIL", "KILL"),
+            ("USR3", "USR1"),
+        ] {
             assert_eq!(Signal::nearest(typed), Some(meant), "{typed}");
         }
         assert_eq!(Signal::nearest("zzzz").or(Signal::nearest("X")), None);
@@ -466,17 +547,41 @@ mod properties {
     fn spelled(text: &str) -> Option<u8> {
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
             let digits = text.trim_start_matches('0');
-            return (0..=64).find(|number| if *number == 0 { digits.is_empty() } else { digits == number.to_string() });
+            return (0..=64).find(|number| {
+                if *number == 0 {
+                    digits.is_empty()
+                } else {
+                    digits == number.to_string()
+                }
+            });
         }
         let text = text.to_ascii_uppercase();
         let name = text.strip_prefix("SIG").unwrap_or(&text);
-        let aliases = [("NULL", 0), ("CLD", 17), ("IOT", 6), ("POLL", 29), ("RTMIN", 34), ("RTMAX", 64)];
-        let known = STANDARD.iter().map(|row| row.0).zip(0..).chain(aliases).find(|(known, _)| *known == name);
+        let aliases = [
+            ("NULL", 0),
+            ("CLD", 17),
+            ("IOT", 6),
+            ("POLL", 29),
+            ("RTMIN", 34),
+            ("RTMAX", 64),
+        ];
+        let known = STANDARD
+            .iter()
+            .map(|row| row.0)
+            .zip(0..)
+            .chain(aliases)
+            .find(|(known, _)| *known == name);
         let from = |prefix: &str, at: &dyn Fn(u8) -> u8| {
             let digits = name.strip_prefix(prefix)?;
             let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
             let digits = digits.trim_start_matches('0');
-            let spells = |n: &u8| if *n == 0 { digits.is_empty() } else { digits == n.to_string() };
+            let spells = |n: &u8| {
+                if *n == 0 {
+                    digits.is_empty()
+                } else {
+                    digits == n.to_string()
+                }
+            };
             (0..=30).filter(|_| is_number).find(spells).map(at)
         };
         known
@@ -493,7 +598,8 @@ mod properties {
             "0{0,20}[0-9]{0,4}",
             "(SIG|sig|Sig){0,2}[+ -]?[0-9]{1,3}",
             "(SIG|sig)?[Rr][Tt]([Mm][Ii][Nn]|[Mm][Aa][Xx])?[+-]?0{0,3}[0-9]{0,3}",
-            (names, "(SIG|siG|sigsig|)", "[A-Z0-9 ]{0,1}").prop_map(|(name, sig, tail)| format!("{sig}{name}{tail}")),
+            (names, "(SIG|siG|sigsig|)", "[A-Z0-9 ]{0,1}")
+                .prop_map(|(name, sig, tail)| format!("{sig}{name}{tail}")),
         ]
     }
 

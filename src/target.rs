@@ -23,7 +23,11 @@ impl Pid {
     /// Calls no function of the C library, as
     /// [`Signal::everyday`](crate::signal::Signal::everyday).
     pub fn unpadded(digits: impl Iterator<Item = u8> + Clone) -> Option<Self> {
-        if digits.clone().next() == Some(b'0') { None } else { number(digits) }
+        if digits.clone().next() == Some(b'0') {
+            None
+        } else {
+            number(digits)
+        }
     }
 
     pub const fn number(self) -> i32 {
@@ -46,7 +50,11 @@ impl TryFrom<i32> for Pid {
     type Error = InvalidTarget;
 
     fn try_from(number: i32) -> Result<Self, InvalidTarget> {
-        if number >= 1 { Ok(Self(number)) } else { Err(InvalidTarget) }
+        if number >= 1 {
+            Ok(Self(number))
+        } else {
+            Err(InvalidTarget)
+        }
     }
 }
 
@@ -120,13 +128,22 @@ impl Targets {
             let target = Target::try_from(token).map_err(|_| invalid(token))?;
             check(&target)?;
             has_groups |= matches!(target, Target::Group(_) | Target::OwnGroup);
-            has_unknown |= matches!(target, Target::Name(_) | Target::Token(..) | Target::Port(_));
+            has_unknown |= matches!(
+                target,
+                Target::Name(_) | Target::Token(..) | Target::Port(_)
+            );
         }
-        Ok(Self { tokens: tokens.clone(), has_groups, has_unknown })
+        Ok(Self {
+            tokens: tokens.clone(),
+            has_groups,
+            has_unknown,
+        })
     }
 
     pub fn iter(&self) -> impl Iterator<Item = Target> {
-        self.tokens.iter().filter_map(|token| Target::try_from(token).ok())
+        self.tokens
+            .iter()
+            .filter_map(|token| Target::try_from(token).ok())
     }
 
     pub fn len(&self) -> usize {
@@ -171,9 +188,11 @@ impl TryFrom<&OsStr> for Target {
             [b':', port @ ..] => self::port(port).map(Self::Port).ok_or(InvalidTarget),
             bytes => match Pid::unpadded(bytes.iter().copied()) {
                 Some(pid) => Ok(Self::Process(pid)),
-                None => token.to_str().ok_or(InvalidTarget).and_then(|token| match padded(token.as_bytes()) {
-                    Some(pid) => Ok(Self::Padded(pid, token.into())),
-                    None => token_or_name(token),
+                None => token.to_str().ok_or(InvalidTarget).and_then(|token| {
+                    match padded(token.as_bytes()) {
+                        Some(pid) => Ok(Self::Padded(pid, token.into())),
+                        None => token_or_name(token),
+                    }
                 }),
             },
         }
@@ -215,7 +234,9 @@ fn padded(token: &[u8]) -> Option<Pid> {
 
 /// Digits without leading zero whose value is 1 to 65535.
 fn port(digits: &[u8]) -> Option<NonZeroU16> {
-    Pid::unpadded(digits.iter().copied()).and_then(|number| u16::try_from(number.0).ok()).and_then(NonZeroU16::new)
+    Pid::unpadded(digits.iter().copied())
+        .and_then(|number| u16::try_from(number.0).ok())
+        .and_then(NonZeroU16::new)
 }
 
 /// One or more digits whose value is 1 to 2147483647.
@@ -232,7 +253,9 @@ fn token_or_name(token: &str) -> Result<Target, InvalidTarget> {
     if let Some((pid, inode)) = token.split_once(':')
         && let Some(pid) = Pid::unpadded(pid.bytes())
     {
-        return inode_number(inode).map(|inode| Target::Token(pid, inode)).ok_or(InvalidTarget);
+        return inode_number(inode)
+            .map(|inode| Target::Token(pid, inode))
+            .ok_or(InvalidTarget);
     }
     let starts_a_name = |c: char| c.is_alphabetic() || c == '_' || c == '.';
     if token.starts_with(starts_a_name) && !token.contains(|c: char| c == '/' || c.is_control()) {
@@ -276,7 +299,10 @@ mod tests {
             ("2147483647", process(i32::MAX)),
             ("0007", padded(7, "0007")),
             ("010", padded(10, "010")),
-            ("00000000000000000000001", padded(1, "00000000000000000000001")),
+            (
+                "00000000000000000000001",
+                padded(1, "00000000000000000000001"),
+            ),
             ("  4242", padded(4242, "  4242")),
             ("\t42\n", padded(42, "\t42\n")),
             ("0", Target::OwnGroup),
@@ -284,9 +310,15 @@ mod tests {
             ("-2", Target::Group(Pid(2))),
             ("-2147483647", Target::Group(Pid(i32::MAX))),
             ("42:7", Target::Token(Pid(42), Inode(7))),
-            ("42:18446744073709551615", Target::Token(Pid(42), Inode(u64::MAX))),
+            (
+                "42:18446744073709551615",
+                Target::Token(Pid(42), Inode(u64::MAX)),
+            ),
             (":1", Target::Port(NonZeroU16::MIN)),
-            (":8080", Target::Port(NonZeroU16::new(8080).expect("not zero"))),
+            (
+                ":8080",
+                Target::Port(NonZeroU16::new(8080).expect("not zero")),
+            ),
             (":65535", Target::Port(NonZeroU16::MAX)),
             ("nginx", Target::Name("nginx".into())),
             ("_x", Target::Name("_x".into())),
@@ -302,13 +334,82 @@ mod tests {
     #[test]
     fn everything_else_is_refused() {
         let refused = [
-            "", " ", "\n", "-", "--", "+1", "00", "000", "-0", "-00", "-01", "-02", "-1 ", " -1", " 0", "0 ", "0\n",
-            "- 1", "-+1", " -5", "--5", "0x7b", "1e5", "1.5", "123abc", "12,34", "1 2", "2147483648", "4294967295",
-            "4294967296", "4294967297", "18446744073709551615", "99999999999999999999", "-2147483648", "-2147483649",
-            "-4294967295", "-4294967296", "-18446744073709551615", "%1", "%%", "a/b", "a\nb", "a\u{1b}[m", "\u{a0}5",
-            "٣", "5\u{b}", "1:", "1:x", "1: 2", "01:2", "1:02", "1:0", "1:18446744073709551616", "0:1", "-1:2",
-            "1:2:3", "*", "?x", ":", ":0", ":00", ":080", ":65536", ":4294967376", ":-1", ":+1", ": 80", ":80 ",
-            " :80", ":80x", ":http", "::80", ":80:", ":0x50", "[::]:80", "localhost:80x/",
+            "",
+            " ",
+            "\n",
+            "-",
+            "--",
+            "+1",
+            "00",
+            "000",
+            "-0",
+            "-00",
+            "-01",
+            "-02",
+            "-1 ",
+            " -1",
+            " 0",
+            "0 ",
+            "0\n",
+            "- 1",
+            "-+1",
+            " -5",
+            "--5",
+            "0x7b",
+            "1e5",
+            "1.5",
+            "123abc",
+            "12,34",
+            "1 2",
+            "2147483648",
+            "4294967295",
+            "4294967296",
+            "4294967297",
+            "18446744073709551615",
+            "99999999999999999999",
+            "-2147483648",
+            "-2147483649",
+            "-4294967295",
+            "-4294967296",
+            "-18446744073709551615",
+            "%1",
+            "%%",
+            "a/b",
+            "a\nb",
+            "a\u{1b}[m",
+            "\u{a0}5",
+            "٣",
+            "5\u{b}",
+            "1:",
+            "1:x",
+            "1: 2",
+            "01:2",
+            "1:02",
+            "1:0",
+            "1:18446744073709551616",
+            "0:1",
+            "-1:2",
+            "1:2:3",
+            "*",
+            "?x",
+            ":",
+            ":0",
+            ":00",
+            ":080",
+            ":65536",
+            ":4294967376",
+            ":-1",
+            ":+1",
+            ": 80",
+            ":80 ",
+            " :80",
+            ":80x",
+            ":http",
+            "::80",
+            ":80:",
+            ":0x50",
+            "[::]:80",
+            "localhost:80x/",
         ];
         for token in refused {
             assert_eq!(token.parse::<Target>(), Err(InvalidTarget), "{token:?}");
@@ -318,7 +419,10 @@ mod tests {
     #[test]
     fn pidfiles_name_processes_only() {
         assert_eq!(Target::in_pidfile("42"), Ok(Target::Process(Pid(42))));
-        assert_eq!(Target::in_pidfile("42:7"), Ok(Target::Token(Pid(42), Inode(7))));
+        assert_eq!(
+            Target::in_pidfile("42:7"),
+            Ok(Target::Token(Pid(42), Inode(7)))
+        );
         for word in ["0", "-1", "-42", "nginx", "", "0x2", ":80"] {
             assert_eq!(Target::in_pidfile(word), Err(InvalidTarget), "{word}");
         }
@@ -327,7 +431,10 @@ mod tests {
     #[test]
     fn printing_and_reading_are_inverse() {
         for token in ["1", "007", " 7", "-2", "0", "-1", "42:7", "nginx", ":80"] {
-            assert_eq!(token.parse::<Target>().map(|target| target.to_string()), Ok(token.to_owned()));
+            assert_eq!(
+                token.parse::<Target>().map(|target| target.to_string()),
+                Ok(token.to_owned())
+            );
         }
     }
 }
@@ -359,10 +466,12 @@ mod properties {
             (1..=u16::MAX).prop_map(|port| Target::Port(NonZeroU16::new(port).expect("not zero"))),
             (pid(), 1..=u64::MAX).prop_map(|(pid, inode)| Target::Token(pid, Inode(inode))),
             "[a-zA-Z_.ß][a-z0-9: %-]{0,20}".prop_map(|name| Target::Name(name.into())),
-            ("[ \t\n]{1,3}", "0{0,12}", pid(), "[ \t\n]{0,3}").prop_map(|(before, zeros, pid, after)| Target::Padded(
-                pid,
-                format!("{before}{zeros}{pid}{after}").into()
-            )),
+            ("[ \t\n]{1,3}", "0{0,12}", pid(), "[ \t\n]{0,3}").prop_map(
+                |(before, zeros, pid, after)| Target::Padded(
+                    pid,
+                    format!("{before}{zeros}{pid}{after}").into()
+                )
+            ),
         ]
     }
 

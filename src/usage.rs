@@ -25,20 +25,34 @@ pub enum Kind {
 impl UsageError {
     /// An error that the usage line follows.
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), hint: None, kind: Kind::Usage }
+        Self {
+            text: text.into(),
+            hint: None,
+            kind: Kind::Usage,
+        }
     }
 
     pub fn no_target() -> Self {
-        Self { kind: Kind::NoTarget, ..Self::new("no process ID specified") }
+        Self {
+            kind: Kind::NoTarget,
+            ..Self::new("no process ID specified")
+        }
     }
 
     /// An error about a single value.
     pub fn value(text: String) -> Self {
-        Self { text, hint: None, kind: Kind::Value }
+        Self {
+            text,
+            hint: None,
+            kind: Kind::Value,
+        }
     }
 
     pub fn hint(self, hint: impl Into<String>) -> Self {
-        Self { hint: Some(hint.into()), ..self }
+        Self {
+            hint: Some(hint.into()),
+            ..self
+        }
     }
 }
 

@@ -17,12 +17,18 @@ pub struct Words {
 impl Words {
     /// All `count` words of a line; `line` finds one by its place.
     pub fn new(line: &'static dyn Fn(usize) -> &'static OsStr, count: usize) -> Self {
-        Self { line, ranges: iter::once(0..count).collect() }
+        Self {
+            line,
+            ranges: iter::once(0..count).collect(),
+        }
     }
 
     /// None of the words of the same line.
     pub fn none(&self) -> Self {
-        Self { line: self.line, ranges: Vec::new() }
+        Self {
+            line: self.line,
+            ranges: Vec::new(),
+        }
     }
 
     /// Removes the first word.
@@ -45,7 +51,11 @@ impl Words {
 
     /// The words with their places in the line.
     pub fn placed(&self) -> impl Iterator<Item = (usize, &'static OsStr)> {
-        self.ranges.iter().cloned().flatten().map(|place| (place, (self.line)(place)))
+        self.ranges
+            .iter()
+            .cloned()
+            .flatten()
+            .map(|place| (place, (self.line)(place)))
     }
 
     pub fn len(&self) -> usize {

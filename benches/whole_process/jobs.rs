@@ -27,14 +27,36 @@ pub fn send_and_list(programs: &Programs, options: &Options, report: &mut Report
     let mut sleepers = Sleepers::open()?;
     let victims = sleepers.start(VICTIMS, "victim")?;
     let victim = victims[0].as_str();
-    let one_call: [(&str, &[&str]); 4] =
-        [("null", &["-0", victim]), ("s-hup", &["-s", "HUP", victim]), ("hup", &["-HUP", victim]), ("list", &["-l"])];
+    let one_call: [(&str, &[&str]); 4] = [
+        ("null", &["-0", victim]),
+        ("s-hup", &["-s", "HUP", victim]),
+        ("hup", &["-HUP", victim]),
+        ("list", &["-l"]),
+    ];
     for locale in [UTF8, "C"] {
         for (job, args) in one_call.iter().filter(|(job, _)| options.wants(job)) {
             let title = format!("`{}`, {locale}", args.join(" ").replace(victim, "PID"));
-            let compared = [&programs.kills[..], programs.earlier.as_slice(), &programs.floors].concat();
-            let invocations = prepare(&programs.sigsend, &compared, locale, &owned(args), &title, report)?;
-            report.add(Row::new(job, KILLS, title, Unit::Seconds, measure_in_turn(&invocations, options.rounds)?));
+            let compared = [
+                &programs.kills[..],
+                programs.earlier.as_slice(),
+                &programs.floors,
+            ]
+            .concat();
+            let invocations = prepare(
+                &programs.sigsend,
+                &compared,
+                locale,
+                &owned(args),
+                &title,
+                report,
+            )?;
+            report.add(Row::new(
+                job,
+                KILLS,
+                title,
+                Unit::Seconds,
+                measure_in_turn(&invocations, options.rounds)?,
+            ));
         }
     }
 
@@ -42,9 +64,21 @@ pub fn send_and_list(programs: &Programs, options: &Options, report: &mut Report
     for (job, args) in [("main", &["-0", "--", victim][..]), ("table", &["-t"])] {
         if options.wants(job) {
             let title = format!("`{}`", args.join(" ").replace(victim, "PID"));
-            let invocations =
-                prepare(&programs.sigsend, programs.earlier.as_slice(), UTF8, &owned(args), &title, report)?;
-            report.add(Row::new(job, KILLS, title, Unit::Seconds, measure_in_turn(&invocations, options.rounds)?));
+            let invocations = prepare(
+                &programs.sigsend,
+                programs.earlier.as_slice(),
+                UTF8,
+                &owned(args),
+                &title,
+                report,
+            )?;
+            report.add(Row::new(
+                job,
+                KILLS,
+                title,
+                Unit::Seconds,
+                measure_in_turn(&invocations, options.rounds)?,
+            ));
         }
     }
 
@@ -52,7 +86,14 @@ pub fn send_and_list(programs: &Programs, options: &Options, report: &mut Report
     many.extend(victims.iter().cycle().take(MANY_PIDS).cloned());
     if options.wants("100000-pids") {
         let title = "`-0` and 100,000 PIDs".to_owned();
-        let invocations = prepare(&programs.sigsend, &programs.kills, UTF8, &many, &title, report)?;
+        let invocations = prepare(
+            &programs.sigsend,
+            &programs.kills,
+            UTF8,
+            &many,
+            &title,
+            report,
+        )?;
         report.add(Row::new(
             "100000-pids",
             KILLS,
@@ -62,14 +103,33 @@ pub fn send_and_list(programs: &Programs, options: &Options, report: &mut Report
         ));
     }
     if options.wants("memory") {
-        measure_memory(programs, "peak memory, `-0 PID`", &owned(&["-0", victim]), &programs.floors, report)?;
+        measure_memory(
+            programs,
+            "peak memory, `-0 PID`",
+            &owned(&["-0", victim]),
+            &programs.floors,
+            report,
+        )?;
         measure_memory(programs, "peak memory, 100,000 PIDs", &many, &[], report)?;
     }
     if options.wants("size") {
-        let all = [std::slice::from_ref(&programs.sigsend), &programs.kills, &programs.floors].concat();
-        let entries =
-            all.iter().map(|program| Ok(Entry::new(program, vec![bytes(program.size()?)]))).collect::<Result<_>>()?;
-        report.add(Row::new("size", KILLS, "file size".to_owned(), Unit::Bytes, entries));
+        let all = [
+            std::slice::from_ref(&programs.sigsend),
+            &programs.kills,
+            &programs.floors,
+        ]
+        .concat();
+        let entries = all
+            .iter()
+            .map(|program| Ok(Entry::new(program, vec![bytes(program.size()?)])))
+            .collect::<Result<_>>()?;
+        report.add(Row::new(
+            "size",
+            KILLS,
+            "file size".to_owned(),
+            Unit::Bytes,
+            entries,
+        ));
     }
     Ok(())
 }
@@ -84,7 +144,13 @@ pub fn find(programs: &Programs, options: &Options, report: &mut Report) -> Resu
     Ok(())
 }
 
-fn find_among(crowd: usize, job: &'static str, rounds: usize, programs: &Programs, report: &mut Report) -> Result<()> {
+fn find_among(
+    crowd: usize,
+    job: &'static str,
+    rounds: usize,
+    programs: &Programs,
+    report: &mut Report,
+) -> Result<()> {
     let mut sleepers = Sleepers::open()?;
     if crowd > 0 {
         sleepers.start(crowd, "crowd")?;
@@ -93,22 +159,41 @@ fn find_among(crowd: usize, job: &'static str, rounds: usize, programs: &Program
     let needle = sleepers.start(1, &name)?.remove(0);
     let title = format!("one of {} processes", processes()?);
     let mut invocations = Vec::new();
-    let finders = [(Some(&programs.sigsend), "-p"), (programs.earlier.as_ref(), "-p"), (programs.pgrep.as_ref(), "-x")];
-    for (program, option) in finders.into_iter().filter_map(|(program, option)| Some((program?, option))) {
+    let finders = [
+        (Some(&programs.sigsend), "-p"),
+        (programs.earlier.as_ref(), "-p"),
+        (programs.pgrep.as_ref(), "-x"),
+    ];
+    for (program, option) in finders
+        .into_iter()
+        .filter_map(|(program, option)| Some((program?, option)))
+    {
         let invocation = program.invocation(UTF8, &owned(&[option, &name]))?;
         match invocation.run_once() {
             Ok(found) if found == needle => invocations.push(invocation),
-            Ok(found) => report.note(format!("{title}: {} found \"{found}\" instead of {needle}", program.label)),
+            Ok(found) => report.note(format!(
+                "{title}: {} found \"{found}\" instead of {needle}",
+                program.label
+            )),
             Err(error) => report.note(format!("{title}: {}: {error:#}", program.label)),
         }
     }
-    report.add(Row::new(job, FINDERS, title, Unit::Seconds, measure_in_turn(&invocations, rounds)?));
+    report.add(Row::new(
+        job,
+        FINDERS,
+        title,
+        Unit::Seconds,
+        measure_in_turn(&invocations, rounds)?,
+    ));
     Ok(())
 }
 
 fn processes() -> Result<usize> {
     let entries = fs::read_dir("/proc")?.collect::<Result<Vec<_>, _>>()?;
-    Ok(entries.iter().filter(|entry| entry.file_name().as_encoded_bytes()[0].is_ascii_digit()).count())
+    Ok(entries
+        .iter()
+        .filter(|entry| entry.file_name().as_encoded_bytes()[0].is_ascii_digit())
+        .count())
 }
 
 /// The number of rounds of a heavy job, at least 3 for a median.
@@ -143,8 +228,10 @@ fn prepare(
 /// Runs the programs in turn. Each round starts with a different one, so that no program always
 /// runs first.
 fn measure_in_turn(invocations: &[Invocation], rounds: usize) -> Result<Vec<Entry>> {
-    let mut entries: Vec<Entry> =
-        invocations.iter().map(|invocation| Entry::new(&invocation.program, Vec::new())).collect();
+    let mut entries: Vec<Entry> = invocations
+        .iter()
+        .map(|invocation| Entry::new(&invocation.program, Vec::new()))
+        .collect();
     for round in 0..rounds {
         process::fail_if_interrupted()?;
         for turn in 0..invocations.len() {
@@ -165,14 +252,21 @@ fn measure_memory(
     let compared = [&programs.kills[..], floors].concat();
     let mut entries = Vec::new();
     for invocation in prepare(&programs.sigsend, &compared, UTF8, args, title, report)? {
-        let peaks: Result<Vec<f64>> =
-            (0..MEMORY_RUNS).map(|_| process::peak_memory(invocation.command()).map(bytes)).collect();
+        let peaks: Result<Vec<f64>> = (0..MEMORY_RUNS)
+            .map(|_| process::peak_memory(invocation.command()).map(bytes))
+            .collect();
         match peaks {
             Ok(peaks) => entries.push(Entry::new(&invocation.program, peaks)),
             Err(error) => report.note(format!("{title}: {}: {error:#}", invocation.program.label)),
         }
     }
-    report.add(Row::new("memory", KILLS, title.to_owned(), Unit::Bytes, entries));
+    report.add(Row::new(
+        "memory",
+        KILLS,
+        title.to_owned(),
+        Unit::Bytes,
+        entries,
+    ));
     Ok(())
 }
 

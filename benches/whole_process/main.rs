@@ -38,7 +38,10 @@ fn run() -> Result<()> {
     let (text, outcome) = match options::parse(&env::args().skip(1).collect::<Vec<_>>())? {
         Request::Sleepers => return sleepers::serve(),
         Request::Help => (options::HELP.to_owned(), Ok(())),
-        Request::Test => ("whole_process: not measured, that is for `cargo bench`\n".to_owned(), Ok(())),
+        Request::Test => (
+            "whole_process: not measured, that is for `cargo bench`\n".to_owned(),
+            Ok(()),
+        ),
         Request::Measure(options) => measure(&options)?,
     };
     io::stdout().write_all(text.as_bytes())?;
@@ -57,11 +60,18 @@ fn measure(options: &Options) -> Result<(String, Result<()>)> {
     let programs = Programs::find(&bin_dir)?;
     let mut report = Report::default();
     if !bin_dir.in_memory {
-        report.note(format!("no tmpfs to run programs from: they ran from {}", bin_dir.directory.display()));
+        report.note(format!(
+            "no tmpfs to run programs from: they ran from {}",
+            bin_dir.directory.display()
+        ));
     }
     let outcome = jobs::send_and_list(&programs, options, &mut report)
         .and_then(|()| jobs::find(&programs, options, &mut report))
         .and_then(|()| waits::wait(&programs, options, &mut report));
-    let text = if options.json { report.json(&programs.missing) } else { report.markdown(&programs.missing) };
+    let text = if options.json {
+        report.json(&programs.missing)
+    } else {
+        report.markdown(&programs.missing)
+    };
     Ok((text, outcome))
 }

@@ -6,8 +6,20 @@ use crate::sleepers;
 
 /// The names for `--only`, in the order of the report.
 const JOBS: [&str; 14] = [
-    "null", "s-hup", "hup", "list", "main", "table", "100000-pids", "memory", "size", "find-few", "find", "wait-1",
-    "wait-1000", "wait-10000",
+    "null",
+    "s-hup",
+    "hup",
+    "list",
+    "main",
+    "table",
+    "100000-pids",
+    "memory",
+    "size",
+    "find-few",
+    "find",
+    "wait-1",
+    "wait-1000",
+    "wait-10000",
 ];
 
 pub const HELP: &str = "\
@@ -50,7 +62,11 @@ pub fn parse(args: &[String]) -> Result<Request> {
     if !args.iter().any(|arg| arg == "--bench") {
         return Ok(Request::Test);
     }
-    let mut options = Options { rounds: 1000, json: false, only: Vec::new() };
+    let mut options = Options {
+        rounds: 1000,
+        json: false,
+        only: Vec::new(),
+    };
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
@@ -68,7 +84,11 @@ pub fn parse(args: &[String]) -> Result<Request> {
 }
 
 fn positive(number: &str) -> Result<usize> {
-    number.parse().ok().filter(|&number| number > 0).context("--rounds needs a positive number")
+    number
+        .parse()
+        .ok()
+        .filter(|&number| number > 0)
+        .context("--rounds needs a positive number")
 }
 
 fn known(job: &str) -> Result<String> {

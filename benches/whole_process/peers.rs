@@ -110,8 +110,13 @@ const EARLIER: Peer = Peer {
 const FLOOR_SOURCE: &str = include_str!("floor.c");
 
 /// The floors, with a C library and without.
-const FLOORS: [(&str, &[&str]); 2] =
-    [("floor, static C", &["-static"]), ("floor, no libc", &["-static", "-nostdlib", "-ffreestanding", "-DBARE"])];
+const FLOORS: [(&str, &[&str]); 2] = [
+    ("floor, static C", &["-static"]),
+    (
+        "floor, no libc",
+        &["-static", "-nostdlib", "-ffreestanding", "-DBARE"],
+    ),
+];
 
 pub struct Programs {
     pub sigsend: Program,
@@ -140,7 +145,9 @@ impl Programs {
             floors: floors(bin_dir, &mut missing)?,
             pgrep: PGREP.find(bin_dir, &mut missing)?,
             pidwait: PIDWAIT.find(bin_dir, &mut missing)?,
-            shell: shell.map(|path| bin_dir.add("sh loop", &path, "sh")).transpose()?,
+            shell: shell
+                .map(|path| bin_dir.add("sh loop", &path, "sh"))
+                .transpose()?,
             missing,
         })
     }
@@ -157,7 +164,12 @@ impl Peer {
             ));
             return Ok(None);
         };
-        let label = [self.name, &version, if is_static(&path)? { "static" } else { "" }].join(" ");
+        let label = [
+            self.name,
+            &version,
+            if is_static(&path)? { "static" } else { "" },
+        ]
+        .join(" ");
         bin_dir.add(label.trim_end(), &path, self.called).map(Some)
     }
 
@@ -165,11 +177,20 @@ impl Peer {
     /// are used.
     fn version(&self, path: &Path) -> Option<String> {
         ["--version", "--help"].iter().find_map(|option| {
-            let output = Command::new(path).arg0(self.called).arg(option).stdin(Stdio::null()).output().ok()?;
+            let output = Command::new(path)
+                .arg0(self.called)
+                .arg(option)
+                .stdin(Stdio::null())
+                .output()
+                .ok()?;
             let text = [output.stdout, output.stderr].concat();
             let text = String::from_utf8_lossy(&text);
-            let line = text.lines().find(|line| line.contains(self.identified_by))?;
-            let version = line.split_whitespace().map(|word| word.trim_start_matches('v'));
+            let line = text
+                .lines()
+                .find(|line| line.contains(self.identified_by))?;
+            let version = line
+                .split_whitespace()
+                .map(|word| word.trim_start_matches('v'));
             Some(
                 version
                     .into_iter()
@@ -194,9 +215,14 @@ fn candidates(names: &[&str], chosen: Option<PathBuf>) -> impl Iterator<Item = P
     let mut seen = HashSet::new();
     let paths: Vec<PathBuf> = match chosen {
         Some(path) => vec![path],
-        None => env::split_paths(&search).flat_map(|dir| names.iter().map(move |name| dir.join(name))).collect(),
+        None => env::split_paths(&search)
+            .flat_map(|dir| names.iter().map(move |name| dir.join(name)))
+            .collect(),
     };
-    paths.into_iter().filter_map(|path| fs::canonicalize(path).ok()).filter(move |path| seen.insert(path.clone()))
+    paths
+        .into_iter()
+        .filter_map(|path| fs::canonicalize(path).ok())
+        .filter(move |path| seen.insert(path.clone()))
 }
 
 fn floors(bin_dir: &BinDir, missing: &mut Vec<String>) -> Result<Vec<Program>> {
@@ -205,7 +231,13 @@ fn floors(bin_dir: &BinDir, missing: &mut Vec<String>) -> Result<Vec<Program>> {
     let mut floors = Vec::new();
     for (label, flags) in FLOORS {
         let binary = bin_dir.directory.join("floor");
-        let compiled = Command::new("cc").args(["-O2", "-s"]).args(flags).arg("-o").arg(&binary).arg(&source).output();
+        let compiled = Command::new("cc")
+            .args(["-O2", "-s"])
+            .args(flags)
+            .arg("-o")
+            .arg(&binary)
+            .arg(&source)
+            .output();
         if compiled.is_ok_and(|output| output.status.success()) {
             floors.push(bin_dir.add(label, &binary, "kill")?);
         } else {

@@ -1,6 +1,9 @@
 //! System calls without a safe wrapper: forking a sleeper, tracing a program until it exits, signal
 //! dispositions.
-#![expect(unsafe_code, reason = "fork, ptrace and sigaction have no safe interface")]
+#![expect(
+    unsafe_code,
+    reason = "fork, ptrace and sigaction have no safe interface"
+)]
 
 use std::ffi::c_int;
 use std::fs;
@@ -28,7 +31,11 @@ extern "C" fn note_interrupt(_: c_int) {
 
 /// Makes INT and TERM only set a flag, so that an interrupted run still removes its directory.
 pub fn defer_interrupts() -> Result<()> {
-    let action = SigAction::new(SigHandler::Handler(note_interrupt), SaFlags::SA_RESTART, SigSet::empty());
+    let action = SigAction::new(
+        SigHandler::Handler(note_interrupt),
+        SaFlags::SA_RESTART,
+        SigSet::empty(),
+    );
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         // SAFETY: the handler does nothing but store to an atomic.
         unsafe { sigaction(signal, &action) }.context("catching interrupts")?;
@@ -77,9 +84,15 @@ pub fn reap(child: Pid) -> Result<(WaitStatus, Duration)> {
     };
     Errno::result(reaped)?;
     let time = |value: libc::timeval| -> Result<Duration> {
-        Ok(Duration::new(u64::try_from(value.tv_sec)?, 1000 * u32::try_from(value.tv_usec)?))
+        Ok(Duration::new(
+            u64::try_from(value.tv_sec)?,
+            1000 * u32::try_from(value.tv_usec)?,
+        ))
     };
-    Ok((WaitStatus::from_raw(child, status)?, time(usage.ru_utime)? + time(usage.ru_stime)?))
+    Ok((
+        WaitStatus::from_raw(child, status)?,
+        time(usage.ru_utime)? + time(usage.ru_stime)?,
+    ))
 }
 
 /// Runs `command` to its end and returns its peak resident memory in bytes.
@@ -92,7 +105,10 @@ pub fn peak_memory(mut command: Command) -> Result<u64> {
     let pid = Pid::from_raw(i32::try_from(child.id())?);
     let peak = peak_of_traced(pid);
     if peak.is_err() {
-        child.kill().and_then(|()| child.wait()).context("ending a traced program")?;
+        child
+            .kill()
+            .and_then(|()| child.wait())
+            .context("ending a traced program")?;
     }
     peak
 }
@@ -113,7 +129,9 @@ fn peak_of_traced(pid: Pid) -> Result<u64> {
                 peak = Some(high_water_mark(pid)?);
                 None
             }
-            WaitStatus::Exited(_, 0) => return peak.context("the program ended without an exit event"),
+            WaitStatus::Exited(_, 0) => {
+                return peak.context("the program ended without an exit event");
+            }
             status => bail!("ended with {status:?}"),
         };
         ptrace::cont(pid, pass_on)?;
@@ -122,7 +140,10 @@ fn peak_of_traced(pid: Pid) -> Result<u64> {
 
 fn high_water_mark(pid: Pid) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in /proc/PID/status")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .context("no VmHWM in /proc/PID/status")?;
     let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kibibytes * 1024)
 }

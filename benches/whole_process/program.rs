@@ -29,18 +29,28 @@ pub struct BinDir {
 
 impl BinDir {
     pub fn build() -> Result<Self> {
-        let in_memory = ["/dev/shm", "/run", "/tmp"].map(Path::new).into_iter().find(|path| runs_from_memory(path));
+        let in_memory = ["/dev/shm", "/run", "/tmp"]
+            .map(Path::new)
+            .into_iter()
+            .find(|path| runs_from_memory(path));
         let parent = in_memory.map_or_else(std::env::temp_dir, Path::to_path_buf);
         let directory = parent.join(format!("sigsend-bench-{}", std::process::id()));
         fs::create_dir(&directory).with_context(|| format!("creating {}", directory.display()))?;
-        Ok(Self { directory, in_memory: in_memory.is_some() })
+        Ok(Self {
+            directory,
+            in_memory: in_memory.is_some(),
+        })
     }
 
     /// Copies the file `original`, to be run with `called` as its argv[0].
     pub fn add(&self, label: &str, original: &Path, called: &'static str) -> Result<Program> {
         let path = self.directory.join(label.replace(' ', "-"));
         fs::copy(original, &path).with_context(|| format!("copying {}", original.display()))?;
-        Ok(Program { label: label.to_owned(), path, called })
+        Ok(Program {
+            label: label.to_owned(),
+            path,
+            called,
+        })
     }
 }
 
@@ -53,7 +63,10 @@ impl Drop for BinDir {
 
 fn runs_from_memory(path: &Path) -> bool {
     statfs(path).is_ok_and(|fs| fs.filesystem_type() == TMPFS_MAGIC)
-        && statvfs(path).is_ok_and(|fs| !fs.flags().intersects(FsFlags::ST_NOEXEC | FsFlags::ST_RDONLY))
+        && statvfs(path).is_ok_and(|fs| {
+            !fs.flags()
+                .intersects(FsFlags::ST_NOEXEC | FsFlags::ST_RDONLY)
+        })
 }
 
 #[derive(Clone)]
@@ -71,10 +84,23 @@ impl Program {
     pub fn invocation(&self, locale: &str, args: &[String]) -> Result<Invocation> {
         let path = CString::new(self.path.as_os_str().as_bytes())?;
         let called = [self.called.to_owned()];
-        let args = called.iter().chain(args).map(|arg| CString::new(arg.as_str())).collect::<Result<_, _>>()?;
+        let args = called
+            .iter()
+            .chain(args)
+            .map(|arg| CString::new(arg.as_str()))
+            .collect::<Result<_, _>>()?;
         let search = std::env::var("PATH").unwrap_or_default();
-        let environment = vec![CString::new(format!("PATH={search}"))?, CString::new(format!("LC_ALL={locale}"))?];
-        Ok(Invocation { program: self.clone(), locale: locale.to_owned(), path, args, environment })
+        let environment = vec![
+            CString::new(format!("PATH={search}"))?,
+            CString::new(format!("LC_ALL={locale}"))?,
+        ];
+        Ok(Invocation {
+            program: self.clone(),
+            locale: locale.to_owned(),
+            path,
+            args,
+            environment,
+        })
     }
 }
 
@@ -98,8 +124,14 @@ impl Invocation {
         let mut attributes = PosixSpawnAttr::init()?;
         attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
         attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
-        posix_spawn(self.path.as_c_str(), &actions, &attributes, &self.args, &self.environment)
-            .with_context(|| format!("starting {}", self.program.label))
+        posix_spawn(
+            self.path.as_c_str(),
+            &actions,
+            &attributes,
+            &self.args,
+            &self.environment,
+        )
+        .with_context(|| format!("starting {}", self.program.label))
     }
 
     /// Seconds from before the spawn until the program has been reaped.
@@ -123,7 +155,12 @@ impl Invocation {
         let mut command = Command::new(&self.program.path);
         command
             .arg0(self.program.called)
-            .args(self.args.iter().skip(1).map(|arg| std::ffi::OsStr::from_bytes(arg.to_bytes())))
+            .args(
+                self.args
+                    .iter()
+                    .skip(1)
+                    .map(|arg| std::ffi::OsStr::from_bytes(arg.to_bytes())),
+            )
             .env("LC_ALL", &self.locale)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -133,10 +170,18 @@ impl Invocation {
 
     /// Runs the program once and returns its standard output; an error if it fails.
     pub fn run_once(&self) -> Result<String> {
-        let output = self.command().stdout(Stdio::piped()).stderr(Stdio::piped()).output()?;
+        let output = self
+            .command()
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .output()?;
         if !output.status.success() {
             let message = String::from_utf8_lossy(&output.stderr);
-            bail!("{}: {}", output.status, message.lines().next().unwrap_or_default());
+            bail!(
+                "{}: {}",
+                output.status,
+                message.lines().next().unwrap_or_default()
+            );
         }
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }

@@ -25,7 +25,10 @@ pub struct Entry {
 
 impl Entry {
     pub fn new(program: &Program, samples: Vec<f64>) -> Self {
-        Self { label: program.label.clone(), samples }
+        Self {
+            label: program.label.clone(),
+            samples,
+        }
     }
 }
 
@@ -39,8 +42,20 @@ pub struct Row {
 }
 
 impl Row {
-    pub fn new(job: &'static str, table: &'static str, title: String, unit: Unit, entries: Vec<Entry>) -> Self {
-        Self { job, table, title, unit, entries }
+    pub fn new(
+        job: &'static str,
+        table: &'static str,
+        title: String,
+        unit: Unit,
+        entries: Vec<Entry>,
+    ) -> Self {
+        Self {
+            job,
+            table,
+            title,
+            unit,
+            entries,
+        }
     }
 
     fn entry(&self, label: &str) -> Option<&Entry> {
@@ -49,17 +64,32 @@ impl Row {
 
     /// The median over the rounds of the ratio of sigsend's measurement to that of `entry`.
     fn ratio(&self, entry: &Entry) -> Option<f64> {
-        let sigsend = self.entry("sigsend").filter(|sigsend| sigsend.label != entry.label)?;
-        let ratios: Vec<f64> = sigsend.samples.iter().zip(&entry.samples).map(|(own, other)| own / other).collect();
+        let sigsend = self
+            .entry("sigsend")
+            .filter(|sigsend| sigsend.label != entry.label)?;
+        let ratios: Vec<f64> = sigsend
+            .samples
+            .iter()
+            .zip(&entry.samples)
+            .map(|(own, other)| own / other)
+            .collect();
         Some(percentile(&ratios, 50)).filter(|ratio| ratio.is_finite())
     }
 
     fn cell(&self, label: &str) -> String {
-        let Some(entry) = self.entry(label) else { return "–".to_owned() };
+        let Some(entry) = self.entry(label) else {
+            return "–".to_owned();
+        };
         let median = self.unit.show(percentile(&entry.samples, 50));
-        let ratio = self.ratio(entry).map(|ratio| format!(" **{ratio:.2}**")).unwrap_or_default();
+        let ratio = self
+            .ratio(entry)
+            .map(|ratio| format!(" **{ratio:.2}**"))
+            .unwrap_or_default();
         match self.unit {
-            Unit::Seconds => format!("{median} / {}{ratio}", self.unit.show(percentile(&entry.samples, 95))),
+            Unit::Seconds => format!(
+                "{median} / {}{ratio}",
+                self.unit.show(percentile(&entry.samples, 95))
+            ),
             Unit::Bytes => format!("{median}{ratio}"),
         }
     }
@@ -71,7 +101,11 @@ impl Unit {
             Unit::Seconds => (["µs", "ms", "s"], 1000.0),
             Unit::Bytes => (["KiB", "MiB", "GiB"], 1024.0),
         };
-        let mut value = if self == Unit::Seconds { value * 1e6 } else { value / step };
+        let mut value = if self == Unit::Seconds {
+            value * 1e6
+        } else {
+            value / step
+        };
         let mut unit = units[0];
         for &larger in &units[1..] {
             if value < step {
@@ -80,7 +114,11 @@ impl Unit {
             value /= step;
             unit = larger;
         }
-        let decimals = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
+        let decimals = if value < 10.0 {
+            2
+        } else {
+            usize::from(value < 100.0)
+        };
         format!("{value:.decimals$} {unit}")
     }
 }
@@ -90,7 +128,10 @@ fn percentile(samples: &[f64], percent: usize) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
     let rank = (sorted.len() * percent).div_ceil(100);
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+    sorted
+        .get(rank.saturating_sub(1))
+        .copied()
+        .unwrap_or(f64::NAN)
 }
 
 #[derive(Default)]
@@ -118,7 +159,10 @@ impl Report {
         );
         let mut rest = &self.rows[..];
         while let Some(first) = rest.first() {
-            let length = rest.iter().take_while(|row| row.table == first.table).count();
+            let length = rest
+                .iter()
+                .take_while(|row| row.table == first.table)
+                .count();
             let (rows, others) = rest.split_at(length);
             text += &table(first.table, rows);
             rest = others;
@@ -129,8 +173,11 @@ impl Report {
     }
 
     pub fn json(&self, missing: &[String]) -> String {
-        let results: Vec<Value> =
-            self.rows.iter().flat_map(|row| row.entries.iter().map(|entry| figures(row, entry))).collect();
+        let results: Vec<Value> = self
+            .rows
+            .iter()
+            .flat_map(|row| row.entries.iter().map(|entry| figures(row, entry)))
+            .collect();
         let document = json!({
             "machine": machine(), "command": command(), "results": results, "missing": missing, "notes": self.notes,
         });
@@ -158,7 +205,11 @@ fn table(title: &str, rows: &[Row]) -> String {
             labels.push(&entry.label);
         }
     }
-    let mut text = format!("\n| {title} | {} |\n| --- |{}\n", labels.join(" | "), " ---: |".repeat(labels.len()));
+    let mut text = format!(
+        "\n| {title} | {} |\n| --- |{}\n",
+        labels.join(" | "),
+        " ---: |".repeat(labels.len())
+    );
     text.extend(rows.iter().map(|row| {
         let cells: Vec<String> = labels.iter().map(|label| row.cell(label)).collect();
         format!("| {} | {} |\n", row.title, cells.join(" | "))
@@ -177,12 +228,19 @@ fn bullets(title: &str, lines: &[String]) -> String {
 fn machine() -> String {
     let value = |file: &str, key: &str, separator: char| {
         let text = fs::read_to_string(file).unwrap_or_default();
-        let found = text.lines().filter_map(|line| line.split_once(separator)).find(|(name, _)| name.trim() == key);
-        found.map_or_else(|| "unknown".to_owned(), |(_, value)| value.trim().trim_matches('"').to_owned())
+        let found = text
+            .lines()
+            .filter_map(|line| line.split_once(separator))
+            .find(|(name, _)| name.trim() == key);
+        found.map_or_else(
+            || "unknown".to_owned(),
+            |(_, value)| value.trim().trim_matches('"').to_owned(),
+        )
     };
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let kernel: Result<String> =
-        uname().map(|names| names.release().to_string_lossy().into_owned()).map_err(Into::into);
+    let kernel: Result<String> = uname()
+        .map(|names| names.release().to_string_lossy().into_owned())
+        .map_err(Into::into);
     format!(
         "{}, {cores} cores, Linux {}, {}",
         value("/proc/cpuinfo", "model name", ':'),

@@ -41,7 +41,11 @@ impl Sleepers {
     /// Starts `count` sleeping processes with the command name `name`, which ignore HUP.
     pub fn start(&mut self, count: usize, name: &str) -> Result<Vec<String>> {
         self.ask(&format!("{count} {name}"))?;
-        let pids: Vec<String> = self.answer()?.split_whitespace().map(str::to_owned).collect();
+        let pids: Vec<String> = self
+            .answer()?
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect();
         if pids.len() != count {
             bail!("could start only {} of {count} processes", pids.len());
         }
@@ -60,13 +64,21 @@ impl Sleepers {
     }
 
     fn ask(&mut self, request: &str) -> Result<()> {
-        let mut requests = self.helper.stdin.as_ref().context("the helper has no input")?;
-        requests.write_all(format!("{request}\n").as_bytes()).context("asking the helper")
+        let mut requests = self
+            .helper
+            .stdin
+            .as_ref()
+            .context("the helper has no input")?;
+        requests
+            .write_all(format!("{request}\n").as_bytes())
+            .context("asking the helper")
     }
 
     fn answer(&mut self) -> Result<String> {
         let mut line = String::new();
-        self.answers.read_line(&mut line).context("reading the helper's answer")?;
+        self.answers
+            .read_line(&mut line)
+            .context("reading the helper's answer")?;
         Ok(line)
     }
 }
@@ -90,7 +102,15 @@ pub fn serve() -> Result<()> {
         match request.split_once(' ') {
             Some((count, name)) => {
                 let started = fork_sleepers(count.parse()?, name)?;
-                writeln!(output, "{}", started.iter().map(Pid::to_string).collect::<Vec<_>>().join(" "))?;
+                writeln!(
+                    output,
+                    "{}",
+                    started
+                        .iter()
+                        .map(Pid::to_string)
+                        .collect::<Vec<_>>()
+                        .join(" ")
+                )?;
                 pids.extend(started);
             }
             None => writeln!(output, "{}", end(&mem::take(&mut pids))?.as_nanos())?,
@@ -105,7 +125,9 @@ fn fork_sleepers(count: usize, name: &str) -> Result<Vec<Pid>> {
     let own = prctl::get_name()?;
     prctl::set_name(&CString::new(name)?)?; // inherited, so that no child ever has another name
     let helper = getpid();
-    let started = (0..count).map_while(|_| process::fork_sleeper(helper).ok()).collect();
+    let started = (0..count)
+        .map_while(|_| process::fork_sleeper(helper).ok())
+        .collect();
     prctl::set_name(&own)?;
     Ok(started)
 }

@@ -18,7 +18,11 @@ use crate::report::{Entry, Report, Row, Unit};
 use crate::sleepers::{self, Sleepers};
 
 /// The job, the number of processes, the divisor of the rounds.
-const SIZES: [(&str, usize, usize); 3] = [("wait-1", 1, 10), ("wait-1000", 1000, 50), ("wait-10000", 10_000, 200)];
+const SIZES: [(&str, usize, usize); 3] = [
+    ("wait-1", 1, 10),
+    ("wait-1000", 1000, 50),
+    ("wait-10000", 10_000, 200),
+];
 /// The loop that is common in shell scripts.
 const LOOP: &str = "for pid; do while kill -0 $pid 2>/dev/null; do sleep 0.1; done; done";
 /// A waiter without a context switch for this long has finished its setup.
@@ -39,7 +43,12 @@ pub fn wait(programs: &Programs, options: &Options, report: &mut Report) -> Resu
                 Err(error) => report.note(format!("{title}: {}: {error:#}", waiter.program.label)),
             }
         }
-        let entries = || waiters.iter().map(|waiter| Entry::new(waiter.program, Vec::new())).collect::<Vec<_>>();
+        let entries = || {
+            waiters
+                .iter()
+                .map(|waiter| Entry::new(waiter.program, Vec::new()))
+                .collect::<Vec<_>>()
+        };
         let (mut delays, mut cpu_times) = (entries(), entries());
         for round in 0..share(options.rounds, divisor) {
             for turn in 0..waiters.len() {
@@ -54,7 +63,13 @@ pub fn wait(programs: &Programs, options: &Options, report: &mut Report) -> Resu
             }
         }
         report.add(Row::new(job, "Waiting", title, Unit::Seconds, delays));
-        report.add(Row::new(job, "Waiting", format!("CPU time, {count}"), Unit::Seconds, cpu_times));
+        report.add(Row::new(
+            job,
+            "Waiting",
+            format!("CPU time, {count}"),
+            Unit::Seconds,
+            cpu_times,
+        ));
     }
     Ok(())
 }
@@ -67,18 +82,39 @@ struct Waiter<'a> {
 }
 
 fn candidates(programs: &Programs) -> Vec<Waiter<'_>> {
-    let waits = |program| Waiter { program, before_pids: &["-0", "--wait"], by_name: false };
-    let pidwait = programs.pidwait.as_ref().map(|program| Waiter { program, before_pids: &["-x"], by_name: true });
-    let shell =
-        programs.shell.as_ref().map(|program| Waiter { program, before_pids: &["-c", LOOP, "sh"], by_name: false });
-    [Some(waits(&programs.sigsend)), programs.earlier.as_ref().map(waits), pidwait, shell]
-        .into_iter()
-        .flatten()
-        .collect()
+    let waits = |program| Waiter {
+        program,
+        before_pids: &["-0", "--wait"],
+        by_name: false,
+    };
+    let pidwait = programs.pidwait.as_ref().map(|program| Waiter {
+        program,
+        before_pids: &["-x"],
+        by_name: true,
+    });
+    let shell = programs.shell.as_ref().map(|program| Waiter {
+        program,
+        before_pids: &["-c", LOOP, "sh"],
+        by_name: false,
+    });
+    [
+        Some(waits(&programs.sigsend)),
+        programs.earlier.as_ref().map(waits),
+        pidwait,
+        shell,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The time from the last death to the end of the waiter, and the CPU time of the waiter.
-fn once(waiter: &Waiter, sleepers: &mut Sleepers, count: usize, phase: Duration) -> Result<(Duration, Duration)> {
+fn once(
+    waiter: &Waiter,
+    sleepers: &mut Sleepers,
+    count: usize,
+    phase: Duration,
+) -> Result<(Duration, Duration)> {
     let name = format!("waited{}", std::process::id());
     let pids = sleepers.start(count, &name)?;
     let mut args = owned(waiter.before_pids);
@@ -103,13 +139,21 @@ fn settle(pid: Pid) -> Result<()> {
     let mut last = None;
     while Instant::now() < deadline {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let field =
-            |label: &str| status.lines().find_map(|line| line.strip_prefix(label)).map(str::trim).map(str::to_owned);
+        let field = |label: &str| {
+            status
+                .lines()
+                .find_map(|line| line.strip_prefix(label))
+                .map(str::trim)
+                .map(str::to_owned)
+        };
         let state = field("State:").context("no state")?;
         if state.starts_with('Z') {
             bail!("did not wait");
         }
-        let switches = state.starts_with('S').then(|| field("voluntary_ctxt_switches:")).flatten();
+        let switches = state
+            .starts_with('S')
+            .then(|| field("voluntary_ctxt_switches:"))
+            .flatten();
         if switches.is_some() && switches == last {
             return Ok(());
         }

@@ -27,7 +27,12 @@ pub struct Line {
 
 /// Splits the arguments after argv[0].
 pub fn split(args: &Words) -> Line {
-    let mut line = Line { options: Vec::new(), operands: args.none(), given: Vec::new(), error: None };
+    let mut line = Line {
+        options: Vec::new(),
+        operands: args.none(),
+        given: Vec::new(),
+        error: None,
+    };
     let mut args = args.placed();
     while let Some((place, arg)) = args.next() {
         let values = match arg.as_bytes() {
@@ -44,7 +49,8 @@ pub fn split(args: &Words) -> Line {
             },
             _ => line.operand(place),
         };
-        line.options.extend(args.by_ref().take(values).map(|(_, arg)| arg.to_owned()));
+        line.options
+            .extend(args.by_ref().take(values).map(|(_, arg)| arg.to_owned()));
     }
     line
 }
@@ -97,7 +103,10 @@ pub fn candidates(name: &[u8]) -> Vec<&'static Opt> {
     let long = |option: &&Opt| option.long.map(str::as_bytes);
     match OPTIONS.iter().find(|option| long(option) == Some(name)) {
         Some(exact) => vec![exact],
-        None => OPTIONS.iter().filter(|option| long(option).is_some_and(|long| long.starts_with(name))).collect(),
+        None => OPTIONS
+            .iter()
+            .filter(|option| long(option).is_some_and(|long| long.starts_with(name)))
+            .collect(),
     }
 }
 
@@ -135,7 +144,8 @@ impl Line {
             // rely on that.
             (Some(equals), Arity::Values(2..)) => {
                 let (name, value) = (&arg.as_bytes()[..equals + 2], &long[equals + 1..]);
-                self.options.extend([name, value].map(|part| OsStr::from_bytes(part).to_owned()));
+                self.options
+                    .extend([name, value].map(|part| OsStr::from_bytes(part).to_owned()));
             }
             _ => self.options.push(arg.to_owned()),
         }
@@ -146,7 +156,12 @@ impl Line {
     fn cluster(&mut self, arg: &OsStr, shorts: &[u8]) -> usize {
         self.options.push(arg.to_owned());
         for (index, short) in shorts.iter().enumerate() {
-            let Some(option) = OPTIONS.iter().find(|option| option.shorts.as_bytes().contains(short)) else { return 0 };
+            let Some(option) = OPTIONS
+                .iter()
+                .find(|option| option.shorts.as_bytes().contains(short))
+            else {
+                return 0;
+            };
             self.given.push(option.id);
             if option.arity != Arity::Flag {
                 return option.arity.values_after(index + 1 < shorts.len());
@@ -209,8 +224,16 @@ mod tests {
             ("-q -1 123", "-q -1", "123"),
             ("-q-1 -2 123", "-q-1 --signal=2", "123"),
             ("-aq -1 123", "-aq -1", "123"),
-            ("--timeout 5s KILL -9 123", "--timeout 5s KILL --signal=9", "123"),
-            ("--timeout -9 -9 -9 123", "--timeout -9 -9 --signal=9", "123"),
+            (
+                "--timeout 5s KILL -9 123",
+                "--timeout 5s KILL --signal=9",
+                "123",
+            ),
+            (
+                "--timeout -9 -9 -9 123",
+                "--timeout -9 -9 --signal=9",
+                "123",
+            ),
             ("--time=5s KILL -9 123", "--time 5s KILL --signal=9", "123"),
             ("-- -9 -HUP", "", "-9 -HUP"),
             ("-s -- 123", "-s --", "123"),
@@ -229,8 +252,18 @@ mod tests {
 
     #[test]
     fn a_number_after_a_target_is_refused_unless_a_signal_was_named() {
-        for text in ["123 -9", "123 -1 -HUP", "123 --timeout 5s KILL -9", "-q 5 123 -9", "-l 9 -9"] {
-            assert_eq!(read(text).error.map(|error| error.kind), Some(Kind::Usage), "{text}");
+        for text in [
+            "123 -9",
+            "123 -1 -HUP",
+            "123 --timeout 5s KILL -9",
+            "-q 5 123 -9",
+            "-l 9 -9",
+        ] {
+            assert_eq!(
+                read(text).error.map(|error| error.kind),
+                Some(Kind::Usage),
+                "{text}"
+            );
         }
     }
 
@@ -240,15 +273,30 @@ mod tests {
         assert_eq!(read("--wi=5s 1").options, ["--wi=5s"]);
         for unknown in ["--w 1", "--nope 1", "-x 1"] {
             let line = read(unknown);
-            assert!(line.given.is_empty() && line.operands.iter().eq(["1"]), "{unknown}: {line:?}");
+            assert!(
+                line.given.is_empty() && line.operands.iter().eq(["1"]),
+                "{unknown}: {line:?}"
+            );
         }
     }
 
     #[test]
     fn bytes_that_are_not_utf8_go_through_untouched() {
         let bytes = |bytes: &'static [u8]| OsStr::from_bytes(bytes);
-        let line = split(&[bytes(b"-\xff"), bytes(b"-s"), bytes(b"\xff"), bytes(b"\xfe")].into_iter().collect());
-        assert!(line.operands.iter().eq([bytes(b"-\xff"), bytes(b"\xfe")]), "{line:?}");
+        let line = split(
+            &[
+                bytes(b"-\xff"),
+                bytes(b"-s"),
+                bytes(b"\xff"),
+                bytes(b"\xfe"),
+            ]
+            .into_iter()
+            .collect(),
+        );
+        assert!(
+            line.operands.iter().eq([bytes(b"-\xff"), bytes(b"\xfe")]),
+            "{line:?}"
+        );
         assert_eq!(line.options, [bytes(b"-s"), bytes(b"\xff")]);
         let line = split(&[bytes(b"-T\xff")].into_iter().collect());
         assert_eq!(line.options, [bytes(b"--signal=T\xff")]);
@@ -263,11 +311,70 @@ mod properties {
 
     /// Words that are nearly this and nearly that.
     const WORDS: [&str; 64] = [
-        "-", "--", "-0", "-1", "-9", "-01", "-15", "-65", "-4242", "-HUP", "-TERM", "-NOPE", "-hup", "-pwr", "-int",
-        "-RTMIN+1", "0", "1", "42", "007", "+1", "", " ", "nginx", "KILL", "5s", "-s", "-n", "-sHUP", "-n9", "-s-9",
-        "-as", "-q", "-q-1", "-aq", "-vq5", "-l", "-l9", "-lTERM", "-L", "-t", "-a", "-v", "-w", "-vw", "-x", "-ax",
-        "-é", "-9x", "--signal", "--signal=9", "--sig", "--queue", "--queue=-1", "--timeout", "--timeout=5s", "--time",
-        "--wi", "--with", "--list", "--list=9", "--nope", "--all", "--pidfile",
+        "-",
+        "--",
+        "-0",
+        "-1",
+        "-9",
+        "-01",
+        "-15",
+        "-65",
+        "-4242",
+        "-HUP",
+        "-TERM",
+        "-NOPE",
+        "-hup",
+        "-pwr",
+        "-int",
+        "-RTMIN+1",
+        "0",
+        "1",
+        "42",
+        "007",
+        "+1",
+        "",
+        " ",
+        "nginx",
+        "KILL",
+        "5s",
+        "-s",
+        "-n",
+        "-sHUP",
+        "-n9",
+        "-s-9",
+        "-as",
+        "-q",
+        "-q-1",
+        "-aq",
+        "-vq5",
+        "-l",
+        "-l9",
+        "-lTERM",
+        "-L",
+        "-t",
+        "-a",
+        "-v",
+        "-w",
+        "-vw",
+        "-x",
+        "-ax",
+        "-é",
+        "-9x",
+        "--signal",
+        "--signal=9",
+        "--sig",
+        "--queue",
+        "--queue=-1",
+        "--timeout",
+        "--timeout=5s",
+        "--time",
+        "--wi",
+        "--with",
+        "--list",
+        "--list=9",
+        "--nope",
+        "--all",
+        "--pidfile",
     ];
 
     fn read(args: &[&'static str]) -> Line {
@@ -278,15 +385,24 @@ mod properties {
     /// form, a first value that was attached to its option, and `--`. A word that is refused may be
     /// left out.
     fn makes_up(args: &[&str], options: &[OsString], operands: &[&OsStr], may_omit: bool) -> bool {
-        let Some((arg, args)) = args.split_first() else { return options.is_empty() && operands.is_empty() };
+        let Some((arg, args)) = args.split_first() else {
+            return options.is_empty() && operands.is_empty();
+        };
         let old_form = || format!("--signal={}", arg.strip_prefix('-').unwrap_or("-"));
-        if *arg == "--" && options.is_empty() && args.iter().map(OsStr::new).eq(operands.iter().copied()) {
+        if *arg == "--"
+            && options.is_empty()
+            && args.iter().map(OsStr::new).eq(operands.iter().copied())
+        {
             return true;
         }
-        if operands.first().is_some_and(|first| first == arg) && makes_up(args, options, &operands[1..], may_omit) {
+        if operands.first().is_some_and(|first| first == arg)
+            && makes_up(args, options, &operands[1..], may_omit)
+        {
             return true;
         }
-        if options.first().is_some_and(|first| *first == **arg || **first == *old_form())
+        if options
+            .first()
+            .is_some_and(|first| *first == **arg || **first == *old_form())
             && makes_up(args, &options[1..], operands, may_omit)
         {
             return true;

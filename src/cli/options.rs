@@ -89,13 +89,27 @@ const fn flag(group: &'static str, id: &'static str, shorts: &'static str) -> Op
     }
 }
 
-const fn valued(group: &'static str, id: &'static str, shorts: &'static str, values: &'static [&'static str]) -> Opt {
-    Opt { arity: Arity::Values(values.len()), values, action: ArgAction::Set, ..flag(group, id, shorts) }
+const fn valued(
+    group: &'static str,
+    id: &'static str,
+    shorts: &'static str,
+    values: &'static [&'static str],
+) -> Opt {
+    Opt {
+        arity: Arity::Values(values.len()),
+        values,
+        action: ArgAction::Set,
+        ..flag(group, id, shorts)
+    }
 }
 
 impl Opt {
     const fn says(self, help: &'static str, long_help: &'static str) -> Self {
-        Self { help, long_help, ..self }
+        Self {
+            help,
+            long_help,
+            ..self
+        }
     }
 
     const fn reads(self, parser: fn() -> ValueParser) -> Self {
@@ -107,11 +121,17 @@ impl Opt {
     }
 
     const fn repeats(self) -> Self {
-        Self { action: ArgAction::Append, ..self }
+        Self {
+            action: ArgAction::Append,
+            ..self
+        }
     }
 
     const fn attached(self) -> Self {
-        Self { arity: Arity::Attached, ..self }
+        Self {
+            arity: Arity::Attached,
+            ..self
+        }
     }
 
     const fn short_only(self) -> Self {
@@ -120,26 +140,34 @@ impl Opt {
 
     /// As messages write it.
     pub fn spelled(&self) -> String {
-        self.long.map_or_else(|| format!("-{}", self.shorts), |long| format!("--{long}"))
+        self.long
+            .map_or_else(|| format!("-{}", self.shorts), |long| format!("--{long}"))
     }
 
     /// The option as clap parses it, without help texts.
     pub fn arg(&self) -> Arg {
         let mut shorts = self.shorts.chars();
-        let arg = Arg::new(self.id).long(self.long).short(shorts.next()).short_aliases(shorts);
+        let arg = Arg::new(self.id)
+            .long(self.long)
+            .short(shorts.next())
+            .short_aliases(shorts);
         let arg = arg.action(self.action.clone());
         let arg = match self.arity {
             Arity::Flag => return arg,
             Arity::Attached => arg.num_args(0..=1),
             Arity::Values(count) => arg.num_args(count).allow_hyphen_values(true),
         };
-        arg.value_names(self.values.iter().copied()).value_parser((self.parser)())
+        arg.value_names(self.values.iter().copied())
+            .value_parser((self.parser)())
     }
 }
 
 /// The option with this id.
 pub fn option(id: &str) -> &'static Opt {
-    OPTIONS.iter().find(|option| option.id == id).expect("every id has a row in the table")
+    OPTIONS
+        .iter()
+        .find(|option| option.id == id)
+        .expect("every id has a row in the table")
 }
 
 /// The command that parses the options. It has no positional arguments: `argv` separates the
@@ -159,8 +187,12 @@ pub fn bare_command() -> Command {
 
 /// A value parser from one of the functions in `values`, whose error clap passes on as the source
 /// of its own.
-fn typed<T: Clone + Send + Sync + 'static>(read: fn(&OsStr) -> Result<T, UsageError>) -> ValueParser {
-    OsStringValueParser::new().try_map(move |text: OsString| read(&text)).into()
+fn typed<T: Clone + Send + Sync + 'static>(
+    read: fn(&OsStr) -> Result<T, UsageError>,
+) -> ValueParser {
+    OsStringValueParser::new()
+        .try_map(move |text: OsString| read(&text))
+        .into()
 }
 
 /// Every option, in the order of the help.

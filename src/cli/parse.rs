@@ -9,9 +9,9 @@ use clap::parser::ValueSource;
 
 use crate::cli::argv::{self, Line};
 use crate::cli::options::{
-    ALIVE, ALL, ALLOW_STALE, CGROUP, DRY_RUN, EXPECT, GENERATE, GRACE, HANDLER, ID, JSON, LIST, LONG_HELP, NUMBERS,
-    OPTIONS, PID, PIDFILE, QUEUE, SHORT_HELP, SIGNAL, STATE, TABLE, TIMEOUT, TREE, VERBOSE, VERSION, WAIT, WITHIN,
-    command, option,
+    ALIVE, ALL, ALLOW_STALE, CGROUP, DRY_RUN, EXPECT, GENERATE, GRACE, HANDLER, ID, JSON, LIST,
+    LONG_HELP, NUMBERS, OPTIONS, PID, PIDFILE, QUEUE, SHORT_HELP, SIGNAL, STATE, TABLE, TIMEOUT,
+    TREE, VERBOSE, VERSION, WAIT, WITHIN, command, option,
 };
 use crate::cli::refusal::{usage_error, with_hint};
 use crate::cli::values;
@@ -35,8 +35,16 @@ pub fn parse(args: &Words) -> Result<Action, Refusal> {
     let mut line = argv::split(args);
     // A supervisor must not take a usage error for a dead service: with --alive the answer is
     // "could not be determined".
-    let status = if line.has(ALIVE) { Status::Undecided } else { Status::Failure };
-    let voice = if line.has(JSON) { Voice::Json } else { Voice::Quiet };
+    let status = if line.has(ALIVE) {
+        Status::Undecided
+    } else {
+        Status::Failure
+    };
+    let voice = if line.has(JSON) {
+        Voice::Json
+    } else {
+        Voice::Quiet
+    };
     let error = match line.error.take() {
         Some(error) => error,
         None => match action(&line) {
@@ -44,12 +52,18 @@ pub fn parse(args: &Words) -> Result<Action, Refusal> {
             Err(error) => error,
         },
     };
-    Err(Refusal { error: with_hint(error, &line), status, voice })
+    Err(Refusal {
+        error: with_hint(error, &line),
+        status,
+        voice,
+    })
 }
 
 fn action(line: &Line) -> Result<Action, UsageError> {
     let operands = &line.operands;
-    let matches = command().try_get_matches_from(&line.options).map_err(|error| usage_error(&error))?;
+    let matches = command()
+        .try_get_matches_from(&line.options)
+        .map_err(|error| usage_error(&error))?;
     if is_given(&matches, LONG_HELP) {
         return Ok(Action::Help(Detail::Long));
     }
@@ -76,7 +90,9 @@ fn action(line: &Line) -> Result<Action, UsageError> {
         Form::Generate(product) => Action::Generate(product),
         Form::Ask(question) => Action::Ask(question, options.plan(operands)?.selection, voice),
         // The preview is what a dry run is for, so it is printed without -v too.
-        Form::DryRun if voice == Voice::Quiet => Action::DryRun(options.plan(operands)?, Voice::Verbose),
+        Form::DryRun if voice == Voice::Quiet => {
+            Action::DryRun(options.plan(operands)?, Voice::Verbose)
+        }
         Form::DryRun => Action::DryRun(options.plan(operands)?, voice),
         Form::Send => Action::Send(options.plan(operands)?, voice),
     })
@@ -91,11 +107,37 @@ const EXCLUSIONS: [(&[&str], &[&str]); 4] = [
     (
         &[LIST, NUMBERS, TABLE, STATE, GENERATE],
         &[
-            LIST, NUMBERS, TABLE, STATE, GENERATE, SIGNAL, QUEUE, ALL, PID, HANDLER, PIDFILE, CGROUP, ALLOW_STALE,
-            EXPECT, ALIVE, ID, TREE, TIMEOUT, WAIT, WITHIN, GRACE, DRY_RUN, JSON,
+            LIST,
+            NUMBERS,
+            TABLE,
+            STATE,
+            GENERATE,
+            SIGNAL,
+            QUEUE,
+            ALL,
+            PID,
+            HANDLER,
+            PIDFILE,
+            CGROUP,
+            ALLOW_STALE,
+            EXPECT,
+            ALIVE,
+            ID,
+            TREE,
+            TIMEOUT,
+            WAIT,
+            WITHIN,
+            GRACE,
+            DRY_RUN,
+            JSON,
         ],
     ),
-    (&[PID, ID, ALIVE], &[PID, ID, ALIVE, SIGNAL, QUEUE, TIMEOUT, WAIT, WITHIN, GRACE, DRY_RUN]),
+    (
+        &[PID, ID, ALIVE],
+        &[
+            PID, ID, ALIVE, SIGNAL, QUEUE, TIMEOUT, WAIT, WITHIN, GRACE, DRY_RUN,
+        ],
+    ),
     (&[GRACE], &[TIMEOUT, WITHIN]),
     // The descendants of members are members, and what has left the group is not meant.
     (&[TREE], &[CGROUP]),
@@ -103,11 +145,19 @@ const EXCLUSIONS: [(&[&str], &[&str]); 4] = [
 
 fn check_exclusions(matches: &ArgMatches) -> Result<(), UsageError> {
     for (ones, others) in EXCLUSIONS {
-        let Some(one) = first_given(matches, ones) else { continue };
-        let others: Vec<&str> = others.iter().copied().filter(|other| *other != one).collect();
+        let Some(one) = first_given(matches, ones) else {
+            continue;
+        };
+        let others: Vec<&str> = others
+            .iter()
+            .copied()
+            .filter(|other| *other != one)
+            .collect();
         if let Some(other) = first_given(matches, &others) {
             let (one, other) = (option(one).spelled(), option(other).spelled());
-            return Err(UsageError::new(format!("'{one}' cannot be used with '{other}'")));
+            return Err(UsageError::new(format!(
+                "'{one}' cannot be used with '{other}'"
+            )));
         }
     }
     Ok(())
@@ -176,7 +226,12 @@ fn one<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, id: &str) -> Opti
 
 /// All values of an option that may be repeated.
 fn all<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, id: &str) -> Vec<T> {
-    matches.get_many(id).into_iter().flatten().cloned().collect()
+    matches
+        .get_many(id)
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect()
 }
 
 impl Options {
@@ -207,7 +262,11 @@ impl Options {
             expect: one(matches, EXPECT),
             require_handler: given(HANDLER),
             tree: given(TREE),
-            changes: OPTIONS.iter().filter(|option| given(option.id)).map(|option| option.change).collect(),
+            changes: OPTIONS
+                .iter()
+                .filter(|option| given(option.id))
+                .map(|option| option.change)
+                .collect(),
             single: first(&SINGLE),
             waiting: first(&WAITING),
         })
@@ -218,13 +277,17 @@ impl Options {
             [] => Signal::TERM,
             [one] => *one,
             [one, other, ..] => {
-                return Err(UsageError::new(format!("one signal at a time: {one} and {other} were named")));
+                return Err(UsageError::new(format!(
+                    "one signal at a time: {one} and {other} were named"
+                )));
             }
         };
         if operands.is_empty() && self.pidfile.is_none() && self.cgroup.is_none() {
             return Err(UsageError::no_target());
         }
-        let targets = Targets::new(operands, values::invalid_target, |target| self.check_target(target))?;
+        let targets = Targets::new(operands, values::invalid_target, |target| {
+            self.check_target(target)
+        })?;
         if self.require_handler && matches!(signal, Signal::NULL | Signal::KILL | Signal::STOP) {
             return Err(UsageError::new(format!(
                 "'--require-handler' is of no use with {signal}, which no process can catch"
@@ -235,7 +298,10 @@ impl Options {
                 "'--grace' cannot be used with {signal}, which signals nobody: '--within' waits only"
             )));
         }
-        let mut steps = vec![Step { after: Duration::ZERO, signals: vec![signal] }];
+        let mut steps = vec![Step {
+            after: Duration::ZERO,
+            signals: vec![signal],
+        }];
         steps.extend(self.follow_ups);
         let mut until = match self.within {
             Some(within) => Until::Within(within),
@@ -246,12 +312,18 @@ impl Options {
             if !matches!(signal, Signal::KILL | Signal::CONT) {
                 steps[0].signals.push(Signal::CONT);
             }
-            steps.push(Step { after: grace, signals: vec![Signal::KILL] });
+            steps.push(Step {
+                after: grace,
+                signals: vec![Signal::KILL],
+            });
             until = Until::Within(grace);
         }
         let mut plan = Plan::new(targets, steps, until);
         plan.value = self.value;
-        plan.selection.pidfile = self.pidfile.map(|path| Pidfile { path, age: Age::Checked });
+        plan.selection.pidfile = self.pidfile.map(|path| Pidfile {
+            path,
+            age: Age::Checked,
+        });
         plan.selection.cgroup = self.cgroup;
         plan.selection.expect = self.expect;
         for change in self.changes {
@@ -266,13 +338,21 @@ impl Options {
         let refused = match target {
             Target::Group(_) => self.single.as_ref(),
             Target::OwnGroup | Target::Everyone => self.single.as_ref().or(self.waiting.as_ref()),
-            Target::Process(Pid::INIT) | Target::Padded(Pid::INIT, _) | Target::Token(Pid::INIT, _) if self.tree => {
-                return Err(UsageError::new("the tree of process 1 is every process: write -1 if that is meant"));
+            Target::Process(Pid::INIT)
+            | Target::Padded(Pid::INIT, _)
+            | Target::Token(Pid::INIT, _)
+                if self.tree =>
+            {
+                return Err(UsageError::new(
+                    "the tree of process 1 is every process: write -1 if that is meant",
+                ));
             }
             _ => None,
         };
         match refused {
-            Some(option) => Err(UsageError::new(format!("'{option}' cannot be used with the target '{target}'"))),
+            Some(option) => Err(UsageError::new(format!(
+                "'{option}' cannot be used with the target '{target}'"
+            ))),
             None => Ok(()),
         }
     }

@@ -15,7 +15,10 @@ use crate::usage::UsageError;
 
 /// A clap error as a usage error. The error of a value parser is passed on as it is.
 pub fn usage_error(error: &clap::Error) -> UsageError {
-    if let Some(value) = error.source().and_then(|source| source.downcast_ref::<UsageError>()) {
+    if let Some(value) = error
+        .source()
+        .and_then(|source| source.downcast_ref::<UsageError>())
+    {
         return value.clone();
     }
     let context = |kind| match error.get(kind) {
@@ -27,10 +30,15 @@ pub fn usage_error(error: &clap::Error) -> UsageError {
     let option = argument.split([' ', '.']).next().unwrap_or_default();
     match error.kind() {
         ErrorKind::UnknownArgument => unknown(argument),
-        ErrorKind::ArgumentConflict => UsageError::new(format!("'{option}' can be given only once")),
+        ErrorKind::ArgumentConflict => {
+            UsageError::new(format!("'{option}' can be given only once"))
+        }
         ErrorKind::TooManyValues => UsageError::new(format!("'{option}' takes no value")),
         ErrorKind::InvalidValue | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
-            let values = argument.strip_prefix(option).unwrap_or_default().replace(['<', '>'], "");
+            let values = argument
+                .strip_prefix(option)
+                .unwrap_or_default()
+                .replace(['<', '>'], "");
             UsageError::new(format!("'{option}' is missing a value: {option}{values}"))
         }
         kind => UsageError::new(escape(format!("{kind}: {argument}").as_bytes())),
@@ -40,14 +48,21 @@ pub fn usage_error(error: &clap::Error) -> UsageError {
 /// An option that does not exist, or an abbreviation that means more than one.
 fn unknown(argument: &str) -> UsageError {
     let shown = escape(argument.as_bytes());
-    let Some(name) = argument.strip_prefix("--") else { return UsageError::new(format!("unknown option '{shown}'")) };
-    let meant: Vec<_> = candidates(name.as_bytes()).iter().map(|option| option.spelled()).collect();
+    let Some(name) = argument.strip_prefix("--") else {
+        return UsageError::new(format!("unknown option '{shown}'"));
+    };
+    let meant: Vec<_> = candidates(name.as_bytes())
+        .iter()
+        .map(|option| option.spelled())
+        .collect();
     if meant.len() > 1 && !name.is_empty() {
         return UsageError::new(format!("'{shown}' is ambiguous: {}", meant.join(", ")));
     }
     let error = UsageError::new(format!("unknown option '{shown}'"));
     if name == "force" {
-        return error.hint("'-KILL' is the signal that no process can catch; '--grace 10s' sends TERM first");
+        return error.hint(
+            "'-KILL' is the signal that no process can catch; '--grace 10s' sends TERM first",
+        );
     }
     if let Ok(signal) = name.parse::<Signal>() {
         return error.hint(format!("did you mean -{signal}?"));
@@ -74,7 +89,9 @@ pub fn with_hint(error: UsageError, line: &Line) -> UsageError {
 /// A long option with one dash, such as `-help`.
 fn single_dash(options: &[OsString]) -> Option<String> {
     let longs = || OPTIONS.iter().filter_map(|option| option.long);
-    let long = options.iter().find_map(|option| longs().find(|long| option.to_str() == Some(&format!("-{long}"))))?;
+    let long = options
+        .iter()
+        .find_map(|option| longs().find(|long| option.to_str() == Some(&format!("-{long}"))))?;
     Some(format!("did you mean --{long}?"))
 }
 
@@ -82,15 +99,32 @@ fn single_dash(options: &[OsString]) -> Option<String> {
 /// 4242`.
 fn taken(line: &Line) -> Option<String> {
     let (value, before) = line.options.split_last()?;
-    let option = before.iter().rev().find(|word| word.as_bytes().starts_with(b"-"))?;
+    let option = before
+        .iter()
+        .rev()
+        .find(|word| word.as_bytes().starts_with(b"-"))?;
     let is_number = value.as_bytes().iter().all(u8::is_ascii_digit);
-    (line.operands.is_empty() && is_number && !line.has(STATE))
-        .then(|| format!("'{}' took '{}' as its value", escape(option.as_bytes()), escape(value.as_bytes())))
+    (line.operands.is_empty() && is_number && !line.has(STATE)).then(|| {
+        format!(
+            "'{}' took '{}' as its value",
+            escape(option.as_bytes()),
+            escape(value.as_bytes())
+        )
+    })
 }
 
 /// A process group without a signal or `--` before it, which reads as a signal.
 fn unnamed_group(options: &[OsString]) -> Option<String> {
-    let number = |option: &OsString| option.to_str()?.strip_prefix("--signal=")?.parse::<u32>().ok();
-    let group = options.iter().find_map(number).filter(|number| *number > 64)?;
+    let number = |option: &OsString| {
+        option
+            .to_str()?
+            .strip_prefix("--signal=")?
+            .parse::<u32>()
+            .ok()
+    };
+    let group = options
+        .iter()
+        .find_map(number)
+        .filter(|number| *number > 64)?;
     Some(format!("'{{program}} -- -{group}' means the process group"))
 }

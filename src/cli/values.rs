@@ -12,7 +12,9 @@ use crate::target::{Pid, Target};
 use crate::usage::UsageError;
 
 pub fn signal(text: &OsStr) -> Result<Signal, UsageError> {
-    text.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| invalid_signal(text))
+    text.to_str()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| invalid_signal(text))
 }
 
 pub fn target(token: &OsStr) -> Result<Target, UsageError> {
@@ -38,17 +40,25 @@ pub fn invalid_target(token: &OsStr) -> UsageError {
 
 /// The PIDs in a list with commas, or in one that was quoted as a whole.
 fn several(token: &[u8]) -> Option<String> {
-    let words = str::from_utf8(token).ok()?.split([',', ';', ' ', '\t', '\n']).filter(|word| !word.is_empty());
-    let pids: Option<Vec<String>> =
-        words.map(|word| Some(word.parse::<Target>().ok()?.process()?.to_string())).collect();
-    pids.filter(|pids| (2..=8).contains(&pids.len())).map(|pids| pids.join(" "))
+    let words = str::from_utf8(token)
+        .ok()?
+        .split([',', ';', ' ', '\t', '\n'])
+        .filter(|word| !word.is_empty());
+    let pids: Option<Vec<String>> = words
+        .map(|word| Some(word.parse::<Target>().ok()?.process()?.to_string()))
+        .collect();
+    pids.filter(|pids| (2..=8).contains(&pids.len()))
+        .map(|pids| pids.join(" "))
 }
 
 /// A PID where no other target makes sense.
 pub fn process_id(token: &OsStr) -> Result<Pid, UsageError> {
     match target(token)? {
         Target::Process(pid) | Target::Padded(pid, _) => Ok(pid),
-        _ => Err(UsageError::value(format!("'{}': invalid process ID", escape(token.as_encoded_bytes())))),
+        _ => Err(UsageError::value(format!(
+            "'{}': invalid process ID",
+            escape(token.as_encoded_bytes())
+        ))),
     }
 }
 
@@ -77,17 +87,31 @@ pub fn control_group(path: &OsStr) -> Result<OsString, UsageError> {
 }
 
 pub fn queued_value(text: &OsStr) -> Result<i32, UsageError> {
-    let invalid = || UsageError::value(format!("'{}': invalid value to queue", escape(text.as_encoded_bytes())));
+    let invalid = || {
+        UsageError::value(format!(
+            "'{}': invalid value to queue",
+            escape(text.as_encoded_bytes())
+        ))
+    };
     let value = text.to_str().and_then(|text| text.parse().ok());
-    value.ok_or_else(|| invalid().hint("the value is a whole number from -2147483648 to 2147483647"))
+    value
+        .ok_or_else(|| invalid().hint("the value is a whole number from -2147483648 to 2147483647"))
 }
 
 pub fn product(what: &OsStr) -> Result<Product, UsageError> {
-    let product = Product::NAMES.iter().find(|(name, _)| what == *name).map(|(_, product)| *product);
+    let product = Product::NAMES
+        .iter()
+        .find(|(name, _)| what == *name)
+        .map(|(_, product)| *product);
     product.ok_or_else(|| {
-        let error =
-            UsageError::value(format!("'{}': nothing that could be generated", escape(what.as_encoded_bytes())));
-        error.hint(format!("one of {}", Product::NAMES.map(|(name, _)| name).join(", ")))
+        let error = UsageError::value(format!(
+            "'{}': nothing that could be generated",
+            escape(what.as_encoded_bytes())
+        ));
+        error.hint(format!(
+            "one of {}",
+            Product::NAMES.map(|(name, _)| name).join(", ")
+        ))
     })
 }
 
@@ -98,7 +122,10 @@ pub fn duration_with_unit(text: &OsStr) -> Result<Duration, UsageError> {
 
 /// The values of `--timeout`. A bare number is milliseconds.
 pub fn follow_up(after: &OsStr, text: &OsStr) -> Result<Step, UsageError> {
-    Ok(Step { after: duration(after, Unit::Milliseconds)?, signals: vec![signal(text)?] })
+    Ok(Step {
+        after: duration(after, Unit::Milliseconds)?,
+        signals: vec![signal(text)?],
+    })
 }
 
 /// What a duration without a unit means.
@@ -117,16 +144,30 @@ fn duration(text: &OsStr, unit: Unit) -> Result<Duration, UsageError> {
     let words = text.to_str().ok_or_else(invalid)?;
     // humantime adds nanoseconds without checking for overflow, so no number may come near the
     // range of an integer.
-    let too_long = words.len() > 64 || words.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 10);
+    let too_long = words.len() > 64
+        || words
+            .split(|c: char| !c.is_ascii_digit())
+            .any(|digits| digits.len() > 10);
     let bare = !words.is_empty() && words.bytes().all(|byte| byte.is_ascii_digit());
     let duration = match unit {
-        Unit::Required if bare => return Err(UsageError::value(format!("{shown} needs a unit, such as {shown}s"))),
+        Unit::Required if bare => {
+            return Err(UsageError::value(format!(
+                "{shown} needs a unit, such as {shown}s"
+            )));
+        }
         _ if too_long => return Err(invalid().hint("it has too many digits")),
-        Unit::Milliseconds if bare => words.parse().map(Duration::from_millis).map_err(|_| invalid())?,
+        Unit::Milliseconds if bare => words
+            .parse()
+            .map(Duration::from_millis)
+            .map_err(|_| invalid())?,
         _ if words.contains(char::is_whitespace) => return Err(invalid()),
         _ => humantime::parse_duration(words).map_err(|error| invalid().hint(error.to_string()))?,
     };
-    if duration > LONGEST { Err(invalid().hint("it is longer than a hundred years")) } else { Ok(duration) }
+    if duration > LONGEST {
+        Err(invalid().hint("it is longer than a hundred years"))
+    } else {
+        Ok(duration)
+    }
 }
 
 #[cfg(test)]

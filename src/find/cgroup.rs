@@ -106,7 +106,11 @@ impl ControlGroup {
             has_failed: false,
         };
         let members = group.list()?;
-        Ok(if members.pids.contains(&own()) { Err(NoControlGroup::Own) } else { Ok(group) })
+        Ok(if members.pids.contains(&own()) {
+            Err(NoControlGroup::Own)
+        } else {
+            Ok(group)
+        })
     }
 
     /// Admits members that are not known yet, each pinned first, then seen in the group again, then
@@ -129,8 +133,16 @@ impl ControlGroup {
         let members: BTreeSet<Pid> = self.list()?.pids.into_iter().collect();
         for process in newcomers {
             if members.contains(&process.pid) && process.holds_its_number()? {
-                let recipient = Recipient::new(process, Rc::clone(&self.typed), NamedBy::Description, self.labels);
-                recipients.admit(Recipient { group: Some(self.index), ..recipient })?;
+                let recipient = Recipient::new(
+                    process,
+                    Rc::clone(&self.typed),
+                    NamedBy::Description,
+                    self.labels,
+                );
+                recipients.admit(Recipient {
+                    group: Some(self.index),
+                    ..recipient
+                })?;
             }
         }
         Ok(count)
@@ -152,7 +164,9 @@ impl ControlGroup {
 
     /// Freezes the group if that is how it is killed; whether it was frozen before.
     pub fn freeze(&self, last_resort: &mut LastResort) -> nix::Result<bool> {
-        let Some(KillFile::Freeze(switch)) = &self.kill_file else { return Ok(true) };
+        let Some(KillFile::Freeze(switch)) = &self.kill_file else {
+            return Ok(true);
+        };
         let was_frozen = switch.is_on()?;
         if !was_frozen {
             last_resort.add_frozen(switch.fd());
@@ -161,7 +175,9 @@ impl ControlGroup {
     }
 
     pub fn thaw(&self) -> nix::Result<()> {
-        let Some(KillFile::Freeze(switch)) = &self.kill_file else { return Ok(()) };
+        let Some(KillFile::Freeze(switch)) = &self.kill_file else {
+            return Ok(());
+        };
         switch.set(false)
     }
 
@@ -180,7 +196,9 @@ impl ControlGroup {
         if !self.events.is_populated().unwrap_or(true) {
             return false;
         }
-        let Ok(members) = self.list() else { return true };
+        let Ok(members) = self.list() else {
+            return true;
+        };
         let is_refused = |pid: &Pid| match recipients.index_of(*pid) {
             Ok(Some(index)) => recipients[index].is_refused(),
             Ok(None) => *pid == own(),
@@ -198,7 +216,9 @@ impl ControlGroup {
     }
 
     fn list(&self) -> Result<Members> {
-        self.directory.members().with_context(|| format!("looking for the members of control group {}", self.typed))
+        self.directory
+            .members()
+            .with_context(|| format!("looking for the members of control group {}", self.typed))
     }
 }
 
@@ -220,7 +240,9 @@ fn own() -> Pid {
 fn resolve(typed: &OsStr) -> Result<Result<Directory, NoControlGroup>> {
     let typed = typed.as_encoded_bytes();
     // A whole line of /proc/PID/cgroup is no name that a directory has.
-    let line = typed.strip_prefix(b"0::").filter(|path| path.starts_with(b"/"));
+    let line = typed
+        .strip_prefix(b"0::")
+        .filter(|path| path.starts_with(b"/"));
     let refused = match line {
         Some(_) => NoControlGroup::Missing,
         None => match usable(Path::new(OsStr::from_bytes(typed))) {
@@ -228,11 +250,22 @@ fn resolve(typed: &OsStr) -> Result<Result<Directory, NoControlGroup>> {
             Err(refused) => refused,
         },
     };
-    let Some(shown) = line.or(typed.starts_with(b"/").then_some(typed)) else { return Ok(Err(refused)) };
-    let is_elsewhere = matches!(refused, NoControlGroup::Missing | NoControlGroup::Other | NoControlGroup::Version1);
-    let mounted = if is_elsewhere { directories(shown).context("looking for control groups")? } else { Vec::new() };
-    let mut found =
-        mounted.iter().map(|path| usable(path)).filter(|found| !matches!(found, Err(NoControlGroup::Missing)));
+    let Some(shown) = line.or(typed.starts_with(b"/").then_some(typed)) else {
+        return Ok(Err(refused));
+    };
+    let is_elsewhere = matches!(
+        refused,
+        NoControlGroup::Missing | NoControlGroup::Other | NoControlGroup::Version1
+    );
+    let mounted = if is_elsewhere {
+        directories(shown).context("looking for control groups")?
+    } else {
+        Vec::new()
+    };
+    let mut found = mounted
+        .iter()
+        .map(|path| usable(path))
+        .filter(|found| !matches!(found, Err(NoControlGroup::Missing)));
     Ok(found.next().unwrap_or(Err(refused)))
 }
 

@@ -44,14 +44,24 @@ impl Rules<'_> {
 
     fn standing(&self, recipient: &Recipient) -> Standing {
         let pid = recipient.pid();
-        let is_spared = self.lineage.as_ref().is_some_and(|lineage| lineage.spares(pid));
+        let is_spared = self
+            .lineage
+            .as_ref()
+            .is_some_and(|lineage| lineage.spares(pid));
         if is_spared && self.purpose != Purpose::Ask {
             return Standing::Skipped;
         }
-        if self.purpose == Purpose::Wait && recipient.process.life().is_ok_and(|life| life != Life::Running) {
+        if self.purpose == Purpose::Wait
+            && recipient
+                .process
+                .life()
+                .is_ok_and(|life| life != Life::Running)
+        {
             return Standing::Gone;
         }
-        let Some(reason) = self.refusal(recipient) else { return Standing::Present };
+        let Some(reason) = self.refusal(recipient) else {
+            return Standing::Present;
+        };
         // What was read by PID is true of this process only if it held the PID until now.
         match recipient.process.holds_its_number() {
             Ok(false) if self.purpose == Purpose::Wait => Standing::Gone,
@@ -75,15 +85,24 @@ impl Rules<'_> {
         }
         let signal = self.selection.catching?;
         let caught = proc::status(pid).is_ok_and(|status| status.caught.contains(signal));
-        (!caught).then(|| Reason::NotCaught { signal, name: proc::name(pid).unwrap_or_default() })
+        (!caught).then(|| Reason::NotCaught {
+            signal,
+            name: proc::name(pid).unwrap_or_default(),
+        })
     }
 
     /// Why a process is not what `--expect` wants.
     pub fn unexpected(&self, pid: Pid) -> Option<Reason> {
         let expected = self.selection.expect.as_ref()?.as_encoded_bytes();
         let (name, executable) = (proc::name(pid).ok(), proc::executable(pid));
-        let may_see = !executable.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
-        let claims = [name.clone(), executable.ok(), proc::first_argument(pid).ok().flatten()];
+        let may_see = !executable
+            .as_ref()
+            .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+        let claims = [
+            name.clone(),
+            executable.ok(),
+            proc::first_argument(pid).ok().flatten(),
+        ];
         if claims.iter().flatten().any(|claim| claim == expected) {
             return None;
         }

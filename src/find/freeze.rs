@@ -142,7 +142,11 @@ impl Freeze {
 
     /// Whether the tree of a member could not be stopped.
     pub fn has_failed(&self, recipients: &Recipients, index: usize) -> bool {
-        !self.failed.is_empty() && self.failed.iter().any(|(root, _)| *root == recipients.root_of(index))
+        !self.failed.is_empty()
+            && self
+                .failed
+                .iter()
+                .any(|(root, _)| *root == recipients.root_of(index))
     }
 
     /// Why trees could not be stopped, one error for each. Releases the signals that were held
@@ -171,10 +175,17 @@ impl Freeze {
 
     /// Looks once at each member that has yet to come to rest, and reads the children of those that
     /// have; whether there was one.
-    fn look_at_all(&mut self, lineage: &Lineage, rules: &Rules, recipients: &mut Recipients) -> bool {
+    fn look_at_all(
+        &mut self,
+        lineage: &Lineage,
+        rules: &Rules,
+        recipients: &mut Recipients,
+    ) -> bool {
         let mut somebody_rests = false;
         for _ in 0..self.stopping.len() {
-            let Some(mut member) = self.stopping.pop_front() else { break };
+            let Some(mut member) = self.stopping.pop_front() else {
+                break;
+            };
             let index = member.index;
             if self.has_failed(recipients, index) {
                 continue;
@@ -198,7 +209,12 @@ impl Freeze {
 
     /// Looks at all members once more: one that runs again, because somebody sent it CONT, is
     /// stopped again, and new children are stopped. Whether there was neither.
-    fn is_confirmed(&mut self, lineage: &Lineage, rules: &Rules, recipients: &mut Recipients) -> bool {
+    fn is_confirmed(
+        &mut self,
+        lineage: &Lineage,
+        rules: &Rules,
+        recipients: &mut Recipients,
+    ) -> bool {
         let known = recipients.len();
         self.last_pid = pids::last_pid();
         // A fork that was in flight when its parent was seen blocked completes in time; those
@@ -266,7 +282,11 @@ impl Freeze {
             return;
         }
         match self.try_to_stop(recipients, index) {
-            Ok(got_stop) => self.stopping.push_back(Stopping { index, got_stop, first_look: None }),
+            Ok(got_stop) => self.stopping.push_back(Stopping {
+                index,
+                got_stop,
+                first_look: None,
+            }),
             Err(error) => self.give_up(recipients, index, error),
         }
     }
@@ -282,7 +302,9 @@ impl Freeze {
             Some(state) => state > State::Stopped,
         };
         if ran {
-            self.last_resort.add(recipient.process.fd()?).context("stopping a tree")?;
+            self.last_resort
+                .add(recipient.process.fd()?)
+                .context("stopping a tree")?;
         }
         match signal(recipients, index, Signal::STOP) {
             Ok(()) => {
@@ -290,14 +312,21 @@ impl Freeze {
                 Ok(true)
             }
             Err(Errno::EPERM | Errno::ESRCH) => Ok(false),
-            Err(errno) => Err(errno).with_context(|| format!("stopping process {}", recipient.pid())),
+            Err(errno) => {
+                Err(errno).with_context(|| format!("stopping process {}", recipient.pid()))
+            }
         }
     }
 }
 
 /// The freeze's own signals, STOP and CONT, which are no part of the plan.
 fn signal(recipients: &Recipients, index: usize, signal: Signal) -> nix::Result<()> {
-    sys::pidfd_send_signal(recipients[index].process.fd()?, signal, None, Scope::Process)
+    sys::pidfd_send_signal(
+        recipients[index].process.fd()?,
+        signal,
+        None,
+        Scope::Process,
+    )
 }
 
 impl Stopping {
@@ -306,7 +335,8 @@ impl Stopping {
         if !self.got_stop {
             return Ok(Some(Rest::Never));
         }
-        let is_late = is_over || self.first_look.get_or_insert_with(Instant::now).elapsed() >= PATIENCE;
+        let is_late =
+            is_over || self.first_look.get_or_insert_with(Instant::now).elapsed() >= PATIENCE;
         let (state, threads) = liveliest(process)?;
         Ok(match state {
             State::Dead | State::Stopped => Some(Rest::Still(threads)),
@@ -335,9 +365,12 @@ pub fn runs(process: &Pinned) -> Result<bool> {
 /// none.
 fn liveliest(process: &Pinned) -> Result<(State, Vec<i32>)> {
     let found = proc::if_visible(proc::liveliest(process.pid));
-    let found = found.with_context(|| format!("looking at the threads of process {}", process.pid))?;
+    let found =
+        found.with_context(|| format!("looking at the threads of process {}", process.pid))?;
     // What was read may be another process that has the PID now.
-    Ok(found.filter(|_| process.holds_its_number().unwrap_or(true)).unwrap_or((State::Dead, Vec::new())))
+    Ok(found
+        .filter(|_| process.holds_its_number().unwrap_or(true))
+        .unwrap_or((State::Dead, Vec::new())))
 }
 
 /// A short time between two looks at what the kernel gives no event for.

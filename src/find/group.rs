@@ -36,15 +36,27 @@ impl Group {
     }
 
     pub fn process(&self) -> Option<&ProcessGroup> {
-        if let Self::Process(group) = self { Some(group) } else { None }
+        if let Self::Process(group) = self {
+            Some(group)
+        } else {
+            None
+        }
     }
 
     pub fn control(&self) -> Option<&ControlGroup> {
-        if let Self::Control(group) = self { Some(group) } else { None }
+        if let Self::Control(group) = self {
+            Some(group)
+        } else {
+            None
+        }
     }
 
     pub fn control_mut(&mut self) -> Option<&mut ControlGroup> {
-        if let Self::Control(group) = self { Some(group) } else { None }
+        if let Self::Control(group) = self {
+            Some(group)
+        } else {
+            None
+        }
     }
 }
 
@@ -66,12 +78,26 @@ pub struct ProcessGroup {
 
 impl ProcessGroup {
     /// Pins the members. A group without any is gone.
-    pub fn pin(number: Pid, index: usize, recipients: &mut Recipients, labels: Labels) -> Result<Result<Self, Reason>> {
+    pub fn pin(
+        number: Pid,
+        index: usize,
+        recipients: &mut Recipients,
+        labels: Labels,
+    ) -> Result<Result<Self, Reason>> {
         let target = Target::Group(number);
-        let leader = Pinned::open(number)?.ok().filter(|leader| leader.leads_a_group() == Some(true));
+        let leader = Pinned::open(number)?
+            .ok()
+            .filter(|leader| leader.leads_a_group() == Some(true));
         let numbers = GroupMembers::of(number);
-        let mut group =
-            Self { number, numbers, leader, typed: target.to_string().into(), index, labels, has_failed: false };
+        let mut group = Self {
+            number,
+            numbers,
+            leader,
+            typed: target.to_string().into(),
+            index,
+            labels,
+            has_failed: false,
+        };
         let listed = group.list(recipients)?;
         // The listing may have begun in one group and ended in another that took over the number.
         // Members that are in the group still, all of them seen before this look, belong to one.
@@ -109,7 +135,10 @@ impl ProcessGroup {
     fn look(&mut self, recipients: &mut Recipients) -> Result<()> {
         let listed = self.list(recipients)?;
         let mut is_same = self.leader.as_ref().and_then(Pinned::leads_a_group) == Some(true);
-        for known in recipients.iter().filter(|known| known.group == Some(self.index)) {
+        for known in recipients
+            .iter()
+            .filter(|known| known.group == Some(self.index))
+        {
             is_same = is_same || self.contains(&known.process)?;
         }
         if is_same {
@@ -123,7 +152,8 @@ impl ProcessGroup {
     /// Whether a pinned process is in the group now. Read first and checked after: the PID was its
     /// own.
     pub fn contains(&self, process: &Pinned) -> Result<bool> {
-        let group = pids::group_of(process.pid).with_context(|| format!("asking for the group of {}", process.pid))?;
+        let group = pids::group_of(process.pid)
+            .with_context(|| format!("asking for the group of {}", process.pid))?;
         Ok(group == Some(self.number) && process.holds_its_number()?)
     }
 
@@ -140,7 +170,9 @@ impl ProcessGroup {
                 }
                 continue;
             }
-            let Ok(process) = Pinned::open(pid)? else { continue };
+            let Ok(process) = Pinned::open(pid)? else {
+                continue;
+            };
             if self.contains(&process)? {
                 members.push(Member::New(process));
             }
@@ -155,8 +187,16 @@ impl ProcessGroup {
                 Ok(())
             }
             Member::New(process) => {
-                let recipient = Recipient::new(process, Rc::clone(&self.typed), NamedBy::Identity, self.labels);
-                recipients.admit(Recipient { group: Some(self.index), ..recipient })
+                let recipient = Recipient::new(
+                    process,
+                    Rc::clone(&self.typed),
+                    NamedBy::Identity,
+                    self.labels,
+                );
+                recipients.admit(Recipient {
+                    group: Some(self.index),
+                    ..recipient
+                })
             }
         }
     }

@@ -36,7 +36,9 @@ pub fn named(name: &str, users: Users) -> Result<Vec<Pinned>> {
         if pid.number() == own || !may_be_named(pid, name)? {
             continue;
         }
-        let Ok(process) = Pinned::open(pid)? else { continue };
+        let Ok(process) = Pinned::open(pid)? else {
+            continue;
+        };
         if is_named(pid, name)? && belongs(pid, users)? && process.is_running()? {
             found.push(process);
         }
@@ -53,21 +55,34 @@ pub fn nameless(name: &str, users: Users) -> Result<Reason> {
     for pid in processes()?.into_iter().filter(|pid| pid.number() != own) {
         if belongs(pid, users)? {
             // A zombie may have exactly the name that no living process has.
-            let known = proc::name(pid).ok().and_then(|name| String::from_utf8(name).ok());
+            let known = proc::name(pid)
+                .ok()
+                .and_then(|name| String::from_utf8(name).ok());
             names.extend(known.filter(|known| known != name));
         } else if is_named(pid, name)? && !proc::is_zombie(pid) {
             of_others += 1;
         }
     }
     let same_letters = names.iter().find(|known| known.eq_ignore_ascii_case(name));
-    let nearest = same_letters.map(String::as_str).or_else(|| nearest(name, names.iter().map(String::as_str)));
-    Ok(Reason::Nameless { nearest: nearest.map(str::to_owned), of_others })
+    let nearest = same_letters
+        .map(String::as_str)
+        .or_else(|| nearest(name, names.iter().map(String::as_str)));
+    Ok(Reason::Nameless {
+        nearest: nearest.map(str::to_owned),
+        of_others,
+    })
 }
 
 /// Whether the command name alone allows a process to have the name. Cheap: one small read.
 fn may_be_named(pid: Pid, name: &str) -> Result<bool> {
-    let Some(known) = proc::if_visible(proc::name(pid)).context(LOOKING)? else { return Ok(false) };
-    Ok(if name.len() <= proc::NAME_LENGTH { known == name.as_bytes() } else { name.as_bytes().starts_with(&known) })
+    let Some(known) = proc::if_visible(proc::name(pid)).context(LOOKING)? else {
+        return Ok(false);
+    };
+    Ok(if name.len() <= proc::NAME_LENGTH {
+        known == name.as_bytes()
+    } else {
+        name.as_bytes().starts_with(&known)
+    })
 }
 
 /// Whether a process has the name. A command name holds 15 bytes, so a longer one must also be that
@@ -77,9 +92,14 @@ fn is_named(pid: Pid, name: &str) -> Result<bool> {
     if !may_be || name.len() <= proc::NAME_LENGTH {
         return Ok(may_be);
     }
-    let argument = proc::if_visible(proc::first_argument(pid)).context(LOOKING)?.flatten();
+    let argument = proc::if_visible(proc::first_argument(pid))
+        .context(LOOKING)?
+        .flatten();
     let executable = proc::if_visible(proc::executable(pid)).context(LOOKING)?;
-    Ok([argument, executable].iter().flatten().any(|claim| claim == name.as_bytes()))
+    Ok([argument, executable]
+        .iter()
+        .flatten()
+        .any(|claim| claim == name.as_bytes()))
 }
 
 /// Whether a process is one of the selected users'.

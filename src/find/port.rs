@@ -48,7 +48,11 @@ pub fn holders(port: NonZeroU16, users: Users) -> Result<Holders> {
     loop {
         let sockets = listed(port)?;
         let mut look = Look::default();
-        let processes = if sockets.is_empty() { Vec::new() } else { processes()? };
+        let processes = if sockets.is_empty() {
+            Vec::new()
+        } else {
+            processes()?
+        };
         for pid in processes {
             look.at(pid, &sockets, users, &mut selected)?;
         }
@@ -56,7 +60,8 @@ pub fn holders(port: NonZeroU16, users: Users) -> Result<Holders> {
         if !is_settled && start.elapsed() < LOOKING {
             continue;
         }
-        if look.unseen(&sockets, users, selected.is_empty()).is_some() && start.elapsed() < EXITING {
+        if look.unseen(&sockets, users, selected.is_empty()).is_some() && start.elapsed() < EXITING
+        {
             thread::sleep(PAUSE);
             continue;
         }
@@ -67,7 +72,10 @@ pub fn holders(port: NonZeroU16, users: Users) -> Result<Holders> {
             }
         }
         let passed_over = look.passed_over(&sockets, users, holders.is_empty());
-        return Ok(Holders { selected: holders, passed_over });
+        return Ok(Holders {
+            selected: holders,
+            passed_over,
+        });
     }
 }
 
@@ -82,7 +90,13 @@ struct Look {
 }
 
 impl Look {
-    fn at(&mut self, pid: Pid, sockets: &BTreeSet<Socket>, users: Users, selected: &mut Vec<Pinned>) -> Result<()> {
+    fn at(
+        &mut self,
+        pid: Pid,
+        sockets: &BTreeSet<Socket>,
+        users: Users,
+        selected: &mut Vec<Pinned>,
+    ) -> Result<()> {
         let of_process = held(pid, sockets)?;
         self.seen.extend(&of_process);
         // sigsend can have inherited the socket that it is to look for.
@@ -98,7 +112,9 @@ impl Look {
                 return Ok(());
             }
         }
-        let Ok(process) = Pinned::open(pid)? else { return Ok(()) };
+        let Ok(process) = Pinned::open(pid)? else {
+            return Ok(());
+        };
         if !held(pid, sockets)?.is_empty() && belongs(pid, users)? && process.is_running()? {
             selected.push(process);
             self.found += 1;
@@ -113,7 +129,9 @@ impl Look {
         let is_meant = |socket: &&Socket| users == Users::All || socket.owner == getuid().as_raw();
         let mut unseen = sockets.difference(&self.seen);
         let meant = unseen.clone().find(is_meant);
-        meant.or_else(|| unseen.next().filter(|_| nobody && self.of_others == 0)).copied()
+        meant
+            .or_else(|| unseen.next().filter(|_| nobody && self.of_others == 0))
+            .copied()
     }
 
     fn passed_over(self, sockets: &BTreeSet<Socket>, users: Users, nobody: bool) -> Option<Reason> {
@@ -121,7 +139,9 @@ impl Look {
             let owner = (socket.owner != getuid().as_raw()).then(|| proc::user_name(socket.owner));
             return Some(Reason::HolderUnseen { owner });
         }
-        nobody.then_some(Reason::NotListening { of_others: self.of_others })
+        nobody.then_some(Reason::NotListening {
+            of_others: self.of_others,
+        })
     }
 }
 
@@ -132,5 +152,7 @@ fn listed(port: NonZeroU16) -> Result<BTreeSet<Socket>> {
 /// Which of these sockets a process holds, as far as the caller may see.
 fn held(pid: Pid, sockets: &BTreeSet<Socket>) -> Result<Vec<Socket>> {
     let held = proc::if_visible(net::held(pid, sockets));
-    Ok(held.with_context(|| format!("looking for sockets of process {pid}"))?.unwrap_or_default())
+    Ok(held
+        .with_context(|| format!("looking for sockets of process {pid}"))?
+        .unwrap_or_default())
 }

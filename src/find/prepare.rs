@@ -51,7 +51,11 @@ impl<'a> Found<'a> {
     /// The targets that are signalled by number, in the order in which they get the signal: all of
     /// them in the plain form, else everyone and sigsend's own group.
     pub fn by_number(&self) -> impl Iterator<Item = Target> + use<'a> {
-        let passes = if self.is_plain() { |_: &Target| true } else { is_by_number };
+        let passes = if self.is_plain() {
+            |_: &Target| true
+        } else {
+            is_by_number
+        };
         own_group_last(&self.rules.selection.targets, passes)
     }
 }
@@ -72,7 +76,11 @@ pub fn prepare(plan: &Plan, labels: Labels) -> Result<Found<'_>> {
         Until::Sent => Purpose::FollowUp,
         Until::Gone | Until::Within(_) => Purpose::Wait,
     };
-    let killing = if plan.kills_whole() { Killing::Whole } else { Killing::Members };
+    let killing = if plan.kills_whole() {
+        Killing::Whole
+    } else {
+        Killing::Members
+    };
     find_for(&plan.selection, purpose, killing, labels)
 }
 
@@ -81,7 +89,12 @@ pub fn find(selection: &Selection, labels: Labels) -> Result<Found<'_>> {
     find_for(selection, Purpose::Ask, Killing::Members, labels)
 }
 
-fn find_for(selection: &Selection, purpose: Purpose, killing: Killing, labels: Labels) -> Result<Found<'_>> {
+fn find_for(
+    selection: &Selection,
+    purpose: Purpose,
+    killing: Killing,
+    labels: Labels,
+) -> Result<Found<'_>> {
     if selection.needs_proc() {
         check_proc()?;
     }
@@ -90,7 +103,11 @@ fn find_for(selection: &Selection, purpose: Purpose, killing: Killing, labels: L
         Reach::Process => None,
     };
     let found = Found {
-        rules: Rules { selection, purpose, lineage },
+        rules: Rules {
+            selection,
+            purpose,
+            lineage,
+        },
         recipients: Recipients::default(),
         groups: Vec::new(),
         misses: Vec::new(),
@@ -122,9 +139,9 @@ fn check_own_group(plan: &Plan) -> Result<(), UsageError> {
         return Ok(());
     }
     match plan.selection.targets.iter().find(is_own_group) {
-        Some(own @ Target::Group(_)) => {
-            Err(UsageError::new(format!("'{own}' is sigsend's own process group, which it cannot wait for")))
-        }
+        Some(own @ Target::Group(_)) => Err(UsageError::new(format!(
+            "'{own}' is sigsend's own process group, which it cannot wait for"
+        ))),
         _ => Ok(()),
     }
 }
@@ -133,10 +150,18 @@ fn check_own_group(plan: &Plan) -> Result<(), UsageError> {
 fn own_group_last(targets: &Targets, passes: fn(&Target) -> bool) -> impl Iterator<Item = Target> {
     let part = move |last: bool| {
         let is_own = move |target: &Target| targets.len() > 1 && is_own_group(target);
-        targets.iter().filter(move |target| passes(target) && is_own(target) == last)
+        targets
+            .iter()
+            .filter(move |target| passes(target) && is_own(target) == last)
     };
     // Each pass reads all targets.
-    part(false).chain(targets.has_groups().then(|| part(true)).into_iter().flatten())
+    part(false).chain(
+        targets
+            .has_groups()
+            .then(|| part(true))
+            .into_iter()
+            .flatten(),
+    )
 }
 
 pub fn is_own_group(target: &Target) -> bool {
@@ -188,9 +213,11 @@ impl Finder<'_> {
     fn target(&mut self, target: &Target, written: Option<&Written>) -> Result<()> {
         let typed: Rc<str> = target.to_string().into();
         match target {
-            Target::Process(pid) | Target::Padded(pid, _) => {
-                self.number(*pid, &typed, &written.map_or(Claim::Nothing, Claim::WriterOf))
-            }
+            Target::Process(pid) | Target::Padded(pid, _) => self.number(
+                *pid,
+                &typed,
+                &written.map_or(Claim::Nothing, Claim::WriterOf),
+            ),
             Target::Token(pid, inode) => self.number(*pid, &typed, &Claim::Inode(*inode)),
             Target::Name(name) => self.name(name, &typed),
             Target::Port(port) => self.port(*port, &typed),
@@ -201,7 +228,9 @@ impl Finder<'_> {
 
     fn number(&mut self, pid: Pid, typed: &Rc<str>, claim: &Claim) -> Result<()> {
         match Pinned::open(pid)? {
-            Ok(process) => self.verified(process, typed, NamedBy::Identity, claim).map(drop),
+            Ok(process) => self
+                .verified(process, typed, NamedBy::Identity, claim)
+                .map(drop),
             Err(absent) => {
                 self.miss(typed, Some(pid), Reason::Absent(absent));
                 Ok(())
@@ -240,7 +269,13 @@ impl Finder<'_> {
     }
 
     fn group(&mut self, number: Pid, typed: &Rc<str>) -> Result<()> {
-        if self.found.groups.iter().filter_map(Group::process).any(|group| group.number() == number) {
+        if self
+            .found
+            .groups
+            .iter()
+            .filter_map(Group::process)
+            .any(|group| group.number() == number)
+        {
             return Ok(());
         }
         let index = self.found.groups.len();
@@ -254,13 +289,23 @@ impl Finder<'_> {
     fn control_group(&mut self, path: &OsStr, killing: Killing) -> Result<()> {
         let typed = path.to_string_lossy();
         // So that it cannot be mistaken for another target.
-        let typed: Rc<str> = if typed.contains('/') { typed.into() } else { format!("./{typed}").into() };
+        let typed: Rc<str> = if typed.contains('/') {
+            typed.into()
+        } else {
+            format!("./{typed}").into()
+        };
         let (index, labels) = (self.found.groups.len(), self.labels);
         match ControlGroup::open(path, &typed, index, killing, labels)? {
             Ok(mut group) => match group.look(&mut self.found.recipients)? {
                 0 => self.miss(&typed, None, Reason::ControlGroup(NoControlGroup::Empty)),
                 _ if self.found.rules.purpose == Purpose::Ask && group.unseen > 0 => {
-                    self.miss(&typed, None, Reason::OtherNamespace { count: group.unseen });
+                    self.miss(
+                        &typed,
+                        None,
+                        Reason::OtherNamespace {
+                            count: group.unseen,
+                        },
+                    );
                 }
                 _ => self.found.groups.push(Group::Control(group)),
             },
@@ -270,12 +315,22 @@ impl Finder<'_> {
     }
 
     fn miss(&mut self, typed: &Rc<str>, pid: Option<Pid>, reason: Reason) {
-        self.found.misses.push(Miss { typed: Rc::clone(typed), pid, reason });
+        self.found.misses.push(Miss {
+            typed: Rc::clone(typed),
+            pid,
+            reason,
+        });
     }
 
     /// Admits a pinned process if it passes all checks, and held its PID until after them. Whether
     /// it did.
-    fn verified(&mut self, process: Pinned, typed: &Rc<str>, named_by: NamedBy, claim: &Claim) -> Result<bool> {
+    fn verified(
+        &mut self,
+        process: Pinned,
+        typed: &Rc<str>,
+        named_by: NamedBy,
+        claim: &Claim,
+    ) -> Result<bool> {
         let pid = process.pid;
         let refused = match claim {
             Claim::Nothing => None,
@@ -319,5 +374,9 @@ fn stale(pid: Pid, file: &Written) -> Result<Option<Reason>> {
     };
     let started = stat.started().with_context(task)?;
     let latest = file.at.checked_add(LATITUDE).unwrap_or(file.at);
-    Ok((started > latest).then(|| Reason::Stale { file: file.name.clone(), started, written: file.at }))
+    Ok((started > latest).then(|| Reason::Stale {
+        file: file.name.clone(),
+        started,
+        written: file.at,
+    }))
 }

@@ -135,7 +135,9 @@ impl Recipients {
         }
         // An allocation that fails aborts the program, which must not happen while a tree is
         // stopped.
-        self.members.try_reserve(1).with_context(|| format!("taking in process {pid}"))?;
+        self.members
+            .try_reserve(1)
+            .with_context(|| format!("taking in process {pid}"))?;
         self.by_number.insert(pid, self.members.len());
         self.members.push(recipient);
         Ok(())
@@ -143,15 +145,22 @@ impl Recipients {
 
     /// The index of the recipient that has this PID now.
     pub fn index_of(&self, pid: Pid) -> Result<Option<usize>> {
-        let Some(&index) = self.by_number.get(&pid) else { return Ok(None) };
-        Ok(self.members[index].process.holds_its_number()?.then_some(index))
+        let Some(&index) = self.by_number.get(&pid) else {
+            return Ok(None);
+        };
+        Ok(self.members[index]
+            .process
+            .holds_its_number()?
+            .then_some(index))
     }
 
     /// Makes a tree whose root was named by identity so named as a whole: its members may have been
     /// found for a name or port before.
     pub fn inherit_identity(&mut self) {
-        let is_identified =
-            |index: &usize| self.lineage(*index).any(|above| self.members[above].named_by == NamedBy::Identity);
+        let is_identified = |index: &usize| {
+            self.lineage(*index)
+                .any(|above| self.members[above].named_by == NamedBy::Identity)
+        };
         let identified: Vec<usize> = (0..self.members.len()).filter(is_identified).collect();
         for index in identified {
             self.members[index].named_by = NamedBy::Identity;
@@ -195,7 +204,8 @@ impl Recipients {
     /// A recipient, its parent, and so on up to the root.
     fn lineage(&self, index: usize) -> impl Iterator<Item = usize> {
         // Bounded, since a parent's PID that is reused by its descendant could close a circle.
-        std::iter::successors(Some(index), |index| self.members[*index].parent).take(self.members.len())
+        std::iter::successors(Some(index), |index| self.members[*index].parent)
+            .take(self.members.len())
     }
 }
 

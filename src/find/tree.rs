@@ -39,7 +39,11 @@ impl Lineage {
     /// Reads the chain of parents up to the first process of this PID namespace.
     pub fn own(labels: Labels) -> Result<Self> {
         check_proc()?;
-        let mut lineage = Self { spared: BTreeSet::new(), hidden: None, labels };
+        let mut lineage = Self {
+            spared: BTreeSet::new(),
+            hidden: None,
+            labels,
+        };
         // Twice: a parent that exits meanwhile breaks the first chain, and its children get another
         // parent.
         for _ in 0..2 {
@@ -69,7 +73,9 @@ impl Lineage {
     /// Why a root may not be signalled: it may be an ancestor above one that is hidden. An ancestor
     /// starts before its descendants, so a process that started later is none.
     pub fn refuses(&self, root: &Pinned) -> Result<Option<Reason>> {
-        let Some(hidden) = &self.hidden else { return Ok(None) };
+        let Some(hidden) = &self.hidden else {
+            return Ok(None);
+        };
         if self.spares(root.pid) {
             return Ok(None);
         }
@@ -91,15 +97,25 @@ impl Lineage {
 
     /// Admits the children of one member: those of its threads, if these are known already. Each
     /// child is pinned first and then proved to be a child still.
-    pub fn adopt(&self, recipients: &mut Recipients, parent: usize, threads: Option<&[i32]>) -> Result<()> {
+    pub fn adopt(
+        &self,
+        recipients: &mut Recipients,
+        parent: usize,
+        threads: Option<&[i32]>,
+    ) -> Result<()> {
         let pid = recipients[parent].pid();
         if !recipients[parent].process.holds_its_number()? {
             return Ok(());
         }
         let task = || format!("looking for the children of process {pid}");
         let read = || {
-            let children = threads.map_or_else(|| pids::children(pid), |threads| pids::children_of(pid, threads));
-            proc::if_visible(children).with_context(task).map(Option::unwrap_or_default)
+            let children = threads.map_or_else(
+                || pids::children(pid),
+                |threads| pids::children_of(pid, threads),
+            );
+            proc::if_visible(children)
+                .with_context(task)
+                .map(Option::unwrap_or_default)
         };
         let mut children = Vec::new();
         for child in read()? {
@@ -107,7 +123,9 @@ impl Lineage {
                 children.push(Child::Known(index));
                 continue;
             }
-            let Ok(process) = Pinned::open(child)? else { continue };
+            let Ok(process) = Pinned::open(child)? else {
+                continue;
+            };
             let stat = proc::if_visible(proc::stat(child)).with_context(task)?;
             let is_child = match &stat {
                 Some(stat) => stat.parent == pid.number(),
@@ -125,12 +143,21 @@ impl Lineage {
         }
         for child in children {
             match child {
-                Child::Known(index) if index != parent => _ = recipients[index].parent.get_or_insert(parent),
+                Child::Known(index) if index != parent => {
+                    _ = recipients[index].parent.get_or_insert(parent)
+                }
                 Child::Known(_) => {}
                 Child::New(process, state) => {
-                    let (typed, named_by) = (Rc::clone(&recipients[parent].typed), recipients[parent].named_by);
+                    let (typed, named_by) = (
+                        Rc::clone(&recipients[parent].typed),
+                        recipients[parent].named_by,
+                    );
                     let recipient = Recipient::new(process, typed, named_by, self.labels);
-                    recipients.admit(Recipient { parent: Some(parent), state, ..recipient })?;
+                    recipients.admit(Recipient {
+                        parent: Some(parent),
+                        state,
+                        ..recipient
+                    })?;
                 }
             }
         }
@@ -147,7 +174,9 @@ fn climb(from: i32, ancestors: &mut BTreeSet<Pid>) -> Result<Option<Hidden>> {
         ancestors.insert(pid);
         let stat = proc::if_visible(proc::stat(pid));
         let stat = stat.with_context(|| format!("looking for the parent of process {pid}"))?;
-        let Some(stat) = stat else { return Ok((pid != Pid::INIT).then_some(Hidden { pid, child_started })) };
+        let Some(stat) = stat else {
+            return Ok((pid != Pid::INIT).then_some(Hidden { pid, child_started }));
+        };
         next = Pid::try_from(stat.parent).ok();
         child_started = stat.start;
     }

@@ -45,7 +45,15 @@ pub struct Members {
 
 impl Directory {
     pub fn open(path: &Path) -> nix::Result<Self> {
-        retry(|| openat(AT_FDCWD, path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())).map(Self)
+        retry(|| {
+            openat(
+                AT_FDCWD,
+                path,
+                OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+                Mode::empty(),
+            )
+        })
+        .map(Self)
     }
 
     pub fn kind(&self) -> nix::Result<Kind> {
@@ -55,11 +63,13 @@ impl Directory {
             _ => return Ok(Kind::None),
         }
         match read(self.0.as_fd(), "cgroup.type") {
-            Ok(kind) => Ok(if kind.starts_with(b"domain") && kind.trim_ascii() != b"domain invalid" {
-                Kind::Domain
-            } else {
-                Kind::Threaded
-            }),
+            Ok(kind) => Ok(
+                if kind.starts_with(b"domain") && kind.trim_ascii() != b"domain invalid" {
+                    Kind::Domain
+                } else {
+                    Kind::Threaded
+                },
+            ),
             Err(Errno::ENOENT) if self.has_procs()? => Ok(Kind::Root),
             Err(errno) => Err(errno),
         }
@@ -67,7 +77,12 @@ impl Directory {
 
     /// False once the group was removed.
     fn has_procs(&self) -> nix::Result<bool> {
-        match openat(&self.0, "cgroup.procs", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
+        match openat(
+            &self.0,
+            "cgroup.procs",
+            OFlag::O_PATH | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        ) {
             Ok(_) => Ok(true),
             Err(Errno::ENOENT) => Ok(false),
             Err(errno) => Err(errno),
@@ -119,8 +134,8 @@ fn list(directory: BorrowedFd, members: &mut Members) -> nix::Result<()> {
         Ok(mut entries) => {
             for entry in entries.iter() {
                 let entry = entry?;
-                let is_below =
-                    entry.file_type() == Some(Type::Directory) && !matches!(entry.file_name().to_bytes(), b"." | b"..");
+                let is_below = entry.file_type() == Some(Type::Directory)
+                    && !matches!(entry.file_name().to_bytes(), b"." | b"..");
                 names.extend(is_below.then(|| entry.file_name().to_owned()));
             }
         }
@@ -138,9 +153,18 @@ fn list(directory: BorrowedFd, members: &mut Members) -> nix::Result<()> {
 }
 
 fn read(directory: BorrowedFd, name: &str) -> nix::Result<Vec<u8>> {
-    let file = retry(|| openat(directory, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()))?;
+    let file = retry(|| {
+        openat(
+            directory,
+            name,
+            OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )
+    })?;
     let mut text = Vec::new();
-    File::from(file).read_to_end(&mut text).map_err(|error| errno(&error))?;
+    File::from(file)
+        .read_to_end(&mut text)
+        .map_err(|error| errno(&error))?;
     Ok(text)
 }
 
@@ -168,7 +192,9 @@ impl Events {
     fn says(&self, line: &[u8]) -> nix::Result<bool> {
         let mut text = [0; 128];
         match self.0.read_at(&mut text, 0).map_err(|error| errno(&error)) {
-            Ok(length) => Ok(text[..length].split(|byte| *byte == b'\n').any(|known| known == line)),
+            Ok(length) => Ok(text[..length]
+                .split(|byte| *byte == b'\n')
+                .any(|known| known == line)),
             // The group was removed, for which it had to be empty.
             Err(Errno::ENODEV) => Ok(false),
             Err(errno) => Err(errno),
@@ -195,7 +221,10 @@ impl Switch {
 
     pub fn is_on(&self) -> nix::Result<bool> {
         let mut digit = [0];
-        self.0.read_at(&mut digit, 0).map_err(|error| errno(&error)).map(|length| length == 1 && &digit == b"1")
+        self.0
+            .read_at(&mut digit, 0)
+            .map_err(|error| errno(&error))
+            .map(|length| length == 1 && &digit == b"1")
     }
 }
 
@@ -203,7 +232,10 @@ impl Switch {
 /// hierarchy that has it.
 pub fn directories(shown: &[u8]) -> io::Result<Vec<PathBuf>> {
     let mounts = proc::slurp("/proc/self/mountinfo".as_ref())?;
-    Ok(mounts.split(|byte| *byte == b'\n').filter_map(|mount| place(mount, shown)).collect())
+    Ok(mounts
+        .split(|byte| *byte == b'\n')
+        .filter_map(|mount| place(mount, shown))
+        .collect())
 }
 
 /// Where a line of mountinfo has a control group, if it is a mount of the hierarchy and has it.
@@ -215,7 +247,11 @@ fn place(mount: &[u8], shown: &[u8]) -> Option<PathBuf> {
     if fields.next()? != b"cgroup2" {
         return None;
     }
-    let below = if root == b"/" { shown } else { shown.strip_prefix(&*root)? };
+    let below = if root == b"/" {
+        shown
+    } else {
+        shown.strip_prefix(&*root)?
+    };
     let is_below = below.is_empty() || below.starts_with(b"/");
     let leaves = below.split(|byte| *byte == b'/').any(|part| part == b"..");
     (is_below && !leaves).then(|| PathBuf::from(OsStr::from_bytes(&[&*point, below].concat())))
@@ -227,7 +263,10 @@ fn unescaped(field: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(field.len());
     let mut rest = field;
     while let [byte, tail @ ..] = rest {
-        let octal = tail.get(..3).filter(|_| *byte == b'\\').and_then(|digits| str::from_utf8(digits).ok());
+        let octal = tail
+            .get(..3)
+            .filter(|_| *byte == b'\\')
+            .and_then(|digits| str::from_utf8(digits).ok());
         let escaped = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok());
         text.push(escaped.unwrap_or(*byte));
         rest = if escaped.is_some() { &tail[3..] } else { tail };
@@ -245,18 +284,30 @@ mod tests {
         let part = "42 31 0:38 /a\\040b /mnt/a\\134b rw - cgroup2 none rw";
         let table = [
             (whole, "/", Some("/sys/fs/cgroup/unified/")),
-            (whole, "/user.slice/x", Some("/sys/fs/cgroup/unified/user.slice/x")),
+            (
+                whole,
+                "/user.slice/x",
+                Some("/sys/fs/cgroup/unified/user.slice/x"),
+            ),
             (whole, "/../x", None),
             (part, "/a b", Some("/mnt/a\\b")),
             (part, "/a b/c", Some("/mnt/a\\b/c")),
             (part, "/a bc", None),
             (part, "/", None),
-            ("37 31 0:34 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer", "/x", None),
+            (
+                "37 31 0:34 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer",
+                "/x",
+                None,
+            ),
             ("23 1 0:5 / / rw - ext4 /dev/vda rw", "/x", None),
             ("", "/x", None),
         ];
         for (mount, shown, directory) in table {
-            assert_eq!(place(mount.as_bytes(), shown.as_bytes()), directory.map(PathBuf::from), "{mount} {shown}");
+            assert_eq!(
+                place(mount.as_bytes(), shown.as_bytes()),
+                directory.map(PathBuf::from),
+                "{mount} {shown}"
+            );
         }
     }
 }

@@ -32,7 +32,10 @@ static REFUSAL: AtomicI32 = AtomicI32::new(0);
 
 pub fn progress() -> Progress {
     let refusal = REFUSAL.load(Relaxed);
-    Progress { done: DONE.load(Relaxed), refusal: (refusal != 0).then(|| Errno::from_raw(refusal)) }
+    Progress {
+        done: DONE.load(Relaxed),
+        refusal: (refusal != 0).then(|| Errno::from_raw(refusal)),
+    }
 }
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -47,7 +50,10 @@ pub fn command_line() -> (&'static OsStr, Words) {
         (&in_place, count)
     } else {
         let copies = COPIES.get_or_init(|| env::args_os().collect());
-        (Box::leak(Box::new(|place: usize| &*copies[place])), copies.len())
+        (
+            Box::leak(Box::new(|place: usize| &*copies[place])),
+            copies.len(),
+        )
     };
     let mut words = Words::new(line, count);
     let program = words.take_first().unwrap_or_default();
@@ -98,7 +104,9 @@ mod start {
         #[cfg(not(test))]
         super::way::take(count, arguments);
         // SAFETY: called once with what the entry code gave.
-        unsafe { __real___libc_start_main(main, count, arguments, init, fini, rtld_fini, stack_end) }
+        unsafe {
+            __real___libc_start_main(main, count, arguments, init, fini, rtld_fini, stack_end)
+        }
     }
 }
 
@@ -152,9 +160,13 @@ mod way {
     /// Carries out an everyday call and ends the program, or returns with nothing or only a part of
     /// it done.
     pub fn take(count: c_int, arguments: *mut *const c_char) {
-        let Ok(count) = usize::try_from(count) else { return };
+        let Ok(count) = usize::try_from(count) else {
+            return;
+        };
         // SAFETY: the kernel made so many pointers to strings, and an `Argument` is such a pointer.
-        if let [_, rest @ ..] = unsafe { slice::from_raw_parts(arguments.cast::<Argument>(), count) } {
+        if let [_, rest @ ..] =
+            unsafe { slice::from_raw_parts(arguments.cast::<Argument>(), count) }
+        {
             read(rest);
         }
         // Not before: the first write to a static is a page fault, which takes longer than a
@@ -169,7 +181,9 @@ mod way {
         loop {
             match rest {
                 [list] if list.is(b"-l") && signal.is_none() && !waits => return write_list(),
-                [flag, after @ ..] if flag.is(b"--wait") || flag.is(b"-w") => (rest, waits) = (after, true),
+                [flag, after @ ..] if flag.is(b"--wait") || flag.is(b"-w") => {
+                    (rest, waits) = (after, true)
+                }
                 [option, value, after @ ..] if option.is(b"-s") && signal.is_none() => {
                     (rest, signal) = (after, Some(Signal::everyday(value.clone())?));
                 }
@@ -198,7 +212,13 @@ mod way {
         let mut done = 0;
         for pid in pids {
             let pid = Pid::unpadded(pid.clone())?;
-            let result = call(libc::SYS_kill, number(pid.number()), number(signal.number()), 0, 0);
+            let result = call(
+                libc::SYS_kill,
+                number(pid.number()),
+                number(signal.number()),
+                0,
+                0,
+            );
             if result != 0 {
                 DONE.store(done, Relaxed);
                 REFUSAL.store(i32::try_from(result.wrapping_neg()).ok()?, Relaxed);
@@ -216,12 +236,27 @@ mod way {
         // As for `main`: a closed pipe and the limit of file sizes are errors of write(2).
         for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
             static IGNORE: [usize; 4] = [libc::SIG_IGN, 0, 0, 0];
-            call(libc::SYS_rt_sigaction, number(signal), IGNORE.as_ptr().addr(), 0, size_of::<u64>());
+            call(
+                libc::SYS_rt_sigaction,
+                number(signal),
+                IGNORE.as_ptr().addr(),
+                0,
+                size_of::<u64>(),
+            );
         }
         let mut rest = NAMES.as_slice();
         while !rest.is_empty() {
-            let written = call(libc::SYS_write, number(libc::STDOUT_FILENO), rest.as_ptr().addr(), rest.len(), 0);
-            let Some(after) = usize::try_from(written).ok().and_then(|written| rest.get(written..)) else {
+            let written = call(
+                libc::SYS_write,
+                number(libc::STDOUT_FILENO),
+                rest.as_ptr().addr(),
+                rest.len(),
+                0,
+            );
+            let Some(after) = usize::try_from(written)
+                .ok()
+                .and_then(|written| rest.get(written..))
+            else {
                 DONE.store(NAMES.len().wrapping_sub(rest.len()), Relaxed);
                 return None;
             };
@@ -236,7 +271,13 @@ mod way {
         /// Its type differs between the C libraries (asm-generic/ioctls.h).
         const TCGETS: usize = 0x5401;
         let mut settings = MaybeUninit::<[u8; 64]>::uninit();
-        let result = call(libc::SYS_ioctl, number(descriptor), TCGETS, settings.as_mut_ptr().addr(), 0);
+        let result = call(
+            libc::SYS_ioctl,
+            number(descriptor),
+            TCGETS,
+            settings.as_mut_ptr().addr(),
+            0,
+        );
         result == -(ENOTTY as isize)
     }
 
@@ -248,9 +289,24 @@ mod way {
         if group <= 0 || !is_no_terminal(libc::STDERR_FILENO) {
             return None;
         }
-        let pidfd = c_int::try_from(call(libc::SYS_pidfd_open, number(pid.number()), 0, 0, 0)).ok()?;
-        let is_running = poll(pidfd, Some(&libc::timespec { tv_sec: 0, tv_nsec: 0 })) == 0;
-        let send = || call(libc::SYS_pidfd_send_signal, number(pidfd), number(signal.number()), 0, 0);
+        let pidfd =
+            c_int::try_from(call(libc::SYS_pidfd_open, number(pid.number()), 0, 0, 0)).ok()?;
+        let is_running = poll(
+            pidfd,
+            Some(&libc::timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            }),
+        ) == 0;
+        let send = || {
+            call(
+                libc::SYS_pidfd_send_signal,
+                number(pidfd),
+                number(signal.number()),
+                0,
+                0,
+            )
+        };
         if is_running && send() == 0 {
             DONE.store(1, Relaxed);
             let mut exited = poll(pidfd, None);
@@ -268,7 +324,11 @@ mod way {
     /// ppoll(2): how many of one descriptor can be read, which a pidfd can after the process has
     /// exited.
     fn poll(descriptor: c_int, timeout: Option<&libc::timespec>) -> isize {
-        let mut fd = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
+        let mut fd = libc::pollfd {
+            fd: descriptor,
+            events: libc::POLLIN,
+            revents: 0,
+        };
         let timeout = timeout.map_or(0, |timeout| (&raw const *timeout).addr());
         call(libc::SYS_ppoll, (&raw mut fd).addr(), 1, timeout, 0)
     }

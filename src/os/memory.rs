@@ -47,7 +47,10 @@ impl LastResort {
     }
 
     /// Adds a control group by its cgroup.freeze, which must stay open as long as this value lives.
-    #[expect(clippy::unused_self, reason = "the group is thawed only while the value lives")]
+    #[expect(
+        clippy::unused_self,
+        reason = "the group is thawed only while the value lives"
+    )]
     pub fn add_frozen(&mut self, freeze: BorrowedFd) {
         FROZEN.store(freeze.as_raw_fd(), Ordering::Relaxed);
     }
@@ -205,7 +208,9 @@ unsafe impl GlobalAlloc for Allocator {
 
     #[inline(never)]
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let Ok(wanted) = Layout::from_size_align(size, layout.align()) else { return ptr::null_mut() };
+        let Ok(wanted) = Layout::from_size_align(size, layout.align()) else {
+            return ptr::null_mut();
+        };
         let new = if !self.has(memory) {
             // SAFETY: the system's allocator made it, and the caller keeps to the contract.
             let new = unsafe { System.realloc(memory, layout, size) };
@@ -248,10 +253,17 @@ mod tests {
     use super::*;
 
     /// Another allocator, too large for a stack.
-    #[expect(clippy::cast_ptr_alignment, reason = "the memory has the layout of an allocator")]
+    #[expect(
+        clippy::cast_ptr_alignment,
+        reason = "the memory has the layout of an allocator"
+    )]
     fn allocator() -> &'static Allocator {
         // SAFETY: an allocator whose bytes are all 0 has used nothing of its image.
-        unsafe { &*System.alloc_zeroed(Layout::new::<Allocator>()).cast::<Allocator>() }
+        unsafe {
+            &*System
+                .alloc_zeroed(Layout::new::<Allocator>())
+                .cast::<Allocator>()
+        }
     }
 
     /// An allocation of the test: where it is, and the byte that all of it holds.
@@ -271,14 +283,19 @@ mod tests {
             assert!(!memory.is_null() && memory.addr().is_multiple_of(layout.align()));
             // SAFETY: the allocation is as long.
             unsafe { memory.write_bytes(byte, layout.size()) };
-            Self { memory, layout, byte }
+            Self {
+                memory,
+                layout,
+                byte,
+            }
         }
     }
 
     fn layout() -> impl Strategy<Value = Layout> {
         let size = prop_oneof![1..200usize, 1..70_000usize];
-        (size, prop::sample::select(vec![1, 8, 16, 32, 4096]))
-            .prop_map(|(size, align)| Layout::from_size_align(size, align).expect("small and a power of two"))
+        (size, prop::sample::select(vec![1, 8, 16, 32, 4096])).prop_map(|(size, align)| {
+            Layout::from_size_align(size, align).expect("small and a power of two")
+        })
     }
 
     proptest! {
@@ -323,7 +340,11 @@ mod tests {
     fn the_reserve_is_for_when_the_system_has_no_memory() {
         let allocator = allocator();
         let page = Layout::from_size_align(4096, 8).expect("a power of two");
-        let count = |limit| (0..IMAGE).take_while(|_| !allocator.take(page, limit).is_null()).count();
+        let count = |limit| {
+            (0..IMAGE)
+                .take_while(|_| !allocator.take(page, limit).is_null())
+                .count()
+        };
         assert_eq!(count(IMAGE - RESERVE), (IMAGE - RESERVE) / 4096);
         // SAFETY: not of size 0.
         let of_system = unsafe { allocator.alloc(page) };

@@ -80,9 +80,12 @@ impl Pinned {
     }
 
     pub fn life(&self) -> Result<Life> {
-        let Ok(fd) = self.fd() else { return Ok(Life::Reaped) };
+        let Ok(fd) = self.fd() else {
+            return Ok(Life::Reaped);
+        };
         let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
-        retry(|| poll(&mut fds, PollTimeout::ZERO)).with_context(|| format!("polling process {}", self.pid))?;
+        retry(|| poll(&mut fds, PollTimeout::ZERO))
+            .with_context(|| format!("polling process {}", self.pid))?;
         let seen = fds[0].revents().unwrap_or(PollFlags::empty());
         if seen.contains(PollFlags::POLLHUP) {
             return Ok(Life::Reaped);
@@ -126,10 +129,19 @@ impl Pinned {
     pub fn inode(&self) -> Result<Inode> {
         let pid = self.pid;
         let task = || format!("reading the pidfd inode of process {pid}");
-        if retry(|| fstatfs(self.fd()?)).with_context(task)?.filesystem_type() != PIDFS {
-            bail!("{}: pidfd inodes are not unique on this kernel, PID:INODE needs Linux 6.9", task());
+        if retry(|| fstatfs(self.fd()?))
+            .with_context(task)?
+            .filesystem_type()
+            != PIDFS
+        {
+            bail!(
+                "{}: pidfd inodes are not unique on this kernel, PID:INODE needs Linux 6.9",
+                task()
+            );
         }
-        retry(|| fstat(self.fd()?)).map(|stat| Inode::new(stat.st_ino)).with_context(task)
+        retry(|| fstat(self.fd()?))
+            .map(|stat| Inode::new(stat.st_ino))
+            .with_context(task)
     }
 
     /// The pidfd; ESRCH after [`Self::release`].
@@ -152,27 +164,39 @@ const RESERVE: u64 = 8;
 /// files to the hard limit if need be.
 fn keep_reserve(fd: &OwnedFd) -> Result<()> {
     static LIMIT: AtomicU64 = AtomicU64::new(0);
-    let needed = u64::try_from(fd.as_raw_fd()).unwrap_or(u64::MAX).saturating_add(RESERVE);
+    let needed = u64::try_from(fd.as_raw_fd())
+        .unwrap_or(u64::MAX)
+        .saturating_add(RESERVE);
     if needed < LIMIT.load(Ordering::Relaxed) {
         return Ok(());
     }
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("reading the limit of open files")?;
+    let (soft, hard) =
+        getrlimit(Resource::RLIMIT_NOFILE).context("reading the limit of open files")?;
     let limit = if needed < soft { soft } else { hard };
     if limit > soft {
-        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("raising the limit of open files")?;
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+            .context("raising the limit of open files")?;
     }
     LIMIT.store(limit, Ordering::Relaxed);
     if needed < limit {
         return Ok(());
     }
-    Err(Errno::EMFILE).with_context(|| format!("too many processes for the limit of {limit} open files (ulimit -Hn)"))
+    Err(Errno::EMFILE).with_context(|| {
+        format!("too many processes for the limit of {limit} open files (ulimit -Hn)")
+    })
 }
 
 /// Whether an error means that there are no descriptors or no memory left for what was tried.
 pub fn is_exhaustion(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        let of_io = || cause.downcast_ref::<io::Error>()?.raw_os_error().map(Errno::from_raw);
+        let of_io = || {
+            cause
+                .downcast_ref::<io::Error>()?
+                .raw_os_error()
+                .map(Errno::from_raw)
+        };
         let errno = cause.downcast_ref().copied().or_else(of_io);
-        matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)) || cause.is::<TryReserveError>()
+        matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM))
+            || cause.is::<TryReserveError>()
     })
 }

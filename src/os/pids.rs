@@ -13,7 +13,10 @@ use crate::target::Pid;
 
 /// Every process that /proc shows, in one pass.
 pub fn pids() -> io::Result<Vec<Pid>> {
-    Ok(numbers("/proc".as_ref())?.into_iter().filter_map(pid_of).collect())
+    Ok(numbers("/proc".as_ref())?
+        .into_iter()
+        .filter_map(pid_of)
+        .collect())
 }
 
 /// Where the members of a process group are looked for. getpgid(2) is asked about each PID: it
@@ -36,7 +39,9 @@ impl GroupMembers {
     /// besides what /proc shows.
     pub fn list(&mut self) -> io::Result<Vec<Pid>> {
         let mut members = Vec::new();
-        let mut ask = |pid: Pid| group_of(pid).map(|of| members.extend((of == Some(self.group)).then_some(pid)));
+        let mut ask = |pid: Pid| {
+            group_of(pid).map(|of| members.extend((of == Some(self.group)).then_some(pid)))
+        };
         if !hides_processes()? {
             pids()?.into_iter().try_for_each(ask)?;
             return Ok(members);
@@ -50,7 +55,9 @@ impl GroupMembers {
                 listed.dedup();
                 listed.into_iter().try_for_each(&mut ask)?;
             }
-            _ => (1..=highest_pid()).filter_map(pid_of).try_for_each(&mut ask)?,
+            _ => (1..=highest_pid())
+                .filter_map(pid_of)
+                .try_for_each(&mut ask)?,
         }
         self.last = last;
         Ok(members)
@@ -60,8 +67,14 @@ impl GroupMembers {
 /// The numbers after one PID up to another, in the order in which the kernel hands them out: round
 /// and round.
 pub fn handed_out(before: i32, now: i32) -> impl Iterator<Item = Pid> {
-    let (end, restart) = if now >= before { (now, None) } else { (highest_pid(), Some(1..=now)) };
-    (before + 1..=end).chain(restart.into_iter().flatten()).filter_map(pid_of)
+    let (end, restart) = if now >= before {
+        (now, None)
+    } else {
+        (highest_pid(), Some(1..=now))
+    };
+    (before + 1..=end)
+        .chain(restart.into_iter().flatten())
+        .filter_map(pid_of)
 }
 
 /// The PID that was handed out last in this PID namespace: the last field of /proc/loadavg.
@@ -71,7 +84,9 @@ pub fn last_pid() -> Option<i32> {
 }
 
 fn highest_pid() -> i32 {
-    let highest = slurp("/proc/sys/kernel/pid_max".as_ref()).ok().and_then(|text| pid_in(text.trim_ascii()));
+    let highest = slurp("/proc/sys/kernel/pid_max".as_ref())
+        .ok()
+        .and_then(|text| pid_in(text.trim_ascii()));
     highest.map_or(1 << 22, Pid::number)
 }
 
@@ -94,10 +109,14 @@ fn hides_processes() -> io::Result<bool> {
     let hidden = |line: &[u8]| {
         let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
         let options = fields.last().copied().unwrap_or_default();
-        fields.get(4).is_some_and(|directory| *directory == b"/proc")
-            && options
-                .split(|byte| *byte == b',')
-                .any(|option| option.strip_prefix(b"hidepid=").is_some_and(|how| !matches!(how, b"0" | b"off")))
+        fields
+            .get(4)
+            .is_some_and(|directory| *directory == b"/proc")
+            && options.split(|byte| *byte == b',').any(|option| {
+                option
+                    .strip_prefix(b"hidepid=")
+                    .is_some_and(|how| !matches!(how, b"0" | b"off"))
+            })
     };
     let hides = mounts
         .split(|byte| *byte == b'\n')

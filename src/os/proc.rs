@@ -116,7 +116,11 @@ fn words<'a>(status: &'a [u8], label: &str) -> Option<impl Iterator<Item = &'a s
 }
 
 /// The first word of a line of /proc/PID/status, parsed.
-fn first<T, E>(status: &[u8], label: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> io::Result<T> {
+fn first<T, E>(
+    status: &[u8],
+    label: &str,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> io::Result<T> {
     let word = words(status, label).and_then(|mut words| words.next());
     let value = word.and_then(|word| parse(word).ok());
     value.ok_or_else(|| io::Error::other(format!("no valid {label} in /proc/PID/status")))
@@ -126,15 +130,20 @@ fn first<T, E>(status: &[u8], label: &str, parse: impl FnOnce(&str) -> Result<T,
 pub fn name(pid: Pid) -> io::Result<Vec<u8>> {
     let mut name = [0; 64];
     let length = open(&path(pid, "comm")?)?.read(&mut name)?;
-    Ok(name[..length].strip_suffix(b"\n").unwrap_or(&name[..length]).to_vec())
+    Ok(name[..length]
+        .strip_suffix(b"\n")
+        .unwrap_or(&name[..length])
+        .to_vec())
 }
 
 /// The basename of the executable, or of its old name if it was deleted. EACCES if ptrace(2) would
 /// not be permitted, ENOENT for kernel threads and zombies.
 pub fn executable(pid: Pid) -> io::Result<Vec<u8>> {
     let link = |file: &str| fs::read_link(path(pid, file)?);
-    let target =
-        link("exe").or_else(|error| by_other_threads(pid, "exe", link).ok_or(error))?.into_os_string().into_vec();
+    let target = link("exe")
+        .or_else(|error| by_other_threads(pid, "exe", link).ok_or(error))?
+        .into_os_string()
+        .into_vec();
     let target = target.strip_suffix(b" (deleted)").unwrap_or(&target);
     Ok(basename(target).to_vec())
 }
@@ -144,7 +153,13 @@ pub fn arguments(pid: Pid) -> io::Result<Vec<Vec<u8>>> {
     let mut line = read(pid, "cmdline")?;
     if line.is_empty() {
         let of_thread = |file: &str| {
-            read(pid, file).and_then(|line| if line.is_empty() { Err(ErrorKind::NotFound.into()) } else { Ok(line) })
+            read(pid, file).and_then(|line| {
+                if line.is_empty() {
+                    Err(ErrorKind::NotFound.into())
+                } else {
+                    Ok(line)
+                }
+            })
         };
         line = by_other_threads(pid, "cmdline", of_thread).unwrap_or_default();
     }
@@ -153,18 +168,27 @@ pub fn arguments(pid: Pid) -> io::Result<Vec<Vec<u8>>> {
         line.pop();
     }
     let arguments = line.split(|byte| *byte == 0).map(<[u8]>::to_vec);
-    Ok(if line.is_empty() { Vec::new() } else { arguments.collect() })
+    Ok(if line.is_empty() {
+        Vec::new()
+    } else {
+        arguments.collect()
+    })
 }
 
 /// The answer of another thread, for a process whose main thread has exited and has no memory.
 fn by_other_threads<T>(pid: Pid, file: &str, ask: impl Fn(&str) -> io::Result<T>) -> Option<T> {
-    let mut others = threads(pid).ok()?.into_iter().filter(|thread| *thread != pid.number());
+    let mut others = threads(pid)
+        .ok()?
+        .into_iter()
+        .filter(|thread| *thread != pid.number());
     others.find_map(|thread| ask(&format!("task/{thread}/{file}")).ok())
 }
 
 /// The basename of argv[0]; `None` for kernel threads and zombies.
 pub fn first_argument(pid: Pid) -> io::Result<Option<Vec<u8>>> {
-    Ok(arguments(pid)?.first().map(|first| basename(first).to_vec()))
+    Ok(arguments(pid)?
+        .first()
+        .map(|first| basename(first).to_vec()))
 }
 
 fn basename(path: &[u8]) -> &[u8] {
@@ -180,7 +204,12 @@ pub fn is_zombie(pid: Pid) -> bool {
 pub fn numbers(directory: &Path) -> io::Result<Vec<i32>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(directory)? {
-        numbers.extend(entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
+        numbers.extend(
+            entry?
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse::<i32>().ok()),
+        );
     }
     Ok(numbers)
 }
@@ -191,7 +220,14 @@ pub fn numbers(directory: &Path) -> io::Result<Vec<i32>> {
 pub fn if_visible<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => Ok(None),
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(None)
+        }
         Err(error) if error.raw_os_error() == Some(ESRCH) => Ok(None),
         Err(error) => Err(error),
     }
@@ -208,7 +244,9 @@ pub fn liveliest(pid: Pid) -> io::Result<(State, Vec<i32>)> {
     let mut liveliest = State::Dead;
     for thread in &threads {
         // The thread has ended meanwhile.
-        let Some(text) = if_visible(read(pid, &format!("task/{thread}/stat")))? else { continue };
+        let Some(text) = if_visible(read(pid, &format!("task/{thread}/stat")))? else {
+            continue;
+        };
         liveliest = liveliest.max(parse_stat(&text)?.state);
     }
     Ok((liveliest, threads))
@@ -217,8 +255,11 @@ pub fn liveliest(pid: Pid) -> io::Result<(State, Vec<i32>)> {
 /// Whether a signal is pending for a process that neither blocks it nor is stopped or dead, so that
 /// it will take it at once.
 pub fn is_taking(pid: Pid, signal: Signal) -> io::Result<bool> {
-    let Some(status) = if_visible(status(pid))? else { return Ok(false) };
-    let is_pending = status.pending_process.contains(signal) || status.pending_thread.contains(signal);
+    let Some(status) = if_visible(status(pid))? else {
+        return Ok(false);
+    };
+    let is_pending =
+        status.pending_process.contains(signal) || status.pending_thread.contains(signal);
     if !is_pending || status.blocked.contains(signal) {
         return Ok(false);
     }
@@ -247,12 +288,16 @@ impl Stat {
     /// When the process started: now − time since boot + its start in ticks since boot. So it
     /// survives suspend and time namespaces, and moves with the clock. Exact to 10 ms.
     pub fn started(&self) -> io::Result<SystemTime> {
-        let ticks =
-            sysconf(SysconfVar::CLK_TCK)?.and_then(|ticks| u64::try_from(ticks).ok()).filter(|ticks| *ticks > 0);
-        let since_boot = Duration::from_millis(self.start.saturating_mul(1000) / ticks.unwrap_or(100));
+        let ticks = sysconf(SysconfVar::CLK_TCK)?
+            .and_then(|ticks| u64::try_from(ticks).ok())
+            .filter(|ticks| *ticks > 0);
+        let since_boot =
+            Duration::from_millis(self.start.saturating_mul(1000) / ticks.unwrap_or(100));
         let up = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME)?);
         let age = up.checked_sub(since_boot).unwrap_or_default();
-        SystemTime::now().checked_sub(age).ok_or_else(|| io::Error::other("the clock stands before 1970"))
+        SystemTime::now()
+            .checked_sub(age)
+            .ok_or_else(|| io::Error::other("the clock stands before 1970"))
     }
 }
 
@@ -297,7 +342,15 @@ pub fn slurp(path: &Path) -> io::Result<Vec<u8>> {
 
 /// musl's open(2) is two system calls, its openat(2) is one.
 fn open(path: &Path) -> io::Result<File> {
-    Ok(retry(|| openat(AT_FDCWD, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()))?.into())
+    Ok(retry(|| {
+        openat(
+            AT_FDCWD,
+            path,
+            OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )
+    })?
+    .into())
 }
 
 /// The PID that a word of a file spells.
@@ -334,21 +387,45 @@ mod tests {
     #[test]
     fn a_status_is_read_by_its_labels() {
         let status = parse_status(STATUS.as_bytes()).expect("all lines are there");
-        assert_eq!((status.thread_group, status.real_user, status.is_init), (4242, 1000, true));
-        let sets = [status.pending_thread, status.pending_process, status.blocked, status.ignored, status.caught];
-        assert_eq!(sets.map(|set| set.0), [1, 1 << 63, 2, 0x1000, 0x1_8000_0000]);
+        assert_eq!(
+            (status.thread_group, status.real_user, status.is_init),
+            (4242, 1000, true)
+        );
+        let sets = [
+            status.pending_thread,
+            status.pending_process,
+            status.blocked,
+            status.ignored,
+            status.caught,
+        ];
+        assert_eq!(
+            sets.map(|set| set.0),
+            [1, 1 << 63, 2, 0x1000, 0x1_8000_0000]
+        );
     }
 
     #[test]
     fn a_status_without_a_needed_line_is_an_error() {
-        for label in ["Tgid", "Uid", "SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"] {
+        for label in [
+            "Tgid", "Uid", "SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt",
+        ] {
             for wrong in ["Other:", &format!("{label}: x"), &format!("{label}:\n")] {
                 let text = STATUS.replace(&format!("\n{label}:"), &format!("\n{wrong}"));
-                let error = parse_status(text.as_bytes()).err().map(|error| error.to_string());
-                assert_eq!(error, Some(format!("no valid {label} in /proc/PID/status")), "{text}");
+                let error = parse_status(text.as_bytes())
+                    .err()
+                    .map(|error| error.to_string());
+                assert_eq!(
+                    error,
+                    Some(format!("no valid {label} in /proc/PID/status")),
+                    "{text}"
+                );
             }
         }
         let without = STATUS.replace("NSpid", "Other");
-        assert!(!parse_status(without.as_bytes()).expect("only since Linux 4.1").is_init);
+        assert!(
+            !parse_status(without.as_bytes())
+                .expect("only since Linux 4.1")
+                .is_init
+        );
     }
 }

@@ -45,7 +45,8 @@ pub fn restore_disposition(signal: Signal) {
         if IGNORED_AT_START.load(Ordering::Relaxed) >> bit & 1 == 0 {
             set_disposition(number, libc::SIG_DFL);
         }
-    } else if matches!(number, libc::SIGBUS | libc::SIGSEGV) && set_disposition(number, libc::SIG_DFL) == libc::SIG_IGN
+    } else if matches!(number, libc::SIGBUS | libc::SIGSEGV)
+        && set_disposition(number, libc::SIG_DFL) == libc::SIG_IGN
     {
         // The runtime installs no handler for a signal that is ignored.
         set_disposition(number, libc::SIG_IGN);
@@ -87,7 +88,10 @@ fn fill(descriptor: RawFd) {
     // SAFETY: pipe(2) writes two integers into `ends`; the others take integers.
     unsafe {
         if libc::pipe(ends.as_mut_ptr()) == 0 {
-            libc::dup2(ends[usize::from(descriptor != libc::STDIN_FILENO)], descriptor);
+            libc::dup2(
+                ends[usize::from(descriptor != libc::STDIN_FILENO)],
+                descriptor,
+            );
             for end in ends.into_iter().filter(|end| *end != descriptor) {
                 libc::close(end);
             }
@@ -126,7 +130,14 @@ pub fn sigqueue(pid: Pid, signal: Signal, value: i32) -> nix::Result<()> {
     let info = queued(signal, value);
     // SAFETY: `info` is a whole siginfo_t, alive over the call, which only reads it
     // (rt_sigqueueinfo(2)).
-    let result = unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, pid.number(), signal.number(), &raw const info) };
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigqueueinfo,
+            pid.number(),
+            signal.number(),
+            &raw const info,
+        )
+    };
     Errno::result(result).map(drop)
 }
 
@@ -137,7 +148,8 @@ pub fn sigqueue(pid: Pid, signal: Signal, value: i32) -> nix::Result<()> {
 /// kernel or a sandbox has no pidfds.
 pub fn pidfd_open(pid: Pid) -> nix::Result<OwnedFd> {
     // SAFETY: takes two integers and returns a descriptor.
-    let fd: c_long = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.number(), 0) })?;
+    let fd: c_long =
+        Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.number(), 0) })?;
     let fd = RawFd::try_from(fd).expect("a descriptor fits in a C int");
     // SAFETY: the kernel just returned this descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -154,13 +166,30 @@ pub enum Scope {
 /// pidfd_send_signal(2), Linux 5.1; with a value it is queued as by sigqueue(3).
 ///
 /// ESRCH after the process was reaped; a zombie accepts signals and ignores them.
-pub fn pidfd_send_signal(fd: BorrowedFd, signal: Signal, value: Option<i32>, scope: Scope) -> nix::Result<()> {
+pub fn pidfd_send_signal(
+    fd: BorrowedFd,
+    signal: Signal,
+    value: Option<i32>,
+    scope: Scope,
+) -> nix::Result<()> {
     let info = value.map(|value| queued(signal, value));
     let info = info.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    let flags = if scope == Scope::Group { libc::PIDFD_SIGNAL_PROCESS_GROUP } else { 0 };
+    let flags = if scope == Scope::Group {
+        libc::PIDFD_SIGNAL_PROCESS_GROUP
+    } else {
+        0
+    };
     // SAFETY: `info` is null or points to a whole siginfo_t that outlives the call, which only
     // reads it.
-    let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal.number(), info, flags) };
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            fd.as_raw_fd(),
+            signal.number(),
+            info,
+            flags,
+        )
+    };
     Errno::result(result).map(drop)
 }
 
@@ -228,7 +257,9 @@ pub struct HeldSignals(SigSet);
 
 impl HeldSignals {
     pub fn hold() -> nix::Result<Self> {
-        SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK).map(Self)
+        SigSet::all()
+            .thread_swap_mask(SigmaskHow::SIG_BLOCK)
+            .map(Self)
     }
 }
 

@@ -34,7 +34,10 @@ pub fn plain(error: &io::Error) -> String {
         return (*words).to_owned();
     }
     let text = error.to_string();
-    text.split(" (os error ").next().unwrap_or_default().to_owned()
+    text.split(" (os error ")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 #[cfg(test)]

@@ -41,12 +41,20 @@ fn hex(text: &mut String, byte: u32) {
 /// combine with the character before, and the default ignorables, some of which are letters. Blank
 /// glyphs are in neither.
 fn is_invisible(c: char) -> bool {
-    c.width().unwrap_or_default() == 0 || c.escape_debug().nth(1) == Some('u') || BLANKS.contains(&c)
+    c.width().unwrap_or_default() == 0
+        || c.escape_debug().nth(1) == Some('u')
+        || BLANKS.contains(&c)
 }
 
 /// Hangul choseong filler, Braille pattern blank, Egyptian full and half blank, musical null
 /// notehead.
-const BLANKS: [char; 5] = ['\u{115f}', '\u{2800}', '\u{13441}', '\u{13442}', '\u{1d159}'];
+const BLANKS: [char; 5] = [
+    '\u{115f}',
+    '\u{2800}',
+    '\u{13441}',
+    '\u{13442}',
+    '\u{1d159}',
+];
 
 #[cfg(test)]
 mod tests {

@@ -27,7 +27,10 @@ impl fmt::Display for Object {
 
 /// One event.
 pub fn event(subject: &Subject, outcome: &Outcome, reason: &str) -> Object {
-    let mut object = vec![("event", outcome.name().into()), ("target", subject.typed.into())];
+    let mut object = vec![
+        ("event", outcome.name().into()),
+        ("target", subject.typed.into()),
+    ];
     object.extend(subject.pid.map(|pid| ("pid", pid.number().into())));
     object.extend(subject.inode.map(|inode| ("inode", inode.number().into())));
     object.extend(subject.name.map(|name| ("name", escape(name).into())));
@@ -37,20 +40,35 @@ pub fn event(subject: &Subject, outcome: &Outcome, reason: &str) -> Object {
 
 fn particulars(outcome: &Outcome, reason: &str) -> Vec<(&'static str, Value)> {
     match outcome {
-        Outcome::Sent { signal, value, after } => {
-            let mut keys = vec![("signal", signal.to_string().into()), ("number", signal.number().into())];
+        Outcome::Sent {
+            signal,
+            value,
+            after,
+        } => {
+            let mut keys = vec![
+                ("signal", signal.to_string().into()),
+                ("number", signal.number().into()),
+            ];
             keys.extend(value.map(|value| ("value", value.into())));
             keys.push(("elapsed_ms", after.map_or(0, milliseconds).into()));
             keys
         }
-        Outcome::SentUnseen { signal, count, after } => vec![
+        Outcome::SentUnseen {
+            signal,
+            count,
+            after,
+        } => vec![
             ("signal", signal.to_string().into()),
             ("number", signal.number().into()),
             ("unseen", (*count).into()),
             ("elapsed_ms", after.map_or(0, milliseconds).into()),
         ],
         Outcome::WouldSendUnseen { signal, count } => {
-            vec![("signal", signal.to_string().into()), ("number", signal.number().into()), ("unseen", (*count).into())]
+            vec![
+                ("signal", signal.to_string().into()),
+                ("number", signal.number().into()),
+                ("unseen", (*count).into()),
+            ]
         }
         Outcome::Failed(why) => {
             let mut keys = vec![("reason", reason.into())];
@@ -79,7 +97,14 @@ fn ended(ending: Ending) -> Vec<(&'static str, Value)> {
         Ending::Killed { signal, core } => vec![
             ("ending", "killed".into()),
             ("exit_signal", signal.to_string().into()),
-            ("core_dumped", if core == Core::Unknown { Value::Null } else { (core == Core::Dumped).into() }),
+            (
+                "core_dumped",
+                if core == Core::Unknown {
+                    Value::Null
+                } else {
+                    (core == Core::Dumped).into()
+                },
+            ),
         ],
         Ending::Unknown => vec![("ending", "unknown".into())],
     }
@@ -95,7 +120,10 @@ fn previewed(preview: &Preview) -> Vec<(&'static str, Value)> {
         ("number", preview.signal.number().into()),
         ("effect", effect(preview.effect).into()),
         ("blocked", (preview.mask == Mask::Blocked).into()),
-        ("follow_ups", preview.follow_ups.iter().map(follow_up).collect()),
+        (
+            "follow_ups",
+            preview.follow_ups.iter().map(follow_up).collect(),
+        ),
         ("user", preview.user.as_str().into()),
     ];
     keys.extend(preview.age.map(|age| ("age_ms", milliseconds(age).into())));
@@ -138,7 +166,9 @@ fn errno(reason: &Reason) -> Option<Errno> {
     match reason {
         Reason::NotPermitted { .. } => Some(Errno::EPERM),
         Reason::Refused(errno)
-        | Reason::ControlGroup(NoControlGroup::Refused(errno) | NoControlGroup::NoKill(errno)) => Some(*errno),
+        | Reason::ControlGroup(NoControlGroup::Refused(errno) | NoControlGroup::NoKill(errno)) => {
+            Some(*errno)
+        }
         Reason::ControlGroup(NoControlGroup::Missing) => Some(Errno::ENOENT),
         reason if reason.is_gone() => Some(Errno::ESRCH),
         _ => None,

@@ -26,7 +26,8 @@ impl Listing<'_> {
         if operands.is_empty() {
             match self.width {
                 Some(width) => {
-                    let names: Vec<String> = short_list().map(|signal| signal.to_string()).collect();
+                    let names: Vec<String> =
+                        short_list().map(|signal| signal.to_string()).collect();
                     columns(self.out, &names, width)?;
                 }
                 None => self.out.write_all(&NAMES[express::progress().done..])?,
@@ -34,7 +35,9 @@ impl Listing<'_> {
             return Ok(Status::Success);
         }
         self.each(operands, |out, operand| {
-            let Some(text) = operand.to_str() else { return Ok(None) };
+            let Some(text) = operand.to_str() else {
+                return Ok(None);
+            };
             match translate(text) {
                 Some(Translation::Name(signal)) => writeln!(out, "{signal}")?,
                 Some(Translation::Number(signal)) => writeln!(out, "{}", signal.number())?,
@@ -54,11 +57,16 @@ impl Listing<'_> {
         let pair = |signal: Signal| format!("{:>2} {signal}", signal.number());
         if !operands.is_empty() {
             return self.each(operands, |out, operand| {
-                let Some(signal) = parse(operand) else { return Ok(None) };
+                let Some(signal) = parse(operand) else {
+                    return Ok(None);
+                };
                 writeln!(out, "{}", pair(signal)).map(Some)
             });
         }
-        let pairs: Vec<String> = short_list().filter(|signal| !signal.is_null()).map(pair).collect();
+        let pairs: Vec<String> = short_list()
+            .filter(|signal| !signal.is_null())
+            .map(pair)
+            .collect();
         match self.width {
             Some(width) => columns(self.out, &pairs, width)?,
             None => {
@@ -75,7 +83,10 @@ impl Listing<'_> {
         let width = self.width;
         let row = move |out: &mut dyn Write, signal: Signal| {
             let (number, action) = (signal.number(), signal.default_action());
-            let row = format!("{number:>2} {signal:<8} {action:<9} {}", signal.description());
+            let row = format!(
+                "{number:>2} {signal:<8} {action:<9} {}",
+                signal.description()
+            );
             match width {
                 Some(width) => writeln!(out, "{}", row.chars().take(width).collect::<String>()),
                 None => writeln!(out, "{row}"),
@@ -83,7 +94,9 @@ impl Listing<'_> {
         };
         if !operands.is_empty() {
             return self.each(operands, |out, operand| {
-                let Some(signal) = parse(operand) else { return Ok(None) };
+                let Some(signal) = parse(operand) else {
+                    return Ok(None);
+                };
                 row(out, signal).map(Some)
             });
         }
@@ -134,7 +147,8 @@ fn parse(operand: &OsStr) -> Option<Signal> {
 /// The signals of the lists on a terminal: of the realtime range only its ends.
 fn short_list() -> impl Iterator<Item = Signal> {
     Signal::all().filter(|signal| {
-        signal.has_name() && (!signal.is_realtime() || matches!(*signal, Signal::RTMIN | Signal::RTMAX))
+        signal.has_name()
+            && (!signal.is_realtime() || matches!(*signal, Signal::RTMIN | Signal::RTMAX))
     })
 }
 
@@ -164,7 +178,10 @@ mod tests {
             let mut out = Vec::new();
             columns(&mut out, &items, width).expect("writing to a Vec cannot fail");
             let text = String::from_utf8(out).expect("ASCII");
-            assert!(text.lines().all(|line| line.len() <= width.max(5)), "{width}: {text}");
+            assert!(
+                text.lines().all(|line| line.len() <= width.max(5)),
+                "{width}: {text}"
+            );
             assert_eq!(text.split_whitespace().count(), items.len(), "{width}");
         }
     }

@@ -31,7 +31,8 @@ pub struct Progress(Option<Instant>);
 impl Progress {
     /// Begins a wait. Only a terminal that can move its cursor shows a line.
     pub fn start(&mut self) {
-        let can_draw = std::env::var_os("TERM").is_some_and(|term| term != "dumb") && io::stderr().is_terminal();
+        let can_draw = std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+            && io::stderr().is_terminal();
         self.0 = can_draw.then(|| Instant::now() + QUIET_TIME);
     }
 
@@ -72,8 +73,15 @@ fn sentence(pending: &Pending, width: usize) -> String {
     };
     let end = next.unwrap_or(waited);
     let room = width.saturating_sub(columns(&end) + ": ".len());
-    let shorter = [whole, format!("waiting for {who}: {end}"), format!("{}: {end}", cut(who, Some(room)))];
-    shorter.into_iter().find(|line| room > 0 && columns(line) <= width).unwrap_or_else(|| cut(end, Some(width)))
+    let shorter = [
+        whole,
+        format!("waiting for {who}: {end}"),
+        format!("{}: {end}", cut(who, Some(room))),
+    ];
+    shorter
+        .into_iter()
+        .find(|line| room > 0 && columns(line) <= width)
+        .unwrap_or_else(|| cut(end, Some(width)))
 }
 
 #[cfg(test)]
@@ -82,18 +90,51 @@ mod tests {
 
     #[test]
     fn the_narrower_the_terminal_the_less_beside_the_countdown() {
-        let pending = |left, example, due| Pending { left, example, waited: Duration::from_millis(1700), due };
+        let pending = |left, example, due| Pending {
+            left,
+            example,
+            waited: Duration::from_millis(1700),
+            due,
+        };
         let kill = Some((Duration::from_millis(4100), Some(Signal::KILL)));
         let end = Some((Duration::from_millis(1), None));
         let table = [
-            (pending(1, "42 (sh)", kill), 80, "waiting for 42 (sh): 1 s, KILL in 5 s"),
-            (pending(3, "42 (sh)", kill), 80, "waiting for 42 (sh) and 2 more: 1 s, KILL in 5 s"),
+            (
+                pending(1, "42 (sh)", kill),
+                80,
+                "waiting for 42 (sh): 1 s, KILL in 5 s",
+            ),
+            (
+                pending(3, "42 (sh)", kill),
+                80,
+                "waiting for 42 (sh) and 2 more: 1 s, KILL in 5 s",
+            ),
             (pending(1, "42 (sh)", None), 80, "waiting for 42 (sh): 1 s"),
-            (pending(1, "42 (sh)", end), 80, "waiting for 42 (sh): 1 s, giving up in 1 s"),
-            (pending(1, "42 (sh)", kill), 36, "waiting for 42 (sh): KILL in 5 s"),
-            (pending(1, "4242 (sleep)", kill), 27, "4242 (sleep): KILL in 5 s"),
-            (pending(1, "4242 (sleep)", end), 27, "4242 (sl…: giving up in 1 s"),
-            (pending(1, "4242 (日本語)", kill), 21, "4242 (…: KILL in 5 s"),
+            (
+                pending(1, "42 (sh)", end),
+                80,
+                "waiting for 42 (sh): 1 s, giving up in 1 s",
+            ),
+            (
+                pending(1, "42 (sh)", kill),
+                36,
+                "waiting for 42 (sh): KILL in 5 s",
+            ),
+            (
+                pending(1, "4242 (sleep)", kill),
+                27,
+                "4242 (sleep): KILL in 5 s",
+            ),
+            (
+                pending(1, "4242 (sleep)", end),
+                27,
+                "4242 (sl…: giving up in 1 s",
+            ),
+            (
+                pending(1, "4242 (日本語)", kill),
+                21,
+                "4242 (…: KILL in 5 s",
+            ),
             (pending(1, "4242 (sleep)", kill), 14, "…: KILL in 5 s"),
             (pending(1, "4242 (sleep)", kill), 13, "KILL in 5 s"),
             (pending(1, "4242 (sleep)", kill), 4, "KIL…"),

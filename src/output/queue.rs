@@ -77,7 +77,10 @@ impl Queue {
             Pace::AtOnce => Writer::Caller(Screen::default()),
             Pace::Queued => Writer::Nobody,
         };
-        Self { shared: Arc::default(), writer }
+        Self {
+            shared: Arc::default(),
+            writer,
+        }
     }
 
     /// Writes a text or queues it.
@@ -127,9 +130,13 @@ impl Queue {
         if matches!(self.writer, Writer::Nobody) && self.shared.lock().phase == Phase::Busy {
             // The thread inherits this mask: signals to this process must reach the caller, which
             // may block them.
-            let Ok(_held) = HeldSignals::hold() else { return };
+            let Ok(_held) = HeldSignals::hold() else {
+                return;
+            };
             let shared = Arc::clone(&self.shared);
-            let thread = Builder::new().stack_size(64 << 10).spawn(move || shared.write());
+            let thread = Builder::new()
+                .stack_size(64 << 10)
+                .spawn(move || shared.write());
             self.writer = thread.map_or(Writer::Nobody, Writer::Thread);
         }
     }
@@ -139,7 +146,10 @@ impl Queue {
         self.start();
         if let Writer::Thread(_) = self.writer {
             let is_busy = |state: &mut State| state.phase == Phase::Busy;
-            let waited = self.shared.changed.wait_timeout_while(self.shared.lock(), MOMENT, is_busy);
+            let waited =
+                self.shared
+                    .changed
+                    .wait_timeout_while(self.shared.lock(), MOMENT, is_busy);
             drop(waited.unwrap_or_else(PoisonError::into_inner));
         }
     }
@@ -187,7 +197,9 @@ impl Shared {
                     continue;
                 }
                 state = self.lock();
-                let Some((stream, text)) = state.texts.pop_front() else { continue };
+                let Some((stream, text)) = state.texts.pop_front() else {
+                    continue;
+                };
                 state.size -= text.len();
                 drop(state);
                 screen.write(stream, &text);
@@ -200,7 +212,10 @@ impl Shared {
             } else {
                 state.phase = Phase::Idle;
                 self.changed.notify_all();
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
             }
         }
         screen

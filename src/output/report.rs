@@ -23,7 +23,13 @@ pub struct Report<'a> {
 
 impl<'a> Report<'a> {
     pub fn new(program: &'a str, voice: Voice, task: Work, pace: Pace) -> Self {
-        Self { program, voice, task, queue: Queue::new(pace), progress: Progress::default() }
+        Self {
+            program,
+            voice,
+            task,
+            queue: Queue::new(pace),
+            progress: Progress::default(),
+        }
     }
 
     /// An error that concerns no single target.
@@ -45,15 +51,23 @@ impl<'a> Report<'a> {
         self.clear();
         let (mut screen, dropped) = self.queue.close();
         if self.voice == Voice::Json {
-            screen.write(Stream::Output, &format!("{}\n", json::summary(tally, status)));
+            screen.write(
+                Stream::Output,
+                &format!("{}\n", json::summary(tally, status)),
+            );
         }
-        let lost = (dropped > 0).then(|| format!("{dropped} lines were dropped, since nobody read them in time"));
+        let lost = (dropped > 0)
+            .then(|| format!("{dropped} lines were dropped, since nobody read them in time"));
         let failed = screen.failure(Stream::Output).map(plain);
         for why in lost.iter().chain(&failed) {
-            screen.write(Stream::Error, &format!("{}: write error: {why}\n", self.program));
+            screen.write(
+                Stream::Error,
+                &format!("{}: write error: {why}\n", self.program),
+            );
         }
         // A failure of standard error cannot be reported.
-        let is_whole = lost.is_none() && failed.is_none() && screen.failure(Stream::Error).is_none();
+        let is_whole =
+            lost.is_none() && failed.is_none() && screen.failure(Stream::Error).is_none();
         if is_whole { status } else { on_error }
     }
 
@@ -75,7 +89,8 @@ impl<'a> Report<'a> {
         }
         if let Some((text, hint)) = complaint {
             let hint = hint.map(|hint| format!("{hint}\n")).unwrap_or_default();
-            self.queue.push(Stream::Error, format!("{}: {text}\n{hint}", self.program));
+            self.queue
+                .push(Stream::Error, format!("{}: {text}\n{hint}", self.program));
         }
     }
 

@@ -40,7 +40,9 @@ impl Screen {
 
     /// The first failed write to a stream. A closed pipe (EPIPE) is no failure.
     pub fn failure(&self, stream: Stream) -> Option<&io::Error> {
-        self.broken[stream as usize].as_ref().filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
+        self.broken[stream as usize]
+            .as_ref()
+            .filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
     }
 
     pub fn shows(&self, line: Option<&Arc<Line>>) -> bool {
@@ -53,7 +55,8 @@ impl Screen {
         let was_drawn = mem::take(&mut self.is_drawn);
         if (was_drawn || line.is_some()) && Stream::Error.is_in_foreground() {
             // Losing the line is no error.
-            let drawn = Stream::Error.write_all(line.as_ref().map_or(WIPE, |line| &line.0).as_bytes());
+            let drawn =
+                Stream::Error.write_all(line.as_ref().map_or(WIPE, |line| &line.0).as_bytes());
             self.is_drawn = drawn.is_ok() && line.is_some();
         }
         self.line = line;

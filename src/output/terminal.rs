@@ -39,7 +39,8 @@ impl Stream {
     /// Whether this job is in the background of a terminal that stops jobs that write to it (`stty
     /// tostop`).
     pub fn stops_writers(self) -> bool {
-        let stops = || tcgetattr(self).is_ok_and(|modes| modes.local_flags.contains(LocalFlags::TOSTOP));
+        let stops =
+            || tcgetattr(self).is_ok_and(|modes| modes.local_flags.contains(LocalFlags::TOSTOP));
         !self.is_in_foreground() && stops()
     }
 }
@@ -61,7 +62,10 @@ impl Write for Stream {
         loop {
             match unistd::write(*self, bytes) {
                 // Another process that shares the open file has made it non-blocking.
-                Err(Errno::EAGAIN) => poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE)?,
+                Err(Errno::EAGAIN) => poll(
+                    &mut [PollFd::new(self.as_fd(), PollFlags::POLLOUT)],
+                    PollTimeout::NONE,
+                )?,
                 written => return Ok(written?),
             };
         }
@@ -79,13 +83,19 @@ pub fn columns(text: &str) -> usize {
 
 /// A line cut to the columns of a terminal, with an ellipsis in place of what is lost.
 pub fn cut(mut line: String, width: Option<usize>) -> String {
-    let Some(width) = width.filter(|width| columns(&line) > *width) else { return line };
+    let Some(width) = width.filter(|width| columns(&line) > *width) else {
+        return line;
+    };
     let mut taken = 0;
     let fits = |(_, c): &(usize, char)| {
         taken += c.width().unwrap_or_default();
         taken < width
     };
-    let end = line.char_indices().take_while(fits).last().map_or(0, |(start, c)| start + c.len_utf8());
+    let end = line
+        .char_indices()
+        .take_while(fits)
+        .last()
+        .map_or(0, |(start, c)| start + c.len_utf8());
     line.truncate(end);
     line.push('…');
     line

@@ -24,14 +24,22 @@ pub enum Work {
 }
 
 /// The line on standard error about an event that is a failure, and a hint if the fix is known.
-pub fn complaint(task: Work, subject: &Subject, outcome: &Outcome) -> Option<(String, Option<String>)> {
+pub fn complaint(
+    task: Work,
+    subject: &Subject,
+    outcome: &Outcome,
+) -> Option<(String, Option<String>)> {
     // A closure, so that events that are no failures format nothing.
     let warning = |what: &str| Some((format!("{} {what}", described(subject)), None));
     match outcome {
         Outcome::Failed(reason) => Some((failure(task, subject, reason), hint(subject, reason))),
         Outcome::Skipped => warning("is sigsend itself or an ancestor of it: skipped"),
-        Outcome::Unstopped => warning("could not be kept stopped; it may have forked before it was killed"),
-        Outcome::StillThere { after } => warning(&format!("is still there after {}", seconds(*after))),
+        Outcome::Unstopped => {
+            warning("could not be kept stopped; it may have forked before it was killed")
+        }
+        Outcome::StillThere { after } => {
+            warning(&format!("is still there after {}", seconds(*after)))
+        }
         _ => None,
     }
 }
@@ -44,42 +52,86 @@ fn failure(task: Work, subject: &Subject, reason: &Reason) -> String {
     match reason {
         Reason::Absent(NoProcess::Thread { of }) => {
             let is_thread = format!("{} is {}", pid(subject), thread_of(*of));
-            if task == Work::Sending { failed(&is_thread) } else { is_thread }
+            if task == Work::Sending {
+                failed(&is_thread)
+            } else {
+                is_thread
+            }
         }
         Reason::Absent(NoProcess::Gone) => failed(&errno_words(Errno::ESRCH)),
         Reason::NotPermitted { .. } => failed(&errno_words(Errno::EPERM)),
         Reason::Refused(errno) => failed(&errno_words(*errno)),
-        Reason::Recycled => failed(&format!("{}: this PID now belongs to another process", errno_words(Errno::ESRCH))),
-        Reason::Nameless { .. } => format!("cannot find process \"{}\"", escape(subject.typed.as_bytes())),
-        Reason::NotListening { of_others: 0 } => format!("nothing listens on port {}", port(subject)),
+        Reason::Recycled => failed(&format!(
+            "{}: this PID now belongs to another process",
+            errno_words(Errno::ESRCH)
+        )),
+        Reason::Nameless { .. } => format!(
+            "cannot find process \"{}\"",
+            escape(subject.typed.as_bytes())
+        ),
+        Reason::NotListening { of_others: 0 } => {
+            format!("nothing listens on port {}", port(subject))
+        }
         Reason::NotListening { of_others: _ } => {
-            format!("only processes of other users listen on port {}", port(subject))
+            format!(
+                "only processes of other users listen on port {}",
+                port(subject)
+            )
         }
         Reason::HolderUnseen { owner } => {
-            format!("cannot tell which process listens on port {}{}", port(subject), of_owner(owner.as_deref()))
+            format!(
+                "cannot tell which process listens on port {}{}",
+                port(subject),
+                of_owner(owner.as_deref())
+            )
         }
-        Reason::Stale { file, started, written } => format!(
+        Reason::Stale {
+            file,
+            started,
+            written,
+        } => format!(
             "{file} is stale: {} started at {}, the file was last modified at {}",
             pid(subject),
             moment(*started),
             moment(*written),
         ),
         Reason::NotExpected { expected, name } => {
-            format!("{} ({}) is not {}", pid(subject), escape(name), escape(expected))
+            format!(
+                "{} ({}) is not {}",
+                pid(subject),
+                escape(name),
+                escape(expected)
+            )
         }
         Reason::Unverified { expected } => {
-            format!("{} cannot be verified to be {}", pid(subject), escape(expected))
+            format!(
+                "{} cannot be verified to be {}",
+                pid(subject),
+                escape(expected)
+            )
         }
-        Reason::NotCaught { signal, name } => format!("{} ({}) does not catch {signal}", pid(subject), escape(name)),
+        Reason::NotCaught { signal, name } => format!(
+            "{} ({}) does not catch {signal}",
+            pid(subject),
+            escape(name)
+        ),
         Reason::Everyone => "the tree of process 1 is every process: refused".to_owned(),
         Reason::PerhapsAncestor { hidden } => format!(
             "{} may be an ancestor of sigsend, whose ancestor {hidden} is hidden in /proc: refused",
             described(subject)
         ),
-        Reason::KernelThread => format!("{} is a kernel thread, which no signal ends", described(subject)),
-        Reason::ControlGroup(refused) => no_control_group(&escape(subject.typed.as_bytes()), *refused),
+        Reason::KernelThread => format!(
+            "{} is a kernel thread, which no signal ends",
+            described(subject)
+        ),
+        Reason::ControlGroup(refused) => {
+            no_control_group(&escape(subject.typed.as_bytes()), *refused)
+        }
         Reason::OtherNamespace { count } => {
-            format!("cannot signal {}, which only KILL without -r and --expect reaches", unseen(subject, *count))
+            format!(
+                "cannot signal {}, which only KILL without -r and --expect reaches",
+                unseen(subject, *count)
+            )
         }
     }
 }
@@ -88,14 +140,26 @@ fn no_control_group(directory: &str, refused: NoControlGroup) -> String {
     match refused {
         NoControlGroup::Missing => format!("control group {directory} does not exist"),
         NoControlGroup::Other => format!("{directory} is not the directory of a control group"),
-        NoControlGroup::Version1 => format!("{directory} is a control group of version 1, only version 2 will do"),
-        NoControlGroup::Root => format!("{directory} is the root control group, which holds every process: refused"),
+        NoControlGroup::Version1 => {
+            format!("{directory} is a control group of version 1, only version 2 will do")
+        }
+        NoControlGroup::Root => {
+            format!("{directory} is the root control group, which holds every process: refused")
+        }
         NoControlGroup::Own => format!("control group {directory} holds sigsend itself: refused"),
-        NoControlGroup::Threaded => format!("control group {directory} is threaded: it holds threads, not processes"),
+        NoControlGroup::Threaded => {
+            format!("control group {directory} is threaded: it holds threads, not processes")
+        }
         NoControlGroup::Empty => format!("control group {directory} is empty"),
-        NoControlGroup::Refused(errno) => format!("opening control group {directory} failed: {}", errno_words(errno)),
+        NoControlGroup::Refused(errno) => format!(
+            "opening control group {directory} failed: {}",
+            errno_words(errno)
+        ),
         NoControlGroup::NoKill(errno) => {
-            format!("control group {directory} cannot be killed as a whole: {}", errno_words(errno))
+            format!(
+                "control group {directory} cannot be killed as a whole: {}",
+                errno_words(errno)
+            )
         }
     }
 }
@@ -103,7 +167,10 @@ fn no_control_group(directory: &str, refused: NoControlGroup) -> String {
 /// Members of a control group that have no PID here.
 fn unseen(subject: &Subject, count: usize) -> String {
     let processes = if count == 1 { "process" } else { "processes" };
-    format!("{count} {processes} of another PID namespace in {}", escape(subject.typed.as_bytes()))
+    format!(
+        "{count} {processes} of another PID namespace in {}",
+        escape(subject.typed.as_bytes())
+    )
 }
 
 /// The line of `--verbose` on standard output. `None` for failures, which are reported on standard
@@ -112,21 +179,47 @@ pub fn line(subject: &Subject, outcome: &Outcome) -> Option<String> {
     let who = described(subject);
     Some(match outcome {
         Outcome::Sent { signal, .. } if signal.is_null() => format!("{who} may be signalled"),
-        Outcome::Sent { signal, value, after } => {
-            let value = value.map(|value| format!(" with value {value}")).unwrap_or_default();
-            let after = after.map(|after| format!(" after {}", seconds(after))).unwrap_or_default();
+        Outcome::Sent {
+            signal,
+            value,
+            after,
+        } => {
+            let value = value
+                .map(|value| format!(" with value {value}"))
+                .unwrap_or_default();
+            let after = after
+                .map(|after| format!(" after {}", seconds(after)))
+                .unwrap_or_default();
             format!("sent {signal} ({}){value} to {who}{after}", signal.number())
         }
-        Outcome::SentUnseen { signal, count, after } => {
-            let after = after.map(|after| format!(" after {}", seconds(after))).unwrap_or_default();
-            format!("sent {signal} ({}) to {}{after}", signal.number(), unseen(subject, *count))
+        Outcome::SentUnseen {
+            signal,
+            count,
+            after,
+        } => {
+            let after = after
+                .map(|after| format!(" after {}", seconds(after)))
+                .unwrap_or_default();
+            format!(
+                "sent {signal} ({}) to {}{after}",
+                signal.number(),
+                unseen(subject, *count)
+            )
         }
         Outcome::WouldSendUnseen { signal, count } => {
-            format!("would send {signal} ({}) to {}", signal.number(), unseen(subject, *count))
+            format!(
+                "would send {signal} ({}) to {}",
+                signal.number(),
+                unseen(subject, *count)
+            )
         }
-        Outcome::Failed(_) | Outcome::Skipped | Outcome::Unstopped | Outcome::StillThere { .. } => return None,
+        Outcome::Failed(_) | Outcome::Skipped | Outcome::Unstopped | Outcome::StillThere { .. } => {
+            return None;
+        }
         Outcome::AlreadyGone => format!("{who} is already gone"),
-        Outcome::Gone { ending, after } => format!("{who} {} after {}", ended(*ending), seconds(*after)),
+        Outcome::Gone { ending, after } => {
+            format!("{who} {} after {}", ended(*ending), seconds(*after))
+        }
         Outcome::Found => who,
         Outcome::Alive => format!("{who} is alive"),
         Outcome::WouldSend(would) => preview(&who, would),
@@ -139,7 +232,11 @@ fn preview(who: &str, preview: &Preview) -> String {
         |age| humantime::format_duration(Duration::from_secs(age.as_secs())).to_string(),
     );
     let signal = preview.signal;
-    let blocked = if preview.mask == Mask::Blocked { ", blocked right now" } else { "" };
+    let blocked = if preview.mask == Mask::Blocked {
+        ", blocked right now"
+    } else {
+        ""
+    };
     let does = match preview.effect {
         Effect::Caught => "caught by a handler",
         Effect::Ignored => "ignored",
@@ -151,11 +248,19 @@ fn preview(who: &str, preview: &Preview) -> String {
     };
     let user = escape(preview.user.as_bytes());
     let command = escape(&preview.command);
-    let mut line = format!("would send {signal} ({}) to {who}: {does}{blocked}", signal.number());
+    let mut line = format!(
+        "would send {signal} ({}) to {who}: {does}{blocked}",
+        signal.number()
+    );
     for step in &preview.follow_ups {
         for signal in &step.signals {
-            write!(line, ", {signal} ({}) {} later", signal.number(), seconds(step.after))
-                .expect("writing to a String cannot fail");
+            write!(
+                line,
+                ", {signal} ({}) {} later",
+                signal.number(),
+                seconds(step.after)
+            )
+            .expect("writing to a String cannot fail");
         }
     }
     write!(line, "; user {user}, age {age}: {command}").expect("writing to a String cannot fail");
@@ -168,14 +273,22 @@ pub fn refusal(program: &str, error: &UsageError) -> String {
     let mut lines = vec![format!("{program}: {}", error.text)];
     let is_usage = error.kind != Kind::Value;
     lines.extend(is_usage.then(|| format!("Usage: {program} [options] <pid>...")));
-    lines.extend(error.hint.as_ref().map(|hint| hint.replace("{program}", program)));
+    lines.extend(
+        error
+            .hint
+            .as_ref()
+            .map(|hint| hint.replace("{program}", program)),
+    );
     lines.extend(is_usage.then(|| format!("Try '{program} --help' for more information.")));
     lines.join("\n") + "\n"
 }
 
 /// A text that should name a signal. The hint is the nearest name.
 pub fn invalid_signal(text: &OsStr) -> UsageError {
-    let error = UsageError::value(format!("'{}': invalid signal", escape(text.as_encoded_bytes())));
+    let error = UsageError::value(format!(
+        "'{}': invalid signal",
+        escape(text.as_encoded_bytes())
+    ));
     if text.is_empty() {
         return error.hint("the signal was empty; is a variable unset?");
     }
@@ -188,10 +301,14 @@ pub fn invalid_signal(text: &OsStr) -> UsageError {
 /// An error with its causes on one line. Errors of the system are in the words of strerror(3),
 /// without a number.
 pub fn sentence(error: &anyhow::Error) -> String {
-    let causes = error.chain().map(|cause| match cause.downcast_ref::<Errno>() {
-        Some(errno) => errno_words(*errno),
-        None => cause.downcast_ref().map_or_else(|| cause.to_string(), plain),
-    });
+    let causes = error
+        .chain()
+        .map(|cause| match cause.downcast_ref::<Errno>() {
+            Some(errno) => errno_words(*errno),
+            None => cause
+                .downcast_ref()
+                .map_or_else(|| cause.to_string(), plain),
+        });
     causes.collect::<Vec<_>>().join(": ")
 }
 
@@ -218,13 +335,17 @@ pub fn described(subject: &Subject) -> String {
 fn addressed(subject: &Subject) -> String {
     let typed = escape(subject.typed.as_bytes());
     match subject.pid {
-        Some(pid) if typed.split(':').next() != Some(&pid.to_string()) => format!("{typed} (PID {pid})"),
+        Some(pid) if typed.split(':').next() != Some(&pid.to_string()) => {
+            format!("{typed} (PID {pid})")
+        }
         _ => typed,
     }
 }
 
 fn pid(subject: &Subject) -> String {
-    subject.pid.map_or_else(|| escape(subject.typed.as_bytes()), |pid| pid.to_string())
+    subject
+        .pid
+        .map_or_else(|| escape(subject.typed.as_bytes()), |pid| pid.to_string())
 }
 
 /// The number of a `:PORT`.
@@ -233,7 +354,9 @@ fn port<'a>(subject: &Subject<'a>) -> &'a str {
 }
 
 fn of_owner(owner: Option<&str>) -> String {
-    owner.map(|owner| format!(", whose socket belongs to {}", escape(owner.as_bytes()))).unwrap_or_default()
+    owner
+        .map(|owner| format!(", whose socket belongs to {}", escape(owner.as_bytes())))
+        .unwrap_or_default()
 }
 
 fn hint(subject: &Subject, reason: &Reason) -> Option<String> {
@@ -283,20 +406,31 @@ fn hint(subject: &Subject, reason: &Reason) -> Option<String> {
 
 /// Whether a name is that of a systemd unit which holds processes (systemd.unit(5)).
 fn is_unit(name: &str) -> bool {
-    [".service", ".scope", ".slice", ".socket"].iter().any(|kind| name.ends_with(kind))
+    [".service", ".scope", ".slice", ".socket"]
+        .iter()
+        .any(|kind| name.ends_with(kind))
 }
 
 fn ended(ending: Ending) -> String {
     match ending {
         Ending::Exited(code) => format!("exited with status {code}"),
-        Ending::Killed { signal, core: Core::Not | Core::Unknown } => format!("was killed by {signal}"),
-        Ending::Killed { signal, core: Core::Dumped } => format!("was killed by {signal} (core dumped)"),
+        Ending::Killed {
+            signal,
+            core: Core::Not | Core::Unknown,
+        } => format!("was killed by {signal}"),
+        Ending::Killed {
+            signal,
+            core: Core::Dumped,
+        } => format!("was killed by {signal} (core dumped)"),
         Ending::Unknown => "ended in an unknown way".to_owned(),
     }
 }
 
 fn thread_of(process: Option<Pid>) -> String {
-    process.map_or_else(|| "a thread".to_owned(), |process| format!("a thread of {process}"))
+    process.map_or_else(
+        || "a thread".to_owned(),
+        |process| format!("a thread of {process}"),
+    )
 }
 
 /// A time as in RFC 3339, which has no years before 1970 here.

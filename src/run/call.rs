@@ -40,9 +40,20 @@ pub struct Call<'a, 'r> {
 impl<'a, 'r> Call<'a, 'r> {
     /// Takes over what was found, and reports targets that were not found or get no signal.
     pub fn new(plan: &'a Plan, found: Found<'a>, report: &'a mut Report<'r>) -> Self {
-        let mut call =
-            Self { plan, report, found, tally: Tally::default(), began: Instant::now(), has_failed_tree: false };
-        for recipient in call.found.recipients.iter_mut().take(express::progress().done) {
+        let mut call = Self {
+            plan,
+            report,
+            found,
+            tally: Tally::default(),
+            began: Instant::now(),
+            has_failed_tree: false,
+        };
+        for recipient in call
+            .found
+            .recipients
+            .iter_mut()
+            .take(express::progress().done)
+        {
             recipient.signalled = true;
         }
         call.tell_standings(0);
@@ -81,7 +92,12 @@ impl<'a, 'r> Call<'a, 'r> {
     }
 
     fn tell_miss(&mut self, miss: &Miss) {
-        let subject = Subject { typed: &miss.typed, pid: miss.pid, inode: None, name: None };
+        let subject = Subject {
+            typed: &miss.typed,
+            pid: miss.pid,
+            inode: None,
+            name: None,
+        };
         self.tell_failure(&subject, &miss.reason);
     }
 
@@ -115,35 +131,51 @@ impl<'a, 'r> Call<'a, 'r> {
         if matches!(outcome, Outcome::StillThere { .. }) {
             self.found.recipients[index].learn_name();
         }
-        self.report.tell(&Subject::from(&self.found.recipients[index]), outcome);
+        self.report
+            .tell(&Subject::from(&self.found.recipients[index]), outcome);
     }
 
     /// The indices of the recipients that are present, in order of admission.
     pub fn present(&self) -> Vec<usize> {
         let recipients = self.found.recipients.iter().enumerate();
-        recipients.filter(|(_, recipient)| recipient.is_present()).map(|(index, _)| index).collect()
+        recipients
+            .filter(|(_, recipient)| recipient.is_present())
+            .map(|(index, _)| index)
+            .collect()
     }
 
     /// Reports and records the result of one signal to one recipient.
-    pub fn record(&mut self, index: usize, signal: Signal, result: nix::Result<Receipt>, occasion: Occasion) {
+    pub fn record(
+        &mut self,
+        index: usize,
+        signal: Signal,
+        result: nix::Result<Receipt>,
+        occasion: Occasion,
+    ) {
         let waits = self.plan.waits();
         let elapsed = self.began.elapsed();
         let recipient = &mut self.found.recipients[index];
         match result {
             Ok(receipt) => {
                 recipient.signalled |= occasion == Occasion::First;
-                self.tell(index, &receipt.outcome((occasion == Occasion::FollowUp).then_some(elapsed)));
+                self.tell(
+                    index,
+                    &receipt.outcome((occasion == Occasion::FollowUp).then_some(elapsed)),
+                );
             }
             // Waiting needs no permission.
             Err(Errno::EPERM) if signal.is_null() && waits => {}
             Err(Errno::ESRCH) if occasion != Occasion::First => self.record_exits(&[index]),
-            Err(Errno::ESRCH) if waits || recipient.parent.is_some() || recipient.group.is_some() => {
+            Err(Errno::ESRCH)
+                if waits || recipient.parent.is_some() || recipient.group.is_some() =>
+            {
                 recipient.standing = Standing::Gone;
                 self.tell(index, &Outcome::AlreadyGone);
             }
             Err(errno) => {
                 let reason = refusal(errno, Some(recipient.pid()));
-                self.report.tell(&Subject::from(&*recipient), &Outcome::Failed(&reason));
+                self.report
+                    .tell(&Subject::from(&*recipient), &Outcome::Failed(&reason));
                 // A process that refuses a companion got the signal that this one was to go with,
                 // so its end is waited for all the same.
                 if occasion != Occasion::Companion {
@@ -155,11 +187,18 @@ impl<'a, 'r> Call<'a, 'r> {
 
     /// Reports the processes that have exited, and how if output shows it.
     pub fn record_exits(&mut self, exited: &[usize]) {
-        let exited: Vec<usize> =
-            exited.iter().copied().filter(|index| self.found.recipients[*index].is_present()).collect();
+        let exited: Vec<usize> = exited
+            .iter()
+            .copied()
+            .filter(|index| self.found.recipients[*index].is_present())
+            .collect();
         let after = self.began.elapsed();
         let endings = match self.report.voice.labels() {
-            Labels::Wanted => endings(exited.iter().map(|index| &self.found.recipients[*index].process)),
+            Labels::Wanted => endings(
+                exited
+                    .iter()
+                    .map(|index| &self.found.recipients[*index].process),
+            ),
             Labels::Unwanted => vec![Ending::Unknown; exited.len()],
         };
         for (index, ending) in exited.into_iter().zip(endings) {
@@ -176,7 +215,12 @@ impl<'a, 'r> Call<'a, 'r> {
     /// Checks each recipient that is present: at a deadline it counts which process is there, not
     /// which exit was reported.
     pub fn record_all_exits(&mut self) {
-        let has_exited = |index: &usize| !self.found.recipients[*index].process.is_running().unwrap_or(true);
+        let has_exited = |index: &usize| {
+            !self.found.recipients[*index]
+                .process
+                .is_running()
+                .unwrap_or(true)
+        };
         let exited: Vec<usize> = self.present().into_iter().filter(has_exited).collect();
         self.record_exits(&exited);
     }
@@ -198,8 +242,16 @@ impl<'a, 'r> Call<'a, 'r> {
     /// known to be there or gone.
     pub fn tally_of_broken(&self) -> Tally {
         let tally = self.tally();
-        let unsent = self.found.recipients.iter().filter(|recipient| recipient.is_present() && !recipient.signalled);
+        let unsent = self
+            .found
+            .recipients
+            .iter()
+            .filter(|recipient| recipient.is_present() && !recipient.signalled);
         let failed = tally.failed + unsent.count();
-        Tally { failed: failed.max(1), left: 0, ..tally }
+        Tally {
+            failed: failed.max(1),
+            left: 0,
+            ..tally
+        }
     }
 }

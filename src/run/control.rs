@@ -28,7 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// here. If the call waits, the null signal needs to reach no process.
 pub fn tell_unseen(call: &mut Call, group: usize, signal: Signal) {
     let waits = call.plan.waits();
-    let Some(control) = call.found.groups[group].control_mut() else { return };
+    let Some(control) = call.found.groups[group].control_mut() else {
+        return;
+    };
     if signal.is_null() && waits {
         control.awaited = Awaited::Unseen;
     } else if control.unseen > 0 {
@@ -42,7 +44,9 @@ pub fn tell_unseen(call: &mut Call, group: usize, signal: Signal) {
 pub fn kill_control_group(call: &mut Call, group: usize, occasion: Occasion) -> Result<bool> {
     let known = call.found.recipients.len();
     // Members that have joined since are reported like the others.
-    let Found { groups, recipients, .. } = &mut call.found;
+    let Found {
+        groups, recipients, ..
+    } = &mut call.found;
     let looked = match groups[group].control() {
         Some(control) if control.kill_file.is_some() => groups[group].look(recipients),
         _ => return Ok(false),
@@ -51,7 +55,9 @@ pub fn kill_control_group(call: &mut Call, group: usize, occasion: Occasion) -> 
     if let Err(error) = looked {
         call.fail(&error);
     }
-    let Found { groups, recipients, .. } = &mut call.found;
+    let Found {
+        groups, recipients, ..
+    } = &mut call.found;
     let control = groups[group].control_mut().expect("it is one");
     match &control.kill_file {
         Some(KillFile::Kill(switch)) => {
@@ -90,7 +96,10 @@ pub fn kill_control_group(call: &mut Call, group: usize, occasion: Occasion) -> 
 /// The members that may get a signal.
 fn members(recipients: &Recipients, group: usize) -> Vec<usize> {
     let members = recipients.iter().enumerate();
-    members.filter(|(_, one)| one.group == Some(group) && one.is_present()).map(|(index, _)| index).collect()
+    members
+        .filter(|(_, one)| one.group == Some(group) && one.is_present())
+        .map(|(index, _)| index)
+        .collect()
 }
 
 type Results = Vec<(usize, nix::Result<Receipt>)>;
@@ -143,8 +152,15 @@ fn kill_frozen(
     last_resort: &mut LastResort,
     results: &mut Results,
 ) -> Result<()> {
-    let Found { groups, recipients, rules, .. } = found;
-    let Some(control) = groups[group].control_mut() else { return Ok(()) };
+    let Found {
+        groups,
+        recipients,
+        rules,
+        ..
+    } = found;
+    let Some(control) = groups[group].control_mut() else {
+        return Ok(());
+    };
     let was_frozen = match control.freeze(last_resort) {
         Ok(was_frozen) => was_frozen,
         // Removed, for which it had to be empty.
@@ -159,7 +175,14 @@ fn kill_frozen(
     rules.classify(recipients, known);
     for index in members(recipients, group) {
         if !results.iter().any(|(killed, _)| *killed == index) {
-            results.push((index, send(Route::Process(&recipients[index].process), Signal::KILL, None)));
+            results.push((
+                index,
+                send(
+                    Route::Process(&recipients[index].process),
+                    Signal::KILL,
+                    None,
+                ),
+            ));
         }
     }
     if !was_frozen {
@@ -173,10 +196,15 @@ fn kill_frozen(
 
 /// Reports and counts the members without a PID here that cgroup.kill has killed.
 fn tell_killed(call: &mut Call, group: usize, receipt: Receipt, count: usize, occasion: Occasion) {
-    let Some(control) = call.found.groups[group].control().filter(|_| count > 0) else { return };
+    let Some(control) = call.found.groups[group].control().filter(|_| count > 0) else {
+        return;
+    };
     if occasion == Occasion::First {
         call.tally.signalled += count;
     }
     let after = (occasion == Occasion::FollowUp).then(|| call.began.elapsed());
-    call.report.tell(&Subject::target(control.typed()), &receipt.unseen(count, after));
+    call.report.tell(
+        &Subject::target(control.typed()),
+        &receipt.unseen(count, after),
+    );
 }

@@ -80,7 +80,11 @@ fn by_number(call: &mut Call, target: &Target, signal: Signal) {
     let pid = target.process();
     let is_quiet = call.report.voice == Voice::Quiet;
     // The name has to be read before: a killed process may be gone at once.
-    let name = if is_quiet { None } else { pid.and_then(|pid| proc::name(pid).ok()) };
+    let name = if is_quiet {
+        None
+    } else {
+        pid.and_then(|pid| proc::name(pid).ok())
+    };
     if is_own_group(target) {
         // It may end this program, and must if it is one that ends the others.
         call.report.settle();
@@ -90,7 +94,12 @@ fn by_number(call: &mut Call, target: &Target, signal: Signal) {
     record_by_number(call, target, name.as_deref(), result);
 }
 
-fn record_by_number(call: &mut Call, target: &Target, name: Option<&[u8]>, result: nix::Result<Receipt>) {
+fn record_by_number(
+    call: &mut Call,
+    target: &Target,
+    name: Option<&[u8]>,
+    result: nix::Result<Receipt>,
+) {
     if result.is_ok() {
         call.tally.signalled += 1;
         if call.report.voice == Voice::Quiet {
@@ -99,12 +108,18 @@ fn record_by_number(call: &mut Call, target: &Target, name: Option<&[u8]>, resul
     }
     let pid = target.process();
     let typed = target.to_string();
-    let subject = Subject { typed: &typed, pid, inode: None, name };
+    let subject = Subject {
+        typed: &typed,
+        pid,
+        inode: None,
+        name,
+    };
     match result {
         Ok(receipt) => call.report.tell(&subject, &receipt.outcome(None)),
         Err(errno) => {
             call.tally.failed += 1;
-            call.report.tell(&subject, &Outcome::Failed(&refusal(errno, pid)));
+            call.report
+                .tell(&subject, &Outcome::Failed(&refusal(errno, pid)));
         }
     }
 }
@@ -120,16 +135,25 @@ fn to_group(call: &mut Call, group: usize, signal: Signal, occasion: Occasion) -
     }
     let mut members = call.present();
     members.retain(|index| call.found.recipients[*index].group == Some(group));
-    let Found { groups, recipients, .. } = &call.found;
+    let Found {
+        groups, recipients, ..
+    } = &call.found;
     // A member that was refused gets no more, so the whole group must not get it either.
-    let is_whole = |recipient: &Recipient| recipient.group != Some(group) || !recipient.is_refused();
-    let whole = groups[group].process().filter(|_| recipients.iter().all(is_whole));
+    let is_whole =
+        |recipient: &Recipient| recipient.group != Some(group) || !recipient.is_refused();
+    let whole = groups[group]
+        .process()
+        .filter(|_| recipients.iter().all(is_whole));
     let whole = whole.and_then(|whole| Some((whole, whole.leader()?)));
     let shares = |group| -> Result<Vec<Share>> {
-        members.iter().map(|index| share(group, &recipients[*index], signal)).collect()
+        members
+            .iter()
+            .map(|index| share(group, &recipients[*index], signal))
+            .collect()
     };
     // If it cannot be told who is in the group, each gets the signal by its own pidfd.
-    let Some((whole, leader, shares)) = whole.and_then(|(whole, leader)| Some((whole, leader, shares(whole).ok()?)))
+    let Some((whole, leader, shares)) =
+        whole.and_then(|(whole, leader)| Some((whole, leader, shares(whole).ok()?)))
     else {
         for index in members {
             to_recipient(call, index, signal, occasion);
@@ -180,9 +204,12 @@ fn share(group: &ProcessGroup, member: &Recipient, signal: Signal) -> Result<Sha
 /// Whether a member surely left the group before the signal came: it is not in it, runs, and
 /// neither catches the signal, so that leaving could be its answer, nor can have it pending.
 fn was_missed(group: &ProcessGroup, member: &Recipient, signal: Signal) -> bool {
-    let is_out = member.process.is_running().unwrap_or(false) && !group.contains(&member.process).unwrap_or(true);
-    let may_have_it =
-        || proc::status(member.pid()).is_ok_and(|of| of.caught.contains(signal) || of.blocked.contains(signal));
+    let is_out = member.process.is_running().unwrap_or(false)
+        && !group.contains(&member.process).unwrap_or(true);
+    let may_have_it = || {
+        proc::status(member.pid())
+            .is_ok_and(|of| of.caught.contains(signal) || of.blocked.contains(signal))
+    };
     is_out && (signal == Signal::KILL || !may_have_it())
 }
 
@@ -209,7 +236,8 @@ fn chase(call: &mut Call, family: Family, signal: Signal, occasion: Occasion) {
     let mut all_have_taken = false;
     while Instant::now() < end {
         let looked = to_newcomers(call, family, signal, occasion, end);
-        let pending = looked.and_then(|new| Ok((new, somebody_has_yet_to_take(call, family, signal)?)));
+        let pending =
+            looked.and_then(|new| Ok((new, somebody_has_yet_to_take(call, family, signal)?)));
         match pending {
             Ok((0, _)) if all_have_taken => break,
             Ok((new, pending)) => {
@@ -230,15 +258,28 @@ fn chase(call: &mut Call, family: Family, signal: Signal, occasion: Occasion) {
 }
 
 /// Looks once for new members and signals each as soon as it is found; how many there were.
-fn to_newcomers(call: &mut Call, family: Family, signal: Signal, occasion: Occasion, end: Instant) -> Result<usize> {
+fn to_newcomers(
+    call: &mut Call,
+    family: Family,
+    signal: Signal,
+    occasion: Occasion,
+    end: Instant,
+) -> Result<usize> {
     let known = call.found.recipients.len();
     let mut step = 0;
     loop {
         let from = call.found.recipients.len();
-        let Found { rules, recipients, groups, .. } = &mut call.found;
+        let Found {
+            rules,
+            recipients,
+            groups,
+            ..
+        } = &mut call.found;
         let found = match (family, &rules.lineage) {
             (Family::Group(group), _) => groups[group].look(recipients),
-            (Family::Trees, Some(lineage)) if step < recipients.len() => lineage.adopt(recipients, step, None),
+            (Family::Trees, Some(lineage)) if step < recipients.len() => {
+                lineage.adopt(recipients, step, None)
+            }
             (Family::Trees, _) => Ok(()),
         };
         call.classify(from);
@@ -259,11 +300,18 @@ fn to_newcomers(call: &mut Call, family: Family, signal: Signal, occasion: Occas
 fn somebody_has_yet_to_take(call: &Call, family: Family, signal: Signal) -> Result<bool> {
     // No member of a frozen group takes a signal, or forks.
     if let Family::Group(group) = family
-        && call.found.groups[group].control().is_some_and(ControlGroup::is_frozen)
+        && call.found.groups[group]
+            .control()
+            .is_some_and(ControlGroup::is_frozen)
     {
         return Ok(false);
     }
-    for recipient in call.found.recipients.iter().filter(|recipient| recipient.is_present()) {
+    for recipient in call
+        .found
+        .recipients
+        .iter()
+        .filter(|recipient| recipient.is_present())
+    {
         if proc::is_taking(recipient.pid(), signal).context("looking at pending signals")? {
             return Ok(true);
         }

@@ -37,14 +37,19 @@ pub fn rehearse(plan: &Plan, report: &mut Report) -> Result<Tally> {
         by_number(&mut call, &target)?;
     }
     // The wait of the real call is taken to succeed, so none is counted as still there.
-    Ok(Tally { left: 0, ..call.tally() })
+    Ok(Tally {
+        left: 0,
+        ..call.tally()
+    })
 }
 
 fn to_recipient(call: &mut Call, index: usize) {
     let signal = call.plan.first_signal();
     let recipient = &mut call.found.recipients[index];
     let pid = recipient.pid();
-    let group = recipient.group.and_then(|group| call.found.groups[group].control());
+    let group = recipient
+        .group
+        .and_then(|group| call.found.groups[group].control());
     let is_killed_whole = group.is_some_and(ControlGroup::is_killed_whole);
     let probe = recipient.process.probe();
     let answer = |signal: Signal| match probe {
@@ -54,17 +59,23 @@ fn to_recipient(call: &mut Call, index: usize) {
     };
     match answer(signal) {
         // Waiting needs no permission.
-        Err(Errno::EPERM) if signal.is_null() && call.plan.waits() => recipient.standing = Standing::Gone,
+        Err(Errno::EPERM) if signal.is_null() && call.plan.waits() => {
+            recipient.standing = Standing::Gone
+        }
         Ok(()) => {
             recipient.signalled = true;
             let recipient = &call.found.recipients[index];
             let preview = preview(call.plan, pid);
-            call.report.tell(&Subject::from(recipient), &Outcome::WouldSend(&preview));
+            call.report
+                .tell(&Subject::from(recipient), &Outcome::WouldSend(&preview));
             // CONT needs less permission than what may follow.
             let follow_ups = call.plan.steps[1..].iter().flat_map(|step| &step.signals);
-            let refused = follow_ups.filter(|signal| !signal.is_null()).find_map(|signal| answer(*signal).err());
+            let refused = follow_ups
+                .filter(|signal| !signal.is_null())
+                .find_map(|signal| answer(*signal).err());
             if let Some(errno) = refused {
-                call.found.recipients[index].standing = Standing::Refused(refusal(errno, Some(pid)));
+                call.found.recipients[index].standing =
+                    Standing::Refused(refusal(errno, Some(pid)));
                 call.tell_standing(index);
             }
         }
@@ -83,7 +94,10 @@ fn to_unseen(call: &mut Call, group: usize) {
             let count = control.unseen;
             if count > 0 {
                 call.tally.signalled += count;
-                call.report.tell(&Subject::target(control.typed()), &Outcome::WouldSendUnseen { signal, count });
+                call.report.tell(
+                    &Subject::target(control.typed()),
+                    &Outcome::WouldSendUnseen { signal, count },
+                );
             }
         }
         _ => tell_unseen(call, group, signal),
@@ -97,12 +111,21 @@ fn by_number(call: &mut Call, target: &Target) -> Result<()> {
     let mut refused = (Errno::ESRCH, target.process());
     let mut is_found = false;
     for pid in members(target)? {
-        match really(pid, signal, send(Route::Number(&Target::Process(pid)), Signal::NULL, None).map(drop)) {
+        match really(
+            pid,
+            signal,
+            send(Route::Number(&Target::Process(pid)), Signal::NULL, None).map(drop),
+        ) {
             Ok(()) => {
                 is_found = true;
                 call.tally.signalled += 1;
                 let name = proc::name(pid).ok();
-                let subject = Subject { typed: &typed, pid: Some(pid), inode: None, name: name.as_deref() };
+                let subject = Subject {
+                    typed: &typed,
+                    pid: Some(pid),
+                    inode: None,
+                    name: name.as_deref(),
+                };
                 let preview = preview(call.plan, pid);
                 call.report.tell(&subject, &Outcome::WouldSend(&preview));
             }
@@ -112,7 +135,12 @@ fn by_number(call: &mut Call, target: &Target) -> Result<()> {
     }
     if !is_found {
         let (errno, pid) = refused;
-        let subject = Subject { typed: &typed, pid, inode: None, name: None };
+        let subject = Subject {
+            typed: &typed,
+            pid,
+            inode: None,
+            name: None,
+        };
         call.tell_failure(&subject, &refusal(errno, pid));
     }
     Ok(())
@@ -130,7 +158,10 @@ fn members(target: &Target) -> Result<Vec<Pid>> {
         },
         Target::Everyone => {
             let own = getpid().as_raw();
-            processes()?.into_iter().filter(|pid| *pid != Pid::INIT && pid.number() != own).collect()
+            processes()?
+                .into_iter()
+                .filter(|pid| *pid != Pid::INIT && pid.number() != own)
+                .collect()
         }
         one => one.process().into_iter().collect(),
     })
@@ -148,14 +179,29 @@ fn preview(plan: &Plan, pid: Pid) -> Preview {
     let status = proc::status(pid).ok();
     let stat = proc::stat(pid).ok();
     let signal = plan.first_signal();
-    let takes_nothing = stat.as_ref().is_some_and(|stat| stat.state == State::Dead || stat.is_kernel_thread());
-    let is_blocked = status.as_ref().is_some_and(|status| status.blocked.contains(signal));
+    let takes_nothing = stat
+        .as_ref()
+        .is_some_and(|stat| stat.state == State::Dead || stat.is_kernel_thread());
+    let is_blocked = status
+        .as_ref()
+        .is_some_and(|status| status.blocked.contains(signal));
     Preview {
         signal,
         follow_ups: plan.follow_ups(),
-        effect: if takes_nothing { Effect::Nothing } else { effect(signal, pid, status.as_ref()) },
-        mask: if is_blocked && !takes_nothing { Mask::Blocked } else { Mask::Open },
-        user: status.map_or_else(|| "unknown".to_owned(), |status| proc::user_name(status.real_user)),
+        effect: if takes_nothing {
+            Effect::Nothing
+        } else {
+            effect(signal, pid, status.as_ref())
+        },
+        mask: if is_blocked && !takes_nothing {
+            Mask::Blocked
+        } else {
+            Mask::Open
+        },
+        user: status.map_or_else(
+            || "unknown".to_owned(),
+            |status| proc::user_name(status.real_user),
+        ),
         age: stat
             .and_then(|stat| stat.started().ok())
             .and_then(|started| SystemTime::now().duration_since(started).ok()),
@@ -168,7 +214,8 @@ fn effect(signal: Signal, pid: Pid, status: Option<&Status>) -> Effect {
     let is_sure = matches!(signal, Signal::KILL | Signal::STOP);
     // The kernel drops what the first process of a PID namespace does not catch, but for KILL and
     // STOP from a namespace above (pid_namespaces(7)).
-    let is_protected = pid == Pid::INIT || (!is_sure && status.is_some_and(|status| status.is_init));
+    let is_protected =
+        pid == Pid::INIT || (!is_sure && status.is_some_and(|status| status.is_init));
     let default = match signal.default_action() {
         DefaultAction::Ignore => Effect::Nothing,
         _ if is_protected => Effect::Nothing,

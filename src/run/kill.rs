@@ -32,9 +32,13 @@ const BIRTHS: usize = 1 << 16;
 pub fn kill_trees(call: &mut Call, occasion: Occasion) -> Result<()> {
     let known = call.found.recipients.len();
     let mut freeze = Freeze::new()?;
-    let Found { rules, recipients, .. } = &mut call.found;
+    let Found {
+        rules, recipients, ..
+    } = &mut call.found;
     let lineage = rules.lineage.as_ref().expect("only called for trees");
-    let roots = recipients.iter().filter(|recipient| recipient.parent.is_none());
+    let roots = recipients
+        .iter()
+        .filter(|recipient| recipient.parent.is_none());
     let above = Lineage::above(roots.map(Recipient::pid));
     freeze.spread(lineage, rules, recipients);
     let leaves_first: Vec<usize> = recipients.root_first().into_iter().rev().collect();
@@ -57,8 +61,14 @@ pub fn kill_trees(call: &mut Call, occasion: Occasion) -> Result<()> {
     }
     killing.kill_newcomers(recipients);
     killing.look_for_orphans(recipients, above.as_ref());
-    let Killing { results, mut unsure, error, .. } = killing;
-    let is_refused = |(index, result): &(usize, nix::Result<Receipt>)| result.is_err().then_some(*index);
+    let Killing {
+        results,
+        mut unsure,
+        error,
+        ..
+    } = killing;
+    let is_refused =
+        |(index, result): &(usize, nix::Result<Receipt>)| result.is_err().then_some(*index);
     let refused: HashSet<usize> = results.iter().filter_map(is_refused).collect();
     freeze.thaw(recipients, &|index| refused.contains(&index));
     unsure.extend(freeze.unstopped());
@@ -149,9 +159,18 @@ impl Killing<'_> {
         self.keep(adopted);
         self.rules.classify(recipients, known);
         if may_have_run && !recipients[index].process.is_running().unwrap_or(false) {
-            let first = if ran { self.freeze.last_pid() } else { last_pid };
+            let first = if ran {
+                self.freeze.last_pid()
+            } else {
+                last_pid
+            };
             match first.zip(pids::last_pid()) {
-                Some(pids) => self.gaps.extend((pids.0 != pids.1).then_some(Gap { index, ran, group, pids })),
+                Some(pids) => self.gaps.extend((pids.0 != pids.1).then_some(Gap {
+                    index,
+                    ran,
+                    group,
+                    pids,
+                })),
                 None => self.unsure.push(index),
             }
         }
@@ -186,7 +205,9 @@ impl Killing<'_> {
     fn look_for_orphans(&mut self, recipients: &Recipients, above: Option<&BTreeSet<Pid>>) {
         let is_orphan = |pid: Pid, gap: &Gap| {
             let is_above = |parent: i32| {
-                above.is_none_or(|above| proc::pid_of(parent).is_some_and(|parent| above.contains(&parent)))
+                above.is_none_or(|above| {
+                    proc::pid_of(parent).is_some_and(|parent| above.contains(&parent))
+                })
             };
             let is_left = |stat: proc::Stat| stat.state != State::Dead && is_above(stat.parent);
             let is_like = |group| gap.ran || group == gap.group;
@@ -196,7 +217,10 @@ impl Killing<'_> {
                 && recipients.index_of(pid).is_ok_and(|index| index.is_none())
         };
         for gap in std::mem::take(&mut self.gaps) {
-            if pids::handed_out(gap.pids.0, gap.pids.1).take(BIRTHS).any(|pid| is_orphan(pid, &gap)) {
+            if pids::handed_out(gap.pids.0, gap.pids.1)
+                .take(BIRTHS)
+                .any(|pid| is_orphan(pid, &gap))
+            {
                 self.unsure.push(gap.index);
             }
         }

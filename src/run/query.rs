@@ -12,7 +12,11 @@ use crate::plan::{Question, Selection, Voice};
 use crate::target::Target;
 
 /// Answers a question about each process that the selection means.
-pub fn ask(question: Question, selection: &Selection, report: &mut Report) -> Result<(Tally, Status)> {
+pub fn ask(
+    question: Question,
+    selection: &Selection,
+    report: &mut Report,
+) -> Result<(Tally, Status)> {
     let mut found = find(selection, report.voice.labels())?;
     found.recipients.inherit_identity();
     let mut recipients: Vec<Recipient> = found.recipients.into_members();
@@ -33,7 +37,10 @@ fn list(
     misses: &[Miss],
     report: &mut Report,
 ) -> Result<(Tally, Status)> {
-    let mut tally = Tally { failed: misses.iter().map(|miss| miss.reason.count()).sum(), ..Tally::default() };
+    let mut tally = Tally {
+        failed: misses.iter().map(|miss| miss.reason.count()).sum(),
+        ..Tally::default()
+    };
     for recipient in recipients {
         if let Standing::Refused(reason) = &recipient.standing {
             tally.failed += 1;
@@ -61,13 +68,24 @@ fn list(
 
 /// A poll of the pidfd decides: neither the state letter, which is the main thread's, nor
 /// permission.
-fn alive(recipients: &[Recipient], misses: &[Miss], report: &mut Report) -> Result<(Tally, Status)> {
+fn alive(
+    recipients: &[Recipient],
+    misses: &[Miss],
+    report: &mut Report,
+) -> Result<(Tally, Status)> {
     let gone = Reason::Absent(NoProcess::Gone);
     // Without a PID here it cannot be signalled, but it is alive.
-    let (unseen, misses): (Vec<&Miss>, Vec<&Miss>) =
-        misses.iter().partition(|miss| matches!(miss.reason, Reason::OtherNamespace { .. }));
-    let mut tally = Tally { failed: misses.len(), ..Tally::default() };
-    let mut unclear = misses.iter().filter(|miss| is_unclear(&miss.reason)).count();
+    let (unseen, misses): (Vec<&Miss>, Vec<&Miss>) = misses
+        .iter()
+        .partition(|miss| matches!(miss.reason, Reason::OtherNamespace { .. }));
+    let mut tally = Tally {
+        failed: misses.len(),
+        ..Tally::default()
+    };
+    let mut unclear = misses
+        .iter()
+        .filter(|miss| is_unclear(&miss.reason))
+        .count();
     let mut answered: Vec<&str> = Vec::new();
     let mut exited: Vec<&Recipient> = Vec::new();
     let mut refused: Vec<(&Recipient, &Reason)> = Vec::new();
@@ -99,7 +117,8 @@ fn alive(recipients: &[Recipient], misses: &[Miss], report: &mut Report) -> Resu
     for recipient in exited {
         // A name is alive while one living process answers to it: one that has just exited does not
         // count.
-        let is_replaced = recipient.named_by == NamedBy::Description && answered.contains(&&*recipient.typed);
+        let is_replaced =
+            recipient.named_by == NamedBy::Description && answered.contains(&&*recipient.typed);
         if !is_replaced {
             tally.failed += 1;
             report.tell(&Subject::from(recipient), &Outcome::Failed(&gone));
@@ -109,7 +128,11 @@ fn alive(recipients: &[Recipient], misses: &[Miss], report: &mut Report) -> Resu
     // What cannot be verified is neither alive nor gone; one that is surely gone settles the
     // question.
     let status = match tally {
-        Tally { failed: 0, settled: 1.., .. } => Status::Success,
+        Tally {
+            failed: 0,
+            settled: 1..,
+            ..
+        } => Status::Success,
         Tally { failed, .. } if failed > 0 && failed == unclear => Status::Undecided,
         _ => Status::Failure,
     };
@@ -130,7 +153,12 @@ fn is_unclear(reason: &Reason) -> bool {
 
 fn tell_misses<'a>(misses: impl IntoIterator<Item = &'a Miss>, report: &mut Report) {
     for miss in misses {
-        let subject = Subject { typed: &miss.typed, pid: miss.pid, inode: None, name: None };
+        let subject = Subject {
+            typed: &miss.typed,
+            pid: miss.pid,
+            inode: None,
+            name: None,
+        };
         report.tell(&subject, &Outcome::Failed(&miss.reason));
     }
 }

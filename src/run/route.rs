@@ -37,12 +37,20 @@ pub struct Receipt {
 impl Receipt {
     /// `after` is the time since the first signal, for a follow-up.
     pub fn outcome(self, after: Option<Duration>) -> Outcome<'static> {
-        Outcome::Sent { signal: self.signal, value: self.value, after }
+        Outcome::Sent {
+            signal: self.signal,
+            value: self.value,
+            after,
+        }
     }
 
     /// The same for so many processes that have no PID here.
     pub fn unseen(self, count: usize, after: Option<Duration>) -> Outcome<'static> {
-        Outcome::SentUnseen { signal: self.signal, count, after }
+        Outcome::SentUnseen {
+            signal: self.signal,
+            count,
+            after,
+        }
     }
 }
 
@@ -51,9 +59,13 @@ impl Receipt {
 pub fn send(route: Route, signal: Signal, value: Option<i32>) -> nix::Result<Receipt> {
     match route {
         Route::Number(target) => by_number(target, signal, value),
-        Route::Process(process) => sys::pidfd_send_signal(process.fd()?, signal, value, Scope::Process),
+        Route::Process(process) => {
+            sys::pidfd_send_signal(process.fd()?, signal, value, Scope::Process)
+        }
         Route::GroupOf(leader) => sys::pidfd_send_signal(leader.fd()?, signal, value, Scope::Group),
-        Route::ControlGroup(switch) if signal == Signal::KILL && value.is_none() => switch.set(true),
+        Route::ControlGroup(switch) if signal == Signal::KILL && value.is_none() => {
+            switch.set(true)
+        }
         Route::ControlGroup(_) => Err(Errno::EINVAL),
     }
     .map(|()| Receipt { signal, value })
@@ -62,7 +74,9 @@ pub fn send(route: Route, signal: Signal, value: Option<i32>) -> nix::Result<Rec
 /// A target that has to be looked up means no process before that: ESRCH.
 fn by_number(target: &Target, signal: Signal, value: Option<i32>) -> nix::Result<()> {
     let pid = match (target, value) {
-        (Target::Process(pid) | Target::Padded(pid, _), Some(value)) => return sys::sigqueue(*pid, signal, value),
+        (Target::Process(pid) | Target::Padded(pid, _), Some(value)) => {
+            return sys::sigqueue(*pid, signal, value);
+        }
         (Target::Process(pid) | Target::Padded(pid, _), None) => pid.process(),
         (Target::Group(pgid), _) => pgid.group(),
         (Target::OwnGroup, _) => unistd::Pid::from_raw(0),
@@ -85,6 +99,10 @@ pub fn refusal(errno: Errno, pid: Option<Pid>) -> Reason {
     let status = pid.and_then(|pid| proc::status(pid).ok());
     let caller = geteuid();
     let explains = |user: u32| !caller.is_root() && caller.as_raw() != user;
-    let owner = status.map(|status| status.real_user).filter(|user| explains(*user));
-    Reason::NotPermitted { owner: owner.map(proc::user_name) }
+    let owner = status
+        .map(|status| status.real_user)
+        .filter(|user| explains(*user));
+    Reason::NotPermitted {
+        owner: owner.map(proc::user_name),
+    }
 }

@@ -57,7 +57,11 @@ fn take_steps(call: &mut Call) -> Result<()> {
     };
     // If a slow freeze has used up the time, those that have just got KILL still need a moment to
     // die.
-    let moment = if last.elapsed() > DYING { DYING } else { Duration::ZERO };
+    let moment = if last.elapsed() > DYING {
+        DYING
+    } else {
+        Duration::ZERO
+    };
     let deadline = deadline.map(|deadline| deadline.max(Instant::now() + moment));
     if wait.until_gone(call, deadline, None)? == Waited::SomeLeft {
         tell_survivors(call);

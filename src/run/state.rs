@@ -29,7 +29,9 @@ pub fn show(pids: &[Pid], listing: &mut Listing) -> io::Result<Status> {
                     io::ErrorKind::NotFound => errno_words(Errno::ESRCH),
                     _ => plain(&error),
                 };
-                (listing.complain)(&UsageError::value(format!("reading the state of {pid} failed: {why}")));
+                (listing.complain)(&UsageError::value(format!(
+                    "reading the state of {pid} failed: {why}"
+                )));
                 worst = Status::Failure;
                 continue;
             }

@@ -42,7 +42,11 @@ impl Wait {
         for control in call.found.groups.iter().filter_map(Group::control) {
             watch.add_control_group(control.events())?;
         }
-        let mut wait = Self { watch, watched: 0, settled: 0 };
+        let mut wait = Self {
+            watch,
+            watched: 0,
+            settled: 0,
+        };
         if let Some((_, error)) = wait.watch_newcomers(call).into_iter().next() {
             return Err(error);
         }
@@ -51,14 +55,20 @@ impl Wait {
 
     /// Waits until all are gone or the deadline has come. `next` is what is sent then, for the
     /// terminal.
-    pub fn until_gone(&mut self, call: &mut Call, deadline: Option<Instant>, next: Option<Signal>) -> Result<Waited> {
+    pub fn until_gone(
+        &mut self,
+        call: &mut Call,
+        deadline: Option<Instant>,
+        next: Option<Signal>,
+    ) -> Result<Waited> {
         loop {
             if !self.has_present(call) {
                 look_for_members(call);
             }
             for (index, error) in self.watch_newcomers(call) {
                 call.report.fail(&error);
-                call.found.recipients[index].standing = Standing::Refused(Reason::from_error(&error));
+                call.found.recipients[index].standing =
+                    Standing::Refused(Reason::from_error(&error));
             }
             if !self.is_somebody_left(call) {
                 call.report.clear();
@@ -69,18 +79,31 @@ impl Wait {
                 if !self.has_present(call) {
                     look_for_members(call);
                 }
-                return Ok(if self.is_somebody_left(call) { Waited::SomeLeft } else { Waited::Gone });
+                return Ok(if self.is_somebody_left(call) {
+                    Waited::SomeLeft
+                } else {
+                    Waited::Gone
+                });
             }
             if call.report.progress.is_due() {
                 draw_progress(call, deadline, next);
             }
             call.report.before_sleep();
             let look = call.report.progress.next_look();
-            match self.watch.next([deadline, look].into_iter().flatten().min())? {
+            match self
+                .watch
+                .next([deadline, look].into_iter().flatten().min())?
+            {
                 Woken::Exited(indices) => {
                     // While the exited members are unreaped, they prove that the number is still
                     // their group's.
-                    if call.found.groups.iter().filter_map(Group::process).any(|group| group.leader().is_none()) {
+                    if call
+                        .found
+                        .groups
+                        .iter()
+                        .filter_map(Group::process)
+                        .any(|group| group.leader().is_none())
+                    {
                         look_for_members(call);
                     }
                     call.record_exits(&indices);
@@ -96,7 +119,9 @@ impl Wait {
 
     /// Whether anything is waited for: a recipient, or a member of a control group that is none.
     fn is_somebody_left(&mut self, call: &Call) -> bool {
-        let Found { groups, recipients, .. } = &call.found;
+        let Found {
+            groups, recipients, ..
+        } = &call.found;
         let mut controls = groups.iter().filter_map(Group::control);
         self.has_present(call) || controls.any(|group| group.is_awaited(recipients))
     }
@@ -111,8 +136,13 @@ impl Wait {
     /// Watches all that are present and not watched yet; those that cannot be watched, and why.
     fn watch_newcomers(&mut self, call: &Call) -> Vec<(usize, Error)> {
         let recipients = &call.found.recipients;
-        let newcomers = recipients.iter().enumerate().skip(self.watched).filter(|(_, one)| one.is_present());
-        let refused = newcomers.filter_map(|(index, one)| Some((index, self.watch.add(index, &one.process).err()?)));
+        let newcomers = recipients
+            .iter()
+            .enumerate()
+            .skip(self.watched)
+            .filter(|(_, one)| one.is_present());
+        let refused = newcomers
+            .filter_map(|(index, one)| Some((index, self.watch.add(index, &one.process).err()?)));
         let refused = refused.collect();
         self.watched = recipients.len();
         refused
@@ -138,18 +168,29 @@ pub fn tell_survivors(call: &mut Call) {
     for index in call.present() {
         call.tell(index, &Outcome::StillThere { after });
     }
-    let Found { groups, recipients, .. } = &call.found;
-    for group in groups.iter().filter_map(Group::control).filter(|_| !recipients.has_present()) {
+    let Found {
+        groups, recipients, ..
+    } = &call.found;
+    for group in groups
+        .iter()
+        .filter_map(Group::control)
+        .filter(|_| !recipients.has_present())
+    {
         if group.is_awaited(recipients) {
             call.tally.left += group.unseen.max(1);
-            call.report.tell(&Subject::target(group.typed()), &Outcome::StillThere { after });
+            call.report.tell(
+                &Subject::target(group.typed()),
+                &Outcome::StillThere { after },
+            );
         }
     }
 }
 
 fn draw_progress(call: &mut Call, deadline: Option<Instant>, next: Option<Signal>) {
     let present = call.present();
-    let Some(example) = present.first() else { return };
+    let Some(example) = present.first() else {
+        return;
+    };
     let recipient = &mut call.found.recipients[*example];
     recipient.learn_name();
     let pending = Pending {

@@ -44,7 +44,10 @@ pub struct Watch {
 impl Watch {
     pub fn new() -> Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("preparing to wait")?;
-        Ok(Self { epoll, interrupts: None })
+        Ok(Self {
+            epoll,
+            interrupts: None,
+        })
     }
 
     /// Watches a process until its exit was reported. One-shot: an unreaped zombie would wake a
@@ -61,7 +64,9 @@ impl Watch {
     /// changed.
     pub fn add_control_group(&self, events: BorrowedFd) -> Result<()> {
         let event = EpollEvent::new(EpollFlags::EPOLLPRI | EpollFlags::EPOLLET, CONTROL_GROUP);
-        self.epoll.add(events, event).context("preparing to wait for a control group")
+        self.epoll
+            .add(events, event)
+            .context("preparing to wait for a control group")
     }
 
     /// Reports interrupts instead of being killed by them, so that a line on the terminal can be
@@ -69,7 +74,9 @@ impl Watch {
     pub fn hold_interrupts(&mut self) -> Result<()> {
         let interrupts = Interrupts::hold()?;
         let event = EpollEvent::new(EpollFlags::EPOLLIN, INTERRUPT);
-        self.epoll.add(&interrupts.fd, event).context("preparing to wait for interrupts")?;
+        self.epoll
+            .add(&interrupts.fd, event)
+            .context("preparing to wait for interrupts")?;
         self.interrupts = Some(interrupts);
         Ok(())
     }
@@ -84,7 +91,10 @@ impl Watch {
     pub fn next(&self, deadline: Option<Instant>) -> Result<Woken> {
         let mut events = vec![EpollEvent::empty(); BATCH];
         loop {
-            match self.epoll.wait(&mut events, deadline.map_or(EpollTimeout::NONE, until)) {
+            match self
+                .epoll
+                .wait(&mut events, deadline.map_or(EpollTimeout::NONE, until))
+            {
                 Ok(0) => return Ok(Woken::Due),
                 Ok(count) => {
                     let keys = events[..count].iter().map(EpollEvent::data);
@@ -92,7 +102,9 @@ impl Watch {
                         return Ok(Woken::Interrupted);
                     }
                     let keys = keys.filter(|key| *key != CONTROL_GROUP);
-                    return Ok(Woken::Exited(keys.filter_map(|key| usize::try_from(key).ok()).collect()));
+                    return Ok(Woken::Exited(
+                        keys.filter_map(|key| usize::try_from(key).ok()).collect(),
+                    ));
                 }
                 // Being stopped and continued interrupts the wait, too.
                 Err(Errno::EINTR) => {}
@@ -107,7 +119,10 @@ impl Watch {
 fn until(deadline: Instant) -> EpollTimeout {
     let left = deadline.saturating_duration_since(Instant::now());
     let milliseconds = left.as_nanos().div_ceil(1_000_000);
-    i32::try_from(milliseconds).ok().and_then(|left| EpollTimeout::try_from(left).ok()).unwrap_or(EpollTimeout::MAX)
+    i32::try_from(milliseconds)
+        .ok()
+        .and_then(|left| EpollTimeout::try_from(left).ok())
+        .unwrap_or(EpollTimeout::MAX)
 }
 
 /// INT, TERM and HUP, unless they are ignored, blocked and read from a signalfd.
@@ -121,17 +136,24 @@ impl Interrupts {
         let own = Pid::try_from(getpid().as_raw()).ok();
         // A blocked signal is queued even if it is ignored, so those that are ignored must be left
         // alone.
-        let ignored = own.and_then(|own| proc::status(own).ok()).map(|status| status.ignored);
+        let ignored = own
+            .and_then(|own| proc::status(own).ok())
+            .map(|status| status.ignored);
         let mut set = SigSet::empty();
-        for (named, signal) in
-            [(Named::SIGINT, Signal::INT), (Named::SIGTERM, Signal::TERM), (Named::SIGHUP, Signal::HUP)]
-        {
+        for (named, signal) in [
+            (Named::SIGINT, Signal::INT),
+            (Named::SIGTERM, Signal::TERM),
+            (Named::SIGHUP, Signal::HUP),
+        ] {
             if ignored.is_some_and(|ignored| !ignored.contains(signal)) {
                 set.add(named);
             }
         }
-        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC).context("preparing to wait for interrupts")?;
-        let before = set.thread_swap_mask(SigmaskHow::SIG_BLOCK).context("holding interrupts back")?;
+        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC)
+            .context("preparing to wait for interrupts")?;
+        let before = set
+            .thread_swap_mask(SigmaskHow::SIG_BLOCK)
+            .context("holding interrupts back")?;
         Ok(Self { fd, before })
     }
 }

@@ -12,10 +12,50 @@ use crate::support::{Recorder, Timed, Victim, in_pid_namespace, raw_sigsend, vic
 
 /// Tokens that are no valid target in any place.
 const NO_TARGETS: [&[u8]; 44] = [
-    b"", b"-", b"--", b"+1", b"00", b"-0", b"-01", b"0x7b", b"123abc", b"12,34", b"%1", b" -5", b"2147483648",
-    b"4294967295", b"4294967296", b"4294967297", b"18446744073709551615", b"99999999999999999999", b"-2147483648",
-    b"-4294967295", b"\xff", b"12\xff", b"-\xff", b" ", b"\n", b"0 ", b" 0", b"-1 ", b"-5x", b"1e5", b"-1e5", b"1.5",
-    b"-1.5", b"-0123", b"a/b", b"@5", b"5:", b":0", b":5x", b"5:x", b"0:5", b" 5:5", b"5:-5", b"5:5:5",
+    b"",
+    b"-",
+    b"--",
+    b"+1",
+    b"00",
+    b"-0",
+    b"-01",
+    b"0x7b",
+    b"123abc",
+    b"12,34",
+    b"%1",
+    b" -5",
+    b"2147483648",
+    b"4294967295",
+    b"4294967296",
+    b"4294967297",
+    b"18446744073709551615",
+    b"99999999999999999999",
+    b"-2147483648",
+    b"-4294967295",
+    b"\xff",
+    b"12\xff",
+    b"-\xff",
+    b" ",
+    b"\n",
+    b"0 ",
+    b" 0",
+    b"-1 ",
+    b"-5x",
+    b"1e5",
+    b"-1e5",
+    b"1.5",
+    b"-1.5",
+    b"-0123",
+    b"a/b",
+    b"@5",
+    b"5:",
+    b":0",
+    b":5x",
+    b"5:x",
+    b"0:5",
+    b" 5:5",
+    b"5:-5",
+    b"5:5:5",
 ];
 
 /// All ways to name TERM, and not to name a signal at all.
@@ -42,17 +82,30 @@ struct Crowd {
 
 impl Crowd {
     fn gather() -> Self {
-        let at_risk = [5, 12, 34, 123].map(|pid| victim().with_pid(pid).sleeping()).into();
-        Self { at_risk, leader: Victim::sleeping(), good: Recorder::new() }
+        let at_risk = [5, 12, 34, 123]
+            .map(|pid| victim().with_pid(pid).sleeping())
+            .into();
+        Self {
+            at_risk,
+            leader: Victim::sleeping(),
+            good: Recorder::new(),
+        }
     }
 
     /// Runs sigsend in the group of the leader; it must refuse, and no process may get a signal.
     fn assert_refused(&mut self, args: &[OsString]) -> String {
         let mut command = raw_sigsend();
         command.process_group(self.leader.pid()).args(args);
-        let output = Command::from_std(command).timed().output().expect("sigsend starts");
+        let output = Command::from_std(command)
+            .timed()
+            .output()
+            .expect("sigsend starts");
         let stderr = String::from_utf8(output.stderr).expect("messages are UTF-8");
-        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{args:?}: {stderr}");
+        assert_eq!(
+            (output.status.code(), output.stdout.as_slice()),
+            (Some(1), &b""[..]),
+            "{args:?}: {stderr}"
+        );
         assert!(stderr.starts_with("sigsend: "), "{args:?}: {stderr}");
         self.good.assert_untouched();
         self.leader.assert_alive();
@@ -75,8 +128,13 @@ impl Case<'_> {
     /// The arguments, with `GOOD` replaced by a PID that could be signalled.
     fn args(&self, good: &str) -> Vec<OsString> {
         let words = [self.naming, self.before, &[self.token], self.after].concat();
-        let word =
-            |word: &[u8]| if word == b"GOOD" { OsString::from(good) } else { OsStr::from_bytes(word).to_owned() };
+        let word = |word: &[u8]| {
+            if word == b"GOOD" {
+                OsString::from(good)
+            } else {
+                OsStr::from_bytes(word).to_owned()
+            }
+        };
         words.into_iter().map(word).collect()
     }
 
@@ -105,12 +163,18 @@ impl Case<'_> {
             b"\n" => r"\x0a",
             token => str::from_utf8(token).expect("the others are UTF-8"),
         };
-        let number = text.strip_prefix('-').filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
+        let number = text
+            .strip_prefix('-')
+            .filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
         match number {
             Some("0" | "01") if self.may_be_signal() => "no process ID specified".into(),
             Some(number) if self.may_be_signal() => format!("'{number}': invalid signal"),
             // After a target it is ambiguous and refused.
-            Some(number) if self.naming.is_empty() && !self.options_ended() && is_digits(number) => format!("'{text}'"),
+            Some(number)
+                if self.naming.is_empty() && !self.options_ended() && is_digits(number) =>
+            {
+                format!("'{text}'")
+            }
             None if text == "--" && !self.options_ended() => "no process ID specified".into(),
             _ => format!("'{text}': invalid target"),
         }
@@ -137,7 +201,12 @@ fn a_bad_target_in_any_place_means_no_signal_is_sent() {
             for naming in NAMINGS {
                 let naming: Vec<_> = naming.iter().map(|word| word.as_bytes()).collect();
                 for (before, after) in places {
-                    let case = Case { naming: &naming, before, token, after };
+                    let case = Case {
+                        naming: &naming,
+                        before,
+                        token,
+                        after,
+                    };
                     if !case.is_fine() {
                         let args = case.args(&crowd.good.arg());
                         let stderr = crowd.assert_refused(&args);
@@ -155,8 +224,26 @@ fn a_bad_signal_in_any_form_means_no_signal_is_sent() {
         let mut crowd = Crowd::gather();
         let pid = crowd.good.arg();
         let bad = [
-            "65", "129", "137", "256", "4294967297", "18446744073709551616", "NOPE", "SIG", "SIGSIGHUP", "SIG1",
-            "UNUSED", "RTMIN3", "RTMIN+31", "RTMIN-1", "RTMAX+1", "RTMAX-31", "RT31", "HUP,INT", "1x", "0x1",
+            "65",
+            "129",
+            "137",
+            "256",
+            "4294967297",
+            "18446744073709551616",
+            "NOPE",
+            "SIG",
+            "SIGSIGHUP",
+            "SIG1",
+            "UNUSED",
+            "RTMIN3",
+            "RTMIN+31",
+            "RTMIN-1",
+            "RTMAX+1",
+            "RTMAX-31",
+            "RT31",
+            "HUP,INT",
+            "1x",
+            "0x1",
         ];
         for signal in bad {
             let spellings = [
@@ -168,17 +255,32 @@ fn a_bad_signal_in_any_form_means_no_signal_is_sent() {
                 vec![format!("-{signal}")],
             ];
             for spelling in spellings {
-                for targets in [&[&pid][..], &[&pid, &pid], &[&"0".to_owned()], &[&"--".to_owned(), &"-1".to_owned()]] {
-                    let args: Vec<_> = spelling.iter().chain(targets.iter().copied()).map(OsString::from).collect();
+                for targets in [
+                    &[&pid][..],
+                    &[&pid, &pid],
+                    &[&"0".to_owned()],
+                    &[&"--".to_owned(), &"-1".to_owned()],
+                ] {
+                    let args: Vec<_> = spelling
+                        .iter()
+                        .chain(targets.iter().copied())
+                        .map(OsString::from)
+                        .collect();
                     let stderr = crowd.assert_refused(&args);
-                    assert!(stderr.contains(&format!("'{signal}': invalid signal")), "{args:?}: {stderr}");
+                    assert!(
+                        stderr.contains(&format!("'{signal}': invalid signal")),
+                        "{args:?}: {stderr}"
+                    );
                 }
             }
         }
         for signal in ["", " ", "+1", "-1", " 9", "9 ", "--", "TERM "] {
             for option in ["-s", "-n", "--signal"] {
                 let stderr = crowd.assert_refused(&[option, signal, &pid].map(OsString::from));
-                assert!(stderr.contains(&format!("'{signal}': invalid signal")), "{option} {signal:?}: {stderr}");
+                assert!(
+                    stderr.contains(&format!("'{signal}': invalid signal")),
+                    "{option} {signal:?}: {stderr}"
+                );
             }
         }
     });
@@ -190,18 +292,63 @@ fn contradicting_arguments_mean_no_signal_is_sent() {
         let mut crowd = Crowd::gather();
         let pid = crowd.good.arg();
         let lines = [
-            "-TERM -HUP GOOD", "-TERM -TERM GOOD", "-TERM -s HUP GOOD", "-s HUP -s INT GOOD", "-n 1 -HUP GOOD",
-            "-s HUP GOOD -INT", "GOOD -HUP -INT", "-9 --signal=9 GOOD", "GOOD -9", "GOOD -1", "GOOD -5",
-            "GOOD GOOD -123", "-s", "-n", "--signal", "GOOD -s", "--signal= GOOD", "-q", "-q GOOD", "-q x GOOD",
-            "-q 2147483648 GOOD", "-q -2147483649 GOOD", "-q 0x1 GOOD", "-q 1.0 GOOD", "--queue= GOOD", "-q 1 0",
-            "-q 1 -- -1", "-q 1 -TERM -5", "-r -KILL GOOD", "-r -STOP GOOD", "-r -0 GOOD", "-r -HUP -- -5",
-            "-r -HUP 0", "-r -HUP -1", "-p -HUP GOOD", "-p -- -5", "-p 0", "-p -- -1", "-p -q 1 GOOD", "--nope GOOD",
-            "--nope=1 GOOD", "-x GOOD", "-ax GOOD", "--all=1 GOOD", "GOOD --nope", "-s TERM", "-9", "-HUP", "-a", "--",
+            "-TERM -HUP GOOD",
+            "-TERM -TERM GOOD",
+            "-TERM -s HUP GOOD",
+            "-s HUP -s INT GOOD",
+            "-n 1 -HUP GOOD",
+            "-s HUP GOOD -INT",
+            "GOOD -HUP -INT",
+            "-9 --signal=9 GOOD",
+            "GOOD -9",
+            "GOOD -1",
+            "GOOD -5",
+            "GOOD GOOD -123",
+            "-s",
+            "-n",
+            "--signal",
+            "GOOD -s",
+            "--signal= GOOD",
+            "-q",
+            "-q GOOD",
+            "-q x GOOD",
+            "-q 2147483648 GOOD",
+            "-q -2147483649 GOOD",
+            "-q 0x1 GOOD",
+            "-q 1.0 GOOD",
+            "--queue= GOOD",
+            "-q 1 0",
+            "-q 1 -- -1",
+            "-q 1 -TERM -5",
+            "-r -KILL GOOD",
+            "-r -STOP GOOD",
+            "-r -0 GOOD",
+            "-r -HUP -- -5",
+            "-r -HUP 0",
+            "-r -HUP -1",
+            "-p -HUP GOOD",
+            "-p -- -5",
+            "-p 0",
+            "-p -- -1",
+            "-p -q 1 GOOD",
+            "--nope GOOD",
+            "--nope=1 GOOD",
+            "-x GOOD",
+            "-ax GOOD",
+            "--all=1 GOOD",
+            "GOOD --nope",
+            "-s TERM",
+            "-9",
+            "-HUP",
+            "-a",
+            "--",
             "-s TERM --",
         ];
         for text in lines {
-            let args: Vec<_> =
-                text.split(' ').map(|word| OsString::from(if word == "GOOD" { &pid } else { word })).collect();
+            let args: Vec<_> = text
+                .split(' ')
+                .map(|word| OsString::from(if word == "GOOD" { &pid } else { word }))
+                .collect();
             crowd.assert_refused(&args);
         }
     });

@@ -15,7 +15,8 @@ use nix::sched::{CloneFlags, unshare};
 
 use crate::cgroup::group::control_group;
 use crate::support::{
-    DEADLINE, NOBODY, TempDir, in_pid_namespace, may_change_user, program, sigsend, skip, stdout, tempdir, victim,
+    DEADLINE, NOBODY, TempDir, in_pid_namespace, may_change_user, program, sigsend, skip, stdout,
+    tempdir, victim,
 };
 
 /// The end of every prompt of an interactive shell.
@@ -23,7 +24,11 @@ const PROMPT: &str = "ready> ";
 
 /// Puts the completion script of a shell into a directory.
 fn script(dir: &TempDir, shell: &str, name: &str) {
-    let script = sigsend().args(["--generate", shell]).assert().success().stderr("");
+    let script = sigsend()
+        .args(["--generate", shell])
+        .assert()
+        .success()
+        .stderr("");
     dir.file(name, stdout(&script));
 }
 
@@ -55,8 +60,16 @@ impl Session {
             _ => "source ./_sigsend",
         };
         let show = r#"sigsend() { printf 'args'; printf ' <%s>' "$@"; printf ' end\n'; }"#;
-        let rc = home.file(".zshrc", format!("{load}\n{show}\nPS1='{PROMPT}'\nLISTMAX=5000\n"));
-        let size = Winsize { ws_row: 1000, ws_col: 500, ws_xpixel: 0, ws_ypixel: 0 };
+        let rc = home.file(
+            ".zshrc",
+            format!("{load}\n{show}\nPS1='{PROMPT}'\nLISTMAX=5000\n"),
+        );
+        let size = Winsize {
+            ws_row: 1000,
+            ws_col: 500,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
         let pty = openpty(&size, None).expect("a pseudo-terminal");
         let end = || Stdio::from(pty.slave.try_clone().expect("another descriptor"));
         let mut command = Command::new(setsid);
@@ -66,8 +79,17 @@ impl Session {
             _ => command.arg("--noprofile").arg("--rcfile").arg(rc).arg("-i"),
         };
         let dir = home.path();
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TERM", "dumb");
-        command.env("HOME", dir).env("ZDOTDIR", dir).current_dir(dir).stdin(end()).stdout(end()).stderr(end());
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("TERM", "dumb");
+        command
+            .env("HOME", dir)
+            .env("ZDOTDIR", dir)
+            .current_dir(dir)
+            .stdin(end())
+            .stdout(end())
+            .stderr(end());
         let shell = command.spawn().expect("setsid starts");
         // Both hold the terminal open and would delay its end of file.
         drop((command, pty.slave));
@@ -82,7 +104,13 @@ impl Session {
                 }
             }
         });
-        let mut session = Self { shell, keyboard, screen, unseen: String::new(), home };
+        let mut session = Self {
+            shell,
+            keyboard,
+            screen,
+            unseen: String::new(),
+            home,
+        };
         session.read_until(PROMPT);
         Some(session)
     }
@@ -115,7 +143,10 @@ impl Session {
                 let rest = self.unseen.split_off(start + text.len());
                 return std::mem::replace(&mut self.unseen, rest);
             }
-            let Ok(bytes) = self.screen.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
+            let Ok(bytes) = self
+                .screen
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            else {
                 panic!("timed out waiting for {text:?}: {:?}", self.unseen);
             };
             self.unseen.push_str(&String::from_utf8_lossy(&bytes));
@@ -129,7 +160,8 @@ impl Drop for Session {
         // gets a hangup.
         let _ = self.keyboard.write_all(b"\x15\x04");
         let deadline = Instant::now() + DEADLINE;
-        while self.shell.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < deadline {
+        while self.shell.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < deadline
+        {
             let _ = self.screen.recv_timeout(Duration::from_millis(10));
         }
         let _ = self.shell.kill();
@@ -148,7 +180,10 @@ const TABLE: [(&str, &str); 17] = [
     ("-v -RTMIN+7", "<-v> <-RTMIN+7>"),
     ("-l STK", "<-l> <STKFLT>"),
     ("--timeout 5s KI", "<--timeout> <5s> <KILL>"),
-    ("-w --timeout 5s INT --timeout 1s VT", "<-w> <--timeout> <5s> <INT> <--timeout> <1s> <VTALRM>"),
+    (
+        "-w --timeout 5s INT --timeout 1s VT",
+        "<-w> <--timeout> <5s> <INT> <--timeout> <1s> <VTALRM>",
+    ),
     ("--gra", "<--grace>"),
     ("-w --pidf", "<-w> <--pidfile>"),
     ("--generate po", "<--generate> <powershell>"),
@@ -160,7 +195,9 @@ const TABLE: [(&str, &str); 17] = [
 
 #[test]
 fn bash_completes_signals_options_and_files() {
-    let Some(mut session) = Session::start("bash") else { return };
+    let Some(mut session) = Session::start("bash") else {
+        return;
+    };
     for (line, args) in TABLE {
         assert_eq!(session.completes(line), args, "{line}");
     }
@@ -168,7 +205,9 @@ fn bash_completes_signals_options_and_files() {
 
 #[test]
 fn zsh_completes_signals_options_and_files() {
-    let Some(mut session) = Session::start("zsh") else { return };
+    let Some(mut session) = Session::start("zsh") else {
+        return;
+    };
     for (line, args) in TABLE {
         assert_eq!(session.completes(line), args, "{line}");
     }
@@ -183,13 +222,24 @@ fn completes_ports_and_groups(shell: &str) {
     let _socket = UdpSocket::bind("0.0.0.0:28234").expect("a free port");
     let Some(group) = control_group() else { return };
     let _member = group.sleeping();
-    let Some(mut session) = Session::start(shell) else { return };
+    let Some(mut session) = Session::start(shell) else {
+        return;
+    };
     // zsh removes the slash that it has added.
     let args = session.completes("--cgroup sub");
-    assert_eq!(args.trim_end_matches("/>").trim_end_matches('>'), "<--cgroup> <subdir");
+    assert_eq!(
+        args.trim_end_matches("/>").trim_end_matches('>'),
+        "<--cgroup> <subdir"
+    );
     let shown = group.shown();
-    assert_eq!(session.completes(&format!("--cgroup {}", &shown[..shown.len() - 2])), format!("<--cgroup> <{shown}>"));
-    assert_eq!(session.completes("--grace 5s :18"), "<--grace> <5s> <:18234>");
+    assert_eq!(
+        session.completes(&format!("--cgroup {}", &shown[..shown.len() - 2])),
+        format!("<--cgroup> <{shown}>")
+    );
+    assert_eq!(
+        session.completes("--grace 5s :18"),
+        "<--grace> <5s> <:18234>"
+    );
     assert_eq!(session.completes("-HUP -- :28"), "<-HUP> <--> <:28234>");
     assert_eq!(session.completes(":38"), "<:38>");
 }
@@ -207,7 +257,9 @@ fn zsh_completes_ports_and_groups() {
 #[test]
 fn fish_completes_ports_and_groups() {
     in_pid_namespace(|| {
-        let Some(path) = program("fish") else { return skip("no fish") };
+        let Some(path) = program("fish") else {
+            return skip("no fish");
+        };
         if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
             return skip(format!("no network namespace: {error}"));
         }
@@ -218,13 +270,22 @@ fn fish_completes_ports_and_groups() {
         let Some(group) = control_group() else { return };
         let _member = group.sleeping();
         let shown = group.shown();
-        assert_eq!(fish(&path, &dir, &format!("--cgroup {}", &shown[..shown.len() - 2])), [shown]);
+        assert_eq!(
+            fish(
+                &path,
+                &dir,
+                &format!("--cgroup {}", &shown[..shown.len() - 2])
+            ),
+            [shown]
+        );
     });
 }
 
 /// Completes processes in a namespace that has no others of these names.
 fn completes_processes(shell: &str) {
-    let Some(mut session) = Session::start(shell) else { return };
+    let Some(mut session) = Session::start(shell) else {
+        return;
+    };
     let one = victim().named("qzserver").with_pid(31_234).sleeping();
     let spaced = victim().named("Qz Content").sleeping();
     let hostile = victim().named("qy$(>boo)`>boo`").sleeping();
@@ -239,7 +300,10 @@ fn completes_processes(shell: &str) {
     ] {
         assert_eq!(session.completes(line), args, "{line}");
     }
-    assert!(!session.home.path().join("boo").exists(), "a process name was run as a command");
+    assert!(
+        !session.home.path().join("boo").exists(),
+        "a process name was run as a command"
+    );
     if may_change_user() {
         let _other = victim().named("qxother").owned_by(NOBODY).sleeping();
         assert_eq!(session.completes("qxo"), "<qxo>");
@@ -263,11 +327,24 @@ fn zsh_completes_processes_and_runs_none_of_their_names() {
 /// Every spelling of an option in the short help.
 fn options() -> Vec<String> {
     let help = stdout(&sigsend().arg("-h").assert().success());
-    let rows = help.lines().filter_map(|line| line.strip_prefix("  ")).filter(|row| row.trim_start().starts_with('-'));
-    let words =
-        rows.flat_map(|row| row.split("  ").find(|part| part.contains('-')).unwrap_or_default().split([',', ' ']));
-    let options: Vec<String> = words.filter(|word| word.starts_with('-')).map(str::to_owned).collect();
-    assert!(options.len() > 30 && options.contains(&"--timeout".to_owned()), "{options:?}");
+    let rows = help
+        .lines()
+        .filter_map(|line| line.strip_prefix("  "))
+        .filter(|row| row.trim_start().starts_with('-'));
+    let words = rows.flat_map(|row| {
+        row.split("  ")
+            .find(|part| part.contains('-'))
+            .unwrap_or_default()
+            .split([',', ' '])
+    });
+    let options: Vec<String> = words
+        .filter(|word| word.starts_with('-'))
+        .map(str::to_owned)
+        .collect();
+    assert!(
+        options.len() > 30 && options.contains(&"--timeout".to_owned()),
+        "{options:?}"
+    );
     options
 }
 
@@ -277,16 +354,29 @@ fn bash(path: &Path, dir: &TempDir, words: &[&str]) -> Vec<String> {
     let mut command = Command::new(path);
     let ask = "source ./sigsend; COMP_WORDS=(sigsend \"$@\"); COMP_CWORD=$#
                _sigsend sigsend \"${!#}\" \"${COMP_WORDS[COMP_CWORD-1]}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
-    command.args(["--noprofile", "--norc", "-c", ask, "bash"]).args(words).current_dir(dir.path());
+    command
+        .args(["--noprofile", "--norc", "-c", ask, "bash"])
+        .args(words)
+        .current_dir(dir.path());
     let output = command.output().expect("bash starts");
-    assert!(output.stderr.is_empty(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("UTF-8").split_whitespace().map(str::to_owned).collect()
+    assert!(
+        output.stderr.is_empty(),
+        "{words:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout)
+        .expect("UTF-8")
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
 fn bash_prints_no_errors_for_any_option() {
     in_pid_namespace(|| {
-        let Some(path) = program("bash") else { return skip("no bash") };
+        let Some(path) = program("bash") else {
+            return skip("no bash");
+        };
         let dir = tempdir();
         script(&dir, "bash", "sigsend");
         for option in options() {
@@ -295,7 +385,10 @@ fn bash_prints_no_errors_for_any_option() {
             }
         }
         let offers = bash(&path, &dir, &["-"]);
-        assert!(offers.contains(&"--signal".to_owned()) && offers.contains(&"-n".to_owned()), "{offers:?}");
+        assert!(
+            offers.contains(&"--signal".to_owned()) && offers.contains(&"-n".to_owned()),
+            "{offers:?}"
+        );
         assert!(!offers.contains(&"-HUP".to_owned()), "{offers:?}");
         assert!(bash(&path, &dir, &["-H"]).contains(&"-HUP".to_owned()));
         assert!(bash(&path, &dir, &["-l", "--ta"]).contains(&"--table".to_owned()));
@@ -305,7 +398,9 @@ fn bash_prints_no_errors_for_any_option() {
 #[test]
 fn fish_prints_no_errors_for_any_option() {
     in_pid_namespace(|| {
-        let Some(path) = program("fish") else { return skip("no fish") };
+        let Some(path) = program("fish") else {
+            return skip("no fish");
+        };
         let dir = tempdir();
         script(&dir, "fish", "sigsend");
         fish(&path, &dir, "-s HUP ");
@@ -313,7 +408,10 @@ fn fish_prints_no_errors_for_any_option() {
             fish(&path, &dir, &format!("{option} "));
         }
         let offers = fish(&path, &dir, "-");
-        assert!(offers.contains(&"--signal".to_owned()) && !offers.contains(&"-HUP".to_owned()), "{offers:?}");
+        assert!(
+            offers.contains(&"--signal".to_owned()) && !offers.contains(&"-HUP".to_owned()),
+            "{offers:?}"
+        );
     });
 }
 
@@ -321,31 +419,57 @@ fn fish_prints_no_errors_for_any_option() {
 fn zsh_prints_no_errors_for_any_option() {
     // In a namespace, because zsh asks before it lists more processes than fit on the screen.
     in_pid_namespace(|| {
-        let Some(mut session) = Session::start("zsh") else { return };
+        let Some(mut session) = Session::start("zsh") else {
+            return;
+        };
         for option in options() {
             let seen = session.offers(&format!("{option} "));
             let noise = ["_sigsend:", "_sigsend_", "_arguments", "zsh:"];
-            assert!(!noise.iter().any(|word| seen.contains(word)), "{option}: {seen}");
+            assert!(
+                !noise.iter().any(|word| seen.contains(word)),
+                "{option}: {seen}"
+            );
         }
         let seen = session.offers("-");
-        assert!(seen.contains("--signal") && !seen.contains("-HUP"), "{seen}");
+        assert!(
+            seen.contains("--signal") && !seen.contains("-HUP"),
+            "{seen}"
+        );
     });
 }
 
 /// The completions of fish for a line, without the descriptions.
 fn fish(path: &Path, dir: &TempDir, line: &str) -> Vec<String> {
     let mut command = Command::new(path);
-    command.args(["--no-config", "-c", "source sigsend; complete -C \"sigsend $argv[1]\"", "--", line]);
-    command.env("HOME", dir.path()).env("LC_ALL", "C.UTF-8").current_dir(dir.path());
+    command.args([
+        "--no-config",
+        "-c",
+        "source sigsend; complete -C \"sigsend $argv[1]\"",
+        "--",
+        line,
+    ]);
+    command
+        .env("HOME", dir.path())
+        .env("LC_ALL", "C.UTF-8")
+        .current_dir(dir.path());
     let output = command.output().expect("fish starts");
-    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let offers = String::from_utf8(output.stdout).expect("UTF-8");
-    offers.lines().map(|offer| offer.split('\t').next().unwrap_or_default().to_owned()).collect()
+    offers
+        .lines()
+        .map(|offer| offer.split('\t').next().unwrap_or_default().to_owned())
+        .collect()
 }
 
 #[test]
 fn fish_completes_signals_options_and_files() {
-    let Some(path) = program("fish") else { return skip("no fish") };
+    let Some(path) = program("fish") else {
+        return skip("no fish");
+    };
     let dir = tempdir();
     std::fs::create_dir(dir.path().join("subdir")).expect("a directory of ours");
     script(&dir, "fish", "sigsend");
@@ -369,7 +493,9 @@ fn fish_completes_signals_options_and_files() {
 #[test]
 fn fish_completes_processes() {
     in_pid_namespace(|| {
-        let Some(path) = program("fish") else { return skip("no fish") };
+        let Some(path) = program("fish") else {
+            return skip("no fish");
+        };
         let dir = tempdir();
         script(&dir, "fish", "sigsend");
         let _one = victim().named("qzserver").with_pid(31_234).sleeping();
@@ -388,12 +514,31 @@ fn fish_completes_processes() {
 
 #[test]
 fn elvish_and_powershell_get_the_same_options() {
-    for (shell, first) in [("elvish", "use re"), ("powershell", "using namespace System.Management.Automation")] {
-        let script = sigsend().args(["--generate", shell]).assert().success().stderr("");
+    for (shell, first) in [
+        ("elvish", "use re"),
+        ("powershell", "using namespace System.Management.Automation"),
+    ] {
+        let script = sigsend()
+            .args(["--generate", shell])
+            .assert()
+            .success()
+            .stderr("");
         let script = stdout(&script);
-        assert_eq!(script.lines().find(|line| !line.starts_with('#')), Some(first));
-        for word in ["--signal", "--show-process-state", "'--timeout'", "RTMIN+15", "powershell"] {
-            assert!(script.replace(" --timeout)", "'--timeout'").contains(word), "{shell} lacks {word}");
+        assert_eq!(
+            script.lines().find(|line| !line.starts_with('#')),
+            Some(first)
+        );
+        for word in [
+            "--signal",
+            "--show-process-state",
+            "'--timeout'",
+            "RTMIN+15",
+            "powershell",
+        ] {
+            assert!(
+                script.replace(" --timeout)", "'--timeout'").contains(word),
+                "{shell} lacks {word}"
+            );
         }
     }
 }

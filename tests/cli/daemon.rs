@@ -8,7 +8,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::{
-    DEADLINE, Ending, TempDir, Victim, eventually, in_pid_namespace, program, sigsend, skip, tempdir, victim,
+    DEADLINE, Ending, TempDir, Victim, eventually, in_pid_namespace, program, sigsend, skip,
+    tempdir, victim,
 };
 
 /// A running nginx that answers `/` with a word of its configuration and forwards `/slow` to the
@@ -57,7 +58,8 @@ impl Nginx {
 
     /// The PID that nginx has written into its pidfile.
     fn pid(&self) -> String {
-        let text = fs::read_to_string(self.dir.path().join("nginx.pid")).expect("nginx writes a pidfile");
+        let text =
+            fs::read_to_string(self.dir.path().join("nginx.pid")).expect("nginx writes a pidfile");
         text.trim().to_owned()
     }
 
@@ -65,7 +67,9 @@ impl Nginx {
     fn get(&self, path: &str) -> Option<String> {
         let mut answer = String::new();
         self.ask(path)?.read_to_string(&mut answer).ok()?;
-        answer.split_once("\r\n\r\n").map(|(_head, body)| body.to_owned())
+        answer
+            .split_once("\r\n\r\n")
+            .map(|(_head, body)| body.to_owned())
     }
 
     /// Sends a request; the caller reads the answer.
@@ -99,7 +103,10 @@ impl Flight {
         drop(self.upstream);
         let mut answer = String::new();
         self.client.read_to_string(&mut answer).expect("an answer");
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nslow but whole"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nslow but whole"),
+            "{answer}"
+        );
     }
 }
 
@@ -110,8 +117,9 @@ fn free_address() -> SocketAddr {
 
 fn configure(dir: &TempDir, address: SocketAddr, upstream: &TcpListener, word: &str) {
     let upstream = upstream.local_addr().expect("a bound socket");
-    let temp =
-        ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path tmp;")).concat();
+    let temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path tmp;"))
+        .concat();
     dir.file(
         "nginx.conf",
         format!(
@@ -138,29 +146,62 @@ fn configure(dir: &TempDir, address: SocketAddr, upstream: &TcpListener, word: &
 #[test]
 fn nginx_reloads_on_hup_and_ends_gracefully_on_quit() {
     in_pid_namespace(|| {
-        let Some(binary) = program("nginx") else { return skip("no nginx") };
+        let Some(binary) = program("nginx") else {
+            return skip("no nginx");
+        };
         let mut nginx = Nginx::start(&binary, "first");
         let pid = nginx.pid();
         assert_eq!(pid, nginx.master.arg());
         assert_eq!(nginx.get("/").as_deref(), Some("first"));
-        sigsend().args(["-0", &pid]).assert().success().stdout("").stderr("");
+        sigsend()
+            .args(["-0", &pid])
+            .assert()
+            .success()
+            .stdout("")
+            .stderr("");
 
         let flight = nginx.ask_slowly();
         configure(&nginx.dir, nginx.address, &nginx.upstream, "second");
-        assert_eq!(nginx.get("/").as_deref(), Some("first"), "a new file alone changes nothing");
-        sigsend().args(["-HUP", &pid]).assert().success().stdout("").stderr("");
-        eventually("the new configuration", || nginx.get("/").as_deref() == Some("second"));
+        assert_eq!(
+            nginx.get("/").as_deref(),
+            Some("first"),
+            "a new file alone changes nothing"
+        );
+        sigsend()
+            .args(["-HUP", &pid])
+            .assert()
+            .success()
+            .stdout("")
+            .stderr("");
+        eventually("the new configuration", || {
+            nginx.get("/").as_deref() == Some("second")
+        });
         flight.assert_answered();
         assert_eq!(nginx.pid(), pid);
         sigsend().args(["-0", &pid]).assert().success();
 
         let flight = nginx.ask_slowly();
-        sigsend().args(["-QUIT", &pid]).assert().success().stdout("").stderr("");
-        eventually("nginx to take no more requests", || nginx.ask("/").is_none());
-        assert!(!nginx.master.has_ended(), "it waits for the request in flight");
+        sigsend()
+            .args(["-QUIT", &pid])
+            .assert()
+            .success()
+            .stdout("")
+            .stderr("");
+        eventually("nginx to take no more requests", || {
+            nginx.ask("/").is_none()
+        });
+        assert!(
+            !nginx.master.has_ended(),
+            "it waits for the request in flight"
+        );
         flight.assert_answered();
         assert_eq!(nginx.master.reap(), Ending::Exited(0));
         let line = format!("sigsend: sending signal to {pid} failed: No such process\n");
-        sigsend().args(["-0", &pid]).assert().code(1).stdout("").stderr(line);
+        sigsend()
+            .args(["-0", &pid])
+            .assert()
+            .code(1)
+            .stdout("")
+            .stderr(line);
     });
 }

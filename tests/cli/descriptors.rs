@@ -10,7 +10,11 @@ use crate::support::{Recorder, SIGSEND, Timed, Victim, eventually, stderr, stdou
 fn limited(soft: usize, hard: usize, args: &[&str]) -> assert_cmd::Command {
     let mut command = Command::new("sh");
     let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
-    command.args(["-c", &script, SIGSEND]).args(args).current_dir("/").env("LC_ALL", "C");
+    command
+        .args(["-c", &script, SIGSEND])
+        .args(args)
+        .current_dir("/")
+        .env("LC_ALL", "C");
     assert_cmd::Command::from_std(command).timed()
 }
 
@@ -20,7 +24,10 @@ fn all_or_nothing(soft: usize, hard: usize, args: &[&str]) -> bool {
     let said = stderr(&done);
     match done.get_output().status.code() {
         Some(0) => assert_eq!(said, "", "limit {hard}"),
-        Some(1) => assert!(said.starts_with("sigsend: ") && said.contains("open files"), "limit {hard}: {said}"),
+        Some(1) => assert!(
+            said.starts_with("sigsend: ") && said.contains("open files"),
+            "limit {hard}: {said}"
+        ),
         other => panic!("limit {hard}: {other:?} {said}"),
     }
     done.get_output().status.success()
@@ -31,7 +38,10 @@ fn with_too_few_descriptors_each_target_that_cannot_be_pinned_is_an_error() {
     let (mut whole, mut partial) = (0, 0);
     for limit in 4..24 {
         let victims: Vec<Victim> = (0..8).map(|_| Victim::sleeping()).collect();
-        let args: Vec<String> = ["--wait".into()].into_iter().chain(victims.iter().map(Victim::arg)).collect();
+        let args: Vec<String> = ["--wait".into()]
+            .into_iter()
+            .chain(victims.iter().map(Victim::arg))
+            .collect();
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let done = limited(limit, limit, &args).assert();
         let said = stderr(&done);
@@ -48,11 +58,20 @@ fn with_too_few_descriptors_each_target_that_cannot_be_pinned_is_an_error() {
             Some(64) => {
                 partial += 1;
                 assert!((1..8).contains(&signalled), "limit {limit}: {signalled}");
-                assert_eq!(said.lines().filter(|line| line.contains("open files")).count(), 8 - signalled, "{said}");
+                assert_eq!(
+                    said.lines()
+                        .filter(|line| line.contains("open files"))
+                        .count(),
+                    8 - signalled,
+                    "{said}"
+                );
             }
             Some(1) => {
                 assert_eq!(signalled, 0, "limit {limit}");
-                assert!(said.starts_with("sigsend: ") && said.contains("open files"), "limit {limit}: {said}");
+                assert!(
+                    said.starts_with("sigsend: ") && said.contains("open files"),
+                    "limit {limit}: {said}"
+                );
             }
             other => panic!("limit {limit}: {other:?} {said}"),
         }
@@ -65,7 +84,9 @@ fn with_too_few_descriptors_no_member_of_a_group_is_signalled() {
     let mut enough = 0;
     for limit in 4..24 {
         let leader = Victim::sleeping();
-        let members: Vec<Victim> = (0..6).map(|_| victim().in_group_of(&leader).sleeping()).collect();
+        let members: Vec<Victim> = (0..6)
+            .map(|_| victim().in_group_of(&leader).sleeping())
+            .collect();
         if all_or_nothing(limit, limit, &["--wait", "--", &leader.group_arg()]) {
             enough += 1;
             for victim in &members {
@@ -83,14 +104,24 @@ fn with_too_few_descriptors_no_member_of_a_group_is_signalled() {
 fn a_group_that_cannot_be_pinned_does_not_affect_targets_before_and_after_it() {
     let (mut before, mut leader) = (Recorder::new(), Recorder::new());
     let mut member = Recorder::of(victim().in_group_of(leader.victim()));
-    let others: Vec<Victim> = (0..12).map(|_| victim().in_group_of(leader.victim()).sleeping()).collect();
+    let others: Vec<Victim> = (0..12)
+        .map(|_| victim().in_group_of(leader.victim()).sleeping())
+        .collect();
     let (first, group) = (before.victim().group_arg(), leader.victim().group_arg());
     let (member_pid, leader_pid) = (member.arg(), leader.arg());
     // The member is named before and after its group, the leader after it.
     let targets = [&*first, &member_pid, &group, &member_pid, &leader_pid];
     let args = [&["-RTMIN", "--within", "0s", "--"], &targets[..]].concat();
     let done = limited(20, 20, &args).assert().code(124);
-    assert_eq!(stderr(&done).lines().filter(|line| line.contains("open files")).count(), 1, "{}", stderr(&done));
+    assert_eq!(
+        stderr(&done)
+            .lines()
+            .filter(|line| line.contains("open files"))
+            .count(),
+        1,
+        "{}",
+        stderr(&done)
+    );
     for recorder in [&mut before, &mut member, &mut leader] {
         assert_eq!(recorder.signals(), [34]);
     }
@@ -99,7 +130,11 @@ fn a_group_that_cannot_be_pinned_does_not_affect_targets_before_and_after_it() {
 
 #[test]
 fn with_too_few_descriptors_a_tree_is_signalled_as_a_whole_or_not_at_all() {
-    for call in [&["--tree", "-KILL"][..], &["--tree", "-TERM"], &["--tree", "--grace", "15s"]] {
+    for call in [
+        &["--tree", "-KILL"][..],
+        &["--tree", "-TERM"],
+        &["--tree", "--grace", "15s"],
+    ] {
         let mut enough = 0;
         for limit in 4..24 {
             let mut family = Family::with_role("children 8");
@@ -111,7 +146,9 @@ fn with_too_few_descriptors_a_tree_is_signalled_as_a_whole_or_not_at_all() {
                 family.assert_all_ended();
             } else {
                 family.assert_alive();
-                eventually("all to sleep as before", || members.iter().all(|pid| state(*pid) == 'S'));
+                eventually("all to sleep as before", || {
+                    members.iter().all(|pid| state(*pid) == 'S')
+                });
             }
         }
         assert!((1..19).contains(&enough), "{call:?} {enough}");
@@ -122,8 +159,18 @@ fn with_too_few_descriptors_a_tree_is_signalled_as_a_whole_or_not_at_all() {
 fn a_tree_that_cannot_be_pinned_may_be_named_twice() {
     let family = Family::with_role("children 20");
     let pid = family.arg();
-    let refused = limited(16, 16, &["--tree", "-CONT", &pid, &pid]).assert().code(1);
-    assert_eq!(stderr(&refused).lines().filter(|line| line.contains("open files")).count(), 2, "{}", stderr(&refused));
+    let refused = limited(16, 16, &["--tree", "-CONT", &pid, &pid])
+        .assert()
+        .code(1);
+    assert_eq!(
+        stderr(&refused)
+            .lines()
+            .filter(|line| line.contains("open files"))
+            .count(),
+        2,
+        "{}",
+        stderr(&refused)
+    );
 }
 
 #[test]
@@ -131,20 +178,39 @@ fn the_soft_limit_is_raised_as_needed() {
     // With each of these limits the descriptors run out at a different point.
     for soft in 8..20 {
         let victims: Vec<Victim> = (0..8).map(|_| Victim::sleeping()).collect();
-        let args: Vec<String> = ["--wait".into()].into_iter().chain(victims.iter().map(Victim::arg)).collect();
+        let args: Vec<String> = ["--wait".into()]
+            .into_iter()
+            .chain(victims.iter().map(Victim::arg))
+            .collect();
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        limited(soft, 200, &args).assert().success().stdout("").stderr("");
+        limited(soft, 200, &args)
+            .assert()
+            .success()
+            .stdout("")
+            .stderr("");
 
         let mut family = Family::with_role("children 8");
-        limited(soft, 200, &["--tree", "-KILL", &family.arg()]).assert().success().stdout("").stderr("");
+        limited(soft, 200, &["--tree", "-KILL", &family.arg()])
+            .assert()
+            .success()
+            .stdout("")
+            .stderr("");
         family.assert_all_ended();
 
         let mut family = Family::with_role("children 8");
-        limited(soft, 200, &["--grace", "15s", "--", &family.group_arg()]).assert().success().stdout("").stderr("");
+        limited(soft, 200, &["--grace", "15s", "--", &family.group_arg()])
+            .assert()
+            .success()
+            .stdout("")
+            .stderr("");
         family.assert_all_ended();
     }
     let mut family = Family::with_role("children 300");
-    limited(64, 1000, &["--tree", "-KILL", &family.arg()]).assert().success().stdout("").stderr("");
+    limited(64, 1000, &["--tree", "-KILL", &family.arg()])
+        .assert()
+        .success()
+        .stdout("")
+        .stderr("");
     family.assert_all_ended();
 }
 
@@ -160,11 +226,19 @@ fn with_too_few_descriptors_no_process_of_a_name_is_missed() {
             assert_eq!(stdout(&done).lines().count(), 8, "limit {limit}");
         } else {
             assert_eq!(stdout(&done), "", "limit {limit}");
-            assert!(stderr(&done).contains("open files"), "limit {limit}: {}", stderr(&done));
+            assert!(
+                stderr(&done).contains("open files"),
+                "limit {limit}: {}",
+                stderr(&done)
+            );
         }
     }
     assert!((1..19).contains(&enough), "{enough}");
-    limited(8, 200, &["-TERM", "--wait", &name]).assert().success().stdout("").stderr("");
+    limited(8, 200, &["-TERM", "--wait", &name])
+        .assert()
+        .success()
+        .stdout("")
+        .stderr("");
     for victim in &victims {
         victim.assert_killed_by(15);
     }

@@ -19,8 +19,8 @@ use crate::family::state;
 use crate::fuzz::line::Dice;
 use crate::fuzz::tokens::{NOT_SIGNALS, NOT_TARGETS, SIGNALS};
 use crate::support::{
-    IDLE, NOBODY, Recorder, SIGSEND, STUBBORN, TempDir, Timed, Victim, eventually, in_pid_namespace, may_change_user,
-    program, raw, skip, strace_of, tempdir, victim,
+    IDLE, NOBODY, Recorder, SIGSEND, STUBBORN, TempDir, Timed, Victim, eventually,
+    in_pid_namespace, may_change_user, program, raw, skip, strace_of, tempdir, victim,
 };
 
 /// Random lines for each build.
@@ -32,8 +32,13 @@ const LETHAL: [&str; 6] = ["KILL", "STOP", "9", "19", "32", "33"];
 
 fn builds() -> Vec<PathBuf> {
     let more = env::var_os("SIGSEND_BIN").unwrap_or_default();
-    let more: Vec<PathBuf> = env::split_paths(&more).filter(|path| !path.as_os_str().is_empty()).collect();
-    assert!(more.iter().all(|path| path.is_absolute() && path.is_file()), "not the paths of programs: {more:?}");
+    let more: Vec<PathBuf> = env::split_paths(&more)
+        .filter(|path| !path.as_os_str().is_empty())
+        .collect();
+    assert!(
+        more.iter().all(|path| path.is_absolute() && path.is_file()),
+        "not the paths of programs: {more:?}"
+    );
     [vec![SIGSEND.into()], more].concat()
 }
 
@@ -41,7 +46,14 @@ fn builds() -> Vec<PathBuf> {
 fn copy(build: &Path) -> (TempDir, PathBuf) {
     let dir = tempdir();
     let copy = dir.path().join("sigsend");
-    assert!(Command::new("cp").arg(build).arg(&copy).status().expect("cp starts").success());
+    assert!(
+        Command::new("cp")
+            .arg(build)
+            .arg(&copy)
+            .status()
+            .expect("cp starts")
+            .success()
+    );
     (dir, copy)
 }
 
@@ -66,8 +78,14 @@ impl World {
         if user != 0 {
             command.uid(user).gid(user);
         }
-        let output = Bounded::from_std(command).timed().output().expect("sigsend starts");
-        Outcome { output, received: self.recorders.iter_mut().map(Recorder::signals).collect() }
+        let output = Bounded::from_std(command)
+            .timed()
+            .output()
+            .expect("sigsend starts");
+        Outcome {
+            output,
+            received: self.recorders.iter_mut().map(Recorder::signals).collect(),
+        }
     }
 
     #[track_caller]
@@ -75,12 +93,23 @@ impl World {
         let express = self.run(args, user);
         let args_of_main = [args, &["--".to_owned()]].concat();
         let main = self.run(&args_of_main, user);
-        assert_eq!(express, main, "{}: {args:?} of user {user}", self.program.display());
+        assert_eq!(
+            express,
+            main,
+            "{}: {args:?} of user {user}",
+            self.program.display()
+        );
     }
 }
 
 fn in_odd_case(text: &str, dice: &mut Dice) -> String {
-    let odd = |c: char| if dice.percent(50) { c.to_ascii_lowercase() } else { c };
+    let odd = |c: char| {
+        if dice.percent(50) {
+            c.to_ascii_lowercase()
+        } else {
+            c
+        }
+    };
     text.chars().map(odd).collect()
 }
 
@@ -93,7 +122,10 @@ fn signal(dice: &mut Dice) -> (String, bool) {
     };
     let is_harmless = !LETHAL.contains(&signal.as_str());
     let signal = match dice.below(6) {
-        0 => format!("{}{signal}", dice.pick(&["SIG", "sig", "SiG", "0", "00", "SIGSIG", " "])),
+        0 => format!(
+            "{}{signal}",
+            dice.pick(&["SIG", "sig", "SiG", "0", "00", "SIGSIG", " "])
+        ),
         1 | 2 => in_odd_case(&signal, dice),
         _ => signal,
     };
@@ -104,10 +136,23 @@ fn signal(dice: &mut Dice) -> (String, bool) {
 fn target(dice: &mut Dice, pids: &[String]) -> String {
     let pid = dice.pick(pids).clone();
     match dice.below(24) {
-        0 => format!("{}{pid}", dice.pick(&["0", "00", " ", "\t", "+", "-", "--", "0x", "4294967296"])),
-        1 => format!("{pid}{}", dice.pick(&[" ", "\n", "x", ":", ":1", ".0", "000000000"])),
+        0 => format!(
+            "{}{pid}",
+            dice.pick(&["0", "00", " ", "\t", "+", "-", "--", "0x", "4294967296"])
+        ),
+        1 => format!(
+            "{pid}{}",
+            dice.pick(&[" ", "\n", "x", ":", ":1", ".0", "000000000"])
+        ),
         2 => (*dice.pick(NOT_TARGETS)).to_owned(),
-        3 => (*dice.pick(&["2147483647", "2147483648", "4294967297", "nobody-at-all", "é"])).to_owned(),
+        3 => (*dice.pick(&[
+            "2147483647",
+            "2147483648",
+            "4294967297",
+            "nobody-at-all",
+            "é",
+        ]))
+        .to_owned(),
         _ => pid,
     }
 }
@@ -117,7 +162,12 @@ fn line(dice: &mut Dice, world: &World) -> Option<Vec<String>> {
     let (signal, is_harmless) = signal(dice);
     let mut pids = world.dead.clone();
     if is_harmless {
-        pids.extend(world.recorders.iter().flat_map(|recorder| vec![recorder.arg(); 3]));
+        pids.extend(
+            world
+                .recorders
+                .iter()
+                .flat_map(|recorder| vec![recorder.arg(); 3]),
+        );
     }
     let mut line: Vec<String> = match dice.below(12) {
         0 | 1 => vec![],
@@ -137,9 +187,12 @@ fn line(dice: &mut Dice, world: &World) -> Option<Vec<String>> {
     }
     // Another `--` would end the options before the one that forces main, and an option would take
     // that as its value.
-    let ends_in_option = line.last().is_some_and(|last| ["-s", "-n", "--signal"].contains(&last.as_str()));
+    let ends_in_option = line
+        .last()
+        .is_some_and(|last| ["-s", "-n", "--signal"].contains(&last.as_str()));
     // A mistyped target may be a signal, too.
-    let is_lethal = |arg: &String| is_harmless && LETHAL.contains(&arg.trim_start_matches(['-', '0']));
+    let is_lethal =
+        |arg: &String| is_harmless && LETHAL.contains(&arg.trim_start_matches(['-', '0']));
     let is_comparable = !ends_in_option && !line.iter().any(|arg| arg == "--" || is_lethal(arg));
     is_comparable.then_some(line)
 }
@@ -150,9 +203,17 @@ fn random_lines_do_the_same_with_and_without_the_express_path() {
         for build in builds() {
             let (_dir, program) = copy(&build);
             let recorders = (0..4).map(|_| Recorder::holding()).collect();
-            let mut world = World { program, recorders, dead: vec![] };
+            let mut world = World {
+                program,
+                recorders,
+                dead: vec![],
+            };
             world.dead = vec![Victim::gone().to_string(), "2147483647".to_owned()];
-            let users = if may_change_user() { vec![0, 0, 0, NOBODY] } else { vec![0] };
+            let users = if may_change_user() {
+                vec![0, 0, 0, NOBODY]
+            } else {
+                vec![0]
+            };
             let mut dice = Dice::new(u64::from(std::process::id()) + LINES);
             let mut compared = 0;
             while compared < LINES {
@@ -169,13 +230,23 @@ fn random_lines_do_the_same_with_and_without_the_express_path() {
 fn every_spelling_of_a_standard_signal_does_the_same() {
     for build in builds() {
         let recorders = vec![Recorder::new()];
-        let mut world = World { program: build, recorders, dead: vec![] };
+        let mut world = World {
+            program: build,
+            recorders,
+            dead: vec![],
+        };
         let pid = world.recorders[0].arg();
         let mut dice = Dice::new(1);
         let numbers = (0..=70).map(|number| number.to_string());
         let names = SIGNALS.iter().map(|name| (*name).to_owned());
-        for signal in numbers.chain(names).filter(|signal| !LETHAL.contains(&signal.as_str())) {
-            let odd = [in_odd_case(&signal, &mut dice), in_odd_case(&format!("SIG{signal}"), &mut dice)];
+        for signal in numbers
+            .chain(names)
+            .filter(|signal| !LETHAL.contains(&signal.as_str()))
+        {
+            let odd = [
+                in_odd_case(&signal, &mut dice),
+                in_odd_case(&format!("SIG{signal}"), &mut dice),
+            ];
             world.assert_same(&[format!("-{signal}"), pid.clone()], 0);
             for signal in odd {
                 world.assert_same(&["-s".to_owned(), signal, pid.clone()], 0);
@@ -187,16 +258,33 @@ fn every_spelling_of_a_standard_signal_does_the_same() {
 #[test]
 fn signals_that_end_or_stop_a_process_arrive() {
     for build in builds() {
-        for (number, spelled) in [(9, "-KILL"), (9, "-9"), (15, "-TERM"), (32, "-32"), (33, "-33"), (34, "-34")] {
+        for (number, spelled) in [
+            (9, "-KILL"),
+            (9, "-9"),
+            (15, "-TERM"),
+            (32, "-32"),
+            (33, "-33"),
+            (34, "-34"),
+        ] {
             let victims = [Victim::sleeping(), Victim::sleeping()];
-            let output = raw(&build).arg(spelled).args(victims.iter().map(Victim::arg)).output().expect("it starts");
+            let output = raw(&build)
+                .arg(spelled)
+                .args(victims.iter().map(Victim::arg))
+                .output()
+                .expect("it starts");
             assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
             for victim in &victims {
                 victim.assert_killed_by(number);
             }
         }
         let stopped = Victim::sleeping();
-        assert!(raw(&build).args(["-STOP", &stopped.arg()]).status().expect("it starts").success());
+        assert!(
+            raw(&build)
+                .args(["-STOP", &stopped.arg()])
+                .status()
+                .expect("it starts")
+                .success()
+        );
         stopped.assert_state('T');
     }
 }
@@ -220,15 +308,35 @@ fn common_calls_make_few_system_calls() {
             (&["-l"], 6),
         ];
         for (line, most) in lines {
-            let Some(trace) = strace_of(&build, "trace=all", line) else { return };
-            assert!(trace.output.status.success() && trace.output.stderr.is_empty());
-            assert!(trace.calls.len() <= most, "{} {line:?}: {:#?}", build.display(), trace.calls);
-            let is_expected = |call: &String| {
-                ["execve(", "getpid(", "kill(", "exit_group(", "ioctl(", "rt_sigaction(", "write(1,"]
-                    .iter()
-                    .any(|name| call.starts_with(name))
+            let Some(trace) = strace_of(&build, "trace=all", line) else {
+                return;
             };
-            assert!(trace.calls.iter().all(is_expected), "{} {line:?}: {:#?}", build.display(), trace.calls);
+            assert!(trace.output.status.success() && trace.output.stderr.is_empty());
+            assert!(
+                trace.calls.len() <= most,
+                "{} {line:?}: {:#?}",
+                build.display(),
+                trace.calls
+            );
+            let is_expected = |call: &String| {
+                [
+                    "execve(",
+                    "getpid(",
+                    "kill(",
+                    "exit_group(",
+                    "ioctl(",
+                    "rt_sigaction(",
+                    "write(1,",
+                ]
+                .iter()
+                .any(|name| call.starts_with(name))
+            };
+            assert!(
+                trace.calls.iter().all(is_expected),
+                "{} {line:?}: {:#?}",
+                build.display(),
+                trace.calls
+            );
         }
         assert_eq!(recorder.signals(), [15, 1, 1, 1, 64, 1, 1]);
     }
@@ -257,9 +365,23 @@ fn a_signal_is_not_sent_again_after_a_later_target_failed() {
             assert!(said == words || args.contains(&"00"), "{args:?}: {said}");
             let received = recorders.each_mut().map(Recorder::signals);
             assert_eq!(received.map(|signals| signals.len()), counts, "{args:?}");
-            let Some(trace) = strace_of(&build, "trace=kill", &args) else { return };
-            let kills = if args.contains(&"00") { 0 } else { targets.len() };
-            assert_eq!(trace.calls.iter().filter(|call| call.starts_with("kill(")).count(), kills, "{args:?}");
+            let Some(trace) = strace_of(&build, "trace=kill", &args) else {
+                return;
+            };
+            let kills = if args.contains(&"00") {
+                0
+            } else {
+                targets.len()
+            };
+            assert_eq!(
+                trace
+                    .calls
+                    .iter()
+                    .filter(|call| call.starts_with("kill("))
+                    .count(),
+                kills,
+                "{args:?}"
+            );
             for recorder in &mut recorders {
                 recorder.signals();
             }
@@ -275,9 +397,16 @@ fn a_hundred_thousand_targets_with_a_dead_one_among_them_get_each_signal_once() 
         let mut pids = vec![recorder.arg(); 100];
         pids.resize(60_000, gone.clone());
         pids.push(recorder.arg());
-        let output = raw(&build).arg("-34").args(&pids).output().expect("sigsend starts");
+        let output = raw(&build)
+            .arg("-34")
+            .args(&pids)
+            .output()
+            .expect("sigsend starts");
         assert_eq!(output.status.code(), Some(64));
-        assert_eq!(String::from_utf8_lossy(&output.stderr).lines().count(), 59_900);
+        assert_eq!(
+            String::from_utf8_lossy(&output.stderr).lines().count(),
+            59_900
+        );
         assert_eq!(recorder.signals(), [34; 101]);
     }
 }
@@ -287,11 +416,18 @@ fn a_hundred_thousand_targets_with_a_dead_one_among_them_get_each_signal_once() 
 fn the_own_pid_is_handled_as_by_main() {
     for build in builds() {
         let mut recorder = Recorder::new();
-        for (arguments, code) in
-            [("-PIPE $$", Some(0)), ("-XFSZ $$ $1", Some(0)), ("-0 $$", Some(0)), ("$1 $$ $1", None)]
-        {
+        for (arguments, code) in [
+            ("-PIPE $$", Some(0)),
+            ("-XFSZ $$ $1", Some(0)),
+            ("-0 $$", Some(0)),
+            ("$1 $$ $1", None),
+        ] {
             let script = format!("exec \"$0\" {arguments}");
-            let status = Command::new("sh").args(["-c", &script]).arg(&build).arg(recorder.arg()).status();
+            let status = Command::new("sh")
+                .args(["-c", &script])
+                .arg(&build)
+                .arg(recorder.arg())
+                .status();
             assert_eq!(status.expect("sh starts").code(), code, "{arguments}");
         }
         // Pending together, the lower number is taken first.
@@ -313,21 +449,51 @@ enum Sink {
     FullPipe,
 }
 
-const SINKS: [Sink; 7] =
-    [Sink::File, Sink::LimitedFile, Sink::ReadOnly, Sink::Full, Sink::Closed, Sink::ClosedPipe, Sink::FullPipe];
+const SINKS: [Sink; 7] = [
+    Sink::File,
+    Sink::LimitedFile,
+    Sink::ReadOnly,
+    Sink::Full,
+    Sink::Closed,
+    Sink::ClosedPipe,
+    Sink::FullPipe,
+];
 
-fn list_to(build: &Path, sink: Sink, signals: &str, args: &[&str]) -> (Option<i32>, Vec<u8>, Vec<u8>) {
+fn list_to(
+    build: &Path,
+    sink: Sink,
+    signals: &str,
+    args: &[&str],
+) -> (Option<i32>, Vec<u8>, Vec<u8>) {
     let dir = tempdir();
     let file = dir.file("list", "");
     let mut command = raw("sh");
-    let limit = if matches!(sink, Sink::LimitedFile) { "prlimit --fsize=100" } else { "" };
-    let close = if matches!(sink, Sink::Closed) { ">&-" } else { "" };
-    command.args(["-c", &format!("{signals} exec {limit} \"$0\" \"$@\" {close}")]).arg(build).args(args);
+    let limit = if matches!(sink, Sink::LimitedFile) {
+        "prlimit --fsize=100"
+    } else {
+        ""
+    };
+    let close = if matches!(sink, Sink::Closed) {
+        ">&-"
+    } else {
+        ""
+    };
+    command
+        .args([
+            "-c",
+            &format!("{signals} exec {limit} \"$0\" \"$@\" {close}"),
+        ])
+        .arg(build)
+        .args(args);
     let mut pipe = None;
     let stdout: Stdio = match sink {
         Sink::File | Sink::LimitedFile => File::create(&file).expect("our own file").into(),
         Sink::ReadOnly => File::open(&file).expect("our own file").into(),
-        Sink::Full => File::options().write(true).open("/dev/full").expect("Linux has it").into(),
+        Sink::Full => File::options()
+            .write(true)
+            .open("/dev/full")
+            .expect("Linux has it")
+            .into(),
         Sink::Closed => Stdio::null(),
         Sink::ClosedPipe => pipe2(OFlag::O_CLOEXEC).expect("a pipe").1.into(),
         Sink::FullPipe => {
@@ -337,10 +503,17 @@ fn list_to(build: &Path, sink: Sink, signals: &str, args: &[&str]) -> (Option<i3
             write.into()
         }
     };
-    let child = command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn().expect("sh starts");
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("sh starts");
     // It holds the other end of the pipe.
     drop(command);
-    let read = pipe.map(|pipe| read_late(pipe, &child, build).expect("a pipe")).unwrap_or_default();
+    let read = pipe
+        .map(|pipe| read_late(pipe, &child, build).expect("a pipe"))
+        .unwrap_or_default();
     let output = child.wait_with_output().expect("our child");
     let written = [fs::read(file).expect("our own file"), read].concat();
     (output.status.code(), written, output.stderr)
@@ -367,9 +540,21 @@ fn a_list_is_written_as_by_main_to_any_output() {
         for sink in SINKS {
             for signals in ["", "trap '' PIPE;", "trap '' XFSZ;"] {
                 let express = list_to(&build, sink, signals, &["-l"]);
-                assert_eq!(express, list_to(&build, sink, signals, &["-l", "--"]), "{sink:?} {signals}");
-                let status = i32::from(!matches!(sink, Sink::File | Sink::ClosedPipe | Sink::FullPipe));
-                assert_eq!(express.0, Some(status), "{sink:?} {signals}: {}", express.2.escape_ascii());
+                assert_eq!(
+                    express,
+                    list_to(&build, sink, signals, &["-l", "--"]),
+                    "{sink:?} {signals}"
+                );
+                let status = i32::from(!matches!(
+                    sink,
+                    Sink::File | Sink::ClosedPipe | Sink::FullPipe
+                ));
+                assert_eq!(
+                    express.0,
+                    Some(status),
+                    "{sink:?} {signals}: {}",
+                    express.2.escape_ascii()
+                );
             }
         }
         assert_eq!(list_to(&build, Sink::LimitedFile, "", &["-l"]).1.len(), 100);
@@ -391,15 +576,35 @@ fn a_wait_ends_as_by_main() {
             let once = |more: &[&str]| {
                 let victim = victim();
                 let mut command = raw(&build);
-                command.args(args).arg(victim.arg()).args(more).stdin(Stdio::null());
-                let output = Bounded::from_std(command).timed().output().expect("sigsend starts");
+                command
+                    .args(args)
+                    .arg(victim.arg())
+                    .args(more)
+                    .stdin(Stdio::null());
+                let output = Bounded::from_std(command)
+                    .timed()
+                    .output()
+                    .expect("sigsend starts");
                 victim.assert_killed_by(signal);
                 output
             };
             let output = assert_equal([once(&[]), once(&["--"])]);
-            assert_eq!((output.status.code(), output.stdout.len(), output.stderr.len()), (Some(0), 0, 0), "{args:?}");
+            assert_eq!(
+                (
+                    output.status.code(),
+                    output.stdout.len(),
+                    output.stderr.len()
+                ),
+                (Some(0), 0, 0),
+                "{args:?}"
+            );
         };
-        for args in [&["--wait"][..], &["-w"], &["--wait", "-s", "TERM"], &["-15", "-w"]] {
+        for args in [
+            &["--wait"][..],
+            &["-w"],
+            &["--wait", "-s", "TERM"],
+            &["-15", "-w"],
+        ] {
             wait(args, &Victim::sleeping, 15);
         }
         wait(&["--wait", "-KILL"], &|| Victim::shell(STUBBORN), 9);
@@ -410,10 +615,26 @@ fn a_wait_ends_as_by_main() {
         );
         let zombie = Victim::zombie();
         let gone = Victim::gone().to_string();
-        for line in [["-w", &gone], ["--wait", &zombie.arg()], ["-w", "0"], ["-w", "-1"], ["-w", "007x"]] {
-            let once = |more: &[&str]| raw(&build).args(line).args(more).output().expect("sigsend starts");
+        for line in [
+            ["-w", &gone],
+            ["--wait", &zombie.arg()],
+            ["-w", "0"],
+            ["-w", "-1"],
+            ["-w", "007x"],
+        ] {
+            let once = |more: &[&str]| {
+                raw(&build)
+                    .args(line)
+                    .args(more)
+                    .output()
+                    .expect("sigsend starts")
+            };
             let status = i32::from(line[1].starts_with(['0', '-']));
-            assert_eq!(assert_equal([once(&[]), once(&["--"])]).status.code(), Some(status), "{line:?}");
+            assert_eq!(
+                assert_equal([once(&[]), once(&["--"])]).status.code(),
+                Some(status),
+                "{line:?}"
+            );
         }
     }
 }
@@ -422,7 +643,9 @@ fn a_wait_ends_as_by_main() {
 fn a_wait_for_one_process_makes_few_system_calls_and_sends_once() {
     for build in builds() {
         let sleeping = Victim::sleeping();
-        let Some(trace) = strace_of(&build, "trace=all", &["--wait", &sleeping.arg()]) else { return };
+        let Some(trace) = strace_of(&build, "trace=all", &["--wait", &sleeping.arg()]) else {
+            return;
+        };
         assert!(trace.output.status.success());
         assert!(trace.calls.len() <= 10, "{:#?}", trace.calls);
         sleeping.assert_killed_by(15);
@@ -433,14 +656,22 @@ fn a_wait_for_one_process_makes_few_system_calls_and_sends_once() {
 #[test]
 fn a_wait_that_fails_after_its_signal_continues_without_a_second_signal() {
     for build in builds() {
-        let mut victim = Victim::shell(&format!("trap 'echo got' USR1; trap 'exit 0' USR2; echo ready; {IDLE}"));
+        let mut victim = Victim::shell(&format!(
+            "trap 'echo got' USR1; trap 'exit 0' USR2; echo ready; {IDLE}"
+        ));
         let inject = "inject=ppoll:error=EINVAL:when=2";
-        let script =
-            format!("exec strace -qq -e trace=ppoll -e {inject} -o /dev/null \"$0\" --wait -USR1 {}", victim.arg());
+        let script = format!(
+            "exec strace -qq -e trace=ppoll -e {inject} -o /dev/null \"$0\" --wait -USR1 {}",
+            victim.arg()
+        );
         if program("strace").is_none() {
             return skip("no strace");
         }
-        let mut waiting = raw("sh").args(["-c", &script]).arg(&build).spawn().expect("sh starts");
+        let mut waiting = raw("sh")
+            .args(["-c", &script])
+            .arg(&build)
+            .spawn()
+            .expect("sh starts");
         assert_eq!(victim.read_line(), "got");
         kill(Pid::from_raw(victim.pid()), Signal::SIGUSR2).expect("a child can be signalled");
         let status = waiting.wait().expect("our child");

@@ -39,7 +39,10 @@ impl Family {
     /// The same in the group of another victim. At the end of the test only the head is killed.
     #[track_caller]
     pub fn shell_in_group_of(leader: &Victim, script: &str) -> Self {
-        Self::of(|command| victim().in_group_of(leader).command(command), shell(script))
+        Self::of(
+            |command| victim().in_group_of(leader).command(command),
+            shell(script),
+        )
     }
 
     /// A family with a role from `roles`.
@@ -51,7 +54,10 @@ impl Family {
     /// The same in the group of another victim. At the end of the test only the head is killed.
     #[track_caller]
     pub fn with_role_in_group_of(leader: &Victim, role: &str) -> Self {
-        Self::of(|command| victim().in_group_of(leader).command(command), role_command(role))
+        Self::of(
+            |command| victim().in_group_of(leader).command(command),
+            role_command(role),
+        )
     }
 
     #[track_caller]
@@ -60,7 +66,11 @@ impl Family {
         command.stderr(other_end);
         let mut head = start(command);
         while head.read_line() != "ready" {}
-        Self { head, lifeline, output: String::new() }
+        Self {
+            head,
+            lifeline,
+            output: String::new(),
+        }
     }
 
     /// The next line that a member prints; `None` when no member is left.
@@ -71,10 +81,18 @@ impl Family {
             if let Some(length) = self.output.find('\n') {
                 return Some(self.output.drain(..=length).take(length).collect());
             }
-            let left = PollTimeout::try_from(end.saturating_duration_since(Instant::now())).expect("a short time");
-            match poll(&mut [PollFd::new(self.lifeline.as_fd(), PollFlags::POLLIN)], left) {
+            let left = PollTimeout::try_from(end.saturating_duration_since(Instant::now()))
+                .expect("a short time");
+            match poll(
+                &mut [PollFd::new(self.lifeline.as_fd(), PollFlags::POLLIN)],
+                left,
+            ) {
                 Err(Errno::EINTR) => continue,
-                ready => assert!(ready.expect("poll") > 0, "the family of {} writes nothing", self.head.pid()),
+                ready => assert!(
+                    ready.expect("poll") > 0,
+                    "the family of {} writes nothing",
+                    self.head.pid()
+                ),
             }
             let mut chunk = [0; 4096];
             let length = self.lifeline.read(&mut chunk).expect("a pipe can be read");
@@ -136,20 +154,39 @@ fn shell(script: &str) -> Command {
 
 fn role_command(role: &str) -> Command {
     let mut command = Command::new(env::current_exe().expect("a running test has a path"));
-    command.args(["--exact", "family::roles::runs_role_when_asked", "--nocapture", "--test-threads=1"]).env(ROLE, role);
+    command
+        .args([
+            "--exact",
+            "family::roles::runs_role_when_asked",
+            "--nocapture",
+            "--test-threads=1",
+        ])
+        .env(ROLE, role);
     command
 }
 
 /// The children of all threads of a process.
 pub fn children(pid: i32) -> Vec<i32> {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let lists = threads.map(|thread| std::fs::read_to_string(thread.path().join("children")).unwrap_or_default());
-    lists.flat_map(|list| list.split_whitespace().map(|pid| pid.parse().expect("a PID")).collect::<Vec<_>>()).collect()
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let lists = threads
+        .map(|thread| std::fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+    lists
+        .flat_map(|list| {
+            list.split_whitespace()
+                .map(|pid| pid.parse().expect("a PID"))
+                .collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 /// The state letter of proc(5), `X` for a process that does not exist.
 pub fn state(pid: i32) -> char {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
     let stat = String::from_utf8_lossy(&stat);
-    stat.rsplit_once(") ").and_then(|(_, fields)| fields.chars().next()).unwrap_or('X')
+    stat.rsplit_once(") ")
+        .and_then(|(_, fields)| fields.chars().next())
+        .unwrap_or('X')
 }

@@ -43,11 +43,21 @@ struct Case {
 }
 
 const fn sends(kind: Kind, line: &'static str, received: &'static [i32]) -> Case {
-    Case { kind, line, received, status: 0 }
+    Case {
+        kind,
+        line,
+        received,
+        status: 0,
+    }
 }
 
 const fn queries(line: &'static str) -> Case {
-    Case { kind: Kind::Recorders, line, received: &[], status: 0 }
+    Case {
+        kind: Kind::Recorders,
+        line,
+        received: &[],
+        status: 0,
+    }
 }
 
 impl Case {
@@ -60,7 +70,13 @@ impl Case {
     }
 
     /// What is wrong with the results of a run.
-    fn violations(&self, fault: &Fault, output: &Output, clean: &[u8], effects: &[Effect]) -> Vec<String> {
+    fn violations(
+        &self,
+        fault: &Fault,
+        output: &Output,
+        clean: &[u8],
+        effects: &[Effect],
+    ) -> Vec<String> {
         let mut violations = Vec::new();
         let stderr = String::from_utf8_lossy(&output.stderr);
         // The run closed a directory, while the run without a fault closed a file at this place;
@@ -71,7 +87,9 @@ impl Case {
         let touched = effects.iter().any(Effect::is_touched);
         let missed = effects.iter().enumerate().any(|(index, effect)| {
             let is_target = index == 0 || self.kind == Kind::Tree || !self.names_one_target();
-            is_target && !matches!(effect, Effect::Died) && *effect != Effect::Received(self.received.to_vec())
+            is_target
+                && !matches!(effect, Effect::Died)
+                && *effect != Effect::Received(self.received.to_vec())
         });
         let failed_output = stderr.contains("write error: ");
         let Some(code) = output.status.code() else {
@@ -83,7 +101,9 @@ impl Case {
         if code != 0 && stderr.is_empty() && self.status == 0 {
             violations.push("it failed without a message".to_owned());
         }
-        if stderr.lines().any(str::is_empty) || (code != 0 && !stderr.is_empty() && !stderr.starts_with("sigsend: ")) {
+        if stderr.lines().any(str::is_empty)
+            || (code != 0 && !stderr.is_empty() && !stderr.starts_with("sigsend: "))
+        {
             violations.push("its standard error is not a message".to_owned());
         }
         if effects.contains(&Effect::LeftStopped) {
@@ -101,22 +121,33 @@ impl Case {
             }
             let ignored = ["EAGAIN", "EINTR", "EPIPE"].contains(&fault.errno);
             if failed_output == ignored || (!ignored && code != 1) {
-                violations.push("it did not report correctly whether its output was written".to_owned());
+                violations
+                    .push("it did not report correctly whether its output was written".to_owned());
             }
         }
         if fault.means_gone() {
             return violations;
         }
         match code {
-            0 if self.is_query() && output.stdout != clean && fault.errno != "EPIPE" && !self.line.contains("dry") => {
+            0 if self.is_query()
+                && output.stdout != clean
+                && fault.errno != "EPIPE"
+                && !self.line.contains("dry") =>
+            {
                 violations.push("its answer differs".to_owned());
             }
-            0 if !self.is_query() && missed => violations.push("it reports that all targets were signalled".to_owned()),
-            1 if !failed_output && touched => violations.push("it reports that nothing was signalled".to_owned()),
+            0 if !self.is_query() && missed => {
+                violations.push("it reports that all targets were signalled".to_owned())
+            }
+            1 if !failed_output && touched => {
+                violations.push("it reports that nothing was signalled".to_owned())
+            }
             1 if !failed_output && self.line.contains("--alive") => {
                 violations.push("it reports that a target is gone".to_owned());
             }
-            64 if !touched && !self.is_query() => violations.push("it reports that a target was signalled".to_owned()),
+            64 if !touched && !self.is_query() => {
+                violations.push("it reports that a target was signalled".to_owned())
+            }
             124 if self.kind != Kind::Recorders && !effects.contains(&Effect::Unharmed) => {
                 violations.push("it reports that a target is still there".to_owned());
             }
@@ -137,14 +168,22 @@ fn run_parts(test: &str, case: &Case) {
         let figures = dir.file("figures", "");
         let mut command = Command::new(env::current_exe().expect("a running test has a path"));
         command.args(["--exact", &format!("faults::{test}"), "--nocapture"]);
-        command.env("RUST_BACKTRACE", "0").env(PART, part.to_string()).env(FIGURES, &figures);
+        command
+            .env("RUST_BACKTRACE", "0")
+            .env(PART, part.to_string())
+            .env(FIGURES, &figures);
         let output = command.output().expect("the test binary starts again");
         if !output.status.success() {
             findings += &String::from_utf8_lossy(&output.stderr);
         }
         let figures = fs::read_to_string(figures).expect("our own file");
-        let mut numbers = figures.split_whitespace().filter_map(|number| number.parse::<usize>().ok());
-        (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
+        let mut numbers = figures
+            .split_whitespace()
+            .filter_map(|number| number.parse::<usize>().ok());
+        (
+            numbers.next().unwrap_or_default(),
+            numbers.next().unwrap_or_default(),
+        )
     };
     let (mut injected, total) = part(0);
     if env::var_os(ALL).is_some() {
@@ -152,7 +191,12 @@ fn run_parts(test: &str, case: &Case) {
             injected += part(chunk).0;
         }
     }
-    writeln!(std::io::stdout(), "faults in 'sigsend {}': {injected} of some {total}", case.line).expect("stdout");
+    writeln!(
+        std::io::stdout(),
+        "faults in 'sigsend {}': {injected} of some {total}",
+        case.line
+    )
+    .expect("stdout");
     assert!(findings.is_empty(), "{findings}");
     if total == 0 {
         skip("no PID namespaces");
@@ -161,14 +205,23 @@ fn run_parts(test: &str, case: &Case) {
 
 /// The worker, which is process 1 of its namespace.
 fn run_case(case: &Case) {
-    let part: usize = env::var(PART).expect("set by the outer test").parse().expect("a number");
+    let part: usize = env::var(PART)
+        .expect("set by the outer test")
+        .parse()
+        .expect("a number");
     let dir = tempdir();
     let log = dir.path().join("strace");
     let mut bystander = Recorder::new();
     let mut targets = Targets::new(case.kind);
     let clean = traced(&log, &[], &targets.args(case.line));
     targets.effects();
-    assert_eq!(clean.status.code(), Some(case.status), "{}: {}", case.line, String::from_utf8_lossy(&clean.stderr));
+    assert_eq!(
+        clean.status.code(),
+        Some(case.status),
+        "{}: {}",
+        case.line,
+        String::from_utf8_lossy(&clean.stderr)
+    );
     let calls = calls(&log);
     let faults = faults(&calls);
     let chosen: Vec<&Fault> = if env::var_os(ALL).is_some() {
@@ -180,12 +233,18 @@ fn run_case(case: &Case) {
     for fault in chosen {
         targets.reset();
         let args = targets.args(case.line);
-        let Some(output) = run_with(fault, &log, &args) else { continue };
+        let Some(output) = run_with(fault, &log, &args) else {
+            continue;
+        };
         injected += 1;
         let effects = targets.effects();
         let violations = case.violations(fault, &output, &clean.stdout, &effects);
         if !violations.is_empty() {
-            let (stderr, status, call) = (String::from_utf8_lossy(&output.stderr), output.status, &fault.call.text);
+            let (stderr, status, call) = (
+                String::from_utf8_lossy(&output.stderr),
+                output.status,
+                &fault.call.text,
+            );
             let line = case.line;
             write!(
                 findings,
@@ -196,8 +255,11 @@ fn run_case(case: &Case) {
         }
     }
     bystander.assert_untouched();
-    fs::write(env::var(FIGURES).expect("set by the outer test"), format!("{injected} {}", faults.len()))
-        .expect("our own file");
+    fs::write(
+        env::var(FIGURES).expect("set by the outer test"),
+        format!("{injected} {}", faults.len()),
+    )
+    .expect("our own file");
     assert!(findings.is_empty(), "\n{findings}");
 }
 
@@ -206,10 +268,20 @@ fn run_case(case: &Case) {
 fn sample<'a>(faults: &'a [Fault<'a>]) -> Vec<&'a Fault<'a>> {
     let mut of_calls: BTreeMap<(&str, usize), Vec<usize>> = BTreeMap::new();
     for (index, fault) in faults.iter().enumerate() {
-        let which = if fault.call.name == "pidfd_send_signal" { fault.call.number } else { 0 };
-        of_calls.entry((&fault.call.name, which)).or_default().push(index);
+        let which = if fault.call.name == "pidfd_send_signal" {
+            fault.call.number
+        } else {
+            0
+        };
+        of_calls
+            .entry((&fault.call.name, which))
+            .or_default()
+            .push(index);
     }
-    let of_each = of_calls.values().enumerate().map(|(turn, indices)| indices[indices.len() * (turn % 7) / 7]);
+    let of_each = of_calls
+        .values()
+        .enumerate()
+        .map(|(turn, indices)| indices[indices.len() * (turn % 7) / 7]);
     let rest = SAMPLE.saturating_sub(of_calls.len()).max(1);
     let spread = (0..rest).map(|step| step * faults.len() / rest);
     let chosen: BTreeSet<usize> = of_each.chain(spread).collect();

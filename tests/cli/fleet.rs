@@ -13,14 +13,21 @@ const PAGE: &str = include_str!("../../docs/fleet.md");
 /// The command of the page with this beginning.
 fn recipe(beginning: &str) -> &'static str {
     let mut commands = PAGE.lines().filter_map(|line| line.strip_prefix("$ "));
-    commands.find(|command| command.starts_with(beginning)).unwrap_or_else(|| panic!("no recipe with {beginning}"))
+    commands
+        .find(|command| command.starts_with(beginning))
+        .unwrap_or_else(|| panic!("no recipe with {beginning}"))
 }
 
 /// The YAML of the page whose first line is `# NAME`.
 fn file(name: &str) -> &'static str {
-    let blocks = PAGE.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let blocks = PAGE
+        .split("```yaml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next());
     let mut blocks = blocks.filter(|block| block.lines().next() == Some(&format!("# {name}")));
-    blocks.next().unwrap_or_else(|| panic!("no {name} on the page"))
+    blocks
+        .next()
+        .unwrap_or_else(|| panic!("no {name} on the page"))
 }
 
 /// The events without times and inodes.
@@ -45,11 +52,20 @@ fn summary(signalled: u32, gone: u32, failed: u32, status: i32) -> Value {
 /// provides it.
 #[track_caller]
 fn assert_stopped_by_force(host: &str, events: &[Value]) {
-    let [term, cont, kill, gone, end] = &plain(events)[..] else { panic!("{host}: {events:?}") };
-    let expected = [("TERM", 15), ("CONT", 18), ("KILL", 9)].map(|(signal, number)| sent(host, signal, number));
+    let [term, cont, kill, gone, end] = &plain(events)[..] else {
+        panic!("{host}: {events:?}")
+    };
+    let expected = [("TERM", 15), ("CONT", 18), ("KILL", 9)]
+        .map(|(signal, number)| sent(host, signal, number));
     assert_eq!([term, cont, kill], expected.each_ref());
-    assert_eq!((&gone["event"], &gone["pid"]), (&json!("gone"), &Hosts::pid(host)));
-    assert!(gone["ending"] == "unknown" || gone["ending"] == "killed" && gone["exit_signal"] == "KILL", "{gone}");
+    assert_eq!(
+        (&gone["event"], &gone["pid"]),
+        (&json!("gone"), &Hosts::pid(host))
+    );
+    assert!(
+        gone["ending"] == "unknown" || gone["ending"] == "killed" && gone["exit_signal"] == "KILL",
+        "{gone}"
+    );
     assert_eq!(*end, summary(1, 0, 0, 0));
 }
 
@@ -57,14 +73,27 @@ fn assert_stopped_by_force(host: &str, events: &[Value]) {
 #[track_caller]
 fn assert_stale(host: &str, events: &[Value]) {
     let pid = Hosts::pid(host);
-    assert_eq!(plain(events), [json!({"event": "failed", "target": pid.to_string(), "pid": pid}), summary(0, 0, 1, 1)]);
-    assert!(events[0]["reason"].as_str().is_some_and(|reason| reason.contains("is stale")), "{events:?}");
+    assert_eq!(
+        plain(events),
+        [
+            json!({"event": "failed", "target": pid.to_string(), "pid": pid}),
+            summary(0, 0, 1, 1)
+        ]
+    );
+    assert!(
+        events[0]["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("is stale")),
+        "{events:?}"
+    );
 }
 
 #[test]
 fn clush_collects_the_result_of_each_host() {
     in_pid_namespace(|| {
-        let Some(hosts) = Hosts::new(&["clush"]) else { return };
+        let Some(hosts) = Hosts::new(&["clush"]) else {
+            return;
+        };
         for host in HOSTS {
             hosts.start_webd(host, "");
         }
@@ -74,7 +103,10 @@ fn clush_collects_the_result_of_each_host() {
         assert_eq!((all.status, all.stderr.as_str()), (Some(0), ""));
         let events = all.events();
         for host in HOSTS {
-            assert_eq!(plain(&events[host]), [sent(host, "HUP", 1), summary(1, 0, 0, 0)]);
+            assert_eq!(
+                plain(&events[host]),
+                [sent(host, "HUP", 1), summary(1, 0, 0, 0)]
+            );
             eventually("a reload", || Hosts::reloads(host) == 1);
         }
 
@@ -83,12 +115,20 @@ fn clush_collects_the_result_of_each_host() {
         hosts.make_stale("web3");
         let some = hosts.run(reload);
         assert_eq!(some.status, Some(1), "{}", some.stderr);
-        assert!(some.stderr.contains("clush: web2: exited with exit code 1"), "{}", some.stderr);
+        assert!(
+            some.stderr.contains("clush: web2: exited with exit code 1"),
+            "{}",
+            some.stderr
+        );
         let events = some.events();
-        assert_eq!(plain(&events["web1"]), [sent("web1", "HUP", 1), summary(1, 0, 0, 0)]);
+        assert_eq!(
+            plain(&events["web1"]),
+            [sent("web1", "HUP", 1), summary(1, 0, 0, 0)]
+        );
         eventually("a second reload", || Hosts::reloads("web1") == 2);
         let pid = Hosts::pid("web2");
-        let gone = json!({"event": "failed", "target": pid.to_string(), "pid": pid, "errno": "ESRCH"});
+        let gone =
+            json!({"event": "failed", "target": pid.to_string(), "pid": pid, "errno": "ESRCH"});
         assert_eq!(plain(&events["web2"]), [gone, summary(0, 0, 1, 1)]);
         assert_stale("web3", &events["web3"]);
 
@@ -96,7 +136,8 @@ fn clush_collects_the_result_of_each_host() {
         // an unrelated process still gets no signal.
         hosts.crash_webd("web1");
         hosts.start_webd("web1", "stubborn");
-        let stopped = hosts.run("clush -S -w web[1-3] sigsend --grace 500ms --json --pidfile /run/webd.pid");
+        let stopped =
+            hosts.run("clush -S -w web[1-3] sigsend --grace 500ms --json --pidfile /run/webd.pid");
         assert_eq!(stopped.status, Some(1), "{}", stopped.stderr);
         let events = stopped.events();
         assert_stopped_by_force("web1", &events["web1"]);
@@ -110,7 +151,9 @@ fn clush_collects_the_result_of_each_host() {
 #[test]
 fn clush_and_pdsh_return_the_highest_status() {
     in_pid_namespace(|| {
-        let Some(hosts) = Hosts::new(&["clush", "pdsh"]) else { return };
+        let Some(hosts) = Hosts::new(&["clush", "pdsh"]) else {
+            return;
+        };
         hosts.start_webd("web1", "stubborn");
         let calls = [
             ("sigsend -HUP --pidfile /run/webd.pid", 0),
@@ -128,14 +171,22 @@ fn clush_and_pdsh_return_the_highest_status() {
         }
         // The other two have no pidfile, which is status 1.
         for tool in ["clush", "pdsh"] {
-            let ran = hosts.run(&format!("{tool} -S -w web[1-3] sigsend --within 0s --pidfile /run/webd.pid"));
+            let ran = hosts.run(&format!(
+                "{tool} -S -w web[1-3] sigsend --within 0s --pidfile /run/webd.pid"
+            ));
             assert_eq!(ran.status, Some(124), "{tool}\n{}", ran.stderr);
             assert_eq!(
-                hosts.run(&format!("{tool} -w web1 sigsend -HUP 999999999")).status,
+                hosts
+                    .run(&format!("{tool} -w web1 sigsend -HUP 999999999"))
+                    .status,
                 Some(0),
                 "{tool} without -S"
             );
-            assert_eq!(hosts.run(&format!("{tool} -S -w web[3-4] true")).status, Some(255), "{tool}: there is no web4");
+            assert_eq!(
+                hosts.run(&format!("{tool} -S -w web[3-4] true")).status,
+                Some(255),
+                "{tool}: there is no web4"
+            );
         }
     });
 }
@@ -143,14 +194,20 @@ fn clush_and_pdsh_return_the_highest_status() {
 #[test]
 fn nginx_is_reloaded_on_all_hosts() {
     in_pid_namespace(|| {
-        let Some(hosts) = Hosts::new(&["clush", "pdsh", "nginx"]) else { return };
+        let Some(hosts) = Hosts::new(&["clush", "pdsh", "nginx"]) else {
+            return;
+        };
         for host in HOSTS {
             hosts.start_nginx(host);
         }
         for (count, tool) in [(1, "clush"), (2, "pdsh")] {
             let ran = hosts.run(recipe(tool));
             assert_eq!(ran.status, Some(0), "{}{}", ran.stdout, ran.stderr);
-            let reloads = |host| Hosts::file(host, "nginx.log").matches("(SIGHUP) received").count();
+            let reloads = |host| {
+                Hosts::file(host, "nginx.log")
+                    .matches("(SIGHUP) received")
+                    .count()
+            };
             for host in HOSTS {
                 eventually("a reload", || reloads(host) == count);
             }
@@ -161,7 +218,9 @@ fn nginx_is_reloaded_on_all_hosts() {
 #[test]
 fn ansible_distinguishes_stopped_gone_and_failed() {
     in_pid_namespace(|| {
-        let Some(hosts) = Hosts::new(&["ansible-playbook"]) else { return };
+        let Some(hosts) = Hosts::new(&["ansible-playbook"]) else {
+            return;
+        };
         hosts.write("reload.yml", file("reload.yml"));
         hosts.write("stop.yml", file("stop.yml"));
         for host in HOSTS {
@@ -172,7 +231,10 @@ fn ansible_distinguishes_stopped_gone_and_failed() {
         assert_eq!(all.status, Some(0), "{}{}", all.stdout, all.stderr);
         for host in HOSTS {
             let (result, events) = all.result(host);
-            assert_eq!((result, plain(&events)), ("changed", vec![sent(host, "HUP", 1), summary(1, 0, 0, 0)]));
+            assert_eq!(
+                (result, plain(&events)),
+                ("changed", vec![sent(host, "HUP", 1), summary(1, 0, 0, 0)])
+            );
             eventually("a reload", || Hosts::reloads(host) == 1);
         }
 
@@ -181,14 +243,23 @@ fn ansible_distinguishes_stopped_gone_and_failed() {
         hosts.crash_webd("web2");
         hosts.make_stale("web3");
         let stopped = hosts.run("ansible-playbook -v -e grace=500ms stop.yml");
-        assert_eq!(stopped.status, Some(2), "{}{}", stopped.stdout, stopped.stderr);
+        assert_eq!(
+            stopped.status,
+            Some(2),
+            "{}{}",
+            stopped.stdout,
+            stopped.stderr
+        );
         let (result, events) = stopped.result("web1");
         assert_eq!(result, "changed");
         assert_stopped_by_force("web1", &events);
         let pid = Hosts::pid("web2");
         let gone = json!({"event": "already-gone", "target": pid.to_string(), "pid": pid});
         let (result, events) = stopped.result("web2");
-        assert_eq!((result, plain(&events)), ("ok", vec![gone, summary(0, 1, 0, 0)]));
+        assert_eq!(
+            (result, plain(&events)),
+            ("ok", vec![gone, summary(0, 1, 0, 0)])
+        );
         let (result, events) = stopped.result("web3");
         assert_eq!(result, "fatal");
         assert_stale("web3", &events);
@@ -199,7 +270,13 @@ fn ansible_distinguishes_stopped_gone_and_failed() {
             hosts.on(host, "rm /run/webd.pid");
         }
         let nothing = hosts.run("ansible-playbook -e grace=500ms stop.yml");
-        assert_eq!(nothing.status, Some(0), "{}{}", nothing.stdout, nothing.stderr);
+        assert_eq!(
+            nothing.status,
+            Some(0),
+            "{}{}",
+            nothing.stdout,
+            nothing.stderr
+        );
         assert!(!nothing.stdout.contains("changed: ["), "{}", nothing.stdout);
     });
 }

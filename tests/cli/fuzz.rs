@@ -50,7 +50,10 @@ const CHUNK: u64 = 200;
 const MAX_FAILURES: usize = 12;
 
 fn env_number(name: &str, default: u64) -> u64 {
-    let parse = |text: String| text.parse().unwrap_or_else(|e| panic!("{name}={text}: {e}"));
+    let parse = |text: String| {
+        text.parse()
+            .unwrap_or_else(|e| panic!("{name}={text}: {e}"))
+    };
     env::var(name).map_or(default, parse)
 }
 
@@ -60,11 +63,17 @@ fn random_command_lines_do_what_the_manual_says() {
         return support::in_pid_namespace(|| fuzz(env_number(SEED, 0), env_number(LINES, 0)));
     }
     if !support::running_as_root() || !support::may_change_user() {
-        return support::skip("the fuzzer needs victims of several users, and only root can make them");
+        return support::skip(
+            "the fuzzer needs victims of several users, and only root can make them",
+        );
     }
     let (seed, lines) = (env_number(SEED, 20_261_123), env_number(LINES, 2_000));
     let start = Instant::now();
-    let (next, failures, total) = (AtomicU64::new(0), Mutex::new(String::new()), Mutex::new(BTreeMap::new()));
+    let (next, failures, total) = (
+        AtomicU64::new(0),
+        Mutex::new(String::new()),
+        Mutex::new(BTreeMap::new()),
+    );
     // Most of the time is spent waiting: more workers than processors.
     let workers = 2 * thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
@@ -75,10 +84,12 @@ fn random_command_lines_do_what_the_manual_says() {
                     if first >= lines {
                         break;
                     }
-                    let (output, figures) = run_chunk(seed.wrapping_add(first), CHUNK.min(lines - first));
+                    let (output, figures) =
+                        run_chunk(seed.wrapping_add(first), CHUNK.min(lines - first));
                     add_figures(&mut total.lock().expect("no panic"), &figures);
                     if !output.status.success() {
-                        *failures.lock().expect("no panic") += &String::from_utf8_lossy(&output.stderr);
+                        *failures.lock().expect("no panic") +=
+                            &String::from_utf8_lossy(&output.stderr);
                     }
                 }
             });
@@ -86,7 +97,11 @@ fn random_command_lines_do_what_the_manual_says() {
     });
     let total = total.into_inner().expect("no panic");
     let seconds = start.elapsed().as_secs_f64();
-    writeln!(stdout(), "fuzzed with seed {seed} in {seconds:.1} s: {total:?}").expect("stdout");
+    writeln!(
+        stdout(),
+        "fuzzed with seed {seed} in {seconds:.1} s: {total:?}"
+    )
+    .expect("stdout");
     let failures = failures.into_inner().expect("no panic");
     assert!(failures.is_empty(), "{failures}");
     assert_eq!(total.get("lines"), Some(&lines), "not every line was run");
@@ -97,8 +112,16 @@ fn run_chunk(seed: u64, lines: u64) -> (Output, String) {
     let dir = support::tempdir();
     let figures = dir.file("figures", "");
     let mut command = Command::new(env::current_exe().expect("a running test has a path"));
-    command.args(["--exact", "fuzz::random_command_lines_do_what_the_manual_says", "--nocapture"]);
-    command.env("RUST_BACKTRACE", "0").env(SEED, seed.to_string()).env(LINES, lines.to_string()).env(FIGURES, &figures);
+    command.args([
+        "--exact",
+        "fuzz::random_command_lines_do_what_the_manual_says",
+        "--nocapture",
+    ]);
+    command
+        .env("RUST_BACKTRACE", "0")
+        .env(SEED, seed.to_string())
+        .env(LINES, lines.to_string())
+        .env(FIGURES, &figures);
     let output = command.output().expect("the test binary starts again");
     (output, fs::read_to_string(figures).expect("our own file"))
 }
@@ -131,9 +154,14 @@ fn fuzz(seed: u64, lines: u64) {
             Reading::Request(request) if request.loose => "loosely read",
             Reading::Request(_) => "carried out",
         };
-        for (label, more) in
-            [("lines", 1), (kind, 1), ("signals received", observations.iter().map(Observation::total).sum())]
-        {
+        for (label, more) in [
+            ("lines", 1),
+            (kind, 1),
+            (
+                "signals received",
+                observations.iter().map(Observation::total).sum(),
+            ),
+        ] {
             *figures.entry(label).or_default() += more;
         }
         if wrong.is_empty() {
@@ -144,15 +172,25 @@ fn fuzz(seed: u64, lines: u64) {
         failed += if ended.hung { MAX_FAILURES / 3 } else { 1 };
         let description = describe(&line, world.home());
         let wrong = wrong.join("\n    ");
-        let _ = writeln!(stderr(), "{description}\n    repeat with {SEED}={seed} {LINES}=1; {ended:?}\n    {wrong}");
+        let _ = writeln!(
+            stderr(),
+            "{description}\n    repeat with {SEED}={seed} {LINES}=1; {ended:?}\n    {wrong}"
+        );
         if failed >= MAX_FAILURES {
             break;
         }
         world.replace_all();
     }
     figures.insert("victims replaced", world.replaced());
-    let text: Vec<String> = figures.iter().map(|(label, number)| format!("{label}\t{number}")).collect();
-    fs::write(env::var_os(FIGURES).expect("checked by the test"), text.join("\n")).expect("the figures");
+    let text: Vec<String> = figures
+        .iter()
+        .map(|(label, number)| format!("{label}\t{number}"))
+        .collect();
+    fs::write(
+        env::var_os(FIGURES).expect("checked by the test"),
+        text.join("\n"),
+    )
+    .expect("the figures");
     assert_eq!(failed, 0, "lines whose result differs from the model");
 }
 
@@ -162,7 +200,11 @@ struct NameOnPanic(u64);
 impl Drop for NameOnPanic {
     fn drop(&mut self) {
         if thread::panicking() {
-            let _ = writeln!(stderr(), "    repeat with {SEED}={} {LINES}=1: the harness failed", self.0);
+            let _ = writeln!(
+                stderr(),
+                "    repeat with {SEED}={} {LINES}=1: the harness failed",
+                self.0
+            );
         }
     }
 }
@@ -170,10 +212,18 @@ impl Drop for NameOnPanic {
 /// The line in shell syntax, followed by its environment as a comment.
 fn describe(line: &Line, home: i32) -> String {
     let quote = |arg: &[u8]| match str::from_utf8(arg) {
-        Ok(text) if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_=+:.,/%".contains(c)) => {
+        Ok(text)
+            if !text.is_empty()
+                && text
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-_=+:.,/%".contains(c)) =>
+        {
             text.to_owned()
         }
-        _ => format!("$'{}'", arg.escape_ascii().to_string().replace("\\\"", "\"")),
+        _ => format!(
+            "$'{}'",
+            arg.escape_ascii().to_string().replace("\\\"", "\"")
+        ),
     };
     let mut text = "sigsend".to_owned();
     for arg in &line.args {
@@ -188,12 +238,20 @@ fn describe(line: &Line, home: i32) -> String {
         Start::Alone => "in a group of its own".into(),
         Start::Shell => "started by the shell".into(),
     };
-    let _ = write!(text, "    # as user {}, {start}, output to {:?}", line.user, line.sink);
+    let _ = write!(
+        text,
+        "    # as user {}, {start}, output to {:?}",
+        line.user, line.sink
+    );
     if line.hidden {
         text += ", with hidepid=2";
     }
     if let Some(family) = line.storm {
-        let _ = write!(text, ", CONT to the family of {:?}", roles::FAMILIES[family].name.escape_ascii().to_string());
+        let _ = write!(
+            text,
+            ", CONT to the family of {:?}",
+            roles::FAMILIES[family].name.escape_ascii().to_string()
+        );
     }
     for (name, file) in &line.files {
         let _ = write!(text, ", {name} is {file:?}");

@@ -9,7 +9,8 @@ use nix::unistd::Pid;
 use crate::family::Family;
 use crate::strange::{Call, Held, calls, calls_after, may_trace};
 use crate::support::{
-    Recorder, SIGSEND, STUBBORN, Victim, in_pid_namespace, raw_sigsend, sigsend, skip, stdout, strace, victim,
+    Recorder, SIGSEND, STUBBORN, Victim, in_pid_namespace, raw_sigsend, sigsend, skip, stdout,
+    strace, victim,
 };
 
 /// The ID that is reused.
@@ -26,7 +27,10 @@ fn group() -> (Victim, Family) {
 fn has_got_term(leader: &Victim) -> bool {
     loop {
         let is_at_rest = leader.status_field("State").starts_with('S');
-        let is_pending = leader.status_field("ShdPnd").bytes().any(|byte| byte != b'0');
+        let is_pending = leader
+            .status_field("ShdPnd")
+            .bytes()
+            .any(|byte| byte != b'0');
         if leader.has_ended() || is_at_rest && !is_pending {
             return leader.has_ended();
         }
@@ -36,16 +40,25 @@ fn has_got_term(leader: &Victim) -> bool {
 /// The lines of JSON for an event of a process.
 fn events<'a>(told: &'a str, event: &str, pid: i32) -> Vec<&'a str> {
     let (event, pid) = (format!("\"event\":\"{event}\""), format!("\"pid\":{pid},"));
-    told.lines().filter(|line| line.contains(&event) && line.contains(&pid)).collect()
+    told.lines()
+        .filter(|line| line.contains(&event) && line.contains(&pid))
+        .collect()
 }
 
 #[test]
 fn a_follow_up_never_hits_a_group_that_reuses_the_id_of_an_ended_one() {
     in_pid_namespace(|| {
-        for call in [&["--timeout", "100", "KILL", "--within", "10s"][..], &["--grace", "100ms"], &["--wait"]] {
+        for call in [
+            &["--timeout", "100", "KILL", "--within", "10s"][..],
+            &["--grace", "100ms"],
+            &["--wait"],
+        ] {
             let (mut leader, mut member) = group();
             let mut command = raw_sigsend();
-            command.arg("-TERM").args(call).args(["--", &format!("-{NUMBER}")]);
+            command
+                .arg("-TERM")
+                .args(call)
+                .args(["--", &format!("-{NUMBER}")]);
             let sigsend = victim().command(command);
             assert_eq!(member.next_line(), Some(format!("left {}", member.pid())));
             // Stopped while the ID is reused, so that there is no race.
@@ -60,7 +73,11 @@ fn a_follow_up_never_hits_a_group_that_reuses_the_id_of_an_ended_one() {
             member.assert_killed_by(9);
             sigsend.assert_exited_with(0);
             stranger.assert_alive();
-            assert_eq!(member.assert_all_ended(), Vec::<String>::new(), "TERM came once");
+            assert_eq!(
+                member.assert_all_ended(),
+                Vec::<String>::new(),
+                "TERM came once"
+            );
         }
     });
 }
@@ -68,8 +85,12 @@ fn a_follow_up_never_hits_a_group_that_reuses_the_id_of_an_ended_one() {
 /// Every system call after the first signal, in a run without reuse.
 fn points(args: &[&str]) -> Vec<Call> {
     let (_leader, _leaver) = group();
-    let trace = strace("trace=!rt_sigaction,sigaltstack", args).expect("strace is usable, as checked before");
-    calls_after(&trace, "SIGTERM").into_iter().filter(|call| !call.name.contains("exit")).collect()
+    let trace = strace("trace=!rt_sigaction,sigaltstack", args)
+        .expect("strace is usable, as checked before");
+    calls_after(&trace, "SIGTERM")
+        .into_iter()
+        .filter(|call| !call.name.contains("exit"))
+        .collect()
 }
 
 #[test]
@@ -80,7 +101,16 @@ fn the_id_of_a_group_may_be_reused_before_any_system_call() {
         }
         let target = format!("-{NUMBER}");
         let forms: [&[&str]; 3] = [
-            &["-TERM", "--timeout", "50", "KILL", "--within", "10s", "--", &target],
+            &[
+                "-TERM",
+                "--timeout",
+                "50",
+                "KILL",
+                "--within",
+                "10s",
+                "--",
+                &target,
+            ],
             &["--grace", "50ms", "-v", "--", &target],
             &["--json", "-TERM", "--timeout", "50", "KILL", "--", &target],
         ];
@@ -105,11 +135,21 @@ fn the_id_of_a_group_may_be_reused_before_any_system_call() {
                 let said = String::from_utf8_lossy(&output.stderr);
                 // After the grace period it may have got the KILL and not exited yet.
                 let is_over = args[0] == "--grace" && output.status.code() == Some(124);
-                assert!(is_over || (output.status.code(), &*said) == (Some(0), ""), "{point:?} {args:?}: {said}");
-                assert_eq!(member.assert_all_ended(), Vec::<String>::new(), "TERM came once");
+                assert!(
+                    is_over || (output.status.code(), &*said) == (Some(0), ""),
+                    "{point:?} {args:?}: {said}"
+                );
+                assert_eq!(
+                    member.assert_all_ended(),
+                    Vec::<String>::new(),
+                    "TERM came once"
+                );
             }
         }
-        assert!(swapped > 100 && too_late < swapped, "{swapped} swaps, {too_late} too late");
+        assert!(
+            swapped > 100 && too_late < swapped,
+            "{swapped} swaps, {too_late} too late"
+        );
     });
 }
 
@@ -120,7 +160,15 @@ fn a_member_that_has_left_gets_the_follow_up_itself() {
         let mut member = Family::with_role_in_group_of(&leader, "leaver");
         let pid = member.arg();
         let mut call = sigsend();
-        call.args(["--json", "--timeout", "300ms", "KILL", "--", &leader.group_arg()]).args(beside.then_some(&pid));
+        call.args([
+            "--json",
+            "--timeout",
+            "300ms",
+            "KILL",
+            "--",
+            &leader.group_arg(),
+        ])
+        .args(beside.then_some(&pid));
         let told = stdout(&call.assert().success().stderr(""));
         member.assert_killed_by(9);
         leader.assert_killed_by(9);
@@ -133,7 +181,16 @@ fn a_member_that_has_left_gets_the_follow_up_itself() {
 fn a_member_that_has_left_gets_a_follow_up_that_it_catches() {
     let leader = Victim::shell(STUBBORN);
     let mut member = Family::with_role_in_group_of(&leader, "leaver");
-    let args = ["-TERM", "--timeout", "1s", "TERM", "--within", "0s", "--", &leader.group_arg()];
+    let args = [
+        "-TERM",
+        "--timeout",
+        "1s",
+        "TERM",
+        "--within",
+        "0s",
+        "--",
+        &leader.group_arg(),
+    ];
     sigsend().args(args).assert().code(124);
     for _ in 0..2 {
         assert_eq!(member.next_line(), Some(format!("left {}", member.pid())));
@@ -155,8 +212,8 @@ fn a_member_that_leaves_before_the_signal_gets_it_itself() {
                 (leader, member)
             };
             let family = start();
-            let trace =
-                strace("trace=getpgid,poll,pidfd_send_signal", &args).expect("strace is usable, as checked before");
+            let trace = strace("trace=getpgid,poll,pidfd_send_signal", &args)
+                .expect("strace is usable, as checked before");
             drop(family);
             for point in calls(&trace) {
                 let (leader, mut member) = start();
@@ -167,7 +224,10 @@ fn a_member_that_leaves_before_the_signal_gets_it_itself() {
                 let output = held.go();
                 let told = String::from_utf8_lossy(&output.stdout);
                 if events(&told, "sent", member.pid()).is_empty() {
-                    assert!(word.is_some_and(|word| word.starts_with("left")), "{point:?}: {told}");
+                    assert!(
+                        word.is_some_and(|word| word.starts_with("left")),
+                        "{point:?}: {told}"
+                    );
                     member.assert_alive();
                 } else {
                     member.assert_killed_by(number);
@@ -180,7 +240,11 @@ fn a_member_that_leaves_before_the_signal_gets_it_itself() {
 
 #[test]
 fn a_group_that_forks_while_it_dies_is_waited_for() {
-    for call in [&["-v", "--wait"][..], &["-v", "--within", "15s"], &["-v", "--grace", "15s"]] {
+    for call in [
+        &["-v", "--wait"][..],
+        &["-v", "--within", "15s"],
+        &["-v", "--grace", "15s"],
+    ] {
         let mut family = Family::shell(
             "exec 3<&0; trap 'trap \"\" TERM; read line <&3 & exit 3' TERM; echo ready; while :; do read line; done",
         );
@@ -203,8 +267,18 @@ fn a_group_that_forks_while_it_dies_is_waited_for() {
 #[test]
 fn the_own_group_comes_last_in_every_form() {
     in_pid_namespace(|| {
-        let forms = ["0 GROUP NAME", "OWN GROUP NAME", "0 NAME", "OWN 0 NAME GROUP", "0 GROUP TOKEN", "NAME 0 GROUP"];
-        for (form, signal) in forms.into_iter().flat_map(|form| [(form, "-TERM"), (form, "-KILL")]) {
+        let forms = [
+            "0 GROUP NAME",
+            "OWN GROUP NAME",
+            "0 NAME",
+            "OWN 0 NAME GROUP",
+            "0 GROUP TOKEN",
+            "NAME 0 GROUP",
+        ];
+        for (form, signal) in forms
+            .into_iter()
+            .flat_map(|form| [(form, "-TERM"), (form, "-KILL")])
+        {
             let mut member = Recorder::of(victim());
             let named = victim().named("byname").sleeping();
             let token = stdout(&sigsend().args(["--id", &named.arg()]).assert().success());
@@ -216,7 +290,10 @@ fn the_own_group_comes_last_in_every_form() {
                 word => word.to_owned(),
             };
             let targets: Vec<String> = form.split(' ').map(target).collect();
-            let script = format!("echo ready; \"$0\" {signal} -- {}; exec cat", targets.join(" "));
+            let script = format!(
+                "echo ready; \"$0\" {signal} -- {}; exec cat",
+                targets.join(" ")
+            );
             let mut shell = Command::new("sh");
             shell.args(["-c", &script, SIGSEND]);
             let shell = victim().command(shell);

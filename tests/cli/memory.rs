@@ -22,10 +22,30 @@ fn a_freeze_that_runs_out_of_memory_leaves_no_process_stopped() {
     let log = dir.path().join("strace");
     let limited = |kilobytes: u64, args: &[&str]| {
         let mut command = Command::new(&strace);
-        command.args(["-f", "-qq", "-e", "signal=none", "-e", "trace=pidfd_send_signal", "-o"]).arg(&log);
-        command.arg(&prlimit).arg(format!("--as={}", kilobytes * 1024)).arg(SIGSEND).args(args);
-        let output = command.current_dir(dir.path()).output().expect("strace starts");
-        (output.status.success(), std::fs::read_to_string(&log).unwrap_or_default())
+        command
+            .args([
+                "-f",
+                "-qq",
+                "-e",
+                "signal=none",
+                "-e",
+                "trace=pidfd_send_signal",
+                "-o",
+            ])
+            .arg(&log);
+        command
+            .arg(&prlimit)
+            .arg(format!("--as={}", kilobytes * 1024))
+            .arg(SIGSEND)
+            .args(args);
+        let output = command
+            .current_dir(dir.path())
+            .output()
+            .expect("strace starts");
+        (
+            output.status.success(),
+            std::fs::read_to_string(&log).unwrap_or_default(),
+        )
     };
     // The smallest limit with which sigsend starts.
     let mut least = 0;
@@ -42,7 +62,9 @@ fn a_freeze_that_runs_out_of_memory_leaves_no_process_stopped() {
         }
         failed_frozen += usize::from(signals.contains("SIGSTOP"));
         assert!(!signals.contains("SIGKILL"), "{signals}");
-        eventually("all processes to continue", || members.iter().all(|pid| state(*pid) == 'S'));
+        eventually("all processes to continue", || {
+            members.iter().all(|pid| state(*pid) == 'S')
+        });
         assert!(step < 1000, "with {} KiB it still fails", least + step * 96);
     }
     assert!(failed_frozen > 0, "memory never ran out in the freeze");

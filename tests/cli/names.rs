@@ -9,8 +9,8 @@ use std::process::Command;
 
 use crate::strange::leaderless;
 use crate::support::{
-    NOBODY, Recorder, SIGSEND, TempDir, Unprivileged, Victim, in_pid_namespace, link, may_change_user, program,
-    sigsend, skip, stderr, stdout, tempdir, victim,
+    NOBODY, Recorder, SIGSEND, TempDir, Unprivileged, Victim, in_pid_namespace, link,
+    may_change_user, program, sigsend, skip, stderr, stdout, tempdir, victim,
 };
 
 /// A name of this length that no other process of this machine has and that is no prefix of another
@@ -23,7 +23,10 @@ fn unique(letter: char, length: usize) -> String {
 /// The PIDs that a selection prints, sorted.
 fn pids(args: &[&str]) -> Vec<i32> {
     let found = sigsend().arg("-p").args(args).assert().success().stderr("");
-    let mut pids: Vec<i32> = stdout(&found).lines().map(|pid| pid.parse().expect("a PID")).collect();
+    let mut pids: Vec<i32> = stdout(&found)
+        .lines()
+        .map(|pid| pid.parse().expect("a PID"))
+        .collect();
     pids.sort_unstable();
     pids
 }
@@ -41,7 +44,11 @@ fn a_name_selects_exactly_the_processes_of_that_name() {
     let mut both = [one.pid(), two.pid()];
     both.sort_unstable();
     assert_eq!(pids(&[&name]), both);
-    let sent = sigsend().args(["-v", "-HUP", &name]).assert().success().stderr("");
+    let sent = sigsend()
+        .args(["-v", "-HUP", &name])
+        .assert()
+        .success()
+        .stderr("");
     let mut lines: Vec<String> = stdout(&sent).lines().map(str::to_owned).collect();
     lines.sort_unstable();
     let mut expected = both.map(|pid| format!("sent HUP (1) to {pid} ({name})"));
@@ -56,7 +63,8 @@ fn a_name_selects_exactly_the_processes_of_that_name() {
 fn names_of_15_16_and_40_bytes_match_exactly() {
     let long = unique('b', 40);
     // Command names are cut to 15 bytes, so these three have the same one.
-    let [fifteen, sixteen, forty] = [15, 16, 40].map(|length| victim().named(&long[..length]).sleeping());
+    let [fifteen, sixteen, forty] =
+        [15, 16, 40].map(|length| victim().named(&long[..length]).sleeping());
     let mut all = [fifteen.pid(), sixteen.pid(), forty.pid()];
     all.sort_unstable();
     assert_eq!(pids(&[&long[..15]]), all, "the kernel keeps 15 bytes");
@@ -64,7 +72,11 @@ fn names_of_15_16_and_40_bytes_match_exactly() {
     assert_eq!(pids(&[&long]), [forty.pid()]);
     for nobody in [&long[..14], &long[..17], &long[..39], &format!("{long}x")] {
         let line = format!("sigsend: cannot find process \"{nobody}\"");
-        let refused = sigsend().args(["-KILL", nobody]).assert().code(1).stdout("");
+        let refused = sigsend()
+            .args(["-KILL", nobody])
+            .assert()
+            .code(1)
+            .stdout("");
         assert_eq!(stderr(&refused).lines().next(), Some(line.as_str()));
     }
     sigsend().args(["-HUP", &long[..16]]).assert().success();
@@ -78,10 +90,16 @@ fn names_of_15_16_and_40_bytes_match_exactly() {
 fn a_long_name_needs_more_than_its_beginning() {
     let (name, other) = (unique('c', 24), unique('d', 24));
     // One matches in its command name, the other in argv[0].
-    let claims = victim().named(&other).argv0(format!("/usr/sbin/{name}")).sleeping();
+    let claims = victim()
+        .named(&other)
+        .argv0(format!("/usr/sbin/{name}"))
+        .sleeping();
     let half = victim().named(&name).argv0("half").sleeping();
     sigsend().args(["-KILL", &name]).assert().code(1);
-    let whole = victim().named(&name).argv0(format!("/usr/sbin/{name}")).sleeping();
+    let whole = victim()
+        .named(&name)
+        .argv0(format!("/usr/sbin/{name}"))
+        .sleeping();
     let (_dir, copy) = copied_cat(&name);
     let mut executable = victim().argv0("other").command(Command::new(copy));
     assert_answers(&mut executable);
@@ -96,7 +114,10 @@ fn copied_cat(name: &str) -> (TempDir, PathBuf) {
     let dir = tempdir();
     let copy = dir.path().join(name);
     // Copied by another process: a descriptor open for writing here could cause ETXTBSY.
-    let cp = Command::new("cp").arg(program("cat").expect("cat")).arg(&copy).status();
+    let cp = Command::new("cp")
+        .arg(program("cat").expect("cat"))
+        .arg(&copy)
+        .status();
     assert!(cp.expect("cp starts").success());
     (dir, copy)
 }
@@ -105,35 +126,84 @@ fn copied_cat(name: &str) -> (TempDir, PathBuf) {
 fn unusual_names_of_other_processes_change_no_match() {
     in_pid_namespace(|| {
         let names: [&[u8]; 12] = [
-            b"daemon\n", b"\ndaemon", b"daemon\nUid:\t7", b"a) Z 1 (b", b") R 1 1 1 0 -1", b"(", b"\xff\xfe",
-            b"daemon\xff", b"\x1b[31m", b" daemon", b"daemon ", b"daemon) S 0 0 0",
+            b"daemon\n",
+            b"\ndaemon",
+            b"daemon\nUid:\t7",
+            b"a) Z 1 (b",
+            b") R 1 1 1 0 -1",
+            b"(",
+            b"\xff\xfe",
+            b"daemon\xff",
+            b"\x1b[31m",
+            b" daemon",
+            b"daemon ",
+            b"daemon) S 0 0 0",
         ];
         let mut odd = names.map(named_with);
         let mut daemon = Recorder::of(victim().named("daemon"));
         assert_eq!(pids(&["daemon"]), [daemon.victim().pid()]);
-        sigsend().args(["-HUP", "daemon"]).assert().success().stdout("").stderr("");
+        sigsend()
+            .args(["-HUP", "daemon"])
+            .assert()
+            .success()
+            .stdout("")
+            .stderr("");
         assert_eq!(daemon.signals(), [1]);
         let dir = tempdir();
         for victim in &mut odd {
             // The fields after the name are parsed correctly: age, owner, group, handlers.
             let file = dir.file("x.pid", victim.arg());
-            sigsend().args(["-0", "--pidfile"]).arg(&file).assert().success().stderr("");
-            sigsend().args(["-r", "-HUP", &victim.arg()]).assert().code(1);
-            sigsend().args(["-0", "--within", "0s", "--", &victim.group_arg()]).assert().code(124);
-            let said = sigsend().args(["-v", "-0", "--tree", &victim.arg()]).assert().success();
-            assert!(!stdout(&said).trim_end().contains(|c: char| c.is_control()), "{:?}", stdout(&said));
-            let refused = sigsend().args(["-0", "--expect", "daemon", &victim.arg()]).assert().code(1);
-            assert!(!stderr(&refused).trim_end().contains(|c: char| c.is_control()), "{:?}", stderr(&refused));
+            sigsend()
+                .args(["-0", "--pidfile"])
+                .arg(&file)
+                .assert()
+                .success()
+                .stderr("");
+            sigsend()
+                .args(["-r", "-HUP", &victim.arg()])
+                .assert()
+                .code(1);
+            sigsend()
+                .args(["-0", "--within", "0s", "--", &victim.group_arg()])
+                .assert()
+                .code(124);
+            let said = sigsend()
+                .args(["-v", "-0", "--tree", &victim.arg()])
+                .assert()
+                .success();
+            assert!(
+                !stdout(&said).trim_end().contains(|c: char| c.is_control()),
+                "{:?}",
+                stdout(&said)
+            );
+            let refused = sigsend()
+                .args(["-0", "--expect", "daemon", &victim.arg()])
+                .assert()
+                .code(1);
+            assert!(
+                !stderr(&refused)
+                    .trim_end()
+                    .contains(|c: char| c.is_control()),
+                "{:?}",
+                stderr(&refused)
+            );
             assert_answers(victim);
         }
         assert_eq!(pids(&["daemon "]), [odd[10].pid()]);
-        sigsend().args(["-HUP", "daemon) S 0 0 0"]).assert().success();
+        sigsend()
+            .args(["-HUP", "daemon) S 0 0 0"])
+            .assert()
+            .success();
         odd[11].assert_killed_by(1);
         for untypable in ["daemon\n", " daemon", "(", "a/b", "\u{1b}[31m", ""] {
             sigsend().args(["-KILL", untypable]).assert().code(1);
         }
         let mut command = sigsend();
-        command.arg("-KILL").arg(OsStr::from_bytes(b"daemon\xff")).assert().code(1);
+        command
+            .arg("-KILL")
+            .arg(OsStr::from_bytes(b"daemon\xff"))
+            .assert()
+            .code(1);
         odd[..11].iter_mut().for_each(assert_answers);
         daemon.assert_untouched();
     });
@@ -160,7 +230,12 @@ fn a_name_may_hold_blanks_and_parentheses() {
     let name = format!("w{} (x) y", std::process::id());
     let target = victim().named(&name).sleeping();
     assert_eq!(pids(&[&name]), [target.pid()]);
-    sigsend().args(["-HUP", &name]).assert().success().stdout("").stderr("");
+    sigsend()
+        .args(["-HUP", &name])
+        .assert()
+        .success()
+        .stdout("")
+        .stderr("");
     target.assert_killed_by(1);
 }
 
@@ -172,22 +247,45 @@ fn other_users_processes_are_selected_with_all_only() {
     let (name, user) = (unique('e', 12), Unprivileged::new());
     let own = victim().named(&name).sleeping();
     let foreign = victim().named(&name).owned_by(NOBODY).sleeping();
-    assert_eq!(pids(&[&name]), [own.pid()], "root also has processes of its own");
+    assert_eq!(
+        pids(&[&name]),
+        [own.pid()],
+        "root also has processes of its own"
+    );
     let mut both = [own.pid(), foreign.pid()];
     both.sort_unstable();
     assert_eq!(pids(&["-a", &name]), both);
     assert_eq!(pids(&["--all", &name]), both);
 
-    user.sigsend().args(["-p", &name]).assert().success().stdout(format!("{}\n", foreign.pid()));
-    let partly = user.sigsend().args(["-a", "-HUP", &name]).assert().code(64).stdout("");
+    user.sigsend()
+        .args(["-p", &name])
+        .assert()
+        .success()
+        .stdout(format!("{}\n", foreign.pid()));
+    let partly = user
+        .sigsend()
+        .args(["-a", "-HUP", &name])
+        .assert()
+        .code(64)
+        .stdout("");
     let said = stderr(&partly);
-    let line = format!("sigsend: sending signal to {name} (PID {}) failed: Operation not permitted\n", own.pid());
-    assert!(said.starts_with(&line) && said.contains("belongs to root"), "{said}");
+    let line = format!(
+        "sigsend: sending signal to {name} (PID {}) failed: Operation not permitted\n",
+        own.pid()
+    );
+    assert!(
+        said.starts_with(&line) && said.contains("belongs to root"),
+        "{said}"
+    );
     foreign.assert_killed_by(1);
     own.assert_alive();
     // Only a zombie is left, which no name selects.
     let none = user.sigsend().args(["-KILL", &name]).assert().code(1);
-    assert!(stderr(&none).starts_with(&format!("sigsend: cannot find process \"{name}\"\n")), "{}", stderr(&none));
+    assert!(
+        stderr(&none).starts_with(&format!("sigsend: cannot find process \"{name}\"\n")),
+        "{}",
+        stderr(&none)
+    );
     own.assert_alive();
 }
 
@@ -198,8 +296,16 @@ fn a_name_that_only_other_users_have_is_not_found() {
     }
     let (name, user) = (unique('f', 12), Unprivileged::new());
     let foreign = victim().named(&name).sleeping();
-    let refused = user.sigsend().args(["-HUP", &name]).assert().code(1).stdout("");
-    assert_eq!(stderr(&refused).lines().next(), Some(&*format!("sigsend: cannot find process \"{name}\"")));
+    let refused = user
+        .sigsend()
+        .args(["-HUP", &name])
+        .assert()
+        .code(1)
+        .stdout("");
+    assert_eq!(
+        stderr(&refused).lines().next(),
+        Some(&*format!("sigsend: cannot find process \"{name}\""))
+    );
     foreign.assert_alive();
 }
 
@@ -208,14 +314,23 @@ fn sigsend_never_selects_itself() {
     let name = unique('g', 12);
     let (_dir, program) = link(SIGSEND.as_ref(), &name);
     let named = |args: &[&str]| {
-        let output = Command::new(&program).args(args).output().expect("sigsend starts");
-        (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"))
+        let output = Command::new(&program)
+            .args(args)
+            .output()
+            .expect("sigsend starts");
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).expect("UTF-8"),
+        )
     };
     assert_eq!(named(&["-KILL", &name]), (Some(1), String::new()));
     assert_eq!(named(&["-p", &name]), (Some(1), String::new()));
     assert_eq!(named(&["--alive", &name]), (Some(1), String::new()));
     let namesake = victim().named(&name).sleeping();
-    assert_eq!(named(&["-p", &name]), (Some(0), format!("{}\n", namesake.pid())));
+    assert_eq!(
+        named(&["-p", &name]),
+        (Some(0), format!("{}\n", namesake.pid()))
+    );
     assert_eq!(named(&["-a", "-KILL", &name]), (Some(0), String::new()));
     namesake.assert_killed_by(9);
 }
@@ -224,15 +339,41 @@ fn sigsend_never_selects_itself() {
 fn a_name_that_no_process_has_is_an_error_with_a_hint() {
     in_pid_namespace(|| {
         let target = victim().named("nginx").sleeping();
-        for form in [&["-KILL"][..], &["--wait"], &["--grace", "5s"], &["-p"], &["--id"], &["-r", "-HUP"], &["--tree"]]
-        {
-            let refused = sigsend().args(form).arg("ngnix").assert().code(1).stdout("");
-            assert_eq!(stderr(&refused), "sigsend: cannot find process \"ngnix\"\ndid you mean nginx?\n", "{form:?}");
+        for form in [
+            &["-KILL"][..],
+            &["--wait"],
+            &["--grace", "5s"],
+            &["-p"],
+            &["--id"],
+            &["-r", "-HUP"],
+            &["--tree"],
+        ] {
+            let refused = sigsend()
+                .args(form)
+                .arg("ngnix")
+                .assert()
+                .code(1)
+                .stdout("");
+            assert_eq!(
+                stderr(&refused),
+                "sigsend: cannot find process \"ngnix\"\ndid you mean nginx?\n",
+                "{form:?}"
+            );
         }
         sigsend().args(["--alive", "ngnix"]).assert().code(1);
         let line = "sigsend: cannot find process \"postgres\"\n";
-        sigsend().args(["-KILL", "postgres"]).assert().code(1).stdout("").stderr(line);
-        sigsend().args(["-0", "nginx", "postgres"]).assert().code(64).stdout("").stderr(line);
+        sigsend()
+            .args(["-KILL", "postgres"])
+            .assert()
+            .code(1)
+            .stdout("")
+            .stderr(line);
+        sigsend()
+            .args(["-0", "nginx", "postgres"])
+            .assert()
+            .code(64)
+            .stdout("")
+            .stderr(line);
         target.assert_alive();
     });
 }

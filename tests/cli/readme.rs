@@ -14,24 +14,47 @@ fn file(name: &str) -> String {
 
 /// The fenced block after an HTML comment.
 fn block(text: &str, marker: &str) -> String {
-    let rest = text.split_once(&format!("<!-- {marker} -->\n")).unwrap_or_else(|| panic!("no marker {marker}")).1;
-    let fenced = rest.trim_start().strip_prefix("```").expect("a fenced block follows the marker");
+    let rest = text
+        .split_once(&format!("<!-- {marker} -->\n"))
+        .unwrap_or_else(|| panic!("no marker {marker}"))
+        .1;
+    let fenced = rest
+        .trim_start()
+        .strip_prefix("```")
+        .expect("a fenced block follows the marker");
     let lines = fenced.split_once('\n').expect("the fence ends its line").1;
-    lines.split_once("```").expect("the block ends").0.to_owned()
+    lines
+        .split_once("```")
+        .expect("the block ends")
+        .0
+        .to_owned()
 }
 
 /// The words between quotation marks in a source file that are all lower case, each with what
 /// follows it.
 fn words(source: &str) -> impl Iterator<Item = (&str, &str)> {
     let pieces: Vec<_> = source.split('"').collect();
-    let pairs: Vec<_> = pieces.windows(2).skip(1).step_by(2).map(|pair| (pair[0], pair[1])).collect();
-    let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '-');
+    let pairs: Vec<_> = pieces
+        .windows(2)
+        .skip(1)
+        .step_by(2)
+        .map(|pair| (pair[0], pair[1]))
+        .collect();
+    let is_word = |word: &str| {
+        !word.is_empty()
+            && word
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c == '_' || c == '-')
+    };
     pairs.into_iter().filter(move |(word, _)| is_word(word))
 }
 
 /// Every event name of the JSON lines.
 fn events(source: &str) -> BTreeSet<&str> {
-    let function = source.split_once("fn name(&self)").expect("the function that names events").1;
+    let function = source
+        .split_once("fn name(&self)")
+        .expect("the function that names events")
+        .1;
     let body = function.split_once("\n    }\n").expect("its end").0;
     let named = words(body).map(|(word, _)| word);
     named.chain(["error", "summary"]).collect()
@@ -40,7 +63,10 @@ fn events(source: &str) -> BTreeSet<&str> {
 /// Every key: the first of a pair, or a word before a colon.
 fn keys(source: &str) -> BTreeSet<&str> {
     let is_key = |next: &str| next.starts_with(", ") || next.starts_with(':');
-    words(source).filter(|(_, next)| is_key(next)).map(|(word, _)| word).collect()
+    words(source)
+        .filter(|(_, next)| is_key(next))
+        .map(|(word, _)| word)
+        .collect()
 }
 
 #[test]
@@ -53,18 +79,40 @@ fn the_options_in_the_reference_are_the_short_help() {
 fn reference_and_man_page_know_every_event_and_key() {
     let (outcome, json) = (file("src/outcome.rs"), file("src/output/json.rs"));
     let (events, keys) = (events(&outcome), keys(&json));
-    for (word, set) in [("sent", &events), ("still-there", &events), ("elapsed_ms", &keys), ("pid", &keys)] {
-        assert!(set.contains(word), "{word} was not found in the source: {set:?}");
+    for (word, set) in [
+        ("sent", &events),
+        ("still-there", &events),
+        ("elapsed_ms", &keys),
+        ("pid", &keys),
+    ] {
+        assert!(
+            set.contains(word),
+            "{word} was not found in the source: {set:?}"
+        );
     }
-    let page = stdout(&sigsend().args(["--generate", "man"]).assert().success()).replace("\\%", "").replace("\\-", "-");
+    let page = stdout(&sigsend().args(["--generate", "man"]).assert().success())
+        .replace("\\%", "")
+        .replace("\\-", "-");
     let reference = file("docs/reference.md");
     for event in &events {
-        assert!(page.contains(&format!("\n{event}\t")), "the man page has no event {event}");
-        assert!(reference.contains(&format!("`{event}`")), "docs/reference.md has no event {event}");
+        assert!(
+            page.contains(&format!("\n{event}\t")),
+            "the man page has no event {event}"
+        );
+        assert!(
+            reference.contains(&format!("`{event}`")),
+            "docs/reference.md has no event {event}"
+        );
     }
     for key in &keys {
-        let is_word = |text: &str| text.split(|c: char| !c.is_ascii_lowercase() && c != '_').any(|word| word == *key);
+        let is_word = |text: &str| {
+            text.split(|c: char| !c.is_ascii_lowercase() && c != '_')
+                .any(|word| word == *key)
+        };
         assert!(page.lines().any(is_word), "the man page has no key {key}");
-        assert!(reference.contains(&format!("`{key}`")), "docs/reference.md has no key {key}");
+        assert!(
+            reference.contains(&format!("`{key}`")),
+            "docs/reference.md has no key {key}"
+        );
     }
 }

@@ -8,7 +8,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::strange::{Held, Window, may_trace};
-use crate::support::{Victim, back_date, in_pid_namespace, sigsend, skip, stderr, stdout, tempdir, victim};
+use crate::support::{
+    Victim, back_date, in_pid_namespace, sigsend, skip, stderr, stdout, tempdir, victim,
+};
 
 const ROUNDS: usize = 100;
 
@@ -53,9 +55,18 @@ fn a_stale_pidfile_never_hits_the_next_owner_of_its_pid() {
             let file = dir.file("daemon.pid", format!("{NUMBER}\n"));
             let unrelated = reuse_pid(daemon, "daemon");
             back_date(&file, Duration::from_secs(3600));
-            let refused = sigsend().args(*args).arg("--pidfile").arg(&file).assert().code(1);
+            let refused = sigsend()
+                .args(*args)
+                .arg("--pidfile")
+                .arg(&file)
+                .assert()
+                .code(1);
             let expected = format!("pidfile {} is stale: {NUMBER} started at ", file.display());
-            assert!(stderr(&refused).contains(&expected), "{args:?}: {}", stderr(&refused));
+            assert!(
+                stderr(&refused).contains(&expected),
+                "{args:?}: {}",
+                stderr(&refused)
+            );
             unrelated.assert_alive();
         }
     });
@@ -74,8 +85,14 @@ fn a_token_never_hits_the_next_owner_of_its_pid() {
             if *status == 0 {
                 assert_eq!(said, "", "{args:?}: already gone counts as success");
             } else {
-                assert!(said.contains(token) && said.contains("No such process"), "{args:?}: {said}");
-                assert!(said.contains("this PID now belongs to another process"), "{args:?}: {said}");
+                assert!(
+                    said.contains(token) && said.contains("No such process"),
+                    "{args:?}: {said}"
+                );
+                assert!(
+                    said.contains("this PID now belongs to another process"),
+                    "{args:?}: {said}"
+                );
             }
             unrelated.assert_alive();
         }
@@ -103,7 +120,10 @@ fn a_name_never_hits_a_pid_reused_before_it_is_pinned() {
         }
         for _round in 0..ROUNDS {
             let said = swap(Window::BeforePinning, &["-KILL", "daemon"], "unrelated");
-            assert!(said.starts_with("sigsend: cannot find process \"daemon\"\n"), "{said}");
+            assert!(
+                said.starts_with("sigsend: cannot find process \"daemon\"\n"),
+                "{said}"
+            );
         }
     });
 }
@@ -116,7 +136,10 @@ fn a_name_never_hits_a_pid_reused_after_it_is_pinned_by_the_same_name() {
         }
         for _round in 0..ROUNDS {
             let said = swap(Window::AfterPinning, &["-KILL", "daemon"], "daemon");
-            assert!(said.starts_with("sigsend: cannot find process \"daemon\"\n"), "{said}");
+            assert!(
+                said.starts_with("sigsend: cannot find process \"daemon\"\n"),
+                "{said}"
+            );
         }
     });
 }
@@ -128,9 +151,16 @@ fn a_name_never_hits_a_pid_reused_just_before_the_signal() {
             return skip("no strace");
         }
         for round in 0..ROUNDS {
-            let unrelated = if round % 2 == 0 { "unrelated" } else { "daemon" };
+            let unrelated = if round % 2 == 0 {
+                "unrelated"
+            } else {
+                "daemon"
+            };
             let said = swap(Window::BeforeSending, &["-KILL", "daemon"], unrelated);
-            assert_eq!(said, "sigsend: sending signal to daemon (PID 4242) failed: No such process\n");
+            assert_eq!(
+                said,
+                "sigsend: sending signal to daemon (PID 4242) failed: No such process\n"
+            );
         }
     });
 }
@@ -152,11 +182,19 @@ fn a_check_never_passes_for_the_next_owner_of_the_pid() {
             &["--tree", "-KILL", NUMBER],
         ];
         for (round, check) in checks.iter().cycle().take(ROUNDS).enumerate() {
-            let window = if round % 2 == 0 { Window::AfterPinning } else { Window::BeforeSending };
+            let window = if round % 2 == 0 {
+                Window::AfterPinning
+            } else {
+                Window::BeforeSending
+            };
             // New in each round, so that only the pidfd distinguishes the two.
             back_date(file.as_ref(), Duration::ZERO);
             let said = swap(window, check, "daemon");
-            assert_eq!(said, format!("sigsend: sending signal to {NUMBER} failed: No such process\n"), "{check:?}");
+            assert_eq!(
+                said,
+                format!("sigsend: sending signal to {NUMBER} failed: No such process\n"),
+                "{check:?}"
+            );
         }
     });
 }

@@ -9,12 +9,15 @@ use nix::libc::{ENOSYS, EPERM};
 
 use crate::strange::{without_pidfds, without_signals_to_others};
 use crate::support::{
-    NOBODY, Recorder, SIGSEND, Unprivileged, Victim, in_pid_namespace, may_change_user, program, raw_sigsend,
-    running_as_root, sigsend, skip, stdout, tempdir, victim,
+    NOBODY, Recorder, SIGSEND, Unprivileged, Victim, in_pid_namespace, may_change_user, program,
+    raw_sigsend, running_as_root, sigsend, skip, stdout, tempdir, victim,
 };
 
 /// The errors of kernels and sandboxes without pidfds.
-const ERRORS: [(i32, &str); 2] = [(EPERM, "Operation not permitted"), (ENOSYS, "Function not implemented")];
+const ERRORS: [(i32, &str); 2] = [
+    (EPERM, "Operation not permitted"),
+    (ENOSYS, "Function not implemented"),
+];
 
 fn confined(errno: i32, args: &[&str]) -> Output {
     let mut command = raw_sigsend();
@@ -39,7 +42,11 @@ fn plain_pids_with_one_signal_work_without_pidfds() {
         ];
         for (args, signals) in works {
             let output = confined(errno, args);
-            assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()), "{args:?}");
+            assert_eq!(
+                (output.status.code(), output.stderr),
+                (Some(0), Vec::new()),
+                "{args:?}"
+            );
             assert_eq!(target.signals(), *signals, "{args:?}");
         }
         let gone = Victim::gone().to_string();
@@ -88,9 +95,17 @@ fn a_form_that_needs_pidfds_fails_without_them_and_sends_no_signal() {
         for (args, status) in promises {
             let output = confined(errno, args);
             let said = String::from_utf8(output.stderr).expect("UTF-8");
-            assert_eq!((output.status.code(), output.stdout), (Some(status), Vec::new()), "{args:?}: {said}");
-            let begin = format!("sigsend: pinning process {pid}: this kernel or sandbox has no pidfds");
-            assert!(said.starts_with(&begin) && said.contains(reason), "{args:?}: {said}");
+            assert_eq!(
+                (output.status.code(), output.stdout),
+                (Some(status), Vec::new()),
+                "{args:?}: {said}"
+            );
+            let begin =
+                format!("sigsend: pinning process {pid}: this kernel or sandbox has no pidfds");
+            assert!(
+                said.starts_with(&begin) && said.contains(reason),
+                "{args:?}: {said}"
+            );
             assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
         }
     }
@@ -153,13 +168,26 @@ fn a_proc_of_another_namespace_never_selects_an_unrelated_process() {
         for number in [OUTER, 400] {
             for (args, status) in confused {
                 let said = run_inside(number, args);
-                let [error, told, unrelated] = &said[..] else { panic!("{args:?}: {said:?}") };
-                assert!(error.starts_with("sigsend: ") && error.contains("/proc"), "{args:?}: {error}");
+                let [error, told, unrelated] = &said[..] else {
+                    panic!("{args:?}: {said:?}")
+                };
+                assert!(
+                    error.starts_with("sigsend: ") && error.contains("/proc"),
+                    "{args:?}: {error}"
+                );
                 assert!(error.contains("another PID namespace"), "{args:?}: {error}");
-                assert_eq!((&**told, &**unrelated), (&*format!("status {status}"), "unrelated 300 7"), "{args:?}");
+                assert_eq!(
+                    (&**told, &**unrelated),
+                    (&*format!("status {status}"), "unrelated 300 7"),
+                    "{args:?}"
+                );
             }
             // Forms that do not read /proc use the PIDs of the caller's namespace.
-            for (args, end) in [(&["-0", "300"][..], 7), (&["--alive", "300"], 7), (&["-KILL", "300"], 137)] {
+            for (args, end) in [
+                (&["-0", "300"][..], 7),
+                (&["--alive", "300"], 7),
+                (&["-KILL", "300"], 137),
+            ] {
                 let expected = ["status 0".to_owned(), format!("unrelated 300 {end}")];
                 assert_eq!(run_inside(number, args), expected, "{args:?}");
             }
@@ -171,12 +199,24 @@ fn a_proc_of_another_namespace_never_selects_an_unrelated_process() {
 /// The lines that sigsend and [`INSIDE`] print; sigsend has this PID inside and [`OUTER`] outside.
 fn run_inside(number: i32, args: &[&str]) -> Vec<String> {
     let mut command = Command::new("unshare");
-    command.args(["--pid", "--fork", "--kill-child", "sh", "-c", INSIDE, "sh", SIGSEND]).args(args);
+    command
+        .args([
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "sh",
+            "-c",
+            INSIDE,
+            "sh",
+            SIGSEND,
+        ])
+        .args(args);
     let mut outer = victim().command(command);
     assert_eq!(outer.read_line(), "ready");
     // No other process forks in this namespace: the unrelated process gets the next PID, sigsend
     // the one after it.
-    fs::write("/proc/sys/kernel/ns_last_pid", (OUTER - 2).to_string()).expect("the namespace is ours");
+    fs::write("/proc/sys/kernel/ns_last_pid", (OUTER - 2).to_string())
+        .expect("the namespace is ours");
     outer.write_line(&number.to_string());
     let mut lines = vec![outer.read_line()];
     while !lines.last().is_some_and(|line| line.starts_with("status ")) {
@@ -196,8 +236,13 @@ fn a_refusal_names_no_owner_to_the_owner_or_to_root() {
         let output = command.args(args).output().expect("it starts");
         assert_eq!(output.status.code(), Some(1), "{args:?}");
         let target = args.last().expect("a PID");
-        let expected = format!("sigsend: sending signal to {target} failed: Operation not permitted\n");
-        assert_eq!(String::from_utf8_lossy(&output.stderr), expected, "{args:?}");
+        let expected =
+            format!("sigsend: sending signal to {target} failed: Operation not permitted\n");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stderr),
+            expected,
+            "{args:?}"
+        );
     };
     let copy = Unprivileged::new();
     let mut own = Recorder::of(victim().owned_by(NOBODY));

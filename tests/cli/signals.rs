@@ -1,8 +1,8 @@
 //! Which signal arrives, how often, with which value, and its effect on the target.
 
 use crate::support::{
-    IDLE, NOBODY, Received, Recorder, SIGSEND, Unprivileged, Victim, eventually, in_pid_namespace, link,
-    may_change_user, sigsend, skip, stderr, strace, tempdir, victim,
+    IDLE, NOBODY, Received, Recorder, SIGSEND, Unprivileged, Victim, eventually, in_pid_namespace,
+    link, may_change_user, sigsend, skip, stderr, strace, tempdir, victim,
 };
 
 /// `si_code` of kill(2) and of sigqueue(3).
@@ -63,7 +63,13 @@ fn every_spelling_of_a_signal_arrives_as_that_signal() {
     let mut recorder = Recorder::new();
     for (spelling, number) in spellings {
         for way in ways(spelling) {
-            sigsend().args(&way).arg(recorder.arg()).assert().success().stdout("").stderr("");
+            sigsend()
+                .args(&way)
+                .arg(recorder.arg())
+                .assert()
+                .success()
+                .stdout("")
+                .stderr("");
             assert_eq!(recorder.signals(), [number], "{way:?}");
         }
     }
@@ -72,8 +78,18 @@ fn every_spelling_of_a_signal_arrives_as_that_signal() {
 #[test]
 fn a_signal_after_the_target_is_still_the_signal() {
     let mut recorder = Recorder::new();
-    for way in [["-HUP", ""], ["-hup", ""], ["-s", "HUP"], ["--signal=1", ""], ["-n", "1"]] {
-        sigsend().arg(recorder.arg()).args(way.iter().filter(|word| !word.is_empty())).assert().success();
+    for way in [
+        ["-HUP", ""],
+        ["-hup", ""],
+        ["-s", "HUP"],
+        ["--signal=1", ""],
+        ["-n", "1"],
+    ] {
+        sigsend()
+            .arg(recorder.arg())
+            .args(way.iter().filter(|word| !word.is_empty()))
+            .assert()
+            .success();
         assert_eq!(recorder.signals(), [1], "{way:?}");
     }
 }
@@ -82,8 +98,15 @@ fn a_signal_after_the_target_is_still_the_signal() {
 fn every_number_that_can_be_caught_arrives_once_through_kill() {
     let mut recorder = Recorder::new();
     for signal in (1..=64).filter(|signal| ![9, 19, 32, 33].contains(signal)) {
-        sigsend().args([format!("-{signal}"), recorder.arg()]).assert().success();
-        let heard: Vec<_> = recorder.received().iter().map(|heard| (heard.signal, heard.code)).collect();
+        sigsend()
+            .args([format!("-{signal}"), recorder.arg()])
+            .assert()
+            .success();
+        let heard: Vec<_> = recorder
+            .received()
+            .iter()
+            .map(|heard| (heard.signal, heard.code))
+            .collect();
         assert_eq!(heard, [(signal, SI_USER)]);
     }
 }
@@ -91,7 +114,12 @@ fn every_number_that_can_be_caught_arrives_once_through_kill() {
 #[test]
 fn the_default_signal_is_term() {
     let sleeper = Victim::sleeping();
-    sigsend().arg(sleeper.arg()).assert().success().stdout("").stderr("");
+    sigsend()
+        .arg(sleeper.arg())
+        .assert()
+        .success()
+        .stdout("")
+        .stderr("");
     sleeper.assert_killed_by(15);
 }
 
@@ -99,7 +127,10 @@ fn the_default_signal_is_term() {
 fn numbers_without_a_name_are_sent() {
     for number in [32, 33] {
         let sleeper = Victim::sleeping();
-        sigsend().args(["-s", &number.to_string(), &sleeper.arg()]).assert().success();
+        sigsend()
+            .args(["-s", &number.to_string(), &sleeper.arg()])
+            .assert()
+            .success();
         sleeper.assert_killed_by(number);
     }
 }
@@ -124,7 +155,10 @@ fn stop_cont_and_kill_have_their_effect() {
 fn a_child_that_traps_term_cleans_up_first() {
     let dir = tempdir();
     let lock = dir.file("lock", "");
-    let script = format!("trap 'rm \"{}\"; echo clean; exit 3' TERM; echo ready; {IDLE}", lock.display());
+    let script = format!(
+        "trap 'rm \"{}\"; echo clean; exit 3' TERM; echo ready; {IDLE}",
+        lock.display()
+    );
     let mut child = Victim::shell(&script);
     sigsend().arg(child.arg()).assert().success();
     assert_eq!(child.read_line(), "clean");
@@ -165,14 +199,24 @@ fn realtime_signals_queue_up_and_arrive_by_number() {
     ] {
         sigsend().args(args).arg(&pid).assert().success();
     }
-    let heard: Vec<_> = recorder.received().iter().map(|heard| (heard.signal, heard.value)).collect();
-    assert_eq!(heard, [(10, 5), (35, 3), (35, 4), (35, 6), (36, 2), (64, 1)]);
+    let heard: Vec<_> = recorder
+        .received()
+        .iter()
+        .map(|heard| (heard.signal, heard.value))
+        .collect();
+    assert_eq!(
+        heard,
+        [(10, 5), (35, 3), (35, 4), (35, 6), (36, 2), (64, 1)]
+    );
 }
 
 #[test]
 fn a_pid_typed_twice_is_signalled_twice() {
     let mut recorder = Recorder::holding();
-    sigsend().args(["-RTMIN", &recorder.arg(), &format!("0{}", recorder.arg())]).assert().success();
+    sigsend()
+        .args(["-RTMIN", &recorder.arg(), &format!("0{}", recorder.arg())])
+        .assert()
+        .success();
     assert_eq!(recorder.signals(), [34, 34]);
 }
 
@@ -190,13 +234,40 @@ fn a_queued_value_is_received_with_the_signal() {
         (&["--que", "5"], 5),
     ] {
         for signal in ["-USR1", "-sUSR1", "-n10"] {
-            sigsend().args(args).args([signal, &recorder.arg()]).assert().success().stdout("").stderr("");
-            assert_eq!(recorder.received(), [Received { signal: 10, code: SI_QUEUE, value }], "{args:?} {signal}");
+            sigsend()
+                .args(args)
+                .args([signal, &recorder.arg()])
+                .assert()
+                .success()
+                .stdout("")
+                .stderr("");
+            assert_eq!(
+                recorder.received(),
+                [Received {
+                    signal: 10,
+                    code: SI_QUEUE,
+                    value
+                }],
+                "{args:?} {signal}"
+            );
         }
     }
-    sigsend().args(["-q", "8", &recorder.arg()]).assert().success();
-    assert_eq!(recorder.received(), [Received { signal: 15, code: SI_QUEUE, value: 8 }]);
-    sigsend().args(["-q", "8", "-0", &recorder.arg()]).assert().success();
+    sigsend()
+        .args(["-q", "8", &recorder.arg()])
+        .assert()
+        .success();
+    assert_eq!(
+        recorder.received(),
+        [Received {
+            signal: 15,
+            code: SI_QUEUE,
+            value: 8
+        }]
+    );
+    sigsend()
+        .args(["-q", "8", "-0", &recorder.arg()])
+        .assert()
+        .success();
     recorder.assert_untouched();
 }
 
@@ -205,9 +276,19 @@ fn a_queued_value_reaches_processes_by_name() {
     in_pid_namespace(|| {
         let mut recorders = [(); 2].map(|()| Recorder::of(victim().named("queueing")));
         let mut bystander = Recorder::of(victim().named("queuein"));
-        sigsend().args(["-q", "-3", "-RTMIN+4", "queueing"]).assert().success();
+        sigsend()
+            .args(["-q", "-3", "-RTMIN+4", "queueing"])
+            .assert()
+            .success();
         for recorder in &mut recorders {
-            assert_eq!(recorder.received(), [Received { signal: 38, code: SI_QUEUE, value: -3 }]);
+            assert_eq!(
+                recorder.received(),
+                [Received {
+                    signal: 38,
+                    code: SI_QUEUE,
+                    value: -3
+                }]
+            );
         }
         bystander.assert_untouched();
     });
@@ -218,12 +299,23 @@ fn signal_0_checks_and_sends_nothing() {
     let mut recorder = Recorder::new();
     for null in ["0", "00", "EXIT", "exit", "NULL", "SIGNULL", "SIGEXIT"] {
         for way in ways(null) {
-            sigsend().args(&way).arg(recorder.arg()).assert().success().stdout("").stderr("");
+            sigsend()
+                .args(&way)
+                .arg(recorder.arg())
+                .assert()
+                .success()
+                .stdout("")
+                .stderr("");
             recorder.assert_untouched();
         }
     }
     // A zombie still has its PID, and kill(2) succeeds.
-    sigsend().args(["-0", &Victim::zombie().arg()]).assert().success().stdout("").stderr("");
+    sigsend()
+        .args(["-0", &Victim::zombie().arg()])
+        .assert()
+        .success()
+        .stdout("")
+        .stderr("");
 }
 
 #[test]
@@ -231,7 +323,12 @@ fn signal_0_reports_that_a_process_is_gone() {
     in_pid_namespace(|| {
         let gone = Victim::gone().to_string();
         let line = format!("sigsend: sending signal to {gone} failed: No such process\n");
-        sigsend().args(["-0", &gone]).assert().code(1).stdout("").stderr(line);
+        sigsend()
+            .args(["-0", &gone])
+            .assert()
+            .code(1)
+            .stdout("")
+            .stderr(line);
     });
 }
 
@@ -243,15 +340,27 @@ fn a_process_of_another_user_is_neither_signalled_nor_gone() {
     let mut ours = Recorder::new();
     let unprivileged = Unprivileged::new();
     for signal in ["-0", "-TERM", "-RTMIN", "-q1"] {
-        let refused = unprivileged.sigsend().args([signal, &ours.arg()]).assert().code(1).stdout("");
+        let refused = unprivileged
+            .sigsend()
+            .args([signal, &ours.arg()])
+            .assert()
+            .code(1)
+            .stdout("");
         let stderr = stderr(&refused);
-        let line = format!("sigsend: sending signal to {} failed: Operation not permitted\n", ours.arg());
+        let line = format!(
+            "sigsend: sending signal to {} failed: Operation not permitted\n",
+            ours.arg()
+        );
         assert!(stderr.starts_with(&line), "{signal}: {stderr}");
         assert!(stderr.contains("root"), "no owner in {stderr}");
         ours.assert_untouched();
     }
     let theirs = victim().owned_by(NOBODY).sleeping();
-    unprivileged.sigsend().args(["-0", &theirs.arg()]).assert().success();
+    unprivileged
+        .sigsend()
+        .args(["-0", &theirs.arg()])
+        .assert()
+        .success();
     sigsend().args(["-0", &theirs.arg()]).assert().success();
     unprivileged.sigsend().arg(theirs.arg()).assert().success();
     theirs.assert_killed_by(15);
@@ -265,10 +374,19 @@ fn a_target_that_fails_does_not_affect_the_others() {
         let (first, last) = (Victim::sleeping(), Victim::sleeping());
         let mut bystander = Recorder::new();
         let targets = [&first.arg(), &gone, &last.arg()];
-        sigsend().args(targets).assert().code(64).stdout("").stderr(line.clone());
+        sigsend()
+            .args(targets)
+            .assert()
+            .code(64)
+            .stdout("")
+            .stderr(line.clone());
         first.assert_killed_by(15);
         last.assert_killed_by(15);
-        sigsend().args(["-HUP", &gone, &gone]).assert().code(1).stderr(line.repeat(2));
+        sigsend()
+            .args(["-HUP", &gone, &gone])
+            .assert()
+            .code(1)
+            .stderr(line.repeat(2));
         bystander.assert_untouched();
     });
 }
@@ -277,7 +395,12 @@ fn a_target_that_fails_does_not_affect_the_others() {
 fn a_link_called_kill_is_kill() {
     let (_dir, kill) = link(SIGSEND.as_ref(), "kill");
     let mut recorder = Recorder::new();
-    let run = |args: &[&str]| assert_cmd::Command::new(&kill).args(args).assert().success();
+    let run = |args: &[&str]| {
+        assert_cmd::Command::new(&kill)
+            .args(args)
+            .assert()
+            .success()
+    };
     for args in [["-HUP"], ["-1"], ["-s1"]] {
         run(&[args[0], &recorder.arg()]).stdout("").stderr("");
         assert_eq!(recorder.signals(), [1]);
@@ -289,19 +412,44 @@ fn a_link_called_kill_is_kill() {
 fn a_plain_pid_makes_one_kill_call_and_reads_no_proc() {
     let mut recorder = Recorder::new();
     let pid = recorder.arg();
-    let Some(trace) = strace("trace=all", &["-HUP", &pid]) else { return };
+    let Some(trace) = strace("trace=all", &["-HUP", &pid]) else {
+        return;
+    };
     assert!(trace.output.status.success());
     eventually("the signal", || recorder.signals() == [1]);
-    let kills: Vec<_> =
-        trace.calls.iter().filter(|call| call.contains("kill") && !call.starts_with("execve")).collect();
+    let kills: Vec<_> = trace
+        .calls
+        .iter()
+        .filter(|call| call.contains("kill") && !call.starts_with("execve"))
+        .collect();
     assert_eq!(kills.len(), 1, "{kills:#?}");
-    assert!(kills[0].starts_with(&format!("kill({pid}, SIGHUP)")), "{kills:?}");
-    let looks = ["pidfd", "wait", "ptrace", "process_", "sched_get", "getpgid", "getsid", "getpriority", "prlimit"];
+    assert!(
+        kills[0].starts_with(&format!("kill({pid}, SIGHUP)")),
+        "{kills:?}"
+    );
+    let looks = [
+        "pidfd",
+        "wait",
+        "ptrace",
+        "process_",
+        "sched_get",
+        "getpgid",
+        "getsid",
+        "getpriority",
+        "prlimit",
+    ];
     for call in &trace.calls {
-        let at_itself = ["/proc/self/", "prlimit64(0,", &format!("sched_getaffinity({},", trace.pid)];
+        let at_itself = [
+            "/proc/self/",
+            "prlimit64(0,",
+            &format!("sched_getaffinity({},", trace.pid),
+        ];
         let at_itself = at_itself.iter().any(|own| call.contains(own));
         let looks = call.contains("/proc") || looks.iter().any(|look| call.starts_with(look));
         assert!(at_itself || !looks, "{call}");
-        assert!(call.starts_with("execve(") || call.starts_with("kill(") || !call.contains(&pid), "{call}");
+        assert!(
+            call.starts_with("execve(") || call.starts_with("kill(") || !call.contains(&pid),
+            "{call}"
+        );
     }
 }

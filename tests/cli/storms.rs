@@ -30,12 +30,20 @@ fn kill_ends_every_process_of_a_forking_tree() {
         for _ in 0..round % 50 {
             storm.next_line();
         }
-        sigsend().args(["--tree", "-KILL", &storm.arg()]).assert().success().stdout("").stderr("");
+        sigsend()
+            .args(["--tree", "-KILL", &storm.arg()])
+            .assert()
+            .success()
+            .stdout("")
+            .stderr("");
         storm.assert_killed_by(9);
         cut_short += usize::from(storm.assert_all_ended().len() + round % 50 < FORKS);
         forks.join().expect("the forking thread ends");
     }
-    assert!(cut_short > 10, "the storms were over before the signal: {cut_short}");
+    assert!(
+        cut_short > 10,
+        "the storms were over before the signal: {cut_short}"
+    );
     bystander.assert_untouched();
 }
 
@@ -57,11 +65,21 @@ fn every_process_of_a_forking_tree_gets_a_signal_once() {
         for _ in 0..round % 50 {
             note(storm.next_line().expect("it is alive"));
         }
-        sigsend().args(["--tree", "-TERM", &storm.arg()]).assert().success().stdout("").stderr("");
+        sigsend()
+            .args(["--tree", "-TERM", &storm.arg()])
+            .assert()
+            .success()
+            .stdout("")
+            .stderr("");
         // A process that got the signal no longer forks, so once all have got it no new one can be
         // created.
         while !note(storm.next_line().expect("it is alive")) {}
-        sigsend().args(["--tree", "-KILL", &storm.arg()]).assert().success().stdout("").stderr("");
+        sigsend()
+            .args(["--tree", "-KILL", &storm.arg()])
+            .assert()
+            .success()
+            .stdout("")
+            .stderr("");
         for line in storm.assert_all_ended() {
             note(line);
         }
@@ -69,16 +87,29 @@ fn every_process_of_a_forking_tree_gets_a_signal_once() {
         cut_short += usize::from(heard.len() <= UNFROZEN_FORKS);
         forks.join().expect("the forking thread ends");
     }
-    assert!(cut_short > 10, "the storms were over before the signal: {cut_short}");
+    assert!(
+        cut_short > 10,
+        "the storms were over before the signal: {cut_short}"
+    );
     bystander.assert_untouched();
 }
 
 #[test]
 fn a_tree_that_keeps_forking_does_not_block_sigsend() {
     let mut family = Family::with_role("short-lived 200 2500");
-    sigsend().args(["--tree", "-HUP", &family.arg()]).assert().success().stdout("").stderr("");
+    sigsend()
+        .args(["--tree", "-HUP", &family.arg()])
+        .assert()
+        .success()
+        .stdout("")
+        .stderr("");
     family.assert_alive();
-    sigsend().args(["--tree", "--grace", "200ms", &family.arg()]).assert().success().stdout("").stderr("");
+    sigsend()
+        .args(["--tree", "--grace", "200ms", &family.arg()])
+        .assert()
+        .success()
+        .stdout("")
+        .stderr("");
     family.assert_killed_by(9);
     family.assert_all_ended();
 }
@@ -87,7 +118,12 @@ fn a_tree_that_keeps_forking_does_not_block_sigsend() {
 fn a_process_that_exits_during_pidfd_open_is_no_failure() {
     let family = Family::with_role("short-lived 5 100");
     for signal in ["-HUP", "-0", "-TERM"].into_iter().cycle().take(100) {
-        sigsend().args([signal, "--tree", &family.arg()]).assert().success().stdout("").stderr("");
+        sigsend()
+            .args([signal, "--tree", &family.arg()])
+            .assert()
+            .success()
+            .stdout("")
+            .stderr("");
     }
     eventually("the family to continue", || !family.children().is_empty());
 }
@@ -108,14 +144,21 @@ impl Waker {
                 let _ = killpg(group, Signal::SIGCONT);
             }
         };
-        Self { stop, thread: Some(thread::spawn(wake)) }
+        Self {
+            stop,
+            thread: Some(thread::spawn(wake)),
+        }
     }
 }
 
 impl Drop for Waker {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.take().map(JoinHandle::join).expect("it runs").expect("it only sends signals");
+        self.thread
+            .take()
+            .map(JoinHandle::join)
+            .expect("it runs")
+            .expect("it only sends signals");
     }
 }
 
@@ -130,8 +173,16 @@ fn kill_ends_every_process_of_a_forking_tree_that_is_continued() {
             }
             let waker = is_woken_from_outside.then(|| Waker::of(&storm));
             let begin = Instant::now();
-            let told = sigsend().args(["--tree", "-KILL", &storm.arg()]).assert().success().stdout("");
-            assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
+            let told = sigsend()
+                .args(["--tree", "-KILL", &storm.arg()])
+                .assert()
+                .success()
+                .stdout("");
+            assert!(
+                begin.elapsed() < Duration::from_secs(15),
+                "{:?}",
+                begin.elapsed()
+            );
             drop(waker);
             storm.assert_killed_by(9);
             let told = stderr(&told);
@@ -139,7 +190,11 @@ fn kill_ends_every_process_of_a_forking_tree_that_is_continued() {
                 storm.assert_all_ended();
             } else {
                 // A process that may have forked unseen is named.
-                assert!(told.lines().all(|line| line.contains("could not be kept stopped")), "{told}");
+                assert!(
+                    told.lines()
+                        .all(|line| line.contains("could not be kept stopped")),
+                    "{told}"
+                );
                 let _ = killpg(Pid::from_raw(storm.pid()), Signal::SIGKILL);
                 storm.assert_all_ended();
             }

@@ -1,6 +1,9 @@
 //! Rare situations: a process whose main thread has exited, an idle thread, a sandbox without
 //! pidfds, and sigsend held between a look-up and its next call.
-#![expect(unsafe_code, reason = "seccomp filters and the end of a single thread have no safe wrapper")]
+#![expect(
+    unsafe_code,
+    reason = "seccomp filters and the end of a single thread have no safe wrapper"
+)]
 
 use std::collections::BTreeMap;
 use std::env;
@@ -29,8 +32,13 @@ const MODE: &str = "SIGSEND_TEST_LEADERLESS";
 #[track_caller]
 pub fn leaderless(name: &str) -> (Victim, i32) {
     let mut options = victim().named(name);
-    let mut command = Command::new(options.linked(env::current_exe().expect("a running test has a path")));
-    command.args(["--exact", "strange::keeps_running_without_its_main_thread", "--nocapture"]);
+    let mut command =
+        Command::new(options.linked(env::current_exe().expect("a running test has a path")));
+    command.args([
+        "--exact",
+        "strange::keeps_running_without_its_main_thread",
+        "--nocapture",
+    ]);
     command.env(MODE, "1").stderr(Stdio::null());
     let mut victim = options.command(command);
     loop {
@@ -53,7 +61,10 @@ fn keeps_running_without_its_main_thread() {
     // The test harness owns the main thread, so that thread exits from a signal handler. SAFETY:
     // the handler makes one system call; the signal goes to the main thread of this very process.
     unsafe {
-        libc::signal(libc::SIGUSR1, end_this_thread as *const () as libc::sighandler_t);
+        libc::signal(
+            libc::SIGUSR1,
+            end_this_thread as *const () as libc::sighandler_t,
+        );
         let process = libc::getpid();
         libc::syscall(libc::SYS_tgkill, process, process, libc::SIGUSR1);
     }
@@ -93,18 +104,34 @@ pub fn without_pidfds(command: &mut Command, errno: c_int) {
         // The number of the system call is the first field of seccomp_data.
         step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
         step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, number),
-        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | errno),
+        step(
+            libc::BPF_RET | libc::BPF_K,
+            0,
+            0,
+            libc::SECCOMP_RET_ERRNO | errno,
+        ),
         step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
     ];
     let enter = move || {
         let mut filter = filter;
-        let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
+        let program = libc::sock_fprog {
+            len: 4,
+            filter: filter.as_mut_ptr(),
+        };
         // SAFETY: `program` and the four steps it points to outlive the calls, which copy them.
         let refused = unsafe {
             libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-                | libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+                | libc::prctl(
+                    libc::PR_SET_SECCOMP,
+                    libc::SECCOMP_MODE_FILTER,
+                    &raw const program,
+                )
         };
-        if refused == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        if refused == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
     };
     // SAFETY: between fork and exec only two system calls are made, on memory of the closure
     // itself.
@@ -117,8 +144,14 @@ pub fn without_signals_to_others(command: &mut Command) -> bool {
     const VERSION: c_int = 1;
     const SCOPE_SIGNAL: u64 = 1 << 1;
     // SAFETY: no ruleset is created, the call returns the version.
-    let version =
-        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u64>(), 0_usize, VERSION) };
+    let version = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            std::ptr::null::<u64>(),
+            0_usize,
+            VERSION,
+        )
+    };
     if version < 6 {
         return false;
     }
@@ -128,11 +161,20 @@ pub fn without_signals_to_others(command: &mut Command) -> bool {
         // SAFETY: the attributes outlive the call, which copies them.
         let refused = unsafe {
             let size = size_of_val(&attributes);
-            let ruleset = libc::syscall(libc::SYS_landlock_create_ruleset, attributes.as_ptr(), size, 0);
+            let ruleset = libc::syscall(
+                libc::SYS_landlock_create_ruleset,
+                attributes.as_ptr(),
+                size,
+                0,
+            );
             libc::c_long::from(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
                 | libc::syscall(libc::SYS_landlock_restrict_self, ruleset, 0)
         };
-        if refused == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        if refused == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
     };
     // SAFETY: between fork and exec only system calls are made, on memory of the closure itself.
     unsafe { command.pre_exec(enter) };
@@ -166,10 +208,20 @@ impl Held {
         let (call, number, delay) = match window {
             Window::BeforePinning => ("pidfd_open", libc::SYS_pidfd_open, "delay_enter"),
             Window::AfterPinning => ("pidfd_open", libc::SYS_pidfd_open, "delay_exit"),
-            Window::BeforeSending => ("pidfd_send_signal", libc::SYS_pidfd_send_signal, "delay_enter"),
+            Window::BeforeSending => (
+                "pidfd_send_signal",
+                libc::SYS_pidfd_send_signal,
+                "delay_enter",
+            ),
         };
-        let child = held(&format!("inject={call}:{delay}={LONGEST_DELAY}"), "/dev/null", args);
-        let about = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", child.id())).unwrap_or_default();
+        let child = held(
+            &format!("inject={call}:{delay}={LONGEST_DELAY}"),
+            "/dev/null",
+            args,
+        );
+        let about = |file: &str| {
+            fs::read_to_string(format!("/proc/{}/{file}", child.id())).unwrap_or_default()
+        };
         eventually("sigsend to reach the window", || {
             about("syscall").starts_with(&format!("{number} "))
                 && has_open(child.id(), "pidfd") == (window != Window::BeforePinning)
@@ -197,8 +249,16 @@ impl Held {
         let log = dir.path().join("strace");
         let Call { name, nth } = call;
         // C libraries differ in which of the two they call, and not every architecture has both.
-        let names = if name == "epoll_wait" { vec![name, "epoll_pwait"] } else { vec![&**name] };
-        let set = names.iter().map(|name| format!("?{name}")).collect::<Vec<_>>().join(",");
+        let names = if name == "epoll_wait" {
+            vec![name, "epoll_pwait"]
+        } else {
+            vec![&**name]
+        };
+        let set = names
+            .iter()
+            .map(|name| format!("?{name}"))
+            .collect::<Vec<_>>()
+            .join(",");
         let inject = format!("inject={set}:{delay}={LONGEST_DELAY}:when={nth}");
         let child = held(&inject, log.to_str().expect("UTF-8"), args);
         let mut tracer = None;
@@ -206,14 +266,17 @@ impl Held {
             // A line is complete when a call returns. With all but one of them in the log, the next
             // one is held.
             let log = fs::read_to_string(&log).unwrap_or_default();
-            let of_call =
-                log.lines().filter(|line| line.split_once('(').is_some_and(|(name, _)| names.contains(&name)));
+            let of_call = log.lines().filter(|line| {
+                line.split_once('(')
+                    .is_some_and(|(name, _)| names.contains(&name))
+            });
             let returned = of_call.filter(|line| line.contains(" = ")).count();
             // When held at the exit, the line may already be complete.
             let is_there = returned + 1 == *nth || delay == "delay_exit" && returned == *nth;
             let status = status_of(child.id());
             tracer = tracer.or(tracer_in(&status));
-            is_there && tracer.is_some_and(|tracer| is_delayed(child.id(), tracer)) || status.contains("State:\tZ")
+            is_there && tracer.is_some_and(|tracer| is_delayed(child.id(), tracer))
+                || status.contains("State:\tZ")
         });
         Self { child, tracer }
     }
@@ -223,7 +286,8 @@ impl Held {
     #[track_caller]
     pub fn has_entered(&self, number: i64) {
         let path = format!("/proc/{}/syscall", self.child.id());
-        let is_in = || fs::read_to_string(&path).is_ok_and(|call| call.starts_with(&format!("{number} ")));
+        let is_in =
+            || fs::read_to_string(&path).is_ok_and(|call| call.starts_with(&format!("{number} ")));
         eventually("sigsend to enter the system call", is_in);
     }
 
@@ -257,11 +321,21 @@ pub struct Call {
 /// The system calls of a trace, numbered by name.
 pub fn calls(trace: &Trace) -> Vec<Call> {
     let mut counts = BTreeMap::new();
-    let names = trace.calls.iter().filter_map(|line| line.split_once('(')).map(|(name, _)| name);
+    let names = trace
+        .calls
+        .iter()
+        .filter_map(|line| line.split_once('('))
+        .map(|(name, _)| name);
     names
         .map(|name| {
-            let nth = counts.entry(name).and_modify(|count| *count += 1).or_insert(1_usize);
-            Call { name: name.to_owned(), nth: *nth }
+            let nth = counts
+                .entry(name)
+                .and_modify(|count| *count += 1)
+                .or_insert(1_usize);
+            Call {
+                name: name.to_owned(),
+                nth: *nth,
+            }
         })
         .collect()
 }
@@ -269,14 +343,22 @@ pub fn calls(trace: &Trace) -> Vec<Call> {
 /// The system calls of a trace after the first one whose line contains this text.
 #[track_caller]
 pub fn calls_after(trace: &Trace, text: &str) -> Vec<Call> {
-    let first = trace.calls.iter().position(|call| call.contains(text)).expect("the call is in the trace");
+    let first = trace
+        .calls
+        .iter()
+        .position(|call| call.contains(text))
+        .expect("the call is in the trace");
     calls(trace).split_off(first + 1)
 }
 
 /// Whether a process has a descriptor of this kind, as its link in /proc/PID/fd names it.
 pub fn has_open(pid: impl Display, kind: &str) -> bool {
-    let fds = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    fds.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|to| to.to_string_lossy().contains(kind))
+    let fds = fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    fds.filter_map(|fd| fs::read_link(fd.path()).ok())
+        .any(|to| to.to_string_lossy().contains(kind))
 }
 
 /// The longest that a test can take, in microseconds.
@@ -284,12 +366,35 @@ const LONGEST_DELAY: &str = "100000000";
 
 /// Starts `sigsend args` under strace with an injection.
 fn held(inject: &str, log: &str, args: &[&str]) -> Child {
-    let call = inject.trim_start_matches("inject=").split(':').next().unwrap_or_default();
+    let call = inject
+        .trim_start_matches("inject=")
+        .split(':')
+        .next()
+        .unwrap_or_default();
     let mut command = Command::new("strace");
     // The tracer as a grandchild: sigsend is our child, and continues when the tracer is gone.
-    command.args(["-D", "-qq", "-o", log, "-e", &format!("trace={call}"), "-e", inject]).arg(SIGSEND).args(args);
-    command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).current_dir("/");
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    command
+        .args([
+            "-D",
+            "-qq",
+            "-o",
+            log,
+            "-e",
+            &format!("trace={call}"),
+            "-e",
+            inject,
+        ])
+        .arg(SIGSEND)
+        .args(args);
+    command
+        .env_clear()
+        .env("PATH", env::var_os("PATH").unwrap_or_default())
+        .current_dir("/");
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
     child.expect("strace starts")
 }
 
@@ -303,8 +408,12 @@ fn is_delayed(pid: u32, tracer: i32) -> bool {
     // A tracer that has run in between has slept once more.
     let sleeps = || {
         let status = status_of(tracer);
-        let count = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches:"));
-        count.filter(|_| status.contains("State:\tS")).map(str::to_owned)
+        let count = status
+            .lines()
+            .find(|line| line.starts_with("voluntary_ctxt_switches:"));
+        count
+            .filter(|_| status.contains("State:\tS"))
+            .map(str::to_owned)
     };
     let before = sleeps();
     let is_stopped = status_of(pid).contains("State:\tt");
@@ -313,13 +422,17 @@ fn is_delayed(pid: u32, tracer: i32) -> bool {
 
 /// The PID of the tracer in the text of /proc/PID/status.
 fn tracer_in(status: &str) -> Option<i32> {
-    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:\t"))?;
+    let tracer = status
+        .lines()
+        .find_map(|line| line.strip_prefix("TracerPid:\t"))?;
     tracer.parse().ok().filter(|tracer| *tracer != 0)
 }
 
 /// Whether strace can be used here at all.
 pub fn may_trace() -> bool {
     let mut traced = Command::new("strace");
-    traced.args(["-D", "-qq", "-o", "/dev/null", "true"]).stderr(Stdio::null());
+    traced
+        .args(["-D", "-qq", "-o", "/dev/null", "true"])
+        .stderr(Stdio::null());
     traced.status().is_ok_and(|status| status.success())
 }

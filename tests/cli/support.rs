@@ -88,7 +88,10 @@ impl Unprivileged {
         let dir = tempdir();
         // Copied by another process: a child of another thread could inherit a descriptor open for
         // writing here, and exec would fail with ETXTBSY.
-        let copied = StdCommand::new("cp").arg(SIGSEND).arg(dir.path().join("sigsend")).status();
+        let copied = StdCommand::new("cp")
+            .arg(SIGSEND)
+            .arg(dir.path().join("sigsend"))
+            .status();
         assert!(copied.expect("cp starts").success());
         Self { dir }
     }
@@ -121,7 +124,11 @@ impl Timed for Command {
 
 /// A command in a clean, fixed environment, with no signal ignored.
 pub fn clean(mut command: StdCommand) -> StdCommand {
-    command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C").env("TERM", "dumb");
+    command
+        .env_clear()
+        .env("PATH", env::var_os("PATH").unwrap_or_default())
+        .env("LC_ALL", "C")
+        .env("TERM", "dumb");
     command.current_dir("/");
     sys::start_with_defaults(&mut command);
     command
@@ -141,7 +148,10 @@ pub fn stderr(finished: &Assert) -> String {
 /// program.
 pub fn on_terminal(columns: u16, args: &[&str]) -> String {
     let mut command = raw_sigsend();
-    command.args(args).stdin(Stdio::null()).stderr(Stdio::null());
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null());
     shown_on_terminal(columns, command, StdCommand::stdout).replace("\r\n", "\n")
 }
 
@@ -152,9 +162,16 @@ pub fn shown_on_terminal(
     mut command: StdCommand,
     stream: fn(&mut StdCommand, OwnedFd) -> &mut StdCommand,
 ) -> String {
-    let size = Winsize { ws_row: 50, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    let size = Winsize {
+        ws_row: 50,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
     let pty = openpty(&size, None).expect("a pseudo-terminal");
-    let mut child = stream(&mut command, pty.slave).spawn().expect("sigsend starts");
+    let mut child = stream(&mut command, pty.slave)
+        .spawn()
+        .expect("sigsend starts");
     // The command holds the other side open, so there would be no end of file.
     drop(command);
     let mut written = Vec::new();
@@ -192,8 +209,15 @@ pub fn strace_of(traced: impl AsRef<OsStr>, expression: &str, args: &[&str]) -> 
     let dir = tempdir();
     let log = dir.path().join("strace");
     let mut command = clean(StdCommand::new("strace"));
-    command.args(["-f", "-qq", "-e", "signal=none", "-e", expression, "-o"]).arg(&log).arg(traced).args(args);
-    let output = Command::from_std(command).timed().output().expect("strace starts");
+    command
+        .args(["-f", "-qq", "-e", "signal=none", "-e", expression, "-o"])
+        .arg(&log)
+        .arg(traced)
+        .args(args);
+    let output = Command::from_std(command)
+        .timed()
+        .output()
+        .expect("strace starts");
     let stderr = String::from_utf8_lossy(&output.stderr);
     if stderr.contains("PTRACE_") || stderr.contains("ptrace(") {
         skip(format!("strace: {}", stderr.trim()));
@@ -201,9 +225,19 @@ pub fn strace_of(traced: impl AsRef<OsStr>, expression: &str, args: &[&str]) -> 
     }
     let log = fs::read_to_string(log).expect("strace writes its log");
     let lines = log.lines().filter_map(|line| line.split_once(' '));
-    let pid = lines.clone().next().map_or("", |(pid, _call)| pid).to_owned();
-    let calls = lines.map(|(_pid, call)| call.trim_start().to_owned()).filter(|call| !call.starts_with("+++"));
-    Some(Trace { output, pid, calls: calls.collect() })
+    let pid = lines
+        .clone()
+        .next()
+        .map_or("", |(pid, _call)| pid)
+        .to_owned();
+    let calls = lines
+        .map(|(_pid, call)| call.trim_start().to_owned())
+        .filter(|call| !call.starts_with("+++"));
+    Some(Trace {
+        output,
+        pid,
+        calls: calls.collect(),
+    })
 }
 
 /// Reports on standard error, bypassing the capture of the test harness, that a test cannot run
@@ -212,14 +246,23 @@ pub fn strace_of(traced: impl AsRef<OsStr>, expression: &str, args: &[&str]) -> 
 pub fn skip(reason: impl Display) {
     let thread = thread::current();
     let inside = env::var(namespace::INSIDE).ok();
-    let named = || thread.name().filter(|name| *name != "main").map(str::to_owned);
-    let test = inside.or_else(named).unwrap_or_else(|| Location::caller().to_string());
+    let named = || {
+        thread
+            .name()
+            .filter(|name| *name != "main")
+            .map(str::to_owned)
+    };
+    let test = inside
+        .or_else(named)
+        .unwrap_or_else(|| Location::caller().to_string());
     write_stderr(&format!("skipped: {test}: {reason}"));
 }
 
 fn write_stderr(line: &str) {
     // In one write, so that lines of parallel tests are not mixed.
-    io::stderr().write_all(format!("{line}\n").as_bytes()).expect("standard error can be written");
+    io::stderr()
+        .write_all(format!("{line}\n").as_bytes())
+        .expect("standard error can be written");
 }
 
 /// Whether the tests run as root in this namespace.
@@ -234,14 +277,20 @@ pub fn may_change_user() -> bool {
         let mut fields = line.split_whitespace().map(str::parse::<u32>);
         Some((fields.next()?.ok()?, fields.nth(1)?.ok()?))
     });
-    running_as_root() && ranges.into_iter().any(|(first, count)| (first..first.saturating_add(count)).contains(&NOBODY))
+    running_as_root()
+        && ranges
+            .into_iter()
+            .any(|(first, count)| (first..first.saturating_add(count)).contains(&NOBODY))
 }
 
 /// The path of a program of this system, or `None` when it is not installed.
 pub fn program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let dirs = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    let runs = |file: &PathBuf| file.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 1 == 1);
+    let runs = |file: &PathBuf| {
+        file.metadata()
+            .is_ok_and(|data| data.is_file() && data.permissions().mode() & 1 == 1)
+    };
     dirs.map(|dir| dir.join(name)).find(runs)
 }
 
@@ -258,8 +307,18 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 /// Sets the modification time of a file to `age` ago.
 pub fn back_date(path: &Path, age: Duration) {
     let then = SystemTime::now() - age;
-    let then = TimeSpec::from_duration(then.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970"));
-    utimensat(nix::fcntl::AT_FDCWD, path, &then, &then, UtimensatFlags::FollowSymlink).expect("the file is ours");
+    let then = TimeSpec::from_duration(
+        then.duration_since(SystemTime::UNIX_EPOCH)
+            .expect("after 1970"),
+    );
+    utimensat(
+        nix::fcntl::AT_FDCWD,
+        path,
+        &then,
+        &then,
+        UtimensatFlags::FollowSymlink,
+    )
+    .expect("the file is ours");
 }
 
 /// A directory that every user can read. Removed on drop.

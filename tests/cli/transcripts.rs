@@ -22,7 +22,9 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
 use crate::cgroup::group::{Group, control_group};
-use crate::support::{SIGSEND, TempDir, clean, eventually, in_pid_namespace, may_change_user, program, skip, tempdir};
+use crate::support::{
+    SIGSEND, TempDir, clean, eventually, in_pid_namespace, may_change_user, program, skip, tempdir,
+};
 
 /// The commands that `before:` can use.
 const PRELUDE: &str = r#"
@@ -52,7 +54,12 @@ listen() {
 /// The pages that this test runs; fleet.md has a test of its own.
 const PAGES: [&str; 3] = ["README.md", "docs/recipes.md", "docs/reference.md"];
 const WITHOUT_COMMANDS: [&str; 7] = [
-    "SECURITY.md", "docs/ARCHITECTURE.md", "docs/benchmark.md", "docs/kernels.md", "docs/safety.md", "docs/tried.md",
+    "SECURITY.md",
+    "docs/ARCHITECTURE.md",
+    "docs/benchmark.md",
+    "docs/kernels.md",
+    "docs/safety.md",
+    "docs/tried.md",
     "CHANGELOG.md",
 ];
 const ELSEWHERE: [&str; 2] = ["CONTRIBUTING.md", "docs/fleet.md"];
@@ -75,7 +82,14 @@ struct Block {
 impl Block {
     fn new() -> Self {
         let (place, language, lines, needs) = Default::default();
-        Self { place, language, lines, before: ":".into(), needs, reason: None }
+        Self {
+            place,
+            language,
+            lines,
+            before: ":".into(),
+            needs,
+            reason: None,
+        }
     }
 
     /// Takes a comment before the block.
@@ -106,10 +120,16 @@ fn blocks(page: &str) -> Vec<Block> {
         if let Some(language) = line.strip_prefix("```") {
             block.place = format!("{page}:{number}");
             block.language = language.into();
-            let inside = lines.by_ref().map(|(line, _)| line).take_while(|line| *line != "```");
+            let inside = lines
+                .by_ref()
+                .map(|(line, _)| line)
+                .take_while(|line| *line != "```");
             block.lines = inside.map(str::to_owned).collect();
             blocks.push(std::mem::replace(&mut block, Block::new()));
-        } else if let Some(comment) = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->")) {
+        } else if let Some(comment) = line
+            .strip_prefix("<!-- ")
+            .and_then(|rest| rest.strip_suffix(" -->"))
+        {
             block.note(comment);
         } else if !line.is_empty() {
             block = Block::new();
@@ -138,7 +158,11 @@ impl Shell {
         // The PIDs on the pages are all greater and stay free.
         fs::write("/proc/sys/kernel/ns_last_pid", "100").expect("the namespace is ours");
         let sigsend = Path::new(SIGSEND).parent().expect("it has a directory");
-        let path = format!("{}:{}", sigsend.display(), std::env::var("PATH").unwrap_or_default());
+        let path = format!(
+            "{}:{}",
+            sigsend.display(),
+            std::env::var("PATH").unwrap_or_default()
+        );
         // In a network namespace of its own every port is free.
         let mut command = clean(Command::new("unshare"));
         command
@@ -146,11 +170,21 @@ impl Shell {
             .current_dir(dir.path())
             .env("PATH", path)
             .env("USER", "root");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0);
         let mut child = command.spawn().expect("unshare starts");
         let say = child.stdin.take().expect("a pipe");
         let answers = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut shell = Self { child, say, answers, dir, outputs };
+        let mut shell = Self {
+            child,
+            say,
+            answers,
+            dir,
+            outputs,
+        };
         shell.tell("status=0; again() { :; }");
         shell.run(PRELUDE);
         shell
@@ -163,12 +197,24 @@ impl Shell {
     fn run(&mut self, command: &str) -> Answer {
         let output = self.outputs.path().join("output");
         let _ = fs::remove_file(&output);
-        self.tell(&format!("again; {{ {command}\n}} </dev/null >{} 2>&1; status=$?; echo $status", output.display()));
+        self.tell(&format!(
+            "again; {{ {command}\n}} </dev/null >{} 2>&1; status=$?; echo $status",
+            output.display()
+        ));
         let mut answer = String::new();
         self.answers.read_line(&mut answer).expect("bash answers");
-        let status = answer.trim().parse().unwrap_or_else(|_| panic!("bash ended at {command}"));
+        let status = answer
+            .trim()
+            .parse()
+            .unwrap_or_else(|_| panic!("bash ended at {command}"));
         let text = String::from_utf8(fs::read(output).expect("the output")).expect("UTF-8");
-        Answer { status, text: text.split_inclusive('\n').filter(|line| !is_notice(line)).collect() }
+        Answer {
+            status,
+            text: text
+                .split_inclusive('\n')
+                .filter(|line| !is_notice(line))
+                .collect(),
+        }
     }
 
     /// Makes the next process get this PID, and runs a command that starts one in the background.
@@ -192,14 +238,21 @@ impl Drop for Shell {
 
 /// Whether it is bash's notice about a killed job.
 fn is_notice(line: &str) -> bool {
-    let ended = ["Terminated", "Killed", "Hangup", "Interrupt"].iter().any(|word| line.contains(word));
+    let ended = ["Terminated", "Killed", "Hangup", "Interrupt"]
+        .iter()
+        .any(|word| line.contains(word));
     ended && (line.starts_with('[') || line.contains("bash: line "))
 }
 
 /// PID, name and state of every process except this one and zombies.
 fn processes() -> BTreeSet<String> {
-    let names = fs::read_dir("/proc").expect("a /proc").flatten().map(|entry| entry.file_name());
-    let pids = names.filter_map(|name| name.to_str()?.parse::<u32>().ok()).filter(|pid| *pid != std::process::id());
+    let names = fs::read_dir("/proc")
+        .expect("a /proc")
+        .flatten()
+        .map(|entry| entry.file_name());
+    let pids = names
+        .filter_map(|name| name.to_str()?.parse::<u32>().ok())
+        .filter(|pid| *pid != std::process::id());
     pids.filter_map(|pid| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let (name, rest) = stat.rsplit_once(')')?;
@@ -214,7 +267,10 @@ fn settle() {
     eventually("all processes to be idle", || {
         thread::sleep(Duration::from_millis(20));
         let now = processes();
-        let quiet = now == last && !now.iter().any(|process| process.ends_with(" R") || process.ends_with(" D"));
+        let quiet = now == last
+            && !now
+                .iter()
+                .any(|process| process.ends_with(" R") || process.ends_with(" D"));
         last = now;
         quiet
     });
@@ -228,10 +284,20 @@ fn masked(line: &str) -> (String, Vec<f64>) {
             && word.starts_with("20")
             && word.contains('T')
             && word.trim_end_matches([',', ':']).ends_with('Z');
-        if is_time { "TIME".into() } else { numbers_masked(word, &mut seconds) }
+        if is_time {
+            "TIME".into()
+        } else {
+            numbers_masked(word, &mut seconds)
+        }
     });
     let words: Vec<String> = words.collect();
-    (words.join(" ").replace("age 0s", "age T").replace("age 1s", "age T"), seconds)
+    (
+        words
+            .join(" ")
+            .replace("age 0s", "age T")
+            .replace("age 1s", "age T"),
+        seconds,
+    )
 }
 
 /// A word without inodes and times.
@@ -239,14 +305,22 @@ fn numbers_masked(word: &str, seconds: &mut Vec<f64>) -> String {
     let mut text = String::new();
     let mut rest = word;
     while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
-        let end =
-            rest[start..].find(|c: char| !c.is_ascii_digit() && c != '.').map_or(rest.len(), |length| start + length);
+        let end = rest[start..]
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .map_or(rest.len(), |length| start + length);
         let number = &rest[start..end];
         text.push_str(&rest[..start]);
-        let is_token = text.ends_with(':') && text[..text.len() - 1].ends_with(|c: char| c.is_ascii_digit());
-        let is_key = ["\"inode\":", "\"elapsed_ms\":", "\"age_ms\":"].iter().any(|key| text.ends_with(key));
+        let is_token =
+            text.ends_with(':') && text[..text.len() - 1].ends_with(|c: char| c.is_ascii_digit());
+        let is_key = ["\"inode\":", "\"elapsed_ms\":", "\"age_ms\":"]
+            .iter()
+            .any(|key| text.ends_with(key));
         match number.parse() {
-            Ok(time) if number.split_once('.').is_some_and(|(_, after)| after.len() == 2) => {
+            Ok(time)
+                if number
+                    .split_once('.')
+                    .is_some_and(|(_, after)| after.len() == 2) =>
+            {
                 seconds.push(time);
                 text.push('S');
             }
@@ -268,10 +342,26 @@ fn assert_same(place: &str, command: &str, expected: &[String], actual: &str) {
     want.retain(|line| have.contains(line) || !line.0.starts_with("sent CONT "));
     sorted(&mut want);
     sorted(&mut have);
-    let texts = |lines: &[(String, Vec<f64>)]| lines.iter().map(|(text, _)| text.clone()).collect::<Vec<_>>();
-    assert_eq!(texts(&want), texts(&have), "{place}: {command}\nprints\n{actual}");
-    for (want, have) in want.iter().zip(&have).flat_map(|(want, have)| want.1.iter().zip(&have.1)) {
-        assert!((want - 0.02..want + 5.0).contains(have), "{place}: {command}: {have} s instead of {want} s");
+    let texts = |lines: &[(String, Vec<f64>)]| {
+        lines
+            .iter()
+            .map(|(text, _)| text.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        texts(&want),
+        texts(&have),
+        "{place}: {command}\nprints\n{actual}"
+    );
+    for (want, have) in want
+        .iter()
+        .zip(&have)
+        .flat_map(|(want, have)| want.1.iter().zip(&have.1))
+    {
+        assert!(
+            (want - 0.02..want + 5.0).contains(have),
+            "{place}: {command}: {have} s instead of {want} s"
+        );
     }
 }
 
@@ -288,10 +378,14 @@ fn run_transcript(shell: &mut Shell, block: &Block) {
     let mut lines = block.lines.iter().peekable();
     while let Some(line) = lines.next() {
         let place = &block.place;
-        let command = line.strip_prefix("$ ").unwrap_or_else(|| panic!("{place}: {line} is no command"));
+        let command = line
+            .strip_prefix("$ ")
+            .unwrap_or_else(|| panic!("{place}: {line} is no command"));
         let expected = printed(&mut lines);
         match expected.as_slice() {
-            [job] if job.starts_with('[') => shell.run_at(job.split_once("] ").expect("a PID").1, command),
+            [job] if job.starts_with('[') => {
+                shell.run_at(job.split_once("] ").expect("a PID").1, command)
+            }
             _ => {
                 let actual = shell.run(command);
                 assert_same(place, command, &expected, &actual.text);
@@ -308,7 +402,11 @@ fn run_commands(shell: &mut Shell, block: &Block) {
             command = format!("{command}\n{more}");
         }
         let answer = shell.run(&command);
-        assert_eq!(answer.status, 0, "{}: {command}\nprints\n{}", block.place, answer.text);
+        assert_eq!(
+            answer.status, 0,
+            "{}: {command}\nprints\n{}",
+            block.place, answer.text
+        );
     }
 }
 
@@ -318,12 +416,20 @@ fn run_script(shell: &mut Shell, block: &Block) {
     let answer = shell.run(&format!("bash {}", script.display()));
     assert_eq!(answer.status, 0, "{}\nprints\n{}", block.place, answer.text);
     settle();
-    assert_eq!(processes(), before, "{}: what the script started is still there", block.place);
+    assert_eq!(
+        processes(),
+        before,
+        "{}: what the script started is still there",
+        block.place
+    );
 }
 
 fn run_page(page: &str) {
     let mut run = 0;
-    for block in blocks(page).iter().filter(|block| ["console", "sh"].contains(&block.language.as_str())) {
+    for block in blocks(page)
+        .iter()
+        .filter(|block| ["console", "sh"].contains(&block.language.as_str()))
+    {
         if block.reason.is_some() {
             continue;
         }
@@ -332,15 +438,24 @@ fn run_page(page: &str) {
             continue;
         }
         let group = if block.needs.iter().any(|need| need == "cgroup") {
-            let Some(group) = control_group() else { continue };
+            let Some(group) = control_group() else {
+                continue;
+            };
             Some(group)
         } else {
             None
         };
         let mut shell = Shell::new();
-        shell.run(&format!("cgroup={}", group.as_ref().map_or_else(String::new, Group::arg)));
+        shell.run(&format!(
+            "cgroup={}",
+            group.as_ref().map_or_else(String::new, Group::arg)
+        ));
         let before = shell.run(&block.before);
-        assert_eq!(before.status, 0, "{}: {}: {}", block.place, block.before, before.text);
+        assert_eq!(
+            before.status, 0,
+            "{}: {}: {}",
+            block.place, block.before, before.text
+        );
         settle();
         match block.lines.first() {
             Some(line) if line.starts_with("#!") => run_script(&mut shell, block),
@@ -371,15 +486,24 @@ fn every_command_of_the_reference_works_as_it_says() {
 fn no_page_is_left_out() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let listed = |dir: &str| fs::read_dir(root.join(dir)).expect("a directory").flatten();
-    let names =
-        |dir: &'static str| listed(dir).map(move |entry| format!("{dir}{}", entry.file_name().to_string_lossy()));
-    let pages: BTreeSet<String> =
-        names("").chain(names("docs/")).filter(|name| Path::new(name).extension() == Some("md".as_ref())).collect();
-    let known = PAGES.iter().chain(&WITHOUT_COMMANDS).chain(&ELSEWHERE).map(ToString::to_string).collect();
+    let names = |dir: &'static str| {
+        listed(dir).map(move |entry| format!("{dir}{}", entry.file_name().to_string_lossy()))
+    };
+    let pages: BTreeSet<String> = names("")
+        .chain(names("docs/"))
+        .filter(|name| Path::new(name).extension() == Some("md".as_ref()))
+        .collect();
+    let known = PAGES
+        .iter()
+        .chain(&WITHOUT_COMMANDS)
+        .chain(&ELSEWHERE)
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(pages, known);
     for page in WITHOUT_COMMANDS {
         for block in blocks(page) {
-            let has_reason = block.reason.is_some() || !["console", "sh"].contains(&block.language.as_str());
+            let has_reason =
+                block.reason.is_some() || !["console", "sh"].contains(&block.language.as_str());
             assert!(has_reason, "{}: commands that are not run", block.place);
         }
     }

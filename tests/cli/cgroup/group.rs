@@ -19,13 +19,21 @@ pub struct Group {
 pub fn mount() -> String {
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("/proc");
     let whole = |line: &&str| line.contains(" - cgroup2 ") && line.split(' ').nth(3) == Some("/");
-    mounts.lines().find(whole).and_then(|line| line.split(' ').nth(4)).unwrap_or_default().to_owned()
+    mounts
+        .lines()
+        .find(whole)
+        .and_then(|line| line.split(' ').nth(4))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// The mount point of a hierarchy of version 1, if there is one.
 pub fn version_1() -> Option<String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("/proc");
-    let path = mounts.lines().find(|line| line.contains(" - cgroup ")).and_then(|line| line.split(' ').nth(4));
+    let path = mounts
+        .lines()
+        .find(|line| line.contains(" - cgroup "))
+        .and_then(|line| line.split(' ').nth(4));
     path.map(str::to_owned)
 }
 
@@ -35,14 +43,23 @@ pub fn version_1() -> Option<String> {
 pub fn control_group() -> Option<Group> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/").trim_end_matches('/').to_owned();
+    let own = own
+        .lines()
+        .find_map(|line| line.strip_prefix("0::"))
+        .unwrap_or("/")
+        .trim_end_matches('/')
+        .to_owned();
     if mount().is_empty() {
         skip("no control groups of version 2 are mounted");
         return None;
     }
     loop {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = PathBuf::from(format!("{}{own}/sigsend-test-{}-{count}", mount(), std::process::id()));
+        let path = PathBuf::from(format!(
+            "{}{own}/sigsend-test-{}-{count}",
+            mount(),
+            std::process::id()
+        ));
         match fs::create_dir(&path) {
             // PIDs repeat between PID namespaces.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -57,7 +74,9 @@ pub fn control_group() -> Option<Group> {
                 let moved = fs::write(group.path.join("cgroup.procs"), asleep.id().to_string());
                 let _ = asleep.kill().and_then(|()| asleep.wait());
                 if let Err(error) = moved {
-                    skip(format!("no process can be put into a control group: {error}"));
+                    skip(format!(
+                        "no process can be put into a control group: {error}"
+                    ));
                     return None;
                 }
                 return Some(group);
@@ -78,7 +97,10 @@ impl Group {
 
     /// Its path as /proc/PID/cgroup shows it.
     pub fn shown(&self) -> String {
-        self.arg().strip_prefix(&mount()).expect("below the mount").to_owned()
+        self.arg()
+            .strip_prefix(&mount())
+            .expect("below the mount")
+            .to_owned()
     }
 
     /// A group below this one.
@@ -86,13 +108,18 @@ impl Group {
     pub fn child(&self, name: &str) -> Self {
         let path = self.path.join(name);
         fs::create_dir(&path).expect("a group below one of ours");
-        Self { path, is_top: false }
+        Self {
+            path,
+            is_top: false,
+        }
     }
 
     /// Removes this group, which must be empty, and creates another one with the same name.
     #[track_caller]
     pub fn recreated(self) -> Self {
-        eventually("the group to be removed", || fs::remove_dir(&self.path).is_ok());
+        eventually("the group to be removed", || {
+            fs::remove_dir(&self.path).is_ok()
+        });
         fs::create_dir(&self.path).expect("the name is free");
         self
     }
@@ -100,7 +127,8 @@ impl Group {
     /// Moves a process into it.
     #[track_caller]
     pub fn take(&self, pid: i32) {
-        fs::write(self.path.join("cgroup.procs"), pid.to_string()).expect("a process of ours can be moved");
+        fs::write(self.path.join("cgroup.procs"), pid.to_string())
+            .expect("a process of ours can be moved");
     }
 
     /// A member that has every signal at its default.
@@ -130,7 +158,9 @@ impl Group {
     #[track_caller]
     pub fn freeze(&self) {
         fs::write(self.path.join("cgroup.freeze"), "1").expect("a group of ours can be frozen");
-        eventually("the group to be frozen", || self.read("cgroup.events").contains("frozen 1"));
+        eventually("the group to be frozen", || {
+            self.read("cgroup.events").contains("frozen 1")
+        });
     }
 
     #[track_caller]

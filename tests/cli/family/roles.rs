@@ -1,5 +1,8 @@
 //! The roles of family members. The environment gives a test binary its role.
-#![expect(unsafe_code, reason = "fork and clone, which std does not offer, followed by nothing but system calls")]
+#![expect(
+    unsafe_code,
+    reason = "fork and clone, which std does not offer, followed by nothing but system calls"
+)]
 
 use std::env;
 use std::ffi::{c_int, c_void};
@@ -66,7 +69,9 @@ fn storm() -> ! {
     ready();
     let mut byte = 0_u8;
     // SAFETY: one byte that is ours. A read that a handler interrupts is restarted.
-    while unsafe { libc::read(0, (&raw mut byte).cast(), 1) } == 1 && !GOT_TERM.load(Ordering::Relaxed) {
+    while unsafe { libc::read(0, (&raw mut byte).cast(), 1) } == 1
+        && !GOT_TERM.load(Ordering::Relaxed)
+    {
         let side = fork();
         if side == Side::Child {
             report("created");
@@ -187,7 +192,12 @@ fn vfork_parent() -> ! {
         // SAFETY: the new process runs on a stack of its own, which exists as long as this process
         // is blocked.
         unsafe {
-            libc::clone(vfork_child, top.cast(), libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD, ptr::null_mut())
+            libc::clone(
+                vfork_child,
+                top.cast(),
+                libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+                ptr::null_mut(),
+            )
         };
         report("free");
     }
@@ -210,7 +220,11 @@ fn becomes_root() -> ! {
     }
     catch(libc::SIGTERM, become_root);
     // SAFETY: takes integers.
-    assert_eq!(unsafe { libc::setresuid(NOBODY, NOBODY, 0) }, 0, "only root can do this");
+    assert_eq!(
+        unsafe { libc::setresuid(NOBODY, NOBODY, 0) },
+        0,
+        "only root can do this"
+    );
     ready();
     stay()
 }
@@ -245,7 +259,10 @@ fn dumping_thread() -> ! {
                 stay()
             };
             libc::signal(libc::SIGSEGV, libc::SIG_DFL);
-            let most = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+            let most = libc::rlimit {
+                rlim_cur: libc::RLIM_INFINITY,
+                rlim_max: libc::RLIM_INFINITY,
+            };
             libc::setrlimit(libc::RLIMIT_CORE, &raw const most);
             libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut());
             thread::spawn(unblock);
@@ -283,7 +300,11 @@ enum Side {
 /// Forks. A failure counts as the parent's side, since a storm must tolerate it.
 fn fork() -> Side {
     // SAFETY: the child of this many-threaded process only ever makes system calls.
-    if unsafe { libc::fork() } == 0 { Side::Child } else { Side::Parent }
+    if unsafe { libc::fork() } == 0 {
+        Side::Child
+    } else {
+        Side::Parent
+    }
 }
 
 fn stay() -> ! {

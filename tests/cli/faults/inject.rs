@@ -34,8 +34,16 @@ pub struct Fault<'a> {
 
 impl fmt::Display for Fault<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lasting = if self.extent == Extent::Lasting { "+" } else { "" };
-        write!(f, "inject={}:error={}:when={}{lasting}", self.call.name, self.errno, self.call.number)
+        let lasting = if self.extent == Extent::Lasting {
+            "+"
+        } else {
+            ""
+        };
+        write!(
+            f,
+            "inject={}:error={}:when={}{lasting}",
+            self.call.name, self.errno, self.call.number
+        )
     }
 }
 
@@ -44,7 +52,8 @@ impl Fault<'_> {
     /// is a valid answer rather than a fault.
     pub fn means_gone(&self) -> bool {
         let text = &self.call.text;
-        let of_a_process = text.contains("/proc/") || text.contains("S_IFDIR") || text.starts_with("getdents");
+        let of_a_process =
+            text.contains("/proc/") || text.contains("S_IFDIR") || text.starts_with("getdents");
         match self.errno {
             "ESRCH" => true,
             "ENOENT" => of_a_process || self.call.name == "pidfd_open",
@@ -58,14 +67,28 @@ impl Fault<'_> {
 /// goes to files: if sigsend hangs, it survives strace, which is killed, and would keep pipes open.
 pub fn traced(log: &Path, expressions: &[&str], args: &[String]) -> Output {
     let mut command = Command::new("strace");
-    command.args(["-qq", "-s", "200", "-e", "signal=none", "-o"]).arg(log);
+    command
+        .args(["-qq", "-s", "200", "-e", "signal=none", "-o"])
+        .arg(log);
     command.args(expressions.iter().flat_map(|expression| ["-e", expression]));
     let program = raw_sigsend();
     command.env_clear().current_dir("/").stdin(Stdio::null());
-    command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.envs(
+        program
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
     let files = ["stdout", "stderr"].map(|name| log.with_extension(name));
-    let [stdout, stderr] = files.each_ref().map(|file| File::create(file).expect("our own directory"));
-    let mut child = command.arg(SIGSEND).args(args).stdout(stdout).stderr(stderr).spawn().expect("strace starts");
+    let [stdout, stderr] = files
+        .each_ref()
+        .map(|file| File::create(file).expect("our own directory"));
+    let mut child = command
+        .arg(SIGSEND)
+        .args(args)
+        .stdout(stdout)
+        .stderr(stderr)
+        .spawn()
+        .expect("strace starts");
     let end = Instant::now() + DEADLINE;
     let status = loop {
         if let Some(status) = child.try_wait().expect("our child") {
@@ -77,7 +100,11 @@ pub fn traced(log: &Path, expressions: &[&str], args: &[String]) -> Output {
         thread::sleep(Duration::from_millis(1));
     };
     let [stdout, stderr] = files.map(|file| fs::read(file).expect("our own file"));
-    Output { status, stdout, stderr }
+    Output {
+        status,
+        stdout,
+        stderr,
+    }
 }
 
 /// The calls of a run without a fault that can fail, without those of the runtime.
@@ -86,22 +113,36 @@ pub fn calls(log: &Path) -> Vec<Call> {
     let mut numbers: HashMap<&str, usize> = HashMap::new();
     let mut calls = Vec::new();
     for line in text.lines() {
-        let Some((name, _)) = line.split_once('(') else { continue };
+        let Some((name, _)) = line.split_once('(') else {
+            continue;
+        };
         let number = numbers.entry(name).or_default();
         *number += 1;
-        calls.push(Call { name: name.to_owned(), text: line.to_owned(), number: *number });
+        calls.push(Call {
+            name: name.to_owned(),
+            text: line.to_owned(),
+            number: *number,
+        });
     }
     // The last thing that Rust's runtime does before main is to install the handlers for stack
     // overflows; the first thing after main is to remove them. A run that ends before main has only
     // the execve(2) that starts it.
-    let before_main = calls.iter().rposition(|call| call.text.starts_with("rt_sigaction(SIGBUS"));
-    let after_main = calls.iter().rposition(|call| call.name == "sigaltstack").unwrap_or(calls.len());
+    let before_main = calls
+        .iter()
+        .rposition(|call| call.text.starts_with("rt_sigaction(SIGBUS"));
+    let after_main = calls
+        .iter()
+        .rposition(|call| call.name == "sigaltstack")
+        .unwrap_or(calls.len());
     calls.truncate(after_main);
     let own = calls.split_off(before_main.unwrap_or(0) + 1);
     let directories = own.iter().filter(|call| call.text.contains("O_DIRECTORY"));
-    let directories: HashSet<String> =
-        directories.filter_map(|call| Some(call.text.rsplit_once("= ")?.1.trim().to_owned())).collect();
-    own.into_iter().filter(|call| !is_excepted(call, &directories)).collect()
+    let directories: HashSet<String> = directories
+        .filter_map(|call| Some(call.text.rsplit_once("= ")?.1.trim().to_owned()))
+        .collect();
+    own.into_iter()
+        .filter(|call| !is_excepted(call, &directories))
+        .collect()
 }
 
 /// Failed writes to standard error cannot be reported. A debug build checks whether a descriptor is
@@ -109,7 +150,11 @@ pub fn calls(log: &Path) -> Vec<Call> {
 /// closedir(3) fails, which no kernel does for a directory in /proc.
 fn is_excepted(call: &Call, directories: &HashSet<String>) -> bool {
     let known = !listed(&call.name).is_empty() || INFALLIBLE.contains(&call.name.as_str());
-    assert!(known, "the errors of {} are not listed: {}", call.name, call.text);
+    assert!(
+        known,
+        "the errors of {} are not listed: {}",
+        call.name, call.text
+    );
     let closes_directory = call.name == "close" && directories.contains(first_argument(&call.text));
     call.text.starts_with("write(2,") || call.text.contains("F_GETFD") || closes_directory
 }
@@ -124,9 +169,17 @@ pub fn faults(calls: &[Call]) -> Vec<Fault<'_>> {
     let mut faults = Vec::new();
     for call in calls {
         for errno in listed(&call.name) {
-            faults.push(Fault { call, errno, extent: Extent::Once });
+            faults.push(Fault {
+                call,
+                errno,
+                extent: Extent::Once,
+            });
             if may_last(&call.name, errno) {
-                faults.push(Fault { call, errno, extent: Extent::Lasting });
+                faults.push(Fault {
+                    call,
+                    errno,
+                    extent: Extent::Lasting,
+                });
             }
         }
     }

@@ -31,8 +31,13 @@ pub const NAME: &str = "faulttarget";
 
 impl Targets {
     pub fn new(kind: Kind) -> Self {
-        let mut targets =
-            Self { kind, recorders: Vec::new(), victims: Vec::new(), members: Vec::new(), dir: tempdir() };
+        let mut targets = Self {
+            kind,
+            recorders: Vec::new(),
+            victims: Vec::new(),
+            members: Vec::new(),
+            dir: tempdir(),
+        };
         targets.fill();
         targets
     }
@@ -54,12 +59,18 @@ impl Targets {
             Kind::Tree => {
                 let children = "(read a <&3 & read b <&3) & read c <&3 & echo ready; read d <&3";
                 let root = named().shell(&format!("exec 3<&0; {children}"));
-                eventually("the tree to be complete", || descendants(root.pid()).len() == 4);
+                eventually("the tree to be complete", || {
+                    descendants(root.pid()).len() == 4
+                });
                 self.members = descendants(root.pid());
                 self.victims = vec![root];
             }
         }
-        let victims = self.recorders.iter().map(Recorder::victim).chain(&self.victims);
+        let victims = self
+            .recorders
+            .iter()
+            .map(Recorder::victim)
+            .chain(&self.victims);
         if self.kind != Kind::Tree {
             self.members = victims.map(Victim::pid).collect();
         }
@@ -76,7 +87,11 @@ impl Targets {
             "PID" => vec![first.clone()],
             "BOTH" => self.members.iter().map(ToString::to_string).collect(),
             "GROUP" => vec![format!("-{first}")],
-            "TOKEN" => vec![stdout(&sigsend().args(["--id", &first]).assert().success()).trim_end().to_owned()],
+            "TOKEN" => vec![
+                stdout(&sigsend().args(["--id", &first]).assert().success())
+                    .trim_end()
+                    .to_owned(),
+            ],
             "NAME" => vec![NAME.to_owned()],
             "FILE" => vec![file.to_str().expect("UTF-8").to_owned()],
             word => vec![word.to_owned()],
@@ -95,7 +110,11 @@ impl Targets {
     /// What happened to each target since the last call.
     pub fn effects(&mut self) -> Vec<Effect> {
         if self.kind == Kind::Recorders {
-            return self.recorders.iter_mut().map(|recorder| Effect::Received(recorder.signals())).collect();
+            return self
+                .recorders
+                .iter_mut()
+                .map(|recorder| Effect::Received(recorder.signals()))
+                .collect();
         }
         // A signal kills some time after it was sent, so wait until each target is at rest.
         self.members.iter().map(|pid| final_effect(*pid)).collect()
@@ -121,8 +140,16 @@ fn final_effect(pid: i32) -> Effect {
     let mut effect = Effect::Unharmed;
     eventually("a target to be at rest", || {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
-        let is_pending = ["SigPnd:", "ShdPnd:"].iter().any(|name| field(name).contains(|c| c != '0'));
+        let field = |name: &str| {
+            status
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap_or_default()
+                .trim()
+        };
+        let is_pending = ["SigPnd:", "ShdPnd:"]
+            .iter()
+            .any(|name| field(name).contains(|c| c != '0'));
         match field("State:").chars().next() {
             None | Some('Z' | 'X') => effect = Effect::Died,
             Some('T' | 't') => effect = Effect::LeftStopped,
@@ -136,7 +163,12 @@ fn final_effect(pid: i32) -> Effect {
 
 /// A process and its descendants.
 fn descendants(pid: i32) -> Vec<i32> {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let children = children.split_whitespace().filter_map(|child| child.parse().ok());
-    std::iter::once(pid).chain(children.flat_map(descendants)).collect()
+    let children =
+        fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let children = children
+        .split_whitespace()
+        .filter_map(|child| child.parse().ok());
+    std::iter::once(pid)
+        .chain(children.flat_map(descendants))
+        .collect()
 }

@@ -49,8 +49,20 @@ impl Hosts {
     /// and returns `None`. Must be called in a PID namespace of its own.
     #[track_caller]
     pub fn new(programs: &[&str]) -> Option<Self> {
-        let needed = ["hostname", "ip", "mount", "ssh", "ssh-keygen", "sshd", "unshare"];
-        if let Some(missing) = needed.iter().chain(programs).find(|name| program(name).is_none()) {
+        let needed = [
+            "hostname",
+            "ip",
+            "mount",
+            "ssh",
+            "ssh-keygen",
+            "sshd",
+            "unshare",
+        ];
+        if let Some(missing) = needed
+            .iter()
+            .chain(programs)
+            .find(|name| program(name).is_none())
+        {
             skip(format!("no {missing}"));
             return None;
         }
@@ -65,12 +77,19 @@ impl Hosts {
             return None;
         }
         files();
-        let hosts = HOSTS.iter().zip(addresses()).map(|(host, address)| start(host, &address)).collect();
+        let hosts = HOSTS
+            .iter()
+            .zip(addresses())
+            .map(|(host, address)| start(host, &address))
+            .collect();
         for host in HOSTS {
             // sshd writes it once it listens.
             eventually("sshd", || Self::file(host, "sshd.pid").ends_with('\n'));
         }
-        Some(Self { hosts, home: "/mnt/home".into() })
+        Some(Self {
+            hosts,
+            home: "/mnt/home".into(),
+        })
     }
 
     /// Runs a shell command as the administrator, with the settings that clush, pdsh and Ansible
@@ -78,27 +97,58 @@ impl Hosts {
     #[track_caller]
     pub fn run(&self, line: &str) -> Ran {
         let mut command = StdCommand::new(program("ip").expect("checked before"));
-        command.args(["netns", "exec", "switch", "sh", "-c", line]).stdin(Stdio::null()).current_dir(&self.home);
-        command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).env("HOME", &self.home);
-        command.env("LC_ALL", "C.UTF-8").env("PDSH_RCMD_TYPE", "ssh").env("PDSH_SSH_ARGS_APPEND", "-F /mnt/ssh_config");
-        let Output { status, stdout, stderr } =
-            Command::from_std(command).timeout(2 * DEADLINE).output().expect("ip starts");
+        command
+            .args(["netns", "exec", "switch", "sh", "-c", line])
+            .stdin(Stdio::null())
+            .current_dir(&self.home);
+        command
+            .env_clear()
+            .env("PATH", env::var_os("PATH").unwrap_or_default())
+            .env("HOME", &self.home);
+        command
+            .env("LC_ALL", "C.UTF-8")
+            .env("PDSH_RCMD_TYPE", "ssh")
+            .env("PDSH_SSH_ARGS_APPEND", "-F /mnt/ssh_config");
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = Command::from_std(command)
+            .timeout(2 * DEADLINE)
+            .output()
+            .expect("ip starts");
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-        Ran { status: status.code(), stdout: text(stdout), stderr: text(stderr) }
+        Ran {
+            status: status.code(),
+            stdout: text(stdout),
+            stderr: text(stderr),
+        }
     }
 
     /// Runs a shell command on one host. It must succeed.
     #[track_caller]
     pub fn on(&self, host: &str, line: &str) -> String {
         let ran = self.run(&format!("ssh -F /mnt/ssh_config {host} '{line}'"));
-        assert_eq!(ran.status, Some(0), "{host}: {line}\n{}{}{}", ran.stdout, ran.stderr, Self::file(host, "sshd.log"));
+        assert_eq!(
+            ran.status,
+            Some(0),
+            "{host}: {line}\n{}{}{}",
+            ran.stdout,
+            ran.stderr,
+            Self::file(host, "sshd.log")
+        );
         ran.stdout
     }
 
     /// Starts the daemon on a host, `stubborn` or not.
     #[track_caller]
     pub fn start_webd(&self, host: &str, manner: &str) {
-        self.on(host, &format!("rm -f /run/webd.pid; setsid -f /mnt/bin/webd {manner} </dev/null >/dev/null 2>&1"));
+        self.on(
+            host,
+            &format!(
+                "rm -f /run/webd.pid; setsid -f /mnt/bin/webd {manner} </dev/null >/dev/null 2>&1"
+            ),
+        );
         eventually("webd", || Self::file(host, "webd.pid").ends_with('\n'));
     }
 
@@ -117,7 +167,10 @@ impl Hosts {
     /// Kills the daemon of a host like a crash: its pidfile stays.
     #[track_caller]
     pub fn crash_webd(&self, host: &str) {
-        self.on(host, "sigsend --wait -KILL --pidfile /run/webd.pid --expect webd");
+        self.on(
+            host,
+            "sigsend --wait -KILL --pidfile /run/webd.pid --expect webd",
+        );
     }
 
     /// Kills the daemon of a host, and replaces its pidfile by one with the PID of another process,
@@ -126,14 +179,19 @@ impl Hosts {
     pub fn make_stale(&self, host: &str) {
         self.crash_webd(host);
         self.on(host, "rm /run/webd.pid; setsid -f sh -c \"echo \\$\\$ >/run/webd.pid; exec sleep 3600\" </dev/null >/dev/null 2>&1");
-        eventually("a bystander", || Self::file(host, "webd.pid").ends_with('\n'));
+        eventually("a bystander", || {
+            Self::file(host, "webd.pid").ends_with('\n')
+        });
         self.on(host, "touch -d \"1 hour ago\" /run/webd.pid");
     }
 
     /// Asserts that the process whose PID is in a stale pidfile is alive.
     #[track_caller]
     pub fn assert_bystander_lives(&self, host: &str) {
-        self.on(host, "sigsend --alive --pidfile /run/webd.pid --allow-stale --expect sleep");
+        self.on(
+            host,
+            "sigsend --alive --pidfile /run/webd.pid --allow-stale --expect sleep",
+        );
     }
 
     /// A file in a host's /run, empty if it is missing.
@@ -143,7 +201,11 @@ impl Hosts {
 
     /// The PID in the host's pidfile, as JSON has it.
     pub fn pid(host: &str) -> Value {
-        Self::file(host, "webd.pid").trim().parse::<i32>().expect("a pidfile").into()
+        Self::file(host, "webd.pid")
+            .trim()
+            .parse::<i32>()
+            .expect("a pidfile")
+            .into()
     }
 
     /// How often the daemon of a host has received HUP.
@@ -167,8 +229,13 @@ impl Ran {
     pub fn events(&self) -> BTreeMap<String, Vec<Value>> {
         let mut events = BTreeMap::<_, Vec<_>>::new();
         for line in self.stdout.lines() {
-            let (host, event) = line.split_once(": ").unwrap_or_else(|| panic!("not of a host: {line}"));
-            events.entry(host.to_owned()).or_default().push(serde_json::from_str(event).expect("a JSON object"));
+            let (host, event) = line
+                .split_once(": ")
+                .unwrap_or_else(|| panic!("not of a host: {line}"));
+            events
+                .entry(host.to_owned())
+                .or_default()
+                .push(serde_json::from_str(event).expect("a JSON object"));
         }
         events
     }
@@ -179,11 +246,21 @@ impl Ran {
         let named = format!(": [{host}]");
         let mut lines = self.stdout.lines().chain(self.stderr.lines());
         let line = lines.find(|line| line.contains(&named) && line.contains("=> {"));
-        let line = line.unwrap_or_else(|| panic!("nothing of {host}: {}{}", self.stdout, self.stderr));
+        let line =
+            line.unwrap_or_else(|| panic!("nothing of {host}: {}{}", self.stdout, self.stderr));
         let (kind, result) = line.split_once(&named).expect("it was found");
-        let result: Value = serde_json::from_str(&result[result.find('{').expect("it was found")..]).expect("JSON");
-        let lines = result["stdout"].as_str().expect("what sigsend wrote").lines();
-        (kind, lines.map(|line| serde_json::from_str(line).expect("a JSON object")).collect())
+        let result: Value =
+            serde_json::from_str(&result[result.find('{').expect("it was found")..]).expect("JSON");
+        let lines = result["stdout"]
+            .as_str()
+            .expect("what sigsend wrote")
+            .lines();
+        (
+            kind,
+            lines
+                .map(|line| serde_json::from_str(line).expect("a JSON object"))
+                .collect(),
+        )
     }
 }
 
@@ -194,7 +271,12 @@ fn addresses() -> impl Iterator<Item = String> {
 /// Mounts file systems over those of the machine: `ip netns` keeps its names in /run, and all other
 /// files of the hosts are in /mnt.
 fn mounts() -> Result<(), String> {
-    let tmpfs = |at| tried("mount", &["-t", "tmpfs", "-o", "mode=755", "sigsend-test", at]);
+    let tmpfs = |at| {
+        tried(
+            "mount",
+            &["-t", "tmpfs", "-o", "mode=755", "sigsend-test", at],
+        )
+    };
     tmpfs("/run").and_then(|()| tmpfs("/mnt"))
 }
 
@@ -207,7 +289,9 @@ fn switch() -> Result<(), String> {
     ip("-n switch link set bridge up")?;
     for (host, address) in HOSTS.iter().zip(addresses()) {
         ip(&format!("netns add {host}"))?;
-        ip(&format!("-n switch link add {host} type veth peer name eth0 netns {host}"))?;
+        ip(&format!(
+            "-n switch link add {host} type veth peer name eth0 netns {host}"
+        ))?;
         ip(&format!("-n switch link set {host} master bridge up"))?;
         ip(&format!("-n {host} address add {address}/24 dev eth0"))?;
         ip(&format!("-n {host} link set eth0 up"))?;
@@ -222,8 +306,13 @@ fn files() {
         fs::create_dir_all(path.parent().expect("it is in /mnt")).expect("a directory");
         fs::write(path, text).expect("a file");
     };
-    let key =
-        |path: &str| tried("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path]).expect("a key");
+    let key = |path: &str| {
+        tried(
+            "ssh-keygen",
+            &["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path],
+        )
+        .expect("a key")
+    };
     key("/mnt/key");
     write("sshd_config", SSHD);
     let mut ssh = String::new();
@@ -232,13 +321,24 @@ fn files() {
         fs::create_dir(Path::new("/mnt").join(host)).expect("a directory");
         key(&format!("/mnt/{host}/key"));
         known.extend([host, " ", &Hosts::file(host, "key.pub")]);
-        ssh.extend(["Host ", host, "\nHostName ", &address, "\nHostKeyAlias ", host, "\n"]);
+        ssh.extend([
+            "Host ",
+            host,
+            "\nHostName ",
+            &address,
+            "\nHostKeyAlias ",
+            host,
+            "\n",
+        ]);
     }
     write("known_hosts", &known);
     ssh += "Host *\nUser root\nIdentityFile /mnt/key\nIdentitiesOnly yes\nUserKnownHostsFile /mnt/known_hosts\n\
             GlobalKnownHostsFile /dev/null\nStrictHostKeyChecking yes\nBatchMode yes\n";
     write("ssh_config", &ssh);
-    write("home/.config/clustershell/clush.conf", "[Main]\nssh_options: -F /mnt/ssh_config\n");
+    write(
+        "home/.config/clustershell/clush.conf",
+        "[Main]\nssh_options: -F /mnt/ssh_config\n",
+    );
     write(
         "home/.ansible.cfg",
         "[defaults]\ninventory = /mnt/home/hosts\nremote_tmp = /run/ansible\ninterpreter_python = /usr/bin/python3\n\
@@ -261,15 +361,40 @@ fn files() {
 /// Starts a host.
 fn start(host: &str, address: &str) -> Child {
     let mut command = StdCommand::new(program("ip").expect("checked before"));
-    command.args(["netns", "exec", host, "unshare", "--pid", "--fork", "--mount-proc", "--uts", "--kill-child"]);
-    command.args(["sh", "/mnt/host", host, address]).stdin(Stdio::null());
+    command.args([
+        "netns",
+        "exec",
+        host,
+        "unshare",
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        "--uts",
+        "--kill-child",
+    ]);
+    command
+        .args(["sh", "/mnt/host", host, address])
+        .stdin(Stdio::null());
     command.spawn().expect("ip starts")
 }
 
 fn tried(name: &str, args: &[&str]) -> Result<(), String> {
     let program = program(name).expect("checked before");
-    let output =
-        StdCommand::new(program).args(args).stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
-    let complaint = || format!("{name} {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
-    if output.status.success() { Ok(()) } else { Err(complaint()) }
+    let output = StdCommand::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| error.to_string())?;
+    let complaint = || {
+        format!(
+            "{name} {}: {}",
+            args.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        )
+    };
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(complaint())
+    }
 }

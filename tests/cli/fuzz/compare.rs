@@ -20,11 +20,27 @@ pub fn differences(
     observations: &[Observation],
 ) -> Vec<String> {
     let mut wrong = output_differences(line, reading, forecast, ended);
-    for ((victim, observation), bounds) in world.victims.iter().zip(observations).zip(&forecast.bounds) {
-        let who = || format!("{} ({:?}, {})", victim.pid, victim.name.escape_ascii().to_string(), victim.describe());
-        let is_parent = world.victims.iter().any(|child| child.exists() && child.parent == victim.pid);
+    for ((victim, observation), bounds) in
+        world.victims.iter().zip(observations).zip(&forecast.bounds)
+    {
+        let who = || {
+            format!(
+                "{} ({:?}, {})",
+                victim.pid,
+                victim.name.escape_ascii().to_string(),
+                victim.describe()
+            )
+        };
+        let is_parent = world
+            .victims
+            .iter()
+            .any(|child| child.exists() && child.parent == victim.pid);
         let differences = victim_differences(victim, is_parent, observation, bounds);
-        wrong.extend(differences.into_iter().map(|what| format!("{}: {what}", who())));
+        wrong.extend(
+            differences
+                .into_iter()
+                .map(|what| format!("{}: {what}", who())),
+        );
         let is_stormy = line.storm == Some(victim.family);
         let senders = sender_differences(reading, observation, ended.pid, is_stormy);
         wrong.extend(senders.into_iter().map(|what| format!("{}: {what}", who())));
@@ -33,7 +49,12 @@ pub fn differences(
 }
 
 /// Differences in the exit status and the output.
-fn output_differences(line: &Line, reading: &Reading, forecast: &Forecast, ended: &Ended) -> Vec<String> {
+fn output_differences(
+    line: &Line,
+    reading: &Reading,
+    forecast: &Forecast,
+    ended: &Ended,
+) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut report_if = |bad: bool, what: String| {
         if bad {
@@ -41,14 +62,20 @@ fn output_differences(line: &Line, reading: &Reading, forecast: &Forecast, ended
         }
     };
     report_if(ended.hung, format!("did not end within {PATIENCE:?}"));
-    report_if(ended.delayed, "waited for a reader before it sent a predicted signal".into());
+    report_if(
+        ended.delayed,
+        "waited for a reader before it sent a predicted signal".into(),
+    );
     let is_raw = |c: char| c.is_control() && c != '\n';
     let is_request = matches!(reading, Reading::Request(_));
     let raw = ended.stderr.contains(is_raw) || is_request && ended.stdout.contains(is_raw);
     let panicked = ended.exit == 101 || ended.exit == 134 || ended.stderr.contains("panicked");
     report_if(panicked, format!("panicked: {}", ended.stderr));
     let exits = &forecast.exits;
-    report_if(!exits.contains(&ended.exit), format!("ended with {}, not one of {exits:?}", ended.exit));
+    report_if(
+        !exits.contains(&ended.exit),
+        format!("ended with {}, not one of {exits:?}", ended.exit),
+    );
     let text = format!("stdout {:?}, stderr {:?}", ended.stdout, ended.stderr);
     report_if(raw, format!("control characters in the output: {text}"));
     let (has_stderr, has_stdout) = match line.sink {
@@ -61,33 +88,51 @@ fn output_differences(line: &Line, reading: &Reading, forecast: &Forecast, ended
         && forecast.listed.is_none()
         && !exits.contains(&0)
     {
-        let clear = ended.stderr.starts_with("sigsend: ") && (ended.stdout.is_empty() || ended.stdout.starts_with('{'));
+        let clear = ended.stderr.starts_with("sigsend: ")
+            && (ended.stdout.is_empty() || ended.stdout.starts_with('{'));
         report_if(!clear, format!("no clear usage error: {text}"));
     }
     if let Reading::Request(request) = reading {
         let prints = request.has("verbose") || request.has("json") || request.mode != Mode::Send;
         let silent = ended.exit == 0 && !prints && !request.loose;
         // A member that another process continues cannot be kept stopped, which is a warning.
-        let is_warning = |message: &str| line.storm.is_some() && message.contains(" could not be kept stopped; ");
+        let is_warning = |message: &str| {
+            line.storm.is_some() && message.contains(" could not be kept stopped; ")
+        };
         let is_quiet = ended.stdout.is_empty() && ended.stderr.lines().all(is_warning);
-        report_if(silent && !is_quiet, format!("success is not silent: {text}"));
         report_if(
-            has_stderr && matches!(ended.exit, 1 | 64) && request.mode == Mode::Send && ended.stderr.is_empty(),
+            silent && !is_quiet,
+            format!("success is not silent: {text}"),
+        );
+        report_if(
+            has_stderr
+                && matches!(ended.exit, 1 | 64)
+                && request.mode == Mode::Send
+                && ended.stderr.is_empty(),
             "no message about the failure".into(),
         );
-        let garbage =
-            |line: &&str| !serde_json::from_str::<serde_json::Value>(line).is_ok_and(|value| value.is_object());
-        let garbage = ended.stdout.lines().find(garbage).filter(|_| request.has("json") && has_stdout);
+        let garbage = |line: &&str| {
+            !serde_json::from_str::<serde_json::Value>(line).is_ok_and(|value| value.is_object())
+        };
+        let garbage = ended
+            .stdout
+            .lines()
+            .find(garbage)
+            .filter(|_| request.has("json") && has_stdout);
         report_if(garbage.is_some(), format!("no JSON: {garbage:?}"));
     }
     if has_stdout && let Some(listed) = &forecast.listed {
         // The names of a mask may share a line.
         let printed: Vec<&str> = ended.stdout.split_whitespace().collect();
-        report_if(printed != *listed, format!("listed {printed:?}, not {listed:?}"));
+        report_if(
+            printed != *listed,
+            format!("listed {printed:?}, not {listed:?}"),
+        );
     }
     if has_stdout && let Reading::Request(request) = reading {
         let summary = summary(&ended.stdout).filter(|_| request.has("json") && ended.exit < KILLED);
-        let is_missing = request.has("json") && ended.exit < KILLED && !request.loose && summary.is_none();
+        let is_missing =
+            request.has("json") && ended.exit < KILLED && !request.loose && summary.is_none();
         report_if(is_missing, format!("no summary: {text}"));
         if let Some([signalled, gone, failed, remaining, status]) = summary {
             report_if(
@@ -98,9 +143,17 @@ fn output_differences(line: &Line, reading: &Reading, forecast: &Forecast, ended
             let fits = |count: i64, [least, most]: [usize; 2]| {
                 usize::try_from(count).is_ok_and(|count| (least..=most).contains(&count))
             };
-            let fits = |counts: [[usize; 2]; 4]| counted.into_iter().zip(counts).all(|(count, may)| fits(count, may));
+            let fits = |counts: [[usize; 2]; 4]| {
+                counted
+                    .into_iter()
+                    .zip(counts)
+                    .all(|(count, may)| fits(count, may))
+            };
             let bad = forecast.counts.filter(|&counts| !fits(counts));
-            report_if(bad.is_some(), format!("counts {counted:?}, not {bad:?}: {text}"));
+            report_if(
+                bad.is_some(),
+                format!("counts {counted:?}, not {bad:?}: {text}"),
+            );
         }
     }
     if let Some([must, may]) = forecast.printed.as_ref().filter(|_| has_stdout) {
@@ -120,31 +173,54 @@ fn summary(stdout: &str) -> Option<[i64; 5]> {
     let number = |key: &str| value[key].as_i64();
     let keys = ["signalled", "already_gone", "failed", "remaining", "status"];
     let numbers: Option<Vec<i64>> = keys.into_iter().map(number).collect();
-    numbers.and_then(|numbers| numbers.try_into().ok()).filter(|_| value["event"] == "summary")
+    numbers
+        .and_then(|numbers| numbers.try_into().ok())
+        .filter(|_| value["event"] == "summary")
 }
 
 /// Differences in the sender of the signals, the system call used and the value.
-fn sender_differences(reading: &Reading, observation: &Observation, sigsend: i32, is_stormy: bool) -> Vec<String> {
-    let Reading::Request(request) = reading else { return Vec::new() };
+fn sender_differences(
+    reading: &Reading,
+    observation: &Observation,
+    sigsend: i32,
+    is_stormy: bool,
+) -> Vec<String> {
+    let Reading::Request(request) = reading else {
+        return Vec::new();
+    };
     let first = i32::from(request.signal.unwrap_or(15));
     let mut wrong = Vec::new();
-    for &[signal, code, sender, value] in observation.receipts.iter().filter(|receipt| receipt[1] <= 0) {
+    for &[signal, code, sender, value] in observation
+        .receipts
+        .iter()
+        .filter(|receipt| receipt[1] <= 0)
+    {
         if is_stormy && signal == 18 {
             continue;
         }
         if sender != sigsend {
-            wrong.push(format!("{signal} came from {sender}, not from sigsend ({sigsend})"));
+            wrong.push(format!(
+                "{signal} came from {sender}, not from sigsend ({sigsend})"
+            ));
         }
         let sent = (code == -1).then_some(value);
         if sent != request.queue && signal == first && !request.loose {
-            wrong.push(format!("{signal} came with value {sent:?}, not {:?}", request.queue));
+            wrong.push(format!(
+                "{signal} came with value {sent:?}, not {:?}",
+                request.queue
+            ));
         }
     }
     wrong
 }
 
 /// Differences between what a victim received and its bounds.
-fn victim_differences(victim: &Victim, is_parent: bool, observation: &Observation, bounds: &Bounds) -> Vec<String> {
+fn victim_differences(
+    victim: &Victim,
+    is_parent: bool,
+    observation: &Observation,
+    bounds: &Bounds,
+) -> Vec<String> {
     let mut wrong = Vec::new();
     let number = |signal: i32| usize::try_from(signal).expect("a signal");
     let (least, most) = (&bounds.least, &bounds.most);
@@ -153,7 +229,10 @@ fn victim_differences(victim: &Victim, is_parent: bool, observation: &Observatio
     if let Some(code) = observation.exited.filter(|_| !may_exit) {
         wrong.push(format!("exited with {code}"));
     }
-    if let Some(signal) = observation.killed.filter(|&signal| most[number(signal)] == 0) {
+    if let Some(signal) = observation
+        .killed
+        .filter(|&signal| most[number(signal)] == 0)
+    {
         wrong.push(format!("was killed by {signal}"));
     }
     // CONT discards pending stop signals, and a stop signal discards a pending CONT.
@@ -165,25 +244,43 @@ fn victim_differences(victim: &Victim, is_parent: bool, observation: &Observatio
     for signal in (1..=64).filter(|signal| ![9, 19].contains(signal)) {
         let got = observation.counts[signal];
         if got > most[signal] {
-            wrong.push(format!("received {signal} {got} times, at most {} predicted", most[signal]));
+            wrong.push(format!(
+                "received {signal} {got} times, at most {} predicted",
+                most[signal]
+            ));
         }
         // The kernel's own CHLD and HUP (a child ended, a group was orphaned) may have merged with
         // sigsend's.
-        let merged = observation.receipts.iter().any(|receipt| receipt[1] > 0 && number(receipt[0]) == signal)
+        let merged = observation
+            .receipts
+            .iter()
+            .any(|receipt| receipt[1] > 0 && number(receipt[0]) == signal)
             || signal == 17 && (observation.unanswered || is_parent && victim.habit.counts());
         let flushed = both_ways && matches!(signal, 18 | 20..=22);
         // The children of process 1 end at any time, too.
-        let uncounted = victim.is_zombie() || victim.habit == Habit::Init && matches!(signal, 17 | 32 | 33);
+        let uncounted =
+            victim.is_zombie() || victim.habit == Habit::Init && matches!(signal, 17 | 32 | 33);
         // Standard signals merge while they are pending, and pending realtime signals are not
         // counted.
-        let needed = if signal < 32 || observation.unanswered { least[signal].min(1) } else { least[signal] };
+        let needed = if signal < 32 || observation.unanswered {
+            least[signal].min(1)
+        } else {
+            least[signal]
+        };
         if is_observable && !dead && !merged && !flushed && !uncounted && got < needed {
-            wrong.push(format!("received {signal} {got} times, at least {needed} predicted"));
+            wrong.push(format!(
+                "received {signal} {got} times, at least {needed} predicted"
+            ));
         }
     }
-    let may_stop = most[19] > 0 || victim.habit == Habit::Dies && [20, 21, 22].iter().any(|&stop| most[stop] > 0);
+    let may_stop = most[19] > 0
+        || victim.habit == Habit::Dies && [20, 21, 22].iter().any(|&stop| most[stop] > 0);
     if observation.stopped && !victim.stopped && !may_stop {
-        wrong.push(if bounds.frozen { "was left frozen".into() } else { "was stopped".into() });
+        wrong.push(if bounds.frozen {
+            "was left frozen".into()
+        } else {
+            "was stopped".into()
+        });
     }
     if victim.stopped && !observation.stopped && !dead && most[18] == 0 {
         wrong.push("was continued".into());

@@ -8,8 +8,8 @@ use std::os::unix::ffi::OsStringExt;
 use super::line::{Age, Dice, Line, Pidfile, Sink, Start};
 use super::roles::{ANNA, Cgroup, Habit};
 use super::tokens::{
-    DURATIONS, FLAGS, NOT_DURATIONS, NOT_QUEUED, NOT_SIGNALS, NOT_TARGETS, QUESTIONS, QUEUED, SIGNALS, STRANGE,
-    TOO_SHORT, UNSPECIFIED_DURATIONS,
+    DURATIONS, FLAGS, NOT_DURATIONS, NOT_QUEUED, NOT_SIGNALS, NOT_TARGETS, QUESTIONS, QUEUED,
+    SIGNALS, STRANGE, TOO_SHORT, UNSPECIFIED_DURATIONS,
 };
 use super::world::{Victim, World};
 
@@ -30,22 +30,48 @@ struct Writer<'a> {
 
 /// A random line and the environment that sigsend starts in.
 pub fn random(dice: &mut Dice, world: &World) -> Line {
-    let start = *dice.pick(&[Start::Home, Start::Home, Start::Home, Start::Home, Start::Alone, Start::Shell]);
-    let mut line = Line { start, ..Line::default() };
+    let start = *dice.pick(&[
+        Start::Home,
+        Start::Home,
+        Start::Home,
+        Start::Home,
+        Start::Alone,
+        Start::Shell,
+    ]);
+    let mut line = Line {
+        start,
+        ..Line::default()
+    };
     if dice.percent(25) {
         line.user = ANNA;
         line.hidden = dice.percent(25);
     }
     if dice.percent(12) {
-        let sinks = [Sink::Limited(0), Sink::Limited(40), Sink::Late, Sink::Late, Sink::Closed, Sink::Full];
+        let sinks = [
+            Sink::Limited(0),
+            Sink::Limited(40),
+            Sink::Late,
+            Sink::Late,
+            Sink::Closed,
+            Sink::Full,
+        ];
         line.sink = *dice.pick(&sinks);
         // The launcher would block in open(2) until the pipe has a reader.
         if (line.sink, line.start) == (Sink::Closed, Start::Shell) {
             line.sink = Sink::Full;
         }
     }
-    let (focus, typo_percent) = (dice.below(world.victims.len()), *dice.pick(&[0, 0, 0, 0, 1, 3, 10, 30]));
-    let mut writer = Writer { dice, world, focus, typo_percent, line };
+    let (focus, typo_percent) = (
+        dice.below(world.victims.len()),
+        *dice.pick(&[0, 0, 0, 0, 1, 3, 10, 30]),
+    );
+    let mut writer = Writer {
+        dice,
+        world,
+        focus,
+        typo_percent,
+        line,
+    };
     if writer.dice.percent(6) {
         let family = world.victims[focus].family;
         let reaps = |victim: &Victim| victim.family == family && victim.habit == Habit::Reaps;
@@ -82,10 +108,18 @@ impl Writer<'_> {
     }
 
     fn victim(&mut self) -> &Victim {
-        let index = if self.dice.percent(50) { self.focus } else { self.dice.below(self.world.victims.len()) };
+        let index = if self.dice.percent(50) {
+            self.focus
+        } else {
+            self.dice.below(self.world.victims.len())
+        };
         let victims = &self.world.victims[..=index];
         // The victim before it is used for a victim that does not exist yet.
-        victims.iter().rev().find(|victim| victim.exists()).expect("the first one exists")
+        victims
+            .iter()
+            .rev()
+            .find(|victim| victim.exists())
+            .expect("the first one exists")
     }
 
     fn gone(&mut self) -> i32 {
@@ -118,13 +152,28 @@ impl Writer<'_> {
         let name = match self.dice.below(4) {
             0 | 1 => name.to_owned(),
             2 => name.to_lowercase(),
-            _ => name.chars().map(|c| if self.dice.percent(50) { c.to_ascii_lowercase() } else { c }).collect(),
+            _ => name
+                .chars()
+                .map(|c| {
+                    if self.dice.percent(50) {
+                        c.to_ascii_lowercase()
+                    } else {
+                        c
+                    }
+                })
+                .collect(),
         };
         match self.dice.below(9) {
             0 | 1 => number.to_string(),
             2 => format!("{number:04}"),
-            3 => (*self.dice.pick(&["0", "9", "15", "18", "19", "32", "33", "34", "64", "1", "17"])).to_owned(),
-            4 => (*self.dice.pick(&["TERM", "KILL", "USR1", "RTMIN+3", "HUP", "INT"])).to_owned(),
+            3 => (*self.dice.pick(&[
+                "0", "9", "15", "18", "19", "32", "33", "34", "64", "1", "17",
+            ]))
+            .to_owned(),
+            4 => (*self
+                .dice
+                .pick(&["TERM", "KILL", "USR1", "RTMIN+3", "HUP", "INT"]))
+            .to_owned(),
             5 => format!("{}{name}", self.dice.pick(&["SIG", "sig", "Sig"])),
             _ => name,
         }
@@ -152,7 +201,12 @@ impl Writer<'_> {
         let blanks = ["", " ", "  ", "\t", "\n"];
         let (before, after) = (*self.dice.pick(&blanks), *self.dice.pick(&blanks));
         let (kind, fatal) = (self.dice.below(39), *self.dice.pick(&["0", "-1"]));
-        let ports: Vec<u16> = self.world.victims.iter().filter_map(|victim| victim.port).collect();
+        let ports: Vec<u16> = self
+            .world
+            .victims
+            .iter()
+            .filter_map(|victim| victim.port)
+            .collect();
         let port = *self.dice.pick(&ports);
         let victim = self.victim();
         let (pid, group, inode) = (victim.pid, victim.group, victim.inode);
@@ -177,7 +231,9 @@ impl Writer<'_> {
     /// An invalid target that would match a victim if it were truncated, wrapped, rounded or read
     /// in another base.
     fn near_miss(&mut self) -> Vec<u8> {
-        let tail = self.dice.pick(&["x", ",1", ".0", " 1", ":", "\r", "\u{a0}"]);
+        let tail = self
+            .dice
+            .pick(&["x", ",1", ".0", " 1", ":", "\r", "\u{a0}"]);
         let head = self.dice.pick(&[" -", "- ", "+", "--", "0x", "%", "−"]);
         let kind = self.dice.below(8);
         let victim = self.victim();
@@ -208,7 +264,14 @@ impl Writer<'_> {
 
     fn pidfile(&mut self) -> Pidfile {
         let content = self.entries();
-        let age = *self.dice.pick(&[Age::Now, Age::Now, Age::Now, Age::Now, Age::Old, Age::Future]);
+        let age = *self.dice.pick(&[
+            Age::Now,
+            Age::Now,
+            Age::Now,
+            Age::Now,
+            Age::Old,
+            Age::Future,
+        ]);
         match self.dice.below(14) {
             0 => Pidfile::Directory,
             1 => Pidfile::Unreadable(content),
@@ -230,7 +293,19 @@ impl Writer<'_> {
                 16..=20 => token,
                 21 => self.target(),
                 22 => text(self.gone().to_string()),
-                _ => self.one(&["0", "-1", "-5", "\0", "\u{feff}1", "1;2", "# pid", "00", "1\r", "+7", "nginx"]),
+                _ => self.one(&[
+                    "0",
+                    "-1",
+                    "-5",
+                    "\0",
+                    "\u{feff}1",
+                    "1;2",
+                    "# pid",
+                    "00",
+                    "1\r",
+                    "+7",
+                    "nginx",
+                ]),
             };
             content.extend(entry);
             content.extend(self.one(&["\n", " ", "\t", "\n\n", "  \n", "\n"]));
@@ -275,7 +350,11 @@ impl Writer<'_> {
             "cgroup" | "queue" | "expect" => 1,
             _ => 2,
         };
-        let cut = if self.dice.percent(25) { self.dice.below(name.len() + 1 - least) } else { 0 };
+        let cut = if self.dice.percent(25) {
+            self.dice.below(name.len() + 1 - least)
+        } else {
+            0
+        };
         let long = text(format!("--{}", &name[..name.len() - cut]));
         match self.dice.below(4) {
             0 if name == "queue" => self.push_two("-q", value),
@@ -300,15 +379,30 @@ impl Writer<'_> {
 
     /// The directory of a control group, or another path.
     fn cgroup(&mut self) -> Vec<u8> {
-        let cgroup = *self.dice.pick(&[Cgroup::Upper, Cgroup::Upper, Cgroup::Lower]);
-        let path = self.world.cgroups.path(cgroup).filter(|_| !self.dice.percent(10));
-        path.map_or_else(|| self.one(&["/nowhere", ".", "/sys/fs/cgroup"]), |path| path.into_os_string().into_vec())
+        let cgroup = *self
+            .dice
+            .pick(&[Cgroup::Upper, Cgroup::Upper, Cgroup::Lower]);
+        let path = self
+            .world
+            .cgroups
+            .path(cgroup)
+            .filter(|_| !self.dice.percent(10));
+        path.map_or_else(
+            || self.one(&["/nowhere", ".", "/sys/fs/cgroup"]),
+            |path| path.into_os_string().into_vec(),
+        )
     }
 
     fn timeout(&mut self) {
         let bare = self.dice.percent(30);
-        let duration = if bare { self.one(&["0", "1", "5", "10"]) } else { self.duration() };
-        let option = *self.dice.pick(&["--timeout", "--timeout", "--time", "--ti"]);
+        let duration = if bare {
+            self.one(&["0", "1", "5", "10"])
+        } else {
+            self.duration()
+        };
+        let option = *self
+            .dice
+            .pick(&["--timeout", "--timeout", "--time", "--ti"]);
         self.push_two(option, duration);
         let signal = self.signal();
         self.push(signal);
@@ -329,7 +423,15 @@ impl Writer<'_> {
             18 | 19 => self.push_one(STRANGE),
             20 => self.push_one(TOO_SHORT),
             _ => {
-                let arg = *self.dice.pick(&[&b"--"[..], b"--", b"\xff", b"-\xff", b"--\xff", b"7\xff", b"-9\xff"]);
+                let arg = *self.dice.pick(&[
+                    &b"--"[..],
+                    b"--",
+                    b"\xff",
+                    b"-\xff",
+                    b"--\xff",
+                    b"7\xff",
+                    b"-9\xff",
+                ]);
                 self.push(arg);
             }
         }

@@ -44,7 +44,9 @@ extern "C" fn count(signal: libc::c_int, from: *mut libc::siginfo_t, _context: *
 
 /// Moves to another group or session, or forks and exits, if the signal is one of those that do.
 fn react(signal: libc::c_int) {
-    let Some((reaction, slot)) = REACTION.get() else { return };
+    let Some((reaction, slot)) = REACTION.get() else {
+        return;
+    };
     // SAFETY: system calls; the process has one thread, which does nothing but wait for signals.
     unsafe {
         match reaction {
@@ -62,7 +64,8 @@ fn react(signal: libc::c_int) {
                     std::thread::sleep(CHILD_LIFETIME);
                     exit_now(0)
                 }
-                slot.forked.store(i32::try_from(forked).unwrap_or(0), Ordering::Release);
+                slot.forked
+                    .store(i32::try_from(forked).unwrap_or(0), Ordering::Release);
                 exit_now(0)
             }
             _ => {}
@@ -79,12 +82,16 @@ pub fn set_dispositions(slot: &'static Slot, habit: Habit) {
         _ => Reaction::None,
     };
     if reaction != Reaction::None {
-        REACTION.set((reaction, slot)).expect("a victim has one habit");
+        REACTION
+            .set((reaction, slot))
+            .expect("a victim has one habit");
     }
     for signal in 1..=64 {
         let caught = match habit {
             Habit::Records { caught } => caught & 1 << (signal - 1) != 0,
-            Habit::Counts | Habit::Moves(_) | Habit::Forks | Habit::Init => !matches!(signal, 32 | 33),
+            Habit::Counts | Habit::Moves(_) | Habit::Forks | Habit::Init => {
+                !matches!(signal, 32 | 33)
+            }
             _ => false,
         };
         let ignored = habit == Habit::Ignores;
@@ -99,8 +106,23 @@ pub fn set_dispositions(slot: &'static Slot, habit: Habit) {
                 libc::sigaction(signal, &raw const action, ptr::null_mut());
             } else {
                 // libc refuses 32 and 33, the kernel does not: handler, flags, restorer, mask.
-                let action = [if ignored { libc::SIG_IGN } else { libc::SIG_DFL }, 0, 0, 0];
-                libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), ptr::null_mut::<usize>(), 8);
+                let action = [
+                    if ignored {
+                        libc::SIG_IGN
+                    } else {
+                        libc::SIG_DFL
+                    },
+                    0,
+                    0,
+                    0,
+                ];
+                libc::syscall(
+                    libc::SYS_rt_sigaction,
+                    signal,
+                    action.as_ptr(),
+                    ptr::null_mut::<usize>(),
+                    8,
+                );
             }
         }
     }
@@ -118,7 +140,13 @@ pub fn with_open_mask<T>(start: impl FnOnce() -> T) -> T {
 pub fn block(mask: u64) {
     // SAFETY: the kernel reads eight bytes. The raw call, since libc's leaves 32 and 33 alone.
     let set = unsafe {
-        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, ptr::null_mut::<u64>(), 8)
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const mask,
+            ptr::null_mut::<u64>(),
+            8,
+        )
     };
     assert_eq!(set, 0);
 }

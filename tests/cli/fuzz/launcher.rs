@@ -1,7 +1,10 @@
 //! A victim that starts sigsend, so that sigsend has ancestors among the victims. The harness sends
 //! the command over the victim's socket. sigsend stays a zombie until the harness has read its wait
 //! status.
-#![expect(unsafe_code, reason = "fork, wait and reading from a bare descriptor have no safe form")]
+#![expect(
+    unsafe_code,
+    reason = "fork, wait and reading from a bare descriptor have no safe form"
+)]
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -38,10 +41,25 @@ impl Launch<'_> {
     /// Requests the victim at the other end of this socket to start the command. Returns its PID.
     pub fn request(&self, mut channel: &UnixStream) -> io::Result<i32> {
         let user = self.user.to_string().into();
-        let limit = self.limit.map_or_else(String::new, |limit| limit.to_string()).into();
+        let limit = self
+            .limit
+            .map_or_else(String::new, |limit| limit.to_string())
+            .into();
         let [stdin, stdout, stderr] = &self.files;
-        let head = [&self.program, &self.directory, stdin, stdout, stderr, &user, &limit];
-        let words: Vec<&[u8]> = head.into_iter().chain(self.args).map(|word| word.as_bytes()).collect();
+        let head = [
+            &self.program,
+            &self.directory,
+            stdin,
+            stdout,
+            stderr,
+            &user,
+            &limit,
+        ];
+        let words: Vec<&[u8]> = head
+            .into_iter()
+            .chain(self.args)
+            .map(|word| word.as_bytes())
+            .collect();
         let text = words.join(&0);
         channel.write_all(&[LAUNCH])?;
         channel.write_all(&text.len().to_ne_bytes())?;
@@ -77,7 +95,9 @@ pub fn launch(channel: i32) {
 }
 
 fn become_sigsend(text: &[u8]) -> io::Result<()> {
-    let mut words = text.split(|&byte| byte == 0).map(|word| OsString::from_vec(word.to_vec()));
+    let mut words = text
+        .split(|&byte| byte == 0)
+        .map(|word| OsString::from_vec(word.to_vec()));
     let mut word = || words.next().ok_or(io::ErrorKind::InvalidInput);
     let mut command = Command::new(word()?);
     command.current_dir(word()?).env_clear().process_group(0);
@@ -99,7 +119,10 @@ fn become_sigsend(text: &[u8]) -> io::Result<()> {
 
 /// Limits the size of each file that the command writes (`RLIMIT_FSIZE`).
 pub fn limit_files(command: &mut Command, bytes: u64) {
-    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    let limit = libc::rlimit {
+        rlim_cur: bytes,
+        rlim_max: bytes,
+    };
     let set = move || {
         // SAFETY: `limit` is an rlimit that outlives the call.
         if unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) } == 0 {

@@ -21,7 +21,8 @@ impl Dice {
     }
 
     pub fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.roll() % u64::try_from(end).expect("a length")).expect("below a length")
+        usize::try_from(self.roll() % u64::try_from(end).expect("a length"))
+            .expect("below a length")
     }
 
     /// True in `chance` of a hundred cases.

@@ -82,7 +82,12 @@ struct Aim {
 
 impl Aim {
     fn at(target: Target) -> Self {
-        Self { target, stale: false, dated: false, below: false }
+        Self {
+            target,
+            stale: false,
+            dated: false,
+            below: false,
+        }
     }
 }
 
@@ -119,7 +124,11 @@ struct Predictor<'a> {
 
 /// Predicts what a reading leads to.
 pub fn predict(reading: &Reading, world: &World, line: &Line) -> Forecast {
-    let nothing = Bounds { least: [0; SIGNALS], most: [0; SIGNALS], frozen: false };
+    let nothing = Bounds {
+        least: [0; SIGNALS],
+        most: [0; SIGNALS],
+        frozen: false,
+    };
     let mut bounds = vec![nothing; world.victims.len()];
     for (victim, bounds) in world.victims.iter().zip(&mut bounds) {
         if line.storm == Some(victim.family) {
@@ -130,11 +139,16 @@ pub fn predict(reading: &Reading, world: &World, line: &Line) -> Forecast {
         let mut exits = BTreeSet::from([1]);
         // Help and listings may be printed before an error is found, and the status of an error is
         // 2 with `--alive`.
-        let any = |so: &dyn Fn(&str) -> bool| line.args.iter().any(|arg| so(&arg.to_string_lossy()));
+        let any =
+            |so: &dyn Fn(&str) -> bool| line.args.iter().any(|arg| so(&arg.to_string_lossy()));
         let long = ["--h", "--ver", "--l", "--ta", "--sh", "--g"];
         let quiet = |arg: &str| {
-            let cluster = arg.strip_prefix('-').unwrap_or_default().trim_start_matches(['a', 'p', 'r', 'w', 'v']);
-            cluster.starts_with(['h', 'V', 'l', 'L', 't', 'd']) || long.iter().any(|option| arg.starts_with(option))
+            let cluster = arg
+                .strip_prefix('-')
+                .unwrap_or_default()
+                .trim_start_matches(['a', 'p', 'r', 'w', 'v']);
+            cluster.starts_with(['h', 'V', 'l', 'L', 't', 'd'])
+                || long.iter().any(|option| arg.starts_with(option))
         };
         if matches!(reading, Reading::Quiet) || any(&quiet) {
             exits.insert(0);
@@ -151,7 +165,15 @@ pub fn predict(reading: &Reading, world: &World, line: &Line) -> Forecast {
             lines
         });
         let (printed, counts) = (None, None);
-        return Forecast { bounds, exits, printed, listed, counts, hangs: false, patience: 0 };
+        return Forecast {
+            bounds,
+            exits,
+            printed,
+            listed,
+            counts,
+            hangs: false,
+            patience: 0,
+        };
     };
     let mut signals = vec![usize::from(request.signal.unwrap_or(15))];
     signals.extend(request.grace.iter().flat_map(|_| [CONT, KILL]));
@@ -181,14 +203,24 @@ pub fn predict(reading: &Reading, world: &World, line: &Line) -> Forecast {
 impl Predictor<'_> {
     fn predict(mut self) -> Forecast {
         let aims = self.aims();
-        self.pinned |=
-            aims.iter().any(|aim| matches!(aim.target, Target::Name(_) | Target::Token(..) | Target::Port(_)));
+        self.pinned |= aims.iter().any(|aim| {
+            matches!(
+                aim.target,
+                Target::Name(_) | Target::Token(..) | Target::Port(_)
+            )
+        });
         // Follow-ups and checks that make little sense together may be refused.
-        self.loose |=
-            self.request.has("require-handler") && self.signals[1..].iter().any(|signal| matches!(signal, 0 | 9 | 19));
+        self.loose |= self.request.has("require-handler")
+            && self.signals[1..]
+                .iter()
+                .any(|signal| matches!(signal, 0 | 9 | 19));
         self.loose |= self.signals.len() > 1 && self.signals.contains(&0);
-        let groups =
-            aims.iter().any(|aim| matches!(aim.target, Target::Group(_) | Target::OwnGroup | Target::Everyone));
+        let groups = aims.iter().any(|aim| {
+            matches!(
+                aim.target,
+                Target::Group(_) | Target::OwnGroup | Target::Everyone
+            )
+        });
         let mut times = vec![0_u32; self.bounds.len()];
         let mut named = vec![0_u32; self.bounds.len()];
         let mut pids_at_risk = 0;
@@ -197,8 +229,11 @@ impl Predictor<'_> {
             let is_over = self.own_end != OwnEnd::None && self.is_own(&aim.target);
             let mut hits = self.hits(aim);
             // It may have ended and been reaped because of an earlier target.
-            let is_late = |hit: &&mut Hit| pids_at_risk > 0 && self.world.victims[hit.victim].has_reaper;
-            hits.iter_mut().filter(is_late).for_each(|hit| hit.outcome |= FAIL);
+            let is_late =
+                |hit: &&mut Hit| pids_at_risk > 0 && self.world.victims[hit.victim].has_reaper;
+            hits.iter_mut()
+                .filter(is_late)
+                .for_each(|hit| hit.outcome |= FAIL);
             pids_at_risk += u32::from(self.may_reuse_pid(aim, &hits));
             for hit in hits {
                 self.outcomes.push(hit.outcome);
@@ -218,7 +253,12 @@ impl Predictor<'_> {
         let is_new_owner = pids_at_risk > 1 && self.signals.len() == 1 && !self.waits;
         // The process that reuses the PID is a child of the reaper, and so part of its tree.
         let is_new_child = self.request.has("tree")
-            && self.world.victims.iter().zip(&times).any(|(victim, &times)| victim.habit == Habit::Reaps && times > 0);
+            && self
+                .world
+                .victims
+                .iter()
+                .zip(&times)
+                .any(|(victim, &times)| victim.habit == Habit::Reaps && times > 0);
         if is_new_owner || is_new_child {
             for (victim, bounds) in self.world.victims.iter().zip(&mut self.bounds) {
                 if victim.habit == Habit::ReusesPid {
@@ -228,11 +268,21 @@ impl Predictor<'_> {
         }
         let mut victims = self.world.victims.iter().zip(&named);
         // Processes that are forked during the run may be counted, too.
-        let forks = |victim: &Victim| victim.has_reaper || matches!(victim.habit, Habit::Forks | Habit::Reaps);
-        let is_counted_once = |(victim, &times): (&Victim, &u32)| times == 0 || times == 1 && !forks(victim);
-        let is_new = |index: usize| aims[..index].iter().all(|aim| aim.target != aims[index].target);
+        let forks = |victim: &Victim| {
+            victim.has_reaper || matches!(victim.habit, Habit::Forks | Habit::Reaps)
+        };
+        let is_counted_once =
+            |(victim, &times): (&Victim, &u32)| times == 0 || times == 1 && !forks(victim);
+        let is_new = |index: usize| {
+            aims[..index]
+                .iter()
+                .all(|aim| aim.target != aims[index].target)
+        };
         let is_one = |aim: &Aim| {
-            matches!(aim.target, Target::Everyone | Target::Port(_) | Target::Cgroup(_)) || self.is_own(&aim.target)
+            matches!(
+                aim.target,
+                Target::Everyone | Target::Port(_) | Target::Cgroup(_)
+            ) || self.is_own(&aim.target)
         };
         let is_clear = victims.all(is_counted_once)
             && (1..aims.len()).all(is_new)
@@ -248,15 +298,24 @@ impl Predictor<'_> {
             // A process that refuses a follow-up counts as signalled and as failed.
             let must = |outcome: &&Outcome| **outcome & !bits == 0;
             let may = |outcome: &&Outcome| **outcome & bits != 0;
-            [self.outcomes.iter().filter(must).count(), self.outcomes.iter().filter(may).count()]
+            [
+                self.outcomes.iter().filter(must).count(),
+                self.outcomes.iter().filter(may).count(),
+            ]
         })
     }
 
     /// Whether a target names a process whose PID may be reused during the run.
     fn may_reuse_pid(&self, aim: &Aim, hits: &[Hit]) -> bool {
         let reaped = |victim: &Victim| victim.has_reaper && victim.habit != Habit::ReusesPid;
-        let has_pid = |n: i32| self.world.victims.iter().any(|victim| reaped(victim) && victim.pid == n);
-        hits.iter().any(|hit| reaped(&self.world.victims[hit.victim]))
+        let has_pid = |n: i32| {
+            self.world
+                .victims
+                .iter()
+                .any(|victim| reaped(victim) && victim.pid == n)
+        };
+        hits.iter()
+            .any(|hit| reaped(&self.world.victims[hit.victim]))
             || matches!(aim.target, Target::Pid(n) | Target::Group(n) if has_pid(n))
     }
 
@@ -343,14 +402,19 @@ impl Predictor<'_> {
                 (0, all(OK | GONE) && in_time),
                 (1, failed && in_time),
                 (2, alive && any(UNSURE)),
-                (64, (any(FAIL) && any(!(FAIL | UNSURE)) || any(PART)) && !alive && in_time),
+                (
+                    64,
+                    (any(FAIL) && any(!(FAIL | UNSURE)) || any(PART)) && !alive && in_time,
+                ),
                 (124, any(LATE)),
             ];
-            self.exits.extend(ends.iter().filter(|(_, may)| *may).map(|(exit, _)| exit));
+            self.exits
+                .extend(ends.iter().filter(|(_, may)| *may).map(|(exit, _)| exit));
             if self.loose || self.request.mode == Mode::Mixed {
                 self.exits.extend([0, 1, 64]);
                 self.exits.extend(alive.then_some(2));
-                self.exits.extend((self.waits && !self.request.has("wait")).then_some(124));
+                self.exits
+                    .extend((self.waits && !self.request.has("wait")).then_some(124));
             }
         }
         let is_counted = is_clear && !self.loose && !self.line.hidden && self.signals[0] != 0;
@@ -366,18 +430,41 @@ impl Predictor<'_> {
                 self.exits.retain(|&exit| exit > KILLED);
             }
             self.exits.insert(1);
-            self.exits.extend((self.request.mode == Mode::Alive).then_some(2));
+            self.exits
+                .extend((self.request.mode == Mode::Alive).then_some(2));
         }
         if self.loose {
-            self.bounds.iter_mut().for_each(|bounds| bounds.least = [0; SIGNALS]);
+            self.bounds
+                .iter_mut()
+                .for_each(|bounds| bounds.least = [0; SIGNALS]);
             self.printed[0].clear();
         }
-        let steps = self.request.steps.iter().map(|&(time, _)| time.min(1000)).sum::<u64>();
-        let patience = 60 + 2 * (steps + self.request.within.or(self.request.grace).unwrap_or(0).min(1000));
+        let steps = self
+            .request
+            .steps
+            .iter()
+            .map(|&(time, _)| time.min(1000))
+            .sum::<u64>();
+        let patience = 60
+            + 2 * (steps
+                + self
+                    .request
+                    .within
+                    .or(self.request.grace)
+                    .unwrap_or(0)
+                    .min(1000));
         let asked = matches!(self.request.mode, Mode::Pids | Mode::Ids)
             && !self.request.has("json")
             && !self.request.has("verbose");
         let printed = asked.then_some(self.printed);
-        Forecast { bounds: self.bounds, exits: self.exits, printed, listed: None, counts, hangs, patience }
+        Forecast {
+            bounds: self.bounds,
+            exits: self.exits,
+            printed,
+            listed: None,
+            counts,
+            hangs,
+            patience,
+        }
     }
 }

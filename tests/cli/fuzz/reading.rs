@@ -123,7 +123,10 @@ impl Request {
         } else if let Some((n, inode)) = text.split_once(':').filter(|(n, _)| digits(n)) {
             self.loose |= n.starts_with('0') || inode.starts_with('0');
             let inode = positive(inode, u128::from(u64::MAX))?;
-            Target::Token(pid(positive(n, PID_MAX)?)?, u64::try_from(inode).map_err(|_| Invalid)?)
+            Target::Token(
+                pid(positive(n, PID_MAX)?)?,
+                u64::try_from(inode).map_err(|_| Invalid)?,
+            )
         } else if text.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == '.') {
             // The manual does not define whether letters outside ASCII are letters.
             self.loose |= text.starts_with(|c: char| !c.is_ascii());
@@ -141,7 +144,11 @@ impl Request {
     fn name(&mut self, (signal, loose): (u8, bool)) -> Read<()> {
         self.loose |= loose;
         // Two signals are a usage error.
-        if self.signal.replace(signal).is_some() { Err(Invalid) } else { Ok(()) }
+        if self.signal.replace(signal).is_some() {
+            Err(Invalid)
+        } else {
+            Ok(())
+        }
     }
 
     fn value(&mut self, option: &str, value: &[u8]) -> Read<()> {
@@ -170,7 +177,11 @@ impl Request {
             }
             "within" | "grace" => {
                 let (time, loose) = duration(value, false)?;
-                let place = if option == "within" { &mut self.within } else { &mut self.grace };
+                let place = if option == "within" {
+                    &mut self.within
+                } else {
+                    &mut self.grace
+                };
                 self.loose |= place.is_some() || loose;
                 *place = Some(time.max(place.unwrap_or(0)));
             }
@@ -180,7 +191,11 @@ impl Request {
     }
 
     fn ask(&mut self, question: Mode) {
-        self.question = Some(if self.question.is_some_and(|q| q != question) { Mode::Mixed } else { question });
+        self.question = Some(if self.question.is_some_and(|q| q != question) {
+            Mode::Mixed
+        } else {
+            question
+        });
     }
 
     fn flag(&mut self, option: &'static str) {
@@ -188,7 +203,8 @@ impl Request {
             "pid" => self.ask(Mode::Pids),
             "id" => self.ask(Mode::Ids),
             "alive" => self.ask(Mode::Alive),
-            "dry-run" | "require-handler" | "allow-stale" | "all" | "tree" | "wait" | "verbose" | "json" => {
+            "dry-run" | "require-handler" | "allow-stale" | "all" | "tree" | "wait" | "verbose"
+            | "json" => {
                 self.flags.push(option);
             }
             _ => self.quiet = true,
@@ -220,7 +236,11 @@ impl Request {
         Ok(())
     }
 
-    fn cluster<'a>(&mut self, text: &'a [u8], rest: &mut impl Iterator<Item = &'a [u8]>) -> Read<()> {
+    fn cluster<'a>(
+        &mut self,
+        text: &'a [u8],
+        rest: &mut impl Iterator<Item = &'a [u8]>,
+    ) -> Read<()> {
         for (index, letter) in text.iter().enumerate() {
             let option = match letter {
                 b'a' => "all",
@@ -242,7 +262,14 @@ impl Request {
                         self.loose = true;
                         return self.value(option, value);
                     }
-                    return self.value(option, if joined.is_empty() { rest.next().ok_or(Invalid)? } else { joined });
+                    return self.value(
+                        option,
+                        if joined.is_empty() {
+                            rest.next().ok_or(Invalid)?
+                        } else {
+                            joined
+                        },
+                    );
                 }
                 _ => return Err(Invalid),
             };
@@ -255,7 +282,10 @@ impl Request {
         let mut request = Self::default();
         let mut rest = args.iter().map(|arg| arg.as_bytes());
         while let Some(arg) = rest.next() {
-            let Some(short) = arg.strip_prefix(b"-").filter(|short| !request.escaped && !short.is_empty()) else {
+            let Some(short) = arg
+                .strip_prefix(b"-")
+                .filter(|short| !request.escaped && !short.is_empty())
+            else {
                 request.target(arg)?;
                 continue;
             };
@@ -272,7 +302,8 @@ impl Request {
                 request.name(signal(short).ok().filter(|_| first).ok_or(Invalid)?)?;
             } else if let Some(named) = named_signal(name) {
                 request.name(named)?;
-            } else if short[0].is_ascii_uppercase() && short.len() > 1 && request.targets.is_empty() {
+            } else if short[0].is_ascii_uppercase() && short.len() > 1 && request.targets.is_empty()
+            {
                 return Err(Invalid);
             } else {
                 request.cluster(short, &mut rest)?;
@@ -287,29 +318,43 @@ impl Request {
         let dry = self.has("dry-run");
         let follow = !self.steps.is_empty();
         let waits = self.has("wait") || self.within.is_some() || self.grace.is_some();
-        self.mode = self.question.unwrap_or(if dry { Mode::DryRun } else { Mode::Send });
+        self.mode = self
+            .question
+            .unwrap_or(if dry { Mode::DryRun } else { Mode::Send });
         self.loose |= self.question.is_some() && (dry || self.has("require-handler"));
         if self.quiet {
             return Ok(());
         }
-        let asks_and_sends =
-            self.question.is_some() && (self.signal.is_some() || self.queue.is_some() || follow || waits);
+        let asks_and_sends = self.question.is_some()
+            && (self.signal.is_some() || self.queue.is_some() || follow || waits);
         let two_plans = self.grace.is_some() && (follow || self.within.is_some());
-        let nothing_to_catch = self.has("require-handler") && matches!(self.signal, Some(0 | 9 | 19));
-        let many = |target: &Target| matches!(target, Target::Group(_) | Target::OwnGroup | Target::Everyone);
+        let nothing_to_catch =
+            self.has("require-handler") && matches!(self.signal, Some(0 | 9 | 19));
+        let many = |target: &Target| {
+            matches!(
+                target,
+                Target::Group(_) | Target::OwnGroup | Target::Everyone
+            )
+        };
         let checked = self.question.is_some()
             || self.queue.is_some()
             || !self.expect.is_empty()
             || self.has("require-handler")
             || self.has("tree");
         let own = |target: &Target| matches!(target, Target::OwnGroup | Target::Everyone);
-        let unfit = checked && self.targets.iter().any(many) || (waits || follow) && self.targets.iter().any(own);
+        let unfit = checked && self.targets.iter().any(many)
+            || (waits || follow) && self.targets.iter().any(own);
         let null_grace = self.grace.is_some() && self.signal == Some(0);
         // The manual defines only in part how checks and values combine with a control group.
         self.loose |= self.cgroup.is_some()
-            && (self.has("tree") || self.has("require-handler") || self.queue.is_some() || !self.expect.is_empty());
-        let no_target = self.targets.is_empty() && self.pidfiles.is_empty() && self.cgroup.is_none();
-        let wrong = asks_and_sends || two_plans || nothing_to_catch || unfit || null_grace || no_target;
+            && (self.has("tree")
+                || self.has("require-handler")
+                || self.queue.is_some()
+                || !self.expect.is_empty());
+        let no_target =
+            self.targets.is_empty() && self.pidfiles.is_empty() && self.cgroup.is_none();
+        let wrong =
+            asks_and_sends || two_plans || nothing_to_catch || unfit || null_grace || no_target;
         if wrong { Err(Invalid) } else { Ok(()) }
     }
 }

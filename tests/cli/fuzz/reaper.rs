@@ -26,33 +26,54 @@ pub fn prepare() {
 /// descendants.
 pub fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> ! {
     let roles = role.all();
-    let place =
-        |so: &dyn Fn(&Role) -> bool| roles.iter().skip(1).position(|role| so(role)).expect("among the roles") + 1;
+    let place = |so: &dyn Fn(&Role) -> bool| {
+        roles
+            .iter()
+            .skip(1)
+            .position(|role| so(role))
+            .expect("among the roles")
+            + 1
+    };
     let reuser = place(&|role| role.habit == Habit::ReusesPid);
     let leader = place(&|role| role.place == Place::Group && role.habit == Habit::Dies);
     let channel = channels[0].as_raw_fd();
     let members = 1..slots.len().min(roles.len());
     let absent = |slot: &Slot| slot.pid.load(Ordering::Acquire) == 0;
     // A child stores its PID only when it runs, and pidfd_open(2) needs the PID.
-    while members.clone().any(|index| index != reuser && absent(&slots[index])) {
+    while members
+        .clone()
+        .any(|index| index != reuser && absent(&slots[index]))
+    {
         std::thread::yield_now();
     }
     let number = slots[leader].pid.load(Ordering::Acquire);
     let mut living: Vec<OwnedFd> = members
         .clone()
         .filter(|&index| index != reuser)
-        .map(|index| pidfd(slots[index].pid.load(Ordering::Acquire)).expect("only this process reaps it"))
+        .map(|index| {
+            pidfd(slots[index].pid.load(Ordering::Acquire)).expect("only this process reaps it")
+        })
         .collect();
     send(channel, b"r");
     let mut wanted = true;
     loop {
         let mut polls = vec![PollFd::new(channels[0].as_fd(), PollFlags::POLLIN)];
-        polls.extend(living.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
+        polls.extend(
+            living
+                .iter()
+                .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)),
+        );
         let is_dead = slots[leader].status.load(Ordering::Relaxed) != 0;
-        let timeout = if is_dead && wanted { RETRY.into() } else { PollTimeout::NONE };
+        let timeout = if is_dead && wanted {
+            RETRY.into()
+        } else {
+            PollTimeout::NONE
+        };
         poll(&mut polls, timeout).expect("nothing interrupts it");
-        let ready: Vec<bool> =
-            polls.iter().map(|poll| poll.revents().is_some_and(|events| !events.is_empty())).collect();
+        let ready: Vec<bool> = polls
+            .iter()
+            .map(|poll| poll.revents().is_some_and(|events| !events.is_empty()))
+            .collect();
         if ready[0] {
             answer(channel);
         }
@@ -73,13 +94,28 @@ fn reap_all(slots: &[Slot]) {
         // CHLD.
         let (pid, status) = unsafe {
             let mut from: libc::siginfo_t = std::mem::zeroed();
-            libc::waitid(libc::P_ALL, 0, &raw mut from, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT);
-            (from.si_pid(), if from.si_code == libc::CLD_EXITED { from.si_status() << 8 } else { from.si_status() })
+            libc::waitid(
+                libc::P_ALL,
+                0,
+                &raw mut from,
+                libc::WEXITED | libc::WNOHANG | libc::WNOWAIT,
+            );
+            (
+                from.si_pid(),
+                if from.si_code == libc::CLD_EXITED {
+                    from.si_status() << 8
+                } else {
+                    from.si_status()
+                },
+            )
         };
         if pid == 0 {
             return;
         }
-        if let Some(slot) = slots.iter().find(|slot| slot.pid.load(Ordering::Relaxed) == pid) {
+        if let Some(slot) = slots
+            .iter()
+            .find(|slot| slot.pid.load(Ordering::Relaxed) == pid)
+        {
             slot.status.store(status | REAPED, Ordering::Release);
         }
         // SAFETY: the status is not asked for.

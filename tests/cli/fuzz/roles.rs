@@ -41,13 +41,21 @@ impl Habit {
     pub fn reports(self) -> bool {
         matches!(
             self,
-            Self::Records { .. } | Self::Threads | Self::LeaderExited | Self::Launches | Self::Reaps | Self::ReusesPid
+            Self::Records { .. }
+                | Self::Threads
+                | Self::LeaderExited
+                | Self::Launches
+                | Self::Reaps
+                | Self::ReusesPid
         )
     }
 
     /// Whether it has handlers that count all signals.
     pub fn counts(self) -> bool {
-        matches!(self, Self::Counts | Self::Moves(_) | Self::Forks | Self::Init)
+        matches!(
+            self,
+            Self::Counts | Self::Moves(_) | Self::Forks | Self::Init
+        )
     }
 }
 
@@ -122,15 +130,24 @@ impl Role {
     }
 
     pub const fn stopped(self) -> Self {
-        Self { stopped: true, ..self }
+        Self {
+            stopped: true,
+            ..self
+        }
     }
 
     pub const fn serving(self, socket: Socket) -> Self {
-        Self { socket: Some(socket), ..self }
+        Self {
+            socket: Some(socket),
+            ..self
+        }
     }
 
     pub const fn in_cgroup(self, cgroup: Cgroup) -> Self {
-        Self { cgroup: Some(cgroup), ..self }
+        Self {
+            cgroup: Some(cgroup),
+            ..self
+        }
     }
 
     pub const fn with(self, children: &'static [Role]) -> Self {
@@ -150,7 +167,9 @@ pub const ANNA: u32 = 1001;
 pub const BERT: u32 = 1002;
 
 const BLOCKS_ALL: Habit = Habit::Records { caught: 0 };
-const CATCHES_SOME: Habit = Habit::Records { caught: 1 | 1 << 1 | 1 << 9 | 1 << 11 | 1 << 14 | 1 << 34 };
+const CATCHES_SOME: Habit = Habit::Records {
+    caught: 1 | 1 << 1 | 1 << 9 | 1 << 11 | 1 << 14 | 1 << 34,
+};
 
 const fn group(name: &'static [u8], habit: Habit) -> Role {
     Role::new(name, habit).placed(Place::Group)
@@ -158,14 +177,25 @@ const fn group(name: &'static [u8], habit: Habit) -> Role {
 
 /// The families. sigsend is often started in the group of the first.
 pub const FAMILIES: &[Role] = &[
-    group(b"home", BLOCKS_ALL).with(&[Role::new(b"housemate", Habit::Counts), Role::new(b"lodger", Habit::Dies)]),
-    group(b"chief", CATCHES_SOME)
-        .with(&[Role::new(b"member", Habit::Dies), Role::new(b"guest", BLOCKS_ALL).owned(ANNA)]),
-    group(b"vanished", Habit::Reaped).with(&[Role::new(b"heir", CATCHES_SOME), Role::new(b"heir", Habit::Dies)]),
+    group(b"home", BLOCKS_ALL).with(&[
+        Role::new(b"housemate", Habit::Counts),
+        Role::new(b"lodger", Habit::Dies),
+    ]),
+    group(b"chief", CATCHES_SOME).with(&[
+        Role::new(b"member", Habit::Dies),
+        Role::new(b"guest", BLOCKS_ALL).owned(ANNA),
+    ]),
+    group(b"vanished", Habit::Reaped).with(&[
+        Role::new(b"heir", CATCHES_SOME),
+        Role::new(b"heir", Habit::Dies),
+    ]),
     group(b"ghost", Habit::Zombie).with(&[Role::new(b"haunted", BLOCKS_ALL)]),
     group(b"zombie", Habit::Zombie),
     // Parents that never reap.
-    group(b"hoarder", CATCHES_SOME).with(&[Role::new(b"hoarded", Habit::Zombie), Role::new(b"hoarded", Habit::Dies)]),
+    group(b"hoarder", CATCHES_SOME).with(&[
+        Role::new(b"hoarded", Habit::Zombie),
+        Role::new(b"hoarded", Habit::Dies),
+    ]),
     group(b"service", CATCHES_SOME).with(&[Role::new(b"service", Habit::Zombie)]),
     group(b"leaver", BLOCKS_ALL).with(&[
         Role::new(b"leaver", Habit::Moves(Place::Session)),
@@ -176,36 +206,54 @@ pub const FAMILIES: &[Role] = &[
         Role::new(b"annas-move", Habit::Moves(Place::Session)).owned(ANNA),
         Role::new(b"annas-move", BLOCKS_ALL).owned(BERT),
     ]),
-    group(b"forker", Habit::Forks).with(&[Role::new(b"forker", Habit::Forks), Role::new(b"forker", Habit::Dies)]),
+    group(b"forker", Habit::Forks).with(&[
+        Role::new(b"forker", Habit::Forks),
+        Role::new(b"forker", Habit::Dies),
+    ]),
     group(b"server", CATCHES_SOME).serving(Socket::Tcp).with(&[
         Role::new(b"worker", Habit::Dies),
         Role::new(b"worker", BLOCKS_ALL).owned(ANNA),
         Role::new(b"worker", Habit::Zombie),
     ]),
-    group(b"annas-port", BLOCKS_ALL).owned(ANNA).serving(Socket::Udp),
-    group(b"caged", CATCHES_SOME).in_cgroup(Cgroup::Upper).with(&[
-        Role::new(b"caged", Habit::Dies).in_cgroup(Cgroup::Lower),
-        Role::new(b"caged", Habit::Moves(Place::Session)).in_cgroup(Cgroup::Upper),
-        Role::new(b"caged", Habit::Zombie).in_cgroup(Cgroup::Lower),
-        Role::new(b"uncaged", BLOCKS_ALL),
-    ]),
-    group(b"terminal", BLOCKS_ALL).with(&[group(b"shell", Habit::Launches)
-        .with(&[Role::new(b"command", Habit::Dies), Role::new(b"command", CATCHES_SOME)])]),
+    group(b"annas-port", BLOCKS_ALL)
+        .owned(ANNA)
+        .serving(Socket::Udp),
+    group(b"caged", CATCHES_SOME)
+        .in_cgroup(Cgroup::Upper)
+        .with(&[
+            Role::new(b"caged", Habit::Dies).in_cgroup(Cgroup::Lower),
+            Role::new(b"caged", Habit::Moves(Place::Session)).in_cgroup(Cgroup::Upper),
+            Role::new(b"caged", Habit::Zombie).in_cgroup(Cgroup::Lower),
+            Role::new(b"uncaged", BLOCKS_ALL),
+        ]),
+    group(b"terminal", BLOCKS_ALL).with(&[group(b"shell", Habit::Launches).with(&[
+        Role::new(b"command", Habit::Dies),
+        Role::new(b"command", CATCHES_SOME),
+    ])]),
     group(b"subreaper", Habit::Reaps).with(&[
         group(b"reuser", Habit::ReusesPid),
-        group(b"mortal", Habit::Dies)
-            .with(&[Role::new(b"mortal", Habit::Dies), Role::new(b"escaped", Habit::Moves(Place::Session))]),
+        group(b"mortal", Habit::Dies).with(&[
+            Role::new(b"mortal", Habit::Dies),
+            Role::new(b"escaped", Habit::Moves(Place::Session)),
+        ]),
     ]),
     Role::new(b"login", BLOCKS_ALL)
         .placed(Place::Session)
-        .with(&[group(b"job", CATCHES_SOME), Role::new(b"sub", Habit::Counts)]),
+        .with(&[
+            group(b"job", CATCHES_SOME),
+            Role::new(b"sub", Habit::Counts),
+        ]),
     group(b"tree", BLOCKS_ALL).with(&[
-        group(b"branch", Habit::Dies)
-            .with(&[Role::new(b"leaf", CATCHES_SOME), Role::new(b"leaf", BLOCKS_ALL).stopped()]),
+        group(b"branch", Habit::Dies).with(&[
+            Role::new(b"leaf", CATCHES_SOME),
+            Role::new(b"leaf", BLOCKS_ALL).stopped(),
+        ]),
         Role::new(b"twig", Habit::Counts),
         Role::new(b"bud", Habit::Dies),
     ]),
-    group(b"annas", BLOCKS_ALL).owned(ANNA).with(&[Role::new(b"annas", Habit::Dies).owned(ANNA)]),
+    group(b"annas", BLOCKS_ALL)
+        .owned(ANNA)
+        .with(&[Role::new(b"annas", Habit::Dies).owned(ANNA)]),
     group(b"nginx", BLOCKS_ALL).owned(ANNA),
     group(b"nginx", Habit::Dies).owned(BERT),
     group(b"nginx", CATCHES_SOME).with(&[Role::new(b"nginx", Habit::Dies)]),

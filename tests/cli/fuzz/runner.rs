@@ -87,8 +87,11 @@ impl Runner {
     fn remove_files(&self, line: &Line) {
         for (name, file) in &line.files {
             let path = self.dir.path().join(name);
-            let removed =
-                if matches!(file, Pidfile::Directory) { fs::remove_dir(&path) } else { fs::remove_file(&path) };
+            let removed = if matches!(file, Pidfile::Directory) {
+                fs::remove_dir(&path)
+            } else {
+                fs::remove_file(&path)
+            };
             removed.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         }
     }
@@ -100,7 +103,9 @@ impl Runner {
             victim::hide_processes(true);
         }
         let is_over = AtomicBool::new(false);
-        let targets = line.storm.map_or_else(Vec::new, |family| world.family(family));
+        let targets = line
+            .storm
+            .map_or_else(Vec::new, |family| world.family(family));
         let ended = thread::scope(|scope| {
             if !targets.is_empty() {
                 scope.spawn(|| send_cont(&targets, &is_over));
@@ -130,7 +135,9 @@ impl Runner {
             let patience = Duration::from_millis(forecast.patience);
             let state = stat(pid).chars().next();
             if let Output::Pipe(from, _, read) = &mut output {
-                let is_late = !delayed && waited > patience + DELIVERY_LIMIT && !is_delivered(world, forecast);
+                let is_late = !delayed
+                    && waited > patience + DELIVERY_LIMIT
+                    && !is_delivered(world, forecast);
                 delayed |= is_late;
                 if is_late || waited > patience && is_delivered(world, forecast) {
                     drain(from, read);
@@ -142,24 +149,42 @@ impl Runner {
             } else if waited > PATIENCE {
                 hung = true;
                 send(Signal::SIGKILL);
-            } else if forecast.hangs && waited > patience && (waits_without_end(pid) || waited > PATIENCE / 2) {
+            } else if forecast.hangs
+                && waited > patience
+                && (waits_without_end(pid) || waited > PATIENCE / 2)
+            {
                 send(Signal::SIGTERM);
             }
         }
         let status = started.reap(pid, world);
-        let exit = status.signal().map_or_else(|| status.code().unwrap_or(-1), |signal| KILLED + signal);
-        let read = |path: &Path| String::from_utf8_lossy(&fs::read(path).expect("our own file")).into_owned();
+        let exit = status
+            .signal()
+            .map_or_else(|| status.code().unwrap_or(-1), |signal| KILLED + signal);
+        let read = |path: &Path| {
+            String::from_utf8_lossy(&fs::read(path).expect("our own file")).into_owned()
+        };
         let stdout = match output {
             Output::File(path) => read(&path),
             Output::Discarded(_) => String::new(),
             Output::Pipe(mut from, _, mut text) => {
                 drain(&mut from, &mut text);
-                let text = text.iter().copied().filter(|&byte| byte != FILLER).collect::<Vec<_>>();
+                let text = text
+                    .iter()
+                    .copied()
+                    .filter(|&byte| byte != FILLER)
+                    .collect::<Vec<_>>();
                 String::from_utf8_lossy(&text).into_owned()
             }
         };
         let exit = if stopped { STOPPED } else { exit };
-        Ended { pid, exit, hung, delayed, stdout, stderr: read(&err) }
+        Ended {
+            pid,
+            exit,
+            hung,
+            delayed,
+            stdout,
+            stderr: read(&err),
+        }
     }
 
     fn output(&self, sink: Sink) -> Output {
@@ -180,12 +205,18 @@ impl Runner {
     }
 
     fn start(&self, line: &Line, world: &World, output: &mut Output, err: &Path) -> (i32, Started) {
-        let limit = if let Sink::Limited(bytes) = line.sink { Some(bytes) } else { None };
+        let limit = if let Sink::Limited(bytes) = line.sink {
+            Some(bytes)
+        } else {
+            None
+        };
         if line.start == Start::Shell {
             let input = self.dir.file("in", &line.stdin);
             let out = match output {
                 Output::File(path) => path.clone().into(),
-                Output::Pipe(_, writer, _) => format!("/proc/1/fd/{}", std::os::fd::AsRawFd::as_raw_fd(writer)).into(),
+                Output::Pipe(_, writer, _) => {
+                    format!("/proc/1/fd/{}", std::os::fd::AsRawFd::as_raw_fd(writer)).into()
+                }
                 Output::Discarded(_) => "/dev/full".into(),
             };
             let launch = Launch {
@@ -198,22 +229,38 @@ impl Runner {
             };
             let (launcher, line) = world.launcher();
             let state = || fs::read_to_string(format!("/proc/{}/status", launcher.pid));
-            let pid = launch.request(line).unwrap_or_else(|e| panic!("no answer of the launcher: {e}: {:?}", state()));
+            let pid = launch
+                .request(line)
+                .unwrap_or_else(|e| panic!("no answer of the launcher: {e}: {:?}", state()));
             return (pid, Started::Launched);
         }
         let (stdin, mut content) = io::pipe().expect("a pipe");
-        content.write_all(&line.stdin).expect("less than a pipe holds");
+        content
+            .write_all(&line.stdin)
+            .expect("less than a pipe holds");
         drop(content);
-        let append = |path: &Path| OpenOptions::new().append(true).open(path).expect("our own file");
+        let append = |path: &Path| {
+            OpenOptions::new()
+                .append(true)
+                .open(path)
+                .expect("our own file")
+        };
         let mut command = Command::new(&self.program);
-        command.args(&line.args).env_clear().current_dir(self.dir.path());
+        command
+            .args(&line.args)
+            .env_clear()
+            .current_dir(self.dir.path());
         command.stdin(stdin).stderr(append(err));
         match output {
             Output::File(path) => command.stdout(append(path)),
             Output::Pipe(_, writer, _) => command.stdout(writer.try_clone().expect("a descriptor")),
             Output::Discarded(sink) => command.stdout(std::mem::replace(sink, Stdio::null())),
         };
-        command.process_group(if line.start == Start::Home { world.home() } else { 0 });
+        command.process_group(if line.start == Start::Home {
+            world.home()
+        } else {
+            0
+        });
         if line.user != 0 {
             command.uid(line.user).gid(line.user);
         }
@@ -221,7 +268,10 @@ impl Runner {
             limit_files(&mut command, limit);
         }
         let child = with_open_mask(|| command.spawn()).expect("sigsend starts");
-        (i32::try_from(child.id()).expect("a PID"), Started::Child(child))
+        (
+            i32::try_from(child.id()).expect("a PID"),
+            Started::Child(child),
+        )
     }
 }
 
@@ -231,10 +281,16 @@ impl Started {
         if let Self::Child(child) = self {
             return child.wait().expect("our own child");
         }
-        let status = stat(pid).rsplit(' ').next().and_then(|code| code.parse().ok()).expect("a zombie's status");
+        let status = stat(pid)
+            .rsplit(' ')
+            .next()
+            .and_then(|code| code.parse().ok())
+            .expect("a zombie's status");
         let (launcher, line) = world.launcher();
         let state = || stat(launcher.pid).chars().next();
-        until("the launcher", || matches!(state(), Some('S' | 'T' | 'Z') | None));
+        until("the launcher", || {
+            matches!(state(), Some('S' | 'T' | 'Z') | None)
+        });
         if !(state() == Some('S') && super::launcher::request_reap(line, pid)) {
             world.reap_later(pid);
         }
@@ -281,15 +337,16 @@ fn waits_without_end(pid: i32) -> bool {
     let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
     let mut fields = call.split_whitespace();
     let number = fields.next().and_then(|number| number.parse::<i64>().ok());
-    let args: Vec<u64> =
-        fields.filter_map(|field| u64::from_str_radix(field.trim_start_matches("0x"), 16).ok()).collect();
+    let args: Vec<u64> = fields
+        .filter_map(|field| u64::from_str_radix(field.trim_start_matches("0x"), 16).ok())
+        .collect();
     match number {
         // The time limit is passed by pointer.
         Some(libc::SYS_ppoll) => args.get(2) == Some(&0),
         // In milliseconds, -1 for none.
-        Some(number) if EPOLL_WAITS.contains(&number) => {
-            args.get(3).is_some_and(|limit| limit & 0xffff_ffff == 0xffff_ffff)
-        }
+        Some(number) if EPOLL_WAITS.contains(&number) => args
+            .get(3)
+            .is_some_and(|limit| limit & 0xffff_ffff == 0xffff_ffff),
         _ => false,
     }
 }
@@ -299,7 +356,9 @@ fn is_delivered(world: &World, forecast: &Forecast) -> bool {
     let mut bounds = world.victims.iter().zip(&forecast.bounds);
     bounds.all(|(victim, bounds)| {
         let survives = victim.habit == Habit::Init || victim.is_zombie() || !victim.exists();
-        survives || bounds.least[9] == 0 || !matches!(stat(victim.pid).chars().next(), Some('S' | 'R' | 'T' | 'D'))
+        survives
+            || bounds.least[9] == 0
+            || !matches!(stat(victim.pid).chars().next(), Some('S' | 'R' | 'T' | 'D'))
     })
 }
 
@@ -320,8 +379,14 @@ fn write_pidfile(path: &Path, file: &Pidfile) -> io::Result<()> {
             let hour = Duration::from_secs(3600);
             match age {
                 Age::Now => Ok(()),
-                Age::Old => File::options().write(true).open(path)?.set_modified(SystemTime::now() - hour),
-                Age::Future => File::options().write(true).open(path)?.set_modified(SystemTime::now() + hour),
+                Age::Old => File::options()
+                    .write(true)
+                    .open(path)?
+                    .set_modified(SystemTime::now() - hour),
+                Age::Future => File::options()
+                    .write(true)
+                    .open(path)?
+                    .set_modified(SystemTime::now() + hour),
             }
         }
         Pidfile::Unreadable(content) => {

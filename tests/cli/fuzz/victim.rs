@@ -40,7 +40,13 @@ pub struct Slot {
 impl Slot {
     /// Makes the slot ready for a new victim.
     pub fn clear(&self) {
-        for number in [&self.pid, &self.thread, &self.port, &self.forked, &self.status] {
+        for number in [
+            &self.pid,
+            &self.thread,
+            &self.port,
+            &self.forked,
+            &self.status,
+        ] {
             number.store(0, Ordering::Release);
         }
     }
@@ -62,8 +68,20 @@ pub fn map_slots(count: usize) -> &'static [Slot] {
     // SAFETY: an anonymous mapping of our own choice of address; Slot is made of atomics, for which
     // zeros are valid.
     unsafe {
-        let memory = libc::mmap(ptr::null_mut(), size, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
-        assert_ne!(memory, libc::MAP_FAILED, "mmap: {}", io::Error::last_os_error());
+        let memory = libc::mmap(
+            ptr::null_mut(),
+            size,
+            libc::PROT_READ | libc::PROT_WRITE,
+            flags,
+            -1,
+            0,
+        );
+        assert_ne!(
+            memory,
+            libc::MAP_FAILED,
+            "mmap: {}",
+            io::Error::last_os_error()
+        );
         std::slice::from_raw_parts(memory.cast::<Slot>(), count)
     }
 }
@@ -74,7 +92,11 @@ pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
     unsafe {
         let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
         let fd = i32::try_from(fd).expect("a descriptor fits an int");
-        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+        if fd < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(OwnedFd::from_raw_fd(fd))
+        }
     }
 }
 
@@ -92,7 +114,13 @@ fn argv() -> (usize, usize) {
     *ARGV.get_or_init(|| {
         let stat = fs::read_to_string("/proc/self/stat").expect("own stat");
         let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
-        let field = |n: usize| fields.split_whitespace().nth(n - 3).and_then(|f| f.parse().ok()).expect("a number");
+        let field = |n: usize| {
+            fields
+                .split_whitespace()
+                .nth(n - 3)
+                .and_then(|f| f.parse().ok())
+                .expect("a number")
+        };
         (field(48), field(49))
     })
 }
@@ -136,7 +164,12 @@ fn fork(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) ->
 
 /// The same as [`fork`] with this PID, which must be free. The kernel stores it in the slot before
 /// the child runs: if this process is killed then, the harness knows of the child.
-pub fn fork_at(number: i32, role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> io::Result<()> {
+pub fn fork_at(
+    number: i32,
+    role: &'static Role,
+    slots: &'static [Slot],
+    channels: &[UnixStream],
+) -> io::Result<()> {
     // SAFETY: zeros are a valid clone_args; without CLONE_VM this is a fork, and the caller has one
     // thread.
     unsafe {
@@ -146,7 +179,11 @@ pub fn fork_at(number: i32, role: &'static Role, slots: &'static [Slot], channel
         clone.parent_tid = slots[0].pid.as_ptr().addr() as u64;
         clone.set_tid = (&raw const number).addr() as u64;
         clone.set_tid_size = 1;
-        match libc::syscall(libc::SYS_clone3, &raw const clone, size_of::<libc::clone_args>()) {
+        match libc::syscall(
+            libc::SYS_clone3,
+            &raw const clone,
+            size_of::<libc::clone_args>(),
+        ) {
             0 => start(role, slots, channels),
             -1 => Err(io::Error::last_os_error()),
             _ => Ok(()),
@@ -180,7 +217,10 @@ fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> 
         reaper::prepare();
     }
     // The children of a server inherit its socket. A socket of a user must be created by that user.
-    let shared = role.socket.filter(|_| role.user == 0).map(|socket| serve(socket, &slots[0]));
+    let shared = role
+        .socket
+        .filter(|_| role.user == 0)
+        .map(|socket| serve(socket, &slots[0]));
     let mut next = 1;
     for child in role.children {
         if child.habit != Habit::ReusesPid {
@@ -189,7 +229,10 @@ fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> 
         next += child.all().len();
     }
     set_identity(role);
-    let own = role.socket.filter(|_| role.user != 0).map(|socket| serve(socket, &slots[0]));
+    let own = role
+        .socket
+        .filter(|_| role.user != 0)
+        .map(|socket| serve(socket, &slots[0]));
     std::mem::forget((shared, own));
     set_dispositions(&slots[0], role.habit);
     let channel = channels[0].as_raw_fd();
@@ -198,7 +241,9 @@ fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> 
             send(channel, b"r");
             exit_now(0)
         }
-        Habit::Records { .. } | Habit::Init | Habit::Launches | Habit::ReusesPid => record(channel, true),
+        Habit::Records { .. } | Habit::Init | Habit::Launches | Habit::ReusesPid => {
+            record(channel, true)
+        }
         Habit::Reaps => reaper::run(role, slots, channels),
         Habit::Counts | Habit::Moves(_) | Habit::Forks => block(3 << 31),
         Habit::Dies | Habit::Ignores => block(0),
@@ -228,12 +273,18 @@ fn serve(socket: Socket, slot: &Slot) -> OwnedFd {
     let (port, socket) = match socket {
         Socket::Tcp => {
             let socket = TcpListener::bind("0.0.0.0:0").expect("a free port");
-            (socket.local_addr().expect("bound").port(), OwnedFd::from(socket))
+            (
+                socket.local_addr().expect("bound").port(),
+                OwnedFd::from(socket),
+            )
         }
         Socket::Udp => {
             let socket = UdpSocket::bind("[::]:0").or_else(|_| UdpSocket::bind("0.0.0.0:0"));
             let socket = socket.expect("a free port");
-            (socket.local_addr().expect("bound").port(), OwnedFd::from(socket))
+            (
+                socket.local_addr().expect("bound").port(),
+                OwnedFd::from(socket),
+            )
         }
     };
     slot.port.store(port.into(), Ordering::Release);
@@ -251,7 +302,8 @@ fn second_thread(slot: &'static Slot, main: impl FnOnce() + Send + 'static) {
     std::thread::spawn(move || {
         block(u64::MAX);
         // SAFETY: no arguments.
-        slot.thread.store(unsafe { libc::gettid() }, Ordering::Release);
+        slot.thread
+            .store(unsafe { libc::gettid() }, Ordering::Release);
         main();
     });
     // libc has unblocked 32 and 33.
@@ -270,11 +322,24 @@ fn set_identity(role: &Role) {
     // SAFETY: the argument area is this process's own writable stack and nothing refers to it; then
     // plain system calls, the raw ones, because libc's would look for the harness's threads.
     unsafe {
-        ptr::copy_nonoverlapping(title.as_ptr(), ptr::with_exposed_provenance_mut(start), end - start);
+        ptr::copy_nonoverlapping(
+            title.as_ptr(),
+            ptr::with_exposed_provenance_mut(start),
+            end - start,
+        );
         if role.user != 0 {
-            assert_eq!(libc::syscall(libc::SYS_setgroups, 0, ptr::null::<libc::gid_t>()), 0);
-            assert_eq!(libc::syscall(libc::SYS_setresgid, role.user, role.user, role.user), 0);
-            assert_eq!(libc::syscall(libc::SYS_setresuid, role.user, role.user, role.user), 0);
+            assert_eq!(
+                libc::syscall(libc::SYS_setgroups, 0, ptr::null::<libc::gid_t>()),
+                0
+            );
+            assert_eq!(
+                libc::syscall(libc::SYS_setresgid, role.user, role.user, role.user),
+                0
+            );
+            assert_eq!(
+                libc::syscall(libc::SYS_setresuid, role.user, role.user, role.user),
+                0
+            );
             assert_eq!(libc::prctl(libc::PR_SET_DUMPABLE, 1), 0);
         }
         assert_eq!(libc::prctl(libc::PR_SET_NAME, name.as_ptr()), 0);
@@ -339,7 +404,13 @@ fn report(channel: i32) {
         unsafe {
             let mut from: libc::siginfo_t = std::mem::zeroed();
             let now: libc::timespec = std::mem::zeroed();
-            let signal = libc::syscall(libc::SYS_rt_sigtimedwait, &raw const all, &raw mut from, &raw const now, 8);
+            let signal = libc::syscall(
+                libc::SYS_rt_sigtimedwait,
+                &raw const all,
+                &raw mut from,
+                &raw const now,
+                8,
+            );
             if signal > 0 {
                 let value = from.si_value().sival_ptr.addr().to_ne_bytes();
                 let value = i32::from_ne_bytes([value[0], value[1], value[2], value[3]]);

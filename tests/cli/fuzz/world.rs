@@ -88,14 +88,21 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        assert_eq!(process::id(), 1, "the harness must be the first process of its namespace");
+        assert_eq!(
+            process::id(),
+            1,
+            "the harness must be the first process of its namespace"
+        );
         let count: usize = 1 + FAMILIES.iter().map(|role| role.all().len()).sum::<usize>();
         let slots = victim::map_slots(count);
         victim::prepare_harness(&slots[0]);
         keep_numbers_small();
         slots[0].pid.store(1, Ordering::Relaxed);
         // Its first thread is the one that handles signals, this one is the second.
-        let init = Victim { thread: gettid().as_raw(), ..Victim::read(1, 1, Habit::Init) };
+        let init = Victim {
+            thread: gettid().as_raw(),
+            ..Victim::read(1, 1, Habit::Init)
+        };
         let mut world = Self {
             victims: vec![init],
             gone: Vec::new(),
@@ -111,20 +118,29 @@ impl World {
     }
 
     fn spawn(&mut self, family: usize) {
-        let first: usize = 1 + FAMILIES[..family].iter().map(|role| role.all().len()).sum::<usize>();
+        let first: usize = 1 + FAMILIES[..family]
+            .iter()
+            .map(|role| role.all().len())
+            .sum::<usize>();
         let roles = FAMILIES[family].all();
-        let pairs = roles.iter().map(|_| UnixStream::pair().expect("a socket pair"));
+        let pairs = roles
+            .iter()
+            .map(|_| UnixStream::pair().expect("a socket pair"));
         let (ours, theirs): (Vec<_>, Vec<_>) = pairs.unzip();
-        self.slots[first..first + roles.len()].iter().for_each(Slot::clear);
+        self.slots[first..first + roles.len()]
+            .iter()
+            .for_each(Slot::clear);
         victim::fork_head(&FAMILIES[family], &self.slots[first..], &theirs);
         drop(theirs);
         for (offset, (role, mut line)) in roles.into_iter().zip(ours).enumerate() {
             line.set_read_timeout(Some(PATIENCE)).expect("a time limit");
             if role.habit == Habit::ReusesPid {
-                self.victims.push(Victim::absent(role, first + offset, family, line));
+                self.victims
+                    .push(Victim::absent(role, first + offset, family, line));
                 continue;
             }
-            line.read_exact(&mut [0]).unwrap_or_else(|e| panic!("{:?} is not ready: {e}", role.name.escape_ascii()));
+            line.read_exact(&mut [0])
+                .unwrap_or_else(|e| panic!("{:?} is not ready: {e}", role.name.escape_ascii()));
             let slot = first + offset;
             let pid = self.slots[slot].pid.load(Ordering::Relaxed);
             match role.habit {
@@ -133,8 +149,12 @@ impl World {
                     self.gone.push(pid);
                     continue;
                 }
-                Habit::Zombie | Habit::LeaderExited => until("a new victim", || stat(pid).starts_with('Z')),
-                Habit::Threads => until("a new victim", || self.slots[slot].thread.load(Ordering::Acquire) != 0),
+                Habit::Zombie | Habit::LeaderExited => {
+                    until("a new victim", || stat(pid).starts_with('Z'))
+                }
+                Habit::Threads => until("a new victim", || {
+                    self.slots[slot].thread.load(Ordering::Acquire) != 0
+                }),
                 _ if role.stopped => {
                     signal::kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("our own victim");
                     until("a new victim", || stat(pid).starts_with('T'));
@@ -142,20 +162,32 @@ impl World {
                 _ => {}
             }
             let thread = self.slots[slot].thread.load(Ordering::Acquire);
-            let living = if role.habit == Habit::LeaderExited { thread } else { pid };
+            let living = if role.habit == Habit::LeaderExited {
+                thread
+            } else {
+                pid
+            };
             let mut victim = Victim::read(pid, living, role.habit);
             (victim.slot, victim.family, victim.thread) = (slot, family, thread);
             victim.line = Some(line);
             victim.stopped = role.stopped;
-            victim.cgroup = role.cgroup.filter(|&cgroup| self.cgroups.take(cgroup, pid, role.habit));
+            victim.cgroup = role
+                .cgroup
+                .filter(|&cgroup| self.cgroups.take(cgroup, pid, role.habit));
             // A zombie has no open sockets.
             let port = self.slots[first].port.load(Ordering::Acquire);
-            victim.port = u16::try_from(port).ok().filter(|&port| port != 0 && role.habit != Habit::Zombie);
+            victim.port = u16::try_from(port)
+                .ok()
+                .filter(|&port| port != 0 && role.habit != Habit::Zombie);
             victim.has_reaper = FAMILIES[family].habit == Habit::Reaps && offset > 0;
             self.victims.push(victim);
         }
         // Orphans of a leader that was reaped have a new parent now.
-        for victim in self.victims.iter_mut().filter(|victim| victim.family == family && victim.exists()) {
+        for victim in self
+            .victims
+            .iter_mut()
+            .filter(|victim| victim.family == family && victim.exists())
+        {
             victim.read_relations();
         }
         self.gone.drain(..self.gone.len().saturating_sub(40));
@@ -163,7 +195,10 @@ impl World {
 
     /// Kills and reaps the rest of a family, and starts it again.
     fn replace(&mut self, family: usize) {
-        let members = self.victims.extract_if(.., |victim| victim.family == family).collect::<Vec<_>>();
+        let members = self
+            .victims
+            .extract_if(.., |victim| victim.family == family)
+            .collect::<Vec<_>>();
         self.replaced += u64::try_from(members.len()).expect("a count");
         // Kill the reaper first: the harness inherits the children that it has not reaped.
         if let Some(reaper) = members.iter().find(|victim| victim.habit == Habit::Reaps) {
@@ -173,8 +208,10 @@ impl World {
         let slot = |victim: &Victim| &self.slots[victim.slot];
         let rest = members.iter().filter(|victim| victim.habit != Habit::Reaps);
         let rest = rest.filter(|victim| slot(victim).status.load(Ordering::Acquire) == 0);
-        let pids: Vec<i32> =
-            rest.map(|victim| slot(victim).pid.load(Ordering::Acquire)).filter(|&pid| pid != 0).collect();
+        let pids: Vec<i32> = rest
+            .map(|victim| slot(victim).pid.load(Ordering::Acquire))
+            .filter(|&pid| pid != 0)
+            .collect();
         for &pid in &pids {
             // It is not reaped, so its PID is not reused.
             signal::kill(Pid::from_raw(pid), Signal::SIGKILL).expect("our own victim");
@@ -183,10 +220,14 @@ impl World {
             reap(pid);
             self.gone.push(pid);
         }
-        let forked = members.iter().map(|victim| slot(victim).forked.swap(0, Ordering::AcqRel));
+        let forked = members
+            .iter()
+            .map(|victim| slot(victim).forked.swap(0, Ordering::AcqRel));
         forked.filter(|&pid| pid != 0).for_each(end);
         // Members that the reaper has recorded but not reaped.
-        let stored = members.iter().filter(|victim| slot(victim).status.load(Ordering::Acquire) != 0);
+        let stored = members
+            .iter()
+            .filter(|victim| slot(victim).status.load(Ordering::Acquire) != 0);
         stored.for_each(|victim| _ = is_reaped(victim.pid));
         self.to_reap.retain(|&pid| !is_reaped(pid));
         self.spawn(family);
@@ -200,17 +241,28 @@ impl World {
 
     /// What each victim, in order, has received since the last call. Waits until all are at rest.
     pub fn observe(&self) -> Vec<Observation> {
-        self.victims.iter().map(|victim| victim.observe(&self.slots[victim.slot])).collect()
+        self.victims
+            .iter()
+            .map(|victim| victim.observe(&self.slots[victim.slot]))
+            .collect()
     }
 
     /// Replaces the families in which the state of a member has changed.
     pub fn replace_changed(&mut self, observations: &[Observation]) {
         let changed = |(victim, observation): (&Victim, &Observation)| {
             let dead = observation.killed.is_some() || observation.exited.is_some();
-            let changed = dead || observation.moved || observation.stopped != victim.stopped || observation.unanswered;
+            let changed = dead
+                || observation.moved
+                || observation.stopped != victim.stopped
+                || observation.unanswered;
             changed.then_some(victim.family)
         };
-        let mut families: Vec<usize> = self.victims.iter().zip(observations).filter_map(changed).collect();
+        let mut families: Vec<usize> = self
+            .victims
+            .iter()
+            .zip(observations)
+            .filter_map(changed)
+            .collect();
         families.dedup();
         for family in families {
             self.replace(family);
@@ -243,7 +295,10 @@ impl World {
 
     /// The PIDs of a family.
     pub fn family(&self, family: usize) -> Vec<i32> {
-        let members = self.victims.iter().filter(|victim| victim.family == family && victim.exists());
+        let members = self
+            .victims
+            .iter()
+            .filter(|victim| victim.family == family && victim.exists());
         members.map(|victim| victim.pid).collect()
     }
 }
@@ -296,7 +351,11 @@ impl Victim {
             inode,
             title: basename(argv0),
             program: basename(exe.as_os_str().as_encoded_bytes()),
-            user: field("Uid").split_whitespace().next().and_then(|n| n.parse().ok()).expect("a user"),
+            user: field("Uid")
+                .split_whitespace()
+                .next()
+                .and_then(|n| n.parse().ok())
+                .expect("a user"),
             caught: u64::from_str_radix(&field("SigCgt"), 16).unwrap_or(0),
             status: File::open(format!("/proc/{pid}/task/{living}/status")).ok(),
             line: None,
@@ -315,9 +374,15 @@ impl Victim {
 
     fn read_relations(&mut self) {
         let stat = stat(self.pid);
-        let mut numbers = stat.split(' ').skip(1).map(|n| n.parse().expect("a number"));
-        (self.parent, self.group, self.session) =
-            (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        let mut numbers = stat
+            .split(' ')
+            .skip(1)
+            .map(|n| n.parse().expect("a number"));
+        (self.parent, self.group, self.session) = (
+            numbers.next().unwrap_or(0),
+            numbers.next().unwrap_or(0),
+            numbers.next().unwrap_or(0),
+        );
     }
 }
 
@@ -327,8 +392,14 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Lowers the PID limit of this namespace, which exists since Linux 6.14: if /proc hides processes,
 /// sigsend tries every PID.
 fn keep_numbers_small() {
-    let release = nix::sys::utsname::uname().expect("uname").release().to_string_lossy().into_owned();
-    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+    let release = nix::sys::utsname::uname()
+        .expect("uname")
+        .release()
+        .to_string_lossy()
+        .into_owned();
+    let mut numbers = release
+        .split(['.', '-'])
+        .map_while(|number| number.parse::<u32>().ok());
     if (numbers.next(), numbers.next()) >= (Some(6), Some(14)) {
         fs::write("/proc/sys/kernel/pid_max", "32768").expect("root may set it");
     }
@@ -349,22 +420,35 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// The value of one line of a status file.
 fn field<'a>(status: &'a str, label: &str) -> Option<&'a str> {
-    status.lines().find_map(|line| line.strip_prefix(label)?.strip_prefix(':')).map(str::trim)
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(label)?.strip_prefix(':'))
+        .map(str::trim)
 }
 
 /// /proc/PID/stat from the state field on; empty if there is no such process.
 pub fn stat(pid: i32) -> String {
-    let stat = fs::read(format!("/proc/{pid}/stat")).map(|stat| String::from_utf8_lossy(&stat).into_owned());
-    stat.ok().as_ref().and_then(|stat| stat.rsplit_once(") ")).map_or_else(String::new, |(_, rest)| rest.trim().into())
+    let stat = fs::read(format!("/proc/{pid}/stat"))
+        .map(|stat| String::from_utf8_lossy(&stat).into_owned());
+    stat.ok()
+        .as_ref()
+        .and_then(|stat| stat.rsplit_once(") "))
+        .map_or_else(String::new, |(_, rest)| rest.trim().into())
 }
 
 fn basename(path: &[u8]) -> Vec<u8> {
-    path.rsplit(|&b| b == b'/').next().unwrap_or_default().to_vec()
+    path.rsplit(|&b| b == b'/')
+        .next()
+        .unwrap_or_default()
+        .to_vec()
 }
 
 /// Reaps a process if it is a dead child of the harness. Returns whether it was reaped.
 fn is_reaped(pid: i32) -> bool {
-    match waitid(Id::Pid(Pid::from_raw(pid)), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
+    match waitid(
+        Id::Pid(Pid::from_raw(pid)),
+        WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG,
+    ) {
         Ok(status) => status != WaitStatus::StillAlive,
         // nix returns EINVAL if the process was killed by a realtime signal.
         Err(error) => error == Errno::EINVAL,
@@ -379,7 +463,10 @@ fn end(pid: i32) {
 
 fn reap(pid: i32) {
     let fd = victim::pidfd(pid).expect("unreaped");
-    let mut polls = [nix::poll::PollFd::new(fd.as_fd(), nix::poll::PollFlags::POLLIN)];
+    let mut polls = [nix::poll::PollFd::new(
+        fd.as_fd(),
+        nix::poll::PollFlags::POLLIN,
+    )];
     nix::poll::poll(&mut polls, 20_000_u16).expect("poll");
     // Its parent may not have exited yet.
     until("a killed process", || is_reaped(pid));

@@ -28,23 +28,38 @@ pub fn in_pid_namespace<Body: FnOnce()>(body: Body) {
     }
     let mut bystander = Recorder::new();
     let mut inside = unshare();
-    inside.arg(env::current_exe().expect("a running test has a path")).env(INSIDE, &test);
+    inside
+        .arg(env::current_exe().expect("a running test has a path"))
+        .env(INSIDE, &test);
     inside.args(["--exact", &test, "--nocapture", "--test-threads=1"]);
-    let output = assert_cmd::Command::from_std(inside).timeout(6 * DEADLINE).output().expect("unshare starts");
+    let output = assert_cmd::Command::from_std(inside)
+        .timeout(6 * DEADLINE)
+        .output()
+        .expect("unshare starts");
     let stdout = String::from_utf8_lossy(&output.stdout);
     let stderr = String::from_utf8_lossy(&output.stderr);
     // A run whose filter matches no test succeeds, too.
     let passed = output.status.success() && stdout.contains("test result: ok. 1 passed");
-    assert!(passed, "in its namespace, {test} ended with {}\n{stdout}{stderr}", output.status);
+    assert!(
+        passed,
+        "in its namespace, {test} ended with {}\n{stdout}{stderr}",
+        output.status
+    );
     bystander.assert_untouched();
-    stderr.lines().filter(|line| line.starts_with("skipped: ")).for_each(write_stderr);
+    stderr
+        .lines()
+        .filter(|line| line.starts_with("skipped: "))
+        .for_each(write_stderr);
 }
 
 /// `MODULE::TEST`, from the type of the closure that the test holds.
 fn test_name<Body>() -> String {
     let path = type_name::<Body>();
     let path = path.split_once("::").map_or(path, |(_crate, path)| path);
-    path.split("::{{closure}}").next().unwrap_or(path).to_owned()
+    path.split("::{{closure}}")
+        .next()
+        .unwrap_or(path)
+        .to_owned()
 }
 
 /// `unshare … setsid`, to be followed by a program that becomes PID 1 of a new namespace and dies
@@ -55,7 +70,9 @@ fn unshare() -> Command {
         command.arg("--map-root-user");
     }
     // A process group can span PID namespaces, but not sessions.
-    command.args(["--pid", "--fork", "--mount-proc", "--kill-child", "setsid"]).stdin(Stdio::null());
+    command
+        .args(["--pid", "--fork", "--mount-proc", "--kill-child", "setsid"])
+        .stdin(Stdio::null());
     command
 }
 
@@ -71,7 +88,10 @@ fn permitted() -> Result<(), String> {
     .output()
     {
         Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(format!("no PID namespaces: {}", String::from_utf8_lossy(&output.stderr).trim())),
+        Ok(output) => Err(format!(
+            "no PID namespaces: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        )),
         Err(error) => Err(format!("no PID namespaces: unshare: {error}")),
     };
     ANSWER.get_or_init(ask).clone()

@@ -1,7 +1,10 @@
 //! `Recorder`: a victim that catches every signal that can be caught and reports what arrived, in
 //! the order of handling. It is another instance of this test binary, run for one test that does
 //! nothing unless the environment asks for it.
-#![expect(unsafe_code, reason = "a signal handler must be async-signal-safe, which std cannot express")]
+#![expect(
+    unsafe_code,
+    reason = "a signal handler must be async-signal-safe, which std cannot express"
+)]
 
 use std::env;
 use std::ffi::{c_int, c_void};
@@ -51,8 +54,14 @@ impl Recorder {
 
     #[track_caller]
     fn start(mut options: VictimOptions, mode: &str) -> Self {
-        let mut command = Command::new(options.linked(env::current_exe().expect("a running test has a path")));
-        command.args(["--exact", "support::recorder::records_when_asked", "--nocapture", "--test-threads=1"]);
+        let mut command =
+            Command::new(options.linked(env::current_exe().expect("a running test has a path")));
+        command.args([
+            "--exact",
+            "support::recorder::records_when_asked",
+            "--nocapture",
+            "--test-threads=1",
+        ]);
         command.env(MODE, mode).stderr(Stdio::null());
         sys::start_with_signals_blocked(&mut command);
         let mut victim = options.command(command);
@@ -80,16 +89,28 @@ impl Recorder {
             if line == "done" {
                 return received;
             }
-            let numbers: Vec<i32> = line.split(' ').filter_map(|number| number.parse().ok()).collect();
-            let [signal, code, value] = numbers[..] else { panic!("not a record: {line:?}") };
-            received.push(Received { signal, code, value });
+            let numbers: Vec<i32> = line
+                .split(' ')
+                .filter_map(|number| number.parse().ok())
+                .collect();
+            let [signal, code, value] = numbers[..] else {
+                panic!("not a record: {line:?}")
+            };
+            received.push(Received {
+                signal,
+                code,
+                value,
+            });
         }
     }
 
     /// The signal numbers that arrived since the last query, in order.
     #[track_caller]
     pub fn signals(&mut self) -> Vec<i32> {
-        self.received().iter().map(|received| received.signal).collect()
+        self.received()
+            .iter()
+            .map(|received| received.signal)
+            .collect()
     }
 
     /// No signal arrived.
@@ -113,9 +134,14 @@ extern "C" fn record(signal: c_int, info: *mut libc::siginfo_t, _context: *mut c
 #[test]
 fn records_when_asked() {
     let Ok(mode) = env::var(MODE) else { return };
-    let catchable = (1..=libc::SIGRTMAX()).filter(|n| ![libc::SIGKILL, libc::SIGSTOP, 32, 33].contains(n));
+    let catchable =
+        (1..=libc::SIGRTMAX()).filter(|n| ![libc::SIGKILL, libc::SIGSTOP, 32, 33].contains(n));
     catchable.for_each(|signal| sys::catch(signal, record).expect("a signal that can be caught"));
-    let say = |line: &str| io::stdout().write_all(line.as_bytes()).and_then(|()| io::stdout().flush());
+    let say = |line: &str| {
+        io::stdout()
+            .write_all(line.as_bytes())
+            .and_then(|()| io::stdout().flush())
+    };
     // All threads start with every signal blocked. Only this one unblocks them, so they are handled
     // in the order of their delivery, and those that were sent before a query are handled before
     // it is read.

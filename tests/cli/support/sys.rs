@@ -1,6 +1,9 @@
 //! System calls that neither std nor nix has as a safe function: the state of a child without
 //! reaping it, pidfds, handlers with `SA_SIGINFO`, a fork with a chosen PID.
-#![expect(unsafe_code, reason = "each function wraps one system call that has no safe wrapper")]
+#![expect(
+    unsafe_code,
+    reason = "each function wraps one system call that has no safe wrapper"
+)]
 
 use std::ffi::{CStr, c_int, c_void};
 use std::fs::File;
@@ -44,7 +47,15 @@ pub fn ending(pid: i32, look: Look) -> io::Result<Option<Ending>> {
     // lives.
     let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
     // SAFETY: `info` is a siginfo_t that outlives the call.
-    if unsafe { libc::waitid(libc::P_PID, id, &raw mut info, libc::WEXITED | libc::WNOHANG | keep) } < 0 {
+    if unsafe {
+        libc::waitid(
+            libc::P_PID,
+            id,
+            &raw mut info,
+            libc::WEXITED | libc::WNOHANG | keep,
+        )
+    } < 0
+    {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: waitid fills in the fields of SIGCHLD, or leaves them zero.
@@ -77,7 +88,9 @@ static UNIGNORE: extern "C" fn() = {
             // the handler does nothing.
             unsafe {
                 let mut action: libc::sigaction = mem::zeroed();
-                if libc::sigaction(signal, ptr::null(), &raw mut action) == 0 && action.sa_sigaction == libc::SIG_IGN {
+                if libc::sigaction(signal, ptr::null(), &raw mut action) == 0
+                    && action.sa_sigaction == libc::SIG_IGN
+                {
                     action.sa_sigaction = nothing as *const () as libc::sighandler_t;
                     action.sa_flags = libc::SA_RESTART;
                     libc::sigaction(signal, &raw const action, ptr::null_mut());
@@ -103,7 +116,11 @@ pub fn catch(signal: i32, handler: Handler) -> io::Result<()> {
         libc::sigfillset(&raw mut action.sa_mask);
         libc::sigaction(signal, &raw const action, ptr::null_mut())
     };
-    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if done < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Blocks (`SIG_BLOCK`) or unblocks (`SIG_UNBLOCK`) every signal that can be blocked.
@@ -146,9 +163,20 @@ fn start_clean() {
     for signal in 1..=libc::SIGRTMAX() {
         // SAFETY: the kernel reads no more than the 32 bytes of `DEFAULT`; EINVAL for KILL and STOP
         // is fine.
-        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT.as_ptr(), ptr::null::<u64>(), 8) };
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                DEFAULT.as_ptr(),
+                ptr::null::<u64>(),
+                8,
+            )
+        };
     }
-    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: `none` is an rlimit that outlives the call.
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
 }
@@ -159,7 +187,10 @@ pub fn origin(info: *const libc::siginfo_t) -> (i32, i32) {
     // holds a value for signals that a process sent.
     unsafe {
         let value = (*info).si_value().sival_ptr.addr();
-        #[expect(clippy::cast_possible_truncation, reason = "sival_int is the first four bytes of the union")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "sival_int is the first four bytes of the union"
+        )]
         #[expect(clippy::cast_possible_wrap, reason = "the bits of a signed value")]
         let value = value as u32 as i32;
         ((*info).si_code, value)
@@ -184,7 +215,8 @@ pub struct Exec<'a> {
 pub fn clone_at(pid: i32, exec: &Exec) -> io::Result<()> {
     let mut argv: Vec<_> = exec.argv.iter().map(|argument| argument.as_ptr()).collect();
     argv.push(ptr::null());
-    let (mut failure, report) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map(|(r, w)| (File::from(r), w))?;
+    let (mut failure, report) =
+        nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map(|(r, w)| (File::from(r), w))?;
     // SAFETY: all-zero bytes are a valid clone_args: no flags, no stack of its own, no descriptors.
     let mut clone: libc::clone_args = unsafe { mem::zeroed() };
     clone.exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
@@ -192,13 +224,23 @@ pub fn clone_at(pid: i32, exec: &Exec) -> io::Result<()> {
     clone.set_tid_size = 1;
     // SAFETY: without CLONE_VM this is a fork; the child below calls only async-signal-safe
     // functions on memory that was prepared before, and ends in execv or _exit.
-    let child = unsafe { libc::syscall(libc::SYS_clone3, &raw const clone, mem::size_of::<libc::clone_args>()) };
+    let child = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw const clone,
+            mem::size_of::<libc::clone_args>(),
+        )
+    };
     if child == 0 {
         // SAFETY: as above; all pointers and descriptors are copies of valid ones.
         unsafe {
             become_program(exec, &argv);
             let error = *libc::__errno_location();
-            libc::write(report.as_raw_fd(), (&raw const error).cast(), mem::size_of::<c_int>());
+            libc::write(
+                report.as_raw_fd(),
+                (&raw const error).cast(),
+                mem::size_of::<c_int>(),
+            );
             libc::_exit(127);
         }
     }

@@ -32,13 +32,23 @@ impl Terminal {
             skip("no setsid");
             return None;
         }
-        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize {
+            ws_row: 24,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
         let pty = openpty(&size, None).expect("a pseudo-terminal");
         let mut modes = tcgetattr(&pty.slave).expect("it is a terminal");
         modes.local_flags.remove(LocalFlags::ECHO);
         tcsetattr(&pty.slave, SetArg::TCSANOW, &modes).expect("it is a terminal");
         let keyboard_and_screen = pty.master.into();
-        Some(Self { keyboard_and_screen, slave: Some(pty.slave), written: String::new(), leader: None })
+        Some(Self {
+            keyboard_and_screen,
+            slave: Some(pty.slave),
+            written: String::new(),
+            leader: None,
+        })
     }
 
     /// Runs a command on a terminal of 100 columns; see [`Self::new`] and [`Self::run`].
@@ -55,8 +65,16 @@ impl Terminal {
         let file = || Stdio::from(slave.try_clone().expect("a descriptor"));
         // setsid(1) executes its command without a fork, since this child leads no group.
         let mut command = clean(Command::new("setsid"));
-        command.arg("--ctty").args(words).stdin(file()).stdout(file()).stderr(file());
-        command.env("TERM", "xterm").env("PS1", "$ ").env("HOME", env::temp_dir());
+        command
+            .arg("--ctty")
+            .args(words)
+            .stdin(file())
+            .stdout(file())
+            .stderr(file());
+        command
+            .env("TERM", "xterm")
+            .env("PS1", "$ ")
+            .env("HOME", env::temp_dir());
         self.leader = Some(command.spawn().expect("setsid starts"));
     }
 
@@ -69,7 +87,9 @@ impl Terminal {
     }
 
     pub fn type_in(&mut self, keys: &str) {
-        self.keyboard_and_screen.write_all(keys.as_bytes()).expect("a keyboard");
+        self.keyboard_and_screen
+            .write_all(keys.as_bytes())
+            .expect("a keyboard");
     }
 
     /// All that has been read so far.
@@ -82,17 +102,32 @@ impl Terminal {
     pub fn read_until(&mut self, awaited: Option<&str>) -> &str {
         let end = Instant::now() + DEADLINE;
         while !awaited.is_some_and(|text| self.written.contains(text)) {
-            let left = PollTimeout::try_from(end.saturating_duration_since(Instant::now())).expect("a short time");
-            match poll(&mut [PollFd::new(self.keyboard_and_screen.as_fd(), PollFlags::POLLIN)], left) {
+            let left = PollTimeout::try_from(end.saturating_duration_since(Instant::now()))
+                .expect("a short time");
+            match poll(
+                &mut [PollFd::new(
+                    self.keyboard_and_screen.as_fd(),
+                    PollFlags::POLLIN,
+                )],
+                left,
+            ) {
                 Err(Errno::EINTR) => continue,
-                ready => assert!(ready.expect("poll") > 0, "{awaited:?} does not come: {:?}", self.written),
+                ready => assert!(
+                    ready.expect("poll") > 0,
+                    "{awaited:?} does not come: {:?}",
+                    self.written
+                ),
             }
             let mut chunk = [0; 4096];
             match self.keyboard_and_screen.read(&mut chunk) {
                 Ok(length @ 1..) => self.written += &String::from_utf8_lossy(&chunk[..length]),
                 // Linux gives EIO after the other side was closed.
                 end => {
-                    assert!(awaited.is_none(), "{awaited:?} never came: {end:?} {:?}", self.written);
+                    assert!(
+                        awaited.is_none(),
+                        "{awaited:?} never came: {end:?} {:?}",
+                        self.written
+                    );
                     break;
                 }
             }
@@ -104,7 +139,9 @@ impl Terminal {
 impl Drop for Terminal {
     /// Ends the whole session: a job that handles HUP would outlive its terminal.
     fn drop(&mut self) {
-        let Some(leader) = &mut self.leader else { return };
+        let Some(leader) = &mut self.leader else {
+            return;
+        };
         let _ = leader.kill();
         // The leader is reaped last: a zombie keeps the number of the session from being reused.
         let session = Pid::from_raw(i32::try_from(leader.id()).expect("a PID is an i32"));
@@ -118,11 +155,18 @@ impl Drop for Terminal {
 fn end_members(session: Pid) -> bool {
     let mut is_empty = true;
     for entry in fs::read_dir("/proc").expect("a /proc").flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()).map(Pid::from_raw) else {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+            .map(Pid::from_raw)
+        else {
             continue;
         };
         let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        let is_dead = stat.rsplit_once(") ").is_none_or(|(_, fields)| fields.starts_with(['Z', 'X']));
+        let is_dead = stat
+            .rsplit_once(") ")
+            .is_none_or(|(_, fields)| fields.starts_with(['Z', 'X']));
         if !is_dead && getsid(Some(pid)) == Ok(session) {
             is_empty = false;
             let _ = kill(pid, Signal::SIGKILL);
@@ -158,6 +202,8 @@ pub fn screen(written: &str) -> Vec<String> {
         }
         rest = &rest[length..];
     }
-    let lines = lines.into_iter().map(|line| line.into_iter().collect::<String>().trim_end().to_owned());
+    let lines = lines
+        .into_iter()
+        .map(|line| line.into_iter().collect::<String>().trim_end().to_owned());
     lines.filter(|line| !line.is_empty()).collect()
 }

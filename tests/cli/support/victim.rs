@@ -107,9 +107,15 @@ impl VictimOptions {
 
     /// Starts `command` with pipes as standard input and output. Name and PID cannot be chosen.
     #[track_caller]
-    #[expect(clippy::zombie_processes, reason = "a victim reaps by its PID, so that it can look without reaping")]
+    #[expect(
+        clippy::zombie_processes,
+        reason = "a victim reaps by its PID, so that it can look without reaping"
+    )]
     pub fn command(self, mut command: Command) -> Victim {
-        assert!(self.pid.is_none() && self.name.is_none(), "a command has its own name and any PID");
+        assert!(
+            self.pid.is_none() && self.name.is_none(),
+            "a command has its own name and any PID"
+        );
         if let Some(argv0) = &self.argv0 {
             command.arg0(argv0);
         }
@@ -117,11 +123,20 @@ impl VictimOptions {
             command.uid(user).gid(user);
         }
         sys::start_with_defaults(&mut command);
-        command.process_group(self.group).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
+        command
+            .process_group(self.group)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
         let stdin = OwnedFd::from(child.stdin.take().expect("stdin is a pipe"));
         let stdout = OwnedFd::from(child.stdout.take().expect("stdout is a pipe"));
-        self.started(i32::try_from(child.id()).expect("a PID is an i32"), stdin, stdout)
+        self.started(
+            i32::try_from(child.id()).expect("a PID is an i32"),
+            stdin,
+            stdout,
+        )
     }
 
     #[track_caller]
@@ -137,7 +152,9 @@ impl VictimOptions {
 
     /// The path by which to execute `program` so that it gets the chosen name.
     pub fn linked(&mut self, program: PathBuf) -> PathBuf {
-        let Some(name) = self.name.take() else { return program };
+        let Some(name) = self.name.take() else {
+            return program;
+        };
         let (dir, path) = link(&program, &name);
         self.home = Some(dir);
         path
@@ -148,7 +165,11 @@ impl VictimOptions {
         let text = |text: &OsStr| CString::new(text.as_bytes()).expect("no NUL in an argument");
         let first = text(self.argv0.as_deref().unwrap_or(path.as_os_str()));
         let rest: Vec<_> = words.iter().map(|word| text(word.as_ref())).collect();
-        let argv: Vec<&CStr> = [&first].into_iter().chain(&rest).map(CString::as_c_str).collect();
+        let argv: Vec<&CStr> = [&first]
+            .into_iter()
+            .chain(&rest)
+            .map(CString::as_c_str)
+            .collect();
         let (stdin, to_stdin) = pipe2(OFlag::O_CLOEXEC).expect("a pipe");
         let (from_stdout, stdout) = pipe2(OFlag::O_CLOEXEC).expect("a pipe");
         let exec = sys::Exec {
@@ -234,7 +255,8 @@ impl Victim {
     /// Writes a line to its standard input.
     #[track_caller]
     pub fn write_line(&mut self, line: &str) {
-        writeln!(self.stdin, "{line}").unwrap_or_else(|error| panic!("writing to {}: {error}", self.pid));
+        writeln!(self.stdin, "{line}")
+            .unwrap_or_else(|error| panic!("writing to {}: {error}", self.pid));
     }
 
     /// Another handle on the pipe that is its standard input.
@@ -253,11 +275,21 @@ impl Victim {
                 return String::from_utf8(line).expect("victims write UTF-8");
             }
             let mut chunk = [0; 4096];
-            assert!(readable(&self.stdout, end), "{} writes nothing; so far {:?}", self.pid, self.unread);
+            assert!(
+                readable(&self.stdout, end),
+                "{} writes nothing; so far {:?}",
+                self.pid,
+                self.unread
+            );
             match self.stdout.read(&mut chunk) {
-                Ok(0) => panic!("{} has closed its output; so far {:?}", self.pid, self.unread),
+                Ok(0) => panic!(
+                    "{} has closed its output; so far {:?}",
+                    self.pid, self.unread
+                ),
                 Ok(length) => self.unread.extend_from_slice(&chunk[..length]),
-                Err(error) => assert_eq!(error.kind(), io::ErrorKind::Interrupted, "reading: {error}"),
+                Err(error) => {
+                    assert_eq!(error.kind(), io::ErrorKind::Interrupted, "reading: {error}")
+                }
             }
         }
     }
@@ -272,8 +304,13 @@ impl Victim {
     /// Waits until it has ended. Returns how it ended.
     #[track_caller]
     pub fn ending(&self) -> Ending {
-        assert!(readable(&self.pidfd, Instant::now() + DEADLINE), "{} is still alive", self.pid);
-        self.look(Look::Only).expect("a readable pidfd means an end")
+        assert!(
+            readable(&self.pidfd, Instant::now() + DEADLINE),
+            "{} is still alive",
+            self.pid
+        );
+        self.look(Look::Only)
+            .expect("a readable pidfd means an end")
     }
 
     /// Whether it has ended by now.
@@ -284,13 +321,23 @@ impl Victim {
     /// Asserts that it was killed by this signal.
     #[track_caller]
     pub fn assert_killed_by(&self, signal: i32) {
-        assert_eq!(self.ending(), Ending::Killed(signal), "the end of {}", self.pid);
+        assert_eq!(
+            self.ending(),
+            Ending::Killed(signal),
+            "the end of {}",
+            self.pid
+        );
     }
 
     /// Asserts that it exited with this status.
     #[track_caller]
     pub fn assert_exited_with(&self, status: i32) {
-        assert_eq!(self.ending(), Ending::Exited(status), "the end of {}", self.pid);
+        assert_eq!(
+            self.ending(),
+            Ending::Exited(status),
+            "the end of {}",
+            self.pid
+        );
     }
 
     /// Asserts that it has survived all signals sent until now. Only for victims that mostly sleep.
@@ -310,7 +357,9 @@ impl Victim {
     /// Waits until it has this state of proc(5): `T` stopped, `S` asleep, `Z` a zombie.
     #[track_caller]
     pub fn assert_state(&self, state: char) {
-        eventually(&format!("{} to be in state {state}", self.pid), || self.state() == state);
+        eventually(&format!("{} to be in state {state}", self.pid), || {
+            self.state() == state
+        });
     }
 
     /// A field of /proc/PID/status, or an empty string when the process is gone.
@@ -318,7 +367,9 @@ impl Victim {
         // A victim may have a name that is not UTF-8.
         let status = std::fs::read(format!("/proc/{}/status", self.pid)).unwrap_or_default();
         let status = String::from_utf8_lossy(&status);
-        let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let value = status
+            .lines()
+            .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         value.unwrap_or_default().trim().to_owned()
     }
 
@@ -354,7 +405,11 @@ impl Drop for Victim {
         }
         // Until it is reaped, its PID and that of its group are not reused.
         let pid = Pid::from_raw(self.pid);
-        let _ = if self.leads { killpg(pid, Signal::SIGKILL) } else { kill(pid, Signal::SIGKILL) };
+        let _ = if self.leads {
+            killpg(pid, Signal::SIGKILL)
+        } else {
+            kill(pid, Signal::SIGKILL)
+        };
         if readable(&self.pidfd, Instant::now() + DEADLINE) {
             self.look(Look::AndReap);
         }
@@ -364,7 +419,8 @@ impl Drop for Victim {
 /// Waits until `fd` is readable; false if `end` comes first.
 fn readable(fd: &impl AsFd, end: Instant) -> bool {
     loop {
-        let left = PollTimeout::try_from(end.saturating_duration_since(Instant::now())).expect("a short time");
+        let left = PollTimeout::try_from(end.saturating_duration_since(Instant::now()))
+            .expect("a short time");
         match poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], left) {
             Err(nix::errno::Errno::EINTR) => {}
             ready => return ready.expect("poll of one descriptor") > 0,

@@ -28,11 +28,18 @@ pub fn answers(args: &[OsString]) -> Option<(Vec<String>, i32)> {
 fn answer(operand: &str) -> Option<Read<Vec<String>>> {
     if let Some(mask) = operand.strip_prefix("0x") {
         let mask = u64::from_str_radix(mask, 16).ok()?;
-        return Some(Ok((1..=64).filter(|n| mask >> (n - 1) & 1 == 1).filter_map(name).collect()));
+        return Some(Ok((1..=64)
+            .filter(|n| mask >> (n - 1) & 1 == 1)
+            .filter_map(name)
+            .collect()));
     }
     if digits(operand) {
         let number = operand.parse::<u32>().ok().filter(|&n| n < 65_536)?;
-        let number = if number < 255 { number & 0x7f } else { number & 0xff };
+        let number = if number < 255 {
+            number & 0x7f
+        } else {
+            number & 0xff
+        };
         return Some(name(number).map(|name| vec![name]).ok_or(Invalid));
     }
     match named_signal(operand) {
@@ -45,7 +52,10 @@ fn answer(operand: &str) -> Option<Read<Vec<String>>> {
 fn name(number: u32) -> Option<String> {
     Some(match number {
         0 => "EXIT".to_owned(),
-        1..=31 => NAMES.split(' ').nth(usize::try_from(number).ok()? - 1)?.to_owned(),
+        1..=31 => NAMES
+            .split(' ')
+            .nth(usize::try_from(number).ok()? - 1)?
+            .to_owned(),
         32 | 33 => number.to_string(),
         34 => "RTMIN".to_owned(),
         35..=49 => format!("RTMIN+{}", number - 34),

@@ -1,6 +1,8 @@
 //! The permitted outcomes for a process, and whether it is alive after a number of signals.
 
-use super::{Aim, CONT, FAIL, GONE, HANG, KILL, LATE, OK, Outcome, PART, Predictor, STOPS, UNSURE, is_fatal};
+use super::{
+    Aim, CONT, FAIL, GONE, HANG, KILL, LATE, OK, Outcome, PART, Predictor, STOPS, UNSURE, is_fatal,
+};
 use crate::fuzz::line::Start;
 use crate::fuzz::reading::{Mode, Target};
 use crate::fuzz::roles::Habit;
@@ -17,7 +19,8 @@ pub enum Life {
 impl Predictor<'_> {
     /// Whether the caller may send this signal to the victim.
     pub fn permitted(&self, victim: &Victim, signal: usize) -> bool {
-        !self.is_foreign(victim) || signal == CONT && victim.session == self.world.victims[0].session
+        !self.is_foreign(victim)
+            || signal == CONT && victim.session == self.world.victims[0].session
     }
 
     /// Whether /proc does not show the victim to the caller.
@@ -34,14 +37,21 @@ impl Predictor<'_> {
     pub fn is_ancestor(&self, index: usize) -> bool {
         let launcher = self.world.launcher().0.pid;
         let is_or_has = |below: &usize| self.world.victims[*below].pid == launcher;
-        self.line.start == Start::Shell && (is_or_has(&index) || self.descendants(index).iter().any(is_or_has))
+        self.line.start == Start::Shell
+            && (is_or_has(&index) || self.descendants(index).iter().any(is_or_has))
     }
 
     /// The permitted outcomes for a process that a target stands for.
     pub fn outcome(&mut self, index: usize, aim: &Aim) -> Outcome {
         let victim = &self.world.victims[index];
-        let plain_question = matches!(self.request.mode, Mode::Alive) && self.request.expect.is_empty() && !aim.dated;
-        let hidden = if self.is_hidden(victim) && !plain_question { FAIL | UNSURE } else { 0 };
+        let plain_question = matches!(self.request.mode, Mode::Alive)
+            && self.request.expect.is_empty()
+            && !aim.dated;
+        let hidden = if self.is_hidden(victim) && !plain_question {
+            FAIL | UNSURE
+        } else {
+            0
+        };
         match self.outcome_if_visible(index, aim) {
             FAIL => FAIL,
             outcome => outcome | hidden,
@@ -64,7 +74,11 @@ impl Predictor<'_> {
                 || !request.expect.is_empty()
                 || request.has("require-handler")
                 || request.has("tree");
-            return if must && !asks { FAIL } else { OK | FAIL | UNSURE };
+            return if must && !asks {
+                FAIL
+            } else {
+                OK | FAIL | UNSURE
+            };
         }
         // sigsend and its ancestors are skipped.
         if request.has("tree") && !asks && self.is_ancestor(index) {
@@ -94,7 +108,11 @@ impl Predictor<'_> {
             return FAIL | UNSURE;
         }
         if asks {
-            return if foreign && !request.expect.is_empty() { OK | FAIL | UNSURE } else { OK };
+            return if foreign && !request.expect.is_empty() {
+                OK | FAIL | UNSURE
+            } else {
+                OK
+            };
         }
         let first = self.signals[0];
         if request.has("require-handler") && victim.caught & 1 << (first - 1) == 0 {
@@ -105,9 +123,18 @@ impl Predictor<'_> {
             return FAIL;
         }
         // The executable of another user's process cannot be read.
-        let checks = if foreign && !request.expect.is_empty() { FAIL } else { 0 };
+        let checks = if foreign && !request.expect.is_empty() {
+            FAIL
+        } else {
+            0
+        };
         // CONT may be permitted within a session while a later signal is not.
-        if first != 0 && self.signals.iter().any(|&signal| !self.permitted(victim, signal)) {
+        if first != 0
+            && self
+                .signals
+                .iter()
+                .any(|&signal| !self.permitted(victim, signal))
+        {
             return checks | PART;
         }
         checks | self.end(index)
@@ -115,7 +142,9 @@ impl Predictor<'_> {
 
     /// Whether a victim has the name given with `--expect`, if any.
     pub fn is_expected(&self, victim: &Victim) -> bool {
-        let is = |name: &Vec<u8>| victim.name == *name || victim.title == *name || victim.program == *name;
+        let is = |name: &Vec<u8>| {
+            victim.name == *name || victim.title == *name || victim.program == *name
+        };
         self.request.expect.is_empty() || self.request.expect.iter().any(is)
     }
 
@@ -150,7 +179,11 @@ impl Predictor<'_> {
             Habit::Init => Life::Alive,
             _ if !self.permitted(victim, self.signals[0]) => Life::Alive,
             _ if signals.contains(&KILL) => Life::Gone,
-            Habit::Dies if fatal && stopped && (!victim.stopped || is_stormy || signals.contains(&CONT)) => {
+            Habit::Dies
+                if fatal
+                    && stopped
+                    && (!victim.stopped || is_stormy || signals.contains(&CONT)) =>
+            {
                 Life::Unknown
             }
             Habit::Dies if fatal && !stopped => Life::Gone,

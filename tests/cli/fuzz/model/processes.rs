@@ -19,7 +19,13 @@ impl Predictor<'_> {
         for path in &self.request.pidfiles {
             self.pinned = true;
             let (mut stale, mut dated) = (false, false);
-            let named = || self.line.files.iter().find(|(name, _)| name.as_bytes() == path).map(|(_, file)| file);
+            let named = || {
+                self.line
+                    .files
+                    .iter()
+                    .find(|(name, _)| name.as_bytes() == path)
+                    .map(|(_, file)| file)
+            };
             let content = if path == b"-" {
                 // The shell's is a file, otherwise it is a pipe.
                 dated = self.line.start == Start::Shell && !self.request.has("allow-stale");
@@ -48,7 +54,12 @@ impl Predictor<'_> {
                     }
                     aims.extend(entries.into_iter().map(|target| {
                         let is_number = matches!(target, Target::Pid(_));
-                        Aim { target, stale: stale && is_number, dated: dated && is_number, below: false }
+                        Aim {
+                            target,
+                            stale: stale && is_number,
+                            dated: dated && is_number,
+                            below: false,
+                        }
                     }));
                 }
                 _ => {
@@ -64,13 +75,20 @@ impl Predictor<'_> {
     fn entries(&mut self, content: &[u8]) -> Option<Vec<Target>> {
         self.loose |= content.iter().any(|b| matches!(b, b'\r' | 0x0b | 0x0c));
         let text = str::from_utf8(content).ok()?;
-        let number = |text: &str| text.parse::<u64>().ok().filter(|&n| n > 0 && !text.starts_with('+'));
+        let number = |text: &str| {
+            text.parse::<u64>()
+                .ok()
+                .filter(|&n| n > 0 && !text.starts_with('+'))
+        };
         let pid = |text: &str| number(text).and_then(|n| i32::try_from(n).ok());
         let entry = |word: &str| match word.split_once(':') {
             None => pid(word).map(Target::Pid),
             Some((n, inode)) => Some(Target::Token(pid(n)?, number(inode)?)),
         };
-        text.split([' ', '\t', '\n', '\r']).filter(|word| !word.is_empty()).map(entry).collect()
+        text.split([' ', '\t', '\n', '\r'])
+            .filter(|word| !word.is_empty())
+            .map(entry)
+            .collect()
     }
 
     /// sigsend's own group, if it is that of victims.
@@ -80,15 +98,18 @@ impl Predictor<'_> {
 
     /// Whether a target is the group that sigsend is in.
     pub fn is_own(&self, target: &Target) -> bool {
-        *target == Target::OwnGroup || matches!(target, Target::Group(group) if Some(*group) == self.own())
+        *target == Target::OwnGroup
+            || matches!(target, Target::Group(group) if Some(*group) == self.own())
     }
 
     /// The processes that a target stands for. If there are none, the outcome is recorded here.
     pub fn hits(&mut self, aim: &Aim) -> Vec<Hit> {
         let own = self.own();
         let asks = !matches!(self.request.mode, Mode::Send | Mode::DryRun);
-        let checked =
-            self.request.has("require-handler") || !self.request.expect.is_empty() || self.request.has("tree") || asks;
+        let checked = self.request.has("require-handler")
+            || !self.request.expect.is_empty()
+            || self.request.has("tree")
+            || asks;
         let everyone = aim.target == Target::Everyone;
         let many = everyone || matches!(aim.target, Target::Group(_) | Target::OwnGroup);
         let own_group = self.is_own(&aim.target);
@@ -99,14 +120,18 @@ impl Predictor<'_> {
             return Vec::new();
         }
         // If an ancestor is hidden, sigsend cannot tell which targets are ancestors.
-        self.loose |= self.request.has("tree") && self.line.hidden && self.line.start == Start::Shell;
+        self.loose |=
+            self.request.has("tree") && self.line.hidden && self.line.start == Start::Shell;
         // `--tree 1` means all processes, in every spelling.
-        self.loose |= self.request.has("tree") && matches!(aim.target, Target::Pid(1) | Target::Token(1, _));
+        self.loose |=
+            self.request.has("tree") && matches!(aim.target, Target::Pid(1) | Target::Token(1, _));
         let victims = self.world.victims.iter();
         let found: Vec<usize> = match &aim.target {
-            Target::Pid(n) => {
-                victims.enumerate().filter(|(_, v)| v.pid == *n || v.thread == *n).map(|(i, _)| i).collect()
-            }
+            Target::Pid(n) => victims
+                .enumerate()
+                .filter(|(_, v)| v.pid == *n || v.thread == *n)
+                .map(|(i, _)| i)
+                .collect(),
             Target::Token(n, inode) => self.indices(|v| v.pid == *n && v.inode == *inode),
             Target::Group(n) => self.indices(|v| v.group == *n),
             Target::OwnGroup => self.indices(|v| Some(v.group) == own),
@@ -115,16 +140,25 @@ impl Predictor<'_> {
                 let holders = self.indices(|v| v.port == Some(*port));
                 let is_own = |v: &Victim| self.request.has("all") || v.user == self.line.user;
                 let is_seen = |v: &Victim| self.line.user == 0 || v.user == self.line.user;
-                if holders.iter().any(|&index| !is_seen(&self.world.victims[index])) {
+                if holders
+                    .iter()
+                    .any(|&index| !is_seen(&self.world.victims[index]))
+                {
                     // The kernel does not show the descriptors of other users' processes.
                     self.outcomes.push(OK | GONE | FAIL | UNSURE);
                 }
                 let victim = |index: usize| &self.world.victims[index];
-                holders.into_iter().filter(|&index| is_own(victim(index)) && is_seen(victim(index))).collect()
+                holders
+                    .into_iter()
+                    .filter(|&index| is_own(victim(index)) && is_seen(victim(index)))
+                    .collect()
             }
             Target::Cgroup(directory) => {
                 let cgroup = |cgroup| {
-                    self.world.cgroups.path(cgroup).is_some_and(|path| path.as_os_str().as_bytes() == directory)
+                    self.world
+                        .cgroups
+                        .path(cgroup)
+                        .is_some_and(|path| path.as_os_str().as_bytes() == directory)
                 };
                 let (upper, lower) = (cgroup(Cgroup::Upper), cgroup(Cgroup::Lower));
                 if !upper && !lower {
@@ -134,7 +168,9 @@ impl Predictor<'_> {
                 }
                 // Killing a whole group requires permission to write to its files.
                 self.loose |= self.line.user != 0 && self.signals.contains(&9);
-                self.indices(|v| upper && v.cgroup.is_some() || lower && v.cgroup == Some(Cgroup::Lower))
+                self.indices(|v| {
+                    upper && v.cgroup.is_some() || lower && v.cgroup == Some(Cgroup::Lower)
+                })
             }
             Target::Name(name) => {
                 let named = |v: &Victim| {
@@ -145,7 +181,9 @@ impl Predictor<'_> {
                     }
                 };
                 // A zombie is not found by name.
-                let selected = |v: &Victim| self.request.has("all") && !self.is_hidden(v) || v.user == self.line.user;
+                let selected = |v: &Victim| {
+                    self.request.has("all") && !self.is_hidden(v) || v.user == self.line.user
+                };
                 self.indices(|v| named(v) && !v.is_zombie() && selected(v))
             }
         };
@@ -159,14 +197,22 @@ impl Predictor<'_> {
             let name = matches!(aim.target, Target::Name(_) | Target::Port(_));
             let gone = if self.waits && !name { GONE } else { FAIL };
             let unsure = if name && self.line.hidden { UNSURE } else { 0 };
-            self.outcomes.push(gone | unsure | if aim.stale && self.waits { FAIL } else { 0 });
+            self.outcomes
+                .push(gone | unsure | if aim.stale && self.waits { FAIL } else { 0 });
             return Vec::new();
         }
-        let mut hits: Vec<Hit> =
-            found.iter().map(|&victim| Hit { victim, outcome: self.outcome(victim, aim) }).collect();
+        let mut hits: Vec<Hit> = found
+            .iter()
+            .map(|&victim| Hit {
+                victim,
+                outcome: self.outcome(victim, aim),
+            })
+            .collect();
         if many && !self.waits && (own_group || hits.iter().any(|hit| hit.outcome == OK)) {
             // One kill(2) for the whole group: which members were refused is unknown.
-            hits.iter_mut().filter(|hit| hit.outcome == FAIL).for_each(|hit| hit.outcome |= OK);
+            hits.iter_mut()
+                .filter(|hit| hit.outcome == FAIL)
+                .for_each(|hit| hit.outcome |= OK);
         }
         if self.request.has("tree") {
             if !asks && hits.iter().any(|hit| self.is_ancestor(hit.victim)) {
@@ -181,22 +227,43 @@ impl Predictor<'_> {
     /// The descendants of the processes that a target stands for.
     fn add_descendants(&mut self, aim: &Aim, hits: &mut Vec<Hit>) {
         // The manual does not define whether descendants must have the expected name.
-        let unsure = if self.request.expect.is_empty() { 0 } else { FAIL };
+        let unsure = if self.request.expect.is_empty() {
+            0
+        } else {
+            FAIL
+        };
         let passed = |root: &usize| !aim.stale && self.is_expected(&self.world.victims[*root]);
         let roots: Vec<usize> = hits.iter().map(|hit| hit.victim).filter(passed).collect();
-        let below: Vec<usize> = roots.into_iter().flat_map(|root| self.descendants(root)).collect();
+        let below: Vec<usize> = roots
+            .into_iter()
+            .flat_map(|root| self.descendants(root))
+            .collect();
         // The children of a hidden process cannot be listed.
         let is_hidden = |&index: &usize| self.is_hidden(&self.world.victims[index]);
-        let is_partly_seen = hits.iter().map(|hit| hit.victim).chain(below.iter().copied()).any(|i| is_hidden(&i));
+        let is_partly_seen = hits
+            .iter()
+            .map(|hit| hit.victim)
+            .chain(below.iter().copied())
+            .any(|i| is_hidden(&i));
         // A process that cannot be verified is refused, and its tree is not looked at.
         let is_foreign = |hit: &Hit| self.is_foreign(&self.world.victims[hit.victim]);
-        let is_partly_seen = is_partly_seen || !self.request.expect.is_empty() && hits.iter().any(is_foreign);
-        let unsure = if is_partly_seen { unsure | FAIL } else { unsure };
+        let is_partly_seen =
+            is_partly_seen || !self.request.expect.is_empty() && hits.iter().any(is_foreign);
+        let unsure = if is_partly_seen {
+            unsure | FAIL
+        } else {
+            unsure
+        };
         for victim in below {
-            let below = Aim { below: true, ..Aim::at(Target::Pid(self.world.victims[victim].pid)) };
+            let below = Aim {
+                below: true,
+                ..Aim::at(Target::Pid(self.world.victims[victim].pid))
+            };
             // What is named by a description is alive while one process that it fits is.
             let described = matches!(aim.target, Target::Name(_) | Target::Port(_));
-            let ignored = described && self.request.mode == Mode::Alive && self.world.victims[victim].is_zombie();
+            let ignored = described
+                && self.request.mode == Mode::Alive
+                && self.world.victims[victim].is_zombie();
             let outcome = match (ignored, self.request.expect.is_empty()) {
                 (true, true) => OK,
                 (true, false) => OK | self.outcome(victim, &below),
@@ -204,13 +271,19 @@ impl Predictor<'_> {
             };
             // The tree of a hidden process is not seen.
             let unseen = if is_partly_seen { OK } else { 0 };
-            hits.push(Hit { victim, outcome: outcome | unsure | unseen });
+            hits.push(Hit {
+                victim,
+                outcome: outcome | unsure | unseen,
+            });
         }
     }
 
     fn indices(&self, so: impl Fn(&Victim) -> bool) -> Vec<usize> {
         let victims = self.world.victims.iter().enumerate();
-        victims.filter(|(_, victim)| victim.exists() && so(victim)).map(|(index, _)| index).collect()
+        victims
+            .filter(|(_, victim)| victim.exists() && so(victim))
+            .map(|(index, _)| index)
+            .collect()
     }
 
     pub fn descendants(&self, root: usize) -> Vec<usize> {

@@ -17,7 +17,10 @@ pub fn digits(text: &str) -> bool {
 
 /// A number of any length, digits only. Saturates, which is above every valid value.
 fn number(text: &str) -> Option<u128> {
-    let add = |n: u128, digit| n.saturating_mul(10).saturating_add(u128::from(digit - b'0'));
+    let add = |n: u128, digit| {
+        n.saturating_mul(10)
+            .saturating_add(u128::from(digit - b'0'))
+    };
     digits(text).then(|| text.bytes().fold(0, add))
 }
 
@@ -27,7 +30,12 @@ pub fn named_signal(text: &str) -> Option<(u8, bool)> {
     let bare = text.strip_prefix("SIG").unwrap_or(&text);
     let range = |n: &str| {
         let padded = n.len() > 1 && n.starts_with('0');
-        Some((number(n).and_then(|n| u8::try_from(n).ok()).filter(|&n| n <= 30)?, padded))
+        Some((
+            number(n)
+                .and_then(|n| u8::try_from(n).ok())
+                .filter(|&n| n <= 30)?,
+            padded,
+        ))
     };
     match bare {
         "EXIT" | "NULL" => return Some((0, bare != text)),
@@ -44,14 +52,21 @@ pub fn named_signal(text: &str) -> Option<(u8, bool)> {
     if let Some((n, loose)) = bare.strip_prefix("RTMAX-").and_then(range) {
         return Some((64 - n, loose));
     }
-    let (n, loose) = bare.strip_prefix("RTMIN+").or_else(|| bare.strip_prefix("RT")).and_then(range)?;
+    let (n, loose) = bare
+        .strip_prefix("RTMIN+")
+        .or_else(|| bare.strip_prefix("RT"))
+        .and_then(range)?;
     Some((34 + n, loose))
 }
 
 pub fn signal(text: &[u8]) -> Read<(u8, bool)> {
     let text = str::from_utf8(text).map_err(|_| Invalid)?;
     if let Some(n) = number(text) {
-        return u8::try_from(n).ok().filter(|&n| n <= 64).map(|n| (n, false)).ok_or(Invalid);
+        return u8::try_from(n)
+            .ok()
+            .filter(|&n| n <= 64)
+            .map(|n| (n, false))
+            .ok_or(Invalid);
     }
     named_signal(text).ok_or(Invalid)
 }
@@ -59,12 +74,18 @@ pub fn signal(text: &[u8]) -> Read<(u8, bool)> {
 /// Milliseconds, rounded up, and whether the manual allows the spelling to be refused.
 pub fn duration(text: &[u8], bare_is_fine: bool) -> Read<(u64, bool)> {
     let text = str::from_utf8(text).map_err(|_| Invalid)?;
-    let whole = |n: Option<u128>| n.and_then(|n| u64::try_from(n).ok()).map(|n| (n, false)).ok_or(Invalid);
+    let whole = |n: Option<u128>| {
+        n.and_then(|n| u64::try_from(n).ok())
+            .map(|n| (n, false))
+            .ok_or(Invalid)
+    };
     if digits(text) {
         return whole(number(text).filter(|_| bare_is_fine));
     }
     match text {
-        "5 ms" | "1.5ms" | "5MS" | "5millis" | "500us" | " 5ms" | "5ms " | "1ns" | "1ms1ms" => return Ok((5, true)),
+        "5 ms" | "1.5ms" | "5MS" | "5millis" | "500us" | " 5ms" | "5ms " | "1ns" | "1ms1ms" => {
+            return Ok((5, true));
+        }
         _ => {}
     }
     let split = text.find(|c: char| !c.is_ascii_digit()).ok_or(Invalid)?;
@@ -78,7 +99,9 @@ pub fn duration(text: &[u8], bare_is_fine: bool) -> Read<(u64, bool)> {
 }
 
 pub fn positive(text: &str, most: u128) -> Read<u128> {
-    number(text).filter(|n| (1..=most).contains(n)).ok_or(Invalid)
+    number(text)
+        .filter(|n| (1..=most).contains(n))
+        .ok_or(Invalid)
 }
 
 /// The greatest PID there can be.

@@ -30,7 +30,11 @@ pub struct Observation {
 impl Observation {
     /// The number of signals known to have arrived.
     pub fn total(&self) -> u64 {
-        self.counts.iter().map(|&count| u64::from(count)).sum::<u64>() + u64::from(self.killed.is_some())
+        self.counts
+            .iter()
+            .map(|&count| u64::from(count))
+            .sum::<u64>()
+            + u64::from(self.killed.is_some())
     }
 }
 
@@ -52,7 +56,10 @@ impl Observation {
 impl Victim {
     /// Waits until the victim is at rest, so that every signal sent before has been delivered.
     pub fn observe(&self, slot: &Slot) -> Observation {
-        let mut observation = Observation { counts: vec![0; SIGNALS], ..Observation::default() };
+        let mut observation = Observation {
+            counts: vec![0; SIGNALS],
+            ..Observation::default()
+        };
         if self.is_zombie() {
             return observation;
         }
@@ -62,9 +69,16 @@ impl Victim {
         let mut pending = 0;
         until(&self.describe(), || {
             let mut text = [0; 4096];
-            let text = self.status.as_ref().and_then(|status| status.read_at(&mut text, 0).ok().map(|n| &text[..n]));
+            let text = self
+                .status
+                .as_ref()
+                .and_then(|status| status.read_at(&mut text, 0).ok().map(|n| &text[..n]));
             let text = String::from_utf8_lossy(text.unwrap_or_default());
-            let mask = |label| field(&text, label).and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0);
+            let mask = |label| {
+                field(&text, label)
+                    .and_then(|mask| u64::from_str_radix(mask, 16).ok())
+                    .unwrap_or(0)
+            };
             pending = mask("SigPnd") | mask("ShdPnd");
             match field(&text, "State").and_then(|state| state.chars().next()) {
                 // Asleep and no unblocked signal pending: every signal sent so far was handled.
@@ -75,13 +89,19 @@ impl Victim {
                 }
                 // Another victim has reaped it or is about to.
                 Some('Z' | 'X') | None if slot.status.load(Ordering::Acquire) != 0 => {
-                    observation.end(ExitStatus::from_raw(slot.status.load(Ordering::Acquire) & !REAPED));
+                    observation.end(ExitStatus::from_raw(
+                        slot.status.load(Ordering::Acquire) & !REAPED,
+                    ));
                     true
                 }
                 // Dead, or the second thread has exited and its status file cannot be read.
                 Some('Z' | 'X') | None => {
                     let stat = stat(self.pid);
-                    let code = stat.rsplit(' ').next().and_then(|code| code.parse::<i32>().ok()).unwrap_or(-1);
+                    let code = stat
+                        .rsplit(' ')
+                        .next()
+                        .and_then(|code| code.parse::<i32>().ok())
+                        .unwrap_or(-1);
                     let ended = stat.starts_with('Z');
                     if ended {
                         observation.end(ExitStatus::from_raw(code));
@@ -93,8 +113,13 @@ impl Victim {
         });
         observation.moved = matches!(self.habit, Habit::Moves(_))
             && observation.killed.is_none()
-            && stat(self.pid).split(' ').nth(2).and_then(|group| group.parse().ok()) != Some(self.group);
-        let at_rest = observation.killed.is_none() && observation.exited.is_none() && !observation.stopped;
+            && stat(self.pid)
+                .split(' ')
+                .nth(2)
+                .and_then(|group| group.parse().ok())
+                != Some(self.group);
+        let at_rest =
+            observation.killed.is_none() && observation.exited.is_none() && !observation.stopped;
         if pending != 0 && at_rest && self.habit.reports() {
             observation.take(self.drain());
         } else {
@@ -102,7 +127,8 @@ impl Victim {
             // The sender of pending signals is unknown; CHLD may come from the kernel.
             pending &= !(1 << 16);
             for (index, count) in observation.counts.iter_mut().enumerate().skip(1) {
-                *count = slot.counts[index].swap(0, Ordering::Relaxed) + u32::from(pending >> (index - 1) & 1 == 1);
+                *count = slot.counts[index].swap(0, Ordering::Relaxed)
+                    + u32::from(pending >> (index - 1) & 1 == 1);
             }
         }
         observation
@@ -110,7 +136,10 @@ impl Victim {
 
     /// What the process that reuses a PID has received, if it exists.
     fn observe_reuser(&self, slot: &Slot) -> Observation {
-        let mut observation = Observation { counts: vec![0; SIGNALS], ..Observation::default() };
+        let mut observation = Observation {
+            counts: vec![0; SIGNALS],
+            ..Observation::default()
+        };
         let pid = slot.pid.load(Ordering::Acquire);
         if pid == 0 {
             return observation;
@@ -121,9 +150,15 @@ impl Victim {
         let is_ready = line.read_exact(&mut greeting).is_ok();
         until("the process that reuses a PID", || {
             let stat = stat(pid);
-            let ended = Some(status()).filter(|&status| status != 0).map(|status| status & !REAPED);
+            let ended = Some(status())
+                .filter(|&status| status != 0)
+                .map(|status| status & !REAPED);
             // The reaper may be dead itself.
-            let unreaped = || stat.starts_with('Z').then(|| stat.rsplit(' ').next()?.parse().ok()).flatten();
+            let unreaped = || {
+                stat.starts_with('Z')
+                    .then(|| stat.rsplit(' ').next()?.parse().ok())
+                    .flatten()
+            };
             if let Some(status) = ended.or_else(unreaped) {
                 observation.end(ExitStatus::from_raw(status));
                 return true;
@@ -131,7 +166,11 @@ impl Victim {
             observation.stopped = stat.starts_with('T');
             observation.stopped || stat.starts_with('S')
         });
-        if is_ready && !observation.stopped && observation.killed.is_none() && observation.exited.is_none() {
+        if is_ready
+            && !observation.stopped
+            && observation.killed.is_none()
+            && observation.exited.is_none()
+        {
             observation.take(self.drain());
         }
         // The leader is dead, so the family must be replaced.
@@ -141,12 +180,17 @@ impl Victim {
 
     /// Has the victim dequeue and report all pending signals.
     fn drain(&self) -> Vec<Receipt> {
-        let mut line = self.line.as_ref().expect("a victim that blocks signals has a socket");
+        let mut line = self
+            .line
+            .as_ref()
+            .expect("a victim that blocks signals has a socket");
         line.write_all(b"?").expect("a victim at rest");
         let next = || {
             let mut bytes = [0; RECEIPT];
             line.read_exact(&mut bytes).expect("a victim that answers");
-            let number = |n: usize| i32::from_ne_bytes(bytes[n * 4..n * 4 + 4].try_into().expect("four bytes"));
+            let number = |n: usize| {
+                i32::from_ne_bytes(bytes[n * 4..n * 4 + 4].try_into().expect("four bytes"))
+            };
             Some([number(0), number(1), number(2), number(3)]).filter(|receipt| receipt[0] != 0)
         };
         std::iter::from_fn(next).collect()
