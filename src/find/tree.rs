@@ -144,7 +144,7 @@ impl Lineage {
         for child in children {
             match child {
                 Child::Known(index) if index != parent => {
-                    _ = recipients[index].parent.get_or_insert(parent)
+                    _ = recipients[index].parent.get_or_insert(parent);
                 }
                 Child::Known(_) => {}
                 Child::New(process, state) => {

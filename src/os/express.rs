@@ -164,9 +164,8 @@ mod way {
             return;
         };
         // SAFETY: the kernel made so many pointers to strings, and an `Argument` is such a pointer.
-        if let [_, rest @ ..] =
-            unsafe { slice::from_raw_parts(arguments.cast::<Argument>(), count) }
-        {
+        let all = unsafe { slice::from_raw_parts(arguments.cast::<Argument>(), count) };
+        if let [_, rest @ ..] = all {
             read(rest);
         }
         // Not before: the first write to a static is a page fault, which takes longer than a
@@ -182,7 +181,7 @@ mod way {
             match rest {
                 [list] if list.is(b"-l") && signal.is_none() && !waits => return write_list(),
                 [flag, after @ ..] if flag.is(b"--wait") || flag.is(b"-w") => {
-                    (rest, waits) = (after, true)
+                    (rest, waits) = (after, true);
                 }
                 [option, value, after @ ..] if option.is(b"-s") && signal.is_none() => {
                     (rest, signal) = (after, Some(Signal::everyday(value.clone())?));

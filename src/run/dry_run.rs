@@ -60,7 +60,7 @@ fn to_recipient(call: &mut Call, index: usize) {
     match answer(signal) {
         // Waiting needs no permission.
         Err(Errno::EPERM) if signal.is_null() && call.plan.waits() => {
-            recipient.standing = Standing::Gone
+            recipient.standing = Standing::Gone;
         }
         Ok(()) => {
             recipient.signalled = true;

@@ -489,13 +489,13 @@ fn a_follow_up_never_hits_a_reused_pid() {
 #[test]
 fn a_follow_up_never_hits_a_reused_group_id() {
     in_pid_namespace(|| {
-        recycle_a_hundred_times(|pid, other| vec!["--".into(), format!("-{pid}"), other.into()])
+        recycle_a_hundred_times(|pid, other| vec!["--".into(), format!("-{pid}"), other.into()]);
     });
 }
 
 #[test]
 fn a_follow_up_never_hits_the_tree_of_a_reused_pid() {
     in_pid_namespace(|| {
-        recycle_a_hundred_times(|pid, other| vec!["--tree".into(), pid.into(), other.into()])
+        recycle_a_hundred_times(|pid, other| vec!["--tree".into(), pid.into(), other.into()]);
     });
 }

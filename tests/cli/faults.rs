@@ -137,16 +137,16 @@ impl Case {
                 violations.push("its answer differs".to_owned());
             }
             0 if !self.is_query() && missed => {
-                violations.push("it reports that all targets were signalled".to_owned())
+                violations.push("it reports that all targets were signalled".to_owned());
             }
             1 if !failed_output && touched => {
-                violations.push("it reports that nothing was signalled".to_owned())
+                violations.push("it reports that nothing was signalled".to_owned());
             }
             1 if !failed_output && self.line.contains("--alive") => {
                 violations.push("it reports that a target is gone".to_owned());
             }
             64 if !touched && !self.is_query() => {
-                violations.push("it reports that a target was signalled".to_owned())
+                violations.push("it reports that a target was signalled".to_owned());
             }
             124 if self.kind != Kind::Recorders && !effects.contains(&Effect::Unharmed) => {
                 violations.push("it reports that a target is still there".to_owned());

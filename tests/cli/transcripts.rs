@@ -384,7 +384,7 @@ fn run_transcript(shell: &mut Shell, block: &Block) {
         let expected = printed(&mut lines);
         match expected.as_slice() {
             [job] if job.starts_with('[') => {
-                shell.run_at(job.split_once("] ").expect("a PID").1, command)
+                shell.run_at(job.split_once("] ").expect("a PID").1, command);
             }
             _ => {
                 let actual = shell.run(command);

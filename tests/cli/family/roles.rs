@@ -220,11 +220,8 @@ fn becomes_root() -> ! {
     }
     catch(libc::SIGTERM, become_root);
     // SAFETY: takes integers.
-    assert_eq!(
-        unsafe { libc::setresuid(NOBODY, NOBODY, 0) },
-        0,
-        "only root can do this"
-    );
+    let changed = unsafe { libc::setresuid(NOBODY, NOBODY, 0) };
+    assert_eq!(changed, 0, "only root can do this");
     ready();
     stay()
 }

@@ -311,7 +311,7 @@ fn files() {
             "ssh-keygen",
             &["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path],
         )
-        .expect("a key")
+        .expect("a key");
     };
     key("/mnt/key");
     write("sshd_config", SSHD);

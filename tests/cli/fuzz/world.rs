@@ -150,7 +150,7 @@ impl World {
                     continue;
                 }
                 Habit::Zombie | Habit::LeaderExited => {
-                    until("a new victim", || stat(pid).starts_with('Z'))
+                    until("a new victim", || stat(pid).starts_with('Z'));
                 }
                 Habit::Threads => until("a new victim", || {
                     self.slots[slot].thread.load(Ordering::Acquire) != 0

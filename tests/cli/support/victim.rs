@@ -288,7 +288,7 @@ impl Victim {
                 ),
                 Ok(length) => self.unread.extend_from_slice(&chunk[..length]),
                 Err(error) => {
-                    assert_eq!(error.kind(), io::ErrorKind::Interrupted, "reading: {error}")
+                    assert_eq!(error.kind(), io::ErrorKind::Interrupted, "reading: {error}");
                 }
             }
         }
