@@ -36,13 +36,13 @@ instructions() {
 # The target of every signal is this script, and the signal is the null one.
 mapfile -t targets < <(yes "$$" | head -n "$many" || true)
 
-# Before the C library starts, and by main, which `--` forces.
+# By the quick way, and by the parser, which `--` forces.
 calls=$(system_calls -0 "$$")
 one=$(instructions -0 "$$")
 all=$(instructions -0 "${targets[@]}")
-at_most 4 "$calls" 'system calls of -0 PID'
-at_most 1000 "$one" 'instructions of -0 PID'
-at_most 200 "$(((all - one) / (many - 1)))" "instructions for each of $many PIDs"
+at_most 12 "$calls" 'system calls of -0 PID'
+at_most 3000 "$one" 'instructions of -0 PID'
+at_most 300 "$(((all - one) / (many - 1)))" "instructions for each of $many PIDs"
 calls=$(system_calls -0 -- "$$")
 one=$(instructions -0 -- "$$")
 all=$(instructions -0 -- "${targets[@]}")
@@ -51,7 +51,7 @@ at_most 180000 "$one" 'instructions of -0 -- PID'
 at_most 800 "$(((all - one) / (many - 1)))" "instructions for each of $many PIDs after --"
 
 # The limit on address space also bounds resident memory, and needs no sampling.
-for form in '5 -0' '5 -0 --'; do
+for form in '5 -0' '12 -0 --'; do
     read -ra words <<<"$form"
     if prlimit --as="$((words[0] << 20))" "$binary" "${words[@]:1}" "${targets[@]}"; then
         echo "'${words[*]:1}' and $many PIDs fit into ${words[0]} MiB of address space"

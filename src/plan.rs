@@ -1,7 +1,9 @@
-//! What a call does, known before anything is done: the action, the targets, the steps.
+//! What a call does, known before anything is done: the action, the targets, the signals.
 
 use std::ffi::OsString;
 use std::time::Duration;
+
+use nix::errno::Errno;
 
 use crate::signal::Signal;
 use crate::target::{Pid, Targets};
@@ -9,9 +11,8 @@ use crate::target::{Pid, Targets};
 /// What the command line asks for. The forms exclude each other.
 #[derive(Debug)]
 pub enum Action {
-    Send(Plan, Voice),
-    DryRun(Plan, Voice),
-    Ask(Question, Selection, Voice),
+    /// A plan is carried out, rehearsed, or only asked about: see [`Mode`].
+    Run(Box<Plan>, Voice),
     List(Vec<OsString>),
     Numbers(Vec<OsString>),
     Table(Vec<OsString>),
@@ -19,6 +20,25 @@ pub enum Action {
     Help(Detail),
     Version,
     Generate(Product),
+}
+
+/// What a call with targets is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Send,
+    /// The dry run: the same walk, nothing is sent.
+    Rehearse,
+    Ask(Question),
+}
+
+impl Action {
+    /// The same action, of which a part is done.
+    pub fn begun(mut self, begun: Begun) -> Self {
+        if let Self::Run(plan, _) = &mut self {
+            plan.begun = begun;
+        }
+        self
+    }
 }
 
 /// What is asked about targets instead of signalling them.
@@ -43,37 +63,40 @@ pub enum Product {
     Bash,
     Zsh,
     Fish,
-    Elvish,
-    Powershell,
 }
 
 impl Product {
-    pub const NAMES: [(&str, Self); 6] = [
+    pub const NAMES: [(&str, Self); 4] = [
         ("man", Self::Man),
         ("bash", Self::Bash),
         ("zsh", Self::Zsh),
         ("fish", Self::Fish),
-        ("elvish", Self::Elvish),
-        ("powershell", Self::Powershell),
     ];
 }
 
-/// Everything a sending call does, known before the first signal.
+/// Everything a call does, known before the first signal.
 #[derive(Debug)]
 pub struct Plan {
+    pub mode: Mode,
     pub selection: Selection,
+    pub first: Signal,
+    /// Sent directly after the first signal.
+    pub companions: Vec<Signal>,
+    /// For processes that are still there, in order.
+    pub follow_ups: Vec<FollowUp>,
     /// Queued with every signal, as sigqueue(3) does.
     pub value: Option<i32>,
-    /// The first step has no delay. Later ones are for processes that are still there.
-    pub steps: Vec<Step>,
     pub until: Until,
+    /// The first of several targets, if no signal was named and its number may mean one: `9 4242`.
+    pub perhaps_signal: Option<Pid>,
+    pub begun: Begun,
 }
 
-/// Signals that are sent together, `after` the step before.
-#[derive(Clone, Debug)]
-pub struct Step {
+/// A signal that is sent `after` the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FollowUp {
     pub after: Duration,
-    pub signals: Vec<Signal>,
+    pub signal: Signal,
 }
 
 /// When the call returns.
@@ -85,59 +108,55 @@ pub enum Until {
     Within(Duration),
 }
 
+/// What was done of a plain plan before its command line was read as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Begun {
+    /// So many targets have got the signal, in order.
+    pub done: usize,
+    /// What the kernel answered for the next one.
+    pub refusal: Option<Errno>,
+}
+
 impl Plan {
-    /// A plan without what options add to it.
-    pub fn new(targets: Targets, steps: Vec<Step>, until: Until) -> Self {
-        let selection = Selection {
-            targets,
-            pidfile: None,
-            cgroup: None,
-            users: Users::Own,
-            expect: None,
-            catching: None,
-            reach: Reach::Process,
-        };
-        Self {
-            selection,
-            value: None,
-            steps,
-            until,
-        }
-    }
-
-    /// The signal that comes first.
-    pub fn first_signal(&self) -> Signal {
-        self.steps[0].signals[0]
-    }
-
     /// Whether every process gets one signal and nothing waits.
     pub fn is_single(&self) -> bool {
-        self.until == Until::Sent && self.steps.len() == 1 && self.steps[0].signals.len() == 1
+        !self.waits() && self.follow_ups.is_empty() && self.companions.is_empty()
     }
 
-    /// The signals after the first one: those of the same step, then the later steps.
-    pub fn follow_ups(&self) -> Vec<Step> {
-        let companions = Step {
-            after: Duration::ZERO,
-            signals: self.steps[0].signals[1..].to_vec(),
-        };
-        let steps = std::iter::once(companions).chain(self.steps[1..].iter().cloned());
-        steps.filter(|step| !step.signals.is_empty()).collect()
-    }
-
-    /// Whether its control group gets KILL as a whole, because every member may get it.
-    pub fn kills_whole(&self) -> bool {
-        let is_checked = self.selection.expect.is_some() || self.selection.catching.is_some();
-        !is_checked
-            && self
-                .steps
-                .iter()
-                .any(|step| step.signals.contains(&Signal::KILL))
+    /// Every signal of the plan, in order.
+    pub fn signals(&self) -> impl Iterator<Item = Signal> {
+        let later = self.follow_ups.iter().map(|follow_up| follow_up.signal);
+        let companions = self.companions.iter().copied();
+        std::iter::once(self.first).chain(companions).chain(later)
     }
 
     /// Whether the call waits until targets are gone, so that one that is already gone is success.
     pub fn waits(&self) -> bool {
         self.until != Until::Sent
+    }
+
+    /// Whether plain kill(2) calls are enough: one signal, and nothing is looked up or verified.
+    pub fn is_plain(&self) -> bool {
+        let selection = &self.selection;
+        !matches!(self.mode, Mode::Ask(_))
+            && self.is_single()
+            && selection.pidfiles.is_empty()
+            && selection.cgroup.is_none()
+            && selection.expect.is_none()
+            && selection.catching.is_none()
+            && !selection.narrows()
+            && selection.reach == Reach::Process
+            && !selection.targets.has_unknown()
+    }
+
+    /// Whether a control group gets KILL as a whole, because every member may get it.
+    pub fn kills_whole(&self) -> bool {
+        let selection = &self.selection;
+        let is_narrowed =
+            selection.expect.is_some() || selection.catching.is_some() || selection.narrows();
+        !is_narrowed
+            && !matches!(self.mode, Mode::Ask(_))
+            && self.signals().any(|signal| signal == Signal::KILL)
     }
 }
 
@@ -145,7 +164,7 @@ impl Plan {
 #[derive(Debug)]
 pub struct Selection {
     pub targets: Targets,
-    pub pidfile: Option<Pidfile>,
+    pub pidfiles: Vec<Pidfile>,
     /// A control group: the path of its directory, or as /proc/PID/cgroup shows it.
     pub cgroup: Option<OsString>,
     pub users: Users,
@@ -153,14 +172,20 @@ pub struct Selection {
     pub expect: Option<OsString>,
     /// The signal that every target must catch.
     pub catching: Option<Signal>,
+    /// Texts that the command line must contain, each of them.
+    pub full: Vec<OsString>,
+    /// The directory in which, or below which, the process must work.
+    pub cwd: Option<OsString>,
     pub reach: Reach,
 }
 
-/// Whose processes a name selects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whose processes a description selects.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Users {
     Own,
     All,
+    /// A login name, or a number.
+    Of(OsString),
 }
 
 /// Whether a process is selected with its descendants.
@@ -168,27 +193,45 @@ pub enum Users {
 pub enum Reach {
     Process,
     Tree,
+    /// The tree, of which the target alone gets signals other than KILL (systemd's KillMode=mixed).
+    Mixed,
 }
 
 impl Selection {
-    /// Whether plain kill(2) calls are enough: nothing is looked up or verified.
-    pub fn is_plain(&self) -> bool {
-        self.pidfile.is_none()
-            && self.cgroup.is_none()
-            && self.expect.is_none()
-            && self.catching.is_none()
-            && self.reach == Reach::Process
-            && !self.targets.has_unknown()
+    /// Whether `-f` or `--cwd` describes processes.
+    pub fn describes(&self) -> bool {
+        !self.full.is_empty() || self.cwd.is_some()
+    }
+
+    /// Whether only some members of a control group are meant.
+    pub fn narrows(&self) -> bool {
+        self.describes() || matches!(self.users, Users::Of(_))
+    }
+
+    /// Whether a description selects by itself: no target, pidfile or control group is given.
+    pub fn is_description_alone(&self) -> bool {
+        self.describes() && !self.has_targets()
+    }
+
+    /// Whether nothing says which processes are meant.
+    pub fn is_empty(&self) -> bool {
+        !self.describes() && !self.has_targets()
+    }
+
+    fn has_targets(&self) -> bool {
+        !self.targets.is_empty() || !self.pidfiles.is_empty() || self.cgroup.is_some()
     }
 
     /// Whether the content of /proc decides which processes get a signal.
     pub fn needs_proc(&self) -> bool {
         self.expect.is_some()
             || self.catching.is_some()
+            || self.describes()
+            || self.reach != Reach::Process
             || self
-                .pidfile
-                .as_ref()
-                .is_some_and(|pidfile| pidfile.age == Age::Checked)
+                .pidfiles
+                .iter()
+                .any(|pidfile| pidfile.age == Age::Checked)
     }
 }
 

@@ -91,45 +91,6 @@ const RTMAX: u8 = 64;
 /// The last one written relative to `RTMIN`. Those above are written relative to `RTMAX`.
 const RTMIN_HALF: u8 = 49;
 
-/// What `-l` prints: every name, in order of number, one per line.
-pub static NAMES: [u8; names::<0>().1] = names().0;
-
-/// As many bytes of [`NAMES`] as there is room for, and how many there are.
-const fn names<const ROOM: usize>() -> ([u8; ROOM], usize) {
-    let (mut names, mut length) = ([0; ROOM], 0);
-    let mut number = 0;
-    while number <= RTMAX {
-        let mut spelling = Signal(number).spelling();
-        spelling.push(b'\n');
-        let mut index = 0;
-        while Signal(number).has_name() && index < spelling.length {
-            if length < ROOM {
-                names[length] = spelling.bytes[index];
-            }
-            (length, index) = (length + 1, index + 1);
-        }
-        number += 1;
-    }
-    (names, length)
-}
-
-/// A name and a line feed at most.
-struct Spelling {
-    bytes: [u8; 9],
-    length: usize,
-}
-
-impl Spelling {
-    const fn push(&mut self, byte: u8) {
-        self.bytes[self.length] = byte;
-        self.length += 1;
-    }
-
-    fn as_str(&self) -> &str {
-        str::from_utf8(&self.bytes[..self.length]).expect("names are ASCII")
-    }
-}
-
 impl Signal {
     pub const NULL: Self = Self(0);
     pub const HUP: Self = Self(1);
@@ -138,6 +99,7 @@ impl Signal {
     pub const TERM: Self = Self(15);
     pub const CONT: Self = Self(18);
     pub const STOP: Self = Self(19);
+    pub const TSTP: Self = Self(20);
     pub const RTMIN: Self = Self(RTMIN);
     pub const RTMAX: Self = Self(RTMAX);
 
@@ -169,53 +131,15 @@ impl Signal {
         (self.0 as usize) < STANDARD.len() || self.is_realtime()
     }
 
-    /// Reads a number (decimal digits, 0 to 64) or one of the 32 standard names in any case, with
-    /// at most one `SIG` in front. That is enough for most calls.
-    ///
-    /// Calls no function of the C library, so that [`express`](crate::os::express) can ask before
-    /// that has started.
-    pub fn everyday(text: impl Iterator<Item = u8> + Clone) -> Option<Self> {
-        digits(text.clone())
-            .filter(|number| *number <= RTMAX)
-            .or_else(|| standard(text))
-            .map(Self)
-    }
-
-    /// The canonical spelling: `EXIT`, `HUP`, `32`, `RTMIN+1`, `RTMAX-14`.
-    const fn spelling(self) -> Spelling {
-        let (word, number) = match self.0 {
-            n if (n as usize) < STANDARD.len() => (STANDARD[n as usize].0, 0),
-            RTMIN => ("RTMIN", 0),
-            RTMAX => ("RTMAX", 0),
-            n if n < RTMIN => ("", n),
-            n if n <= RTMIN_HALF => ("RTMIN+", n - RTMIN),
-            n => ("RTMAX-", RTMAX - n),
-        };
-        let mut spelling = Spelling {
-            bytes: [0; 9],
-            length: 0,
-        };
-        while spelling.length < word.len() {
-            spelling.push(word.as_bytes()[spelling.length]);
-        }
-        if number >= 10 {
-            spelling.push(b'0' + number / 10);
-        }
-        if number > 0 {
-            spelling.push(b'0' + number % 10);
-        }
-        spelling
-    }
-
-    /// The signal of a number, an exit status (128 + n of a shell, 256 + n of ksh) or a wait
-    /// status: 9, 137 and 265 are KILL. A wait status below 255 is that of a signalled process, 128
-    /// being the core dump flag; a plain exit has its code in the second byte and gives the null
-    /// signal.
+    /// The signal of a number, an exit status (128 + n of a shell, 256 + n of ksh, 384 + n of yash)
+    /// or a wait status: 9, 137, 265 and 393 are KILL. A wait status below 255 is that of a
+    /// signalled process, 128 being the core dump flag; a plain exit has its code in the second
+    /// byte and gives the null signal.
     pub fn from_status(status: u32) -> Option<Self> {
-        let number = if status < 255 {
-            status & 0x7f
-        } else {
-            status & 0xff
+        let number = match status {
+            0..255 => status & 0x7f,
+            385..=448 => status - 384,
+            _ => status & 0xff,
         };
         u8::try_from(number)
             .ok()
@@ -275,59 +199,18 @@ impl FromStr for Signal {
     fn from_str(text: &str) -> Result<Self, InvalidSignal> {
         let bytes = text.as_bytes();
         let name = strip_prefix_ignoring_case(bytes, b"SIG").unwrap_or(bytes);
-        let alias = || {
-            ALIASES
-                .iter()
-                .find(|(alias, _)| name.eq_ignore_ascii_case(alias.as_bytes()))
-        };
-        Self::everyday(text.bytes())
-            .or_else(|| alias().map(|(_, number)| Self(*number)))
+        let spells = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        let standard = (0..).zip(&STANDARD).map(|(number, row)| (row.0, number));
+        digits(bytes)
+            .filter(|number| *number <= RTMAX)
+            .or_else(|| {
+                let mut known = standard.chain(ALIASES);
+                known.find(|(known, _)| spells(known)).map(|(_, n)| n)
+            })
+            .map(Self)
             .or_else(|| realtime(name))
             .ok_or(InvalidSignal)
     }
-}
-
-/// The names of [`STANDARD`] as integers, which can be compared without memcmp(3).
-static PACKED: [u64; STANDARD.len()] = {
-    let mut packed = [EMPTY; STANDARD.len()];
-    let mut number = 0;
-    while number < packed.len() {
-        packed[number] = pack(STANDARD[number].0);
-        number += 1;
-    }
-    packed
-};
-
-/// A name without characters. The one bit in front of the first character keeps names of all
-/// lengths apart.
-const EMPTY: u64 = 1;
-
-const fn pack(name: &str) -> u64 {
-    assert!(name.len() < 8);
-    let (mut packed, mut index) = (EMPTY, 0);
-    while index < name.len() {
-        packed = packed << 8 | name.as_bytes()[index] as u64;
-        index += 1;
-    }
-    packed
-}
-
-/// The number of a standard name.
-fn standard(text: impl Iterator<Item = u8>) -> Option<u8> {
-    let (mut packed, mut prefix) = (EMPTY, pack("SIG"));
-    for byte in text {
-        if packed >> 56 != 0 {
-            return None;
-        }
-        packed = packed << 8 | u64::from(byte.to_ascii_uppercase());
-        if packed == prefix {
-            (packed, prefix) = (EMPTY, 0);
-        }
-    }
-    (0..)
-        .zip(&PACKED)
-        .find(|(_, name)| **name == packed)
-        .map(|(number, _)| number)
 }
 
 /// Reads `RTMIN`, `RTMIN+n`, `RTMAX`, `RTMAX-n` and `RTn`, within 34 to 64.
@@ -336,17 +219,17 @@ fn realtime(name: &[u8]) -> Option<Signal> {
     let number = if let Some(offset) = strip_prefix_ignoring_case(rest, b"MIN") {
         match offset {
             [] => Some(RTMIN),
-            [b'+', n @ ..] => RTMIN.checked_add(digits(n.iter().copied())?),
+            [b'+', n @ ..] => RTMIN.checked_add(digits(n)?),
             _ => None,
         }
     } else if let Some(offset) = strip_prefix_ignoring_case(rest, b"MAX") {
         match offset {
             [] => Some(RTMAX),
-            [b'-', n @ ..] => RTMAX.checked_sub(digits(n.iter().copied())?),
+            [b'-', n @ ..] => RTMAX.checked_sub(digits(n)?),
             _ => None,
         }
     } else {
-        RTMIN.checked_add(digits(rest.iter().copied())?)
+        RTMIN.checked_add(digits(rest)?)
     };
     number
         .filter(|number| (RTMIN..=RTMAX).contains(number))
@@ -354,7 +237,7 @@ fn realtime(name: &[u8]) -> Option<Signal> {
 }
 
 /// The value of one or more decimal digits, unless it is above 255.
-fn digits(text: impl Iterator<Item = u8>) -> Option<u8> {
+fn digits(text: &[u8]) -> Option<u8> {
     let mut value = None;
     for byte in text {
         let digit = byte.is_ascii_digit().then(|| byte - b'0')?;
@@ -369,8 +252,18 @@ fn strip_prefix_ignoring_case<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [
 }
 
 impl fmt::Display for Signal {
+    /// The canonical spelling: `EXIT`, `HUP`, `32`, `RTMIN+1`, `RTMAX-14`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.spelling().as_str())
+        match self.0 {
+            RTMIN => f.write_str("RTMIN"),
+            RTMAX => f.write_str("RTMAX"),
+            n if n > RTMIN_HALF => write!(f, "RTMAX-{}", RTMAX - n),
+            n if n > RTMIN => write!(f, "RTMIN+{}", n - RTMIN),
+            n => match STANDARD.get(usize::from(n)) {
+                Some(row) => f.write_str(row.0),
+                None => n.fmt(f),
+            },
+        }
     }
 }
 
@@ -515,10 +408,14 @@ mod tests {
             (64, 64),
             (192, 64),
             (320, 64),
+            (385, 1),
+            (393, 9),
+            (416, 32),
+            (448, 64),
         ] {
             assert_eq!(signal(status), Some(number), "{status}");
         }
-        for status in [65, 99, 127, 193, 255, 321, 393, u32::MAX] {
+        for status in [65, 99, 127, 193, 255, 321, 384, 449, u32::MAX] {
             assert_eq!(signal(status), None, "{status}");
         }
     }
@@ -626,7 +523,11 @@ mod properties {
         #[test]
         fn a_status_means_a_signal_by_its_lowest_bits(status in prop_oneof![0u32..1000, any::<u32>()]) {
             let signal = Signal::from_status(status).map(|signal| u32::from(signal.0));
-            let meant = if status < 255 { status % 128 } else { status % 256 };
+            let meant = match status {
+                0..255 => status % 128,
+                385..=448 => status - 384,
+                _ => status % 256,
+            };
             prop_assert_eq!(signal, Some(meant).filter(|number| *number <= 64));
         }
     }

@@ -9,8 +9,6 @@ use std::str::FromStr;
 
 use nix::unistd;
 
-use crate::words::Words;
-
 /// A process ID, 1 to 2147483647 (credentials(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pid(i32);
@@ -19,9 +17,6 @@ impl Pid {
     pub const INIT: Self = Self(1);
 
     /// Reads digits without padding: no leading zero, no blank.
-    ///
-    /// Calls no function of the C library, as
-    /// [`Signal::everyday`](crate::signal::Signal::everyday).
     pub fn unpadded(digits: impl Iterator<Item = u8> + Clone) -> Option<Self> {
         if digits.clone().next() == Some(b'0') {
             None
@@ -38,11 +33,43 @@ impl Pid {
     pub fn process(self) -> unistd::Pid {
         unistd::Pid::from_raw(self.0)
     }
+}
 
-    /// For kill(2) to the process group with this number. Callers have a `Target::Group`, whose
-    /// number is at least 2.
+/// The ID of a process group, 2 to 2147483647 (credentials(7)): its negative is never -1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pgid(Pid);
+
+impl Pgid {
+    pub const fn number(self) -> i32 {
+        self.0.0
+    }
+
+    /// The process that leads the group, or led it.
+    pub const fn leader(self) -> Pid {
+        self.0
+    }
+
+    /// For kill(2) to the whole group.
     pub fn group(self) -> unistd::Pid {
-        unistd::Pid::from_raw(-self.0)
+        unistd::Pid::from_raw(-self.number())
+    }
+}
+
+impl TryFrom<Pid> for Pgid {
+    type Error = InvalidTarget;
+
+    fn try_from(pid: Pid) -> Result<Self, InvalidTarget> {
+        if pid == Pid::INIT {
+            Err(InvalidTarget)
+        } else {
+            Ok(Self(pid))
+        }
+    }
+}
+
+impl fmt::Display for Pgid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -93,7 +120,7 @@ pub enum Target {
     /// The same, with leading zeros or surrounding blanks, which messages repeat.
     Padded(Pid, Box<str>),
     /// `-PGID`: a process group, 2 to 2147483647.
-    Group(Pid),
+    Group(Pgid),
     /// `0`: the caller's process group.
     OwnGroup,
     /// `-1`: every process that the caller may signal.
@@ -102,40 +129,49 @@ pub enum Target {
     Token(Pid, Inode),
     /// `NAME`: processes by command name.
     Name(Box<str>),
-    /// `:PORT`: processes that hold a listening TCP socket or a bound UDP socket on this port.
-    Port(NonZeroU16),
+    /// `:PORT`, `:PORT/tcp`, `:PORT/udp`: processes that hold a listening TCP socket or a bound,
+    /// unconnected UDP socket on this port.
+    Port(NonZeroU16, Transport),
+    /// The empty word, which names nobody: a variable may be unset.
+    Nobody,
+}
+
+/// What follows the number of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// Nothing, which means TCP.
+    Unsaid,
+    Tcp,
+    Udp,
 }
 
 /// The targets of a command line, in order. They are kept as they were written: a hundred thousand
 /// values would take more memory than everything else that a call needs.
 #[derive(Debug)]
 pub struct Targets {
-    tokens: Words,
+    tokens: Vec<&'static OsStr>,
     // Known once, since each look at the targets reads all tokens.
-    has_groups: bool,
     has_unknown: bool,
 }
 
 impl Targets {
     /// Checks each token: that it is a target, and then by `check`.
     pub fn new<E>(
-        tokens: &Words,
+        tokens: &[&'static OsStr],
         invalid: impl Fn(&OsStr) -> E,
         check: impl Fn(&Target) -> Result<(), E>,
     ) -> Result<Self, E> {
-        let (mut has_groups, mut has_unknown) = (false, false);
-        for token in tokens.iter() {
+        let mut has_unknown = false;
+        for &token in tokens {
             let target = Target::try_from(token).map_err(|_| invalid(token))?;
             check(&target)?;
-            has_groups |= matches!(target, Target::Group(_) | Target::OwnGroup);
             has_unknown |= matches!(
                 target,
-                Target::Name(_) | Target::Token(..) | Target::Port(_)
+                Target::Name(_) | Target::Token(..) | Target::Port(..)
             );
         }
         Ok(Self {
-            tokens: tokens.clone(),
-            has_groups,
+            tokens: tokens.to_vec(),
             has_unknown,
         })
     }
@@ -143,16 +179,15 @@ impl Targets {
     pub fn iter(&self) -> impl Iterator<Item = Target> {
         self.tokens
             .iter()
-            .filter_map(|token| Target::try_from(token).ok())
+            .filter_map(|token| Target::try_from(*token).ok())
     }
 
     pub fn len(&self) -> usize {
         self.tokens.len()
     }
 
-    /// Whether any target is a process group.
-    pub fn has_groups(&self) -> bool {
-        self.has_groups
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
     }
 
     /// Whether any target has to be looked up before it can be signalled.
@@ -179,13 +214,13 @@ impl TryFrom<&OsStr> for Target {
     /// Reads an argument. Only names must be UTF-8; everything else is ASCII.
     fn try_from(token: &OsStr) -> Result<Self, InvalidTarget> {
         match token.as_bytes() {
+            b"" => Ok(Self::Nobody),
             b"0" => Ok(Self::OwnGroup),
             b"-1" => Ok(Self::Everyone),
-            [b'-', pgid @ ..] => match Pid::unpadded(pgid.iter().copied()) {
-                Some(pgid) if pgid != Pid::INIT => Ok(Self::Group(pgid)),
-                _ => Err(InvalidTarget),
-            },
-            [b':', port @ ..] => self::port(port).map(Self::Port).ok_or(InvalidTarget),
+            [b'-', pgid @ ..] => Pid::unpadded(pgid.iter().copied())
+                .ok_or(InvalidTarget)
+                .and_then(|pgid| Pgid::try_from(pgid).map(Self::Group)),
+            [b':', port @ ..] => self::port(port).ok_or(InvalidTarget),
             bytes => match Pid::unpadded(bytes.iter().copied()) {
                 Some(pid) => Ok(Self::Process(pid)),
                 None => token.to_str().ok_or(InvalidTarget).and_then(|token| {
@@ -206,6 +241,22 @@ impl Target {
             target @ (Self::Process(_) | Self::Padded(..) | Self::Token(..)) => Ok(target),
             _ => Err(InvalidTarget),
         }
+    }
+
+    /// The port in a text that other tools take for one: `8080/tcp`, `localhost:8080`,
+    /// `http://localhost:8080/`.
+    pub fn port_in(text: &str) -> Option<Self> {
+        if let Some(Self::Port(number, transport)) = port(text.as_bytes()) {
+            let transport = match transport {
+                Transport::Udp => Transport::Udp,
+                _ => Transport::Unsaid,
+            };
+            return Some(Self::Port(number, transport));
+        }
+        let address = text.split_once("://").map_or(text, |(_scheme, rest)| rest);
+        let (host, number) = address.split('/').next()?.rsplit_once(':')?;
+        let is_host = host.contains(|c: char| !c.is_ascii_digit() && c != ':');
+        port(number.as_bytes()).filter(|_| is_host)
     }
 
     /// The process, if it is selected by its number alone.
@@ -232,11 +283,18 @@ fn padded(token: &[u8]) -> Option<Pid> {
     number(token[start..=end].iter().copied())
 }
 
-/// Digits without leading zero whose value is 1 to 65535.
-fn port(digits: &[u8]) -> Option<NonZeroU16> {
-    Pid::unpadded(digits.iter().copied())
-        .and_then(|number| u16::try_from(number.0).ok())
-        .and_then(NonZeroU16::new)
+/// Digits without leading zero whose value is 1 to 65535, and perhaps `/tcp` or `/udp`.
+fn port(text: &[u8]) -> Option<Target> {
+    let (digits, transport) = if let Some(digits) = text.strip_suffix(b"/tcp") {
+        (digits, Transport::Tcp)
+    } else if let Some(digits) = text.strip_suffix(b"/udp") {
+        (digits, Transport::Udp)
+    } else {
+        (text, Transport::Unsaid)
+    };
+    let number = Pid::unpadded(digits.iter().copied())?;
+    let number = u16::try_from(number.0).ok().and_then(NonZeroU16::new)?;
+    Some(Target::Port(number, transport))
 }
 
 /// One or more digits whose value is 1 to 2147483647.
@@ -280,7 +338,16 @@ impl fmt::Display for Target {
             Self::Everyone => f.write_str("-1"),
             Self::Token(pid, inode) => write!(f, "{pid}:{inode}"),
             Self::Name(name) => f.write_str(name),
-            Self::Port(port) => write!(f, ":{port}"),
+            Self::Port(port, transport) => write!(
+                f,
+                ":{port}{}",
+                match transport {
+                    Transport::Unsaid => "",
+                    Transport::Tcp => "/tcp",
+                    Transport::Udp => "/udp",
+                }
+            ),
+            Self::Nobody => Ok(()),
         }
     }
 }
@@ -307,19 +374,22 @@ mod tests {
             ("\t42\n", padded(42, "\t42\n")),
             ("0", Target::OwnGroup),
             ("-1", Target::Everyone),
-            ("-2", Target::Group(Pid(2))),
-            ("-2147483647", Target::Group(Pid(i32::MAX))),
+            ("-2", Target::Group(Pgid(Pid(2)))),
+            ("-2147483647", Target::Group(Pgid(Pid(i32::MAX)))),
             ("42:7", Target::Token(Pid(42), Inode(7))),
             (
                 "42:18446744073709551615",
                 Target::Token(Pid(42), Inode(u64::MAX)),
             ),
-            (":1", Target::Port(NonZeroU16::MIN)),
+            (":1", Target::Port(NonZeroU16::MIN, Transport::Unsaid)),
             (
                 ":8080",
-                Target::Port(NonZeroU16::new(8080).expect("not zero")),
+                Target::Port(NonZeroU16::new(8080).expect("not zero"), Transport::Unsaid),
             ),
-            (":65535", Target::Port(NonZeroU16::MAX)),
+            (":65535", Target::Port(NonZeroU16::MAX, Transport::Unsaid)),
+            (":65535/tcp", Target::Port(NonZeroU16::MAX, Transport::Tcp)),
+            (":65535/udp", Target::Port(NonZeroU16::MAX, Transport::Udp)),
+            ("", Target::Nobody),
             ("nginx", Target::Name("nginx".into())),
             ("_x", Target::Name("_x".into())),
             (".hidden", Target::Name(".hidden".into())),
@@ -334,7 +404,6 @@ mod tests {
     #[test]
     fn everything_else_is_refused() {
         let refused = [
-            "",
             " ",
             "\n",
             "-",
@@ -405,6 +474,14 @@ mod tests {
             " :80",
             ":80x",
             ":http",
+            ":80/",
+            ":80/TCP",
+            ":80/tcp ",
+            ":80/sctp",
+            ":80/tcp/udp",
+            ":/udp",
+            ":0/udp",
+            "80/tcp",
             "::80",
             ":80:",
             ":0x50",
@@ -413,6 +490,37 @@ mod tests {
         ];
         for token in refused {
             assert_eq!(token.parse::<Target>(), Err(InvalidTarget), "{token:?}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_found_in_what_other_tools_take() {
+        for (text, port) in [
+            ("8080/tcp", ":8080"),
+            ("8080/udp", ":8080/udp"),
+            ("localhost:8080", ":8080"),
+            ("http://localhost:8080/", ":8080"),
+            ("https://a.example:443/b:1?c", ":443"),
+            ("127.0.0.1:80", ":80"),
+            ("*:80", ":80"),
+            ("[::1]:80", ":80"),
+        ] {
+            let found = Target::port_in(text).map(|port| port.to_string());
+            assert_eq!(found.as_deref(), Some(port), "{text}");
+        }
+        for text in [
+            "nginx",
+            "localhost",
+            "a:b",
+            "a:0",
+            "a:65536",
+            "1:2",
+            "::",
+            "http://a/",
+            "",
+            "a/b:80",
+        ] {
+            assert_eq!(Target::port_in(text), None, "{text}");
         }
     }
 
@@ -430,7 +538,9 @@ mod tests {
 
     #[test]
     fn printing_and_reading_are_inverse() {
-        for token in ["1", "007", " 7", "-2", "0", "-1", "42:7", "nginx", ":80"] {
+        for token in [
+            "", "1", "007", " 7", "-2", "0", "-1", "42:7", "nginx", ":80", ":80/tcp", ":80/udp",
+        ] {
             assert_eq!(
                 token.parse::<Target>().map(|target| target.to_string()),
                 Ok(token.to_owned())
@@ -451,19 +561,27 @@ mod properties {
             "[ \t\n\r+-]{0,2}0{0,3}[0-9]{0,12}[ \t\n\r]{0,2}",
             "-?(21474836|42949672|184467440737095516)[0-9]{0,3}",
             "[0-9 -]{0,3}:[0-9 +]{0,22}",
-            "[ +-]{0,1}:0{0,2}[0-9]{0,6}[ x:]{0,1}",
+            "[ +-]{0,1}:0{0,2}[0-9]{0,6}[ x:]{0,1}(/tcp|/udp|/|)",
             "[A-Za-z_.%0-9é]{1,3}[ -~\u{0}-\u{a0}]{0,6}",
         ]
+    }
+
+    fn any_transport() -> impl Strategy<Value = Transport> {
+        prop::sample::select(vec![Transport::Unsaid, Transport::Tcp, Transport::Udp])
     }
 
     fn any_target() -> impl Strategy<Value = Target> {
         let pid = || (1..=i32::MAX).prop_map(Pid);
         prop_oneof![
             pid().prop_map(Target::Process),
-            (2..=i32::MAX).prop_map(|pgid| Target::Group(Pid(pgid))),
+            (2..=i32::MAX).prop_map(|pgid| Target::Group(Pgid(Pid(pgid)))),
             Just(Target::OwnGroup),
             Just(Target::Everyone),
-            (1..=u16::MAX).prop_map(|port| Target::Port(NonZeroU16::new(port).expect("not zero"))),
+            (1..=u16::MAX, any_transport()).prop_map(|(port, transport)| Target::Port(
+                NonZeroU16::new(port).expect("not zero"),
+                transport
+            )),
+            Just(Target::Nobody),
             (pid(), 1..=u64::MAX).prop_map(|(pid, inode)| Target::Token(pid, Inode(inode))),
             "[a-zA-Z_.ß][a-z0-9: %-]{0,20}".prop_map(|name| Target::Name(name.into())),
             ("[ \t\n]{1,3}", "0{0,12}", pid(), "[ \t\n]{0,3}").prop_map(
@@ -489,11 +607,19 @@ mod properties {
                 Target::Process(pid) => prop_assert_eq!(text, pid.0.to_string()),
                 Target::Padded(pid, _) => prop_assert_eq!(spelled(text.trim_matches([' ', '\t', '\n'])), pid.0.to_string()),
                 Target::Group(pgid) => {
-                    prop_assert!(pgid.0 >= 2);
-                    prop_assert_eq!(text, format!("-{}", pgid.0));
+                    prop_assert!(pgid.number() >= 2);
+                    prop_assert_eq!(text, format!("-{}", pgid.number()));
                 }
                 Target::Token(pid, inode) => prop_assert_eq!(text, format!("{}:{}", pid.0, inode.0)),
-                Target::Port(port) => prop_assert_eq!(text, format!(":{port}")),
+                Target::Port(port, transport) => {
+                    let suffix = match transport {
+                        Transport::Unsaid => "",
+                        Transport::Tcp => "/tcp",
+                        Transport::Udp => "/udp",
+                    };
+                    prop_assert_eq!(text, format!(":{port}{suffix}"));
+                }
+                Target::Nobody => prop_assert_eq!(text, ""),
                 Target::Name(_) => {
                     prop_assert!(!text.starts_with(|c: char| c.is_ascii_digit() || "-+% ".contains(c)));
                     prop_assert!(!text.contains(|c: char| c == '/' || c.is_control()));

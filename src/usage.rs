@@ -1,6 +1,9 @@
 //! Usage errors: what is wrong with a command line or a pidfile, and a hint if the fix is known.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
+
+use crate::escape::escape;
 
 /// Why the call was refused before anything was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -8,6 +11,8 @@ pub struct UsageError {
     pub text: String,
     /// One line. `{program}` in it stands for the name of the program.
     pub hint: Option<String>,
+    /// Where the system may know a better hint.
+    pub lookup: Option<Lookup>,
     pub kind: Kind,
 }
 
@@ -18,8 +23,17 @@ pub enum Kind {
     Value,
     /// Options and operands that do not go together. The usage line follows.
     Usage,
-    /// There is no target. The usage line follows.
-    NoTarget,
+}
+
+/// What is looked up for a hint. Command lines are read without a look at the system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// Whether targets are piped in.
+    Input,
+    /// The number of a service (services(5)).
+    Service(String),
+    /// The ID of a user, whose control group it names.
+    User(OsString),
 }
 
 impl UsageError {
@@ -28,29 +42,56 @@ impl UsageError {
         Self {
             text: text.into(),
             hint: None,
+            lookup: None,
             kind: Kind::Usage,
         }
     }
 
     pub fn no_target() -> Self {
         Self {
-            kind: Kind::NoTarget,
+            lookup: Some(Lookup::Input),
             ..Self::new("no process ID specified")
         }
     }
 
     /// An error about a single value.
-    pub fn value(text: String) -> Self {
+    pub fn value(text: impl Into<String>) -> Self {
         Self {
-            text,
-            hint: None,
             kind: Kind::Value,
+            ..Self::new(text)
         }
+    }
+
+    /// A value that is not what its option or its place wants: `'X': invalid target`.
+    pub fn invalid(value: &OsStr, wanted: &str) -> Self {
+        let value = escape(value.as_encoded_bytes());
+        Self::value(format!("'{value}': invalid {wanted}"))
+    }
+
+    /// The hint, with the name of the program.
+    pub fn hint_for(&self, program: &str) -> Option<String> {
+        let hint = self.hint.as_ref()?;
+        Some(hint.replace("{program}", program))
     }
 
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self {
             hint: Some(hint.into()),
+            ..self
+        }
+    }
+
+    /// With this hint, if it has none.
+    pub fn or_hint(self, hint: impl FnOnce() -> Option<String>) -> Self {
+        Self {
+            hint: self.hint.or_else(hint),
+            ..self
+        }
+    }
+
+    pub fn lookup(self, lookup: Lookup) -> Self {
+        Self {
+            lookup: Some(lookup),
             ..self
         }
     }

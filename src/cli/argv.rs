@@ -6,19 +6,20 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use crate::cli::options::{Arity, OPTIONS, Opt, SIGNAL};
-use crate::output::escape::escape;
+use crate::escape::escape;
 use crate::signal::Signal;
 use crate::usage::UsageError;
-use crate::words::Words;
 
 /// A command line whose options and operands are separated. Nothing is lost, reordered or changed
 /// except the old form of the signal.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Line {
     /// Options and their values, for clap.
     pub options: Vec<OsString>,
     /// Everything else, in order. A token that starts with `-` is here only if it may name a group.
-    pub operands: Words,
+    pub operands: Vec<&'static OsStr>,
+    /// How many of the operands stand before `--` and before a signal was named.
+    pub before_signal: usize,
     /// The id of each known option, in order, as often as it was given.
     given: Vec<&'static str>,
     /// What is refused here. The rest of the line has been read all the same.
@@ -26,76 +27,23 @@ pub struct Line {
 }
 
 /// Splits the arguments after argv[0].
-pub fn split(args: &Words) -> Line {
-    let mut line = Line {
-        options: Vec::new(),
-        operands: args.none(),
-        given: Vec::new(),
-        error: None,
-    };
-    let mut args = args.placed();
-    while let Some((place, arg)) = args.next() {
+pub fn split(args: &[&'static OsStr]) -> Line {
+    let mut line = Line::default();
+    let mut args = args.iter().copied();
+    while let Some(arg) = args.next() {
         let values = match arg.as_bytes() {
             b"--" => {
-                args.for_each(|(place, _)| line.operands.push(place));
+                line.operands.extend(args);
                 break;
             }
             [b'-', b'-', long @ ..] => line.long(arg, long),
-            [b'-', short @ ..] if !short.is_empty() => match kind(short, &line) {
-                Dash::Signal => line.name_signal(short),
-                Dash::Operand => line.operand(place),
-                Dash::Ambiguous => line.refuse(ambiguous_number(arg)),
-                Dash::Options => line.cluster(arg, short),
-            },
-            _ => line.operand(place),
+            [b'-', short @ ..] if !short.is_empty() => line.short(arg, short),
+            _ => line.operand(arg),
         };
         line.options
-            .extend(args.by_ref().take(values).map(|(_, arg)| arg.to_owned()));
+            .extend(args.by_ref().take(values).map(OsStr::to_owned));
     }
     line
-}
-
-/// What an argument with one dash is.
-enum Dash {
-    Signal,
-    Operand,
-    /// A number that means neither a signal nor a group in this place.
-    Ambiguous,
-    Options,
-}
-
-/// Decides by the text after the dash and by what is to its left.
-fn kind(short: &[u8], line: &Line) -> Dash {
-    let first = short[0];
-    if first.is_ascii_digit() {
-        let is_number = short.iter().all(u8::is_ascii_digit);
-        if line.has(SIGNAL) {
-            Dash::Operand
-        } else if line.operands.is_empty() {
-            Dash::Signal
-        } else if is_number {
-            Dash::Ambiguous
-        } else {
-            Dash::Operand
-        }
-    } else if !first.is_ascii() {
-        Dash::Operand
-    } else if is_signal(short) || (first.is_ascii_uppercase() && short.len() > 1) {
-        Dash::Signal
-    } else {
-        Dash::Options
-    }
-}
-
-fn is_signal(text: &[u8]) -> bool {
-    str::from_utf8(text).is_ok_and(|text| text.parse::<Signal>().is_ok())
-}
-
-fn ambiguous_number(arg: &OsStr) -> UsageError {
-    let arg = escape(arg.as_bytes());
-    UsageError::new(format!("'{arg}' after a target is neither a signal nor a process group")).hint(format!(
-        "'{{program}} {arg} PID' puts the signal first; '{{program}} -- PID {arg}' means the process group"
-    ))
 }
 
 /// The options that a long name, perhaps abbreviated, may mean.
@@ -112,17 +60,31 @@ pub fn candidates(name: &[u8]) -> Vec<&'static Opt> {
 
 /// Each of these returns how many of the following arguments belong to the one that it takes.
 impl Line {
-    fn operand(&mut self, place: usize) -> usize {
-        self.operands.push(place);
+    fn operand(&mut self, arg: &'static OsStr) -> usize {
+        self.before_signal += usize::from(!self.has(SIGNAL));
+        self.operands.push(arg);
         0
     }
 
-    fn refuse(&mut self, error: UsageError) -> usize {
-        self.error.get_or_insert(error);
-        0
+    /// Takes what follows a single dash: the old form of a signal, a group, or a cluster of
+    /// options.
+    fn short(&mut self, arg: &'static OsStr, short: &[u8]) -> usize {
+        match short {
+            [b'0'..=b'9', ..] if self.has(SIGNAL) => self.operand(arg),
+            [b'0'..=b'9', ..] if self.operands.is_empty() => self.name_signal(short),
+            digits if digits.iter().all(u8::is_ascii_digit) => {
+                self.error.get_or_insert_with(|| ambiguous_number(arg));
+                0
+            }
+            [b'0'..=b'9' | 0x80.., ..] => self.operand(arg),
+            [b'A'..=b'Z', _, ..] => self.name_signal(short),
+            _ if str::from_utf8(short).is_ok_and(|text| text.parse::<Signal>().is_ok()) => {
+                self.name_signal(short)
+            }
+            _ => self.cluster(arg, short),
+        }
     }
 
-    /// Rewrites the old form. `short` is the argument without its dash.
     fn name_signal(&mut self, short: &[u8]) -> usize {
         let mut option = OsString::from("--signal=");
         option.push(OsStr::from_bytes(short));
@@ -156,11 +118,9 @@ impl Line {
     fn cluster(&mut self, arg: &OsStr, shorts: &[u8]) -> usize {
         self.options.push(arg.to_owned());
         for (index, short) in shorts.iter().enumerate() {
-            let Some(option) = OPTIONS
-                .iter()
-                .find(|option| option.shorts.as_bytes().contains(short))
-            else {
-                return 0;
+            let has_short = |option: &&Opt| option.shorts.as_bytes().contains(short);
+            let Some(option) = OPTIONS.iter().find(has_short) else {
+                break;
             };
             self.given.push(option.id);
             if option.arity != Arity::Flag {
@@ -174,6 +134,13 @@ impl Line {
     pub fn has(&self, id: &str) -> bool {
         self.given.contains(&id)
     }
+}
+
+fn ambiguous_number(arg: &OsStr) -> UsageError {
+    let arg = escape(arg.as_bytes());
+    UsageError::new(format!("'{arg}' after a target is neither a signal nor a process group")).hint(format!(
+        "'{{program}} {arg} PID' puts the signal first; '{{program}} -- PID {arg}' means the process group"
+    ))
 }
 
 impl Arity {
@@ -196,7 +163,7 @@ mod tests {
     }
 
     fn read(text: &'static str) -> Line {
-        split(&words(text).collect())
+        split(&words(text).collect::<Vec<_>>())
     }
 
     #[test]
@@ -245,7 +212,10 @@ mod tests {
         for (text, options, operands) in table {
             let line = read(text);
             assert_eq!(line.options, words(options).collect::<Vec<_>>(), "{text}");
-            assert!(line.operands.iter().eq(words(operands)), "{text}: {line:?}");
+            assert!(
+                line.operands.iter().copied().eq(words(operands)),
+                "{text}: {line:?}"
+            );
             assert_eq!(line.error, None, "{text}");
         }
     }
@@ -274,7 +244,7 @@ mod tests {
         for unknown in ["--w 1", "--nope 1", "-x 1"] {
             let line = read(unknown);
             assert!(
-                line.given.is_empty() && line.operands.iter().eq(["1"]),
+                line.given.is_empty() && line.operands == ["1"],
                 "{unknown}: {line:?}"
             );
         }
@@ -283,22 +253,18 @@ mod tests {
     #[test]
     fn bytes_that_are_not_utf8_go_through_untouched() {
         let bytes = |bytes: &'static [u8]| OsStr::from_bytes(bytes);
-        let line = split(
-            &[
-                bytes(b"-\xff"),
-                bytes(b"-s"),
-                bytes(b"\xff"),
-                bytes(b"\xfe"),
-            ]
-            .into_iter()
-            .collect(),
-        );
+        let line = split(&[
+            bytes(b"-\xff"),
+            bytes(b"-s"),
+            bytes(b"\xff"),
+            bytes(b"\xfe"),
+        ]);
         assert!(
-            line.operands.iter().eq([bytes(b"-\xff"), bytes(b"\xfe")]),
+            line.operands == [bytes(b"-\xff"), bytes(b"\xfe")],
             "{line:?}"
         );
         assert_eq!(line.options, [bytes(b"-s"), bytes(b"\xff")]);
-        let line = split(&[bytes(b"-T\xff")].into_iter().collect());
+        let line = split(&[bytes(b"-T\xff")]);
         assert_eq!(line.options, [bytes(b"--signal=T\xff")]);
     }
 }
@@ -378,7 +344,8 @@ mod properties {
     ];
 
     fn read(args: &[&'static str]) -> Line {
-        split(&args.iter().map(|arg| OsStr::new(*arg)).collect())
+        let args: Vec<&OsStr> = args.iter().map(|arg| OsStr::new(*arg)).collect();
+        split(&args)
     }
 
     /// Whether options and operands, each in order, make up the arguments: unchanged except the old
@@ -427,7 +394,7 @@ mod properties {
         #[test]
         fn arguments_keep_their_number_and_order(args in lines()) {
             let line = read(&args);
-            prop_assert!(makes_up(&args, &line.options, &line.operands.iter().collect::<Vec<_>>(), line.error.is_some()), "{:?}", line);
+            prop_assert!(makes_up(&args, &line.options, &line.operands, line.error.is_some()), "{:?}", line);
         }
 
         #[test]
@@ -439,7 +406,7 @@ mod properties {
             let with_dashes = read(&args).operands.len();
             args.extend(&after);
             let line = read(&args);
-            prop_assert!(line.operands.iter().skip(with_dashes).eq(after.iter().map(OsStr::new)));
+            prop_assert!(line.operands[with_dashes..] == *after);
             prop_assert_eq!(&line.given, &first.given);
         }
 
@@ -454,7 +421,7 @@ mod properties {
                 return Ok(());
             }
             let line = read(&[&before[..], &[option, value]].concat());
-            prop_assert!(line.operands.iter().eq(read(&before).operands.iter()));
+            prop_assert_eq!(&line.operands, &read(&before).operands);
             prop_assert_eq!(line.options[line.options.len() - 2..].to_vec(), vec![option, value]);
         }
     }

@@ -1,26 +1,25 @@
-//! From a command line to an action: clap parses the options, [`Options`] holds their values, and
-//! the checks here decide whether they go together. Pure: nothing is looked up and nothing is sent.
+//! From a command line to an action: clap parses the options, and the checks here decide whether
+//! they go together. Pure: nothing is looked up and nothing is sent.
 
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use clap::ArgMatches;
-use clap::parser::ValueSource;
-
 use crate::cli::argv::{self, Line};
+use crate::cli::given::Given;
+use crate::cli::hints::with_hint;
 use crate::cli::options::{
-    ALIVE, ALL, ALLOW_STALE, CGROUP, DRY_RUN, EXPECT, GENERATE, GRACE, HANDLER, ID, JSON, LIST,
-    LONG_HELP, NUMBERS, OPTIONS, PID, PIDFILE, QUEUE, SHORT_HELP, SIGNAL, STATE, TABLE, TIMEOUT,
-    TREE, VERBOSE, VERSION, WAIT, WITHIN, command, option,
+    ALIVE, ALL, CGROUP, DRY_RUN, GENERATE, GRACE, HANDLER, ID, JSON, LIST, LONG_HELP, MIXED,
+    NUMBERS, OPTIONS, PID, QUEUE, SHORT_HELP, SIGNAL, STATE, TABLE, TIMEOUT, TREE, USER, VERBOSE,
+    VERSION, WAIT, WITHIN, command,
 };
-use crate::cli::refusal::{usage_error, with_hint};
+use crate::cli::refusal::usage_error;
+use crate::cli::selection::selection;
 use crate::cli::values;
-use crate::outcome::Status;
-use crate::plan::{Action, Age, Detail, Pidfile, Plan, Product, Question, Step, Until, Voice};
+use crate::event::Status;
+use crate::plan::{Action, Begun, Detail, FollowUp, Plan, Until, Voice};
 use crate::signal::Signal;
-use crate::target::{Pid, Target, Targets};
+use crate::target::{Pid, Target};
 use crate::usage::UsageError;
-use crate::words::Words;
 
 /// A command line that was refused, and the exit status for it.
 #[derive(Debug)]
@@ -31,7 +30,7 @@ pub struct Refusal {
 }
 
 /// Reads the arguments after argv[0].
-pub fn parse(args: &Words) -> Result<Action, Refusal> {
+pub fn parse(args: &[&'static OsStr]) -> Result<Action, Refusal> {
     let mut line = argv::split(args);
     // A supervisor must not take a usage error for a dead service: with --alive the answer is
     // "could not be determined".
@@ -60,78 +59,43 @@ pub fn parse(args: &Words) -> Result<Action, Refusal> {
 }
 
 fn action(line: &Line) -> Result<Action, UsageError> {
-    let operands = &line.operands;
-    let matches = command()
+    let given = command()
         .try_get_matches_from(&line.options)
-        .map_err(|error| usage_error(&error))?;
-    if is_given(&matches, LONG_HELP) {
-        return Ok(Action::Help(Detail::Long));
+        .map(Given)
+        .map_err(|error| usage_error(&error, line))?;
+    let early = [
+        (LONG_HELP, Action::Help(Detail::Long)),
+        (SHORT_HELP, Action::Help(Detail::Short)),
+        (VERSION, Action::Version),
+    ];
+    if let Some((_, action)) = early.into_iter().find(|(id, _)| given.has(id)) {
+        return Ok(action);
     }
-    if is_given(&matches, SHORT_HELP) {
-        return Ok(Action::Help(Detail::Short));
-    }
-    if is_given(&matches, VERSION) {
-        return Ok(Action::Version);
-    }
-    check_exclusions(&matches)?;
-    let options = Options::from_matches(&matches)?;
-    let voice = options.voice;
-    let signals = || operands.iter().map(OsStr::to_owned);
-    Ok(match options.form {
-        Form::List(first) => Action::List(first.into_iter().chain(signals()).collect()),
-        Form::Numbers => Action::Numbers(signals().collect()),
-        Form::Table => Action::Table(signals().collect()),
-        Form::State(mut pids) => {
-            for operand in operands.iter() {
-                pids.push(values::process_id(operand)?);
-            }
-            Action::State(pids)
+    check_exclusions(&given)?;
+    let operands = || line.operands.iter().map(|operand| (*operand).to_owned());
+    Ok(match () {
+        () if given.has(LIST) => {
+            Action::List(given.one(LIST).into_iter().chain(operands()).collect())
         }
-        Form::Generate(product) => Action::Generate(product),
-        Form::Ask(question) => Action::Ask(question, options.plan(operands)?.selection, voice),
-        // The preview is what a dry run is for, so it is printed without -v too.
-        Form::DryRun if voice == Voice::Quiet => {
-            Action::DryRun(options.plan(operands)?, Voice::Verbose)
+        () if given.has(NUMBERS) => Action::Numbers(operands().collect()),
+        () if given.has(TABLE) => Action::Table(operands().collect()),
+        () if given.has(STATE) => {
+            let more = line.operands.iter().map(|pid| values::process_id(pid));
+            let pids = given.all(STATE).into_iter().map(Ok).chain(more);
+            Action::State(pids.collect::<Result<_, _>>()?)
         }
-        Form::DryRun => Action::DryRun(options.plan(operands)?, voice),
-        Form::Send => Action::Send(options.plan(operands)?, voice),
+        () => match given.one(GENERATE) {
+            Some(product) => Action::Generate(product),
+            None => Action::Run(plan(&given, line)?.into(), given.voice()),
+        },
     })
 }
 
-fn is_given(matches: &ArgMatches, id: &str) -> bool {
-    matches.value_source(id) == Some(ValueSource::CommandLine)
-}
+/// Options that list, show or print. Each stands alone, except for `--verbose`.
+const ALONE: [&str; 5] = [LIST, NUMBERS, TABLE, STATE, GENERATE];
 
 /// Options of which two cannot be combined: any of the first list with any other of the second.
 const EXCLUSIONS: [(&[&str], &[&str]); 4] = [
-    (
-        &[LIST, NUMBERS, TABLE, STATE, GENERATE],
-        &[
-            LIST,
-            NUMBERS,
-            TABLE,
-            STATE,
-            GENERATE,
-            SIGNAL,
-            QUEUE,
-            ALL,
-            PID,
-            HANDLER,
-            PIDFILE,
-            CGROUP,
-            ALLOW_STALE,
-            EXPECT,
-            ALIVE,
-            ID,
-            TREE,
-            TIMEOUT,
-            WAIT,
-            WITHIN,
-            GRACE,
-            DRY_RUN,
-            JSON,
-        ],
-    ),
     (
         &[PID, ID, ALIVE],
         &[
@@ -140,223 +104,85 @@ const EXCLUSIONS: [(&[&str], &[&str]); 4] = [
     ),
     (&[GRACE], &[TIMEOUT, WITHIN]),
     // The descendants of members are members, and what has left the group is not meant.
-    (&[TREE], &[CGROUP]),
+    (&[TREE, MIXED], &[CGROUP]),
+    (&[USER], &[ALL]),
 ];
 
-fn check_exclusions(matches: &ArgMatches) -> Result<(), UsageError> {
-    for (ones, others) in EXCLUSIONS {
-        let Some(one) = first_given(matches, ones) else {
+fn check_exclusions(given: &Given) -> Result<(), UsageError> {
+    let all: Vec<&str> = OPTIONS.iter().map(|option| option.id).collect();
+    let all: Vec<&str> = all.into_iter().filter(|id| *id != VERBOSE).collect();
+    for (ones, others) in [(&ALONE[..], &all[..])].into_iter().chain(EXCLUSIONS) {
+        let Some(one) = given.first(ones.iter().copied()) else {
             continue;
         };
-        let others: Vec<&str> = others
-            .iter()
-            .copied()
-            .filter(|other| *other != one)
-            .collect();
-        if let Some(other) = first_given(matches, &others) {
-            let (one, other) = (option(one).spelled(), option(other).spelled());
-            return Err(UsageError::new(format!(
-                "'{one}' cannot be used with '{other}'"
-            )));
+        let others = others.iter().copied().filter(|other| *other != one.id);
+        if let Some(other) = given.first(others) {
+            let (one, other) = (one.spelled(), other.spelled());
+            let error = format!("'{one}' cannot be used with '{other}'");
+            return Err(UsageError::new(error));
         }
     }
     Ok(())
 }
 
-fn first_given(matches: &ArgMatches, ids: &[&'static str]) -> Option<&'static str> {
-    ids.iter().copied().find(|id| is_given(matches, id))
-}
-
-/// The options of one command line.
-struct Options {
-    form: Form,
-    voice: Voice,
-    signals: Vec<Signal>,
-    value: Option<i32>,
-    follow_ups: Vec<Step>,
-    wait: bool,
-    within: Option<Duration>,
-    grace: Option<Duration>,
-    pidfile: Option<OsString>,
-    cgroup: Option<OsString>,
-    expect: Option<OsString>,
-    require_handler: bool,
-    tree: bool,
-    /// What options change that mean nothing else.
-    changes: Vec<fn(&mut Plan)>,
-    /// An option that works on single processes only, as messages write it.
-    single: Option<String>,
-    /// An option that waits for the targets or signals them again.
-    waiting: Option<String>,
-}
-
-/// What the call is for. The forms exclude each other.
-enum Form {
-    List(Option<OsString>),
-    Numbers,
-    Table,
-    State(Vec<Pid>),
-    Generate(Product),
-    Ask(Question),
-    DryRun,
-    Send,
-}
-
-impl Form {
-    fn from_matches(matches: &ArgMatches) -> Self {
-        let given = |id| is_given(matches, id);
-        match () {
-            () if given(LIST) => Self::List(one(matches, LIST)),
-            () if given(NUMBERS) => Self::Numbers,
-            () if given(TABLE) => Self::Table,
-            () if given(STATE) => Self::State(all(matches, STATE)),
-            () if given(PID) => Self::Ask(Question::Pid),
-            () if given(ID) => Self::Ask(Question::Id),
-            () if given(ALIVE) => Self::Ask(Question::Alive),
-            () if given(DRY_RUN) => Self::DryRun,
-            () => one(matches, GENERATE).map_or(Self::Send, Self::Generate),
+fn plan(given: &Given, line: &Line) -> Result<Plan, UsageError> {
+    let signals: Vec<Signal> = given.all(SIGNAL);
+    let first = match signals[..] {
+        [] => Signal::TERM,
+        [one] => one,
+        [one, other, ..] => {
+            let error = format!("one signal at a time: {one} and {other} were named");
+            return Err(UsageError::new(error));
         }
+    };
+    let timeouts: Vec<OsString> = given.all(TIMEOUT);
+    let timeouts = timeouts.chunks_exact(2);
+    let mut follow_ups: Vec<FollowUp> = timeouts
+        .map(|pair| values::follow_up(&pair[0], &pair[1]))
+        .collect::<Result<_, _>>()?;
+    let selection = selection(given, line, first)?;
+    if given.has(HANDLER) && matches!(first, Signal::NULL | Signal::KILL | Signal::STOP) {
+        return Err(UsageError::new(format!(
+            "'--require-handler' is of no use with {first}, which no process can catch"
+        )));
     }
-}
-
-/// The value of an option that may be given once.
-fn one<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, id: &str) -> Option<T> {
-    matches.get_one(id).cloned()
-}
-
-/// All values of an option that may be repeated.
-fn all<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, id: &str) -> Vec<T> {
-    matches
-        .get_many(id)
-        .into_iter()
-        .flatten()
-        .cloned()
-        .collect()
-}
-
-impl Options {
-    fn from_matches(matches: &ArgMatches) -> Result<Self, UsageError> {
-        const SINGLE: [&str; 7] = [HANDLER, EXPECT, PID, ID, ALIVE, TREE, QUEUE];
-        const WAITING: [&str; 4] = [WAIT, WITHIN, TIMEOUT, GRACE];
-        let given = |id| is_given(matches, id);
-        let first = |ids: &[&'static str]| first_given(matches, ids).map(|id| option(id).spelled());
-        let timeouts: Vec<OsString> = all(matches, TIMEOUT);
-        Ok(Self {
-            form: Form::from_matches(matches),
-            voice: match (given(JSON), given(VERBOSE)) {
-                (true, _) => Voice::Json,
-                (false, true) => Voice::Verbose,
-                (false, false) => Voice::Quiet,
-            },
-            signals: all(matches, SIGNAL),
-            value: one(matches, QUEUE),
-            follow_ups: timeouts
-                .chunks_exact(2)
-                .map(|pair| values::follow_up(&pair[0], &pair[1]))
-                .collect::<Result<_, _>>()?,
-            wait: given(WAIT),
-            within: one(matches, WITHIN),
-            grace: one(matches, GRACE),
-            pidfile: one(matches, PIDFILE),
-            cgroup: one(matches, CGROUP),
-            expect: one(matches, EXPECT),
-            require_handler: given(HANDLER),
-            tree: given(TREE),
-            changes: OPTIONS
-                .iter()
-                .filter(|option| given(option.id))
-                .map(|option| option.change)
-                .collect(),
-            single: first(&SINGLE),
-            waiting: first(&WAITING),
-        })
+    let grace: Option<Duration> = given.one(GRACE);
+    if grace.is_some() && first.is_null() {
+        return Err(UsageError::new(format!(
+            "'--grace' cannot be used with {first}, which signals nobody: '--within' waits only"
+        )));
     }
-
-    fn plan(self, operands: &Words) -> Result<Plan, UsageError> {
-        let signal = match self.signals.as_slice() {
-            [] => Signal::TERM,
-            [one] => *one,
-            [one, other, ..] => {
-                return Err(UsageError::new(format!(
-                    "one signal at a time: {one} and {other} were named"
-                )));
-            }
-        };
-        if operands.is_empty() && self.pidfile.is_none() && self.cgroup.is_none() {
-            return Err(UsageError::no_target());
-        }
-        let targets = Targets::new(operands, values::invalid_target, |target| {
-            self.check_target(target)
-        })?;
-        if self.require_handler && matches!(signal, Signal::NULL | Signal::KILL | Signal::STOP) {
-            return Err(UsageError::new(format!(
-                "'--require-handler' is of no use with {signal}, which no process can catch"
-            )));
-        }
-        if self.grace.is_some() && signal.is_null() {
-            return Err(UsageError::new(format!(
-                "'--grace' cannot be used with {signal}, which signals nobody: '--within' waits only"
-            )));
-        }
-        let mut steps = vec![Step {
-            after: Duration::ZERO,
-            signals: vec![signal],
-        }];
-        steps.extend(self.follow_ups);
-        let mut until = match self.within {
-            Some(within) => Until::Within(within),
-            None if self.wait => Until::Gone,
-            None => Until::Sent,
-        };
-        if let Some(grace) = self.grace {
-            if !matches!(signal, Signal::KILL | Signal::CONT) {
-                steps[0].signals.push(Signal::CONT);
-            }
-            steps.push(Step {
-                after: grace,
-                signals: vec![Signal::KILL],
-            });
-            until = Until::Within(grace);
-        }
-        let mut plan = Plan::new(targets, steps, until);
-        plan.value = self.value;
-        plan.selection.pidfile = self.pidfile.map(|path| Pidfile {
-            path,
-            age: Age::Checked,
-        });
-        plan.selection.cgroup = self.cgroup;
-        plan.selection.expect = self.expect;
-        for change in self.changes {
-            change(&mut plan);
-        }
-        Ok(plan)
-    }
-
-    /// Refuses a target that means several processes if an option works on single ones, or if
-    /// sigsend would wait for itself.
-    fn check_target(&self, target: &Target) -> Result<(), UsageError> {
-        let refused = match target {
-            Target::Group(_) => self.single.as_ref(),
-            Target::OwnGroup | Target::Everyone => self.single.as_ref().or(self.waiting.as_ref()),
-            Target::Process(Pid::INIT)
-            | Target::Padded(Pid::INIT, _)
-            | Target::Token(Pid::INIT, _)
-                if self.tree =>
-            {
-                return Err(UsageError::new(
-                    "the tree of process 1 is every process: write -1 if that is meant",
-                ));
+    follow_ups.extend(grace.map(|after| FollowUp {
+        after,
+        signal: Signal::KILL,
+    }));
+    let wants_cont = grace.is_some() && !matches!(first, Signal::KILL | Signal::CONT);
+    let may_be_signal = |pid: &Pid| pid.number() <= Signal::RTMAX.number();
+    Ok(Plan {
+        mode: given.mode(),
+        perhaps_signal: match line.operands[..line.before_signal] {
+            [word, ..] if signals.is_empty() && line.operands.len() > 1 => {
+                let target = Target::try_from(word).ok();
+                target.and_then(|target| target.process().filter(may_be_signal))
             }
             _ => None,
-        };
-        match refused {
-            Some(option) => Err(UsageError::new(format!(
-                "'{option}' cannot be used with the target '{target}'"
-            ))),
-            None => Ok(()),
-        }
-    }
+        },
+        selection,
+        first,
+        companions: wants_cont.then_some(Signal::CONT).into_iter().collect(),
+        follow_ups,
+        value: given.one(QUEUE),
+        until: match given.one(WITHIN).or(grace) {
+            Some(within) => Until::Within(within),
+            None if given.has(WAIT) => Until::Gone,
+            None => Until::Sent,
+        },
+        begun: Begun::default(),
+    })
 }
 
 #[cfg(test)]
 mod properties;
+
+#[cfg(test)]
+mod tests;

@@ -2,28 +2,59 @@
 //! and the list of signals. What completes the value of an option follows from the name of the
 //! value.
 
-use crate::cli::options::{Arity, OPTIONS, Opt};
+use crate::cli::options::{Arity, CGROUP, OPTIONS, Opt};
 use crate::plan::Product;
 use crate::signal::Signal;
 
-/// Placeholders for the options, by the values that they take.
-const KINDS: [(&str, &[&str]); 7] = [
-    ("@SIGNAL@", &["SIGNAL", "X"]),
-    ("@PID@", &["PID"]),
-    ("@NAME@", &["NAME"]),
-    ("@FILE@", &["FILE"]),
-    ("@DIR@", &["DIR"]),
-    ("@WHAT@", &["WHAT"]),
-    ("@NUMBER@", &["VALUE", "DURATION"]),
+/// What completes the value of an option.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Signal,
+    Pid,
+    Name,
+    User,
+    File,
+    Directory,
+    ControlGroup,
+    Product,
+    Nothing,
+}
+
+/// Placeholders for the options whose values are of a kind.
+const KINDS: [(&str, Kind); 9] = [
+    ("@SIGNAL@", Kind::Signal),
+    ("@PID@", Kind::Pid),
+    ("@NAME@", Kind::Name),
+    ("@USER@", Kind::User),
+    ("@FILE@", Kind::File),
+    ("@DIR@", Kind::Directory),
+    ("@GROUP@", Kind::ControlGroup),
+    ("@WHAT@", Kind::Product),
+    ("@NOTHING@", Kind::Nothing),
 ];
+
+/// The kind of a value by its name, or `None` for a flag.
+fn kind(option: &Opt) -> Option<Kind> {
+    Some(match *option.values.first()? {
+        "DIR" if option.id == CGROUP => Kind::ControlGroup,
+        "SIGNAL" | "X" => Kind::Signal,
+        "PID" => Kind::Pid,
+        "NAME" => Kind::Name,
+        "USER" => Kind::User,
+        "FILE" => Kind::File,
+        "DIR" => Kind::Directory,
+        "WHAT" => Kind::Product,
+        _ => Kind::Nothing,
+    })
+}
 
 pub fn bash() -> String {
     let template = include_str!("completions/sigsend.bash");
-    fill(template, "|", str::to_owned).replace(
+    fill(template).replace(
         "@OPTIONS@",
         &OPTIONS
             .iter()
-            .flat_map(spellings)
+            .flat_map(Opt::spellings)
             .collect::<Vec<_>>()
             .join(" "),
     )
@@ -37,7 +68,7 @@ pub fn zsh() -> String {
             r"'\''",
         )
     };
-    fill(template, "|", str::to_owned)
+    fill(template)
         .replace("@DESCRIBED@", &each_signal(described))
         .replace("@OPTIONS@", &lines(zsh_option))
 }
@@ -49,44 +80,45 @@ fn zsh_option(option: &Opt) -> String {
         help.extend(['[', ']', ':', '\\'].contains(&c).then_some('\\'));
         help.push(c);
     }
-    let value = |name: &&str| match *name {
-        "SIGNAL" | "X" => format!("{name}:_sigsend_signals"),
-        "PID" => format!("{name}:_sigsend_pids"),
-        "NAME" => format!("{name}:_sigsend_names"),
-        "FILE" => format!("{name}:_files"),
-        "DIR" => format!("{name}:_sigsend_groups"),
-        "WHAT" => format!("{name}:({})", products().join(" ")),
-        _ => format!("{name}: "),
+    let value = |name: &&str| match kind(option) {
+        // The second value of --timeout.
+        _ if *name == "SIGNAL" => format!("{name}:_sigsend_signals"),
+        Some(Kind::Signal) => format!("{name}:_sigsend_signals"),
+        Some(Kind::Pid) => format!("{name}:_sigsend_pids"),
+        Some(Kind::Name) => format!("{name}:_sigsend_names"),
+        Some(Kind::User) => format!("{name}:_users"),
+        Some(Kind::File) => format!("{name}:_files"),
+        Some(Kind::Directory) => format!("{name}:_files -/"),
+        Some(Kind::ControlGroup) => format!("{name}:_sigsend_groups"),
+        Some(Kind::Product) => format!("{name}:({})", products().join(" ")),
+        Some(Kind::Nothing) | None => format!("{name}: "),
     };
-    // Two colons before a value that may be left out.
-    let colons = if option.arity == Arity::Attached {
-        "::"
-    } else {
-        ":"
-    };
-    let values = option
-        .values
-        .iter()
-        .map(|name| colons.to_owned() + &value(name))
-        .collect::<String>();
+    let values = option.values.iter().map(|name| match option.arity {
+        // It may be left out, and is attached.
+        Arity::Attached => format!("::{}", value(name)),
+        _ => format!(":{}", value(name)),
+    });
+    let values: String = values.collect();
     let specification = |spelling: String| {
-        let attached = match (values.is_empty(), spelling.starts_with("--")) {
-            (true, _) => "",
-            (false, true) => "=",
-            (false, false) => "+",
+        let attached = match (option.arity, spelling.starts_with("--")) {
+            (Arity::Flag, _) => "",
+            (Arity::Attached, true) => "=-",
+            (Arity::Attached, false) => "-",
+            (Arity::Values(_), true) => "=",
+            (Arity::Values(_), false) => "+",
         };
         format!(
             "        {} \\\n",
             quoted(&format!("*{spelling}{attached}[{help}]{values}"), r"'\''")
         )
     };
-    spellings(option).into_iter().map(specification).collect()
+    option.spellings().map(specification).collect()
 }
 
 pub fn fish() -> String {
     let template = include_str!("completions/sigsend.fish");
     let described = |signal: Signal| format!("{signal} {}", quoted(signal.description(), r"\'"));
-    fill(template, " ", str::to_owned)
+    fill(template)
         .replace("@DESCRIBED@", &each_signal(described))
         .replace("@OPTIONS@", &lines(fish_option))
 }
@@ -101,15 +133,19 @@ fn fish_option(option: &Opt) -> String {
         .long
         .map(|long| format!(" -l {long}"))
         .unwrap_or_default();
-    let value = match option.values.first() {
+    let value = match kind(option) {
         None => String::new(),
-        Some(&("SIGNAL" | "X")) => " -x -a '(__sigsend_signals)'".to_owned(),
-        Some(&"PID") => " -x -a '(__sigsend_pids)'".to_owned(),
-        Some(&"NAME") => " -x -a '(__sigsend_names)'".to_owned(),
-        Some(&"FILE") => " -r -F".to_owned(),
-        Some(&"DIR") => " -x -a '(__fish_complete_directories; __sigsend_groups)'".to_owned(),
-        Some(&"WHAT") => format!(" -x -a '{}'", products().join(" ")),
-        Some(_) => " -x".to_owned(),
+        Some(Kind::Signal) => " -x -a '(__sigsend_signals)'".to_owned(),
+        Some(Kind::Pid) => " -x -a '(__sigsend_pids)'".to_owned(),
+        Some(Kind::Name) => " -x -a '(__sigsend_names)'".to_owned(),
+        Some(Kind::User) => " -x -a '(__fish_complete_users)'".to_owned(),
+        Some(Kind::File) => " -r -F".to_owned(),
+        Some(Kind::Directory) => " -x -a '(__fish_complete_directories)'".to_owned(),
+        Some(Kind::ControlGroup) => {
+            " -x -a '(__fish_complete_directories; __sigsend_groups)'".to_owned()
+        }
+        Some(Kind::Product) => format!(" -x -a '{}'", products().join(" ")),
+        Some(Kind::Nothing) => " -x".to_owned(),
     };
     format!(
         "complete -c sigsend{shorts}{long}{value} -d {}\n",
@@ -117,43 +153,20 @@ fn fish_option(option: &Opt) -> String {
     )
 }
 
-pub fn elvish() -> String {
-    let option =
-        |spelling: &str, help: &str| format!("        option {spelling} {}\n", quoted(help, "''"));
-    let template = include_str!("completions/sigsend.elv");
-    fill(template, " ", str::to_owned)
-        .replace("@OPTIONS@", &lines(|row| each_spelling(row, option)))
-}
-
-pub fn powershell() -> String {
-    let option =
-        |spelling: &str, help: &str| format!("        , @('{spelling}', {})\n", quoted(help, "''"));
-    let template = include_str!("completions/sigsend.ps1");
-    fill(template, ", ", |spelling| quoted(spelling, "''"))
-        .replace("@OPTIONS@", &lines(|row| each_spelling(row, option)))
-}
-
 /// Puts the signals, the products, and the spellings of the options of each kind into a template.
-fn fill(template: &str, separator: &str, spelled: fn(&str) -> String) -> String {
+fn fill(template: &str) -> String {
     let mut script = template.replace("@SIGNALS@", &each_signal(|signal| signal.to_string()));
     script = script.replace("@PRODUCTS@", &products().join(" "));
-    for (placeholder, names) in KINDS {
-        let options = OPTIONS.iter().filter(|option| {
-            option
-                .values
-                .first()
-                .is_some_and(|name| names.contains(name))
-        });
-        let spellings: Vec<_> = options
-            .flat_map(spellings)
-            .map(|spelling| spelled(&spelling))
-            .collect();
-        script = script.replace(placeholder, &spellings.join(separator));
+    for (placeholder, wanted) in KINDS {
+        let options = OPTIONS.iter();
+        let options = options.filter(|option| kind(option) == Some(wanted));
+        let spellings: Vec<String> = options.flat_map(Opt::spellings).collect();
+        script = script.replace(placeholder, &spellings.join("|"));
     }
     script
 }
 
-fn products() -> [&'static str; 6] {
+fn products() -> [&'static str; 4] {
     Product::NAMES.map(|(name, _)| name)
 }
 
@@ -164,21 +177,6 @@ fn each_signal(words: impl Fn(Signal) -> String) -> String {
 
 fn lines(line: impl Fn(&Opt) -> String) -> String {
     OPTIONS.iter().map(line).collect()
-}
-
-fn each_spelling(option: &Opt, line: impl Fn(&str, &str) -> String) -> String {
-    spellings(option)
-        .iter()
-        .map(|spelling| line(spelling, option.help))
-        .collect()
-}
-
-/// Every way to write an option, short ones first.
-pub fn spellings(option: &Opt) -> Vec<String> {
-    let shorts = option.shorts.chars().map(|short| format!("-{short}"));
-    shorts
-        .chain(option.long.map(|long| format!("--{long}")))
-        .collect()
 }
 
 /// A text in single quotes, in which a single quote is written as `escaped`.
@@ -198,28 +196,16 @@ mod tests {
 
     #[test]
     fn every_placeholder_is_filled() {
-        for script in [bash(), zsh(), fish(), elvish(), powershell()] {
-            for (placeholder, _) in KINDS.iter().chain(&[
-                ("@OPTIONS@", &[][..]),
-                ("@SIGNALS@", &[]),
-                ("@DESCRIBED@", &[]),
-            ]) {
-                assert!(!script.contains(placeholder), "{placeholder}");
-            }
-            assert!(
-                script.contains("RTMIN+15") && script.contains("--timeout"),
-                "{script}"
-            );
-        }
-    }
-
-    #[test]
-    fn every_value_has_a_kind() {
-        for name in OPTIONS.iter().filter_map(|option| option.values.first()) {
-            assert!(
-                KINDS.iter().any(|(_, names)| names.contains(name)),
-                "{name}"
-            );
+        for script in [bash(), zsh(), fish()] {
+            let is_placeholder =
+                |part: &str| part.len() > 1 && part.chars().all(|c| c.is_ascii_uppercase());
+            let left: Vec<_> = script
+                .split('@')
+                .filter(|part| is_placeholder(part))
+                .collect();
+            assert!(left.is_empty(), "{left:?}");
+            let is_filled = script.contains("RTMIN+15") && script.contains("timeout");
+            assert!(is_filled, "{script}");
         }
     }
 }

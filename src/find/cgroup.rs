@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -10,15 +11,15 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::unistd::getpid;
 
-use crate::find::names::check_proc;
-use crate::find::recipients::{NamedBy, Recipient, Recipients};
+use crate::event::{NoControlGroup, Reason, Typed, What};
+use crate::find::filter::{Claim, Rules, Verdict, Way};
+use crate::find::recipients::{NamedBy, Place, Recipient, Recipients, SourceId, Standing};
+use crate::find::spared::own;
 use crate::os::cgroup::{Directory, Events, Kind, Members, Switch, directories};
-use crate::os::memory::LastResort;
-use crate::os::pidfd::Pinned;
-use crate::outcome::NoControlGroup;
-use crate::plan::Labels;
+use crate::os::pidfd::{Opened, Pinned};
+use crate::plan::Plan;
+use crate::signal::Signal;
 use crate::target::Pid;
 
 /// A control group and all groups below it.
@@ -27,26 +28,24 @@ pub struct ControlGroup {
     events: Events,
     /// How KILL reaches all of it; `None` if it goes to each member.
     pub kill_file: Option<KillFile>,
-    typed: Rc<str>,
-    /// The index that its members carry.
-    index: usize,
-    labels: Labels,
+    typed: Rc<Typed>,
+    id: SourceId,
     /// Members without a PID here, at the last look.
     pub unseen: usize,
     pub awaited: Awaited,
-    /// Whether a look for members has failed, which is reported once.
-    pub has_failed: bool,
 }
 
-/// Which members of a group are waited for.
+/// Which members of a group are waited for, beside those that are recipients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaited {
+    /// None: `-f`, `--cwd` or `-u` selects some of them.
+    Recipients,
     /// Those that were not refused.
     Signalled,
     /// Those without a PID here, too.
     Unseen,
-    /// The refused ones, too: KILL has reached them.
-    All,
+    /// Whom KILL has reached: all but kernel threads.
+    Killed,
 }
 
 /// What kills a whole group, newborn members included.
@@ -57,98 +56,138 @@ pub enum KillFile {
     Freeze(Switch),
 }
 
-/// Whether KILL is to reach the whole group at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Killing {
-    Whole,
-    /// There is no KILL, or each member is checked first.
-    Members,
-}
-
 impl ControlGroup {
     /// Opens a group by what was typed: the path of its directory or, if that is none, the path
     /// that /proc/PID/cgroup shows. What a KILL will need is opened now, so that a missing
-    /// permission is known before anything was sent. `typed` is what messages call it.
+    /// permission is known before anything was sent.
     pub fn open(
         path: &OsStr,
-        typed: &Rc<str>,
-        index: usize,
-        killing: Killing,
-        labels: Labels,
-    ) -> Result<Result<Self, NoControlGroup>> {
-        check_proc()?;
-        let directory = match resolve(path)? {
-            Ok(directory) => directory,
-            Err(refused) => return Ok(Err(refused)),
+        typed: &Rc<Typed>,
+        id: SourceId,
+        plan: &Plan,
+    ) -> Result<Self, NoControlGroup> {
+        let directory = resolve(path)?;
+        let kill_file = if plan.kills_whole() {
+            Some(KillFile::of(&directory).map_err(NoControlGroup::NoKill)?)
+        } else {
+            None
         };
-        let kill_file = match killing {
-            Killing::Whole => KillFile::of(&directory).map(Some),
-            Killing::Members => Ok(None),
-        };
-        let kill_file = match kill_file {
-            Ok(kill_file) => kill_file,
-            Err(errno) => return Ok(Err(NoControlGroup::NoKill(errno))),
-        };
-        let events = match directory.events() {
-            Ok(events) => events,
-            Err(errno) => return Ok(Err(NoControlGroup::Refused(errno))),
-        };
-        let typed = Rc::clone(typed);
-        let group = Self {
+        let events = directory.events().map_err(NoControlGroup::Refused)?;
+        let selection = &plan.selection;
+        let is_narrowed = selection.narrows();
+        Ok(Self {
             directory,
             events,
             kill_file,
-            typed,
-            index,
-            labels,
+            typed: Rc::clone(typed),
+            id,
             unseen: 0,
-            awaited: Awaited::Signalled,
-            has_failed: false,
-        };
-        let members = group.list()?;
-        Ok(if members.pids.contains(&own()) {
-            Err(NoControlGroup::Own)
-        } else {
-            Ok(group)
+            awaited: if is_narrowed {
+                Awaited::Recipients
+            } else {
+                Awaited::Signalled
+            },
         })
     }
 
-    /// Admits members that are not known yet, each pinned first, then seen in the group again, then
-    /// proved to hold its PID still. How many members there are.
-    pub fn look(&mut self, recipients: &mut Recipients) -> Result<usize> {
-        let listed = self.list()?;
-        let count = listed.pids.len() + listed.unseen;
+    /// What messages call a group, so that it cannot be mistaken for another target.
+    pub fn typed(path: &OsStr) -> Rc<Typed> {
+        let text = path.to_string_lossy();
+        let text = if text.contains('/') {
+            text.into()
+        } else {
+            format!("./{text}").into()
+        };
+        Rc::new(Typed {
+            text,
+            what: What::ControlGroup,
+        })
+    }
+
+    /// The first look: refuses a group whose members the call must not signal.
+    pub fn look_first(
+        &mut self,
+        rules: &Rules,
+        recipients: &mut Recipients,
+    ) -> Result<Option<Reason>> {
+        let plan = rules.plan;
+        let members = self.list()?;
+        let holds = |pid: &Pid| members.pids.contains(pid);
+        if holds(&own()) {
+            return Ok(Some(Reason::ControlGroup(NoControlGroup::Own)));
+        }
+        let is_killed = plan.signals().any(|signal| signal == Signal::KILL);
+        if (is_killed || plan.waits())
+            && !rules.is_question()
+            && let Some(ancestor) = rules.spared.pids().iter().find(|pid| holds(pid))
+        {
+            return Ok(Some(Reason::ControlGroup(NoControlGroup::Ancestor(
+                *ancestor,
+            ))));
+        }
+        let is_empty = members.unseen == 0 && members.pids.is_empty();
+        let is_seen = members.unseen == 0 && !members.pids.is_empty();
+        let pids = members.pids.clone();
+        self.admit(members, rules, recipients)?;
+        let is_known = |pid: &Pid| !matches!(recipients.id_of(*pid), Ok(None));
+        let is_lost = is_seen && !plan.selection.narrows() && !pids.iter().any(is_known);
+        // It may have become threaded, so that it lists no processes any more.
+        if is_lost && self.directory.kind() == Ok(Kind::Threaded) {
+            return Ok(Some(Reason::ControlGroup(NoControlGroup::Threaded)));
+        }
+        Ok((is_empty || is_lost).then_some(Reason::ControlGroup(NoControlGroup::Empty)))
+    }
+
+    /// Admits members that are not known yet.
+    pub fn look(&mut self, rules: &Rules, recipients: &mut Recipients) -> Result<()> {
+        let members = self.list()?;
+        self.admit(members, rules, recipients)
+    }
+
+    /// Admits those of these members that are not known, each pinned and decided about, then seen
+    /// in the group again.
+    fn admit(&mut self, listed: Members, rules: &Rules, recipients: &mut Recipients) -> Result<()> {
         self.unseen = listed.unseen;
         let mut newcomers = Vec::new();
         for pid in listed.pids.into_iter().collect::<BTreeSet<_>>() {
-            match recipients.index_of(pid)? {
-                Some(known) => _ = recipients[known].group.get_or_insert(self.index),
-                None if pid == own() => {}
-                None => newcomers.extend(Pinned::open(pid)?.ok()),
+            if let Some(known) = recipients.id_of(pid)? {
+                if matches!(recipients[known].place, Place::Alone) {
+                    recipients[known].place = Place::Member(self.id);
+                }
+                continue;
+            }
+            let opened = Pinned::open_if(pid, |process| {
+                rules.judge(process, Way::ControlGroup, |_| Ok(Claim::Holds))
+            })?;
+            match opened {
+                Opened::Process(process, Verdict::Takes(standing)) => {
+                    newcomers.push((process, standing));
+                }
+                Opened::Process(process, Verdict::Refused(reason)) => {
+                    newcomers.push((process, Standing::Refused(reason)));
+                }
+                Opened::Process(..) | Opened::Absent(_) => {}
             }
         }
         if newcomers.is_empty() {
-            return Ok(count);
+            return Ok(());
         }
-        let members: BTreeSet<Pid> = self.list()?.pids.into_iter().collect();
-        for process in newcomers {
-            if members.contains(&process.pid) && process.holds_its_number()? {
-                let recipient = Recipient::new(
-                    process,
-                    Rc::clone(&self.typed),
-                    NamedBy::Description,
-                    self.labels,
-                );
+        let members = self.pids()?;
+        for (process, standing) in newcomers {
+            if members.contains(&process.pid) && process.still_has_pid()? {
+                let typed = Rc::clone(&self.typed);
+                let recipient = Recipient::new(process, typed, NamedBy::Description, rules.labels);
                 recipients.admit(Recipient {
-                    group: Some(self.index),
+                    place: Place::Member(self.id),
+                    standing,
                     ..recipient
                 })?;
             }
         }
-        Ok(count)
+        Ok(())
     }
 
-    pub fn typed(&self) -> &Rc<str> {
+    pub fn subject(&self) -> &Rc<Typed> {
         &self.typed
     }
 
@@ -162,23 +201,20 @@ impl ControlGroup {
         matches!(self.kill_file, Some(KillFile::Kill(_)))
     }
 
-    /// Freezes the group if that is how it is killed; whether it was frozen before.
-    pub fn freeze(&self, last_resort: &mut LastResort) -> nix::Result<bool> {
-        let Some(KillFile::Freeze(switch)) = &self.kill_file else {
-            return Ok(true);
-        };
-        let was_frozen = switch.is_on()?;
-        if !was_frozen {
-            last_resort.add_frozen(switch.fd());
+    /// Freezes the group if that is how it is killed, unless it is frozen already; whether it was
+    /// frozen now, so that it is to be thawed later.
+    pub fn freeze(&self) -> nix::Result<bool> {
+        match &self.kill_file {
+            Some(KillFile::Freeze(switch)) if !switch.is_on()? => switch.set(true).map(|()| true),
+            _ => Ok(false),
         }
-        switch.set(true).map(|()| was_frozen)
     }
 
     pub fn thaw(&self) -> nix::Result<()> {
-        let Some(KillFile::Freeze(switch)) = &self.kill_file else {
-            return Ok(());
-        };
-        switch.set(false)
+        match &self.kill_file {
+            Some(KillFile::Freeze(switch)) => switch.set(false),
+            _ => Ok(()),
+        }
     }
 
     /// What wakes a wait when the group becomes empty.
@@ -190,35 +226,35 @@ impl ControlGroup {
         self.events.is_frozen().unwrap_or(false)
     }
 
-    /// Whether any member of the group is waited for. What is unknown counts as yes: the group is
-    /// not known to be empty.
+    /// Whether any member is waited for that is no recipient. What is unknown counts as yes: the
+    /// group is not known to be empty.
     pub fn is_awaited(&self, recipients: &Recipients) -> bool {
-        if !self.events.is_populated().unwrap_or(true) {
+        if self.awaited == Awaited::Recipients || !self.events.is_populated().unwrap_or(true) {
             return false;
         }
         let Ok(members) = self.list() else {
             return true;
         };
-        let is_refused = |pid: &Pid| match recipients.index_of(*pid) {
-            Ok(Some(index)) => recipients[index].is_refused(),
-            Ok(None) => *pid == own(),
-            Err(_) => false,
-        };
-        if members.pids.is_empty() && members.unseen == 0 {
-            // Populated without members: the last ones are exiting.
+        if members.unseen > 0 && matches!(self.awaited, Awaited::Unseen | Awaited::Killed) {
             return true;
         }
-        match self.awaited {
-            Awaited::Signalled => !members.pids.iter().all(is_refused),
-            Awaited::Unseen => members.unseen > 0 || !members.pids.iter().all(is_refused),
-            Awaited::All => true,
-        }
+        // Populated without members: the last ones are exiting.
+        let is_empty = members.pids.is_empty() && members.unseen == 0;
+        let is_awaited = |pid: &Pid| match recipients.id_of(*pid) {
+            Ok(Some(id)) => match &recipients[id].standing {
+                Standing::Refused(Reason::KernelThread) => false,
+                Standing::Refused(_) => self.awaited == Awaited::Killed,
+                _ => true,
+            },
+            Ok(None) => *pid != own(),
+            Err(_) => true,
+        };
+        is_empty || members.pids.iter().any(is_awaited)
     }
 
     fn list(&self) -> Result<Members> {
-        self.directory
-            .members()
-            .with_context(|| format!("looking for the members of control group {}", self.typed))
+        let members = self.directory.members();
+        members.with_context(|| format!("looking for the members of {}", self.typed.text))
     }
 }
 
@@ -231,13 +267,9 @@ impl KillFile {
     }
 }
 
-fn own() -> Pid {
-    Pid::try_from(getpid().as_raw()).expect("a process has a PID")
-}
-
 /// The group that a path means. A directory that is a control group wins over a path that /proc
 /// shows.
-fn resolve(typed: &OsStr) -> Result<Result<Directory, NoControlGroup>> {
+fn resolve(typed: &OsStr) -> Result<Directory, NoControlGroup> {
     let typed = typed.as_encoded_bytes();
     // A whole line of /proc/PID/cgroup is no name that a directory has.
     let line = typed
@@ -246,27 +278,25 @@ fn resolve(typed: &OsStr) -> Result<Result<Directory, NoControlGroup>> {
     let refused = match line {
         Some(_) => NoControlGroup::Missing,
         None => match usable(Path::new(OsStr::from_bytes(typed))) {
-            Ok(directory) => return Ok(Ok(directory)),
             Err(refused) => refused,
+            found => return found,
         },
     };
     let Some(shown) = line.or(typed.starts_with(b"/").then_some(typed)) else {
-        return Ok(Err(refused));
+        return Err(refused);
     };
-    let is_elsewhere = matches!(
+    let may_be_elsewhere = matches!(
         refused,
         NoControlGroup::Missing | NoControlGroup::Other | NoControlGroup::Version1
     );
-    let mounted = if is_elsewhere {
-        directories(shown).context("looking for control groups")?
-    } else {
-        Vec::new()
-    };
-    let mut found = mounted
-        .iter()
-        .map(|path| usable(path))
-        .filter(|found| !matches!(found, Err(NoControlGroup::Missing)));
-    Ok(found.next().unwrap_or(Err(refused)))
+    if !may_be_elsewhere {
+        return Err(refused);
+    }
+    let errno = |error: io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+    let mounted = directories(shown).map_err(|error| NoControlGroup::Refused(errno(error)))?;
+    let mut found = mounted.iter().map(|path| usable(path));
+    let found = found.find(|found| !matches!(found, Err(NoControlGroup::Missing)));
+    found.unwrap_or(Err(refused))
 }
 
 /// Opens a directory if it is a control group that can be a target.

@@ -1,5 +1,4 @@
-//! Groups of processes that are looked for again: process groups, whose number is used only
-//! while it cannot belong to another one, and control groups.
+//! A process group as a target, whose number is used only while it cannot belong to another one.
 
 use std::rc::Rc;
 
@@ -7,117 +6,80 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::sys::signal;
 
-use crate::find::cgroup::ControlGroup;
+use crate::event::{NoProcess, Reason, Typed};
+use crate::find::filter::{Claim, Rules, Verdict, Way};
 use crate::find::names::check_proc;
-use crate::find::recipients::{NamedBy, Recipient, Recipients};
-use crate::os::pidfd::Pinned;
+use crate::find::recipients::{
+    NamedBy, Place, Recipient, RecipientId, Recipients, SourceId, Standing,
+};
+use crate::os::pidfd::{Opened, Pinned};
 use crate::os::pids::{self, GroupMembers};
-use crate::outcome::{NoProcess, Reason};
-use crate::plan::Labels;
-use crate::target::{Pid, Target};
-
-/// A group whose members are recipients.
-pub enum Group {
-    Process(ProcessGroup),
-    Control(ControlGroup),
-}
-
-impl Group {
-    /// Looks for members that are not known yet and admits them. Only the first error is returned.
-    pub fn look(&mut self, recipients: &mut Recipients) -> Result<()> {
-        let (looked, has_failed) = match self {
-            Self::Process(group) => (group.look(recipients), &mut group.has_failed),
-            Self::Control(group) => (group.look(recipients).map(drop), &mut group.has_failed),
-        };
-        match looked {
-            Err(_) if std::mem::replace(has_failed, true) => Ok(()),
-            looked => looked,
-        }
-    }
-
-    pub fn process(&self) -> Option<&ProcessGroup> {
-        if let Self::Process(group) = self {
-            Some(group)
-        } else {
-            None
-        }
-    }
-
-    pub fn control(&self) -> Option<&ControlGroup> {
-        if let Self::Control(group) = self {
-            Some(group)
-        } else {
-            None
-        }
-    }
-
-    pub fn control_mut(&mut self) -> Option<&mut ControlGroup> {
-        if let Self::Control(group) = self {
-            Some(group)
-        } else {
-            None
-        }
-    }
-}
+use crate::target::Pgid;
 
 /// A process group and, if kernel and circumstances allow, the pidfd of the process with its
 /// number, through which the group can be signalled as a whole: it means this group even after the
 /// leader was reaped, and none once the number has been reused (`PIDFD_SIGNAL_PROCESS_GROUP`,
 /// Linux 6.9).
 pub struct ProcessGroup {
-    number: Pid,
+    number: Pgid,
     numbers: GroupMembers,
     leader: Option<Pinned>,
-    typed: Rc<str>,
-    /// The index that its members carry.
-    index: usize,
-    labels: Labels,
-    /// Whether a look for members has failed, which is reported once.
-    has_failed: bool,
+    typed: Rc<Typed>,
+    id: SourceId,
 }
 
 impl ProcessGroup {
     /// Pins the members. A group without any is gone.
     pub fn pin(
-        number: Pid,
-        index: usize,
+        number: Pgid,
+        typed: &Rc<Typed>,
+        id: SourceId,
+        rules: &Rules,
         recipients: &mut Recipients,
-        labels: Labels,
-    ) -> Result<Result<Self, Reason>> {
-        let target = Target::Group(number);
-        let leader = Pinned::open(number)?
-            .ok()
-            .filter(|leader| leader.leads_a_group() == Some(true));
+    ) -> Result<Sought> {
+        let leader = Pinned::open_if(number.leader(), |leader| Ok(leader.leads_a_group()))?;
+        let leader = match leader {
+            Opened::Process(leader, Some(true)) => Some(leader),
+            Opened::Process(..) | Opened::Absent(_) => None,
+        };
         let numbers = GroupMembers::of(number);
+        let typed = Rc::clone(typed);
         let mut group = Self {
             number,
             numbers,
             leader,
-            typed: target.to_string().into(),
-            index,
-            labels,
-            has_failed: false,
+            typed,
+            id,
         };
-        let listed = group.list(recipients)?;
+        let listed = group.list(rules, recipients)?;
         // The listing may have begun in one group and ended in another that took over the number.
         // Members that are in the group still, all of them seen before this look, belong to one.
         let mut is_empty = true;
         for member in listed {
             if group.contains(member.process(recipients))? {
                 is_empty = false;
-                group.admit(member, recipients)?;
+                group.admit(member, rules, recipients)?;
             }
         }
         if is_empty {
             return match signal::kill(number.group(), None) {
-                Err(Errno::ESRCH) => Ok(Err(Reason::Absent(NoProcess::Gone))),
+                Err(Errno::ESRCH) => Ok(Sought::Missed(Self::missing(number))),
                 _ => bail!("process group {number} has members, but none that can be found"),
             };
         }
-        Ok(Ok(group))
+        Ok(Sought::Found(group))
     }
 
-    pub fn number(&self) -> Pid {
+    /// Why there is no group with the number: its process lives in another one, if there is one.
+    pub fn missing(number: Pgid) -> Reason {
+        let leader_is_in = pids::group_of(number.leader()).ok().flatten();
+        match leader_is_in {
+            Some(other) if other != number.leader() => Reason::NoGroup { leader_is_in },
+            _ => Reason::Absent(NoProcess::Gone),
+        }
+    }
+
+    pub fn number(&self) -> Pgid {
         self.number
     }
 
@@ -132,18 +94,18 @@ impl ProcessGroup {
     /// leader's pidfd still finds the group, or a member that was known before the listing is in
     /// it, unreaped. A member that has left the group proves nothing, since the number may have
     /// been reused after it left.
-    fn look(&mut self, recipients: &mut Recipients) -> Result<()> {
-        let listed = self.list(recipients)?;
+    pub fn look(&mut self, rules: &Rules, recipients: &mut Recipients) -> Result<()> {
+        let listed = self.list(rules, recipients)?;
         let mut is_same = self.leader.as_ref().and_then(Pinned::leads_a_group) == Some(true);
         for known in recipients
             .iter()
-            .filter(|known| known.group == Some(self.index))
+            .filter(|known| known.group() == Some(self.id))
         {
             is_same = is_same || self.contains(&known.process)?;
         }
         if is_same {
             for member in listed {
-                self.admit(member, recipients)?;
+                self.admit(member, rules, recipients)?;
             }
         }
         Ok(())
@@ -152,49 +114,62 @@ impl ProcessGroup {
     /// Whether a pinned process is in the group now. Read first and checked after: the PID was its
     /// own.
     pub fn contains(&self, process: &Pinned) -> Result<bool> {
-        let group = pids::group_of(process.pid)
-            .with_context(|| format!("asking for the group of {}", process.pid))?;
-        Ok(group == Some(self.number) && process.holds_its_number()?)
+        Ok(self.has(process)? && process.still_has_pid()?)
+    }
+
+    fn has(&self, process: &Pinned) -> Result<bool> {
+        let group = pids::group_of(process.pid);
+        let group = group.with_context(|| format!("asking for the group of {}", process.pid))?;
+        Ok(group == Some(self.number.leader()))
     }
 
     /// The processes that are in the group, and not known as its members.
-    fn list(&mut self, recipients: &Recipients) -> Result<Vec<Member>> {
+    fn list(&mut self, rules: &Rules, recipients: &Recipients) -> Result<Vec<Member>> {
         let number = self.number;
-        let task = || format!("looking for the members of process group {number}");
         check_proc()?;
+        let pids = self.numbers.list();
+        let pids = pids.with_context(|| format!("looking for the members of group {number}"))?;
         let mut members = Vec::new();
-        for pid in self.numbers.list().with_context(task)? {
-            if let Some(index) = recipients.index_of(pid)? {
-                if recipients[index].group != Some(self.index) {
-                    members.push(Member::Known(index));
+        for pid in pids {
+            if let Some(id) = recipients.id_of(pid)? {
+                if recipients[id].group() != Some(self.id) {
+                    members.push(Member::Known(id));
                 }
                 continue;
             }
-            let Ok(process) = Pinned::open(pid)? else {
-                continue;
+            let claim = |process: &Pinned| {
+                Ok(if self.has(process)? {
+                    Claim::Holds
+                } else {
+                    Claim::Fails
+                })
             };
-            if self.contains(&process)? {
-                members.push(Member::New(process));
+            match Pinned::open_if(pid, |process| rules.judge(process, Way::Group, claim))? {
+                Opened::Process(process, Verdict::Takes(standing)) => {
+                    members.push(Member::New(process, standing));
+                }
+                Opened::Process(process, Verdict::Refused(reason)) => {
+                    members.push(Member::New(process, Standing::Refused(reason)));
+                }
+                Opened::Process(..) | Opened::Absent(_) => {}
             }
         }
         Ok(members)
     }
 
-    fn admit(&self, member: Member, recipients: &mut Recipients) -> Result<()> {
+    fn admit(&self, member: Member, rules: &Rules, recipients: &mut Recipients) -> Result<()> {
+        let place = Place::Member(self.id);
         match member {
-            Member::Known(index) => {
-                recipients[index].group = Some(self.index);
+            Member::Known(id) => {
+                recipients[id].place = place;
                 Ok(())
             }
-            Member::New(process) => {
-                let recipient = Recipient::new(
-                    process,
-                    Rc::clone(&self.typed),
-                    NamedBy::Identity,
-                    self.labels,
-                );
+            Member::New(process, standing) => {
+                let typed = Rc::clone(&self.typed);
+                let recipient = Recipient::new(process, typed, NamedBy::Identity, rules.labels);
                 recipients.admit(Recipient {
-                    group: Some(self.index),
+                    place,
+                    standing,
                     ..recipient
                 })
             }
@@ -202,18 +177,24 @@ impl ProcessGroup {
     }
 }
 
+/// What a look for a group finds.
+pub enum Sought {
+    Found(ProcessGroup),
+    Missed(Reason),
+}
+
 /// A process that was listed as a member.
 enum Member {
     /// A recipient by another target.
-    Known(usize),
-    New(Pinned),
+    Known(RecipientId),
+    New(Pinned, Standing),
 }
 
 impl Member {
     fn process<'a>(&'a self, recipients: &'a Recipients) -> &'a Pinned {
         match self {
-            Self::Known(index) => &recipients[*index].process,
-            Self::New(process) => process,
+            Self::Known(id) => &recipients[*id].process,
+            Self::New(process, _) => process,
         }
     }
 }

@@ -1,17 +1,21 @@
-//! Processes by command name, and the rules for believing /proc.
+//! Processes by command name, what is said when nobody answers to a description, and the rules for
+//! believing /proc.
 
 use anyhow::{Context, Result, bail};
-use nix::unistd::{getpid, getuid};
 
-use crate::os::pidfd::Pinned;
+use crate::event::Nobody;
+use crate::find::filter::{Claim, Rules, contains};
+use crate::find::spared::own;
+use crate::os::pidfd::{Opened, Pinned};
 use crate::os::pids;
 use crate::os::proc;
-use crate::outcome::Reason;
-use crate::plan::Users;
 use crate::signal::nearest;
 use crate::target::Pid;
 
 const LOOKING: &str = "looking processes up in /proc";
+
+/// How many names that processes call themselves by are told.
+const TOLD: usize = 4;
 
 /// All processes that /proc shows. An error where it is missing or of another PID namespace: an
 /// empty answer would read as "no such process".
@@ -28,85 +32,137 @@ pub fn check_proc() -> Result<()> {
     Ok(())
 }
 
-/// The living processes with this command name, pinned. sigsend itself is never one of them.
-pub fn named(name: &str, users: Users) -> Result<Vec<Pinned>> {
-    let own = getpid().as_raw();
+/// The processes whose command name alone allows them to have the name.
+pub fn candidates(name: &str) -> Result<Vec<Pid>> {
     let mut found = Vec::new();
     for pid in processes()? {
-        if pid.number() == own || !may_be_named(pid, name)? {
-            continue;
-        }
-        let Ok(process) = Pinned::open(pid)? else {
-            continue;
-        };
-        if is_named(pid, name)? && belongs(pid, users)? && process.is_running()? {
-            found.push(process);
-        }
+        let known = proc::if_visible(proc::name(pid)).context(LOOKING)?;
+        found.extend(known.filter(|known| may_mean(name, known)).map(|_| pid));
     }
     Ok(found)
 }
 
-/// Why no process was found: the nearest name that a process has, and how many processes of other
-/// users have exactly this one.
-pub fn nameless(name: &str, users: Users) -> Result<Reason> {
-    let own = getpid().as_raw();
-    let mut of_others = 0;
-    let mut names = Vec::new();
-    for pid in processes()?.into_iter().filter(|pid| pid.number() != own) {
-        if belongs(pid, users)? {
-            // A zombie may have exactly the name that no living process has.
-            let known = proc::name(pid)
-                .ok()
-                .and_then(|name| String::from_utf8(name).ok());
-            names.extend(known.filter(|known| known != name));
-        } else if is_named(pid, name)? && !proc::is_zombie(pid) {
-            of_others += 1;
-        }
-    }
-    let same_letters = names.iter().find(|known| known.eq_ignore_ascii_case(name));
-    let nearest = same_letters
-        .map(String::as_str)
-        .or_else(|| nearest(name, names.iter().map(String::as_str)));
-    Ok(Reason::Nameless {
-        nearest: nearest.map(str::to_owned),
-        of_others,
+/// Whether a pinned process lives and has the name.
+pub fn claim(process: &Pinned, name: &str) -> Result<Claim> {
+    Ok(match is_named(process.pid, name)? {
+        Some(true) if process.is_running()? => Claim::Holds,
+        Some(_) => Claim::Fails,
+        None => Claim::Unclear,
     })
 }
 
-/// Whether the command name alone allows a process to have the name. Cheap: one small read.
-fn may_be_named(pid: Pid, name: &str) -> Result<bool> {
-    let Some(known) = proc::if_visible(proc::name(pid)).context(LOOKING)? else {
-        return Ok(false);
-    };
-    Ok(if name.len() <= proc::NAME_LENGTH {
+/// A command name holds 15 bytes.
+fn may_mean(name: &str, known: &[u8]) -> bool {
+    if name.len() <= proc::NAME_LENGTH {
         known == name.as_bytes()
     } else {
-        name.as_bytes().starts_with(&known)
-    })
+        name.as_bytes().starts_with(known)
+    }
 }
 
-/// Whether a process has the name. A command name holds 15 bytes, so a longer one must also be that
-/// of argv[0] or of the executable.
-fn is_named(pid: Pid, name: &str) -> Result<bool> {
-    let may_be = may_be_named(pid, name)?;
-    if !may_be || name.len() <= proc::NAME_LENGTH {
-        return Ok(may_be);
+/// Whether a process has the name. A longer one than command names hold must also be that of
+/// argv[0], of the executable, or of argv[1], where the interpreter of a script has it. `None` if
+/// that cannot be read.
+fn is_named(pid: Pid, name: &str) -> Result<Option<bool>> {
+    let known = proc::if_visible(proc::name(pid)).context(LOOKING)?;
+    if !known.is_some_and(|known| may_mean(name, &known)) {
+        return Ok(Some(false));
     }
-    let argument = proc::if_visible(proc::first_argument(pid))
-        .context(LOOKING)?
-        .flatten();
-    let executable = proc::if_visible(proc::executable(pid)).context(LOOKING)?;
-    Ok([argument, executable]
-        .iter()
-        .flatten()
-        .any(|claim| claim == name.as_bytes()))
+    if name.len() <= proc::NAME_LENGTH {
+        return Ok(Some(true));
+    }
+    let is = |claim: &[u8]| claim == name.as_bytes();
+    if proc::executable(pid).is_ok_and(|executable| is(&executable)) {
+        return Ok(Some(true));
+    }
+    let arguments = proc::arguments(pid).ok();
+    let is_argument = |argument: &Vec<u8>| is(proc::basename(argument));
+    Ok(arguments.map(|arguments| arguments.iter().take(2).any(is_argument)))
 }
 
-/// Whether a process is one of the selected users'.
-pub fn belongs(pid: Pid, users: Users) -> Result<bool> {
-    if users == Users::All {
-        return Ok(true);
+/// Why no process has the name: what could be meant, and what speaks against it.
+pub fn nobody_named(name: &str, rules: &Rules) -> Result<Nobody> {
+    let mut nobody = Nobody::default();
+    let mut names = Vec::new();
+    each_pinned(|process| {
+        let pid = process.pid;
+        let Ok(known) = proc::name(pid) else {
+            return Ok(());
+        };
+        if rules.is_owned(process)? {
+            // A zombie may have exactly the name that no living process has.
+            names.extend(
+                String::from_utf8(known.clone())
+                    .ok()
+                    .filter(|known| known != name),
+            );
+        } else if process.is_running()? {
+            match is_named(pid, name)? {
+                Some(is_meant) => nobody.of_others += usize::from(is_meant),
+                None => nobody.hidden = true,
+            }
+        }
+        if proc::executable(pid).is_ok_and(|executable| executable == name.as_bytes()) {
+            nobody.executables += 1;
+            if nobody.called.len() < TOLD && !nobody.called.contains(&known) {
+                nobody.called.push(known);
+            }
+        }
+        Ok(())
+    })?;
+    let starts = |known: &&String| known.to_lowercase().starts_with(&name.to_lowercase());
+    let same_letters = names.iter().find(|known| known.eq_ignore_ascii_case(name));
+    let similar = || nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
+    let prefixed = || {
+        names
+            .iter()
+            .filter(starts)
+            .min_by_key(|known| known.len())
+            .cloned()
+    };
+    nobody.nearest = same_letters.cloned().or_else(similar).or_else(prefixed);
+    nobody.hidden |= hides(rules)?;
+    Ok(nobody)
+}
+
+/// Why no process is described by `-f` and `--cwd`.
+pub fn nobody_described(rules: &Rules) -> Result<Nobody> {
+    let mut nobody = Nobody::default();
+    let texts = &rules.plan.selection.full;
+    each_pinned(|process| {
+        let is_owned = rules.is_owned(process)?;
+        let line = proc::arguments(process.pid).unwrap_or_default().join(&b' ');
+        let has = |line: &[u8], text: &[u8]| line.len() >= text.len() && contains(line, text);
+        let all = |line: &[u8], fold: fn(&[u8]) -> Vec<u8>| {
+            let line = fold(line);
+            !texts.is_empty()
+                && texts
+                    .iter()
+                    .all(|text| has(&line, &fold(text.as_encoded_bytes())))
+        };
+        let is_spared = rules.spared.has(process.pid);
+        if is_owned
+            && !is_spared
+            && nobody.nearest.is_none()
+            && all(&line, <[u8]>::to_ascii_lowercase)
+        {
+            nobody.nearest = Some(String::from_utf8_lossy(&line).into_owned());
+        }
+        nobody.of_others += usize::from(!is_owned && all(&line, <[u8]>::to_vec));
+        Ok(())
+    })?;
+    nobody.hidden = hides(rules)?;
+    Ok(nobody)
+}
+
+fn hides(rules: &Rules) -> Result<bool> {
+    Ok(rules.is_unclear() || pids::hides_processes().context(LOOKING)?)
+}
+
+/// Asks about each process but sigsend, pinned.
+fn each_pinned(mut ask: impl FnMut(&Pinned) -> Result<()>) -> Result<()> {
+    for pid in processes()?.into_iter().filter(|pid| *pid != own()) {
+        let _: Opened<()> = Pinned::open_if(pid, &mut ask)?;
     }
-    let status = proc::if_visible(proc::status(pid)).context(LOOKING)?;
-    Ok(status.is_some_and(|status| status.real_user == getuid().as_raw()))
+    Ok(())
 }

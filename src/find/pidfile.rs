@@ -1,24 +1,26 @@
-//! Pidfiles: what a file or standard input names as targets, and when it was written. Whether a
-//! process is the one that wrote the file is checked in `prepare`, once the process is pinned.
+//! Pidfiles: what a file or standard input names as targets, and when it was written. Messages
+//! repeat nothing of a file but PIDs and tokens: it may be one that the caller may not read.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 use nix::libc::{O_NOCTTY, O_NONBLOCK, STDIN_FILENO};
 use nix::sys::statfs::{
     CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, fstatfs,
 };
 
+use crate::escape::escape;
+use crate::event::Reason;
+use crate::os::proc;
 use crate::os::sys::{self, retry};
-use crate::output::escape::escape;
 use crate::plan::{Age, Pidfile};
-use crate::target::Target;
+use crate::target::{Pid, Target};
 use crate::usage::UsageError;
 
 /// More than any pidfile holds; a file that is larger, or grows while it is read, is not one.
@@ -29,17 +31,42 @@ const INPUT_LIMIT: u64 = 1 << 26;
 /// The largest number of processes that a 64-bit kernel allows (`PID_MAX_LIMIT`).
 const MOST_PROCESSES: usize = 1 << 22;
 
+/// How much later than its pidfile was modified a process may have started: some daemons write the
+/// file before they fork.
+const LATITUDE: Duration = Duration::from_secs(2);
+
 /// What a pidfile says.
 pub struct Listed {
     pub targets: Vec<Target>,
     /// Where the age of its processes is to be checked.
     pub written: Option<Written>,
+    pub is_input: bool,
 }
 
 /// When a file was last modified, and what messages call it.
 pub struct Written {
-    pub name: String,
-    pub at: SystemTime,
+    name: String,
+    at: SystemTime,
+}
+
+impl Written {
+    /// Why a process is not the one that wrote the file: it started later.
+    pub fn disproves(&self, pid: Pid) -> Result<Option<Reason>> {
+        let task = || format!("reading when process {pid} started");
+        // One that has gone meanwhile is found out by the check that follows; one that is hidden
+        // could be any.
+        let Some(stat) = proc::if_visible(proc::stat(pid)).with_context(task)? else {
+            let expected = format!("the writer of {}", self.name).into_bytes();
+            return Ok(Some(Reason::Unverified { expected }));
+        };
+        let started = stat.started().with_context(task)?;
+        let latest = self.at.checked_add(LATITUDE).unwrap_or(self.at);
+        Ok((started > latest).then(|| Reason::Stale {
+            file: self.name.clone(),
+            started,
+            written: self.at,
+        }))
+    }
 }
 
 /// Reads and parses the whole file. Only standard input may be empty, or anything but a regular
@@ -56,24 +83,16 @@ pub fn read(pidfile: &Pidfile) -> Result<Listed> {
         if sys::started_without(STDIN_FILENO) {
             return Err(Errno::EBADF).with_context(task);
         }
-        (
-            io::stdin()
-                .as_fd()
-                .try_clone_to_owned()
-                .map(File::from)
-                .with_context(task)?,
-            INPUT_LIMIT,
-        )
+        let input = io::stdin().as_fd().try_clone_to_owned();
+        (input.map(File::from).with_context(task)?, INPUT_LIMIT)
     } else {
         // Opening a FIFO or a device has effects, so they are refused before. Should the file
         // become one between this look and the next, opening it neither waits for a writer nor
         // takes a terminal.
         regular(fs::metadata(&pidfile.path)).with_context(task)?;
-        let options = OpenOptions::new()
-            .read(true)
-            .custom_flags(O_NONBLOCK | O_NOCTTY)
-            .open(&pidfile.path);
-        (options.with_context(task)?, FILE_LIMIT)
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(O_NONBLOCK | O_NOCTTY);
+        (options.open(&pidfile.path).with_context(task)?, FILE_LIMIT)
     };
     let metadata = file.metadata();
     let metadata = if is_input {
@@ -98,22 +117,17 @@ pub fn read(pidfile: &Pidfile) -> Result<Listed> {
     if text.len() as u64 > limit {
         bail!("{}: more than {limit} bytes, which is no pidfile", task());
     }
-    let words = || {
-        text.split(u8::is_ascii_whitespace)
-            .filter(|word| !word.is_empty())
+    let text = if is_input {
+        &text
+    } else {
+        first_line_or_all(&text)
     };
-    let count = words().count();
-    if count > MOST_PROCESSES {
-        bail!(
-            "{}: {count} targets, more than there can be processes",
-            task()
-        );
-    }
-    let mut targets = Vec::new();
-    targets.try_reserve_exact(count).with_context(task)?;
-    for word in words() {
-        targets.push(target(word).with_context(task)?);
-    }
+    let source = if is_input {
+        Origin::Input
+    } else {
+        Origin::File
+    };
+    let targets = targets(text, source).with_context(task)?;
     if targets.is_empty() && !is_input {
         bail!("{}: it is empty", task());
     }
@@ -128,20 +142,82 @@ pub fn read(pidfile: &Pidfile) -> Result<Listed> {
     Ok(Listed {
         targets,
         written: written.transpose().with_context(task)?,
+        is_input,
     })
+}
+
+/// The first line alone if it is one PID or token and the next begins with no digit, as in
+/// postmaster.pid and sendmail.pid.
+fn first_line_or_all(text: &[u8]) -> &[u8] {
+    let (first, rest) = match text.iter().position(|byte| *byte == b'\n') {
+        Some(end) => (&text[..end], &text[end + 1..]),
+        None => return text,
+    };
+    let is_one = target(first.trim_ascii()).is_some();
+    // Blanks do not count: ps(1) pads PIDs.
+    let rest = rest.trim_ascii_start();
+    let has_other = rest.first().is_some_and(|byte| !byte.is_ascii_digit());
+    if is_one && has_other { first } else { text }
+}
+
+/// Whose words messages may repeat.
+#[derive(Clone, Copy)]
+enum Origin {
+    /// What the caller has opened.
+    Input,
+    /// What may be readable only with more privileges than the caller has.
+    File,
+}
+
+fn targets(text: &[u8], origin: Origin) -> Result<Vec<Target>> {
+    let words = |line: &[u8]| {
+        let words = line.split(u8::is_ascii_whitespace);
+        words
+            .filter(|word| !word.is_empty())
+            .map(<[u8]>::to_vec)
+            .collect::<Vec<_>>()
+    };
+    let count = text
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty())
+        .count();
+    if count > MOST_PROCESSES {
+        bail!("{count} targets, more than there can be processes");
+    }
+    let mut targets = Vec::new();
+    targets.try_reserve_exact(count)?;
+    for (line, text) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+        for (place, word) in (1..).zip(words(text)) {
+            let invalid = || match origin {
+                // A list of garbage must not fill the screen.
+                Origin::Input => {
+                    anyhow!("'{}': invalid target", escape(&word[..word.len().min(40)]))
+                }
+                Origin::File => anyhow!("word {place} of line {line} is no PID: invalid target"),
+            };
+            targets.push(target(&word).ok_or_else(invalid)?);
+        }
+    }
+    Ok(targets)
+}
+
+fn target(word: &[u8]) -> Option<Target> {
+    str::from_utf8(word)
+        .ok()
+        .and_then(|word| Target::in_pidfile(word).ok())
 }
 
 /// Whether a file is of a file system whose files the kernel makes up, and dates when they are
 /// looked at.
 fn is_made_by_kernel(file: &File) -> nix::Result<bool> {
     let kind = retry(|| fstatfs(file))?.filesystem_type();
-    Ok([
+    let made_up = [
         PROC_SUPER_MAGIC,
         SYSFS_MAGIC,
         CGROUP_SUPER_MAGIC,
         CGROUP2_SUPER_MAGIC,
-    ]
-    .contains(&kind))
+    ];
+    Ok(made_up.contains(&kind))
 }
 
 fn regular(metadata: io::Result<Metadata>) -> io::Result<Metadata> {
@@ -154,10 +230,36 @@ fn regular(metadata: io::Result<Metadata>) -> io::Result<Metadata> {
     })
 }
 
-fn target(word: &[u8]) -> Result<Target> {
-    let target = str::from_utf8(word)
-        .ok()
-        .and_then(|word| Target::in_pidfile(word).ok());
-    // A file of garbage must not fill the screen.
-    target.with_context(|| format!("'{}': invalid target", escape(&word[..word.len().min(40)])))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_counts_alone_if_no_number_follows() {
+        let table: [(&str, &str); 8] = [
+            ("42", "42"),
+            ("42\n", "42\n"),
+            ("42\n/var/lib/postgresql\n1700000000\n", "42"),
+            ("42:7\n/usr/sbin/sendmail -bd\n", "42:7"),
+            ("42\n43\n/x\n", "42\n43\n/x\n"),
+            ("42 43\n/x\n", "42 43\n/x\n"),
+            ("x\n/x\n", "x\n/x\n"),
+            ("  42\n\n  43\n", "  42\n\n  43\n"),
+        ];
+        for (text, counted) in table {
+            assert_eq!(
+                first_line_or_all(text.as_bytes()),
+                counted.as_bytes(),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_no_pid_is_told_by_its_place() {
+        let error = targets(b"42\n 43 secret\n", Origin::File)
+            .expect_err("no PID")
+            .to_string();
+        assert_eq!(error, "word 2 of line 2 is no PID: invalid target");
+    }
 }

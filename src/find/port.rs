@@ -7,13 +7,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use nix::unistd::{getpid, getuid};
+use nix::unistd::getuid;
 
-use crate::find::names::{belongs, processes};
-use crate::os::net::{self, Socket};
-use crate::os::pidfd::Pinned;
+use crate::event::Reason;
+use crate::find::filter::{Claim, Rules, Verdict, Way};
+use crate::find::names::processes;
+use crate::find::spared::own;
+use crate::os::net::{self, Protocol, Socket};
+use crate::os::pidfd::{Opened, Pinned};
 use crate::os::proc;
-use crate::outcome::Reason;
 use crate::plan::Users;
 use crate::target::Pid;
 
@@ -30,94 +32,115 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// Who holds the sockets on a port.
 pub struct Holders {
-    /// The processes of the selected users, pinned. sigsend itself is never one of them.
-    pub selected: Vec<Pinned>,
+    /// The processes of the selected users, pinned, and what was decided about each.
+    pub selected: Vec<(Pinned, Verdict)>,
     /// Why sockets or processes were passed over, if the caller should know: the target means them,
     /// or no process was selected.
     pub passed_over: Option<Reason>,
 }
 
-/// Finds who holds a listening TCP socket or a bound UDP socket on a port.
+/// Finds who holds a listening TCP socket, or a bound and unconnected UDP socket, on a port.
 ///
-/// Each holder is pinned, then its socket is looked up again, on the port and among its
-/// descriptors, and then it is proved alive. All processes are looked at until no new one holds
-/// such a socket and no other socket is on the port, so that none is handed past the look.
-pub fn holders(port: NonZeroU16, users: Users) -> Result<Holders> {
+/// Each holder is pinned, then its socket is looked up again among its descriptors. One pass over
+/// all processes is enough to be true of the moment when it began, if each socket was seen in
+/// somebody's hand and is on the port still; processes that have appeared since are looked at, too,
+/// so that no socket is handed past the look.
+pub fn holders(port: NonZeroU16, protocol: Protocol, rules: &Rules) -> Result<Holders> {
     let start = Instant::now();
-    let mut selected: Vec<Pinned> = Vec::new();
+    let mut look = Look {
+        rules,
+        selected: Vec::new(),
+        others: BTreeSet::new(),
+        seen: BTreeSet::new(),
+    };
+    let mut known: BTreeSet<Pid> = BTreeSet::new();
+    let mut sockets = listed(port, protocol)?;
     loop {
-        let sockets = listed(port)?;
-        let mut look = Look::default();
-        let processes = if sockets.is_empty() {
+        let all = if sockets.is_empty() {
             Vec::new()
         } else {
             processes()?
         };
-        for pid in processes {
-            look.at(pid, &sockets, users, &mut selected)?;
+        let newer: Vec<Pid> = all.into_iter().filter(|pid| known.insert(*pid)).collect();
+        for pid in &newer {
+            look.at(*pid, &sockets)?;
         }
-        let is_settled = look.found == 0 && listed(port)? == sockets;
-        if !is_settled && start.elapsed() < LOOKING {
+        let before = std::mem::replace(&mut sockets, listed(port, protocol)?);
+        let is_same = before == sockets;
+        if (!is_same || !newer.is_empty()) && !sockets.is_empty() && start.elapsed() < LOOKING {
+            // A new socket may be in anybody's hand.
+            if !is_same {
+                known.clear();
+            }
             continue;
         }
-        if look.unseen(&sockets, users, selected.is_empty()).is_some() && start.elapsed() < EXITING
-        {
-            thread::sleep(PAUSE);
+        // One that has let go of its socket may have handed it to a process that was looked at.
+        if look.drop_former(&sockets)? && start.elapsed() < LOOKING {
+            look.seen.clear();
+            known.clear();
             continue;
         }
-        let mut holders = Vec::with_capacity(selected.len());
-        for process in selected {
-            if !held(process.pid, &sockets)?.is_empty() && process.is_running()? {
-                holders.push(process);
+        // Nobody is selected, or a socket is in nobody's hand: do others hold it?
+        let is_open = look.selected.is_empty() || look.unseen(&sockets).is_some();
+        if is_open && !sockets.is_empty() {
+            for pid in processes()? {
+                look.look_at(pid, &sockets)?;
             }
         }
-        let passed_over = look.passed_over(&sockets, users, holders.is_empty());
-        return Ok(Holders {
-            selected: holders,
-            passed_over,
-        });
+        if look.unseen(&sockets).is_some() && start.elapsed() < EXITING {
+            thread::sleep(PAUSE);
+            known.clear();
+            continue;
+        }
+        return look.finish(&sockets, port, protocol);
     }
 }
 
-/// One look at all processes.
-#[derive(Default)]
-struct Look {
-    /// Processes of the selected users that were not known before.
-    found: usize,
-    of_others: usize,
+/// What was seen of the processes so far.
+struct Look<'a> {
+    rules: &'a Rules<'a>,
+    selected: Vec<(Pinned, Verdict)>,
+    /// Holders of other users.
+    others: BTreeSet<Pid>,
     /// The sockets whose holders were seen.
     seen: BTreeSet<Socket>,
 }
 
-impl Look {
-    fn at(
-        &mut self,
-        pid: Pid,
-        sockets: &BTreeSet<Socket>,
-        users: Users,
-        selected: &mut Vec<Pinned>,
-    ) -> Result<()> {
+impl Look<'_> {
+    /// Looks at one process, unless it is another user's: it may have a hundred thousand
+    /// descriptors.
+    fn at(&mut self, pid: Pid, sockets: &BTreeSet<Socket>) -> Result<()> {
+        let is_owned = Pinned::open_if(pid, |process| self.rules.is_owned(process))?;
+        if !is_owned.process().is_some_and(|(_, is_owned)| is_owned) {
+            return Ok(());
+        }
+        self.look_at(pid, sockets)
+    }
+
+    fn look_at(&mut self, pid: Pid, sockets: &BTreeSet<Socket>) -> Result<()> {
         let of_process = held(pid, sockets)?;
         self.seen.extend(&of_process);
         // sigsend can have inherited the socket that it is to look for.
-        if of_process.is_empty() || pid.number() == getpid().as_raw() {
+        if of_process.is_empty() || pid == own() {
             return Ok(());
         }
-        if !belongs(pid, users)? {
-            self.of_others += 1;
-            return Ok(());
-        }
-        for known in selected.iter().filter(|known| known.pid == pid) {
-            if known.holds_its_number()? {
+        for (known, _) in self.selected.iter().filter(|(known, _)| known.pid == pid) {
+            if known.still_has_pid()? {
                 return Ok(());
             }
         }
-        let Ok(process) = Pinned::open(pid)? else {
-            return Ok(());
-        };
-        if !held(pid, sockets)?.is_empty() && belongs(pid, users)? && process.is_running()? {
-            selected.push(process);
-            self.found += 1;
+        let opened = Pinned::open_if(pid, |process| {
+            self.rules
+                .judge(process, Way::Port, |process| claim(process, sockets))
+        })?;
+        match opened {
+            Opened::Process(process, Verdict::NotMeant) => {
+                if !self.rules.is_owned(&process)? {
+                    self.others.insert(pid);
+                }
+            }
+            Opened::Process(process, verdict) => self.selected.push((process, verdict)),
+            Opened::Absent(_) => {}
         }
         Ok(())
     }
@@ -125,34 +148,69 @@ impl Look {
     /// A socket without a visible holder that the caller should know of. It is another user's, so
     /// it is passed over in silence like the other processes of that user; unless it is the
     /// caller's own, those of all users are selected, or there is no other.
-    fn unseen(&self, sockets: &BTreeSet<Socket>, users: Users, nobody: bool) -> Option<Socket> {
-        let is_meant = |socket: &&Socket| users == Users::All || socket.owner == getuid().as_raw();
+    fn unseen(&self, sockets: &BTreeSet<Socket>) -> Option<Socket> {
+        let is_all = self.rules.plan.selection.users == Users::All;
+        let is_meant = |socket: &&Socket| is_all || socket.owner == getuid().as_raw();
         let mut unseen = sockets.difference(&self.seen);
         let meant = unseen.clone().find(is_meant);
-        meant
-            .or_else(|| unseen.next().filter(|_| nobody && self.of_others == 0))
-            .copied()
+        let nobody = self.selected.is_empty() && self.others.is_empty();
+        meant.or_else(|| unseen.next().filter(|_| nobody)).copied()
     }
 
-    fn passed_over(self, sockets: &BTreeSet<Socket>, users: Users, nobody: bool) -> Option<Reason> {
-        if let Some(socket) = self.unseen(sockets, users, nobody) {
-            let owner = (socket.owner != getuid().as_raw()).then(|| proc::user_name(socket.owner));
-            return Some(Reason::HolderUnseen { owner });
+    /// Forgets those that hold none of the sockets any more; whether there was one.
+    fn drop_former(&mut self, sockets: &BTreeSet<Socket>) -> Result<bool> {
+        let known = self.selected.len();
+        for (process, verdict) in std::mem::take(&mut self.selected) {
+            if matches!(claim(&process, sockets)?, Claim::Holds) {
+                self.selected.push((process, verdict));
+            }
         }
-        nobody.then_some(Reason::NotListening {
-            of_others: self.of_others,
+        Ok(self.selected.len() < known)
+    }
+
+    /// Those that were selected, and why others were passed over.
+    fn finish(
+        self,
+        sockets: &BTreeSet<Socket>,
+        port: NonZeroU16,
+        protocol: Protocol,
+    ) -> Result<Holders> {
+        let passed_over = if let Some(socket) = self.unseen(sockets) {
+            let owner = (socket.owner != getuid().as_raw()).then(|| proc::user_name(socket.owner));
+            Some(Reason::HolderUnseen { owner })
+        } else if self.selected.is_empty() {
+            let other = match protocol {
+                Protocol::Tcp => Protocol::Udp,
+                Protocol::Udp => Protocol::Tcp,
+            };
+            Some(Reason::NotListening {
+                of_others: self.others.len(),
+                other_protocol: !listed(port, other)?.is_empty(),
+            })
+        } else {
+            None
+        };
+        Ok(Holders {
+            selected: self.selected,
+            passed_over,
         })
     }
 }
 
-fn listed(port: NonZeroU16) -> Result<BTreeSet<Socket>> {
-    net::sockets(port).with_context(|| format!("looking for the sockets on port {port}"))
+/// Whether a pinned process lives and holds one of the sockets.
+fn claim(process: &Pinned, sockets: &BTreeSet<Socket>) -> Result<Claim> {
+    let holds = !held(process.pid, sockets)?.is_empty() && process.is_running()?;
+    Ok(if holds { Claim::Holds } else { Claim::Fails })
+}
+
+fn listed(port: NonZeroU16, protocol: Protocol) -> Result<BTreeSet<Socket>> {
+    let sockets = net::sockets(port, protocol);
+    sockets.with_context(|| format!("looking for the sockets on port {port}"))
 }
 
 /// Which of these sockets a process holds, as far as the caller may see.
 fn held(pid: Pid, sockets: &BTreeSet<Socket>) -> Result<Vec<Socket>> {
     let held = proc::if_visible(net::held(pid, sockets));
-    Ok(held
-        .with_context(|| format!("looking for sockets of process {pid}"))?
-        .unwrap_or_default())
+    let held = held.with_context(|| format!("looking for sockets of process {pid}"))?;
+    Ok(held.unwrap_or_default())
 }

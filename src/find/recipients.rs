@@ -1,35 +1,49 @@
-//! The pinned processes of a call: each once, however often and in whatever way it was named. The
-//! index of a recipient stays the same for the whole call.
+//! The pinned processes of a call: each once, however often and in whatever way it was named.
 
 use std::collections::BTreeMap;
-use std::ops::{Deref, DerefMut};
+use std::iter;
+use std::ops::{Index, IndexMut};
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
+use crate::event::{Reason, Subject, Typed};
 use crate::os::pidfd::Pinned;
-use crate::os::proc::{self, State};
-use crate::outcome::{Reason, Subject};
+use crate::os::proc;
 use crate::plan::Labels;
 use crate::target::{Inode, Pid};
+
+/// The number of a recipient, the same for the whole call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecipientId(usize);
+
+impl RecipientId {
+    /// The key of its descriptor in an epoll.
+    pub fn key(self) -> u64 {
+        self.0 as u64
+    }
+
+    /// The recipient with this key.
+    pub fn from_key(key: u64) -> Option<Self> {
+        usize::try_from(key).ok().map(Self)
+    }
+}
+
+/// The number of a source, the same for the whole call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceId(pub usize);
 
 /// A pinned process that is to be signalled, asked about or waited for.
 #[derive(Debug)]
 pub struct Recipient {
     pub process: Pinned,
-    /// The user's token.
-    pub typed: Rc<str>,
+    pub typed: Rc<Typed>,
     pub named_by: NamedBy,
     /// The command name when it was pinned, if output shows it.
     pub name: Option<Vec<u8>>,
     /// The pidfd's inode, if output shows it and the kernel has one.
     pub inode: Option<Inode>,
-    /// The index of the process group that it was found in.
-    pub group: Option<usize>,
-    /// The index of its parent, if it was found as a descendant.
-    pub parent: Option<usize>,
-    /// Its state when it was found as a descendant.
-    pub state: Option<State>,
+    pub place: Place,
     pub standing: Standing,
     /// Whether it got the first signal.
     pub signalled: bool,
@@ -44,6 +58,18 @@ pub enum NamedBy {
     Description,
 }
 
+/// Where a recipient stands among the others.
+#[derive(Clone, Copy, Debug)]
+pub enum Place {
+    Alone,
+    /// A member of a process group or control group.
+    Member(SourceId),
+    /// A root of a tree has no parent.
+    Tree {
+        parent: Option<RecipientId>,
+    },
+}
+
 /// Whether a recipient is to be signalled and waited for.
 #[derive(Debug)]
 pub enum Standing {
@@ -51,12 +77,12 @@ pub enum Standing {
     Gone,
     /// Gets no signal, or no more, and is not waited for.
     Refused(Reason),
-    /// sigsend itself or one of its ancestors, in a tree.
+    /// sigsend itself or one of its ancestors.
     Skipped,
 }
 
 impl Recipient {
-    pub fn new(process: Pinned, typed: Rc<str>, named_by: NamedBy, labels: Labels) -> Self {
+    pub fn new(process: Pinned, typed: Rc<Typed>, named_by: NamedBy, labels: Labels) -> Self {
         let (name, inode) = match labels {
             Labels::Wanted => (proc::name(process.pid).ok(), process.inode().ok()),
             Labels::Unwanted => (None, None),
@@ -67,9 +93,7 @@ impl Recipient {
             named_by,
             name,
             inode,
-            group: None,
-            parent: None,
-            state: None,
+            place: Place::Alone,
             standing: Standing::Present,
             signalled: false,
         }
@@ -77,9 +101,9 @@ impl Recipient {
 
     /// Reads the command name if that has not been done.
     pub fn learn_name(&mut self) {
-        let is_unknown = self.name.is_none() && self.process.holds_its_number().unwrap_or(false);
-        if is_unknown {
-            self.name = proc::name(self.process.pid).ok();
+        if self.name.is_none() {
+            let name = proc::name(self.process.pid).ok();
+            self.name = name.filter(|_| self.process.still_has_pid().unwrap_or(false));
         }
     }
 
@@ -93,6 +117,32 @@ impl Recipient {
 
     pub fn is_present(&self) -> bool {
         matches!(self.standing, Standing::Present)
+    }
+
+    /// The group that it is a member of.
+    pub fn group(&self) -> Option<SourceId> {
+        if let Place::Member(group) = self.place {
+            Some(group)
+        } else {
+            None
+        }
+    }
+
+    /// Whether it was found as a member of something that was named.
+    pub fn is_found(&self) -> bool {
+        match self.place {
+            Place::Alone | Place::Tree { parent: None } => false,
+            Place::Member(_) | Place::Tree { parent: Some(_) } => true,
+        }
+    }
+
+    /// The recipient that it was found as a child of.
+    pub fn parent(&self) -> Option<RecipientId> {
+        if let Place::Tree { parent } = self.place {
+            parent
+        } else {
+            None
+        }
     }
 }
 
@@ -111,7 +161,7 @@ impl<'a> From<&'a Recipient> for Subject<'a> {
 #[derive(Debug, Default)]
 pub struct Recipients {
     members: Vec<Recipient>,
-    by_number: BTreeMap<Pid, usize>,
+    by_pid: BTreeMap<Pid, RecipientId>,
 }
 
 impl Recipients {
@@ -121,62 +171,88 @@ impl Recipients {
     /// they count as two, which makes no difference: both get nothing if they are the same.
     pub fn admit(&mut self, recipient: Recipient) -> Result<()> {
         let pid = recipient.pid();
-        if let Some(&index) = self.by_number.get(&pid)
-            && self.members[index].process.holds_its_number()?
-        {
-            let known = &mut self.members[index];
-            known.group = known.group.or(recipient.group);
-            known.parent = known.parent.or(recipient.parent);
+        if let Some(known) = self.id_of(pid)? {
+            let known = &mut self[known];
+            if matches!(known.place, Place::Alone) {
+                known.place = recipient.place;
+            }
             // A process that was named by identity is a failure if it is gone.
             if recipient.named_by == NamedBy::Identity {
                 known.named_by = NamedBy::Identity;
+                if matches!(known.standing, Standing::Skipped) {
+                    known.standing = recipient.standing;
+                }
             }
             return Ok(());
         }
         // An allocation that fails aborts the program, which must not happen while a tree is
         // stopped.
-        self.members
-            .try_reserve(1)
-            .with_context(|| format!("taking in process {pid}"))?;
-        self.by_number.insert(pid, self.members.len());
+        let room = self.members.try_reserve(1);
+        room.with_context(|| format!("taking in process {pid}"))?;
+        self.by_pid.insert(pid, RecipientId(self.members.len()));
         self.members.push(recipient);
         Ok(())
     }
 
-    /// The index of the recipient that has this PID now.
-    pub fn index_of(&self, pid: Pid) -> Result<Option<usize>> {
-        let Some(&index) = self.by_number.get(&pid) else {
+    /// The recipient that has this PID now.
+    pub fn id_of(&self, pid: Pid) -> Result<Option<RecipientId>> {
+        let Some(&id) = self.by_pid.get(&pid) else {
             return Ok(None);
         };
-        Ok(self.members[index]
-            .process
-            .holds_its_number()?
-            .then_some(index))
+        Ok(self[id].process.still_has_pid()?.then_some(id))
+    }
+
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Recipient> {
+        self.members.iter()
+    }
+
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = RecipientId> + use<> {
+        self.ids_from(0)
+    }
+
+    /// Those that were admitted when there were `known` already.
+    pub fn ids_from(&self, known: usize) -> impl DoubleEndedIterator<Item = RecipientId> + use<> {
+        (known..self.members.len()).map(RecipientId)
+    }
+
+    /// The recipients that are present, in order of admission.
+    pub fn present(&self) -> impl DoubleEndedIterator<Item = RecipientId> {
+        self.ids().filter(|id| self[*id].is_present())
+    }
+
+    /// The members of a group that are present.
+    pub fn members_of(&self, group: SourceId) -> Vec<RecipientId> {
+        let members = self.present();
+        members
+            .filter(|id| self[*id].group() == Some(group))
+            .collect()
+    }
+
+    /// Forgets the recipients that were admitted when there were `known`, and takes the others out
+    /// of the groups from `sources` on, which were not admitted as a whole.
+    pub fn forget(&mut self, known: usize, sources: usize) {
+        self.members.truncate(known);
+        self.by_pid.retain(|_, id| id.0 < known);
+        for member in &mut self.members {
+            if member.group().is_some_and(|group| group.0 >= sources) {
+                member.place = Place::Alone;
+            }
+        }
     }
 
     /// Makes a tree whose root was named by identity so named as a whole: its members may have been
     /// found for a name or port before.
     pub fn inherit_identity(&mut self) {
-        let is_identified = |index: &usize| {
-            self.lineage(*index)
-                .any(|above| self.members[above].named_by == NamedBy::Identity)
-        };
-        let identified: Vec<usize> = (0..self.members.len()).filter(is_identified).collect();
-        for index in identified {
-            self.members[index].named_by = NamedBy::Identity;
-        }
-    }
-
-    /// Forgets the recipients from an index on.
-    pub fn truncate(&mut self, length: usize) {
-        self.members.truncate(length);
-        self.by_number.retain(|_, index| *index < length);
-    }
-
-    /// Takes recipients out of the groups from an index on, which were not admitted as a whole.
-    pub fn forget_groups(&mut self, from: usize) {
-        for member in &mut self.members {
-            member.group = member.group.filter(|group| *group < from);
+        for id in self.root_first() {
+            if let Some(parent) = self[id].parent()
+                && self[parent].named_by == NamedBy::Identity
+            {
+                self[id].named_by = NamedBy::Identity;
+            }
         }
     }
 
@@ -184,41 +260,52 @@ impl Recipients {
         self.members
     }
 
-    pub fn has_present(&self) -> bool {
-        self.members.iter().any(Recipient::is_present)
+    /// All of them, parents before their children.
+    pub fn root_first(&self) -> Vec<RecipientId> {
+        let mut depths: Vec<Option<usize>> = vec![None; self.members.len()];
+        for id in self.ids() {
+            // Up to one whose depth is known, then down again: linear in all.
+            let unknown = |id: &RecipientId| depths[id.0].is_none();
+            let path: Vec<RecipientId> = self.lineage(id).take_while(unknown).collect();
+            for step in path.into_iter().rev() {
+                let above = self[step].parent().and_then(|parent| depths[parent.0]);
+                depths[step.0] = Some(above.map_or(0, |depth| depth + 1));
+            }
+        }
+        let mut ids: Vec<RecipientId> = self.ids().collect();
+        ids.sort_by_key(|id| depths[id.0]);
+        ids
     }
 
-    /// All indices, parents before their children.
-    pub fn root_first(&self) -> Vec<usize> {
-        let mut indices: Vec<usize> = (0..self.members.len()).collect();
-        indices.sort_by_cached_key(|index| self.lineage(*index).count());
-        indices
-    }
-
-    /// The root of the tree that a recipient was found in: itself if it was not found as a
-    /// descendant.
-    pub fn root_of(&self, index: usize) -> usize {
-        self.lineage(index).last().unwrap_or(index)
+    /// The root of the tree of each recipient, in order of admission.
+    pub fn roots(&self) -> Vec<RecipientId> {
+        let mut roots: BTreeMap<RecipientId, RecipientId> = BTreeMap::new();
+        for id in self.root_first() {
+            let root = self[id]
+                .parent()
+                .and_then(|parent| roots.get(&parent).copied());
+            roots.insert(id, root.unwrap_or(id));
+        }
+        roots.into_values().collect()
     }
 
     /// A recipient, its parent, and so on up to the root.
-    fn lineage(&self, index: usize) -> impl Iterator<Item = usize> {
+    fn lineage(&self, id: RecipientId) -> impl Iterator<Item = RecipientId> {
         // Bounded, since a parent's PID that is reused by its descendant could close a circle.
-        std::iter::successors(Some(index), |index| self.members[*index].parent)
-            .take(self.members.len())
+        iter::successors(Some(id), |id| self[*id].parent()).take(self.members.len())
     }
 }
 
-impl Deref for Recipients {
-    type Target = [Recipient];
+impl Index<RecipientId> for Recipients {
+    type Output = Recipient;
 
-    fn deref(&self) -> &[Recipient] {
-        &self.members
+    fn index(&self, id: RecipientId) -> &Recipient {
+        &self.members[id.0]
     }
 }
 
-impl DerefMut for Recipients {
-    fn deref_mut(&mut self) -> &mut [Recipient] {
-        &mut self.members
+impl IndexMut<RecipientId> for Recipients {
+    fn index_mut(&mut self, id: RecipientId) -> &mut Recipient {
+        &mut self.members[id.0]
     }
 }

@@ -1,21 +1,22 @@
 //! Control groups of version 2 as the kernel shows them (cgroups(7)): directories whose files list
 //! the processes, report when the group is empty, and kill or freeze it.
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::str;
 
-use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs};
 
-use crate::os::proc;
+use crate::os::directory;
+use crate::os::procfs::{self, pid_in};
 use crate::os::sys::retry;
 use crate::target::Pid;
 
@@ -89,10 +90,32 @@ impl Directory {
         }
     }
 
-    /// Lists the members, recursively. A group that was removed has none.
+    /// The members of the group and of all below it. A group that was removed has none.
+    ///
+    /// Two descriptors are enough for groups nested as deep as their owner likes: a directory of a
+    /// control group cannot be moved, so ".." is the one that was left.
     pub fn members(&self) -> nix::Result<Members> {
         let mut members = Members::default();
-        list(self.0.as_fd(), &mut members)?;
+        let mut directory = match directory::open(&self.0, ".") {
+            Err(Errno::ENOENT | Errno::ENODEV) => return Ok(members),
+            directory => directory?,
+        };
+        // For each level down to this directory, what is left to be visited.
+        let mut levels = vec![members.of(&directory)?];
+        while let Some(level) = levels.last_mut() {
+            if let Some(name) = level.pop() {
+                match directory::open(&directory, &*name) {
+                    Err(Errno::ENOENT | Errno::ENODEV) => continue,
+                    below => directory = below?,
+                }
+                levels.push(members.of(&directory)?);
+            } else {
+                levels.pop();
+                if !levels.is_empty() {
+                    directory = directory::open(&directory, "..")?;
+                }
+            }
+        }
         Ok(members)
     }
 
@@ -115,41 +138,31 @@ impl Directory {
     }
 }
 
-fn list(directory: BorrowedFd, members: &mut Members) -> nix::Result<()> {
-    match read(directory, "cgroup.procs") {
-        Ok(text) => {
-            for line in text.split(u8::is_ascii_whitespace) {
-                members.pids.extend(proc::pid_in(line));
-                members.unseen += usize::from(line == b"0");
+impl Members {
+    /// Takes the processes of one group; the names of the groups below it.
+    fn of(&mut self, group: &OwnedFd) -> nix::Result<Vec<CString>> {
+        let mut below = Vec::new();
+        match read(group.as_fd(), "cgroup.procs") {
+            Ok(text) => {
+                for line in text.split(u8::is_ascii_whitespace) {
+                    self.pids.extend(pid_in(line));
+                    self.unseen += usize::from(line == b"0");
+                }
             }
-        }
-        // The processes of threaded groups are listed by the domain above them.
-        Err(Errno::EOPNOTSUPP) => {}
-        Err(Errno::ENOENT | Errno::ENODEV) => return Ok(()),
-        Err(errno) => return Err(errno),
-    }
-    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let mut names = Vec::new();
-    match Dir::openat(directory, ".", OFlag::O_RDONLY | flags, Mode::empty()) {
-        Ok(mut entries) => {
-            for entry in entries.iter() {
-                let entry = entry?;
-                let is_below = entry.file_type() == Some(Type::Directory)
-                    && !matches!(entry.file_name().to_bytes(), b"." | b"..");
-                names.extend(is_below.then(|| entry.file_name().to_owned()));
-            }
-        }
-        Err(Errno::ENOENT | Errno::ENODEV) => {}
-        Err(errno) => return Err(errno),
-    }
-    for name in names {
-        match openat(directory, &*name, OFlag::O_PATH | flags, Mode::empty()) {
-            Ok(below) => list(below.as_fd(), members)?,
-            Err(Errno::ENOENT | Errno::ENODEV) => {}
+            // The processes of threaded groups are listed by the domain above them.
+            Err(Errno::EOPNOTSUPP) => {}
+            Err(Errno::ENOENT | Errno::ENODEV) => return Ok(below),
             Err(errno) => return Err(errno),
         }
+        let found = directory::each_entry(group, |entry| {
+            below.extend(entry.is_directory().then(|| entry.name.to_owned()));
+            Ok(())
+        });
+        match found {
+            Err(errno) if !matches!(errno, Errno::ENOENT | Errno::ENODEV) => Err(errno),
+            _ => Ok(below),
+        }
     }
-    Ok(())
 }
 
 fn read(directory: BorrowedFd, name: &str) -> nix::Result<Vec<u8>> {
@@ -206,10 +219,6 @@ impl Events {
 pub struct Switch(File);
 
 impl Switch {
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-
     /// ESRCH if the group was removed.
     pub fn set(&self, is_on: bool) -> nix::Result<()> {
         let digit = if is_on { b"1" } else { b"0" };
@@ -231,7 +240,7 @@ impl Switch {
 /// The directories that a path may mean which /proc/PID/cgroup shows, one for each mount of the
 /// hierarchy that has it.
 pub fn directories(shown: &[u8]) -> io::Result<Vec<PathBuf>> {
-    let mounts = proc::slurp("/proc/self/mountinfo".as_ref())?;
+    let mounts = procfs::slurp("/proc/self/mountinfo".as_ref())?;
     Ok(mounts
         .split(|byte| *byte == b'\n')
         .filter_map(|mount| place(mount, shown))

@@ -1,19 +1,45 @@
-//! Internet sockets as /proc shows them: who listens on a port (/proc/net), and which sockets a
-//! process holds (/proc/PID/fd). Both speak of sigsend's own network namespace only.
+//! Internet sockets: which are on a port, from the kernel's sock_diag(7) or else from /proc/net,
+//! and which of them a process holds (/proc/PID/fd). All of sigsend's own network namespace.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::num::NonZeroU16;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::str;
 
-use procfs_core::net::{TcpNetEntries, TcpState, UdpNetEntries};
-use procfs_core::{ExplicitSystemInfo, FromReadSI};
+use nix::fcntl::AT_FDCWD;
+use nix::libc;
+use nix::unistd;
 
+use crate::os::directory;
 use crate::os::proc;
+use crate::os::procfs::{self, if_visible, number_in, path};
+use crate::os::sys::{self, retry};
 use crate::target::Pid;
 
-/// A listening TCP socket or a bound UDP socket.
+/// What a port is a port of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// Listening sockets.
+    Tcp,
+    /// Bound sockets that are connected to nobody.
+    Udp,
+}
+
+impl Protocol {
+    /// The state that makes a socket a server's, as the kernel numbers them (tcp_states.h): LISTEN,
+    /// and CLOSE, which UDP has until it is connected.
+    fn server_state(self) -> u8 {
+        match self {
+            Self::Tcp => 10,
+            Self::Udp => 7,
+        }
+    }
+}
+
+/// A socket that waits for clients on a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Socket {
     pub inode: u64,
@@ -21,103 +47,181 @@ pub struct Socket {
     pub owner: u32,
 }
 
-/// The sockets on a port, whatever their address.
-pub fn sockets(port: NonZeroU16) -> io::Result<BTreeSet<Socket>> {
-    let port = port.get();
+/// The servers' sockets on a port, whatever their address.
+pub fn sockets(port: NonZeroU16, protocol: Protocol) -> io::Result<BTreeSet<Socket>> {
+    // Where a kernel or sandbox lacks sock_diag(7), any of its steps may fail in any way.
+    diagnosed(port, protocol).or_else(|_| listed(port, protocol))
+}
+
+/// Asks the kernel for these sockets alone, so that a table of others costs nothing.
+fn diagnosed(port: NonZeroU16, protocol: Protocol) -> io::Result<BTreeSet<Socket>> {
+    let netlink = sys::netlink(libc::NETLINK_SOCK_DIAG)?;
     let mut sockets = BTreeSet::new();
-    for table in ["tcp", "tcp6"] {
-        let rows = read::<TcpNetEntries>(table)?
-            .map(|table| table.0)
-            .unwrap_or_default();
-        let rows = rows
-            .into_iter()
-            .filter(|row| row.state == TcpState::Listen && row.local_address.port() == port);
-        sockets.extend(rows.map(|row| Socket {
-            inode: row.inode,
-            owner: row.uid,
-        }));
-    }
-    for table in ["udp", "udp6"] {
-        let rows = read::<UdpNetEntries>(table)?
-            .map(|table| table.0)
-            .unwrap_or_default();
-        let rows = rows
-            .into_iter()
-            .filter(|row| row.local_address.port() == port);
-        sockets.extend(rows.map(|row| Socket {
-            inode: row.inode,
-            owner: row.uid,
-        }));
+    let mut answer = vec![0; 32 << 10];
+    for family in [AF_INET, AF_INET6] {
+        retry(|| unistd::write(&netlink, &request(port, protocol, family)))?;
+        loop {
+            let length = retry(|| unistd::read(&netlink, &mut answer))?;
+            if take(&answer[..length], &mut sockets)? {
+                break;
+            }
+        }
     }
     Ok(sockets)
 }
 
-/// A table of /proc/net; `None` for IPv6 where the kernel has none. /proc itself must not be
-/// missing: no rows would read as "nothing listens".
-fn read<T: FromReadSI>(table: &str) -> io::Result<Option<T>> {
-    // Only the byte order matters for these tables.
-    let system = ExplicitSystemInfo {
-        boot_time_secs: 0,
-        ticks_per_second: 0,
-        page_size: 0,
-        is_little_endian: cfg!(target_endian = "little"),
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+const NLM_F_REQUEST_DUMP: u16 = 0x301;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+
+/// A `nlmsghdr` (netlink(7)) and an `inet_diag_req_v2` (sock_diag(7)).
+fn request(port: NonZeroU16, protocol: Protocol, family: u8) -> Vec<u8> {
+    let transport = match protocol {
+        Protocol::Tcp => 6,
+        Protocol::Udp => 17,
     };
-    let path = format!("/proc/net/{table}");
-    let text = match proc::slurp(Path::new(&path)) {
-        Err(error) if error.kind() == ErrorKind::NotFound && table.ends_with('6') => {
-            return Ok(None);
+    let states = 1_u32 << protocol.server_state();
+    [
+        &72_u32.to_ne_bytes()[..],
+        &SOCK_DIAG_BY_FAMILY.to_ne_bytes(),
+        &NLM_F_REQUEST_DUMP.to_ne_bytes(),
+        &[0; 8],
+        &[family, transport, 0, 0],
+        &states.to_ne_bytes(),
+        &port.get().to_be_bytes(),
+        &[0; 46],
+    ]
+    .concat()
+}
+
+/// Takes the sockets (`inet_diag_msg`) from a part of the answer. Whether it is the last part.
+fn take(mut answer: &[u8], sockets: &mut BTreeSet<Socket>) -> io::Result<bool> {
+    while !answer.is_empty() {
+        let kind = u16::from_ne_bytes(bytes(answer, 4)?);
+        match kind {
+            // Both carry an errno, negative.
+            NLMSG_DONE | NLMSG_ERROR => match i32::from_ne_bytes(bytes(answer, 16)?) {
+                0 if kind == NLMSG_DONE => return Ok(true),
+                errno => return Err(io::Error::from_raw_os_error(-errno)),
+            },
+            SOCK_DIAG_BY_FAMILY => {
+                sockets.insert(Socket {
+                    owner: u32::from_ne_bytes(bytes(answer, 80)?),
+                    inode: u32::from_ne_bytes(bytes(answer, 84)?).into(),
+                });
+            }
+            _ => {}
         }
-        text => text.map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))?,
+        // Each message begins at a multiple of four bytes.
+        let length = usize::try_from(u32::from_ne_bytes(bytes(answer, 0)?));
+        let length = length
+            .map_err(io::Error::other)?
+            .max(16)
+            .next_multiple_of(4);
+        answer = answer.get(length..).unwrap_or_default();
+    }
+    Ok(false)
+}
+
+fn bytes<const N: usize>(message: &[u8], at: usize) -> io::Result<[u8; N]> {
+    let field = message.get(at..).and_then(|rest| rest.first_chunk());
+    field
+        .copied()
+        .ok_or_else(|| ErrorKind::UnexpectedEof.into())
+}
+
+/// The sockets as /proc/net has them, which lists those on all ports.
+fn listed(port: NonZeroU16, protocol: Protocol) -> io::Result<BTreeSet<Socket>> {
+    let tables = match protocol {
+        Protocol::Tcp => ["tcp", "tcp6"],
+        Protocol::Udp => ["udp", "udp6"],
     };
-    T::from_read(&*text, &system)
-        .map(Some)
-        .map_err(io::Error::other)
+    let mut sockets = BTreeSet::new();
+    for table in tables {
+        let path = format!("/proc/net/{table}");
+        match procfs::slurp(Path::new(&path)) {
+            Ok(text) => sockets.extend(
+                text.split(|byte| *byte == b'\n')
+                    .filter_map(|row| in_row(row, port, protocol)),
+            ),
+            // A kernel without IPv6. /proc itself must not be missing: no rows would read as
+            // "nothing listens".
+            Err(error) if error.kind() == ErrorKind::NotFound && table.ends_with('6') => {}
+            Err(error) => {
+                return Err(io::Error::new(error.kind(), format!("{path}: {error}")));
+            }
+        }
+    }
+    Ok(sockets)
+}
+
+/// The socket in a row of /proc/net/tcp or udp (proc_pid_net(5)), if it is a server's on the port.
+fn in_row(row: &[u8], port: NonZeroU16, protocol: Protocol) -> Option<Socket> {
+    let fields: Vec<&str> = str::from_utf8(row).ok()?.split_ascii_whitespace().collect();
+    let (_, local) = fields.get(1)?.rsplit_once(':')?;
+    let state = u8::from_str_radix(fields.get(3)?, 16).ok()?;
+    let is_meant =
+        u16::from_str_radix(local, 16) == Ok(port.get()) && state == protocol.server_state();
+    is_meant.then_some(Socket {
+        owner: fields.get(7)?.parse().ok()?,
+        inode: fields.get(9)?.parse().ok()?,
+    })
 }
 
 /// Which of these sockets a process has a descriptor of. `PermissionDenied` if the caller may not
 /// look: that takes the permission to ptrace(2) the process.
+///
+/// A thread may have a descriptor table of its own (unshare(2), `CLONE_FILES`), and a main thread
+/// that has exited has none.
 pub fn held(pid: Pid, sockets: &BTreeSet<Socket>) -> io::Result<Vec<Socket>> {
-    let held = among(&proc::path(pid, "fd")?, sockets)?;
-    // A main thread that has exited holds nothing, whatever the other threads do.
-    if held.is_empty() && proc::is_zombie(pid) {
-        for thread in proc::threads(pid)? {
-            let held = proc::if_visible(among(
-                &proc::path(pid, &format!("task/{thread}/fd"))?,
-                sockets,
-            ))?;
-            if let Some(held) = held.filter(|held| !held.is_empty()) {
-                return Ok(held);
-            }
-        }
+    let mut held = among(&path(pid, "fd")?, sockets)?;
+    // The links of a directory of threads are two more than there are threads.
+    if held.len() == sockets.len() || fs::metadata(path(pid, "task")?)?.nlink() <= 3 {
+        return Ok(held);
     }
+    let mut tables = vec![pid.number()];
+    for thread in proc::threads(pid)? {
+        if tables
+            .iter()
+            .any(|known| sys::share_descriptors(*known, thread))
+        {
+            continue;
+        }
+        tables.push(thread);
+        let directory = path(pid, &format!("task/{thread}/fd"))?;
+        held.extend(if_visible(among(&directory, sockets))?.unwrap_or_default());
+    }
+    held.sort_unstable();
+    held.dedup();
     Ok(held)
 }
 
-fn among(directory: &Path, sockets: &BTreeSet<Socket>) -> io::Result<Vec<Socket>> {
-    let mut held = Vec::new();
-    for entry in fs::read_dir(directory)? {
+fn among(descriptors: &Path, sockets: &BTreeSet<Socket>) -> io::Result<Vec<Socket>> {
+    let descriptors = directory::open(AT_FDCWD, descriptors)?;
+    let (mut held, mut link) = (Vec::new(), [0; 64]);
+    directory::each_entry(&descriptors, |entry| {
         // A descriptor that was closed meanwhile is not held.
-        let Some(link) = proc::if_visible(entry?.path().read_link())? else {
-            continue;
-        };
-        let Some(inode) = link.to_str().and_then(inode_in) else {
-            continue;
-        };
-        held.extend(sockets.iter().find(|socket| socket.inode == inode));
-    }
+        let link = directory::read_link(&descriptors, entry.name, &mut link);
+        if let Some(inode) = if_visible(link.map_err(io::Error::from))?.and_then(inode_in) {
+            held.extend(sockets.iter().find(|socket| socket.inode == inode));
+        }
+        io::Result::Ok(())
+    })?;
     Ok(held)
 }
 
 /// The inode of a socket in the link of its descriptor, `socket:[4711]`.
-fn inode_in(link: &str) -> Option<u64> {
-    link.strip_prefix("socket:[")?
-        .strip_suffix(']')?
-        .parse()
-        .ok()
+fn inode_in(link: &[u8]) -> Option<u64> {
+    number_in(link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, TcpStream, UdpSocket};
+
     use super::*;
 
     #[test]
@@ -128,7 +232,36 @@ mod tests {
             ("pipe:[4711]", None),
             ("/x", None),
         ] {
-            assert_eq!(inode_in(link), inode, "{link}");
+            assert_eq!(inode_in(link.as_bytes()), inode, "{link}");
         }
+    }
+
+    /// Asks the kernel in both ways.
+    fn both(port: u16, protocol: Protocol) -> BTreeSet<Socket> {
+        let port = NonZeroU16::new(port).expect("a socket is bound to a port");
+        let found = diagnosed(port, protocol).expect("this kernel has sock_diag(7)");
+        assert_eq!(listed(port, protocol).expect("/proc is mounted"), found);
+        found
+    }
+
+    #[test]
+    fn servers_are_found_and_clients_are_not() {
+        let server = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = server.local_addr().expect("it is bound");
+        let client = TcpStream::connect(address).expect("it listens");
+        assert_eq!(both(address.port(), Protocol::Tcp).len(), 1);
+        let of_client = client.local_addr().expect("it is bound");
+        assert_eq!(both(of_client.port(), Protocol::Tcp).len(), 0);
+
+        let server = UdpSocket::bind("[::1]:0").or_else(|_| UdpSocket::bind("127.0.0.1:0"));
+        let server = server.expect("a free port");
+        let address = server.local_addr().expect("it is bound");
+        let found = both(address.port(), Protocol::Udp);
+        let socket = found.first().expect("it is bound");
+        assert_eq!(socket.owner, nix::unistd::getuid().as_raw());
+        let own = Pid::try_from(unistd::getpid().as_raw()).expect("a process has a PID");
+        assert_eq!(held(own, &found).expect("of this process"), [*socket]);
+        server.connect(address).expect("to itself");
+        assert_eq!(both(address.port(), Protocol::Udp).len(), 0);
     }
 }

@@ -2,26 +2,28 @@
 //! afterwards. `find` decides what is checked.
 
 use std::collections::TryReserveError;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::os::unix::fs::MetadataExt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal;
-use nix::sys::stat::fstat;
 use nix::sys::statfs::{FsType, fstatfs};
 
+use crate::event::NoProcess;
 use crate::os::proc;
 use crate::os::sys::{self, Scope, retry};
-use crate::outcome::NoProcess;
 use crate::signal::Signal;
 use crate::target::{Inode, Pid};
 
-/// The file system of pidfds since Linux 6.9, whose inodes are unique until the next boot
-/// (`PID_FS_MAGIC`).
+/// The file system of pidfds since Linux 6.9, whose inodes are unique until the next boot, and
+/// which tells when a process was reaped (`PID_FS_MAGIC`).
 const PIDFS: FsType = FsType(0x5049_4446);
 
 /// A process and its pidfd. The PID is for reading /proc and for messages.
@@ -29,10 +31,11 @@ const PIDFS: FsType = FsType(0x5049_4446);
 pub struct Pinned {
     pub pid: Pid,
     /// `None` after [`Self::release`].
-    fd: Option<OwnedFd>,
+    fd: Option<File>,
 }
 
-/// Liveness of a pinned process.
+/// Liveness of a pinned process. Where the kernel does not tell, nothing is known: the process may
+/// still run, and what was read by its PID may be another's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
     /// At least one of its threads runs.
@@ -43,17 +46,50 @@ pub enum Life {
     Reaped,
 }
 
+/// What [`Pinned::open_if`] found under a PID.
+pub enum Opened<V> {
+    Process(Pinned, V),
+    Absent(NoProcess),
+}
+
+impl<V> Opened<V> {
+    pub fn process(self) -> Option<(Pinned, V)> {
+        match self {
+            Self::Process(process, value) => Some((process, value)),
+            Self::Absent(_) => None,
+        }
+    }
+}
+
 impl Pinned {
-    /// Opens a pidfd (pidfd_open(2)). The outer error is one that no process causes: a kernel or
-    /// sandbox without pidfds, no descriptors, no memory.
-    pub fn open(pid: Pid) -> Result<Result<Self, NoProcess>> {
+    /// Pins the process that has a PID, runs `check`, which reads by PID, and asks last whether the
+    /// PID is still the process's own, so that the value is true of it.
+    ///
+    /// An error is one that no process causes: a kernel or sandbox without pidfds, no descriptors,
+    /// no memory; or it is `check`'s.
+    pub fn open_if<V>(pid: Pid, check: impl FnOnce(&Self) -> Result<V>) -> Result<Opened<V>> {
+        let process = match Self::open(pid)? {
+            Ok(process) => process,
+            Err(absent) => return Ok(Opened::Absent(absent)),
+        };
+        let value = check(&process);
+        Ok(if process.still_has_pid()? {
+            Opened::Process(process, value?)
+        } else {
+            Opened::Absent(NoProcess::Gone)
+        })
+    }
+
+    /// Opens a pidfd (pidfd_open(2)).
+    fn open(pid: Pid) -> Result<Result<Self, NoProcess>> {
         let task = || format!("pinning process {pid}");
         let mut tries = 0;
         loop {
             match sys::pidfd_open(pid) {
                 Ok(fd) => {
                     keep_reserve(&fd).with_context(task)?;
-                    return Ok(Ok(Self { pid, fd: Some(fd) }));
+                    let fd = Some(fd.into());
+                    return Ok(Ok(Self { pid, fd }));
                 }
                 Err(Errno::ESRCH) => return Ok(Err(NoProcess::Gone)),
                 Err(Errno::EINVAL | Errno::ENOENT) => {
@@ -80,6 +116,7 @@ impl Pinned {
     }
 
     pub fn life(&self) -> Result<Life> {
+        static TELLS_REAPED: OnceLock<bool> = OnceLock::new();
         let Ok(fd) = self.fd() else {
             return Ok(Life::Reaped);
         };
@@ -94,8 +131,13 @@ impl Pinned {
             return Ok(Life::Running);
         }
         // Kernels before 6.9 give no POLLHUP, but a reaped process takes no signal.
-        let reaped = self.probe() == Err(Errno::ESRCH);
-        Ok(if reaped { Life::Reaped } else { Life::Exited })
+        let tells_reaped = *TELLS_REAPED.get_or_init(|| is_of_pidfs(fd).unwrap_or(false));
+        let is_reaped = !tells_reaped && self.probe() == Err(Errno::ESRCH);
+        Ok(if is_reaped {
+            Life::Reaped
+        } else {
+            Life::Exited
+        })
     }
 
     pub fn is_running(&self) -> Result<bool> {
@@ -119,29 +161,36 @@ impl Pinned {
         }
     }
 
+    /// The real user, without a look at the memory of the process: from the pidfd
+    /// (`PIDFD_GET_INFO`, Linux 6.13), else from /proc. `None` if the process has gone or is
+    /// hidden.
+    pub fn real_user(&self) -> io::Result<Option<u32>> {
+        match self.fd().and_then(sys::real_user) {
+            Ok(user) => Ok(Some(user)),
+            Err(Errno::ESRCH) => Ok(None),
+            Err(_) => Ok(proc::if_visible(proc::status(self.pid))?.map(|status| status.real_user)),
+        }
+    }
+
     /// Whether the PID still belongs to this process, so that what was read by PID since it was
     /// pinned is true of this process.
-    pub fn holds_its_number(&self) -> Result<bool> {
+    pub fn still_has_pid(&self) -> Result<bool> {
         self.life().map(|life| life != Life::Reaped)
     }
 
     /// The inode of the pidfd, which no other process has until the next boot (Linux 6.9).
     pub fn inode(&self) -> Result<Inode> {
-        let pid = self.pid;
-        let task = || format!("reading the pidfd inode of process {pid}");
-        if retry(|| fstatfs(self.fd()?))
-            .with_context(task)?
-            .filesystem_type()
-            != PIDFS
-        {
+        let task = || format!("reading the pidfd inode of process {}", self.pid);
+        let file = self.fd.as_ref().ok_or(Errno::ESRCH).with_context(task)?;
+        if !is_of_pidfs(file).with_context(task)? {
             bail!(
                 "{}: pidfd inodes are not unique on this kernel, PID:INODE needs Linux 6.9",
                 task()
             );
         }
-        retry(|| fstat(self.fd()?))
-            .map(|stat| Inode::new(stat.st_ino))
-            .with_context(task)
+        // std's number has 64 bits everywhere.
+        let inode = file.metadata().with_context(task)?.ino();
+        Ok(Inode::new(inode))
     }
 
     /// The pidfd; ESRCH after [`Self::release`].
@@ -156,24 +205,27 @@ impl Pinned {
     }
 }
 
+fn is_of_pidfs(fd: impl AsFd) -> nix::Result<bool> {
+    Ok(retry(|| fstatfs(&fd))?.filesystem_type() == PIDFS)
+}
+
 /// Descriptors kept free for /proc, an epoll and a signalfd: EMFILE on a file of /proc would read
 /// as "no such process".
-const RESERVE: u64 = 8;
+const RESERVE: i32 = 8;
 
 /// Checks that [`RESERVE`] descriptors are left above a new one; raises the soft limit of open
 /// files to the hard limit if need be.
 fn keep_reserve(fd: &OwnedFd) -> Result<()> {
-    static LIMIT: AtomicU64 = AtomicU64::new(0);
-    let needed = u64::try_from(fd.as_raw_fd())
-        .unwrap_or(u64::MAX)
-        .saturating_add(RESERVE);
+    static LIMIT: AtomicI32 = AtomicI32::new(0);
+    let needed = fd.as_raw_fd().saturating_add(RESERVE);
     if needed < LIMIT.load(Ordering::Relaxed) {
         return Ok(());
     }
+    let count = |limit| i32::try_from(limit).unwrap_or(i32::MAX);
     let (soft, hard) =
         getrlimit(Resource::RLIMIT_NOFILE).context("reading the limit of open files")?;
-    let limit = if needed < soft { soft } else { hard };
-    if limit > soft {
+    let limit = count(if needed < count(soft) { soft } else { hard });
+    if limit > count(soft) {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
             .context("raising the limit of open files")?;
     }

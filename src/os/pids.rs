@@ -8,8 +8,9 @@ use std::sync::OnceLock;
 use nix::errno::Errno;
 use nix::unistd::getpgid;
 
-use crate::os::proc::{if_visible, numbers, pid_in, pid_of, read, slurp, stat, threads};
-use crate::target::Pid;
+use crate::os::proc::{stat, threads};
+use crate::os::procfs::{if_visible, numbers, path, pid_in, pid_of, slurp};
+use crate::target::{Pgid, Pid};
 
 /// Every process that /proc shows, in one pass.
 pub fn pids() -> io::Result<Vec<Pid>> {
@@ -22,13 +23,13 @@ pub fn pids() -> io::Result<Vec<Pid>> {
 /// Where the members of a process group are looked for. getpgid(2) is asked about each PID: it
 /// needs neither /proc nor a permission.
 pub struct GroupMembers {
-    group: Pid,
+    group: Pgid,
     /// The last PID that was handed out before the previous look, if /proc hides processes.
     last: Option<i32>,
 }
 
 impl GroupMembers {
-    pub fn of(group: Pid) -> Self {
+    pub fn of(group: Pgid) -> Self {
         Self { group, last: None }
     }
 
@@ -40,7 +41,7 @@ impl GroupMembers {
     pub fn list(&mut self) -> io::Result<Vec<Pid>> {
         let mut members = Vec::new();
         let mut ask = |pid: Pid| {
-            group_of(pid).map(|of| members.extend((of == Some(self.group)).then_some(pid)))
+            group_of(pid).map(|of| members.extend((of == Some(self.group.leader())).then_some(pid)))
         };
         if !hides_processes()? {
             pids()?.into_iter().try_for_each(ask)?;
@@ -100,7 +101,7 @@ pub fn group_of(pid: Pid) -> io::Result<Option<Pid>> {
 }
 
 /// Whether /proc may show this caller only some of the processes: it is mounted with `hidepid`.
-fn hides_processes() -> io::Result<bool> {
+pub fn hides_processes() -> io::Result<bool> {
     static HIDES: OnceLock<bool> = OnceLock::new();
     if let Some(hides) = HIDES.get() {
         return Ok(*hides);
@@ -125,32 +126,37 @@ fn hides_processes() -> io::Result<bool> {
     Ok(*HIDES.get_or_init(|| hides.is_some_and(hidden)))
 }
 
-/// Children of all threads of a process. Complete only while the process neither forks nor loses
-/// children.
-pub fn children(pid: Pid) -> io::Result<Vec<Pid>> {
-    children_of(pid, &threads(pid)?)
+/// Children of all threads of a process. `None` if they cannot be read: the process has gone, or
+/// /proc hides it; then [`children_by_parent`] may find them. Complete only while the process
+/// neither forks nor loses children.
+pub fn children(pid: Pid) -> io::Result<Option<Vec<Pid>>> {
+    match if_visible(threads(pid))? {
+        Some(threads) => children_of(pid, &threads),
+        None => Ok(None),
+    }
 }
 
 /// Children of these threads of a process: from /proc/PID/task/*/children where the kernel has it
 /// (`CONFIG_PROC_CHILDREN`), else by one pass over all of /proc.
-pub fn children_of(pid: Pid, threads: &[i32]) -> io::Result<Vec<Pid>> {
+pub fn children_of(pid: Pid, threads: &[i32]) -> io::Result<Option<Vec<Pid>>> {
     let mut children = Vec::new();
     for thread in threads {
-        match if_visible(read(pid, &format!("task/{thread}/children")))? {
+        match if_visible(slurp(&path(pid, &format!("task/{thread}/children"))?))? {
             Some(list) => children.extend(list.split(u8::is_ascii_whitespace).filter_map(pid_in)),
-            None if !kernel_lists_children() => return children_by_parent(pid),
-            // The thread has ended.
-            None => {}
+            None if !fs::exists("/proc/thread-self/children").unwrap_or(false) => {
+                return children_by_parent(pid).map(Some);
+            }
+            // The thread has ended, or the process is one that /proc hides since it executed a
+            // program.
+            None if fs::exists(path(pid, "task")?).unwrap_or(false) => {}
+            None => return Ok(None),
         }
     }
-    Ok(children)
+    Ok(Some(children))
 }
 
-fn kernel_lists_children() -> bool {
-    fs::exists("/proc/thread-self/children").unwrap_or(false)
-}
-
-fn children_by_parent(parent: Pid) -> io::Result<Vec<Pid>> {
+/// All children that /proc shows, found by their parent's number in one pass over all processes.
+pub fn children_by_parent(parent: Pid) -> io::Result<Vec<Pid>> {
     let mut children = Vec::new();
     for pid in pids()? {
         if if_visible(stat(pid))?.is_some_and(|stat| stat.parent == parent.number()) {

@@ -1,22 +1,23 @@
 //! What /proc says of a process (proc(5)): name, state, parent, start time, owner, signal masks,
-//! command line; `pids` says which processes there are. It answers for a PID, not for a process: a
-//! caller that needs certainty holds a pidfd and checks afterwards that the process holds its PID.
+//! command line, working directory; `pids` says which processes there are. It answers for a PID,
+//! not for a process: `Pinned::open_if` makes it true of one.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read};
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
-use nix::libc::ESRCH;
-use nix::sys::stat::Mode;
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::{SysconfVar, getpid, sysconf};
-use procfs_core::FromRead;
+use nix::unistd::{SysconfVar, sysconf};
 
-use crate::os::sys::retry;
+use crate::os::bounded;
+use crate::os::cwd;
+pub use crate::os::cwd::Place;
+use crate::os::procfs::{first, number_in, numbers, path, read, words};
+pub use crate::os::procfs::{if_visible, is_ours, pid_of};
 use crate::signal::Signal;
 use crate::signal_set::SignalSet;
 use crate::target::Pid;
@@ -29,11 +30,15 @@ pub struct Stat {
     pub state: State,
     /// 0 for PID 1, and if the parent is in another PID namespace.
     pub parent: i32,
+    /// Process group and session; 0 for a thread of the kernel, and if the number is of another PID
+    /// namespace.
+    pub group: i32,
+    pub session: i32,
     /// Clock ticks since boot, in this time namespace.
     pub start: u64,
     /// Wait status of a zombie; 0 too if the caller may not see it.
     pub wait_status: i32,
-    threads: i64,
+    threads: u32,
     flags: u32,
 }
 
@@ -48,21 +53,27 @@ pub enum State {
     Live,
 }
 
-impl State {
-    fn from_letter(letter: char) -> Self {
-        match letter {
-            'D' => Self::Blocked,
-            'T' | 't' => Self::Stopped,
-            'Z' | 'X' | 'x' => Self::Dead,
+impl FromStr for State {
+    type Err = ();
+
+    fn from_str(letter: &str) -> Result<Self, ()> {
+        Ok(match letter {
+            "" => return Err(()),
+            "D" => Self::Blocked,
+            "T" | "t" => Self::Stopped,
+            "Z" | "X" | "x" => Self::Dead,
             _ => Self::Live,
-        }
+        })
     }
 }
 
 /// A process as /proc/PID/status has it (proc_pid_status(5)).
 pub struct Status {
+    pub state: State,
     /// The process that a thread belongs to; itself for a process.
     pub thread_group: i32,
+    /// 0 if no process traces it, or one in another PID namespace.
+    pub tracer: i32,
     pub real_user: u32,
     /// Whether it is the first process of a PID namespace below this one, or of this one.
     pub is_init: bool,
@@ -78,15 +89,25 @@ pub fn stat(pid: Pid) -> io::Result<Stat> {
 }
 
 fn parse_stat(text: &[u8]) -> io::Result<Stat> {
-    let stat = procfs_core::process::Stat::from_read(text).map_err(io::Error::other)?;
+    // The second field is the command name in parentheses, which may hold any byte.
+    let end = text.iter().rposition(|byte| *byte == b')').unwrap_or(0);
+    let fields: Vec<&[u8]> = text[end..].split(u8::is_ascii_whitespace).collect();
     Ok(Stat {
-        state: State::from_letter(stat.state),
-        parent: stat.ppid,
-        start: stat.starttime,
-        wait_status: stat.exit_code.unwrap_or_default(),
-        threads: stat.num_threads,
-        flags: stat.flags,
+        state: field(&fields, 3)?,
+        parent: field(&fields, 4)?,
+        group: field(&fields, 5)?,
+        session: field(&fields, 6)?,
+        start: field(&fields, 22)?,
+        wait_status: field(&fields, 52)?,
+        threads: field(&fields, 20)?,
+        flags: field(&fields, 9)?,
     })
+}
+
+/// A field by its number in the manual; the first one here is the second.
+fn field<T: FromStr>(fields: &[&[u8]], number: usize) -> io::Result<T> {
+    let value = fields.get(number - 2).and_then(|word| number_in(word));
+    value.ok_or_else(|| io::Error::other(format!("no valid field {number} in /proc/PID/stat")))
 }
 
 pub fn status(pid: Pid) -> io::Result<Status> {
@@ -96,7 +117,9 @@ pub fn status(pid: Pid) -> io::Result<Status> {
 fn parse_status(text: &[u8]) -> io::Result<Status> {
     let set = |label| first(text, label, |word| u64::from_str_radix(word, 16)).map(SignalSet);
     Ok(Status {
+        state: first(text, "State", str::parse)?,
         thread_group: first(text, "Tgid", str::parse)?,
+        tracer: first(text, "TracerPid", str::parse)?,
         real_user: first(text, "Uid", str::parse)?,
         is_init: words(text, "NSpid").is_some_and(|numbers| numbers.last() == Some("1")),
         pending_thread: set("SigPnd")?,
@@ -107,33 +130,13 @@ fn parse_status(text: &[u8]) -> io::Result<Status> {
     })
 }
 
-/// The words of a line of /proc/PID/status. The command name is in it with its newlines escaped, so
-/// no process can add a line.
-fn words<'a>(status: &'a [u8], label: &str) -> Option<impl Iterator<Item = &'a str>> {
-    let mut lines = status.split(|byte| *byte == b'\n');
-    let line = lines.find_map(|line| line.strip_prefix(label.as_bytes())?.strip_prefix(b":"))?;
-    Some(str::from_utf8(line).ok()?.split_ascii_whitespace())
-}
-
-/// The first word of a line of /proc/PID/status, parsed.
-fn first<T, E>(
-    status: &[u8],
-    label: &str,
-    parse: impl FnOnce(&str) -> Result<T, E>,
-) -> io::Result<T> {
-    let word = words(status, label).and_then(|mut words| words.next());
-    let value = word.and_then(|word| parse(word).ok());
-    value.ok_or_else(|| io::Error::other(format!("no valid {label} in /proc/PID/status")))
-}
-
 /// The command name, at most 15 bytes of any value but NUL.
 pub fn name(pid: Pid) -> io::Result<Vec<u8>> {
-    let mut name = [0; 64];
-    let length = open(&path(pid, "comm")?)?.read(&mut name)?;
-    Ok(name[..length]
-        .strip_suffix(b"\n")
-        .unwrap_or(&name[..length])
-        .to_vec())
+    let mut name = read(pid, "comm")?;
+    if name.ends_with(b"\n") {
+        name.pop();
+    }
+    Ok(name)
 }
 
 /// The basename of the executable, or of its old name if it was deleted. EACCES if ptrace(2) would
@@ -149,17 +152,22 @@ pub fn executable(pid: Pid) -> io::Result<Vec<u8>> {
 }
 
 /// The arguments, as they stand in the memory of the process. Empty for kernel threads and zombies.
+/// `TimedOut` if that memory blocks whoever reads it.
 pub fn arguments(pid: Pid) -> io::Result<Vec<Vec<u8>>> {
+    only(each_arguments(vec![pid]))
+}
+
+/// The arguments of each process, read ahead of the caller.
+pub fn each_arguments(pids: Vec<Pid>) -> impl Iterator<Item = (Pid, io::Result<Vec<Vec<u8>>>)> {
+    bounded::each(pids, read_arguments)
+}
+
+fn read_arguments(pid: Pid) -> io::Result<Vec<Vec<u8>>> {
     let mut line = read(pid, "cmdline")?;
     if line.is_empty() {
-        let of_thread = |file: &str| {
-            read(pid, file).and_then(|line| {
-                if line.is_empty() {
-                    Err(ErrorKind::NotFound.into())
-                } else {
-                    Ok(line)
-                }
-            })
+        let of_thread = |file: &str| match read(pid, file)? {
+            line if line.is_empty() => Err(ErrorKind::NotFound.into()),
+            line => Ok(line),
         };
         line = by_other_threads(pid, "cmdline", of_thread).unwrap_or_default();
     }
@@ -191,46 +199,37 @@ pub fn first_argument(pid: Pid) -> io::Result<Option<Vec<u8>>> {
         .map(|first| basename(first).to_vec()))
 }
 
-fn basename(path: &[u8]) -> &[u8] {
+pub fn basename(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
 }
 
-/// Whether the main thread has exited. A process whose other threads run looks the same here.
-pub fn is_zombie(pid: Pid) -> bool {
-    stat(pid).is_ok_and(|stat| stat.state == State::Dead)
+/// The path of the working directory, as the process sees it. Never blocks. `NotFound` for a
+/// zombie.
+pub fn working_directory(pid: Pid) -> io::Result<PathBuf> {
+    let found = cwd::link(pid)?.map(|(_, text)| text);
+    found.ok_or_else(|| ErrorKind::NotFound.into())
 }
 
-/// The entries of a directory that are numbers.
-pub fn numbers(directory: &Path) -> io::Result<Vec<i32>> {
-    let mut numbers = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        numbers.extend(
-            entry?
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse::<i32>().ok()),
-        );
-    }
-    Ok(numbers)
+/// Whether a process works in a directory or below it. `PermissionDenied` if the caller may not
+/// see, `TimedOut` if a file system does not answer.
+pub fn works_in(pid: Pid, place: &Place) -> io::Result<bool> {
+    only(each_works_in(vec![pid], place))
 }
 
-/// `None` if there is nothing to read because the process has gone, or because it is hidden from
-/// this user (`hidepid`). Every other error is one: a process must not be missed because something
-/// else failed.
-pub fn if_visible<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::NotFound | ErrorKind::PermissionDenied
-            ) =>
-        {
-            Ok(None)
-        }
-        Err(error) if error.raw_os_error() == Some(ESRCH) => Ok(None),
-        Err(error) => Err(error),
-    }
+/// Whether each process works in a directory or below it, looked up ahead of the caller.
+pub fn each_works_in(
+    pids: Vec<Pid>,
+    place: &Place,
+) -> impl Iterator<Item = (Pid, io::Result<bool>)> {
+    let place = place.clone();
+    bounded::each(pids, move |pid| place.has(pid))
+}
+
+/// The result for the only process that was asked about.
+fn only<T>(mut results: impl Iterator<Item = (Pid, io::Result<T>)>) -> io::Result<T> {
+    results
+        .next()
+        .map_or_else(|| Err(ErrorKind::NotFound.into()), |(_, result)| result)
 }
 
 /// The state of the liveliest thread of a process, and all its threads.
@@ -258,13 +257,10 @@ pub fn is_taking(pid: Pid, signal: Signal) -> io::Result<bool> {
     let Some(status) = if_visible(status(pid))? else {
         return Ok(false);
     };
-    let is_pending =
-        status.pending_process.contains(signal) || status.pending_thread.contains(signal);
-    if !is_pending || status.blocked.contains(signal) {
-        return Ok(false);
-    }
-    let state = if_visible(stat(pid))?.map(|stat| stat.state);
-    Ok(matches!(state, Some(State::Live | State::Blocked)))
+    let pending = [status.pending_process, status.pending_thread];
+    Ok(pending.iter().any(|pending| pending.contains(signal))
+        && !status.blocked.contains(signal)
+        && matches!(status.state, State::Live | State::Blocked))
 }
 
 /// The IDs of the threads of a process.
@@ -301,67 +297,6 @@ impl Stat {
     }
 }
 
-/// Whether /proc belongs to this PID namespace. One that was mounted in another has other PIDs, and
-/// must never decide who gets a signal. An error if there is no /proc, or if this process is not in
-/// it.
-///
-/// The line NSpid (Linux 4.1) has the PID of this process in the namespace of the mount and in each
-/// one below it down to its own, so it must hold a single number.
-pub fn is_ours() -> io::Result<bool> {
-    static OURS: OnceLock<bool> = OnceLock::new();
-    if let Some(ours) = OURS.get() {
-        return Ok(*ours);
-    }
-    let status = slurp("/proc/self/status".as_ref())?;
-    let ours = match words(&status, "NSpid") {
-        Some(numbers) => numbers.count() == 1,
-        None => first(&status, "Pid", str::parse::<i32>)? == getpid().as_raw(),
-    };
-    Ok(*OURS.get_or_init(|| ours))
-}
-
-/// A file about a process, in the /proc of this PID namespace.
-pub fn path(pid: Pid, file: &str) -> io::Result<PathBuf> {
-    if !is_ours()? {
-        return Err(io::Error::other("/proc belongs to another PID namespace"));
-    }
-    Ok(format!("/proc/{pid}/{file}").into())
-}
-
-pub fn read(pid: Pid, file: &str) -> io::Result<Vec<u8>> {
-    slurp(&path(pid, file)?)
-}
-
-/// A whole file of /proc, in as few reads as possible: the kernel makes it anew for each read. Its
-/// size is 0.
-pub fn slurp(path: &Path) -> io::Result<Vec<u8>> {
-    let mut text = Vec::with_capacity(4096);
-    open(path)?.take(u64::MAX).read_to_end(&mut text)?;
-    Ok(text)
-}
-
-/// musl's open(2) is two system calls, its openat(2) is one.
-fn open(path: &Path) -> io::Result<File> {
-    Ok(retry(|| {
-        openat(
-            AT_FDCWD,
-            path,
-            OFlag::O_RDONLY | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        )
-    })?
-    .into())
-}
-
-/// The PID that a word of a file spells.
-pub fn pid_in(word: &[u8]) -> Option<Pid> {
-    str::from_utf8(word).ok()?.parse().ok().and_then(pid_of)
-}
-
-pub fn pid_of(number: i32) -> Option<Pid> {
-    Pid::try_from(number).ok()
-}
-
 /// The login name of a user, from /etc/passwd, or else the number. getpwuid(3) would load shared
 /// objects, which a static program cannot.
 pub fn user_name(uid: u32) -> String {
@@ -375,14 +310,46 @@ pub fn user_name(uid: u32) -> String {
     name.unwrap_or_else(|| uid.to_string())
 }
 
+/// The user with a login name, from /etc/passwd, or with a number.
+pub fn user_id(user: &OsStr) -> io::Result<Option<u32>> {
+    if let Some(id) = user.to_str().and_then(|user| user.parse().ok()) {
+        return Ok(Some(id));
+    }
+    let users = fs::read("/etc/passwd")?;
+    Ok(users.split(|byte| *byte == b'\n').find_map(|line| {
+        let mut fields = line.split(|byte| *byte == b':');
+        let is_meant = fields.next()? == user.as_encoded_bytes();
+        let id = str::from_utf8(fields.nth(1)?).ok()?.parse().ok()?;
+        is_meant.then_some(id)
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const STATUS: &str = "Name:\tTgid:\\nUid:\t7\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t4242\nPid:\t4243\nPPid:\t1\n\
+    const STATUS: &str = "Name:\tTgid:\\nUid:\t7\nUmask:\t0022\nState:\tT (stopped)\nTgid:\t4242\nPid:\t4243\nPPid:\t1\nTracerPid:\t7\n\
         Uid:\t1000\t0\t0\t0\nNStgid:\t4242\t1\nNSpid:\t4243\t1\nThreads:\t2\nSigQ:\t0/1\n\
         SigPnd:\t0000000000000001\nShdPnd:\t8000000000000000\nSigBlk:\t0000000000000002\n\
         SigIgn:\t0000000000001000\nSigCgt:\t0000000180000000\n";
+
+    #[test]
+    fn a_stat_is_read_behind_the_last_parenthesis() {
+        let text = b"7 (a) Z 1 (b\n) S 5 6 7 34816 7 4194560 1 2 3 4 5 6 7 8 20 0 3 0 99 8192 9 \
+            18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 256\n";
+        let stat = parse_stat(text).expect("all fields are there");
+        assert_eq!(
+            (stat.state, stat.parent, stat.group, stat.session),
+            (State::Live, 5, 6, 7)
+        );
+        assert_eq!(
+            (stat.threads, stat.start, stat.wait_status, stat.flags),
+            (3, 99, 256, 4_194_560)
+        );
+        for text in ["", "7 (a)", "7 (a) S 5 6 7", "7 (a S 5 6 7 8 9 0 1 2"] {
+            assert!(parse_stat(text.as_bytes()).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_status_is_read_by_its_labels() {
@@ -391,6 +358,7 @@ mod tests {
             (status.thread_group, status.real_user, status.is_init),
             (4242, 1000, true)
         );
+        assert_eq!((status.state, status.tracer), (State::Stopped, 7));
         let sets = [
             status.pending_thread,
             status.pending_process,
@@ -407,7 +375,14 @@ mod tests {
     #[test]
     fn a_status_without_a_needed_line_is_an_error() {
         for label in [
-            "Tgid", "Uid", "SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt",
+            "Tgid",
+            "TracerPid",
+            "Uid",
+            "SigPnd",
+            "ShdPnd",
+            "SigBlk",
+            "SigIgn",
+            "SigCgt",
         ] {
             for wrong in ["Other:", &format!("{label}: x"), &format!("{label}:\n")] {
                 let text = STATUS.replace(&format!("\n{label}:"), &format!("\n{wrong}"));

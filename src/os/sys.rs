@@ -1,16 +1,22 @@
-//! The system calls that nix lacks, each wrapped in a safe function, and what has to be done before
-//! `main`. The callers decide what an errno means for a target.
+//! The system calls that nix lacks, each wrapped in a safe function, and what is done first: the
+//! arguments, the standard descriptors, the signals that are ignored. The callers decide what an
+//! errno means for a target.
 
 #![expect(unsafe_code, reason = "system calls that no safe wrapper exists for")]
 
+use std::ffi::{CStr, OsStr, c_char};
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Instant;
 
 use nix::errno::Errno;
-use nix::libc::{self, c_int, c_long};
-use nix::sys::signal::{SigSet, SigmaskHow};
+use nix::libc::{self, c_int, c_long, c_uint};
+use nix::poll::ppoll;
+use nix::sys::signal::{self, SigSet, SigmaskHow};
 use nix::sys::stat::fstat;
+use nix::sys::time::TimeSpec;
 use nix::unistd;
 
 use crate::signal::Signal;
@@ -30,26 +36,20 @@ pub fn is_pipe(descriptor: impl AsFd) -> bool {
 
 static CLOSED_AT_START: AtomicU8 = AtomicU8::new(0);
 
-/// Ignored by this program, and by Rust's runtime: a write to a closed pipe or beyond RLIMIT_FSIZE
+/// Ignored by this program: a write to a closed pipe or beyond RLIMIT_FSIZE
 /// fails with EPIPE or EFBIG, and does not end the program before its last signal.
 const IGNORED: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
 /// A bit for each of these that was ignored when the program started.
 static IGNORED_AT_START: AtomicU8 = AtomicU8::new(0);
 
-/// Lets a signal to this program itself do what it does to a program in C: PIPE and XFSZ are
-/// ignored only if they were at the start, and the handlers of Rust's runtime for BUS and SEGV,
-/// which drop a signal that is no fault, are taken away.
+/// Lets a signal to this program itself do what it does to any program: PIPE and XFSZ are ignored
+/// only if they were at the start.
 pub fn restore_disposition(signal: Signal) {
     let number = signal.number();
-    if let Some(bit) = IGNORED.iter().position(|ignored| *ignored == number) {
-        if IGNORED_AT_START.load(Ordering::Relaxed) >> bit & 1 == 0 {
-            set_disposition(number, libc::SIG_DFL);
-        }
-    } else if matches!(number, libc::SIGBUS | libc::SIGSEGV)
-        && set_disposition(number, libc::SIG_DFL) == libc::SIG_IGN
+    if let Some(bit) = IGNORED.iter().position(|ignored| *ignored == number)
+        && IGNORED_AT_START.load(Ordering::Relaxed) >> bit & 1 == 0
     {
-        // The runtime installs no handler for a signal that is ignored.
-        set_disposition(number, libc::SIG_IGN);
+        set_disposition(number, libc::SIG_DFL);
     }
 }
 
@@ -59,26 +59,45 @@ fn set_disposition(number: c_int, disposition: libc::sighandler_t) -> libc::sigh
     unsafe { libc::signal(number, disposition) }
 }
 
-#[used]
-// SAFETY: the section holds pointers to functions that the C library calls once, before any Rust
-// code runs. This one makes system calls and writes an atomic.
-#[unsafe(link_section = ".init_array")]
-static PREPARE: extern "C" fn() = {
-    extern "C" fn prepare() {
-        for descriptor in 0..=2 {
-            // SAFETY: takes integers and touches no memory of ours.
-            if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } == -1 {
-                CLOSED_AT_START.fetch_or(1 << descriptor, Ordering::Relaxed);
-                fill(descriptor);
-            }
-        }
-        for (bit, number) in IGNORED.into_iter().enumerate() {
-            let was_ignored = set_disposition(number, libc::SIG_IGN) == libc::SIG_IGN;
-            IGNORED_AT_START.fetch_or(u8::from(was_ignored) << bit, Ordering::Relaxed);
+/// What Rust's runtime would do before its `main`, without what no call needs. Called once, before
+/// anything is opened or written.
+pub fn prepare() {
+    for descriptor in 0..=2 {
+        // SAFETY: takes integers and touches no memory of ours.
+        if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } == -1 {
+            CLOSED_AT_START.fetch_or(1 << descriptor, Ordering::Relaxed);
+            fill(descriptor);
         }
     }
-    prepare
-};
+    for (bit, number) in IGNORED.into_iter().enumerate() {
+        let was_ignored = set_disposition(number, libc::SIG_IGN) == libc::SIG_IGN;
+        IGNORED_AT_START.fetch_or(u8::from(was_ignored) << bit, Ordering::Relaxed);
+    }
+}
+
+/// The arguments as the C library hands them to `main`, argv\[0\] first: pointers to strings that
+/// stay where they are, and a null pointer at the end.
+#[derive(Clone)]
+#[repr(transparent)]
+pub struct Arguments(*const *const c_char);
+
+impl Iterator for Arguments {
+    type Item = &'static OsStr;
+
+    fn next(&mut self) -> Option<&'static OsStr> {
+        // SAFETY: only the C library makes the first value, and none is moved past the null
+        // pointer.
+        let argument = unsafe { *self.0 };
+        if argument.is_null() {
+            return None;
+        }
+        // SAFETY: the null pointer is further on.
+        self.0 = unsafe { self.0.add(1) };
+        // SAFETY: a string that nobody changes.
+        let argument = unsafe { CStr::from_ptr(argument) };
+        Some(OsStr::from_bytes(argument.to_bytes()))
+    }
+}
 
 /// Puts one end of a pipe, whose other end is closed, in the place of a standard descriptor: the
 /// read end for input, the write end for output. Rust's runtime would open /dev/null, and abort if
@@ -109,8 +128,15 @@ pub fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     }
 }
 
+/// Sleeps until a time has come, or a signal.
+pub fn sleep_until(time: Instant) {
+    let left = time.saturating_duration_since(Instant::now());
+    // Interrupted early is fine: the callers have deadlines.
+    let _ = ppoll(&mut [], Some(TimeSpec::from_duration(left)), None);
+}
+
 pub fn standard_output() -> BorrowedFd<'static> {
-    // SAFETY: standard descriptors are open before `main`, see `PREPARE`, and are never closed.
+    // SAFETY: `prepare` opens the standard descriptors that are closed, and nothing closes them.
     unsafe { BorrowedFd::borrow_raw(libc::STDOUT_FILENO) }
 }
 
@@ -119,8 +145,11 @@ pub fn standard_error() -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(libc::STDERR_FILENO) }
 }
 
-/// kill(2) with a signal that nix's enum has no name for: 32, 33 and the realtime ones.
+/// kill(2). nix's enum has no names for 32, 33 and the realtime signals.
 pub fn kill(pid: unistd::Pid, signal: Signal) -> nix::Result<()> {
+    if signal.is_null() || signal.named().is_some() {
+        return signal::kill(pid, signal.named());
+    }
     // SAFETY: kill(2) takes two integers and touches no memory of ours.
     Errno::result(unsafe { libc::kill(pid.as_raw(), signal.number()) }).map(drop)
 }
@@ -193,15 +222,47 @@ pub fn pidfd_send_signal(
     Errno::result(result).map(drop)
 }
 
+/// A netlink socket of a protocol (netlink(7)). What is written to it goes to the kernel.
+pub fn netlink(protocol: c_int) -> nix::Result<OwnedFd> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+    // SAFETY: takes three integers and returns a descriptor.
+    let fd = Errno::result(unsafe { libc::socket(libc::AF_NETLINK, kind, protocol) })?;
+    // SAFETY: the kernel just returned this descriptor, and nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Whether two threads are known to have the same descriptor table (kcmp(2)).
+pub fn share_descriptors(one: i32, other: i32) -> bool {
+    const KCMP_FILES: c_int = 2;
+    // SAFETY: takes five integers and touches no memory of ours.
+    unsafe { libc::syscall(libc::SYS_kcmp, one, other, KCMP_FILES, 0, 0) == 0 }
+}
+
 /// The wait status of a reaped process, child or not (`PIDFD_GET_INFO`, Linux 6.15). `None` if it
 /// is not reaped yet, or if the kernel does not report it.
 pub fn exit_status(fd: BorrowedFd) -> Option<c_int> {
+    info(fd, libc::PIDFD_INFO_EXIT)
+        .ok()
+        .map(|info| info.exit_code)
+}
+
+/// The real user of a process (`PIDFD_GET_INFO`, Linux 6.13; ENOTTY before). ESRCH if it was
+/// reaped.
+pub fn real_user(fd: BorrowedFd) -> nix::Result<u32> {
+    info(fd, libc::PIDFD_INFO_CREDS).map(|info| info.ruid)
+}
+
+/// What a pidfd tells of its process; ENODATA if not what was asked for.
+fn info(fd: BorrowedFd, wanted: c_uint) -> nix::Result<libc::pidfd_info> {
     // SAFETY: pidfd_info holds integers, for which zero is a value.
     let mut info: libc::pidfd_info = unsafe { mem::zeroed() };
-    info.mask = u64::from(libc::PIDFD_INFO_EXIT);
+    info.mask = u64::from(wanted);
     // SAFETY: the request carries the size of the structure it may write, which is ours and alive.
-    let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::PIDFD_GET_INFO, &raw mut info) };
-    (result == 0 && info.mask & u64::from(libc::PIDFD_INFO_EXIT) != 0).then_some(info.exit_code)
+    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::PIDFD_GET_INFO, &raw mut info) })?;
+    if info.mask & u64::from(wanted) == 0 {
+        return Err(Errno::ENODATA);
+    }
+    Ok(info)
 }
 
 /// The part of siginfo_t that sigqueue(3) fills, laid out as the kernel has it

@@ -3,13 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use nix::errno::Errno;
 use serde_json::{Value, json};
 
-use crate::outcome::{Core, Ending, Mask, NoControlGroup, Reason};
-use crate::outcome::{Effect, Outcome, Preview, Status, Subject, Tally};
-use crate::output::escape::escape;
-use crate::plan::Step;
+use crate::escape::escape;
+use crate::event::{Core, Ending, Mask, Reason};
+use crate::event::{Effect, Outcome, Preview, Status, Subject, Tally};
+use crate::output::failure::obstacle;
+use crate::output::preview::held;
+use crate::plan::FollowUp;
+use crate::signal::Signal;
 
 /// A JSON object whose keys keep the order in which they are read: event and target first.
 /// serde_json's own map sorts them, or needs three more crates not to.
@@ -25,70 +27,89 @@ impl fmt::Display for Object {
     }
 }
 
-/// One event.
-pub fn event(subject: &Subject, outcome: &Outcome, reason: &str) -> Object {
+/// One event. The reason and the hint are in words.
+pub fn event(
+    subject: &Subject,
+    outcome: &Outcome,
+    reason: Option<&str>,
+    hint: Option<&str>,
+) -> Object {
     let mut object = vec![
         ("event", outcome.name().into()),
-        ("target", subject.typed.into()),
+        ("target", (*subject.typed.text).into()),
     ];
     object.extend(subject.pid.map(|pid| ("pid", pid.number().into())));
     object.extend(subject.inode.map(|inode| ("inode", inode.number().into())));
     object.extend(subject.name.map(|name| ("name", escape(name).into())));
     object.extend(particulars(outcome, reason));
+    object.extend(hint.map(|hint| ("hint", hint.into())));
     Object(object)
 }
 
-fn particulars(outcome: &Outcome, reason: &str) -> Vec<(&'static str, Value)> {
+fn particulars(outcome: &Outcome, reason: Option<&str>) -> Vec<(&'static str, Value)> {
+    let reason = reason.map(|reason| ("reason", reason.into()));
     match outcome {
         Outcome::Sent {
             signal,
             value,
             after,
         } => {
-            let mut keys = vec![
-                ("signal", signal.to_string().into()),
-                ("number", signal.number().into()),
-            ];
+            let mut keys = signalled(*signal);
             keys.extend(value.map(|value| ("value", value.into())));
-            keys.push(("elapsed_ms", after.map_or(0, milliseconds).into()));
+            keys.push(elapsed(*after));
             keys
         }
         Outcome::SentUnseen {
             signal,
             count,
             after,
-        } => vec![
-            ("signal", signal.to_string().into()),
-            ("number", signal.number().into()),
-            ("unseen", (*count).into()),
-            ("elapsed_ms", after.map_or(0, milliseconds).into()),
-        ],
+        } => {
+            let mut keys = signalled(*signal);
+            keys.extend([("unseen", (*count).into()), elapsed(*after)]);
+            keys
+        }
         Outcome::WouldSendUnseen { signal, count } => {
-            vec![
-                ("signal", signal.to_string().into()),
-                ("number", signal.number().into()),
-                ("unseen", (*count).into()),
-            ]
+            let mut keys = signalled(*signal);
+            keys.push(("unseen", (*count).into()));
+            keys
         }
         Outcome::Failed(why) => {
-            let mut keys = vec![("reason", reason.into())];
-            if let Reason::OtherNamespace { count } = why {
-                keys.push(("unseen", (*count).into()));
-            }
-            keys.extend(errno(why).map(|errno| ("errno", format!("{errno:?}").into())));
-            keys
+            let facts = why.facts();
+            let is_unseen = matches!(why, Reason::OtherNamespace { .. });
+            let unseen = is_unseen.then(|| ("unseen", facts.count.into()));
+            let errno = facts
+                .errno
+                .map(|errno| ("errno", format!("{errno:?}").into()));
+            reason.into_iter().chain(unseen).chain(errno).collect()
         }
         Outcome::Gone { ending, after } => {
             let mut keys = ended(*ending);
-            keys.push(("elapsed_ms", milliseconds(*after).into()));
+            keys.push(elapsed(Some(*after)));
             keys
         }
-        Outcome::StillThere { after } => vec![("elapsed_ms", milliseconds(*after).into())],
+        Outcome::StillThere { after, state } => {
+            let state = state.map(|state| ("state", obstacle(state).into()));
+            [elapsed(Some(*after))].into_iter().chain(state).collect()
+        }
         Outcome::WouldSend(preview) => previewed(preview),
-        // A complaint is the reason, if there is one.
-        _ if !reason.is_empty() => vec![("reason", reason.into())],
-        _ => Vec::new(),
+        Outcome::Skipped
+        | Outcome::Unstopped
+        | Outcome::Escaped
+        | Outcome::AlreadyGone(_)
+        | Outcome::Found
+        | Outcome::Alive => reason.into_iter().collect(),
     }
+}
+
+fn signalled(signal: Signal) -> Vec<(&'static str, Value)> {
+    vec![
+        ("signal", signal.to_string().into()),
+        ("number", signal.number().into()),
+    ]
+}
+
+fn elapsed(after: Option<Duration>) -> (&'static str, Value) {
+    ("elapsed_ms", after.map_or(0, milliseconds).into())
 }
 
 fn ended(ending: Ending) -> Vec<(&'static str, Value)> {
@@ -111,23 +132,27 @@ fn ended(ending: Ending) -> Vec<(&'static str, Value)> {
 }
 
 fn previewed(preview: &Preview) -> Vec<(&'static str, Value)> {
-    let follow_up = |step: &Step| {
-        let signals = step.signals.iter().map(ToString::to_string);
-        json!({"after_ms": milliseconds(step.after), "signals": signals.collect::<Vec<_>>()})
+    let follow_up = |step: &FollowUp| json!({"after_ms": milliseconds(step.after), "signals": [step.signal.to_string()]});
+    // Without the effect, the mask was not read either.
+    let blocked = match preview.effect {
+        Effect::Unknown => Value::Null,
+        _ => (preview.mask == Mask::Blocked).into(),
     };
-    let mut keys = vec![
-        ("signal", preview.signal.to_string().into()),
-        ("number", preview.signal.number().into()),
+    let mut keys = signalled(preview.signal);
+    keys.extend([
         ("effect", effect(preview.effect).into()),
-        ("blocked", (preview.mask == Mask::Blocked).into()),
+        ("blocked", blocked),
         (
             "follow_ups",
             preview.follow_ups.iter().map(follow_up).collect(),
         ),
         ("user", preview.user.as_str().into()),
-    ];
+    ]);
     keys.extend(preview.age.map(|age| ("age_ms", milliseconds(age).into())));
     keys.push(("command", escape(&preview.command).into()));
+    keys.extend(held(preview).map(|hold| ("state", obstacle(hold).into())));
+    let directory = preview.directory.as_deref();
+    keys.extend(directory.map(|directory| ("directory", escape(directory).into())));
     keys
 }
 
@@ -138,12 +163,15 @@ fn effect(effect: Effect) -> String {
         Effect::Ignored => "ignored".to_owned(),
         Effect::Default(action) => action.to_string(),
         Effect::Nothing => "nothing".to_owned(),
+        Effect::Unknown => "unknown".to_owned(),
     }
 }
 
 /// An error that concerns no single target.
-pub fn error(reason: &str) -> Object {
-    Object(vec![("event", "error".into()), ("reason", reason.into())])
+pub fn error(reason: &str, hint: Option<&str>) -> Object {
+    let mut object = vec![("event", "error".into()), ("reason", reason.into())];
+    object.extend(hint.map(|hint| ("hint", hint.into())));
+    Object(object)
 }
 
 /// The last line.
@@ -160,17 +188,4 @@ pub fn summary(tally: Tally, status: Status) -> Object {
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn errno(reason: &Reason) -> Option<Errno> {
-    match reason {
-        Reason::NotPermitted { .. } => Some(Errno::EPERM),
-        Reason::Refused(errno)
-        | Reason::ControlGroup(NoControlGroup::Refused(errno) | NoControlGroup::NoKill(errno)) => {
-            Some(*errno)
-        }
-        Reason::ControlGroup(NoControlGroup::Missing) => Some(Errno::ENOENT),
-        reason if reason.is_gone() => Some(Errno::ESRCH),
-        _ => None,
-    }
 }

@@ -4,10 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use crate::os::express;
-use crate::outcome::Status;
+use crate::event::Status;
 use crate::output::text::invalid_signal;
-use crate::signal::{NAMES, Signal};
+use crate::signal::Signal;
 use crate::signal_set::SignalSet;
 use crate::usage::UsageError;
 
@@ -30,7 +29,7 @@ impl Listing<'_> {
                         short_list().map(|signal| signal.to_string()).collect();
                     columns(self.out, &names, width)?;
                 }
-                None => self.out.write_all(&NAMES[express::progress().done..])?,
+                None => names(self.out)?,
             }
             return Ok(Status::Success);
         }
@@ -82,11 +81,9 @@ impl Listing<'_> {
     pub fn table(&mut self, operands: &[OsString]) -> io::Result<Status> {
         let width = self.width;
         let row = move |out: &mut dyn Write, signal: Signal| {
-            let (number, action) = (signal.number(), signal.default_action());
-            let row = format!(
-                "{number:>2} {signal:<8} {action:<9} {}",
-                signal.description()
-            );
+            let (number, name) = (signal.number(), signal.to_string());
+            let action = signal.default_action();
+            let row = format!("{number:>2} {name:<8} {action:<9} {}", signal.description());
             match width {
                 Some(width) => writeln!(out, "{}", row.chars().take(width).collect::<String>()),
                 None => writeln!(out, "{row}"),
@@ -142,6 +139,13 @@ fn translate(text: &str) -> Option<Translation> {
 
 fn parse(operand: &OsStr) -> Option<Signal> {
     operand.to_str()?.parse().ok()
+}
+
+/// Every name, one a line.
+pub fn names(out: &mut dyn Write) -> io::Result<()> {
+    Signal::all()
+        .filter(|signal| signal.has_name())
+        .try_for_each(|signal| writeln!(out, "{signal}"))
 }
 
 /// The signals of the lists on a terminal: of the realtime range only its ends.

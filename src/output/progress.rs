@@ -1,9 +1,8 @@
 //! The line of progress on the terminal during a long wait: what is left, and what comes next.
 
-use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use crate::output::terminal::{Stream, columns, cut};
+use crate::output::terminal::{Stream, columns, cut, ellipsis};
 use crate::signal::Signal;
 
 /// A shorter wait shows no line.
@@ -32,7 +31,7 @@ impl Progress {
     /// Begins a wait. Only a terminal that can move its cursor shows a line.
     pub fn start(&mut self) {
         let can_draw = std::env::var_os("TERM").is_some_and(|term| term != "dumb")
-            && io::stderr().is_terminal();
+            && Stream::Error.is_terminal();
         self.0 = can_draw.then(|| Instant::now() + QUIET_TIME);
     }
 
@@ -53,14 +52,19 @@ impl Progress {
 /// The line, cut to the terminal on standard error.
 pub fn line(pending: &Pending) -> String {
     let columns = Stream::Error.width().unwrap_or(80);
-    sentence(pending, columns.saturating_sub(MARGIN).max(1))
+    sentence(pending, columns.saturating_sub(MARGIN).max(1), ellipsis())
 }
 
-/// As much as fits. The countdown is dropped last.
-fn sentence(pending: &Pending, width: usize) -> String {
+/// As much as fits. The countdown is dropped last. With a mark in ASCII, all of it is.
+fn sentence(pending: &Pending, width: usize, mark: &str) -> String {
+    let example = if mark.is_ascii() {
+        ascii(pending.example)
+    } else {
+        pending.example.to_owned()
+    };
     let who = match pending.left {
-        1 => pending.example.to_owned(),
-        left => format!("{} and {} more", pending.example, left - 1),
+        1 => example,
+        left => format!("{example} and {} more", left - 1),
     };
     let waited = format!("{} s", pending.waited.as_secs());
     let next = pending.due.map(|(left, signal)| {
@@ -76,12 +80,21 @@ fn sentence(pending: &Pending, width: usize) -> String {
     let shorter = [
         whole,
         format!("waiting for {who}: {end}"),
-        format!("{}: {end}", cut(who, Some(room))),
+        format!("{}: {end}", cut(who, Some(room), mark)),
     ];
     shorter
         .into_iter()
         .find(|line| room > 0 && columns(line) <= width)
-        .unwrap_or_else(|| cut(end, Some(width)))
+        .unwrap_or_else(|| cut(end, Some(width), mark))
+}
+
+/// A name of a process with each character that the C locale lacks by its number.
+fn ascii(text: &str) -> String {
+    let shown = |c: char| match c {
+        c if c.is_ascii() => c.to_string(),
+        c => c.escape_unicode().to_string(),
+    };
+    text.chars().map(shown).collect()
 }
 
 #[cfg(test)]
@@ -141,7 +154,26 @@ mod tests {
             (pending(1, "4242 (sleep)", None), 17, "4242 (sleep): 1 s"),
         ];
         for (pending, width, line) in table {
-            assert_eq!(sentence(&pending, width), line);
+            assert_eq!(sentence(&pending, width, "…"), line);
+        }
+    }
+
+    #[test]
+    fn the_c_locale_gets_ascii() {
+        let pending = Pending {
+            left: 1,
+            example: "42 (größe)",
+            waited: Duration::from_secs(1),
+            due: None,
+        };
+        let table = [
+            (80, "waiting for 42 (gr\\u{f6}\\u{df}e): 1 s"),
+            (24, "42 (gr\\u{f6}\\u{d...: 1 s"),
+            (5, "1 s"),
+            (2, ".."),
+        ];
+        for (width, line) in table {
+            assert_eq!(sentence(&pending, width, "..."), line);
         }
     }
 }

@@ -1,5 +1,9 @@
 //! Output that never delays a signal: while signals are sent, texts are queued, and a thread writes
 //! them while the caller sleeps.
+//!
+//! A thread, since no way of writing that cannot block exists for every descriptor: poll(2) calls a
+//! regular file writable although its server is dead, a pipe that others write to fills up after
+//! the poll, and O_NONBLOCK would be theirs too.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -8,7 +12,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use crate::os::sys::HeldSignals;
-use crate::output::screen::{Line, Screen};
+use crate::output::screen::{Entry, Screen};
 use crate::output::terminal::Stream;
 
 /// How many bytes are queued at most; texts that do not fit are dropped and counted.
@@ -29,10 +33,12 @@ pub enum Pace {
     Queued,
 }
 
-/// Texts for both standard streams, in the order in which they were pushed.
+/// Texts for both standard streams, and the line of progress, in order.
 pub struct Queue {
     shared: Arc<Shared>,
     writer: Writer,
+    /// The line of progress that was asked for after the last text.
+    line: String,
 }
 
 enum Writer {
@@ -51,13 +57,11 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    texts: VecDeque<(Stream, String)>,
+    entries: VecDeque<Entry>,
     /// The bytes of all texts.
     size: usize,
     /// How many lines did not fit.
     dropped: usize,
-    /// The line of progress.
-    line: Option<Arc<Line>>,
     phase: Phase,
 }
 
@@ -80,46 +84,49 @@ impl Queue {
         Self {
             shared: Arc::default(),
             writer,
+            line: String::new(),
         }
     }
 
     /// Writes a text or queues it.
     pub fn push(&mut self, stream: Stream, text: String) {
-        if let Writer::Caller(screen) = &mut self.writer {
-            return screen.write(stream, &text);
-        }
         let mut state = self.shared.lock();
-        if state.size + text.len() > MOST {
+        let is_queued = !matches!(self.writer, Writer::Caller(_));
+        if is_queued && state.size + text.len() > MOST {
             state.dropped += text.matches('\n').count();
             return;
         }
-        state.size += text.len();
-        state.texts.push_back((stream, text));
-        let is_much = state.size >= MANY;
-        self.wake(state);
-        if is_much {
-            self.start();
+        drop(state);
+        // The text wipes it.
+        self.line.clear();
+        self.put(Entry::Text(stream, text));
+    }
+
+    /// Replaces the line of progress; an empty one wipes it.
+    pub fn show(&mut self, line: String) {
+        if self.line != line {
+            self.line.clone_from(&line);
+            self.put(Entry::Line(line));
         }
     }
 
-    /// Replaces the line of progress, or wipes it. It is drawn once all texts are written.
-    pub fn show(&mut self, line: Option<Line>) {
-        let line = line.map(Arc::new);
+    fn put(&mut self, entry: Entry) {
         if let Writer::Caller(screen) = &mut self.writer {
-            return screen.show(line);
+            return screen.write(&entry);
         }
         let mut state = self.shared.lock();
-        if state.line != line {
-            state.line = line;
-            self.wake(state);
+        if let (Entry::Line(_), Some(Entry::Line(_))) = (&entry, state.entries.back()) {
+            // What was not drawn in time is out of date.
+            state.entries.pop_back();
         }
-    }
-
-    fn wake(&self, mut state: MutexGuard<State>) {
+        state.size += entry.size();
+        state.entries.push_back(entry);
         state.phase = Phase::Busy;
+        let is_much = state.size >= MANY;
         drop(state);
-        if let Writer::Thread(_) = self.writer {
-            self.shared.changed.notify_all();
+        self.shared.changed.notify_all();
+        if is_much {
+            self.start();
         }
     }
 
@@ -146,10 +153,8 @@ impl Queue {
         self.start();
         if let Writer::Thread(_) = self.writer {
             let is_busy = |state: &mut State| state.phase == Phase::Busy;
-            let waited =
-                self.shared
-                    .changed
-                    .wait_timeout_while(self.shared.lock(), MOMENT, is_busy);
+            let (changed, state) = (&self.shared.changed, self.shared.lock());
+            let waited = changed.wait_timeout_while(state, MOMENT, is_busy);
             drop(waited.unwrap_or_else(PoisonError::into_inner));
         }
     }
@@ -167,10 +172,9 @@ impl Queue {
             }
         };
         let mut state = self.shared.lock();
-        for (stream, text) in mem::take(&mut state.texts) {
-            screen.write(stream, &text);
+        for entry in mem::take(&mut state.entries) {
+            screen.write(&entry);
         }
-        screen.show(state.line.take());
         (screen, state.dropped)
     }
 }
@@ -181,48 +185,35 @@ impl Shared {
     }
 
     /// The thread: writes until it is told to end. The lock is not held during a system call that
-    /// may block. Nothing is allocated here, see `os::memory`.
+    /// may block.
     fn write(&self) -> Screen {
         let mut screen = Screen::default();
         let mut state = self.lock();
         while state.phase != Phase::Closing {
-            let next = state.texts.front().map(|(stream, _)| *stream);
-            if let Some(stream) = next {
-                drop(state);
-                // With TTOU blocked, as here, the write would succeed in spite of `stty tostop`. It
-                // is put off until the job is in the foreground; at the end the caller writes, and
-                // is stopped.
-                if stream.stops_writers() {
-                    state = self.pause();
-                    continue;
-                }
-                state = self.lock();
-                let Some((stream, text)) = state.texts.pop_front() else {
-                    continue;
-                };
-                state.size -= text.len();
-                drop(state);
-                screen.write(stream, &text);
-                state = self.lock();
-            } else if !screen.shows(state.line.as_ref()) {
-                let line = state.line.clone();
-                drop(state);
-                screen.show(line);
-                state = self.lock();
-            } else {
+            let Some(next) = state.entries.front().map(Entry::text_to) else {
                 state.phase = Phase::Idle;
                 self.changed.notify_all();
-                state = self
-                    .changed
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
+                let woken = self.changed.wait(state);
+                state = woken.unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            drop(state);
+            // With TTOU blocked, as here, the write would succeed in spite of `stty tostop`. It is
+            // put off until the job is in the foreground; at the end the caller writes, and is
+            // stopped. The line of progress is not even tried then.
+            if next.is_some_and(Stream::stops_writers) {
+                let waited = self.changed.wait_timeout(self.lock(), LOOK);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
+            state = self.lock();
+            if let Some(entry) = state.entries.pop_front() {
+                state.size -= entry.size();
+                drop(state);
+                screen.write(&entry);
+                state = self.lock();
             }
         }
         screen
-    }
-
-    fn pause(&self) -> MutexGuard<'_, State> {
-        let waited = self.changed.wait_timeout(self.lock(), LOOK);
-        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }

@@ -1,15 +1,18 @@
 //! What is printed: events as text or JSON lines on standard output, failures on standard
 //! error, each line in one write. Output that fails stops nothing and becomes the exit status.
 
-use crate::outcome::{Outcome, Status, Subject, Tally};
-use crate::output::errno::plain;
+use crate::event::{Outcome, Status, Subject, Tally};
+use crate::output::failure::{Told, Work, complaint};
+use crate::output::hint::{About, Hint, hint};
 use crate::output::json;
+use crate::output::preview;
 use crate::output::progress::{self, Pending, Progress};
 use crate::output::queue::{Pace, Queue};
-use crate::output::screen::Line;
+use crate::output::screen::Entry;
 use crate::output::terminal::Stream;
-use crate::output::text::{self, Work, refusal, sentence};
+use crate::output::text::{self, refusal, sentence};
 use crate::plan::Voice;
+use crate::target::Pid;
 use crate::usage::UsageError;
 
 /// Prints events, in the form that was requested.
@@ -17,6 +20,8 @@ pub struct Report<'a> {
     program: &'a str,
     pub voice: Voice,
     task: Work,
+    /// A first word such as `9` that other targets follow.
+    perhaps_signal: Option<Pid>,
     queue: Queue,
     pub progress: Progress,
 }
@@ -27,20 +32,31 @@ impl<'a> Report<'a> {
             program,
             voice,
             task,
+            perhaps_signal: None,
             queue: Queue::new(pace),
             progress: Progress::default(),
+        }
+    }
+
+    /// The first of several targets, if it could have been meant as a signal.
+    pub fn perhaps_signal(self, perhaps_signal: Option<Pid>) -> Self {
+        Self {
+            perhaps_signal,
+            ..self
         }
     }
 
     /// An error that concerns no single target.
     pub fn fail(&mut self, error: &anyhow::Error) {
         self.clear();
-        let lines = match error.downcast_ref::<UsageError>() {
-            Some(mistake) => refusal(self.program, mistake),
+        let usage = error.downcast_ref::<UsageError>();
+        let lines = match usage {
+            Some(usage) => refusal(self.program, usage),
             None => format!("{}: {}\n", self.program, sentence(error)),
         };
         if self.voice == Voice::Json {
-            self.print(&json::error(&sentence(error)).to_string());
+            let hint = usage.and_then(|usage| usage.hint_for(self.program));
+            self.print(&json::error(&sentence(error), hint.as_deref()).to_string());
         }
         self.queue.push(Stream::Error, lines);
     }
@@ -51,19 +67,15 @@ impl<'a> Report<'a> {
         self.clear();
         let (mut screen, dropped) = self.queue.close();
         if self.voice == Voice::Json {
-            screen.write(
-                Stream::Output,
-                &format!("{}\n", json::summary(tally, status)),
-            );
+            let summary = format!("{}\n", json::summary(tally, status));
+            screen.write(&Entry::Text(Stream::Output, summary));
         }
         let lost = (dropped > 0)
             .then(|| format!("{dropped} lines were dropped, since nobody read them in time"));
-        let failed = screen.failure(Stream::Output).map(plain);
+        let failed = screen.failure(Stream::Output).map(text::error_words);
         for why in lost.iter().chain(&failed) {
-            screen.write(
-                Stream::Error,
-                &format!("{}: write error: {why}\n", self.program),
-            );
+            let line = format!("{}: write error: {why}\n", self.program);
+            screen.write(&Entry::Text(Stream::Error, line));
         }
         // A failure of standard error cannot be reported.
         let is_whole =
@@ -74,24 +86,44 @@ impl<'a> Report<'a> {
     /// Reports one event. A failure goes to standard error alone, except that `--json` has all
     /// events.
     pub fn tell(&mut self, subject: &Subject, outcome: &Outcome) {
-        let complaint = text::complaint(self.task, subject, outcome);
-        match self.voice {
-            Voice::Quiet => {}
-            Voice::Verbose => {
-                if let Some(line) = text::line(subject, outcome) {
+        let complaint = complaint(self.task, subject, outcome);
+        let hint = hint(self.program, self.perhaps_signal, subject, outcome);
+        match (self.voice, &complaint) {
+            (Voice::Quiet, _) | (Voice::Verbose, Some((_, Told::AsError))) => {}
+            (Voice::Verbose, Some((text, _))) => self.print(text),
+            (Voice::Verbose, None) => {
+                let line = match outcome {
+                    Outcome::WouldSend(would) => {
+                        Some(preview::line(&text::described(subject), would))
+                    }
+                    outcome => text::line(subject, outcome),
+                };
+                if let Some(line) = line {
                     self.print(&line);
                 }
             }
-            Voice::Json => {
-                let reason = complaint.as_ref().map_or("", |(text, _)| text);
-                self.print(&json::event(subject, outcome, reason).to_string());
+            (Voice::Json, _) => {
+                let reason = complaint.as_ref().map(|(text, _)| &**text);
+                let hint = hint.as_ref().map(|hint| &*hint.text);
+                self.print(&json::event(subject, outcome, reason, hint).to_string());
             }
         }
-        if let Some((text, hint)) = complaint {
-            let hint = hint.map(|hint| format!("{hint}\n")).unwrap_or_default();
-            self.queue
-                .push(Stream::Error, format!("{}: {text}\n{hint}", self.program));
+        match complaint {
+            Some((text, Told::AsError)) => self.complain(&text, hint),
+            Some((text, Told::OnTerminal)) if Stream::Error.is_terminal() => {
+                self.complain(&text, hint);
+            }
+            _ => {}
         }
+    }
+
+    fn complain(&mut self, text: &str, hint: Option<Hint>) {
+        let is_told = |hint: &Hint| {
+            hint.about == About::Words || self.voice != Voice::Quiet || Stream::Error.is_terminal()
+        };
+        let hint = hint.filter(is_told).map(|hint| hint.text + "\n");
+        let lines = format!("{}: {text}\n{}", self.program, hint.unwrap_or_default());
+        self.queue.push(Stream::Error, lines);
     }
 
     /// Writes one line to standard output.
@@ -100,7 +132,7 @@ impl<'a> Report<'a> {
     }
 
     pub fn draw(&mut self, pending: &Pending) {
-        self.queue.show(Some(Line::new(&progress::line(pending))));
+        self.queue.show(progress::line(pending));
     }
 
     /// Starts to write what is queued. To be called before the caller sleeps.
@@ -111,11 +143,11 @@ impl<'a> Report<'a> {
     /// Wipes the line of progress.
     pub fn clear(&mut self) {
         self.progress.stop();
-        self.queue.show(None);
+        self.queue.show(String::new());
     }
 
     /// Wipes the line of progress and waits a moment for output to be written. To be called before
-    /// a signal that may end this program.
+    /// a signal that may end this program or stop it.
     pub fn settle(&mut self) {
         self.clear();
         self.queue.settle();

@@ -3,38 +3,56 @@
 
 use std::io::{self, Write};
 use std::mem;
-use std::sync::Arc;
 
 use crate::output::terminal::Stream;
 
 const WIPE: &str = "\r\x1b[2K";
 
-/// A line of progress as it is written, in one write: the line before it is wiped first.
-#[derive(PartialEq, Eq)]
-pub struct Line(String);
+/// What is written in one write.
+pub enum Entry {
+    Text(Stream, String),
+    /// The line of progress, in place of the last one. An empty one wipes it.
+    Line(String),
+}
 
-impl Line {
-    pub fn new(text: &str) -> Self {
-        Self(format!("{WIPE}{text}"))
+impl Entry {
+    /// The bytes of a text. A line of progress takes no room: there is one at most between texts.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Text(_, text) => text.len(),
+            Self::Line(_) => 0,
+        }
+    }
+
+    pub fn text_to(&self) -> Option<Stream> {
+        match self {
+            Self::Text(stream, _) => Some(*stream),
+            Self::Line(_) => None,
+        }
     }
 }
 
-/// Both standard streams, and the line of progress on the terminal that is standard error.
+/// Both standard streams, and whether the line of progress is on the terminal that is standard
+/// error.
 #[derive(Default)]
 pub struct Screen {
-    /// The line that was asked for last, drawn or not.
-    line: Option<Arc<Line>>,
     is_drawn: bool,
     broken: [Option<io::Error>; 2],
 }
 
 impl Screen {
-    /// Writes a text after the line was wiped. Nothing more is written to a stream that has failed.
-    pub fn write(&mut self, mut stream: Stream, text: &str) {
-        self.show(None);
-        let broken = &mut self.broken[stream as usize];
-        if broken.is_none() {
-            *broken = stream.write_all(text.as_bytes()).err();
+    /// Nothing more is written to a stream that has failed.
+    pub fn write(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Line(line) => self.draw(line),
+            Entry::Text(stream, text) => {
+                self.draw("");
+                let broken = &mut self.broken[*stream as usize];
+                if broken.is_none() {
+                    let mut stream = *stream;
+                    *broken = stream.write_all(text.as_bytes()).err();
+                }
+            }
         }
     }
 
@@ -45,20 +63,13 @@ impl Screen {
             .filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
     }
 
-    pub fn shows(&self, line: Option<&Arc<Line>>) -> bool {
-        self.line.as_ref() == line
-    }
-
-    /// Draws a line in place of the last one, or wipes that. In the background nothing is drawn:
-    /// the cursor is at the shell's prompt.
-    pub fn show(&mut self, line: Option<Arc<Line>>) {
+    /// In the background nothing is drawn: the cursor is at the shell's prompt.
+    fn draw(&mut self, line: &str) {
         let was_drawn = mem::take(&mut self.is_drawn);
-        if (was_drawn || line.is_some()) && Stream::Error.is_in_foreground() {
+        if (was_drawn || !line.is_empty()) && Stream::Error.is_in_foreground() {
             // Losing the line is no error.
-            let drawn =
-                Stream::Error.write_all(line.as_ref().map_or(WIPE, |line| &line.0).as_bytes());
-            self.is_drawn = drawn.is_ok() && line.is_some();
+            let drawn = Stream::Error.write_all(format!("{WIPE}{line}").as_bytes());
+            self.is_drawn = drawn.is_ok() && !line.is_empty();
         }
-        self.line = line;
     }
 }

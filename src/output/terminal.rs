@@ -21,12 +21,16 @@ pub enum Stream {
 }
 
 impl Stream {
+    pub fn is_terminal(self) -> bool {
+        self.as_fd().is_terminal()
+    }
+
     /// Columns of the terminal; `None` if it is something else. 80 if the terminal reports no size,
     /// as a serial console does.
     pub fn width(self) -> Option<usize> {
         match terminal_size::terminal_size_of(self) {
             Some((width, _)) => Some(usize::from(width.0)),
-            None => self.as_fd().is_terminal().then_some(80),
+            None => self.is_terminal().then_some(80),
         }
     }
 
@@ -81,24 +85,62 @@ pub fn columns(text: &str) -> usize {
     text.width()
 }
 
-/// A line cut to the columns of a terminal, with an ellipsis in place of what is lost.
-pub fn cut(mut line: String, width: Option<usize>) -> String {
+/// What stands for the part of a line that is cut: a single character where the locale has it
+/// (locale(7)). Where nothing is set it is the C locale, whose characters are ASCII.
+pub fn ellipsis() -> &'static str {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .filter_map(std::env::var_os)
+        .find(|value| !value.is_empty());
+    match locale {
+        Some(locale) if names_utf8(&locale.to_string_lossy()) => "…",
+        _ => "...",
+    }
+}
+
+fn names_utf8(locale: &str) -> bool {
+    let locale = locale.to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
+}
+
+/// A line cut to the columns of a terminal, with a mark in place of what is lost.
+pub fn cut(mut line: String, width: Option<usize>, mark: &str) -> String {
     let Some(width) = width.filter(|width| columns(&line) > *width) else {
         return line;
+    };
+    line.truncate(beginning(&line, width.saturating_sub(columns(mark))));
+    line + &mark[..beginning(mark, width)]
+}
+
+/// The last columns of a text, with a mark in place of what is lost.
+pub fn tail(text: &str, width: usize, mark: &str) -> String {
+    if columns(text) <= width {
+        return text.to_owned();
+    }
+    let Some(room) = width.checked_sub(columns(mark)) else {
+        return String::new();
     };
     let mut taken = 0;
     let fits = |(_, c): &(usize, char)| {
         taken += c.width().unwrap_or_default();
-        taken < width
+        taken <= room
     };
-    let end = line
-        .char_indices()
-        .take_while(fits)
-        .last()
-        .map_or(0, |(start, c)| start + c.len_utf8());
-    line.truncate(end);
-    line.push('…');
-    line
+    let start = text.char_indices().rev().take_while(fits).last();
+    format!(
+        "{mark}{}",
+        &text[start.map_or(text.len(), |(start, _)| start)..]
+    )
+}
+
+/// How many bytes at the beginning of a text take at most so many columns.
+fn beginning(text: &str, width: usize) -> usize {
+    let mut taken = 0;
+    let fits = |(_, c): &(usize, char)| {
+        taken += c.width().unwrap_or_default();
+        taken <= width
+    };
+    let end = text.char_indices().take_while(fits).last();
+    end.map_or(0, |(start, c)| start + c.len_utf8())
 }
 
 #[cfg(test)]
@@ -108,18 +150,51 @@ mod tests {
     #[test]
     fn a_line_is_cut_by_the_columns_that_it_takes() {
         let table = [
-            ("plain", None, "plain"),
-            ("plain", Some(5), "plain"),
-            ("plain", Some(4), "pla…"),
-            ("plain", Some(1), "…"),
-            ("日本語", Some(6), "日本語"),
-            ("日本語", Some(5), "日本…"),
-            ("日本語", Some(4), "日…"),
-            ("日本語", Some(2), "…"),
-            ("", Some(1), ""),
+            ("plain", None, "plain", "plain"),
+            ("plain", Some(5), "plain", "plain"),
+            ("plain", Some(4), "pla…", "p..."),
+            ("plain", Some(3), "pl…", "..."),
+            ("plain", Some(1), "…", "."),
+            ("plain", Some(0), "", ""),
+            ("日本語", Some(6), "日本語", "日本語"),
+            ("日本語", Some(5), "日本…", "日..."),
+            ("日本語", Some(4), "日…", "..."),
+            ("日本語", Some(2), "…", ".."),
+            ("", Some(1), "", ""),
         ];
-        for (line, width, shown) in table {
-            assert_eq!(cut(line.to_owned(), width), shown, "{line} {width:?}");
+        for (line, width, shown, ascii) in table {
+            for (mark, shown) in [("…", shown), ("...", ascii)] {
+                assert_eq!(cut(line.to_owned(), width, mark), shown, "{line} {width:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_text_is_kept() {
+        let table = [
+            ("plain", 5, "plain"),
+            ("plain", 4, "…ain"),
+            ("plain", 1, "…"),
+            ("日本語", 5, "…本語"),
+            ("日本語", 4, "…語"),
+            ("", 0, ""),
+        ];
+        for (text, width, shown) in table {
+            assert_eq!(tail(text, width, "…"), shown, "{text} {width}");
+        }
+    }
+
+    #[test]
+    fn a_locale_says_what_its_characters_are() {
+        for (locale, is_utf8) in [
+            ("C", false),
+            ("POSIX", false),
+            ("en_US", false),
+            ("de_DE.ISO-8859-1", false),
+            ("de_DE.UTF-8", true),
+            ("C.utf8", true),
+        ] {
+            assert_eq!(names_utf8(locale), is_utf8, "{locale}");
         }
     }
 }

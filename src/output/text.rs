@@ -1,180 +1,30 @@
-//! Events in words: the lines of `--verbose`, the errors and their hints. Text from other processes
-//! is escaped.
+//! Events in words: the lines of `--verbose`, and errors of the whole call; `failure` has those
+//! about a target. Text from other processes is escaped.
 
 use std::ffi::OsStr;
 use std::fmt::Write;
-use std::time::{Duration, SystemTime};
+use std::io;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
-use crate::outcome::{Core, Ending, Mask, NoControlGroup, NoProcess, Reason};
-use crate::outcome::{Effect, Outcome, Preview, Subject};
-use crate::output::errno::{errno_words, plain};
-use crate::output::escape::escape;
-use crate::output::terminal::{Stream, cut};
-use crate::signal::{DefaultAction, Signal};
-use crate::target::Pid;
+use crate::escape::escape;
+use crate::event::{Core, Ending, Outcome, Subject, What};
+use crate::signal::Signal;
+use crate::target::Target;
 use crate::usage::{Kind, UsageError};
 
-/// What the call does, for the wording of failures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
-    Sending,
-    Asking,
-}
-
-/// The line on standard error about an event that is a failure, and a hint if the fix is known.
-pub fn complaint(
-    task: Work,
-    subject: &Subject,
-    outcome: &Outcome,
-) -> Option<(String, Option<String>)> {
-    // A closure, so that events that are no failures format nothing.
-    let warning = |what: &str| Some((format!("{} {what}", described(subject)), None));
-    match outcome {
-        Outcome::Failed(reason) => Some((failure(task, subject, reason), hint(subject, reason))),
-        Outcome::Skipped => warning("is sigsend itself or an ancestor of it: skipped"),
-        Outcome::Unstopped => {
-            warning("could not be kept stopped; it may have forked before it was killed")
-        }
-        Outcome::StillThere { after } => {
-            warning(&format!("is still there after {}", seconds(*after)))
-        }
-        _ => None,
-    }
-}
-
-fn failure(task: Work, subject: &Subject, reason: &Reason) -> String {
-    let failed = |why: &str| match task {
-        Work::Sending => format!("sending signal to {} failed: {why}", addressed(subject)),
-        Work::Asking => format!("{}: {why}", addressed(subject)),
-    };
-    match reason {
-        Reason::Absent(NoProcess::Thread { of }) => {
-            let is_thread = format!("{} is {}", pid(subject), thread_of(*of));
-            if task == Work::Sending {
-                failed(&is_thread)
-            } else {
-                is_thread
-            }
-        }
-        Reason::Absent(NoProcess::Gone) => failed(&errno_words(Errno::ESRCH)),
-        Reason::NotPermitted { .. } => failed(&errno_words(Errno::EPERM)),
-        Reason::Refused(errno) => failed(&errno_words(*errno)),
-        Reason::Recycled => failed(&format!(
-            "{}: this PID now belongs to another process",
-            errno_words(Errno::ESRCH)
-        )),
-        Reason::Nameless { .. } => format!(
-            "cannot find process \"{}\"",
-            escape(subject.typed.as_bytes())
-        ),
-        Reason::NotListening { of_others: 0 } => {
-            format!("nothing listens on port {}", port(subject))
-        }
-        Reason::NotListening { of_others: _ } => {
-            format!(
-                "only processes of other users listen on port {}",
-                port(subject)
-            )
-        }
-        Reason::HolderUnseen { owner } => {
-            format!(
-                "cannot tell which process listens on port {}{}",
-                port(subject),
-                of_owner(owner.as_deref())
-            )
-        }
-        Reason::Stale {
-            file,
-            started,
-            written,
-        } => format!(
-            "{file} is stale: {} started at {}, the file was last modified at {}",
-            pid(subject),
-            moment(*started),
-            moment(*written),
-        ),
-        Reason::NotExpected { expected, name } => {
-            format!(
-                "{} ({}) is not {}",
-                pid(subject),
-                escape(name),
-                escape(expected)
-            )
-        }
-        Reason::Unverified { expected } => {
-            format!(
-                "{} cannot be verified to be {}",
-                pid(subject),
-                escape(expected)
-            )
-        }
-        Reason::NotCaught { signal, name } => format!(
-            "{} ({}) does not catch {signal}",
-            pid(subject),
-            escape(name)
-        ),
-        Reason::Everyone => "the tree of process 1 is every process: refused".to_owned(),
-        Reason::PerhapsAncestor { hidden } => format!(
-            "{} may be an ancestor of sigsend, whose ancestor {hidden} is hidden in /proc: refused",
-            described(subject)
-        ),
-        Reason::KernelThread => format!(
-            "{} is a kernel thread, which no signal ends",
-            described(subject)
-        ),
-        Reason::ControlGroup(refused) => {
-            no_control_group(&escape(subject.typed.as_bytes()), *refused)
-        }
-        Reason::OtherNamespace { count } => {
-            format!(
-                "cannot signal {}, which only KILL without -r and --expect reaches",
-                unseen(subject, *count)
-            )
-        }
-    }
-}
-
-fn no_control_group(directory: &str, refused: NoControlGroup) -> String {
-    match refused {
-        NoControlGroup::Missing => format!("control group {directory} does not exist"),
-        NoControlGroup::Other => format!("{directory} is not the directory of a control group"),
-        NoControlGroup::Version1 => {
-            format!("{directory} is a control group of version 1, only version 2 will do")
-        }
-        NoControlGroup::Root => {
-            format!("{directory} is the root control group, which holds every process: refused")
-        }
-        NoControlGroup::Own => format!("control group {directory} holds sigsend itself: refused"),
-        NoControlGroup::Threaded => {
-            format!("control group {directory} is threaded: it holds threads, not processes")
-        }
-        NoControlGroup::Empty => format!("control group {directory} is empty"),
-        NoControlGroup::Refused(errno) => format!(
-            "opening control group {directory} failed: {}",
-            errno_words(errno)
-        ),
-        NoControlGroup::NoKill(errno) => {
-            format!(
-                "control group {directory} cannot be killed as a whole: {}",
-                errno_words(errno)
-            )
-        }
-    }
-}
-
 /// Members of a control group that have no PID here.
-fn unseen(subject: &Subject, count: usize) -> String {
+pub fn unseen(subject: &Subject, count: usize) -> String {
     let processes = if count == 1 { "process" } else { "processes" };
     format!(
         "{count} {processes} of another PID namespace in {}",
-        escape(subject.typed.as_bytes())
+        escape(subject.typed.text.as_bytes())
     )
 }
 
-/// The line of `--verbose` on standard output. `None` for failures, which are reported on standard
-/// error alone.
+/// The line of `--verbose` on standard output. `None` for what `failure` and `preview`
+/// have the words of.
 pub fn line(subject: &Subject, outcome: &Outcome) -> Option<String> {
     let who = described(subject);
     Some(match outcome {
@@ -184,87 +34,56 @@ pub fn line(subject: &Subject, outcome: &Outcome) -> Option<String> {
             value,
             after,
         } => {
-            let value = value
-                .map(|value| format!(" with value {value}"))
-                .unwrap_or_default();
-            let after = after
-                .map(|after| format!(" after {}", seconds(after)))
-                .unwrap_or_default();
-            format!("sent {signal} ({}){value} to {who}{after}", signal.number())
+            let value = value.map(|value| format!(" with value {value}"));
+            format!(
+                "sent {}{} to {who}{}{}",
+                numbered(*signal),
+                value.unwrap_or_default(),
+                workplace(subject),
+                later(*after)
+            )
         }
         Outcome::SentUnseen {
             signal,
             count,
             after,
-        } => {
-            let after = after
-                .map(|after| format!(" after {}", seconds(after)))
-                .unwrap_or_default();
-            format!(
-                "sent {signal} ({}) to {}{after}",
-                signal.number(),
-                unseen(subject, *count)
-            )
-        }
-        Outcome::WouldSendUnseen { signal, count } => {
-            format!(
-                "would send {signal} ({}) to {}",
-                signal.number(),
-                unseen(subject, *count)
-            )
-        }
-        Outcome::Failed(_) | Outcome::Skipped | Outcome::Unstopped | Outcome::StillThere { .. } => {
-            return None;
-        }
-        Outcome::AlreadyGone => format!("{who} is already gone"),
+        } => format!(
+            "sent {} to {}{}",
+            numbered(*signal),
+            unseen(subject, *count),
+            later(*after)
+        ),
+        Outcome::WouldSendUnseen { signal, count } => format!(
+            "would send {} to {}",
+            numbered(*signal),
+            unseen(subject, *count)
+        ),
+        Outcome::Failed(_)
+        | Outcome::Skipped
+        | Outcome::Escaped
+        | Outcome::Unstopped
+        | Outcome::StillThere { .. }
+        | Outcome::AlreadyGone(Some(_))
+        | Outcome::WouldSend(_) => return None,
+        Outcome::AlreadyGone(None) => format!("{who} is already gone"),
         Outcome::Gone { ending, after } => {
             format!("{who} {} after {}", ended(*ending), seconds(*after))
         }
         Outcome::Found => who,
         Outcome::Alive => format!("{who} is alive"),
-        Outcome::WouldSend(would) => preview(&who, would),
     })
 }
 
-fn preview(who: &str, preview: &Preview) -> String {
-    let age = preview.age.map_or_else(
-        || "unknown".to_owned(),
-        |age| humantime::format_duration(Duration::from_secs(age.as_secs())).to_string(),
-    );
-    let signal = preview.signal;
-    let blocked = if preview.mask == Mask::Blocked {
-        ", blocked right now"
-    } else {
-        ""
-    };
-    let does = match preview.effect {
-        Effect::Caught => "caught by a handler",
-        Effect::Ignored => "ignored",
-        Effect::Default(DefaultAction::Terminate) => "terminates it",
-        Effect::Default(DefaultAction::Core) => "terminates it and dumps core",
-        Effect::Default(DefaultAction::Stop) => "stops it",
-        Effect::Default(DefaultAction::Continue) => "continues it",
-        Effect::Default(DefaultAction::Ignore) | Effect::Nothing => "does nothing",
-    };
-    let user = escape(preview.user.as_bytes());
-    let command = escape(&preview.command);
-    let mut line = format!(
-        "would send {signal} ({}) to {who}: {does}{blocked}",
-        signal.number()
-    );
-    for step in &preview.follow_ups {
-        for signal in &step.signals {
-            write!(
-                line,
-                ", {signal} ({}) {} later",
-                signal.number(),
-                seconds(step.after)
-            )
-            .expect("writing to a String cannot fail");
-        }
+/// Where a process works that `--cwd` selected by itself.
+fn workplace(subject: &Subject) -> String {
+    match subject.typed.what {
+        What::Directory => format!(" in {}", escape(subject.typed.text.as_bytes())),
+        _ => String::new(),
     }
-    write!(line, "; user {user}, age {age}: {command}").expect("writing to a String cannot fail");
-    cut(line, Stream::Output.width())
+}
+
+fn later(after: Option<Duration>) -> String {
+    after.map_or_else(String::new, |after| format!(" after {}", seconds(after)))
 }
 
 /// The lines about a refused command line: the error, the usage line unless a single value is
@@ -273,12 +92,7 @@ pub fn refusal(program: &str, error: &UsageError) -> String {
     let mut lines = vec![format!("{program}: {}", error.text)];
     let is_usage = error.kind != Kind::Value;
     lines.extend(is_usage.then(|| format!("Usage: {program} [options] <pid>...")));
-    lines.extend(
-        error
-            .hint
-            .as_ref()
-            .map(|hint| hint.replace("{program}", program)),
-    );
+    lines.extend(error.hint_for(program));
     lines.extend(is_usage.then(|| format!("Try '{program} --help' for more information.")));
     lines.join("\n") + "\n"
 }
@@ -298,117 +112,63 @@ pub fn invalid_signal(text: &OsStr) -> UsageError {
     }
 }
 
-/// An error with its causes on one line. Errors of the system are in the words of strerror(3),
-/// without a number.
+/// An error of the system, in the same words in every build. Where nix's differ from glibc's
+/// strerror(3) for an error that a caller may meet, glibc's are used.
+pub fn errno_words(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EAGAIN => "Resource temporarily unavailable",
+        Errno::EBADF => "Bad file descriptor",
+        Errno::EIO => "Input/output error",
+        Errno::ENFILE => "Too many open files in system",
+        Errno::ENOMEM => "Cannot allocate memory",
+        _ => errno.desc(),
+    }
+}
+
+/// An I/O error without the number that the standard library adds.
+pub fn error_words(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(errno) => errno_words(Errno::from_raw(errno)).to_owned(),
+        None => error.to_string(),
+    }
+}
+
+/// An error with its causes on one line.
 pub fn sentence(error: &anyhow::Error) -> String {
     let causes = error
         .chain()
         .map(|cause| match cause.downcast_ref::<Errno>() {
-            Some(errno) => errno_words(*errno),
+            Some(errno) => errno_words(*errno).to_owned(),
             None => cause
                 .downcast_ref()
-                .map_or_else(|| cause.to_string(), plain),
+                .map_or_else(|| cause.to_string(), error_words),
         });
     causes.collect::<Vec<_>>().join(": ")
 }
 
-/// `4242 (nginx)`, or the token if there is no PID.
+/// `4242 (nginx)`, or the target if there is no PID.
 pub fn described(subject: &Subject) -> String {
-    let mut text = match subject.pid {
-        Some(pid) => pid.to_string(),
-        None => match subject.typed {
-            "0" => "sigsend's own process group".to_owned(),
-            "-1" => "everyone".to_owned(),
-            typed => match typed.strip_prefix('-') {
-                Some(group) => format!("process group {group}"),
-                None => escape(typed.as_bytes()),
-            },
-        },
+    let mut text = match (subject.pid, &subject.typed.what) {
+        (Some(pid), _) => pid.to_string(),
+        (None, What::Target(Target::OwnGroup)) => "sigsend's own process group".to_owned(),
+        (None, What::Target(Target::Everyone)) => "everyone".to_owned(),
+        (None, What::Target(Target::Group(group))) => format!("process group {group}"),
+        (None, _) => escape(subject.typed.text.as_bytes()),
     };
     if let Some(name) = subject.name {
-        write!(text, " ({})", escape(name)).expect("writing to a String cannot fail");
+        write!(text, " ({})", escape(name)).expect("a String takes everything");
     }
     text
 }
 
-/// The user's own token, and the PID if the token is something else.
-fn addressed(subject: &Subject) -> String {
-    let typed = escape(subject.typed.as_bytes());
-    match subject.pid {
-        Some(pid) if typed.split(':').next() != Some(&pid.to_string()) => {
-            format!("{typed} (PID {pid})")
-        }
-        _ => typed,
-    }
+/// The number of a `:PORT`, with what follows it.
+pub fn port<'a>(subject: &Subject<'a>) -> &'a str {
+    subject.typed.text.trim_start_matches(':')
 }
 
-fn pid(subject: &Subject) -> String {
-    subject
-        .pid
-        .map_or_else(|| escape(subject.typed.as_bytes()), |pid| pid.to_string())
-}
-
-/// The number of a `:PORT`.
-fn port<'a>(subject: &Subject<'a>) -> &'a str {
-    subject.typed.trim_start_matches(':')
-}
-
-fn of_owner(owner: Option<&str>) -> String {
-    owner
-        .map(|owner| format!(", whose socket belongs to {}", escape(owner.as_bytes())))
-        .unwrap_or_default()
-}
-
-fn hint(subject: &Subject, reason: &Reason) -> Option<String> {
-    Some(match reason {
-        Reason::Absent(NoProcess::Thread { of: Some(process) }) => format!("did you mean {process}?"),
-        Reason::Nameless { .. } if is_unit(subject.typed) => format!(
-            "'systemctl kill {}' signals a systemd unit, --cgroup DIR a control group",
-            escape(subject.typed.as_bytes())
-        ),
-        Reason::Nameless { of_others: 1, .. } => "another user has a process of that name; -a selects it".to_owned(),
-        Reason::Nameless { of_others: others @ 2.., .. } => {
-            format!("other users have {others} processes of that name; -a selects them")
-        }
-        Reason::Nameless { nearest: Some(nearest), .. } => format!("did you mean {}?", escape(nearest.as_bytes())),
-        Reason::NotListening { of_others: 1 } => "another user's process listens there; -a selects it".to_owned(),
-        Reason::NotListening { of_others: others @ 2.. } => {
-            format!("{others} processes of other users listen there; -a selects them")
-        }
-        Reason::HolderUnseen { owner: Some(owner) } => {
-            let user = escape(owner.as_bytes());
-            let who_may = if user == "root" { "only root" } else { "only that user and root" };
-            format!("{who_may} may look at the descriptors of {user}'s processes")
-        }
-        Reason::HolderUnseen { owner: None } => {
-            "its descriptors may not be looked at without CAP_SYS_PTRACE, or the kernel or another PID namespace holds the socket"
-                .to_owned()
-        }
-        Reason::Stale { .. } => {
-            "--allow-stale signals it anyway, best with --expect NAME; a PID:INODE in the file depends on no clock"
-                .to_owned()
-        }
-        Reason::ControlGroup(NoControlGroup::NoKill(Errno::EACCES)) => {
-            "that takes the permission to write to its cgroup.kill; -p prints its members, which '--pidfile -' reads"
-                .to_owned()
-        }
-        Reason::ControlGroup(NoControlGroup::Threaded) => {
-            "the processes belong to its nearest ancestor that is not threaded".to_owned()
-        }
-        Reason::NotPermitted { owner: Some(owner) } => {
-            let (pid, user) = (subject.pid?, escape(owner.as_bytes()));
-            let who_may = if user == "root" { "only root" } else { "only that user and root" };
-            format!("process {pid} belongs to {user}; {who_may} may signal it")
-        }
-        _ => return None,
-    })
-}
-
-/// Whether a name is that of a systemd unit which holds processes (systemd.unit(5)).
-fn is_unit(name: &str) -> bool {
-    [".service", ".scope", ".slice", ".socket"]
-        .iter()
-        .any(|kind| name.ends_with(kind))
+/// `TERM (15)`
+pub fn numbered(signal: Signal) -> String {
+    format!("{signal} ({})", signal.number())
 }
 
 fn ended(ending: Ending) -> String {
@@ -426,21 +186,123 @@ fn ended(ending: Ending) -> String {
     }
 }
 
-fn thread_of(process: Option<Pid>) -> String {
-    process.map_or_else(
-        || "a thread".to_owned(),
-        |process| format!("a thread of {process}"),
-    )
-}
-
-/// A time as in RFC 3339, which has no years before 1970 here.
-fn moment(time: SystemTime) -> String {
-    if time < SystemTime::UNIX_EPOCH {
-        return "a time before 1970".to_owned();
-    }
-    humantime::format_rfc3339_millis(time).to_string()
-}
-
-fn seconds(duration: Duration) -> String {
+pub fn seconds(duration: Duration) -> String {
     format!("{:.2} s", duration.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Typed;
+    use crate::output::samples::{pid, typed};
+
+    fn process(typed: &Typed) -> Subject<'_> {
+        Subject {
+            typed,
+            pid: Some(pid(4242)),
+            inode: None,
+            name: Some(b"s\x1bh"),
+        }
+    }
+
+    #[test]
+    fn a_target_is_described_by_what_it_means() {
+        let table = [
+            ("0", "sigsend's own process group"),
+            ("-1", "everyone"),
+            ("-17", "process group 17"),
+            ("nginx", "nginx"),
+            ("./web", "./web"),
+            ("worker.py", "worker.py"),
+        ];
+        for (text, words) in table {
+            let typed = typed(text);
+            assert_eq!(described(&Subject::target(&typed)), words);
+            assert_eq!(described(&process(&typed)), "4242 (s\\x1bh)");
+        }
+    }
+
+    #[test]
+    fn every_event_has_its_line() {
+        let signal = Signal::TERM;
+        let sent = |signal, value, after| Outcome::Sent {
+            signal,
+            value,
+            after,
+        };
+        let after = Duration::from_millis(5010);
+        let gone = |ending| Outcome::Gone { ending, after };
+        let killed = |core| Ending::Killed { signal, core };
+        let table = [
+            ("4242", sent(signal, None, None), "sent TERM (15) to WHO"),
+            (
+                "4242",
+                sent(signal, Some(-7), Some(after)),
+                "sent TERM (15) with value -7 to WHO after 5.01 s",
+            ),
+            (
+                "4242",
+                sent(Signal::NULL, None, None),
+                "WHO may be signalled",
+            ),
+            (
+                "/srv",
+                sent(signal, None, Some(after)),
+                "sent TERM (15) to WHO in /srv after 5.01 s",
+            ),
+            (
+                "./web",
+                Outcome::SentUnseen {
+                    signal,
+                    count: 1,
+                    after: None,
+                },
+                "sent TERM (15) to 1 process of another PID namespace in ./web",
+            ),
+            (
+                "./web",
+                Outcome::WouldSendUnseen { signal, count: 2 },
+                "would send TERM (15) to 2 processes of another PID namespace in ./web",
+            ),
+            ("4242", Outcome::AlreadyGone(None), "WHO is already gone"),
+            (
+                "4242",
+                gone(Ending::Exited(3)),
+                "WHO exited with status 3 after 5.01 s",
+            ),
+            (
+                "4242",
+                gone(killed(Core::Unknown)),
+                "WHO was killed by TERM after 5.01 s",
+            ),
+            (
+                "4242",
+                gone(killed(Core::Dumped)),
+                "WHO was killed by TERM (core dumped) after 5.01 s",
+            ),
+            (
+                "4242",
+                gone(Ending::Unknown),
+                "WHO ended in an unknown way after 5.01 s",
+            ),
+            ("4242", Outcome::Found, "WHO"),
+            ("4242", Outcome::Alive, "WHO is alive"),
+        ];
+        for (text, outcome, words) in table {
+            let words = words.replace("WHO", "4242 (s\\x1bh)");
+            assert_eq!(line(&process(&typed(text)), &outcome), Some(words));
+        }
+        assert_eq!(line(&process(&typed("4242")), &Outcome::Skipped), None);
+    }
+
+    #[test]
+    fn an_error_has_words_and_no_number() {
+        for errno in [Errno::EBADF, Errno::EMFILE, Errno::ENOSPC, Errno::ESRCH] {
+            let told = error_words(&errno.into());
+            assert_eq!(told, errno_words(errno));
+        }
+        assert_eq!(errno_words(Errno::ENOSPC), "No space left on device");
+        let other = io::Error::other("something else");
+        assert_eq!(error_words(&other), "something else");
+    }
 }

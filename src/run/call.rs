@@ -1,28 +1,47 @@
 //! A call in progress: the result for each recipient so far, reported when it happens and counted
 //! at the end.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Error;
 use nix::errno::Errno;
 
-use crate::find::prepare::{Found, Miss};
-use crate::find::recipients::Standing;
-use crate::os::exit::endings;
-use crate::os::express;
-use crate::outcome::{Ending, Outcome, Reason, Subject, Tally};
+use crate::event::{Ending, Outcome, Reason, Subject, Tally};
+use crate::find::recipients::{RecipientId, SourceId, Standing};
+use crate::find::select::{Found, Miss};
 use crate::output::report::Report;
-use crate::plan::{Labels, Plan};
-use crate::run::route::{Receipt, refusal};
+use crate::plan::{Mode, Plan};
+use crate::run::preview::preview;
+use crate::run::sender::{Occasion, Route, Sender, Sent, is_forbidden, refusal};
 use crate::signal::Signal;
 
-/// Whether a signal is sent for the first time or to processes that are still there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Occasion {
-    First,
-    /// Directly after the first signal.
-    Companion,
-    FollowUp,
+/// What the sender answered for a recipient.
+pub struct Answer {
+    id: RecipientId,
+    signal: Signal,
+    pub sent: nix::Result<Sent>,
+    at: Instant,
+}
+
+impl Answer {
+    /// To be made right after the signal was sent.
+    pub fn new(id: RecipientId, signal: Signal, sent: nix::Result<Sent>) -> Self {
+        let at = Instant::now();
+        Self {
+            id,
+            signal,
+            sent,
+            at,
+        }
+    }
+
+    pub fn id(&self) -> RecipientId {
+        self.id
+    }
+
+    pub fn signal(&self) -> Signal {
+        self.signal
+    }
 }
 
 /// A call in progress.
@@ -30,85 +49,89 @@ pub struct Call<'a, 'r> {
     pub plan: &'a Plan,
     pub report: &'a mut Report<'r>,
     pub found: Found<'a>,
+    pub sender: Sender,
     /// Targets that are no recipients.
     pub tally: Tally,
     /// When the first signal was sent.
     pub began: Instant,
-    has_failed_tree: bool,
+    /// Recipients whose exit was noticed when a later signal was sent.
+    pub exited: Vec<RecipientId>,
+    /// Sources of which a look has failed.
+    blind: Vec<SourceId>,
 }
 
 impl<'a, 'r> Call<'a, 'r> {
     /// Takes over what was found, and reports targets that were not found or get no signal.
     pub fn new(plan: &'a Plan, found: Found<'a>, report: &'a mut Report<'r>) -> Self {
+        let sender = Sender::of(plan);
+        let (tally, began) = (Tally::default(), Instant::now());
+        let (exited, blind) = (Vec::new(), Vec::new());
         let mut call = Self {
             plan,
             report,
             found,
-            tally: Tally::default(),
-            began: Instant::now(),
-            has_failed_tree: false,
+            sender,
+            tally,
+            began,
+            exited,
+            blind,
         };
-        for recipient in call
-            .found
-            .recipients
-            .iter_mut()
-            .take(express::progress().done)
-        {
-            recipient.signalled = true;
+        let mut unseen = plan.begun.done;
+        for id in call.found.recipients.ids().take(plan.begun.done) {
+            call.found.recipients[id].signalled = true;
+            unseen -= 1;
         }
-        call.tell_standings(0);
-        for miss in std::mem::take(&mut call.found.misses) {
-            call.tell_miss(&miss);
+        if !plan.is_plain() {
+            // Those that have got the signal and cannot be looked up any more.
+            call.tally.signalled += unseen;
         }
+        call.report_skipped(0);
+        call.report_misses();
         for error in std::mem::take(&mut call.found.errors) {
             call.fail(&error);
         }
         call
     }
 
-    /// Classifies the recipients from an index on, and reports those that get no signal.
-    pub fn classify(&mut self, from: usize) {
-        self.found.rules.classify(&mut self.found.recipients, from);
-        self.tell_standings(from);
-    }
-
-    /// Reports why recipients from an index on get no signal.
-    pub fn tell_standings(&mut self, from: usize) {
-        for index in from..self.found.recipients.len() {
-            self.tell_standing(index);
+    /// Reports why recipients that were admitted when there were `known` get no signal.
+    pub fn report_skipped(&mut self, known: usize) {
+        for id in self.found.recipients.ids_from(known) {
+            let recipient = &self.found.recipients[id];
+            let outcome = match &recipient.standing {
+                Standing::Present => continue,
+                Standing::Gone => Outcome::AlreadyGone(None),
+                Standing::Refused(reason) => Outcome::Failed(reason),
+                Standing::Skipped => Outcome::Skipped,
+            };
+            self.report.tell(&Subject::from(recipient), &outcome);
         }
     }
 
-    /// Reports why a recipient gets no signal, if it gets none.
-    pub fn tell_standing(&mut self, index: usize) {
-        let recipient = &self.found.recipients[index];
-        let outcome = match &recipient.standing {
-            Standing::Present => return,
-            Standing::Gone => Outcome::AlreadyGone,
-            Standing::Refused(reason) => Outcome::Failed(reason),
-            Standing::Skipped => Outcome::Skipped,
-        };
-        self.report.tell(&Subject::from(recipient), &outcome);
-    }
-
-    fn tell_miss(&mut self, miss: &Miss) {
-        let subject = Subject {
-            typed: &miss.typed,
-            pid: miss.pid,
-            inode: None,
-            name: None,
-        };
-        self.tell_failure(&subject, &miss.reason);
+    /// Reports and counts targets that nothing is sent to.
+    pub fn report_misses(&mut self) {
+        for miss in std::mem::take(&mut self.found.misses) {
+            let Miss { typed, pid, reason } = &miss;
+            let subject = Subject {
+                typed,
+                pid: *pid,
+                inode: None,
+                name: None,
+            };
+            self.report_failure(&subject, reason);
+        }
     }
 
     /// Reports and counts a target that nothing is sent to. If the call waits, a target that is
     /// gone is success.
-    pub fn tell_failure(&mut self, subject: &Subject, reason: &Reason) {
+    pub fn report_failure(&mut self, subject: &Subject, reason: &Reason) {
+        let facts = reason.facts();
         if self.plan.waits() && reason.is_gone() {
             self.tally.settled += 1;
-            self.report.tell(subject, &Outcome::AlreadyGone);
+            let is_nobody = matches!(reason, Reason::Nobody(_) | Reason::NotListening { .. });
+            let reason = is_nobody.then_some(reason);
+            self.report.tell(subject, &Outcome::AlreadyGone(reason));
         } else {
-            self.tally.failed += reason.count();
+            self.tally.failed += facts.count;
             self.report.tell(subject, &Outcome::Failed(reason));
         }
     }
@@ -119,63 +142,60 @@ impl<'a, 'r> Call<'a, 'r> {
         self.report.fail(error);
     }
 
-    /// Reports an error about the descendants of a tree. One is enough: with too few descriptors
-    /// each look fails.
-    pub fn fail_tree(&mut self, error: &Error) {
-        if !std::mem::replace(&mut self.has_failed_tree, true) {
+    /// The same about one source. One error is enough: with too few descriptors each look fails.
+    pub fn fail_source(&mut self, source: SourceId, error: &Error) {
+        if !self.blind.contains(&source) {
+            self.blind.push(source);
             self.fail(error);
         }
     }
 
-    pub fn tell(&mut self, index: usize, outcome: &Outcome) {
+    pub fn tell(&mut self, id: RecipientId, outcome: &Outcome) {
         if matches!(outcome, Outcome::StillThere { .. }) {
-            self.found.recipients[index].learn_name();
+            self.found.recipients[id].learn_name();
         }
-        self.report
-            .tell(&Subject::from(&self.found.recipients[index]), outcome);
+        let subject = Subject::from(&self.found.recipients[id]);
+        self.report.tell(&subject, outcome);
     }
 
-    /// The indices of the recipients that are present, in order of admission.
-    pub fn present(&self) -> Vec<usize> {
-        let recipients = self.found.recipients.iter().enumerate();
-        recipients
-            .filter(|(_, recipient)| recipient.is_present())
-            .map(|(index, _)| index)
-            .collect()
+    /// Sends a signal to one recipient, if it is present and has not had it.
+    pub fn send(&mut self, id: RecipientId, signal: Signal, occasion: Occasion) {
+        let recipient = &self.found.recipients[id];
+        let is_done = occasion == Occasion::First && recipient.signalled;
+        if recipient.is_present() && !is_done {
+            let route = Route::Process(&recipient.process);
+            let answer = self.sender.send(route, signal, self.plan.value);
+            self.record(&Answer::new(id, signal, answer), occasion);
+        }
     }
 
     /// Reports and records the result of one signal to one recipient.
-    pub fn record(
-        &mut self,
-        index: usize,
-        signal: Signal,
-        result: nix::Result<Receipt>,
-        occasion: Occasion,
-    ) {
+    pub fn record(&mut self, answer: &Answer, occasion: Occasion) {
+        let Answer {
+            id,
+            signal,
+            sent,
+            at,
+        } = *answer;
         let waits = self.plan.waits();
-        let elapsed = self.began.elapsed();
-        let recipient = &mut self.found.recipients[index];
-        match result {
-            Ok(receipt) => {
+        let elapsed = at.saturating_duration_since(self.began);
+        let recipient = &mut self.found.recipients[id];
+        match sent {
+            Ok(sent) => {
                 recipient.signalled |= occasion == Occasion::First;
-                self.tell(
-                    index,
-                    &receipt.outcome((occasion == Occasion::FollowUp).then_some(elapsed)),
-                );
+                self.report_sent((id, signal), sent, occasion, elapsed);
             }
             // Waiting needs no permission.
-            Err(Errno::EPERM) if signal.is_null() && waits => {}
-            Err(Errno::ESRCH) if occasion != Occasion::First => self.record_exits(&[index]),
-            Err(Errno::ESRCH)
-                if waits || recipient.parent.is_some() || recipient.group.is_some() =>
-            {
+            Err(errno) if is_forbidden(errno) && signal.is_null() && waits => {}
+            Err(Errno::ESRCH) if occasion != Occasion::First => self.exited.push(id),
+            Err(Errno::ESRCH) if waits || recipient.is_found() => {
                 recipient.standing = Standing::Gone;
-                self.tell(index, &Outcome::AlreadyGone);
+                self.tell(id, &Outcome::AlreadyGone(None));
             }
             Err(errno) => {
                 let reason = refusal(errno, Some(recipient.pid()));
-                self.report
-                    .tell(&Subject::from(&*recipient), &Outcome::Failed(&reason));
+                let subject = Subject::from(&*recipient);
+                self.report.tell(&subject, &Outcome::Failed(&reason));
                 // A process that refuses a companion got the signal that this one was to go with,
                 // so its end is waited for all the same.
                 if occasion != Occasion::Companion {
@@ -185,54 +205,50 @@ impl<'a, 'r> Call<'a, 'r> {
         }
     }
 
-    /// Reports the processes that have exited, and how if output shows it.
-    pub fn record_exits(&mut self, exited: &[usize]) {
-        let exited: Vec<usize> = exited
-            .iter()
-            .copied()
-            .filter(|index| self.found.recipients[*index].is_present())
-            .collect();
-        let after = self.began.elapsed();
-        let endings = match self.report.voice.labels() {
-            Labels::Wanted => endings(
-                exited
-                    .iter()
-                    .map(|index| &self.found.recipients[*index].process),
-            ),
-            Labels::Unwanted => vec![Ending::Unknown; exited.len()],
-        };
-        for (index, ending) in exited.into_iter().zip(endings) {
-            self.found.recipients[index].standing = Standing::Gone;
-            self.tell(index, &Outcome::Gone { ending, after });
-            // Closing thousands of pidfds after the last exit would take longer than all that is
-            // left to do.
-            if self.found.is_complete() {
-                self.found.recipients[index].process.release();
+    fn report_sent(
+        &mut self,
+        (id, signal): (RecipientId, Signal),
+        sent: Sent,
+        occasion: Occasion,
+        elapsed: Duration,
+    ) {
+        match sent {
+            Sent::Receipt(receipt) => {
+                let after = (occasion == Occasion::FollowUp).then_some(elapsed);
+                self.tell(id, &receipt.outcome(after));
             }
+            // The preview of the first signal has what would be sent later.
+            Sent::Rehearsed
+                if occasion == Occasion::First || !self.found.recipients[id].signalled =>
+            {
+                let pid = self.found.recipients[id].pid();
+                let preview = preview(self.plan, pid, signal, occasion);
+                self.tell(id, &Outcome::WouldSend(&preview));
+            }
+            Sent::Rehearsed => {}
         }
     }
 
-    /// Checks each recipient that is present: at a deadline it counts which process is there, not
-    /// which exit was reported.
-    pub fn record_all_exits(&mut self) {
-        let has_exited = |index: &usize| {
-            !self.found.recipients[*index]
-                .process
-                .is_running()
-                .unwrap_or(true)
-        };
-        let exited: Vec<usize> = self.present().into_iter().filter(has_exited).collect();
-        self.record_exits(&exited);
+    /// Reports the end of a process.
+    pub fn report_gone(&mut self, id: RecipientId, ending: Ending, after: Duration) {
+        self.tell(id, &Outcome::Gone { ending, after });
+        // Closing thousands of pidfds after the last exit would take longer than all that is left
+        // to do.
+        if self.found.is_complete() {
+            self.found.recipients[id].process.release();
+        }
     }
 
     pub fn tally(&self) -> Tally {
         let mut tally = self.tally;
+        let is_left = self.plan.waits() && self.plan.mode == Mode::Send;
         for recipient in self.found.recipients.iter() {
             tally.signalled += usize::from(recipient.signalled);
             match &recipient.standing {
-                Standing::Present => tally.left += usize::from(self.plan.waits()),
+                Standing::Present => tally.left += usize::from(is_left),
                 Standing::Gone => tally.settled += usize::from(!recipient.signalled),
-                Standing::Refused(_) | Standing::Skipped => tally.failed += 1,
+                Standing::Refused(_) => tally.failed += 1,
+                Standing::Skipped => {}
             }
         }
         tally
@@ -242,14 +258,11 @@ impl<'a, 'r> Call<'a, 'r> {
     /// known to be there or gone.
     pub fn tally_of_broken(&self) -> Tally {
         let tally = self.tally();
-        let unsent = self
-            .found
-            .recipients
-            .iter()
-            .filter(|recipient| recipient.is_present() && !recipient.signalled);
-        let failed = tally.failed + unsent.count();
+        let is_unsent = |id: &RecipientId| !self.found.recipients[*id].signalled;
+        let unsent = self.found.recipients.present().filter(is_unsent).count();
+        let failed = (tally.failed + unsent).max(1);
         Tally {
-            failed: failed.max(1),
+            failed,
             left: 0,
             ..tally
         }

@@ -1,82 +1,121 @@
 //! One signal to every recipient that is present, in the order and by the routes that their kind of
-//! target needs.
+//! target needs. Knows not whether the sender is the kernel's or the rehearsal.
 
-use std::time::{Duration, Instant};
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::unistd::getsid;
 
-use crate::find::cgroup::ControlGroup;
-use crate::find::freeze::pause;
+use crate::event::{Outcome, Reason, Subject, Typed};
+use crate::find::cgroup::{Awaited, KillFile};
 use crate::find::group::ProcessGroup;
-use crate::find::prepare::{Found, is_own_group};
-use crate::find::recipients::Recipient;
-use crate::os::express;
+use crate::find::recipients::{Place, Recipient, SourceId};
+use crate::find::select::{Found, Miss, ends_sigsend};
+use crate::find::source::Source;
+use crate::find::spared::own;
 use crate::os::proc;
-use crate::os::sys;
-use crate::outcome::{Outcome, Subject};
-use crate::plan::Voice;
-use crate::run::call::{Call, Occasion};
-use crate::run::control::{kill_control_group, tell_unseen};
-use crate::run::kill::kill_trees;
-use crate::run::route::{Receipt, Route, refusal, send};
+use crate::plan::{Mode, Reach, Voice};
+use crate::run::call::{Answer, Call};
+use crate::run::preview::{preview, reached_by};
+use crate::run::sender::{Occasion, Route, Sent, is_forbidden, is_permitted_cont, refusal};
+use crate::run::tree_kill::kill_trees;
 use crate::signal::Signal;
 use crate::target::{Pid, Target};
 
-/// How long new members are looked for after a signal: one that outlives it may fork for ever, and
-/// what it forks then was never meant.
-const CHASE: Duration = Duration::from_secs(1);
+/// Sends one signal to all that are present: trees from the root down, then groups, then the
+/// targets that are signalled by number, and last sigsend's ancestors that were typed, and sigsend
+/// itself. Returns the sources in which new members may appear that are to get the signal, too.
+pub fn deliver(call: &mut Call, signal: Signal, occasion: Occasion) -> Result<Vec<SourceId>> {
+    let mut growing = Vec::new();
+    if call.plan.selection.reach != Reach::Process {
+        if signal == Signal::KILL && call.plan.mode == Mode::Send {
+            kill_trees(call, occasion)?;
+            return Ok(growing);
+        }
+        let is_mixed = call.plan.selection.reach == Reach::Mixed && signal != Signal::KILL;
+        for id in call.found.recipients.root_first() {
+            let is_root = call.found.recipients[id].parent().is_none();
+            if is_root || !is_mixed {
+                call.send(id, signal, occasion);
+            }
+        }
+        if !is_mixed {
+            growing.push(SourceId(0));
+        }
+        return Ok(growing);
+    }
+    let (mut alone, mut last) = (Vec::new(), Vec::new());
+    for id in call.found.recipients.present() {
+        let recipient = &call.found.recipients[id];
+        match recipient.place {
+            Place::Member(_) => {}
+            _ if call.found.rules.spared.has(recipient.pid()) => last.push(id),
+            _ => alone.push(id),
+        }
+    }
+    for id in alone {
+        call.send(id, signal, occasion);
+    }
+    for source in (0..call.found.sources.len()).map(SourceId) {
+        let delivered = match &call.found.sources[source.0] {
+            Source::Trees(_) => Ok(Growth::Settled),
+            Source::Group(_) => to_group(call, source, signal, occasion),
+            Source::Control(_) => to_control_group(call, source, signal, occasion),
+        };
+        match delivered {
+            Ok(Growth::Settled) => {}
+            Ok(Growth::Growing) => growing.push(source),
+            Err(error) => call.fail_source(source, &error),
+        }
+    }
+    by_number(call, signal)?;
+    last.sort_by_key(|id| call.found.recipients[*id].pid() == own());
+    for id in last {
+        if call.found.recipients[id].pid() == own() {
+            call.report.settle();
+        }
+        call.send(id, signal, occasion);
+    }
+    Ok(growing)
+}
 
-/// Sends one signal to all that are present: trees from the root down and KILL from the leaves up,
-/// then groups, and last the targets that are signalled by number.
-pub fn deliver(call: &mut Call, signal: Signal, occasion: Occasion) -> Result<()> {
-    if call.found.rules.lineage.is_some() {
-        if signal == Signal::KILL {
-            return kill_trees(call, occasion);
-        }
-        for index in call.found.recipients.root_first() {
-            to_recipient(call, index, signal, occasion);
-        }
-        chase(call, Family::Trees, signal, occasion);
-        return Ok(());
-    }
-    for index in call.present() {
-        if call.found.recipients[index].group.is_none() {
-            to_recipient(call, index, signal, occasion);
-        }
-    }
-    for group in 0..call.found.groups.len() {
-        if let Err(error) = to_group(call, group, signal, occasion) {
-            call.fail(&error);
-        }
-    }
+/// Whether members may appear that have not got a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Growth {
+    Settled,
+    Growing,
+}
+
+/// The targets that are signalled by number. What was done of them before the command line was read
+/// as a whole is only counted.
+fn by_number(call: &mut Call, signal: Signal) -> Result<()> {
     let mut targets = call.found.by_number();
-    // Only a quiet call for plain PIDs can have been begun before main.
-    let begun = express::progress();
+    let begun = call.plan.begun;
     call.tally.signalled += targets.by_ref().take(begun.done).count();
     if let Some(errno) = begun.refusal
         && let Some(target) = targets.next()
     {
-        record_by_number(call, &target, None, Err(errno));
+        record_number(call, &target, None, Err(errno));
     }
     for target in targets {
-        by_number(call, &target, signal);
+        if target == Target::Nobody {
+            let (typed, reason) = (Typed::target(target).into(), Reason::EmptyWord);
+            call.found.misses.push(Miss {
+                typed,
+                pid: None,
+                reason,
+            });
+            call.report_misses();
+        } else if call.plan.mode == Mode::Rehearse {
+            rehearse_number(call, &target, signal)?;
+        } else {
+            send_number(call, &target, signal);
+        }
     }
     Ok(())
 }
 
-fn to_recipient(call: &mut Call, index: usize, signal: Signal, occasion: Occasion) {
-    let recipient = &call.found.recipients[index];
-    let is_done = occasion == Occasion::First && recipient.signalled;
-    if recipient.is_present() && !is_done {
-        let result = send(Route::Process(&recipient.process), signal, call.plan.value);
-        call.record(index, signal, result, occasion);
-    }
-}
-
-/// Signals a target by its number, and reports and counts it.
-fn by_number(call: &mut Call, target: &Target, signal: Signal) {
+fn send_number(call: &mut Call, target: &Target, signal: Signal) {
     let pid = target.process();
     let is_quiet = call.report.voice == Voice::Quiet;
     // The name has to be read before: a killed process may be gone at once.
@@ -85,99 +124,144 @@ fn by_number(call: &mut Call, target: &Target, signal: Signal) {
     } else {
         pid.and_then(|pid| proc::name(pid).ok())
     };
-    if is_own_group(target) {
-        // It may end this program, and must if it is one that ends the others.
+    if ends_sigsend(target) {
         call.report.settle();
-        sys::restore_disposition(signal);
     }
-    let result = send(Route::Number(target), signal, call.plan.value);
-    record_by_number(call, target, name.as_deref(), result);
+    let answer = call
+        .sender
+        .send(Route::Number(target), signal, call.plan.value);
+    record_number(call, target, name.as_deref(), answer);
 }
 
-fn record_by_number(
-    call: &mut Call,
-    target: &Target,
-    name: Option<&[u8]>,
-    result: nix::Result<Receipt>,
-) {
-    if result.is_ok() {
+fn record_number(call: &mut Call, target: &Target, name: Option<&[u8]>, answer: nix::Result<Sent>) {
+    if answer.is_ok() {
         call.tally.signalled += 1;
         if call.report.voice == Voice::Quiet {
             return;
         }
     }
     let pid = target.process();
-    let typed = target.to_string();
+    let typed = Typed::target(target.clone());
     let subject = Subject {
         typed: &typed,
         pid,
         inode: None,
         name,
     };
-    match result {
-        Ok(receipt) => call.report.tell(&subject, &receipt.outcome(None)),
+    match answer {
+        Ok(Sent::Receipt(receipt)) => call.report.tell(&subject, &receipt.outcome(None)),
+        Ok(Sent::Rehearsed) => {}
         Err(errno) => {
             call.tally.failed += 1;
-            call.report
-                .tell(&subject, &Outcome::Failed(&refusal(errno, pid)));
+            let reason = match target {
+                Target::Group(group) if errno == Errno::ESRCH => ProcessGroup::missing(*group),
+                _ => refusal(errno, pid),
+            };
+            call.report.tell(&subject, &Outcome::Failed(&reason));
         }
     }
 }
 
+/// A target for many processes is shown by its members.
+fn rehearse_number(call: &mut Call, target: &Target, signal: Signal) -> Result<()> {
+    let typed = Typed::target(target.clone());
+    let mut refused = Errno::ESRCH;
+    let mut is_found = false;
+    for pid in reached_by(target)? {
+        match call
+            .sender
+            .send(Route::Number(&Target::Process(pid)), signal, None)
+        {
+            Ok(_) => {
+                is_found = true;
+                call.tally.signalled += 1;
+                let name = proc::name(pid).ok();
+                let name = name.as_deref();
+                let subject = Subject {
+                    typed: &typed,
+                    pid: Some(pid),
+                    inode: None,
+                    name,
+                };
+                let preview = preview(call.plan, pid, signal, Occasion::First);
+                call.report.tell(&subject, &Outcome::WouldSend(&preview));
+            }
+            // A real call to several processes also passes over those that it may not signal.
+            Err(errno) => refused = errno,
+        }
+    }
+    if !is_found {
+        record_number(call, target, None, Err(refused));
+    }
+    Ok(())
+}
+
 /// Signals a group as a whole if possible, so that no fork in flight escapes; a member that has
 /// left it gets the signal by its own pidfd. Otherwise each member does, until no new one appears.
-fn to_group(call: &mut Call, group: usize, signal: Signal, occasion: Occasion) -> Result<()> {
-    if signal == Signal::KILL && kill_control_group(call, group, occasion)? {
-        return Ok(());
-    }
-    if occasion == Occasion::First {
-        tell_unseen(call, group, signal);
-    }
-    let mut members = call.present();
-    members.retain(|index| call.found.recipients[*index].group == Some(group));
+fn to_group(
+    call: &mut Call,
+    source: SourceId,
+    signal: Signal,
+    occasion: Occasion,
+) -> Result<Growth> {
+    let members = call.found.recipients.members_of(source);
     let Found {
-        groups, recipients, ..
+        sources,
+        recipients,
+        ..
     } = &call.found;
     // A member that was refused gets no more, so the whole group must not get it either.
     let is_whole =
-        |recipient: &Recipient| recipient.group != Some(group) || !recipient.is_refused();
-    let whole = groups[group]
-        .process()
+        |recipient: &Recipient| recipient.group() != Some(source) || !recipient.is_refused();
+    let whole = sources[source.0]
+        .group()
         .filter(|_| recipients.iter().all(is_whole));
     let whole = whole.and_then(|whole| Some((whole, whole.leader()?)));
     let shares = |group| -> Result<Vec<Share>> {
         members
             .iter()
-            .map(|index| share(group, &recipients[*index], signal))
+            .map(|id| share(group, &recipients[*id], signal))
             .collect()
     };
     // If it cannot be told who is in the group, each gets the signal by its own pidfd.
-    let Some((whole, leader, shares)) =
-        whole.and_then(|(whole, leader)| Some((whole, leader, shares(whole).ok()?)))
-    else {
-        for index in members {
-            to_recipient(call, index, signal, occasion);
+    let whole = whole.and_then(|(whole, leader)| Some((whole, leader, shares(whole).ok()?)));
+    let Some((whole, leader, shares)) = whole else {
+        for id in members {
+            call.send(id, signal, occasion);
         }
-        chase(call, Family::Group(group), signal, occasion);
-        return Ok(());
+        return Ok(Growth::Growing);
     };
-    let sent = send(Route::GroupOf(leader), signal, None);
-    let results = members.into_iter().zip(shares).map(|(index, share)| {
-        let member = &recipients[index];
-        let result = match (sent, share) {
-            (Ok(receipt), Share::Whole) if !was_missed(whole, member, signal) => Ok(receipt),
+    let sent = call.sender.send(Route::GroupOf(leader), signal, None);
+    let answers = members.into_iter().zip(shares).map(|(id, share)| {
+        let member = &recipients[id];
+        let answer = match (sent, share) {
+            (Ok(sent), Share::Whole) if !was_missed(whole, member, signal) => Ok(sent),
             (Ok(_), Share::Forbidden) => Err(Errno::EPERM),
-            _ => send(Route::Process(&member.process), signal, None),
+            _ => call
+                .sender
+                .send(Route::Process(&member.process), signal, None),
         };
-        (index, result)
+        Answer::new(id, signal, answer)
     });
-    for (index, result) in results.collect::<Vec<_>>() {
-        call.record(index, signal, result, occasion);
+    for answer in answers.collect::<Vec<Answer>>() {
+        call.record(&answer, occasion);
     }
     // Members forked before the signal have got it, and are waited for.
-    let known = call.found.recipients.len();
-    let looked = call.found.groups[group].look(&mut call.found.recipients);
-    call.classify(known);
+    look(call, source)?;
+    Ok(Growth::Settled)
+}
+
+/// Admits new members of a source, and reports those that get no signal.
+pub fn look(call: &mut Call, source: SourceId) -> Result<()> {
+    let Found {
+        rules,
+        recipients,
+        sources,
+        ..
+    } = &mut call.found;
+    let known = recipients.len();
+    let looked = sources[source.0].look(rules, recipients, &mut |_, _| {});
+    call.report_skipped(known);
     looked
 }
 
@@ -196,7 +280,9 @@ enum Share {
 fn share(group: &ProcessGroup, member: &Recipient, signal: Signal) -> Result<Share> {
     Ok(match member.process.probe() {
         _ if !group.contains(&member.process)? => Share::None,
-        Err(Errno::EPERM) if !is_permitted_cont(member.pid(), signal) => Share::Forbidden,
+        Err(errno) if is_forbidden(errno) && !is_permitted_cont(member.pid(), signal) => {
+            Share::Forbidden
+        }
         _ => Share::Whole,
     })
 }
@@ -213,108 +299,110 @@ fn was_missed(group: &ProcessGroup, member: &Recipient, signal: Signal) -> bool 
     is_out && (signal == Signal::KILL || !may_have_it())
 }
 
-/// Whether the signal is CONT to a process of sigsend's session, which needs no other permission
-/// (kill(2)).
-pub fn is_permitted_cont(pid: Pid, signal: Signal) -> bool {
-    signal == Signal::CONT && getsid(Some(pid.process())) == getsid(None)
-}
-
-/// Whose new members are looked for.
-#[derive(Clone, Copy)]
-enum Family {
-    Trees,
-    Group(usize),
-}
-
-/// Signals processes that were forked before their parents took the signal, until nobody new
-/// appears. What goes wrong here concerns the family alone: it is told, and the others get their
-/// later signals.
-fn chase(call: &mut Call, family: Family, signal: Signal, occasion: Occasion) {
-    let end = Instant::now() + CHASE;
-    // A fork in flight when the signal came shows only when its parent takes the signal, so one
-    // look must find nobody new after all have taken it.
-    let mut all_have_taken = false;
-    while Instant::now() < end {
-        let looked = to_newcomers(call, family, signal, occasion, end);
-        let pending =
-            looked.and_then(|new| Ok((new, somebody_has_yet_to_take(call, family, signal)?)));
-        match pending {
-            Ok((0, _)) if all_have_taken => break,
-            Ok((new, pending)) => {
-                all_have_taken = new == 0 && !pending;
-                if new == 0 && pending {
-                    pause();
-                }
-            }
-            Err(error) => {
-                match family {
-                    Family::Trees => call.fail_tree(&error),
-                    Family::Group(_) => call.fail(&error),
-                }
-                break;
-            }
-        }
-    }
-}
-
-/// Looks once for new members and signals each as soon as it is found; how many there were.
-fn to_newcomers(
+/// Signals the members of a control group; KILL goes to all of it at once if it has such a file.
+fn to_control_group(
     call: &mut Call,
-    family: Family,
+    source: SourceId,
     signal: Signal,
     occasion: Occasion,
-    end: Instant,
-) -> Result<usize> {
-    let known = call.found.recipients.len();
-    let mut step = 0;
-    loop {
-        let from = call.found.recipients.len();
-        let Found {
-            rules,
-            recipients,
-            groups,
-            ..
-        } = &mut call.found;
-        let found = match (family, &rules.lineage) {
-            (Family::Group(group), _) => groups[group].look(recipients),
-            (Family::Trees, Some(lineage)) if step < recipients.len() => {
-                lineage.adopt(recipients, step, None)
-            }
-            (Family::Trees, _) => Ok(()),
-        };
-        call.classify(from);
-        for index in from..call.found.recipients.len() {
-            to_recipient(call, index, signal, occasion);
-        }
-        found?;
-        step += 1;
-        let is_last = matches!(family, Family::Group(_)) || step >= call.found.recipients.len();
-        if is_last || Instant::now() >= end {
-            return Ok(call.found.recipients.len() - known);
-        }
+) -> Result<Growth> {
+    let is_kill = signal == Signal::KILL && call.found.sources[source.0].control().is_some();
+    if is_kill && call.plan.mode == Mode::Send && occasion != Occasion::First {
+        // Members that have joined since are reported like the others.
+        look(call, source)?;
+    }
+    let Some(control) = call.found.sources[source.0].control() else {
+        return Ok(Growth::Settled);
+    };
+    if is_kill && control.is_killed_whole() {
+        kill_whole(call, source, occasion)?;
+        return Ok(Growth::Settled);
+    }
+    if occasion == Occasion::First {
+        report_unseen(call, source, signal);
+    }
+    for id in call.found.recipients.members_of(source) {
+        call.send(id, signal, occasion);
+    }
+    Ok(Growth::Growing)
+}
+
+/// Reports and counts the members that only cgroup.kill reaches, since they have no PID here. If
+/// the call waits, the null signal needs to reach no process.
+fn report_unseen(call: &mut Call, source: SourceId, signal: Signal) {
+    let waits = call.plan.waits();
+    let Some(control) = call.found.sources[source.0].control_mut() else {
+        return;
+    };
+    if control.awaited == Awaited::Recipients {
+        return;
+    }
+    if signal.is_null() && waits {
+        control.awaited = Awaited::Unseen;
+    } else if control.unseen > 0 {
+        let (typed, count) = (control.subject().clone(), control.unseen);
+        call.report_failure(&Subject::target(&typed), &Reason::OtherNamespace { count });
     }
 }
 
-/// Whether the signal is pending for somebody who will take it: it is not blocked, and the process
-/// is not stopped.
-fn somebody_has_yet_to_take(call: &Call, family: Family, signal: Signal) -> Result<bool> {
-    // No member of a frozen group takes a signal, or forks.
-    if let Family::Group(group) = family
-        && call.found.groups[group]
-            .control()
-            .is_some_and(ControlGroup::is_frozen)
-    {
-        return Ok(false);
+/// Kills a control group by its cgroup.kill. A member that has left it gets KILL through its pidfd.
+fn kill_whole(call: &mut Call, source: SourceId, occasion: Occasion) -> Result<()> {
+    let signal = Signal::KILL;
+    let members = call.found.recipients.members_of(source);
+    let Found {
+        sources,
+        recipients,
+        ..
+    } = &mut call.found;
+    let Some(control) = sources[source.0].control_mut() else {
+        return Ok(());
+    };
+    let Some(KillFile::Kill(switch)) = &control.kill_file else {
+        return Ok(());
+    };
+    let inside: BTreeSet<Pid> = control.pids().unwrap_or_default();
+    let whole = call.sender.send(Route::ControlGroup(switch), signal, None);
+    let answers: Vec<Answer> = members
+        .into_iter()
+        .map(|id| {
+            let process = &recipients[id].process;
+            // For one that is dying already this changes nothing; for one that left at the last
+            // moment it does.
+            let direct = call.sender.send(Route::Process(process), signal, None);
+            // cgroup.kill kills all that it reaches, also the processes of other users.
+            let answer = match whole {
+                Ok(sent) if inside.contains(&process.pid) => Ok(sent),
+                _ => direct,
+            };
+            Answer::new(id, signal, answer)
+        })
+        .collect();
+    if whole.is_ok() {
+        control.awaited = Awaited::Killed;
     }
-    for recipient in call
-        .found
-        .recipients
-        .iter()
-        .filter(|recipient| recipient.is_present())
-    {
-        if proc::is_taking(recipient.pid(), signal).context("looking at pending signals")? {
-            return Ok(true);
+    let (unseen, typed) = (control.unseen, control.subject().clone());
+    for answer in answers {
+        call.record(&answer, occasion);
+    }
+    match whole {
+        Ok(sent) if unseen > 0 => {
+            if occasion == Occasion::First {
+                call.tally.signalled += unseen;
+            }
+            let after = (occasion == Occasion::FollowUp).then(|| call.began.elapsed());
+            let outcome = match sent {
+                Sent::Receipt(receipt) => receipt.unseen(unseen, after),
+                Sent::Rehearsed if occasion == Occasion::First => Outcome::WouldSendUnseen {
+                    signal,
+                    count: unseen,
+                },
+                Sent::Rehearsed => return Ok(()),
+            };
+            call.report.tell(&Subject::target(&typed), &outcome);
         }
+        // Removed, for which it had to be empty.
+        Ok(_) | Err(Errno::ESRCH) => {}
+        Err(errno) => return Err(errno).context("writing to cgroup.kill"),
     }
-    Ok(false)
+    Ok(())
 }

@@ -1,29 +1,34 @@
 //! Questions about targets, which send no signal: PIDs (`-p`), tokens (`--id`) and liveness
 //! (`--alive`).
 
-use anyhow::Result;
-use nix::unistd::getpid;
+use std::rc::Rc;
 
-use crate::find::prepare::{Miss, find};
+use anyhow::Result;
+
+use crate::event::{NoProcess, Outcome, Reason, Says, Status, Subject, Tally, Typed};
 use crate::find::recipients::{NamedBy, Recipient, Standing};
-use crate::outcome::{NoProcess, Outcome, Reason, Status, Subject, Tally};
+use crate::find::select::{Miss, select};
+use crate::find::spared::own;
 use crate::output::report::Report;
-use crate::plan::{Question, Selection, Voice};
+use crate::plan::{Plan, Question, Reach, Voice};
 use crate::target::Target;
 
-/// Answers a question about each process that the selection means.
-pub fn ask(
-    question: Question,
-    selection: &Selection,
-    report: &mut Report,
-) -> Result<(Tally, Status)> {
-    let mut found = find(selection, report.voice.labels())?;
+/// Answers a question about each process that the plan means.
+pub fn ask(question: Question, plan: &Plan, report: &mut Report) -> Result<(Tally, Status)> {
+    let mut found = select(plan, report.voice.labels())?;
     found.recipients.inherit_identity();
-    let mut recipients: Vec<Recipient> = found.recipients.into_members();
-    if found.rules.lineage.is_some() {
+    let mut recipients = found.recipients.into_members();
+    if plan.selection.reach != Reach::Process {
         // Part of its caller's tree only for as long as it asks.
-        recipients.retain(|recipient| recipient.pid().number() != getpid().as_raw());
+        recipients.retain(|recipient| recipient.pid() != own());
     }
+    for skipped in recipients
+        .iter()
+        .filter(|one| matches!(one.standing, Standing::Skipped))
+    {
+        report.tell(&Subject::from(skipped), &Outcome::Skipped);
+    }
+    recipients.retain(|one| !matches!(one.standing, Standing::Skipped));
     match question {
         Question::Alive => alive(&recipients, &found.misses, report),
         Question::Pid | Question::Id => list(question, &mut recipients, &found.misses, report),
@@ -37,8 +42,9 @@ fn list(
     misses: &[Miss],
     report: &mut Report,
 ) -> Result<(Tally, Status)> {
+    let failed = misses.iter().map(|miss| miss.reason.facts().count).sum();
     let mut tally = Tally {
-        failed: misses.iter().map(|miss| miss.reason.count()).sum(),
+        failed,
         ..Tally::default()
     };
     for recipient in recipients {
@@ -62,7 +68,7 @@ fn list(
             report.print(&token.to_string());
         }
     }
-    tell_misses(misses.iter(), report);
+    report_misses(misses, report);
     Ok((tally, tally.status()))
 }
 
@@ -75,9 +81,9 @@ fn alive(
 ) -> Result<(Tally, Status)> {
     let gone = Reason::Absent(NoProcess::Gone);
     // Without a PID here it cannot be signalled, but it is alive.
-    let (unseen, misses): (Vec<&Miss>, Vec<&Miss>) = misses
-        .iter()
-        .partition(|miss| matches!(miss.reason, Reason::OtherNamespace { .. }));
+    let lives = |miss: &&Miss| miss.reason.facts().says == Says::Lives;
+    let is_unclear = |reason: &Reason| reason.facts().says == Says::Unclear;
+    let (living, misses): (Vec<&Miss>, Vec<&Miss>) = misses.iter().partition(lives);
     let mut tally = Tally {
         failed: misses.len(),
         ..Tally::default()
@@ -86,11 +92,11 @@ fn alive(
         .iter()
         .filter(|miss| is_unclear(&miss.reason))
         .count();
-    let mut answered: Vec<&str> = Vec::new();
+    let mut answered: Vec<&Rc<Typed>> = Vec::new();
     let mut exited: Vec<&Recipient> = Vec::new();
     let mut refused: Vec<(&Recipient, &Reason)> = Vec::new();
-    for miss in unseen {
-        tally.settled += miss.reason.count();
+    for miss in living {
+        tally.settled += miss.reason.facts().count;
         answered.push(&miss.typed);
         report.tell(&Subject::target(&miss.typed), &Outcome::Alive);
     }
@@ -106,9 +112,11 @@ fn alive(
             _ => exited.push(recipient),
         }
     }
+    let is_answered =
+        |typed: &Rc<Typed>| answered.iter().any(|answered| Rc::ptr_eq(answered, typed));
     for (recipient, reason) in refused {
         // A control group is alive while one of its members is what it is expected to be.
-        if recipient.group.is_none() || !answered.contains(&&*recipient.typed) {
+        if recipient.group().is_none() || !is_answered(&recipient.typed) {
             tally.failed += 1;
             unclear += usize::from(is_unclear(reason));
             report.tell(&Subject::from(recipient), &Outcome::Failed(reason));
@@ -117,14 +125,12 @@ fn alive(
     for recipient in exited {
         // A name is alive while one living process answers to it: one that has just exited does not
         // count.
-        let is_replaced =
-            recipient.named_by == NamedBy::Description && answered.contains(&&*recipient.typed);
-        if !is_replaced {
+        if recipient.named_by == NamedBy::Identity || !is_answered(&recipient.typed) {
             tally.failed += 1;
             report.tell(&Subject::from(recipient), &Outcome::Failed(&gone));
         }
     }
-    tell_misses(misses, report);
+    report_misses(misses, report);
     // What cannot be verified is neither alive nor gone; one that is surely gone settles the
     // question.
     let status = match tally {
@@ -139,26 +145,14 @@ fn alive(
     Ok((tally, status))
 }
 
-/// Whether a failure says neither that the process is alive nor that it is gone.
-fn is_unclear(reason: &Reason) -> bool {
-    matches!(
-        reason,
-        Reason::Unverified { .. }
-            | Reason::HolderUnseen { .. }
-            | Reason::Absent(NoProcess::Thread { .. })
-            | Reason::NotPermitted { .. }
-            | Reason::Refused(_)
-    )
-}
-
-fn tell_misses<'a>(misses: impl IntoIterator<Item = &'a Miss>, report: &mut Report) {
-    for miss in misses {
+fn report_misses<'a>(misses: impl IntoIterator<Item = &'a Miss>, report: &mut Report) {
+    for Miss { typed, pid, reason } in misses {
         let subject = Subject {
-            typed: &miss.typed,
-            pid: miss.pid,
+            typed,
+            pid: *pid,
             inode: None,
             name: None,
         };
-        report.tell(&subject, &Outcome::Failed(&miss.reason));
+        report.tell(&subject, &Outcome::Failed(reason));
     }
 }

@@ -4,12 +4,11 @@ use std::io;
 
 use nix::errno::Errno;
 
+use crate::event::Status;
 use crate::find::names::check_proc;
 use crate::os::proc;
-use crate::outcome::Status;
-use crate::output::errno::{errno_words, plain};
 use crate::output::list::Listing;
-use crate::output::text::sentence;
+use crate::output::text::{errno_words, error_words, sentence};
 use crate::target::Pid;
 use crate::usage::UsageError;
 
@@ -26,8 +25,8 @@ pub fn show(pids: &[Pid], listing: &mut Listing) -> io::Result<Status> {
             Ok(status) => status,
             Err(error) => {
                 let why = match error.kind() {
-                    io::ErrorKind::NotFound => errno_words(Errno::ESRCH),
-                    _ => plain(&error),
+                    io::ErrorKind::NotFound => errno_words(Errno::ESRCH).to_owned(),
+                    _ => error_words(&error),
                 };
                 (listing.complain)(&UsageError::value(format!(
                     "reading the state of {pid} failed: {why}"

@@ -11,6 +11,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal as Named};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::getpid;
 
+use crate::find::recipients::RecipientId;
 use crate::os::pidfd::Pinned;
 use crate::os::proc;
 use crate::signal::Signal;
@@ -19,12 +20,12 @@ use crate::target::Pid;
 /// What ended a wait.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Woken {
-    /// These have exited; each is reported once. Without any, a control group has become empty or
-    /// populated.
-    Exited(Vec<usize>),
+    /// These have exited or were reaped, each told once. Without any, a control group has become
+    /// empty or populated.
+    Exited(Vec<RecipientId>),
     /// The time is over.
     Due,
-    /// A signal is pending that will end this program.
+    /// A signal is pending that will end this program, or stop it.
     Interrupted,
 }
 
@@ -52,12 +53,19 @@ impl Watch {
 
     /// Watches a process until its exit was reported. One-shot: an unreaped zombie would wake a
     /// level-triggered epoll again and again.
-    pub fn add(&self, index: usize, process: &Pinned) -> Result<()> {
-        let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLONESHOT, index as u64);
-        process
+    pub fn add(&self, id: RecipientId, process: &Pinned) -> Result<()> {
+        let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLONESHOT, id.key());
+        let added = process.fd().and_then(|fd| self.epoll.add(fd, event));
+        added.with_context(|| format!("preparing to wait for process {}", process.pid))
+    }
+
+    /// Watches an exited process until it is reaped, which epoll reports unasked (EPOLLHUP).
+    pub fn await_reaping(&self, id: RecipientId, process: &Pinned) -> Result<()> {
+        let mut event = EpollEvent::new(EpollFlags::EPOLLONESHOT, id.key());
+        let changed = process
             .fd()
-            .and_then(|fd| self.epoll.add(fd, event))
-            .with_context(|| format!("preparing to wait for process {}", process.pid))
+            .and_then(|fd| self.epoll.modify(fd, &mut event));
+        changed.with_context(|| format!("waiting for process {} to be reaped", process.pid))
     }
 
     /// Watches the cgroup.events of a control group. Edge-triggered: it stays readable once it has
@@ -81,9 +89,11 @@ impl Watch {
         Ok(())
     }
 
-    /// Lets interrupts through again. One that is pending ends the program here.
-    pub fn release_interrupts(&mut self) {
+    /// Lets a pending interrupt through: it ends the program here, or stops it until it is
+    /// continued. Then interrupts are held again.
+    pub fn let_interrupts_through(&mut self) -> Result<()> {
         self.interrupts = None;
+        self.hold_interrupts()
     }
 
     /// Sleeps until a process exits or the deadline comes, at most 24 days; without a deadline as
@@ -103,7 +113,7 @@ impl Watch {
                     }
                     let keys = keys.filter(|key| *key != CONTROL_GROUP);
                     return Ok(Woken::Exited(
-                        keys.filter_map(|key| usize::try_from(key).ok()).collect(),
+                        keys.filter_map(RecipientId::from_key).collect(),
                     ));
                 }
                 // Being stopped and continued interrupts the wait, too.
@@ -125,7 +135,8 @@ fn until(deadline: Instant) -> EpollTimeout {
         .unwrap_or(EpollTimeout::MAX)
 }
 
-/// INT, TERM and HUP, unless they are ignored, blocked and read from a signalfd.
+/// INT, TERM, HUP and TSTP, unless they were ignored or blocked before: blocked, and reported by a
+/// signalfd.
 struct Interrupts {
     fd: SignalFd,
     before: SigSet,
@@ -135,17 +146,21 @@ impl Interrupts {
     fn hold() -> Result<Self> {
         let own = Pid::try_from(getpid().as_raw()).ok();
         // A blocked signal is queued even if it is ignored, so those that are ignored must be left
-        // alone.
-        let ignored = own
-            .and_then(|own| proc::status(own).ok())
-            .map(|status| status.ignored);
+        // alone. One that was blocked before would stay pending for ever.
+        let status = own.and_then(|own| proc::status(own).ok());
+        let is_open = |signal| {
+            status
+                .as_ref()
+                .is_some_and(|of| !of.ignored.contains(signal) && !of.blocked.contains(signal))
+        };
         let mut set = SigSet::empty();
         for (named, signal) in [
             (Named::SIGINT, Signal::INT),
             (Named::SIGTERM, Signal::TERM),
             (Named::SIGHUP, Signal::HUP),
+            (Named::SIGTSTP, Signal::TSTP),
         ] {
-            if ignored.is_some_and(|ignored| !ignored.contains(signal)) {
+            if is_open(signal) {
                 set.add(named);
             }
         }

@@ -1,544 +1,329 @@
 //! Completion in the real shells: bash and zsh get keys, including tab, through a pseudo-terminal;
 //! fish is queried directly.
 
-use std::fs::File;
-use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use nix::pty::{Winsize, openpty};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::cgroup::group::control_group;
-use crate::support::{
-    DEADLINE, NOBODY, TempDir, in_pid_namespace, may_change_user, program, sigsend, skip, stdout,
-    tempdir, victim,
-};
+use crate::support::prelude::*;
 
 /// The end of every prompt of an interactive shell.
 const PROMPT: &str = "ready> ";
 
-/// Puts the completion script of a shell into a directory.
-fn script(dir: &TempDir, shell: &str, name: &str) {
-    let script = sigsend()
-        .args(["--generate", shell])
-        .assert()
-        .success()
-        .stderr("");
-    dir.file(name, stdout(&script));
+/// A directory with the completion script of a shell and files to complete; also the shell. Skips
+/// the test if it is not installed.
+#[track_caller]
+fn home(shell: &str) -> Option<(TempDir, PathBuf)> {
+    let Some(path) = program(shell) else {
+        skip(format!("no {shell}"));
+        return None;
+    };
+    let home = tempdir();
+    home.file("_sigsend", run!("--generate {shell}").told());
+    home.file("some.pid", "");
+    home.file("subfile", "");
+    std::fs::create_dir(home.path().join("subdir")).expect("a directory of ours");
+    Some((home, path))
 }
 
 /// An interactive shell on a pseudo-terminal, in which `sigsend` only prints its arguments.
 struct Session {
-    shell: Child,
-    keyboard: File,
-    screen: Receiver<Vec<u8>>,
-    /// Output that was read and not yet searched.
-    unseen: String,
+    terminal: Terminal,
     home: TempDir,
 }
 
 impl Session {
-    /// Starts bash or zsh; prints the reason and returns `None` if it is not installed.
+    /// Starts bash or zsh.
     #[track_caller]
     fn start(shell: &str) -> Option<Self> {
-        let (Some(setsid), Some(path)) = (program("setsid"), program(shell)) else {
-            skip(format!("no {shell}"));
-            return None;
-        };
-        let home = tempdir();
-        script(&home, shell, "_sigsend");
-        home.file("some.pid", "");
-        home.file("subfile", "");
-        std::fs::create_dir(home.path().join("subdir")).expect("a directory of ours");
+        let (home, path) = home(shell)?;
         let load = match shell {
             "zsh" => "fpath=($PWD $fpath); autoload -U compinit && compinit -D -u",
             _ => "source ./_sigsend",
         };
         let show = r#"sigsend() { printf 'args'; printf ' <%s>' "$@"; printf ' end\n'; }"#;
-        let rc = home.file(
+        home.file(
             ".zshrc",
             format!("{load}\n{show}\nPS1='{PROMPT}'\nLISTMAX=5000\n"),
         );
-        let size = Winsize {
-            ws_row: 1000,
-            ws_col: 500,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
+        let options = match shell {
+            "zsh" => "-d -i",
+            _ => "--noprofile --rcfile .zshrc -i",
         };
-        let pty = openpty(&size, None).expect("a pseudo-terminal");
-        let end = || Stdio::from(pty.slave.try_clone().expect("another descriptor"));
-        let mut command = Command::new(setsid);
-        command.args(["--ctty", "--wait"]).arg(path);
-        match shell {
-            "zsh" => command.args(["-d", "-i"]),
-            _ => command.arg("--noprofile").arg("--rcfile").arg(rc).arg("-i"),
-        };
-        let dir = home.path();
-        command
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("TERM", "dumb");
-        command
-            .env("HOME", dir)
-            .env("ZDOTDIR", dir)
-            .current_dir(dir)
-            .stdin(end())
-            .stdout(end())
-            .stderr(end());
-        let shell = command.spawn().expect("setsid starts");
-        // Both hold the terminal open and would delay its end of file.
-        drop((command, pty.slave));
-        let keyboard = File::from(pty.master);
-        let mut master = keyboard.try_clone().expect("another descriptor");
-        let (sender, screen) = channel();
-        thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(count @ 1..) = master.read(&mut bytes) {
-                if sender.send(bytes[..count].to_vec()).is_err() {
-                    break;
-                }
-            }
-        });
-        let mut session = Self {
-            shell,
-            keyboard,
-            screen,
-            unseen: String::new(),
-            home,
-        };
-        session.read_until(PROMPT);
-        Some(session)
+        let mut terminal = Terminal::sized(1000, 500)?;
+        let line = words(&format!("{} {options}", path.display()));
+        terminal.run_in(home.path(), "dumb", &line);
+        terminal.next_until(PROMPT);
+        Some(Self { terminal, home })
     }
 
     /// The arguments that sigsend gets when the line is typed, then the tab key, then return.
     #[track_caller]
     fn completes(&mut self, line: &str) -> String {
-        write!(self.keyboard, "sigsend {line}\t\r").expect("the shell reads");
-        let seen = self.read_until(" end\r\n");
-        self.read_until(PROMPT);
-        let shown = seen.rsplit_once("args ").expect("the arguments follow").1;
+        self.terminal.type_in(&format!("sigsend {line}\t\r"));
+        let seen = self.terminal.next_until(" end\r\n");
+        self.terminal.next_until(PROMPT);
+        let (_, shown) = seen.rsplit_once("args ").expect("the arguments follow");
         shown.trim_end().trim_end_matches(" end").to_owned()
     }
 
     /// The screen after the line was typed and tab was pressed. The line is then deleted.
     #[track_caller]
     fn offers(&mut self, line: &str) -> String {
-        write!(self.keyboard, "sigsend {line}\t\x15echo wi''ped\r").expect("the shell reads");
-        let seen = self.read_until("wiped\r\n");
-        self.read_until(PROMPT);
+        self.terminal
+            .type_in(&format!("sigsend {line}\t\x15echo wi''ped\r"));
+        let seen = self.terminal.next_until("wiped\r\n");
+        self.terminal.next_until(PROMPT);
         seen
-    }
-
-    /// The output up to and including the text.
-    #[track_caller]
-    fn read_until(&mut self, text: &str) -> String {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            if let Some(start) = self.unseen.find(text) {
-                let rest = self.unseen.split_off(start + text.len());
-                return std::mem::replace(&mut self.unseen, rest);
-            }
-            let Ok(bytes) = self
-                .screen
-                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            else {
-                panic!("timed out waiting for {text:?}: {:?}", self.unseen);
-            };
-            self.unseen.push_str(&String::from_utf8_lossy(&bytes));
-        }
     }
 }
 
-impl Drop for Session {
-    fn drop(&mut self) {
-        // End of file at an empty prompt. If the shell ignores it, setsid is killed and the shell
-        // gets a hangup.
-        let _ = self.keyboard.write_all(b"\x15\x04");
-        let deadline = Instant::now() + DEADLINE;
-        while self.shell.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < deadline
-        {
-            let _ = self.screen.recv_timeout(Duration::from_millis(10));
-        }
-        let _ = self.shell.kill();
-        let _ = self.shell.wait();
-    }
+/// The completions of fish for a line, without the descriptions.
+#[track_caller]
+fn fish(path: &Path, home: &TempDir, line: &str) -> String {
+    let ask = "source _sigsend; complete -C \"sigsend $argv[1]\"";
+    let mut command = Command::new(path);
+    command
+        .args(["--no-config", "-c", ask, "--", line])
+        .current_dir(home.path());
+    command.env("HOME", home.path()).env("LC_ALL", "C.UTF-8");
+    let offers = command.run(&[]).told();
+    let offers = offers
+        .lines()
+        .map(|offer| offer.split('\t').next().unwrap_or_default());
+    offers.collect::<Vec<_>>().join(" ")
 }
 
 /// What is typed and the completed line, the same in bash and zsh.
-const TABLE: [(&str, &str); 17] = [
-    ("-s HU", "<-s> <HUP>"),
-    ("-n KI", "<-n> <KILL>"),
-    ("--signal XC", "<--signal> <XCPU>"),
-    ("--signal=XF", "<--signal=XFSZ>"),
-    ("-sWI", "<-sWINCH>"),
-    ("-HU", "<-HUP>"),
-    ("-v -RTMIN+7", "<-v> <-RTMIN+7>"),
-    ("-l STK", "<-l> <STKFLT>"),
-    ("--timeout 5s KI", "<--timeout> <5s> <KILL>"),
-    (
-        "-w --timeout 5s INT --timeout 1s VT",
-        "<-w> <--timeout> <5s> <INT> <--timeout> <1s> <VTALRM>",
-    ),
-    ("--gra", "<--grace>"),
-    ("-w --pidf", "<-w> <--pidfile>"),
-    ("--generate po", "<--generate> <powershell>"),
-    ("--pidfile som", "<--pidfile> <some.pid>"),
-    ("--grace som", "<--grace> <som>"),
-    ("-- -HU", "<--> <-HU>"),
-    ("-l HUP --no-such", "<-l> <HUP> <--no-such>"),
-];
+const TABLE: &str = "
+    -s HU            | <-s> <HUP>
+    -n KI            | <-n> <KILL>
+    --signal XC      | <--signal> <XCPU>
+    --signal=XF      | <--signal=XFSZ>
+    -sWI             | <-sWINCH>
+    -HU              | <-HUP>
+    -v -RTMIN+7      | <-v> <-RTMIN+7>
+    -l STK           | <-l> <STKFLT>
+    --timeout 5s KI  | <--timeout> <5s> <KILL>
+    -w --timeout 5s INT --timeout 1s VT | <-w> <--timeout> <5s> <INT> <--timeout> <1s> <VTALRM>
+    --gra            | <--grace>
+    -w --pidf        | <-w> <--pidfile>
+    --generate ba    | <--generate> <bash>
+    --pidfile som    | <--pidfile> <some.pid>
+    --grace som      | <--grace> <som>
+    -- -HU           | <--> <-HU>
+    -l HUP --no-such | <-l> <HUP> <--no-such>
+    -l HUP STK       | <-l> <HUP> <STKFLT>
+    -t som           | <-t> <som>
+    -u roo           | <-u> <root>
+    --user=roo       | <--user=root>
+    --cwd sub        | <--cwd> <subdir>
+    -f som           | <-f> <som>
+    --mix            | <--mixed>";
+
+/// What fish offers.
+const OFFERED: &str = "
+    -s HU           | HUP
+    -n KI           | KILL
+    --signal=XF     | --signal=XFSZ
+    -HU             | -HUP
+    -l STK          | STKFLT
+    --timeout 5s KI | KILL
+    --gra           | --grace
+    --generate ba   | bash
+    --pidfile som   | some.pid
+    --grace som     |
+    --cgroup sub    | subdir/
+    --cwd sub       | subdir/
+    -u roo          | root
+    -l HUP STK      | STKFLT
+    -f som          |
+    --mix           | --mixed";
 
 #[test]
-fn bash_completes_signals_options_and_files() {
-    let Some(mut session) = Session::start("bash") else {
-        return;
-    };
-    for (line, args) in TABLE {
-        assert_eq!(session.completes(line), args, "{line}");
-    }
-}
-
-#[test]
-fn zsh_completes_signals_options_and_files() {
-    let Some(mut session) = Session::start("zsh") else {
-        return;
-    };
-    for (line, args) in TABLE {
-        assert_eq!(session.completes(line), args, "{line}");
-    }
-}
-
-/// Completes ports and control groups in namespaces that have one of each.
-fn completes_ports_and_groups(shell: &str) {
-    if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
-        return skip(format!("no network namespace: {error}"));
-    }
-    let _listener = TcpListener::bind("[::]:18234").expect("a free port");
-    let _socket = UdpSocket::bind("0.0.0.0:28234").expect("a free port");
-    let Some(group) = control_group() else { return };
-    let _member = group.sleeping();
-    let Some(mut session) = Session::start(shell) else {
-        return;
-    };
-    // zsh removes the slash that it has added.
-    let args = session.completes("--cgroup sub");
-    assert_eq!(
-        args.trim_end_matches("/>").trim_end_matches('>'),
-        "<--cgroup> <subdir"
-    );
-    let shown = group.shown();
-    assert_eq!(
-        session.completes(&format!("--cgroup {}", &shown[..shown.len() - 2])),
-        format!("<--cgroup> <{shown}>")
-    );
-    assert_eq!(
-        session.completes("--grace 5s :18"),
-        "<--grace> <5s> <:18234>"
-    );
-    assert_eq!(session.completes("-HUP -- :28"), "<-HUP> <--> <:28234>");
-    assert_eq!(session.completes(":38"), "<:38>");
-}
-
-#[test]
-fn bash_completes_ports_and_groups() {
-    in_pid_namespace(|| completes_ports_and_groups("bash"));
-}
-
-#[test]
-fn zsh_completes_ports_and_groups() {
-    in_pid_namespace(|| completes_ports_and_groups("zsh"));
-}
-
-#[test]
-fn fish_completes_ports_and_groups() {
-    in_pid_namespace(|| {
-        let Some(path) = program("fish") else {
-            return skip("no fish");
-        };
-        if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
-            return skip(format!("no network namespace: {error}"));
+fn signals_options_and_files_are_completed() {
+    for mut session in ["bash", "zsh"].into_iter().filter_map(Session::start) {
+        for [line, args] in rows(TABLE) {
+            // zsh removes the slash that it has added.
+            let completed = session.completes(line).replace("/>", ">");
+            assert_eq!(completed, args, "{line}");
         }
-        let dir = tempdir();
-        script(&dir, "fish", "sigsend");
+    }
+    let Some((home, path)) = home("fish") else {
+        return;
+    };
+    for [line, offers] in rows(OFFERED) {
+        assert_eq!(fish(&path, &home, line), offers, "{line}");
+    }
+}
+
+#[test]
+fn ports_and_groups_are_completed() {
+    in_pid_namespace(|| {
+        needs!(
+            unshare(CloneFlags::CLONE_NEWNET).is_ok(),
+            "a network namespace"
+        );
         let _listener = TcpListener::bind("[::]:18234").expect("a free port");
-        assert_eq!(fish(&path, &dir, "--grace 5s :18"), [":18234"]);
+        let _socket = UdpSocket::bind("0.0.0.0:28234").expect("a free port");
         let Some(group) = control_group() else { return };
         let _member = group.sleeping();
         let shown = group.shown();
-        assert_eq!(
-            fish(
-                &path,
-                &dir,
-                &format!("--cgroup {}", &shown[..shown.len() - 2])
-            ),
-            [shown]
-        );
+        let begun = format!("--cgroup {}", &shown[..shown.len() - 2]);
+        for mut session in ["bash", "zsh"].into_iter().filter_map(Session::start) {
+            // zsh removes the slash that it has added.
+            let args = session.completes("--cgroup sub").replace("/>", ">");
+            assert_eq!(args, "<--cgroup> <subdir>");
+            assert_eq!(session.completes(&begun), format!("<--cgroup> <{shown}>"));
+            assert_eq!(
+                session.completes("--grace 5s :18"),
+                "<--grace> <5s> <:18234>"
+            );
+            assert_eq!(session.completes("-HUP -- :28"), "<-HUP> <--> <:28234/udp>");
+            assert_eq!(session.completes(":38"), "<:38>");
+        }
+        let Some((home, path)) = home("fish") else {
+            return;
+        };
+        assert_eq!(fish(&path, &home, "--grace 5s :18"), ":18234");
+        assert_eq!(fish(&path, &home, "-- :28"), ":28234/udp");
+        assert_eq!(fish(&path, &home, &begun), shown);
     });
 }
 
-/// Completes processes in a namespace that has no others of these names.
-fn completes_processes(shell: &str) {
-    let Some(mut session) = Session::start(shell) else {
-        return;
-    };
-    let one = victim().named("qzserver").with_pid(31_234).sleeping();
-    let spaced = victim().named("Qz Content").sleeping();
-    let hostile = victim().named("qy$(>boo)`>boo`").sleeping();
-    for (line, args) in [
-        ("-HUP qzs", "<-HUP> <qzserver>"),
-        ("-HUP 3123", "<-HUP> <31234>"),
-        ("-d 3123", "<-d> <31234>"),
-        ("--expect qzs", "<--expect> <qzserver>"),
-        ("-- qzs", "<--> <qzserver>"),
-        ("Qz", "<Qz Content>"),
-        ("qy", "<qy$(>boo)`>boo`>"),
-    ] {
-        assert_eq!(session.completes(line), args, "{line}");
-    }
-    assert!(
-        !session.home.path().join("boo").exists(),
-        "a process name was run as a command"
-    );
-    if may_change_user() {
-        let _other = victim().named("qxother").owned_by(NOBODY).sleeping();
-        assert_eq!(session.completes("qxo"), "<qxo>");
-        assert_eq!(session.completes("-a qxo"), "<-a> <qxother>");
-    }
-    for victim in [one, spaced, hostile] {
-        victim.assert_alive();
-    }
-}
-
 #[test]
-fn bash_completes_processes_and_runs_none_of_their_names() {
-    in_pid_namespace(|| completes_processes("bash"));
+fn processes_are_completed_and_none_of_their_names_is_run() {
+    let lines = "
+        -HUP qzs     | <-HUP> <qzserver>
+        -HUP 3123    | <-HUP> <31234>
+        -d 3123      | <-d> <31234>
+        --expect qzs | <--expect> <qzserver>
+        -- qzs       | <--> <qzserver>
+        Qz           | <Qz Content>
+        qy           | <qy$(>boo)`>boo`>";
+    in_pid_namespace(|| {
+        let one = victim().named("qzserver").with_pid(31_234).sleeping();
+        let others = ["Qz Content", "qy$(>boo)`>boo`"].map(|name| victim().named(name).sleeping());
+        for mut session in ["bash", "zsh"].into_iter().filter_map(Session::start) {
+            for [line, args] in rows(lines) {
+                assert_eq!(session.completes(line), args, "{line}");
+            }
+            assert!(
+                !session.home.path().join("boo").exists(),
+                "a name was run as a command"
+            );
+            if may_change_user() {
+                let _other = victim().named("qxother").owned_by(NOBODY).sleeping();
+                assert_eq!(session.completes("qxo"), "<qxo>");
+                assert_eq!(session.completes("-a qxo"), "<-a> <qxother>");
+            }
+        }
+        others.iter().chain([&one]).for_each(Victim::assert_alive);
+        if let Some((home, path)) = home("fish") {
+            for [line, args] in rows::<2>(lines)
+                .take(6)
+                .filter(|[line, _]| !line.starts_with("-- "))
+            {
+                let (_, last) = args.rsplit_once('<').expect("an argument");
+                assert_eq!(format!("{}>", fish(&path, &home, line)), last, "{line}");
+            }
+        }
+        if let Some(mut session) = Session::start("zsh") {
+            let seen = session.offers("-l ");
+            assert!(
+                seen.contains("RTMAX-1") && !seen.contains("qzserver"),
+                "{seen}"
+            );
+        }
+        let _next = victim().named("qznext").with_pid(31_235).sleeping();
+        if let Some((home, path)) = home("bash") {
+            let offers = bash(&path, &home, "-HUP 3123");
+            assert_eq!(offers, " 31234 (qzserver)  31235 (qznext) ");
+        }
+        if let Some(mut session) = Session::start("bash") {
+            assert_eq!(session.completes("-HUP 31"), "<-HUP> <3123>");
+            let seen = session.offers("-HUP 3123\t");
+            assert!(seen.contains("31234 (qzserver)"), "{seen}");
+        }
+    });
 }
 
-#[test]
-fn zsh_completes_processes_and_runs_none_of_their_names() {
-    in_pid_namespace(|| completes_processes("zsh"));
-}
-
-/// Every spelling of an option in the short help.
+/// Every spelling of an option in the help.
 fn options() -> Vec<String> {
-    let help = stdout(&sigsend().arg("-h").assert().success());
-    let rows = help
-        .lines()
-        .filter_map(|line| line.strip_prefix("  "))
-        .filter(|row| row.trim_start().starts_with('-'));
-    let words = rows.flat_map(|row| {
-        row.split("  ")
-            .find(|part| part.contains('-'))
-            .unwrap_or_default()
-            .split([',', ' '])
-    });
-    let options: Vec<String> = words
+    let help = run!("--help").told();
+    let (help, _) = help.split_once("Targets:").expect("a section");
+    let rows = help.lines().filter_map(|line| line.strip_prefix("  "));
+    let rows = rows.filter(|row| row.starts_with('-'));
+    let spellings = rows.filter_map(|row| row.split("  ").find(|part| part.contains('-')));
+    let words = spellings.flat_map(|part| part.split([',', ' ']));
+    let options: Vec<_> = words
         .filter(|word| word.starts_with('-'))
         .map(str::to_owned)
         .collect();
-    assert!(
-        options.len() > 30 && options.contains(&"--timeout".to_owned()),
-        "{options:?}"
-    );
+    let has_all = options.len() > 30 && options.contains(&"--timeout".to_owned());
+    assert!(has_all, "{options:?}");
     options
 }
 
 /// The completions of bash for the last word, without a terminal; nothing may be on standard error.
 #[track_caller]
-fn bash(path: &Path, dir: &TempDir, words: &[&str]) -> Vec<String> {
+fn bash(path: &Path, home: &TempDir, line: &str) -> String {
+    let ask = "source ./_sigsend; COMP_WORDS=(sigsend \"$@\"); COMP_CWORD=$#
+        _sigsend sigsend \"${!#}\" \"${COMP_WORDS[COMP_CWORD-1]}\"
+        printf ' %s ' \"${COMPREPLY[@]}\"";
     let mut command = Command::new(path);
-    let ask = "source ./sigsend; COMP_WORDS=(sigsend \"$@\"); COMP_CWORD=$#
-               _sigsend sigsend \"${!#}\" \"${COMP_WORDS[COMP_CWORD-1]}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
     command
         .args(["--noprofile", "--norc", "-c", ask, "bash"])
-        .args(words)
-        .current_dir(dir.path());
-    let output = command.output().expect("bash starts");
-    assert!(
-        output.stderr.is_empty(),
-        "{words:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout)
-        .expect("UTF-8")
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect()
+        .current_dir(home.path());
+    command.run(&words(line)).told()
 }
 
 #[test]
-fn bash_prints_no_errors_for_any_option() {
-    in_pid_namespace(|| {
-        let Some(path) = program("bash") else {
-            return skip("no bash");
-        };
-        let dir = tempdir();
-        script(&dir, "bash", "sigsend");
-        for option in options() {
-            for word in ["", "-", "-H", "x", "--t"] {
-                bash(&path, &dir, &[&option, word]);
-            }
-        }
-        let offers = bash(&path, &dir, &["-"]);
-        assert!(
-            offers.contains(&"--signal".to_owned()) && offers.contains(&"-n".to_owned()),
-            "{offers:?}"
-        );
-        assert!(!offers.contains(&"-HUP".to_owned()), "{offers:?}");
-        assert!(bash(&path, &dir, &["-H"]).contains(&"-HUP".to_owned()));
-        assert!(bash(&path, &dir, &["-l", "--ta"]).contains(&"--table".to_owned()));
-    });
-}
-
-#[test]
-fn fish_prints_no_errors_for_any_option() {
-    in_pid_namespace(|| {
-        let Some(path) = program("fish") else {
-            return skip("no fish");
-        };
-        let dir = tempdir();
-        script(&dir, "fish", "sigsend");
-        fish(&path, &dir, "-s HUP ");
-        for option in options() {
-            fish(&path, &dir, &format!("{option} "));
-        }
-        let offers = fish(&path, &dir, "-");
-        assert!(
-            offers.contains(&"--signal".to_owned()) && !offers.contains(&"-HUP".to_owned()),
-            "{offers:?}"
-        );
-    });
-}
-
-#[test]
-fn zsh_prints_no_errors_for_any_option() {
+fn no_option_leads_to_an_error() {
     // In a namespace, because zsh asks before it lists more processes than fit on the screen.
     in_pid_namespace(|| {
-        let Some(mut session) = Session::start("zsh") else {
-            return;
-        };
-        for option in options() {
-            let seen = session.offers(&format!("{option} "));
-            let noise = ["_sigsend:", "_sigsend_", "_arguments", "zsh:"];
+        if let Some(mut session) = Session::start("zsh") {
+            for option in options() {
+                let seen = session.offers(&format!("{option} "));
+                let noise = ["_sigsend:", "_sigsend_", "_arguments", "zsh:"];
+                assert!(
+                    !noise.iter().any(|word| seen.contains(word)),
+                    "{option}: {seen}"
+                );
+            }
+            let seen = session.offers("-");
             assert!(
-                !noise.iter().any(|word| seen.contains(word)),
-                "{option}: {seen}"
+                seen.contains("--signal") && !seen.contains("-HUP"),
+                "{seen}"
             );
         }
-        let seen = session.offers("-");
-        assert!(
-            seen.contains("--signal") && !seen.contains("-HUP"),
-            "{seen}"
-        );
-    });
-}
-
-/// The completions of fish for a line, without the descriptions.
-fn fish(path: &Path, dir: &TempDir, line: &str) -> Vec<String> {
-    let mut command = Command::new(path);
-    command.args([
-        "--no-config",
-        "-c",
-        "source sigsend; complete -C \"sigsend $argv[1]\"",
-        "--",
-        line,
-    ]);
-    command
-        .env("HOME", dir.path())
-        .env("LC_ALL", "C.UTF-8")
-        .current_dir(dir.path());
-    let output = command.output().expect("fish starts");
-    assert!(
-        output.stderr.is_empty(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let offers = String::from_utf8(output.stdout).expect("UTF-8");
-    offers
-        .lines()
-        .map(|offer| offer.split('\t').next().unwrap_or_default().to_owned())
-        .collect()
-}
-
-#[test]
-fn fish_completes_signals_options_and_files() {
-    let Some(path) = program("fish") else {
-        return skip("no fish");
-    };
-    let dir = tempdir();
-    std::fs::create_dir(dir.path().join("subdir")).expect("a directory of ours");
-    script(&dir, "fish", "sigsend");
-    for (line, offers) in [
-        ("-s HU", &["HUP"][..]),
-        ("-n KI", &["KILL"]),
-        ("--signal=XF", &["--signal=XFSZ"]),
-        ("-HU", &["-HUP"]),
-        ("-l STK", &["STKFLT"]),
-        ("--timeout 5s KI", &["KILL"]),
-        ("--gra", &["--grace"]),
-        ("--generate p", &["powershell"]),
-        ("--pidfile sigs", &["sigsend"]),
-        ("--grace sigs", &[]),
-        ("--cgroup sub", &["subdir/"]),
-    ] {
-        assert_eq!(fish(&path, &dir, line), offers, "{line}");
-    }
-}
-
-#[test]
-fn fish_completes_processes() {
-    in_pid_namespace(|| {
-        let Some(path) = program("fish") else {
-            return skip("no fish");
-        };
-        let dir = tempdir();
-        script(&dir, "fish", "sigsend");
-        let _one = victim().named("qzserver").with_pid(31_234).sleeping();
-        let _spaced = victim().named("Qz Content").sleeping();
-        for (line, offer) in [
-            ("-HUP qzs", "qzserver"),
-            ("-HUP 3123", "31234"),
-            ("-d 3123", "31234"),
-            ("--expect qzs", "qzserver"),
-            ("Qz", "Qz Content"),
-        ] {
-            assert_eq!(fish(&path, &dir, line), [offer], "{line}");
+        if let Some((home, path)) = home("bash") {
+            for option in options() {
+                for word in ["''", "-", "-H", "x", "--t"] {
+                    bash(&path, &home, &format!("{option} {word}"));
+                }
+            }
+            let offers = bash(&path, &home, "-");
+            let has_all = [" --signal ", " -n "]
+                .iter()
+                .all(|option| offers.contains(option));
+            assert!(has_all && !offers.contains(" -HUP "), "{offers:?}");
+            contains!(bash(&path, &home, "-H"), " -HUP ");
+            contains!(bash(&path, &home, "-l --ta"), " --table ");
         }
-    });
-}
-
-#[test]
-fn elvish_and_powershell_get_the_same_options() {
-    for (shell, first) in [
-        ("elvish", "use re"),
-        ("powershell", "using namespace System.Management.Automation"),
-    ] {
-        let script = sigsend()
-            .args(["--generate", shell])
-            .assert()
-            .success()
-            .stderr("");
-        let script = stdout(&script);
-        assert_eq!(
-            script.lines().find(|line| !line.starts_with('#')),
-            Some(first)
-        );
-        for word in [
-            "--signal",
-            "--show-process-state",
-            "'--timeout'",
-            "RTMIN+15",
-            "powershell",
-        ] {
+        if let Some((home, path)) = home("fish") {
+            fish(&path, &home, "-s HUP ");
+            for option in options() {
+                fish(&path, &home, &format!("{option} "));
+            }
+            let offers = fish(&path, &home, "-");
             assert!(
-                script.replace(" --timeout)", "'--timeout'").contains(word),
-                "{shell} lacks {word}"
+                offers.contains("--signal") && !offers.contains("-HUP"),
+                "{offers:?}"
             );
         }
-    }
+    });
 }

@@ -7,10 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::{
-    DEADLINE, Ending, TempDir, Victim, eventually, in_pid_namespace, program, sigsend, skip,
-    tempdir, victim,
-};
+use crate::support::prelude::*;
 
 /// A running nginx that answers `/` with a word of its configuration and forwards `/slow` to the
 /// test.
@@ -31,18 +28,16 @@ impl Nginx {
             configure(&dir, address, &upstream, word);
             let mut command = Command::new(binary);
             command
-                .arg("-p")
-                .arg(dir.path())
-                .arg("-c")
-                .arg("nginx.conf")
-                .arg("-e")
-                .arg("error.log")
-                .stderr(Stdio::null());
+                .args(words("-c nginx.conf -e error.log -p"))
+                .arg(dir.path());
+            command.stderr(Stdio::null());
+            let master = victim().command(command);
+            let upstream = upstream.try_clone().expect("a copy");
             let nginx = Self {
-                master: victim().command(command),
                 dir,
+                master,
                 address,
-                upstream: upstream.try_clone().expect("a copy"),
+                upstream,
             };
             let mut answer = None;
             eventually("nginx to answer or to give up", || {
@@ -58,18 +53,16 @@ impl Nginx {
 
     /// The PID that nginx has written into its pidfile.
     fn pid(&self) -> String {
-        let text =
-            fs::read_to_string(self.dir.path().join("nginx.pid")).expect("nginx writes a pidfile");
-        text.trim().to_owned()
+        let text = fs::read_to_string(self.dir.path().join("nginx.pid"));
+        text.expect("nginx writes a pidfile").trim().to_owned()
     }
 
     /// The answer on a new connection; `None` if it is refused.
     fn get(&self, path: &str) -> Option<String> {
         let mut answer = String::new();
         self.ask(path)?.read_to_string(&mut answer).ok()?;
-        answer
-            .split_once("\r\n\r\n")
-            .map(|(_head, body)| body.to_owned())
+        let (_head, body) = answer.split_once("\r\n\r\n")?;
+        Some(body.to_owned())
     }
 
     /// Sends a request; the caller reads the answer.
@@ -103,10 +96,8 @@ impl Flight {
         drop(self.upstream);
         let mut answer = String::new();
         self.client.read_to_string(&mut answer).expect("an answer");
-        assert!(
-            answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nslow but whole"),
-            "{answer}"
-        );
+        let is_whole = answer.ends_with("\r\n\r\nslow but whole");
+        assert!(answer.starts_with("HTTP/1.1 200") && is_whole, "{answer}");
     }
 }
 
@@ -117,30 +108,27 @@ fn free_address() -> SocketAddr {
 
 fn configure(dir: &TempDir, address: SocketAddr, upstream: &TcpListener, word: &str) {
     let upstream = upstream.local_addr().expect("a bound socket");
-    let temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("{kind}_temp_path tmp;"))
-        .concat();
-    dir.file(
-        "nginx.conf",
-        format!(
-            // If no other user is mapped, a worker cannot change its user.
-            "user root;
-             daemon off;
-             pid nginx.pid;
-             error_log error.log;
-             worker_processes 1;
-             events {{ worker_connections 64; }}
-             http {{
-                 access_log off;
-                 {temp}
-                 server {{
-                     listen {address};
-                     location / {{ return 200 {word}; }}
-                     location /slow {{ proxy_pass http://{upstream}; }}
-                 }}
-             }}"
-        ),
+    let temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    let temp = temp.map(|kind| format!("{kind}_temp_path tmp;")).concat();
+    // If no other user is mapped, a worker cannot change its user.
+    let configuration = format!(
+        "user root;
+         daemon off;
+         pid nginx.pid;
+         error_log error.log;
+         worker_processes 1;
+         events {{ worker_connections 64; }}
+         http {{
+             access_log off;
+             {temp}
+             server {{
+                 listen {address};
+                 location / {{ return 200 {word}; }}
+                 location /slow {{ proxy_pass http://{upstream}; }}
+             }}
+         }}"
     );
+    dir.file("nginx.conf", configuration);
 }
 
 #[test]
@@ -153,40 +141,21 @@ fn nginx_reloads_on_hup_and_ends_gracefully_on_quit() {
         let pid = nginx.pid();
         assert_eq!(pid, nginx.master.arg());
         assert_eq!(nginx.get("/").as_deref(), Some("first"));
-        sigsend()
-            .args(["-0", &pid])
-            .assert()
-            .success()
-            .stdout("")
-            .stderr("");
+        run!("-0 {pid}").ok();
 
         let flight = nginx.ask_slowly();
         configure(&nginx.dir, nginx.address, &nginx.upstream, "second");
-        assert_eq!(
-            nginx.get("/").as_deref(),
-            Some("first"),
-            "a new file alone changes nothing"
-        );
-        sigsend()
-            .args(["-HUP", &pid])
-            .assert()
-            .success()
-            .stdout("")
-            .stderr("");
-        eventually("the new configuration", || {
-            nginx.get("/").as_deref() == Some("second")
-        });
+        // A new file alone changes nothing.
+        assert_eq!(nginx.get("/").as_deref(), Some("first"));
+        run!("-HUP {pid}").ok();
+        let is_new = || nginx.get("/").as_deref() == Some("second");
+        eventually("the new configuration", is_new);
         flight.assert_answered();
         assert_eq!(nginx.pid(), pid);
-        sigsend().args(["-0", &pid]).assert().success();
+        run!("-0 {pid}").ok();
 
         let flight = nginx.ask_slowly();
-        sigsend()
-            .args(["-QUIT", &pid])
-            .assert()
-            .success()
-            .stdout("")
-            .stderr("");
+        run!("-QUIT {pid}").ok();
         eventually("nginx to take no more requests", || {
             nginx.ask("/").is_none()
         });
@@ -196,12 +165,6 @@ fn nginx_reloads_on_hup_and_ends_gracefully_on_quit() {
         );
         flight.assert_answered();
         assert_eq!(nginx.master.reap(), Ending::Exited(0));
-        let line = format!("sigsend: sending signal to {pid} failed: No such process\n");
-        sigsend()
-            .args(["-0", &pid])
-            .assert()
-            .code(1)
-            .stdout("")
-            .stderr(line);
+        run!("-0 {pid}").fails(1, "No such process");
     });
 }

@@ -1,97 +1,85 @@
 //! Too few descriptors: the soft limit is raised as needed, and if the hard one is too low, a
 //! target that cannot be pinned as a whole is an error and gets no signal.
 
-use std::process::Command;
-
 use crate::family::{Family, children, state};
-use crate::support::{Recorder, SIGSEND, Timed, Victim, eventually, stderr, stdout, victim};
+use crate::support::prelude::*;
 
-/// `sigsend args` with these limits of open files.
-fn limited(soft: usize, hard: usize, args: &[&str]) -> assert_cmd::Command {
-    let mut command = Command::new("sh");
-    let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
-    command
-        .args(["-c", &script, SIGSEND])
-        .args(args)
-        .current_dir("/")
-        .env("LC_ALL", "C");
-    assert_cmd::Command::from_std(command).timed()
+/// sigsend with these limits of open files.
+fn limited(soft: usize, hard: usize, line: &str) -> Done {
+    let limits = format!("ulimit -Sn {soft} && ulimit -Hn {hard}");
+    sh(&format!("{limits} && exec \"$0\" \"$@\"")).run(&words(line))
 }
 
 /// Whether all was done; otherwise nothing was, and an error was printed.
-fn all_or_nothing(soft: usize, hard: usize, args: &[&str]) -> bool {
-    let done = limited(soft, hard, args).assert();
-    let said = stderr(&done);
-    match done.get_output().status.code() {
-        Some(0) => assert_eq!(said, "", "limit {hard}"),
-        Some(1) => assert!(
-            said.starts_with("sigsend: ") && said.contains("open files"),
-            "limit {hard}: {said}"
-        ),
-        other => panic!("limit {hard}: {other:?} {said}"),
-    }
-    done.get_output().status.success()
+fn all_or_nothing(limit: usize, line: &str) -> bool {
+    let done = limited(limit, limit, line);
+    let is_whole = done.status == Some(0);
+    if is_whole {
+        done.fine()
+    } else {
+        done.begins(1, "sigsend: ").fails(1, "open files")
+    };
+    is_whole
 }
 
+fn sleepers(count: usize) -> (Vec<Victim>, String) {
+    let victims: Vec<Victim> = (0..count).map(|_| Victim::sleeping()).collect();
+    let pids: Vec<String> = victims.iter().map(Victim::arg).collect();
+    (victims, pids.join(" "))
+}
+
+fn count(told: &str) -> usize {
+    told.lines()
+        .filter(|line| line.contains("open files"))
+        .count()
+}
+
+/// From too few to enough.
+const LIMITS: std::ops::Range<usize> = 4..24;
+
 #[test]
-fn with_too_few_descriptors_each_target_that_cannot_be_pinned_is_an_error() {
+fn each_target_that_cannot_be_pinned_is_an_error() {
     let (mut whole, mut partial) = (0, 0);
-    for limit in 4..24 {
-        let victims: Vec<Victim> = (0..8).map(|_| Victim::sleeping()).collect();
-        let args: Vec<String> = ["--wait".into()]
-            .into_iter()
-            .chain(victims.iter().map(Victim::arg))
-            .collect();
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let done = limited(limit, limit, &args).assert();
-        let said = stderr(&done);
+    for limit in LIMITS {
+        let (victims, pids) = sleepers(8);
+        let done = limited(limit, limit, &format!("--wait {pids}"));
         // sigsend waited, so each one that got the signal has ended.
         let signalled = victims.iter().filter(|victim| victim.has_ended()).count();
-        match done.get_output().status.code() {
+        match done.status {
             Some(0) => {
                 whole += 1;
-                assert_eq!((signalled, said.as_str()), (8, ""), "limit {limit}");
-                for victim in &victims {
-                    victim.assert_killed_by(15);
-                }
+                assert_eq!((signalled, &*done.err), (8, ""), "limit {limit}");
+                victims
+                    .iter()
+                    .for_each(|victim| victim.assert_killed_by(15));
             }
             Some(64) => {
                 partial += 1;
                 assert!((1..8).contains(&signalled), "limit {limit}: {signalled}");
-                assert_eq!(
-                    said.lines()
-                        .filter(|line| line.contains("open files"))
-                        .count(),
-                    8 - signalled,
-                    "{said}"
-                );
+                assert_eq!(count(&done.err), 8 - signalled, "{done:?}");
             }
-            Some(1) => {
+            _ => {
                 assert_eq!(signalled, 0, "limit {limit}");
-                assert!(
-                    said.starts_with("sigsend: ") && said.contains("open files"),
-                    "limit {limit}: {said}"
-                );
+                done.begins(1, "sigsend: ").fails(1, "open files");
             }
-            other => panic!("limit {limit}: {other:?} {said}"),
         }
     }
     assert!(whole > 0 && partial > 0, "{whole} {partial}");
 }
 
 #[test]
-fn with_too_few_descriptors_no_member_of_a_group_is_signalled() {
+fn no_member_of_a_group_is_signalled_that_cannot_be_pinned_whole() {
     let mut enough = 0;
-    for limit in 4..24 {
+    for limit in LIMITS {
         let leader = Victim::sleeping();
         let members: Vec<Victim> = (0..6)
             .map(|_| victim().in_group_of(&leader).sleeping())
             .collect();
-        if all_or_nothing(limit, limit, &["--wait", "--", &leader.group_arg()]) {
+        if all_or_nothing(limit, &format!("--wait -- -{leader}")) {
             enough += 1;
-            for victim in &members {
-                victim.assert_killed_by(15);
-            }
+            members
+                .iter()
+                .for_each(|victim| victim.assert_killed_by(15));
         } else {
             members.iter().for_each(Victim::assert_alive);
             leader.assert_alive();
@@ -102,144 +90,80 @@ fn with_too_few_descriptors_no_member_of_a_group_is_signalled() {
 
 #[test]
 fn a_group_that_cannot_be_pinned_does_not_affect_targets_before_and_after_it() {
-    let (mut before, mut leader) = (Recorder::new(), Recorder::new());
-    let mut member = Recorder::of(victim().in_group_of(leader.victim()));
+    let (before, leader) = (Recorder::new(), Recorder::new());
+    let member = Recorder::of(victim().in_group_of(leader.victim()));
     let others: Vec<Victim> = (0..12)
         .map(|_| victim().in_group_of(leader.victim()).sleeping())
         .collect();
-    let (first, group) = (before.victim().group_arg(), leader.victim().group_arg());
-    let (member_pid, leader_pid) = (member.arg(), leader.arg());
     // The member is named before and after its group, the leader after it.
-    let targets = [&*first, &member_pid, &group, &member_pid, &leader_pid];
-    let args = [&["-RTMIN", "--within", "0s", "--"], &targets[..]].concat();
-    let done = limited(20, 20, &args).assert().code(124);
-    assert_eq!(
-        stderr(&done)
-            .lines()
-            .filter(|line| line.contains("open files"))
-            .count(),
-        1,
-        "{}",
-        stderr(&done)
-    );
-    for recorder in [&mut before, &mut member, &mut leader] {
+    let targets = format!("-{before} {member} -{leader} {member} {leader}");
+    let done = limited(20, 20, &format!("-RTMIN --within 0s -- {targets}")).code(124);
+    assert_eq!(count(&done.err), 1, "{done:?}");
+    others.iter().for_each(Victim::assert_alive);
+    for mut recorder in [before, member, leader] {
         assert_eq!(recorder.signals(), [34]);
     }
-    others.iter().for_each(Victim::assert_alive);
 }
 
 #[test]
-fn with_too_few_descriptors_a_tree_is_signalled_as_a_whole_or_not_at_all() {
-    for call in [
-        &["--tree", "-KILL"][..],
-        &["--tree", "-TERM"],
-        &["--tree", "--grace", "15s"],
-    ] {
+fn a_tree_is_signalled_as_a_whole_or_not_at_all() {
+    for call in ["--tree -KILL", "--tree -TERM", "--tree --grace 15s"] {
         let mut enough = 0;
-        for limit in 4..24 {
+        for limit in LIMITS {
             let mut family = Family::with_role("children 8");
             let members = children(family.pid());
-            let pid = family.arg();
-            let args: Vec<&str> = call.iter().copied().chain([pid.as_str()]).collect();
-            if all_or_nothing(limit, limit, &args) {
+            if all_or_nothing(limit, &format!("{call} {family}")) {
                 enough += 1;
                 family.assert_all_ended();
             } else {
                 family.assert_alive();
-                eventually("all to sleep as before", || {
-                    members.iter().all(|pid| state(*pid) == 'S')
-                });
+                let is_asleep = |pid: &i32| state(*pid) == 'S';
+                eventually("all to sleep as before", || members.iter().all(is_asleep));
             }
         }
         assert!((1..19).contains(&enough), "{call:?} {enough}");
     }
-}
-
-#[test]
-fn a_tree_that_cannot_be_pinned_may_be_named_twice() {
+    // It may be named twice.
     let family = Family::with_role("children 20");
-    let pid = family.arg();
-    let refused = limited(16, 16, &["--tree", "-CONT", &pid, &pid])
-        .assert()
-        .code(1);
-    assert_eq!(
-        stderr(&refused)
-            .lines()
-            .filter(|line| line.contains("open files"))
-            .count(),
-        2,
-        "{}",
-        stderr(&refused)
-    );
+    let refused = limited(16, 16, &format!("--tree -CONT {family} {family}")).code(1);
+    assert_eq!(count(&refused.err), 2, "{refused:?}");
 }
 
 #[test]
 fn the_soft_limit_is_raised_as_needed() {
     // With each of these limits the descriptors run out at a different point.
     for soft in 8..20 {
-        let victims: Vec<Victim> = (0..8).map(|_| Victim::sleeping()).collect();
-        let args: Vec<String> = ["--wait".into()]
-            .into_iter()
-            .chain(victims.iter().map(Victim::arg))
-            .collect();
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        limited(soft, 200, &args)
-            .assert()
-            .success()
-            .stdout("")
-            .stderr("");
-
-        let mut family = Family::with_role("children 8");
-        limited(soft, 200, &["--tree", "-KILL", &family.arg()])
-            .assert()
-            .success()
-            .stdout("")
-            .stderr("");
-        family.assert_all_ended();
-
-        let mut family = Family::with_role("children 8");
-        limited(soft, 200, &["--grace", "15s", "--", &family.group_arg()])
-            .assert()
-            .success()
-            .stdout("")
-            .stderr("");
-        family.assert_all_ended();
+        let (_victims, pids) = sleepers(8);
+        limited(soft, 200, &format!("--wait {pids}")).ok();
+        for call in ["--tree -KILL ", "--grace 15s -- -"] {
+            let mut family = Family::with_role("children 8");
+            limited(soft, 200, &format!("{call}{family}")).ok();
+            family.assert_all_ended();
+        }
     }
     let mut family = Family::with_role("children 300");
-    limited(64, 1000, &["--tree", "-KILL", &family.arg()])
-        .assert()
-        .success()
-        .stdout("")
-        .stderr("");
+    limited(64, 1000, &format!("--tree -KILL {family}")).ok();
     family.assert_all_ended();
 }
 
 #[test]
-fn with_too_few_descriptors_no_process_of_a_name_is_missed() {
+fn no_process_of_a_name_is_missed() {
     let name = format!("lack{}", std::process::id());
     let victims: Vec<Victim> = (0..8).map(|_| victim().named(&name).sleeping()).collect();
     let mut enough = 0;
-    for limit in 4..24 {
-        let done = limited(limit, limit, &["-v", "-0", &name]).assert();
-        if done.get_output().status.success() {
+    for limit in LIMITS {
+        let done = limited(limit, limit, &format!("-v -0 {name}"));
+        if done.status == Some(0) {
             enough += 1;
-            assert_eq!(stdout(&done).lines().count(), 8, "limit {limit}");
+            assert_eq!(done.out.lines().count(), 8, "limit {limit}");
         } else {
-            assert_eq!(stdout(&done), "", "limit {limit}");
-            assert!(
-                stderr(&done).contains("open files"),
-                "limit {limit}: {}",
-                stderr(&done)
-            );
+            let status = done.status.expect("it exits");
+            done.fails(status, "open files");
         }
     }
     assert!((1..19).contains(&enough), "{enough}");
-    limited(8, 200, &["-TERM", "--wait", &name])
-        .assert()
-        .success()
-        .stdout("")
-        .stderr("");
-    for victim in &victims {
-        victim.assert_killed_by(15);
-    }
+    limited(8, 200, &format!("-TERM --wait {name}")).ok();
+    victims
+        .iter()
+        .for_each(|victim| victim.assert_killed_by(15));
 }

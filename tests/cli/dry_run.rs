@@ -3,13 +3,12 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::{
-    Victim, eventually, in_pid_namespace, program, running_as_root, sigsend, skip, stdout, victim,
-};
+use crate::family::children;
+use crate::support::prelude::*;
 
 /// The effect on one process that a dry run reports.
 #[track_caller]
-fn effect(signal: &str, pid: &str) -> String {
+pub fn effect(signal: &str, pid: &str) -> String {
     let told = sigsend()
         .args(["--dry-run", signal, pid])
         .assert()
@@ -25,35 +24,36 @@ fn effect(signal: &str, pid: &str) -> String {
         .to_owned()
 }
 
+/// Asserts the effect on one process that a dry run reports.
+#[track_caller]
+fn has_effect(signal: &str, pid: i32, effect: &str) {
+    let told = run!("--dry-run {signal} {pid}").told();
+    contains!(told, "): {effect}; user ");
+}
+
 #[test]
 fn a_caught_and_blocked_signal_is_reported_as_both() {
-    let script = "import signal, sys; signal.signal(signal.SIGHUP, print); print('ready', flush=True)\n\
-                  signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP, signal.SIGTERM]); sys.stdin.readline()";
     let Some(python) = program("python3") else {
         return skip("no python3");
     };
+    let script = "import signal, sys; signal.signal(signal.SIGHUP, print)\n\
+        print('ready', flush=True)\n\
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP, signal.SIGTERM])\n\
+        sys.stdin.readline()";
     let mut command = Command::new(python);
     command.args(["-c", script]);
     let mut caught = victim().command(command);
     assert_eq!(caught.read_line(), "ready");
-    eventually("the signals to be blocked", || {
-        u64::from_str_radix(&caught.status_field("SigBlk"), 16)
-            .is_ok_and(|mask| mask & 0x4001 == 0x4001)
-    });
-    assert_eq!(
-        effect("-HUP", &caught.arg()),
-        "caught by a handler, blocked right now"
+    let blocked = || u64::from_str_radix(&caught.status_field("SigBlk"), 16).unwrap_or(0);
+    eventually("the signals to be blocked", || blocked() & 0x4001 == 0x4001);
+    has_effect(
+        "-HUP",
+        caught.pid(),
+        "caught by a handler, blocked right now",
     );
-    assert_eq!(
-        effect("-TERM", &caught.arg()),
-        "terminates it, blocked right now"
-    );
-    assert_eq!(effect("-KILL", &caught.arg()), "terminates it");
-    let told = sigsend()
-        .args(["--dry-run", "--json", "-HUP", &caught.arg()])
-        .assert()
-        .success();
-    let told = stdout(&told);
+    has_effect("-TERM", caught.pid(), "terminates it, blocked right now");
+    has_effect("-KILL", caught.pid(), "terminates it");
+    let told = run!("--dry-run --json -HUP {caught}").code(0).out;
     assert!(
         told.contains("\"effect\":\"caught\"") && told.contains("\"blocked\":true"),
         "{told}"
@@ -62,55 +62,39 @@ fn a_caught_and_blocked_signal_is_reported_as_both() {
 
 #[test]
 fn the_init_of_a_child_namespace_takes_caught_signals_and_kill() {
-    if !running_as_root() {
-        return skip("needs root");
-    }
+    needs!(running_as_root(), "root");
     let mut command = Command::new("unshare");
-    command.args([
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "sh",
-        "-c",
-        "trap : HUP; echo ready; read line; exit",
-    ]);
+    let script = "trap : HUP; echo ready; read line; exit";
+    command.args(["--pid", "--fork", "--kill-child", "sh", "-c", script]);
     let mut outer = victim().command(command);
     assert_eq!(outer.read_line(), "ready");
-    let children = format!("/proc/{0}/task/{0}/children", outer.pid());
-    let inner = fs::read_to_string(children).expect("a kernel that lists children");
-    let inner = inner.trim();
-    assert_eq!(effect("-TERM", inner), "does nothing");
-    assert_eq!(effect("-HUP", inner), "caught by a handler");
-    assert_eq!(effect("-KILL", inner), "terminates it");
-    assert_eq!(effect("-STOP", inner), "stops it");
-    assert_eq!(effect("-TERM", &Victim::sleeping().arg()), "terminates it");
+    let inner = children(outer.pid())[0];
+    has_effect("-TERM", inner, "does nothing");
+    has_effect("-HUP", inner, "caught by a handler");
+    has_effect("-KILL", inner, "terminates it");
+    has_effect("-STOP", inner, "stops it");
+    has_effect("-TERM", Victim::sleeping().pid(), "terminates it");
 }
 
 #[test]
 fn the_init_of_the_own_namespace_does_not_take_kill() {
     in_pid_namespace(|| {
-        assert_eq!(effect("-KILL", "1"), "does nothing");
-        assert_eq!(effect("-STOP", "1"), "does nothing");
-        assert_eq!(effect("-USR2", "1"), "does nothing");
+        for signal in ["-KILL", "-STOP", "-USR2"] {
+            has_effect(signal, 1, "does nothing");
+        }
     });
 }
 
 #[test]
-fn a_kernel_thread_takes_nothing() {
-    if fs::read_to_string("/proc/2/comm").unwrap_or_default() != "kthreadd\n" || !running_as_root()
-    {
-        return skip("no kernel threads in this PID namespace");
-    }
-    assert_eq!(effect("-KILL", "2"), "does nothing");
-    assert_eq!(effect("-TERM", "2"), "does nothing");
-    sigsend()
-        .args(["--dry-run", "-KILL", "--wait", "2"])
-        .assert()
-        .code(1)
-        .stdout("");
-}
-
-#[test]
-fn a_zombie_takes_nothing() {
-    assert_eq!(effect("-KILL", &Victim::zombie().arg()), "does nothing");
+fn a_kernel_thread_or_a_zombie_takes_nothing() {
+    let zombie = Victim::zombie();
+    has_effect("-KILL", zombie.pid(), "does nothing");
+    let kernel = fs::read_to_string("/proc/2/comm").unwrap_or_default();
+    needs!(
+        kernel == "kthreadd\n" && running_as_root(),
+        "kernel threads in this PID namespace"
+    );
+    has_effect("-KILL", 2, "does nothing");
+    has_effect("-TERM", 2, "does nothing");
+    run!("--dry-run -KILL --wait 2").fails(1, "sigsend: ");
 }

@@ -1,11 +1,7 @@
 //! The reported end of targets, for children and other processes; an unknown end is not guessed.
 
-use std::process::Command;
-
 use crate::family::Family;
-use crate::support::{
-    Unprivileged, Victim, may_change_user, sigsend, skip, stdout, tempdir, victim,
-};
+use crate::support::{kernel, prelude::*};
 
 /// The end of one process as `-v` reports it, without the time.
 fn ending(told: &str, pid: i32) -> String {
@@ -13,7 +9,7 @@ fn ending(told: &str, pid: i32) -> String {
     let line = told
         .lines()
         .find(of_it)
-        .unwrap_or_else(|| panic!("no ending of {pid} in {told:?}"));
+        .unwrap_or_else(|| panic!("no end of {pid} in {told:?}"));
     let (what, _time) = line.rsplit_once(" after ").expect("it has a time");
     what.split_once(") ")
         .map_or(what, |(_name, what)| what)
@@ -21,31 +17,29 @@ fn ending(told: &str, pid: i32) -> String {
 }
 
 /// The end of a process as sigsend reports it.
-fn reported_end(victim: &Victim, args: &[&str]) -> String {
-    let told = sigsend()
-        .args(["-v", "--wait"])
-        .args(args)
-        .arg(victim.arg())
-        .assert()
-        .success()
-        .stderr("");
-    ending(&stdout(&told), victim.pid())
+#[track_caller]
+fn reported_end(victim: &Victim, signal: &str) -> String {
+    ending(&run!("-v --wait {signal} {victim}").told(), victim.pid())
 }
 
 #[test]
 fn the_end_of_an_unreaped_zombie_is_reported() {
-    let polite = Victim::shell("trap 'exit 3' TERM; echo ready; while read line; do :; done");
-    assert_eq!(reported_end(&polite, &[]), "exited with status 3");
-    let clean = Victim::shell("trap 'exit 0' TERM; echo ready; while read line; do :; done");
-    assert_eq!(reported_end(&clean, &[]), "exited with status 0");
-    for (option, name) in [
+    for status in [3, 0] {
+        let trap = format!("trap 'exit {status}' TERM");
+        let polite = Victim::shell(&format!("{trap}; echo ready; while read line; do :; done"));
+        assert_eq!(
+            reported_end(&polite, ""),
+            format!("exited with status {status}")
+        );
+    }
+    for (signal, name) in [
         ("-TERM", "TERM"),
         ("-KILL", "KILL"),
         ("-HUP", "HUP"),
         ("-34", "RTMIN"),
     ] {
         assert_eq!(
-            reported_end(&Victim::sleeping(), &[option]),
+            reported_end(&Victim::sleeping(), signal),
             format!("was killed by {name}")
         );
     }
@@ -54,21 +48,17 @@ fn the_end_of_an_unreaped_zombie_is_reported() {
 #[test]
 fn the_end_of_a_reaped_process_that_is_not_a_child_is_reported() {
     // Its parent is a shell, which reaps it at once.
-    for (option, how) in [
+    for (signal, how) in [
         ("-TERM", "exited with status 7"),
         ("-KILL", "was killed by KILL"),
     ] {
-        let child = "sh -c 'trap \"exit 7\" TERM; echo $$; while read line; do :; done' <&3 & wait $!; echo reaped $?";
-        let mut shell = Victim::shell(&format!(
-            "exec 3<&0 2>/dev/null; echo ready; {child}; exec cat"
-        ));
+        let child = "sh -c 'trap \"exit 7\" TERM; echo $$; while read line; do :; done' <&3 &";
+        let reaps = format!("{child} wait $!; echo reaped $?; exec cat");
+        let mut shell = Victim::shell(&format!("exec 3<&0 2>/dev/null; echo ready; {reaps}"));
         let stranger: i32 = shell.read_line().parse().expect("a PID");
-        let told = sigsend()
-            .args(["-v", "--wait", option, &stranger.to_string()])
-            .assert()
-            .success();
+        let told = run!("-v --wait {signal} {stranger}").code(0).out;
         assert!(shell.read_line().starts_with("reaped "));
-        let told = ending(&stdout(&told), stranger);
+        let told = ending(&told, stranger);
         assert!(
             told == how || (told.contains("unknown") && lacks_exit_info()),
             "{told}"
@@ -78,38 +68,36 @@ fn the_end_of_a_reaped_process_that_is_not_a_child_is_reported() {
 
 #[test]
 fn a_core_dump_is_reported() {
+    let crashing = |home: &TempDir, limit: &str| {
+        let mut command = sh(&format!("ulimit -c {limit}; echo ready; exec cat"));
+        command.current_dir(home.path());
+        let mut crashing = victim().command(command);
+        assert_eq!(crashing.read_line(), "ready");
+        let told = reported_end(&crashing, "-SEGV");
+        crashing.assert_killed_by(11);
+        (
+            told,
+            home.path()
+                .read_dir()
+                .expect("a directory")
+                .next()
+                .is_some(),
+        )
+    };
     let home = tempdir();
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", "ulimit -c $(ulimit -Hc); echo ready; exec cat"])
-        .current_dir(home.path());
-    let mut crashing = victim().command(command);
-    assert_eq!(crashing.read_line(), "ready");
-    let told = reported_end(&crashing, &["-SEGV"]);
-    crashing.assert_killed_by(11);
-    let has_core = home
-        .path()
-        .read_dir()
-        .expect("a directory")
-        .next()
-        .is_some();
-    match told.as_str() {
-        "was killed by SEGV (core dumped)" => {}
-        "was killed by SEGV" if !has_core => {}
-        other => panic!("{other}, core: {has_core}"),
-    }
-
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", "ulimit -c 0; echo ready; exec cat"])
-        .current_dir("/");
-    let mut crashing = victim().command(command);
-    assert_eq!(crashing.read_line(), "ready");
+    let (told, has_core) = crashing(&home, "$(ulimit -Hc)");
+    let is_dumped = told == "was killed by SEGV (core dumped)";
+    assert!(
+        is_dumped || told == "was killed by SEGV" && !has_core,
+        "{told}, core: {has_core}"
+    );
     // If core_pattern is a pipe, the limit does not prevent a dump.
-    if !std::fs::read_to_string("/proc/sys/kernel/core_pattern")
-        .is_ok_and(|pattern| pattern.starts_with('|'))
-    {
-        assert_eq!(reported_end(&crashing, &["-SEGV"]), "was killed by SEGV");
+    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
+    if !pattern.starts_with('|') {
+        assert_eq!(
+            crashing(&tempdir(), "0"),
+            ("was killed by SEGV".to_owned(), false)
+        );
     }
 }
 
@@ -117,61 +105,34 @@ fn a_core_dump_is_reported() {
 fn a_core_dump_by_another_thread_is_not_denied() {
     for _round in 0..20 {
         let mut family = Family::with_role("dumping-thread");
-        let thread: i32 = family
-            .next_line()
-            .expect("it is alive")
-            .trim_start_matches("created ")
-            .parse()
-            .expect("a PID");
-        let told = sigsend()
-            .args(["--json", "-SEGV", "--wait", &thread.to_string()])
-            .assert()
-            .success();
-        let told = stdout(&told);
+        let thread = family.next_pid();
+        let told = run!("--json -SEGV --wait {thread}").code(0).out;
         assert!(
             told.contains("\"exit_signal\":\"SEGV\"") || lacks_exit_info(),
             "{told}"
         );
         assert!(!told.contains("\"core_dumped\":false"), "{told}");
-        drop(family);
     }
     // A signal that never dumps core proves that there was none.
-    let told = sigsend()
-        .args(["--json", "-TERM", "--wait", &Victim::sleeping().arg()])
-        .assert()
-        .success();
-    assert!(
-        stdout(&told).contains("\"core_dumped\":false"),
-        "{}",
-        stdout(&told)
-    );
+    let victim = Victim::sleeping();
+    let told = run!("--json -TERM --wait {victim}").code(0).out;
+    contains!(told, "\"core_dumped\":false");
 }
 
 #[test]
 fn the_end_of_a_zombie_that_may_not_be_read_is_unknown() {
-    if !may_change_user() {
-        return skip("needs root");
-    }
+    needs!(may_change_user(), "root");
     // It changed its user, so the new user may signal it but not read its /proc files.
     let family = Family::with_role("foreign-short-lived 1 20000");
-    let told = Unprivileged::new()
-        .sigsend()
-        .args(["-v", "-KILL", "--wait", &family.arg()])
-        .assert()
-        .success();
+    let told = call!(Unprivileged::new().sigsend(), "-v -KILL --wait {family}")
+        .code(0)
+        .out;
     family.assert_killed_by(9);
-    let told = stdout(&told);
-    assert!(
-        told.contains("unknown") && !told.contains("status 0") && !told.contains("killed by"),
-        "{told}"
-    );
+    let is_guessed = told.contains("status 0") || told.contains("killed by");
+    assert!(told.contains("unknown") && !is_guessed, "{told}");
 }
 
 /// Whether this kernel does not report how a reaped process ended (before Linux 6.15).
 fn lacks_exit_info() -> bool {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut numbers = release
-        .split(['.', '-'])
-        .map_while(|part| part.parse::<u32>().ok());
-    (numbers.next(), numbers.next()) < (Some(6), Some(15))
+    kernel() < (6, 15)
 }

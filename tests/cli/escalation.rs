@@ -2,69 +2,38 @@
 //! follow-up is sent to a reused PID.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, pipe};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
 use crate::family::Family;
 use crate::strange::{Call, Held, may_trace};
-use crate::support::{
-    Received, Recorder, STUBBORN, Unprivileged, Victim, in_pid_namespace, may_change_user, program,
-    raw_sigsend, sigsend, skip, stderr, stdout, tempdir, victim,
-};
+use crate::support::prelude::*;
 
 const WELL_BEHAVED: &str = "trap 'exit 3' TERM; echo ready; while read line; do :; done";
 
 #[test]
-fn grace_lets_a_process_end_by_itself() {
-    let good = Victim::shell(WELL_BEHAVED);
-    let told = sigsend()
-        .args(["-v", "--grace", "15s", &good.arg()])
-        .assert()
-        .success()
-        .stderr("");
-    good.assert_exited_with(3);
-    let lines = stdout(&told);
-    let pid = good.pid();
-    assert!(
-        lines.starts_with(&format!(
-            "sent TERM (15) to {pid} (sh)\nsent CONT (18) to {pid} (sh)\n"
-        )),
-        "{lines}"
-    );
-    assert!(
-        lines.contains(&format!("\n{pid} (sh) exited with status 3 after ")),
-        "{lines}"
-    );
-    assert_eq!(lines.lines().count(), 3, "{lines}");
-}
-
-#[test]
-fn grace_kills_only_the_processes_that_did_not_end() {
+fn grace_lets_a_process_end_by_itself_and_kills_only_the_others() {
     let mut bystander = Recorder::new();
+    let good = Victim::shell(WELL_BEHAVED);
+    let sent = format!("sent TERM (15) to {good} (sh)\nsent CONT (18) to {good} (sh)\n");
+    let ended = format!("{good} (sh) exited with status 3 after ");
+    let told = run!("-v --grace 15s {good}").told();
+    good.assert_exited_with(3);
+    let is_whole = told.starts_with(&(sent + &ended)) && told.lines().count() == 3;
+    assert!(is_whole, "{told}");
+
     let (good, stubborn) = (Victim::shell(WELL_BEHAVED), Victim::shell(STUBBORN));
-    let args = ["-v", "--grace", "200ms", &good.arg(), &stubborn.arg()];
     let begin = Instant::now();
-    let told = sigsend().args(args).assert().success().stderr("");
+    let told = run!("-v --grace 200ms {good} {stubborn}").told();
     assert!(begin.elapsed() >= Duration::from_millis(200));
     stubborn.assert_killed_by(9);
     good.assert_exited_with(3);
-    let told = stdout(&told);
     let killed: Vec<&str> = told
         .lines()
         .filter(|line| line.starts_with("sent KILL"))
         .collect();
-    assert_eq!(killed.len(), 1, "{told}");
-    assert!(
-        killed[0].starts_with(&format!(
-            "sent KILL (9) to {} (sh) after 0.",
-            stubborn.pid()
-        )),
-        "{told}"
-    );
+    let line = format!("sent KILL (9) to {stubborn} (sh) after 0.");
+    assert!(killed.len() == 1 && killed[0].starts_with(&line), "{told}");
     bystander.assert_untouched();
 }
 
@@ -72,13 +41,9 @@ fn grace_kills_only_the_processes_that_did_not_end() {
 fn grace_wakes_a_stopped_process_so_that_it_can_end() {
     let plain = victim().stopped();
     let good = Victim::shell(WELL_BEHAVED);
-    kill(Pid::from_raw(good.pid()), Signal::SIGSTOP).expect("a child can be stopped");
+    send(good.pid(), Signal::SIGSTOP);
     good.assert_state('T');
-    sigsend()
-        .args(["--grace", "15s", &plain.arg(), &good.arg()])
-        .assert()
-        .success()
-        .stderr("");
+    run!("--grace 15s {plain} {good}").fine();
     plain.assert_killed_by(15);
     good.assert_exited_with(3);
 }
@@ -87,27 +52,24 @@ fn grace_wakes_a_stopped_process_so_that_it_can_end() {
 #[test]
 fn grace_with_the_null_signal_is_refused() {
     let plain = victim().sleeping();
+    let line = "sigsend: '--grace' cannot be used with EXIT, which signals nobody";
     for null in ["-0", "-EXIT", "-sNULL"] {
-        let refused = sigsend()
-            .args([null, "--grace", "0s", &plain.arg()])
-            .assert()
-            .code(1)
-            .stdout("");
-        let said = stderr(&refused);
-        assert!(
-            said.starts_with("sigsend: '--grace' cannot be used with EXIT, which signals nobody"),
-            "{said}"
-        );
+        run!("{null} --grace 0s {plain}").begins(1, line);
     }
     plain.assert_alive();
+    // One that begins with KILL sends nothing else.
+    for victim in [plain, victim().stopped()] {
+        let told = run!("-v -KILL --grace 9s {victim}").told();
+        victim.assert_killed_by(9);
+        assert_eq!(told.matches("sent ").count(), 1, "{told}");
+    }
 }
 
 #[test]
 fn grace_sends_each_signal_once_and_in_order() {
     let mut recorder = Recorder::holding();
-    let args = ["--grace", "30s", "-HUP", &recorder.arg()];
     let mut command = raw_sigsend();
-    command.args(args).arg("-v");
+    command.args(["--grace", "30s", "-HUP", "-v", &recorder.arg()]);
     let mut patient = victim().command(command);
     assert!(patient.read_line().starts_with("sent HUP (1) to "));
     assert!(patient.read_line().starts_with("sent CONT (18) to "));
@@ -118,28 +80,23 @@ fn grace_sends_each_signal_once_and_in_order() {
 #[test]
 fn follow_ups_come_in_order_and_carry_the_value() {
     let mut recorder = Recorder::new();
-    let steps = [
-        "--timeout",
-        "10",
-        "USR2",
-        "--timeout",
-        "20ms",
-        "HUP",
-        "--within",
-        "10ms",
-    ];
-    sigsend()
-        .args(["-USR1", "-q", "-42"])
-        .args(steps)
-        .arg(recorder.arg())
-        .assert()
-        .code(124);
+    let steps = "--timeout 10 USR2 --timeout 20ms HUP --within 10ms";
+    run!("-USR1 -q -42 {steps} {recorder}").code(124);
     let queued = |signal| Received {
         signal,
         code: nix::libc::SI_QUEUE,
         value: -42,
     };
     assert_eq!(recorder.received(), [queued(10), queued(12), queued(1)]);
+    // Without a wait it ends with the last signal.
+    run!("-USR1 --timeout 10ms USR2 {recorder}").ok();
+    assert_eq!(recorder.signals(), [10, 12]);
+    // A survivor of every step is named.
+    let told = run!("--timeout 10 USR1 --within 10ms {recorder}")
+        .code(124)
+        .err;
+    contains!(told, "{recorder} (");
+    assert_eq!(recorder.signals(), [15, 10]);
 }
 
 #[test]
@@ -149,298 +106,106 @@ fn without_remaining_processes_there_is_no_wait() {
         Victim::shell(WELL_BEHAVED),
         Victim::zombie(),
     ];
-    let steps = [
-        "--timeout",
-        "5m",
-        "INT",
-        "--timeout",
-        "1h",
-        "KILL",
-        "--wait",
-    ];
-    let told = sigsend()
-        .args(steps)
-        .arg("-v")
-        .args(victims.iter().map(Victim::arg))
-        .assert()
-        .success();
-    assert!(
-        !stdout(&told).contains("INT") && !stdout(&told).contains("KILL"),
-        "{}",
-        stdout(&told)
-    );
-}
-
-#[test]
-fn a_follow_up_without_a_wait_ends_with_its_last_signal() {
-    let mut recorder = Recorder::new();
-    sigsend()
-        .args(["-USR1", "--timeout", "10ms", "USR2", &recorder.arg()])
-        .assert()
-        .success()
-        .stdout("")
-        .stderr("");
-    assert_eq!(recorder.signals(), [10, 12]);
+    let [one, two, three] = &victims;
+    let steps = "--timeout 5m INT --timeout 1h KILL --wait";
+    let told = run!("{steps} -v {one} {two} {three}").code(0).out;
+    assert!(!told.contains("INT") && !told.contains("KILL"), "{told}");
 }
 
 #[test]
 fn ten_stubborn_processes_take_the_time_of_one() {
     let stubborn: Vec<Victim> = (0..10).map(|_| Victim::shell(STUBBORN)).collect();
+    let pids: Vec<String> = stubborn.iter().map(Victim::arg).collect();
     let begin = Instant::now();
-    let call = ["--timeout", "1s", "KILL", "--wait"];
-    sigsend()
-        .args(call)
-        .args(stubborn.iter().map(Victim::arg))
-        .assert()
-        .success()
-        .stderr("");
+    run!("--timeout 1s KILL --wait {}", pids.join(" ")).fine();
     let took = begin.elapsed();
     assert!(
         (Duration::from_secs(1)..Duration::from_secs(6)).contains(&took),
         "{took:?}"
     );
-    for victim in &stubborn {
-        victim.assert_killed_by(9);
-    }
-}
-
-#[test]
-fn a_reader_that_closes_the_pipe_does_not_stop_an_escalation() {
-    let stubborn = [Victim::shell(STUBBORN), Victim::shell(STUBBORN)];
-    let (reader, writer) = pipe().expect("a pipe");
-    let errors = tempdir();
-    let mut command = raw_sigsend();
-    command
-        .args(["-v", "--grace", "200ms"])
-        .args(stubborn.iter().map(Victim::arg))
-        .stdout(writer);
-    command.stderr(File::create(errors.path().join("errors")).expect("a file"));
-    let mut child = command.spawn().expect("sigsend starts");
-    drop(command);
-    let mut first = String::new();
-    BufReader::new(reader)
-        .read_line(&mut first)
-        .expect("a line");
-    assert!(first.starts_with("sent TERM (15) to "), "{first}");
-    for victim in &stubborn {
-        victim.assert_killed_by(9);
-    }
-    assert_eq!(child.wait().expect("sigsend ends").code(), Some(0));
-    assert_eq!(
-        fs::read_to_string(errors.path().join("errors")).expect("a file"),
-        ""
-    );
-}
-
-#[test]
-fn failed_output_does_not_stop_an_escalation_but_is_an_error() {
-    let stubborn = Victim::shell(STUBBORN);
-    let mut command = raw_sigsend();
-    command.args(["-v", "--grace", "100ms", &stubborn.arg()]);
-    command.stdout(
-        File::options()
-            .write(true)
-            .open("/dev/full")
-            .expect("/dev/full"),
-    );
-    let output = command.output().expect("sigsend starts");
-    stubborn.assert_killed_by(9);
-    assert_eq!(output.status.code(), Some(1));
-    assert_eq!(
-        String::from_utf8_lossy(&output.stderr),
-        "sigsend: write error: No space left on device\n"
-    );
-}
-
-#[test]
-fn a_survivor_of_every_step_is_named() {
-    let mut recorder = Recorder::new();
-    let args = [
-        "--timeout",
-        "10",
-        "USR1",
-        "--within",
-        "10ms",
-        &recorder.arg(),
-    ];
-    let told = sigsend().args(args).assert().code(124);
-    assert!(
-        stderr(&told).contains(&format!("{} (", recorder.arg())),
-        "{}",
-        stderr(&told)
-    );
-    assert_eq!(recorder.signals(), [15, 10]);
+    stubborn
+        .iter()
+        .for_each(|victim| victim.assert_killed_by(9));
 }
 
 #[test]
 fn a_process_that_got_the_first_signal_but_not_the_next_counts_as_both() {
-    if !may_change_user() {
-        return skip("needs root");
-    }
+    needs!(may_change_user(), "root");
     let user = Unprivileged::new();
-    for (call, status, signalled) in [
-        (&["--timeout", "200ms", "KILL"][..], 64, 1),
-        (&["--timeout", "200ms", "KILL", "--wait"], 64, 1),
-        // CONT and KILL are both refused.
-        (&["--grace", "200ms"], 64, 1),
-    ] {
+    // With --grace, CONT and KILL are both refused; a refused CONT does not end the wait.
+    for call in each("--timeout 200ms KILL | --timeout 200ms KILL --wait | --grace 200ms") {
         let mut family = Family::with_role("becomes-root");
-        let told = user
-            .sigsend()
-            .arg("--json")
-            .args(call)
-            .arg(family.arg())
-            .assert()
-            .code(status);
-        let summary = stdout(&told).lines().last().expect("a summary").to_owned();
+        let told = call!(user.sigsend(), "--json {call} {family}").code(64).out;
+        let summary = told.lines().last().expect("a summary");
         assert!(
-            summary.contains(&format!("\"signalled\":{signalled},")),
-            "{summary}"
+            summary.contains("\"signalled\":1,") && summary.contains("\"failed\":1,"),
+            "{told}"
         );
-        assert!(summary.contains("\"failed\":1,"), "{summary}");
-        assert_eq!(family.next_line(), Some(format!("root {}", family.pid())));
+        let is_refused = |line: &str| line.contains("\"failed\"") && line.contains("EPERM");
+        assert!(told.lines().any(is_refused), "{told}");
+        assert_eq!(family.next_line(), Some(format!("root {family}")));
         family.assert_alive();
     }
-    // A refused CONT does not end the wait.
-    let family = Family::with_role("becomes-root");
-    let told = user
-        .sigsend()
-        .args(["--grace", "200ms", "--json", &family.arg()])
-        .assert()
-        .code(64);
-    let refused = stdout(&told)
-        .lines()
-        .filter(|line| line.contains("\"failed\"") && line.contains("EPERM"))
-        .count();
-    assert!(refused >= 1, "{}", stdout(&told));
 }
 
 #[test]
 fn the_first_signals_of_those_still_there_are_counted_too() {
     let stubborn = Victim::shell(STUBBORN);
-    let told = sigsend()
-        .args(["--json", "--within", "50ms", &stubborn.arg()])
-        .assert()
-        .code(124);
-    let summary = stdout(&told).lines().last().expect("a summary").to_owned();
+    let told = run!("--json --within 50ms {stubborn}").code(124).out;
+    let summary = told.lines().last().expect("a summary");
     assert!(
         summary.contains("\"signalled\":1,") && summary.contains("\"remaining\":1,"),
-        "{summary}"
+        "{told}"
     );
-}
-
-#[test]
-fn a_grace_that_begins_with_kill_sends_nothing_but_kill() {
-    for victim in [Victim::sleeping(), victim().stopped()] {
-        let told = sigsend()
-            .args(["-v", "-KILL", "--grace", "9s", &victim.arg()])
-            .assert()
-            .success()
-            .stderr("");
-        victim.assert_killed_by(9);
-        assert_eq!(
-            stdout(&told).matches("sent ").count(),
-            1,
-            "{}",
-            stdout(&told)
-        );
-    }
 }
 
 #[test]
 fn a_process_that_exits_at_the_deadline_is_gone() {
     in_pid_namespace(|| {
-        if !may_trace() {
-            return skip("no strace");
-        }
-        for call in [
-            &["--within", "10ms"][..],
-            &["--timeout", "10", "USR1", "--within", "10ms"],
-        ] {
-            let patient =
-                Victim::shell("trap '' TERM USR1; echo ready; while read line; do :; done");
-            let pid = patient.arg();
-            let mut args = call.to_vec();
-            args.push(&pid);
+        needs!(may_trace(), "strace");
+        for (nth, call) in [(1, "--within 10ms"), (2, "--timeout 10 USR1 --within 10ms")] {
+            let deaf = "trap '' TERM USR1; echo ready; while read line; do :; done";
+            let patient = Victim::shell(deaf);
             // The wait has ended without an exit when the process dies.
-            let held = Held::after(
-                &Call {
-                    name: "epoll_wait".to_owned(),
-                    nth: call.len() / 2,
-                },
-                &args,
-            );
-            kill(Pid::from_raw(patient.pid()), Signal::SIGKILL).expect("a child can be killed");
+            let wait = Call::nth("epoll_wait", nth);
+            let held = Held::after(&wait, &words(&format!("{call} {patient}")));
+            send(patient.pid(), Signal::SIGKILL);
             patient.assert_killed_by(9);
-            let output = held.go();
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert_eq!((output.status.code(), &*said), (Some(0), ""), "{call:?}");
+            held.finish().fine();
         }
     });
 }
 
-#[test]
-fn a_member_that_uses_up_the_descriptors_does_not_affect_the_others() {
-    let Some(prlimit) = program("prlimit") else {
-        return skip("no prlimit");
-    };
-    for (shape, word) in [("group", "--"), ("tree", "--tree")] {
-        for first in [true, false] {
-            let mut family = Family::with_role("forks-on-term 60");
-            let stubborn = [Victim::shell(STUBBORN), Victim::shell(STUBBORN)];
-            let head = if shape == "tree" {
-                family.arg()
-            } else {
-                family.group_arg()
-            };
-            let mut targets = vec![stubborn[0].arg(), stubborn[1].arg()];
-            targets.insert(if first { 0 } else { 2 }, head);
-            let sigsend = raw_sigsend();
-            let mut command = Command::new(&prlimit);
-            command
-                .arg("--nofile=24:24")
-                .arg(sigsend.get_program())
-                .args(["--grace", "500ms", word])
-                .args(&targets);
-            let output = command.output().expect("prlimit starts");
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert_eq!(output.status.code(), Some(64), "{shape}: {said}");
-            assert!(said.contains("24 open files"), "{shape}: {said}");
-            assert_eq!(said.lines().count(), 1, "reported once: {said}");
-            for victim in &stubborn {
-                victim.assert_killed_by(9);
-            }
-            assert_eq!(family.next_line(), Some(format!("forked {}", family.pid())));
-        }
-    }
+/// sigsend with at most 24 descriptors.
+fn limited() -> Command {
+    let mut command = clean(Command::new("prlimit"));
+    command.args(["--nofile=24:24", *SIGSEND]);
+    command
 }
 
 #[test]
-fn a_target_with_too_many_members_does_not_affect_the_others() {
-    let Some(prlimit) = program("prlimit") else {
-        return skip("no prlimit");
-    };
-    for word in ["--", "--tree"] {
-        let family = Family::with_role("children 60");
-        let other = Victim::sleeping();
-        let head = if word == "--tree" {
-            family.arg()
-        } else {
-            family.group_arg()
-        };
-        let sigsend = raw_sigsend();
-        let mut command = Command::new(&prlimit);
-        command
-            .arg("--nofile=24:24")
-            .arg(sigsend.get_program())
-            .args(["--within", "9s", word, &head, &other.arg()]);
-        let output = command.output().expect("prlimit starts");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(64), "{said}");
-        assert!(
-            said.contains("24 open files") && said.lines().count() == 1,
-            "{said}"
-        );
+fn a_member_that_uses_up_the_descriptors_does_not_affect_the_others() {
+    needs!(program("prlimit").is_some(), "prlimit");
+    for form in each("-- -HEAD A B | -- A B -HEAD | --tree HEAD A B | --tree A B HEAD") {
+        let mut family = Family::with_role("forks-on-term 60");
+        let stubborn = [Victim::shell(STUBBORN), Victim::shell(STUBBORN)];
+        let targets = form.replace("HEAD", &family.arg());
+        let targets = targets
+            .replace('A', &stubborn[0].arg())
+            .replace('B', &stubborn[1].arg());
+        let done = call!(limited(), "--grace 500ms {targets}").fails(64, "24 open files");
+        assert_eq!(done.err.lines().count(), 1, "reported once: {done:?}");
+        stubborn
+            .iter()
+            .for_each(|victim| victim.assert_killed_by(9));
+        assert_eq!(family.next_line(), Some(format!("forked {family}")));
+    }
+    // Nor does one that has too many members from the start.
+    for form in ["-- -", "--tree "] {
+        let (family, other) = (Family::with_role("children 60"), Victim::sleeping());
+        let call = format!("--within 9s {form}{family} {other}");
+        let done = call!(limited(), "{call}").fails(64, "24 open files");
+        assert_eq!(done.err.lines().count(), 1, "{done:?}");
         other.assert_killed_by(15);
         family.assert_alive();
     }
@@ -451,51 +216,37 @@ const NUMBER: i32 = 5000;
 
 /// A process ends by the first signal and is reaped, its PID is given to an unrelated process, and
 /// then the follow-up is due. sigsend is stopped meanwhile, so that no round is a race.
-fn recycle_a_hundred_times(aim: fn(&str, &str) -> Vec<String>) {
+fn recycle(target: &str) {
     let mut rounds_with_follow_up = 0;
-    let errors = tempdir();
-    for _ in 0..100 {
+    let dir = tempdir();
+    let errors = dir.arg("errors", "");
+    for _ in 0..if in_full() { 100 } else { 10 } {
         let mut doomed = victim().with_pid(NUMBER).sleeping();
         let stubborn = Victim::shell(STUBBORN);
-        let file = errors.path().join("errors");
         let mut command = raw_sigsend();
+        let call = format!("--timeout 20 KILL --wait {target}{doomed} {stubborn}");
         command
-            .args(["--timeout", "20", "KILL", "--wait"])
-            .args(aim(&doomed.arg(), &stubborn.arg()));
-        command.stderr(File::create(&file).expect("a file"));
+            .args(words(&call))
+            .stderr(File::create(&errors).expect("a file"));
         let patient = victim().command(command);
         doomed.assert_killed_by(15);
-        kill(Pid::from_raw(patient.pid()), Signal::SIGSTOP).expect("a child can be stopped");
+        send(patient.pid(), Signal::SIGSTOP);
         doomed.reap();
         let unrelated = victim().with_pid(NUMBER).sleeping();
         rounds_with_follow_up += usize::from(!stubborn.has_ended());
-        kill(Pid::from_raw(patient.pid()), Signal::SIGCONT).expect("a child can be continued");
+        send(patient.pid(), Signal::SIGCONT);
         stubborn.assert_killed_by(9);
         patient.assert_exited_with(0);
         unrelated.assert_alive();
-        assert_eq!(fs::read_to_string(&file).expect("a file"), "");
+        assert_eq!(fs::read_to_string(&errors).expect("a file"), "");
     }
     assert!(
         rounds_with_follow_up > 0,
-        "the follow-up was never due after the PID was reused"
+        "it was never due after the PID was reused"
     );
 }
 
 #[test]
-fn a_follow_up_never_hits_a_reused_pid() {
-    in_pid_namespace(|| recycle_a_hundred_times(|pid, other| vec![pid.into(), other.into()]));
-}
-
-#[test]
-fn a_follow_up_never_hits_a_reused_group_id() {
-    in_pid_namespace(|| {
-        recycle_a_hundred_times(|pid, other| vec!["--".into(), format!("-{pid}"), other.into()]);
-    });
-}
-
-#[test]
-fn a_follow_up_never_hits_the_tree_of_a_reused_pid() {
-    in_pid_namespace(|| {
-        recycle_a_hundred_times(|pid, other| vec!["--tree".into(), pid.into(), other.into()]);
-    });
+fn a_follow_up_never_hits_a_reused_pid_group_id_or_tree() {
+    in_pid_namespace(|| ["", "-- -", "--tree "].into_iter().for_each(recycle));
 }

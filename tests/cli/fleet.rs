@@ -5,29 +5,26 @@ mod hosts;
 
 use serde_json::{Value, json};
 
-use crate::support::{eventually, in_pid_namespace};
-use hosts::{HOSTS, Hosts};
+use crate::support::prelude::*;
+use hosts::{HOSTS, Hosts, events, result};
 
 const PAGE: &str = include_str!("../../docs/fleet.md");
 
 /// The command of the page with this beginning.
 fn recipe(beginning: &str) -> &'static str {
     let mut commands = PAGE.lines().filter_map(|line| line.strip_prefix("$ "));
-    commands
-        .find(|command| command.starts_with(beginning))
-        .unwrap_or_else(|| panic!("no recipe with {beginning}"))
+    let recipe = commands.find(|command| command.starts_with(beginning));
+    recipe.unwrap_or_else(|| panic!("no recipe with {beginning}"))
 }
 
 /// The YAML of the page whose first line is `# NAME`.
 fn file(name: &str) -> &'static str {
-    let blocks = PAGE
+    let mut blocks = PAGE
         .split("```yaml\n")
         .skip(1)
         .filter_map(|rest| rest.split("```").next());
-    let mut blocks = blocks.filter(|block| block.lines().next() == Some(&format!("# {name}")));
-    blocks
-        .next()
-        .unwrap_or_else(|| panic!("no {name} on the page"))
+    let block = blocks.find(|block| block.lines().next() == Some(&format!("# {name}")));
+    block.unwrap_or_else(|| panic!("no {name} on the page"))
 }
 
 /// The events without times and inodes.
@@ -55,17 +52,15 @@ fn assert_stopped_by_force(host: &str, events: &[Value]) {
     let [term, cont, kill, gone, end] = &plain(events)[..] else {
         panic!("{host}: {events:?}")
     };
-    let expected = [("TERM", 15), ("CONT", 18), ("KILL", 9)]
-        .map(|(signal, number)| sent(host, signal, number));
+    let steps = [("TERM", 15), ("CONT", 18), ("KILL", 9)];
+    let expected = steps.map(|(signal, number)| sent(host, signal, number));
     assert_eq!([term, cont, kill], expected.each_ref());
     assert_eq!(
         (&gone["event"], &gone["pid"]),
         (&json!("gone"), &Hosts::pid(host))
     );
-    assert!(
-        gone["ending"] == "unknown" || gone["ending"] == "killed" && gone["exit_signal"] == "KILL",
-        "{gone}"
-    );
+    let is_killed = gone["ending"] == "killed" && gone["exit_signal"] == "KILL";
+    assert!(gone["ending"] == "unknown" || is_killed, "{gone}");
     assert_eq!(*end, summary(1, 0, 0, 0));
 }
 
@@ -73,19 +68,11 @@ fn assert_stopped_by_force(host: &str, events: &[Value]) {
 #[track_caller]
 fn assert_stale(host: &str, events: &[Value]) {
     let pid = Hosts::pid(host);
-    assert_eq!(
-        plain(events),
-        [
-            json!({"event": "failed", "target": pid.to_string(), "pid": pid}),
-            summary(0, 0, 1, 1)
-        ]
-    );
-    assert!(
-        events[0]["reason"]
-            .as_str()
-            .is_some_and(|reason| reason.contains("is stale")),
-        "{events:?}"
-    );
+    let hint = events[0]["hint"].clone();
+    contains!(hint.as_str().unwrap_or_default(), "--allow-stale");
+    let failed = json!({"event": "failed", "target": pid.to_string(), "pid": pid, "hint": hint});
+    assert_eq!(plain(events), [failed, summary(0, 0, 1, 1)]);
+    contains!(events[0]["reason"].as_str().unwrap_or_default(), "is stale");
 }
 
 #[test]
@@ -99,12 +86,10 @@ fn clush_collects_the_result_of_each_host() {
         }
 
         let reload = "clush -S -w web[1-3] sigsend -r -HUP --json --pidfile /run/webd.pid";
-        let all = hosts.run(reload);
-        assert_eq!((all.status, all.stderr.as_str()), (Some(0), ""));
-        let events = all.events();
+        let all = events(&hosts.run(reload).fine());
         for host in HOSTS {
             assert_eq!(
-                plain(&events[host]),
+                plain(&all[host]),
                 [sent(host, "HUP", 1), summary(1, 0, 0, 0)]
             );
             eventually("a reload", || Hosts::reloads(host) == 1);
@@ -113,37 +98,30 @@ fn clush_collects_the_result_of_each_host() {
         // One daemon has crashed, and the PID of another belongs to an unrelated process.
         hosts.crash_webd("web2");
         hosts.make_stale("web3");
-        let some = hosts.run(reload);
-        assert_eq!(some.status, Some(1), "{}", some.stderr);
-        assert!(
-            some.stderr.contains("clush: web2: exited with exit code 1"),
-            "{}",
-            some.stderr
-        );
-        let events = some.events();
+        let some = hosts.run(reload).code(1);
+        contains!(some.err, "clush: web2: exited with exit code 1");
+        let some = events(&some);
         assert_eq!(
-            plain(&events["web1"]),
+            plain(&some["web1"]),
             [sent("web1", "HUP", 1), summary(1, 0, 0, 0)]
         );
         eventually("a second reload", || Hosts::reloads("web1") == 2);
         let pid = Hosts::pid("web2");
-        let gone =
-            json!({"event": "failed", "target": pid.to_string(), "pid": pid, "errno": "ESRCH"});
-        assert_eq!(plain(&events["web2"]), [gone, summary(0, 0, 1, 1)]);
-        assert_stale("web3", &events["web3"]);
+        let mut gone = json!({"event": "failed", "target": pid.to_string(), "pid": pid});
+        gone["errno"] = "ESRCH".into();
+        assert_eq!(plain(&some["web2"]), [gone, summary(0, 0, 1, 1)]);
+        assert_stale("web3", &some["web3"]);
 
         // Stopping: an already gone daemon counts as success, one that ignores TERM is killed, and
         // an unrelated process still gets no signal.
         hosts.crash_webd("web1");
         hosts.start_webd("web1", "stubborn");
-        let stopped =
-            hosts.run("clush -S -w web[1-3] sigsend --grace 500ms --json --pidfile /run/webd.pid");
-        assert_eq!(stopped.status, Some(1), "{}", stopped.stderr);
-        let events = stopped.events();
-        assert_stopped_by_force("web1", &events["web1"]);
+        let stop = "clush -S -w web[1-3] sigsend --grace 500ms --json --pidfile /run/webd.pid";
+        let stopped = events(&hosts.run(stop).code(1));
+        assert_stopped_by_force("web1", &stopped["web1"]);
         let gone = json!({"event": "already-gone", "target": pid.to_string(), "pid": pid});
-        assert_eq!(plain(&events["web2"]), [gone, summary(0, 1, 0, 0)]);
-        assert_stale("web3", &events["web3"]);
+        assert_eq!(plain(&stopped["web2"]), [gone, summary(0, 1, 0, 0)]);
+        assert_stale("web3", &stopped["web3"]);
         hosts.assert_bystander_lives("web3");
     });
 }
@@ -163,30 +141,20 @@ fn clush_and_pdsh_return_the_highest_status() {
             ("sigsend --within 0s --pidfile /run/webd.pid", 124),
             ("no-such-program", 127),
         ];
-        for (call, status) in calls {
-            for tool in ["clush", "pdsh"] {
-                let ran = hosts.run(&format!("{tool} -S -w web1 {call}"));
-                assert_eq!(ran.status, Some(status), "{tool}: {call}\n{}", ran.stderr);
-            }
-        }
-        // The other two have no pidfile, which is status 1.
         for tool in ["clush", "pdsh"] {
-            let ran = hosts.run(&format!(
-                "{tool} -S -w web[1-3] sigsend --within 0s --pidfile /run/webd.pid"
-            ));
-            assert_eq!(ran.status, Some(124), "{tool}\n{}", ran.stderr);
-            assert_eq!(
-                hosts
-                    .run(&format!("{tool} -w web1 sigsend -HUP 999999999"))
-                    .status,
-                Some(0),
-                "{tool} without -S"
-            );
-            assert_eq!(
-                hosts.run(&format!("{tool} -S -w web[3-4] true")).status,
-                Some(255),
-                "{tool}: there is no web4"
-            );
+            for (call, status) in calls {
+                hosts.run(&format!("{tool} -S -w web1 {call}")).code(status);
+            }
+            // The other two have no pidfile, which is status 1.
+            let late = "sigsend --within 0s --pidfile /run/webd.pid";
+            hosts
+                .run(&format!("{tool} -S -w web[1-3] {late}"))
+                .code(124);
+            // Without -S, and with a host that does not exist.
+            hosts
+                .run(&format!("{tool} -w web1 sigsend -HUP 999999999"))
+                .code(0);
+            hosts.run(&format!("{tool} -S -w web[3-4] true")).code(255);
         }
     });
 }
@@ -201,13 +169,9 @@ fn nginx_is_reloaded_on_all_hosts() {
             hosts.start_nginx(host);
         }
         for (count, tool) in [(1, "clush"), (2, "pdsh")] {
-            let ran = hosts.run(recipe(tool));
-            assert_eq!(ran.status, Some(0), "{}{}", ran.stdout, ran.stderr);
-            let reloads = |host| {
-                Hosts::file(host, "nginx.log")
-                    .matches("(SIGHUP) received")
-                    .count()
-            };
+            hosts.run(recipe(tool)).code(0);
+            let log = |host| Hosts::file(host, "nginx.log");
+            let reloads = |host| log(host).matches("(SIGHUP) received").count();
             for host in HOSTS {
                 eventually("a reload", || reloads(host) == count);
             }
@@ -227,14 +191,11 @@ fn ansible_distinguishes_stopped_gone_and_failed() {
             hosts.start_webd(host, "");
         }
 
-        let all = hosts.run("ansible-playbook -v reload.yml");
-        assert_eq!(all.status, Some(0), "{}{}", all.stdout, all.stderr);
+        let all = hosts.run("ansible-playbook -v reload.yml").code(0);
         for host in HOSTS {
-            let (result, events) = all.result(host);
-            assert_eq!(
-                (result, plain(&events)),
-                ("changed", vec![sent(host, "HUP", 1), summary(1, 0, 0, 0)])
-            );
+            let (kind, events) = result(&all, host);
+            assert_eq!(kind, "changed");
+            assert_eq!(plain(&events), [sent(host, "HUP", 1), summary(1, 0, 0, 0)]);
             eventually("a reload", || Hosts::reloads(host) == 1);
         }
 
@@ -242,26 +203,21 @@ fn ansible_distinguishes_stopped_gone_and_failed() {
         hosts.start_webd("web1", "stubborn");
         hosts.crash_webd("web2");
         hosts.make_stale("web3");
-        let stopped = hosts.run("ansible-playbook -v -e grace=500ms stop.yml");
-        assert_eq!(
-            stopped.status,
-            Some(2),
-            "{}{}",
-            stopped.stdout,
-            stopped.stderr
-        );
-        let (result, events) = stopped.result("web1");
-        assert_eq!(result, "changed");
+        let stopped = hosts
+            .run("ansible-playbook -v -e grace=500ms stop.yml")
+            .code(2);
+        let (kind, events) = result(&stopped, "web1");
+        assert_eq!(kind, "changed");
         assert_stopped_by_force("web1", &events);
         let pid = Hosts::pid("web2");
         let gone = json!({"event": "already-gone", "target": pid.to_string(), "pid": pid});
-        let (result, events) = stopped.result("web2");
+        let (kind, events) = result(&stopped, "web2");
         assert_eq!(
-            (result, plain(&events)),
+            (kind, plain(&events)),
             ("ok", vec![gone, summary(0, 1, 0, 0)])
         );
-        let (result, events) = stopped.result("web3");
-        assert_eq!(result, "fatal");
+        let (kind, events) = result(&stopped, "web3");
+        assert_eq!(kind, "fatal");
         assert_stale("web3", &events);
         hosts.assert_bystander_lives("web3");
 
@@ -269,14 +225,9 @@ fn ansible_distinguishes_stopped_gone_and_failed() {
         for host in HOSTS {
             hosts.on(host, "rm /run/webd.pid");
         }
-        let nothing = hosts.run("ansible-playbook -e grace=500ms stop.yml");
-        assert_eq!(
-            nothing.status,
-            Some(0),
-            "{}{}",
-            nothing.stdout,
-            nothing.stderr
-        );
-        assert!(!nothing.stdout.contains("changed: ["), "{}", nothing.stdout);
+        let nothing = hosts
+            .run("ansible-playbook -e grace=500ms stop.yml")
+            .code(0);
+        assert!(!nothing.out.contains("changed: ["), "{nothing:?}");
     });
 }

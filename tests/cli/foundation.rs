@@ -6,27 +6,20 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::Pid;
+use nix::sys::signal::killpg;
+use nix::unistd::{Pid, getpgrp, getpid};
 
-use crate::support::{
-    Ending, IDLE, NOBODY, Recorder, SIGSEND, Unprivileged, Victim, back_date, in_pid_namespace,
-    link, may_change_user, program, sigsend_as, skip, strace, tempdir, victim,
-};
-
-fn send(victim: &Victim, signal: Signal) {
-    kill(Pid::from_raw(victim.pid()), signal).expect("a victim can be signalled");
-}
+use crate::support::prelude::*;
 
 #[test]
 fn the_wait_status_of_a_victim_is_known() {
     let sleeper = Victim::sleeping();
     sleeper.assert_alive();
-    send(&sleeper, Signal::SIGUSR1);
+    send(sleeper.pid(), Signal::SIGUSR1);
     sleeper.assert_killed_by(10);
 
     let mut shell = Victim::shell(&format!("trap 'echo bye; exit 7' TERM; echo ready; {IDLE}"));
-    send(&shell, Signal::SIGTERM);
+    send(shell.pid(), Signal::SIGTERM);
     assert_eq!(shell.read_line(), "bye");
     assert_eq!(shell.reap(), Ending::Exited(7));
 }
@@ -43,31 +36,22 @@ fn a_victim_can_be_stopped_dead_or_a_member_of_a_group() {
 }
 
 #[test]
-fn a_victim_can_have_any_name() {
+fn a_victim_can_have_any_name_and_user() {
     let named = victim()
         .named("sleeping-beauty-and-the-prince")
         .argv0("somebody")
         .sleeping();
     assert_eq!(named.status_field("Name"), "sleeping-beauty");
-    let argv = fs::read(format!("/proc/{}/cmdline", named.pid())).expect("it is alive");
+    let argv = fs::read(format!("/proc/{named}/cmdline")).expect("it is alive");
     assert_eq!(argv, b"somebody\0");
-}
-
-#[test]
-fn a_victim_can_be_another_user() {
-    if !may_change_user() {
-        return skip("needs root");
-    }
+    needs!(may_change_user(), "root");
     let other = victim().owned_by(NOBODY).sleeping();
-    let nobody = ["65534"; 4];
-    assert_eq!(
-        other.status_field("Uid").split('\t').collect::<Vec<_>>(),
-        nobody
-    );
-    assert_eq!(
-        other.status_field("Gid").split('\t').collect::<Vec<_>>(),
-        nobody
-    );
+    for (field, ids) in [
+        ("Uid", ["65534"; 4].join("\t")),
+        ("Gid", ["65534"; 4].join("\t")),
+    ] {
+        assert_eq!(other.status_field(field), ids);
+    }
     assert_eq!(other.status_field("Groups"), "");
 }
 
@@ -75,23 +59,17 @@ fn a_victim_can_be_another_user() {
 fn a_recorder_reports_every_signal_that_can_be_caught() {
     let mut recorder = Recorder::new();
     recorder.assert_untouched();
-    let catchable: Vec<_> = Signal::iterator()
-        .filter(|s| ![Signal::SIGKILL, Signal::SIGSTOP].contains(s))
-        .collect();
-    for signal in catchable {
-        send(recorder.victim(), signal);
+    let is_catchable = |signal: &Signal| ![Signal::SIGKILL, Signal::SIGSTOP].contains(signal);
+    for signal in Signal::iterator().filter(is_catchable) {
+        send(recorder.victim().pid(), signal);
         assert_eq!(recorder.signals(), [signal as i32]);
     }
-
     let mut holding = Recorder::holding();
     for signal in [Signal::SIGUSR2, Signal::SIGHUP, Signal::SIGUSR2] {
-        send(holding.victim(), signal);
+        send(holding.victim().pid(), signal);
     }
-    assert_eq!(
-        holding.signals(),
-        [1, 12],
-        "lowest number first, and standard signals do not queue"
-    );
+    // Lowest number first, and standard signals do not queue.
+    assert_eq!(holding.signals(), [1, 12]);
 }
 
 #[test]
@@ -101,8 +79,8 @@ fn a_namespace_has_only_the_test_in_it() {
         let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
         assert_eq!(pids.collect::<Vec<_>>(), [1]);
         assert_eq!(
-            nix::unistd::getpgrp(),
-            nix::unistd::getpid(),
+            getpgrp(),
+            getpid(),
             "the test does not lead its process group"
         );
     });
@@ -116,16 +94,13 @@ fn a_process_can_be_given_a_pid_repeatedly() {
             (first.pid(), first.status_field("Name")),
             (4242, "first".into())
         );
-        send(&first, Signal::SIGTERM);
+        send(first.pid(), Signal::SIGTERM);
         assert_eq!(first.reap(), Ending::Killed(15));
-
-        let second = victim().with_pid(4242).argv0("second");
-        let second = if may_change_user() {
-            second.owned_by(NOBODY)
-        } else {
-            second
+        let mut second = victim().with_pid(4242).argv0("second");
+        if may_change_user() {
+            second = second.owned_by(NOBODY);
         }
-        .sleeping();
+        let second = second.sleeping();
         assert_eq!(second.pid(), 4242);
         second.assert_alive();
         assert_ne!(Victim::gone(), 4242);
@@ -135,22 +110,15 @@ fn a_process_can_be_given_a_pid_repeatedly() {
 #[test]
 fn a_program_can_have_another_name_user_or_observer() {
     let (_dir, kill) = link(SIGSEND.as_ref(), "kill");
-    assert_eq!(
-        Command::new(kill)
-            .arg("-V")
-            .output()
-            .expect("it starts")
-            .stderr,
-        b""
-    );
-    sigsend_as("kill").arg("-V").assert().success();
+    call!(Command::new(kill), "-V").fine();
+    call!(sigsend_as("kill"), "-V").fine();
     if may_change_user() {
-        Unprivileged::new().sigsend().arg("-V").assert().success();
+        call!(Unprivileged::new().sigsend(), "-V").fine();
     }
     if let Some(trace) = strace("trace=execve", &["-V"]) {
         assert!(trace.output.status.success());
         assert!(
-            trace.calls.iter().all(|call| call.starts_with("execve(")) && trace.calls.len() == 1,
+            trace.calls.len() == 1 && trace.calls[0].starts_with("execve("),
             "{:?}",
             trace.calls
         );
@@ -162,46 +130,46 @@ fn a_file_can_be_old_and_is_removed_with_its_directory() {
     assert!(program("sh").is_some() && program("no such program").is_none());
     let dir = tempdir();
     let file = dir.file("pid", "4242\n");
-    back_date(&file, Duration::from_secs(3600));
-    let age = SystemTime::now().duration_since(
-        file.metadata()
-            .expect("it is there")
-            .modified()
-            .expect("a time"),
-    );
-    assert!((3599..3660).contains(&age.expect("in the past").as_secs()));
+    back_date(&file, Duration::from_hours(1));
+    let modified = file
+        .metadata()
+        .and_then(|data| data.modified())
+        .expect("a time");
+    let age = SystemTime::now()
+        .duration_since(modified)
+        .expect("in the past");
+    assert!((3599..3660).contains(&age.as_secs()));
     drop(dir);
     assert!(!file.exists());
 }
 
 #[test]
+fn a_line_is_split_into_words_and_a_table_into_rows() {
+    assert_eq!(words("-s '' 'a b'  x''y \n"), ["-s", "", "a b", "xy", "\n"]);
+    let table = "
+        a |  b c |
+        'd e' | | f";
+    let parts: Vec<[&str; 3]> = rows(table).collect();
+    assert_eq!(parts, [["a", "b c", ""], ["'d e'", "", "f"]]);
+    assert_eq!(each("a | b c|").collect::<Vec<_>>(), ["a", "b c", ""]);
+}
+
+#[test]
 fn children_start_with_default_signal_dispositions() {
     const INSIDE: &str = "SIGSEND_TEST_IGNORING";
-    let ignored = Command::new("sed")
-        .args(["-n", "s/^SigIgn:\t//p", "/proc/self/status"])
-        .output()
-        .expect("sed starts");
-    let ignored =
-        u64::from_str_radix(String::from_utf8_lossy(&ignored.stdout).trim(), 16).expect("a mask");
+    let mut ignored = Command::new("sed");
+    ignored.args(["-n", "s/^SigIgn:\t//p", "/proc/self/status"]);
+    let ignored = u64::from_str_radix(ignored.run(&[]).out.trim(), 16).expect("a mask");
     // Except for the two that the C library reserves.
     assert_eq!(ignored & !(0b11 << 31), 0, "{ignored:x}");
     if env::var_os(INSIDE).is_none() {
+        let script = "trap '' HUP INT QUIT TERM TSTP TTIN TTOU USR1; exec \"$0\" \"$@\"";
         let mut command = Command::new("sh");
-        command.args([
-            "-c",
-            "trap '' HUP INT QUIT TERM TSTP TTIN TTOU USR1; exec \"$0\" \"$@\"",
-        ]);
         command
-            .arg(env::current_exe().expect("a running test has a path"))
-            .args(["--exact", "--nocapture"]);
-        command
-            .arg("foundation::children_start_with_default_signal_dispositions")
-            .env(INSIDE, "1");
-        let output = command.output().expect("sh starts");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stdout)
-        );
+            .args(["-c", script])
+            .arg(env::current_exe().expect("it has a path"));
+        command.env(INSIDE, "1");
+        let test = "foundation::children_start_with_default_signal_dispositions";
+        call!(command, "--exact --nocapture {test}").code(0);
     }
 }

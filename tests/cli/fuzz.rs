@@ -12,7 +12,6 @@ mod reading;
 mod reaper;
 mod roles;
 mod runner;
-pub mod tokens;
 mod victim;
 mod world;
 

@@ -1,5 +1,5 @@
-//! /proc with hidepid=2, which hides the processes of other users: a process that cannot be seen is
-//! not taken for gone.
+//! /proc with hidepid=2, which hides the processes of other users, or without any: a process that
+//! cannot be seen is not taken for gone.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -7,124 +7,106 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::family::{Family, state};
-use crate::support::{
-    NOBODY, Recorder, TempDir, Unprivileged, Victim, eventually, in_pid_namespace, may_change_user,
-    program, sigsend, skip, stderr, stdout, tempdir, victim,
-};
+use crate::support::{keep_pids_small, prelude::*};
 
 /// Hides the processes of other users in the /proc of this namespace; `false` if that is not
 /// possible here.
-#[track_caller]
-fn hide_processes() -> bool {
-    if !may_change_user() {
-        skip("needs root");
-        return false;
-    }
+fn hide(how: u8) -> bool {
+    let option = format!("remount,hidepid={how}");
     let mounted = Command::new("mount")
-        .args(["-o", "remount,hidepid=2", "/proc"])
-        .output()
-        .expect("mount starts");
-    if !mounted.status.success() {
-        skip(format!(
-            "no hidepid: {}",
-            String::from_utf8_lossy(&mounted.stderr).trim()
-        ));
+        .args(["-o", &option, "/proc"])
+        .status();
+    keep_pids_small();
+    may_change_user() && mounted.is_ok_and(|mounted| mounted.success())
+}
+
+/// The same from other modules, which are skipped where it is not possible.
+#[track_caller]
+pub fn hide_processes() -> bool {
+    let is_hidden = hide(2);
+    if !is_hidden {
+        skip("no root or no hidepid");
     }
-    mounted.status.success()
+    is_hidden
 }
 
 /// A copy of a program that is set-user-ID root.
-fn set_user_id(dir: &TempDir, name: &str) -> PathBuf {
-    let copy = dir.path().join(name);
-    let copied = Command::new("cp")
-        .arg(program(name).expect("a program"))
-        .arg(&copy)
-        .status();
-    assert!(copied.expect("cp starts").success());
-    fs::set_permissions(&copy, fs::Permissions::from_mode(0o4755)).expect("ours");
-    copy
+pub fn set_user_id(dir: &TempDir, name: &str) -> PathBuf {
+    let path = dir.path().join(name);
+    copy(program(name).expect("a program"), &path);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o4755)).expect("ours");
+    path
+}
+
+#[test]
+fn own_processes_are_found_and_others_refused() {
+    in_pid_namespace(|| {
+        needs!(may_change_user(), "root");
+        let user = Unprivileged::new();
+        let mut roots = Recorder::of(victim().named("hidden"));
+        let refused = "-KILL PID|-KILL hidden|-a -KILL hidden|-KILL --wait PID\
+            |-KILL --expect hidden PID|-r -USR1 PID|--tree -KILL PID|--grace 9s -- -PID\
+            |--dry-run PID|--alive --expect hidden PID";
+        for how in [1, 2] {
+            needs!(hide(how), "hidepid");
+            for line in each(&refused.replace("PID", &roots.arg())) {
+                let status = if line.contains("--alive") { 2 } else { 1 };
+                let done = call!(user.sigsend(), "{line}").code(status);
+                assert!(done.err.starts_with("sigsend: "), "{done:?}");
+            }
+            call!(user.sigsend(), "--alive {roots}").code(0);
+            for line in each("own | --expect own PID | --tree PID | --grace 9s -- -PID") {
+                let own = victim().named("own").owned_by(NOBODY).sleeping();
+                call!(user.sigsend(), "{}", line.replace("PID", &own.arg())).code(0);
+                own.assert_killed_by(15);
+            }
+        }
+        roots.assert_untouched();
+    });
 }
 
 #[test]
 fn a_group_counts_its_hidden_members() {
     in_pid_namespace(|| {
-        if !hide_processes() {
-            return;
-        }
+        needs!(hide(2), "root and hidepid");
         let user = Unprivileged::new();
-        for call in [
-            &["-KILL", "--wait"][..],
-            &["--grace", "15s"],
-            &["-KILL", "--timeout", "10", "KILL"],
-        ] {
+        for call in each("-KILL --wait | --grace 15s | -KILL --timeout 10 KILL") {
             let own = victim().owned_by(NOBODY).sleeping();
             let hidden = Recorder::of(victim().in_group_of(&own));
-            let told = user
-                .sigsend()
-                .arg("--json")
-                .args(call)
-                .args(["--", &own.group_arg()])
-                .assert()
-                .code(64);
-            assert!(stdout(&told).contains("\"failed\":1,"), "{}", stdout(&told));
-            let words = format!(
-                "sigsend: sending signal to -{} (PID {})",
-                own.pid(),
-                hidden.arg()
-            );
-            assert!(stderr(&told).contains(&words), "{}", stderr(&told));
+            let failed = format!("sigsend: sending signal to -{own} (PID {hidden})");
+            let line = format!("--json {call} -- -{own}");
+            call!(user.sigsend(), "{line}").is(64, "\"failed\":1,", failed);
             own.ending();
         }
         // Only hidden members.
-        let mut hidden = [Recorder::of(victim()), Recorder::new()];
-        let group = hidden[0].victim().group_arg();
-        let told = user
-            .sigsend()
-            .args(["-KILL", "--wait", "--", &group])
-            .assert()
-            .code(1);
-        assert!(
-            stderr(&told).contains("Operation not permitted"),
-            "{}",
-            stderr(&told)
-        );
-        for recorder in &mut hidden {
-            recorder.assert_untouched();
-        }
+        let mut hidden = Recorder::of(victim());
+        let told = call!(user.sigsend(), "-KILL --wait -- -{hidden}")
+            .code(1)
+            .err;
+        contains!(told, "Operation not permitted");
+        hidden.assert_untouched();
     });
 }
 
 #[test]
 fn a_tree_counts_its_hidden_members() {
     in_pid_namespace(|| {
-        if !hide_processes() {
-            return;
-        }
+        needs!(
+            program("setpriv").is_some() && hide(2),
+            "root, setpriv and hidepid"
+        );
         let (user, dir) = (Unprivileged::new(), tempdir());
-        if program("setpriv").is_none() {
-            return skip("no setpriv");
-        }
         let setpriv = set_user_id(&dir, "setpriv");
-        for call in [&["-KILL"][..], &["-KILL", "--wait"], &["--grace", "15s"]] {
+        for call in ["-KILL", "-KILL --wait", "--grace 15s"] {
             let as_root = format!("{} --reuid 0 --regid 0 --clear-groups", setpriv.display());
             let script = format!("exec 3<&0; {as_root} sh -c 'echo $$; exec cat' <&3 & wait");
             let mut command = Command::new("sh");
             command.args(["-c", &script]);
             let mut own = victim().owned_by(NOBODY).command(command);
             let hidden: i32 = own.read_line().parse().expect("a PID");
-            let told = user
-                .sigsend()
-                .args(["--json", "--tree"])
-                .args(call)
-                .arg(own.arg())
-                .assert()
-                .code(64);
-            assert!(stdout(&told).contains("\"failed\":1,"), "{}", stdout(&told));
-            assert!(
-                stderr(&told).contains(&format!("PID {hidden}")),
-                "{}",
-                stderr(&told)
-            );
+            let named = format!("PID {hidden}");
+            let line = format!("--json --tree {call} {own}");
+            call!(user.sigsend(), "{line}").is(64, "\"failed\":1,", named);
             own.ending();
             assert!("SR".contains(state(hidden)), "{}", state(hidden));
         }
@@ -134,38 +116,33 @@ fn a_tree_counts_its_hidden_members() {
 #[test]
 fn an_ancestor_above_a_hidden_one_is_not_killed_with_its_tree() {
     in_pid_namespace(|| {
-        if !hide_processes() {
-            return;
-        }
         let Some(setpriv) = program("setpriv") else {
             return skip("no setpriv");
         };
+        needs!(hide(2), "root and hidepid");
         let (user, dir) = (Unprivileged::new(), tempdir());
         let sh = set_user_id(&dir, "sh");
-        let user_again = format!(
-            "{} --reuid 65534 --regid 65534 --clear-groups",
-            setpriv.display()
-        );
         // The user's shell, a set-user-ID root shell, which is hidden, and the user's shell again.
-        let innermost = dir.file(
+        let innermost = dir.arg(
             "innermost",
             "for call in '-KILL' '--grace 5s' '-TERM --wait' '-HUP'; do \"$0\" --tree $call $1; echo status $?; done\n\
              start() { cut -d' ' -f22 /proc/$1/stat; }\n\
              while [ \"$(start $$)\" = \"$(start self)\" ]; do :; done\n\
              exec 3<&0; cat <&3 & \"$0\" --tree -KILL --wait $!; echo younger $?\n",
         );
+        let setpriv = setpriv.display();
+        let user_again = format!("{setpriv} --reuid 65534 --regid 65534 --clear-groups");
+        let program = user.path();
         let inner = format!(
-            "{user_again} sh -c \". {}\" {} $1 2>&1",
-            innermost.display(),
-            user.path().display()
+            "{user_again} sh -c \". {innermost}\" {} $1 2>&1",
+            program.display()
         );
         let script = format!("{} -p -c '{inner}' sh $$; exec cat", sh.display());
         let mut command = Command::new("sh");
         command.args(["-c", &script]).current_dir("/");
         let mut ancestor = victim().owned_by(NOBODY).command(command);
         for _call in 0..4 {
-            let told = ancestor.read_line();
-            assert!(told.contains("may be an ancestor of sigsend"), "{told}");
+            contains!(ancestor.read_line(), "may be an ancestor of sigsend");
             assert_eq!(ancestor.read_line(), "status 1");
         }
         // One that started after the child of the hidden one is no ancestor.
@@ -174,76 +151,70 @@ fn an_ancestor_above_a_hidden_one_is_not_killed_with_its_tree() {
     });
 }
 
+/// A process, and the ID of its second thread.
+fn threaded() -> (Family, String) {
+    let family = Family::with_role("threads");
+    let threads = fs::read_dir(format!("/proc/{family}/task")).expect("a process");
+    let threads = threads.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let thread = threads.filter(|id| *id != family.arg()).last();
+    (family, thread.expect("a second thread"))
+}
+
 #[test]
-fn a_hidden_thread_id_is_not_gone() {
+fn a_thread_that_cannot_be_seen_is_not_gone() {
     in_pid_namespace(|| {
-        if !hide_processes() {
-            return;
+        let (family, thread) = threaded();
+        for call in ["--wait", "-0 --within 1s"] {
+            let script = format!("mount -t tmpfs none /proc && \"$0\" {call} $1");
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "sh", "-c", &script, *SIGSEND]);
+            let told = call!(command, "{thread}").code(1).err;
+            contains!(told, "{thread} is a thread");
         }
-        // Only its second thread has this ID.
-        let family = Family::with_role("threads");
-        let threads = fs::read_dir(format!("/proc/{}/task", family.pid())).expect("a process");
-        let threads = threads.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let thread = threads
-            .filter(|id| *id != family.arg())
-            .last()
-            .expect("a second thread");
+        eventually("the family to continue", || state(family.pid()) == 'S');
+        needs!(hide(2), "root and hidepid");
         let user = Unprivileged::new();
-        for call in [
-            &["--wait"][..],
-            &["-0", "--wait"],
-            &["--grace", "5s"],
-            &["--id"],
-            &["-KILL", "--wait"],
-        ] {
-            let told = user
-                .sigsend()
-                .args(call)
-                .arg(&thread)
-                .assert()
-                .code(1)
-                .stdout("");
-            assert!(
-                stderr(&told).contains(&format!("{thread} is a thread")),
-                "{call:?}: {}",
-                stderr(&told)
-            );
+        for call in each("--wait | -0 --wait | --grace 5s | --id | -KILL --wait") {
+            let is_thread = format!("{thread} is a thread");
+            call!(user.sigsend(), "{call} {thread}").fails(1, is_thread);
         }
-        user.sigsend().args(["--alive", &thread]).assert().code(2);
-        sigsend()
-            .args(["--alive", &family.arg()])
-            .assert()
-            .success();
+        call!(user.sigsend(), "--alive {thread}").code(2);
+        run!("--alive {family}").code(0);
     });
 }
 
 #[test]
-fn a_live_thread_is_not_gone_without_proc() {
+fn without_proc_no_process_is_confused_with_another() {
     in_pid_namespace(|| {
-        let family = Family::with_role("threads");
-        let threads = fs::read_dir(format!("/proc/{}/task", family.pid())).expect("a process");
-        let threads = threads.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let thread = threads
-            .filter(|id| *id != family.arg())
-            .last()
-            .expect("a second thread");
-        for call in ["--wait", "-0 --within 1s"] {
-            let script = format!("mount -t tmpfs none /proc && \"$0\" {call} $1");
+        needs!(running_as_root(), "root");
+        let dir = tempdir();
+        let mut target = Recorder::of(victim().named("target"));
+        let file = dir.arg("pid", target.arg());
+        let run = |line: &str| {
+            let line = line.replace("PID", &target.arg()).replace("FILE", &file);
             let mut command = Command::new("unshare");
-            command.args([
-                "--mount",
-                "sh",
-                "-c",
-                &script,
-                crate::support::SIGSEND,
-                &thread,
-            ]);
-            let output = command.output().expect("unshare starts");
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert_eq!(output.status.code(), Some(1), "{said}");
-            assert!(said.contains(&format!("{thread} is a thread")), "{said}");
+            let hidden = "mount -t tmpfs none /proc && exec \"$0\" \"$@\"";
+            command
+                .args(["--mount", "sh", "-c", hidden, *SIGSEND])
+                .current_dir("/");
+            call!(command, "{line}")
+        };
+        let refused = "target|-a -KILL target|-KILL --expect target PID|-r -USR1 PID\
+            |-KILL --pidfile FILE|--tree -KILL PID|--tree PID|-KILL --wait -- -PID|--alive target\
+            |--alive --expect target PID|-d PID";
+        for line in each(refused) {
+            let done = run(line).code(if line.contains("--alive") { 2 } else { 1 });
+            assert!(
+                done.err.starts_with("sigsend: ") && done.err.lines().count() == 1,
+                "{done:?}"
+            );
         }
-        eventually("the family to continue", || state(family.pid()) == 'S');
-        Victim::sleeping().assert_alive();
+        let mortal = Victim::sleeping();
+        run(&format!("-v --grace 9s {mortal}")).code(0);
+        mortal.assert_killed_by(15);
+        let works = "-USR1 PID|-v -USR1 PID|-USR1 -- -PID\
+            |--json -USR1 --allow-stale --pidfile FILE|--alive PID|--id PID";
+        each(works).for_each(|line| _ = run(line).code(0));
+        assert_eq!(target.signals(), [10; 4]);
     });
 }

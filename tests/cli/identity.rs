@@ -3,219 +3,117 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, id};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::strange::{Held, calls_after, idle_thread, leaderless, may_trace};
-use crate::support::{
-    NOBODY, Recorder, Unprivileged, Victim, in_pid_namespace, may_change_user, program, sigsend,
-    skip, stderr, stdout, strace, tempdir, victim,
-};
-
-/// The token that `--id` prints for a process.
-fn token(pid: &str) -> String {
-    let token = stdout(&sigsend().args(["--id", pid]).assert().success().stderr(""));
-    token.strip_suffix('\n').expect("a line").to_owned()
-}
+use crate::support::prelude::*;
 
 /// A name that no other process of this machine has, even if these tests run twice at once.
 fn unique(name: &str) -> String {
-    format!("{name}{}", std::process::id())
+    format!("{name}{}", id())
+}
+
+/// The inode in a token.
+fn inode(token: &str) -> u64 {
+    let (_, inode) = token.split_once(':').expect("PID:INODE");
+    inode.parse().expect("a number")
 }
 
 #[test]
 fn a_token_means_the_process_that_it_was_printed_for() {
     let (target, other) = (Victim::sleeping(), Victim::sleeping());
-    let token = token(&target.arg());
-    let (pid, inode) = token.split_once(':').expect("PID:INODE");
-    assert_eq!(pid, target.arg());
-    assert!(inode.parse::<u64>().is_ok_and(|inode| inode > 0), "{inode}");
-    assert_eq!(token, self::token(&target.arg()), "it stays the same");
-    assert_ne!(
-        inode,
-        self::token(&other.arg())
-            .split_once(':')
-            .expect("PID:INODE")
-            .1
-    );
-
-    sigsend()
-        .args(["--alive", &token])
-        .assert()
-        .success()
-        .stdout("")
-        .stderr("");
-    sigsend()
-        .args(["-0", &token])
-        .assert()
-        .success()
-        .stdout("")
-        .stderr("");
-    sigsend()
-        .args(["-HUP", &token])
-        .assert()
-        .success()
-        .stdout("")
-        .stderr("");
+    let first = token(&target);
+    assert_eq!(first, format!("{target}:{}", inode(&first)));
+    assert_ne!(inode(&first), 0);
+    assert_eq!(first, token(&target), "it stays the same");
+    assert_ne!(inode(&first), inode(&token(&other)));
+    run!("--alive {first}").ok();
+    run!("-0 {first}").ok();
+    run!("-HUP {first}").ok();
     target.assert_killed_by(1);
     other.assert_alive();
-    sigsend()
-        .args(["--id", &token])
-        .assert()
-        .success()
-        .stdout(format!("{token}\n"));
+    run!("--id {first}").says(format!("{first}\n"));
 }
 
 #[test]
 fn ids_are_printed_in_order_for_existing_processes() {
-    let (one, other, gone) = (
-        Victim::sleeping(),
-        Victim::zombie(),
-        Victim::gone().to_string(),
-    );
-    let [first, second] = [&one, &other].map(|victim| token(&victim.arg()));
-    sigsend()
-        .args(["--id", &other.arg(), &one.arg()])
-        .assert()
-        .success()
-        .stdout(format!("{second}\n{first}\n"));
+    let (one, other, gone) = (Victim::sleeping(), Victim::zombie(), Victim::gone());
+    let [first, second] = [&one, &other].map(token);
+    run!("--id {other} {one}").says(format!("{second}\n{first}\n"));
     let error = format!("sigsend: {gone}: No such process\n");
-    sigsend()
-        .args(["--id", &gone])
-        .assert()
-        .code(1)
-        .stdout("")
-        .stderr(error.clone());
-    sigsend()
-        .args(["--id", &gone, &one.arg()])
-        .assert()
-        .code(64)
-        .stdout(format!("{first}\n"))
-        .stderr(error);
+    run!("--id {gone}").fails(1, &error);
+    run!("--id {gone} {one}").is(64, format!("{first}\n"), &error);
     one.assert_alive();
 }
 
 #[test]
 fn a_token_that_matches_no_process_sends_no_signal() {
-    let target = Victim::sleeping();
-    let (token, own) = (token(&target.arg()), target.arg());
-    let (_, inode) = token.split_once(':').expect("PID:INODE");
+    let mut target = Victim::sleeping();
+    let right = token(&target);
+    let own = inode(&right);
     // Off by one, off by 2^32, and the inode of one process with the PID of another.
-    let inode: u64 = inode.parse().expect("a number");
-    let other = self::token(&Victim::sleeping().arg());
-    let stranger = other
-        .split_once(':')
-        .expect("PID:INODE")
-        .1
-        .parse()
-        .expect("a number");
-    for wrong in [
-        inode + 1,
-        inode - 1,
-        inode + (1 << 32),
-        inode | 1 << 63,
+    let stranger = inode(&token(Victim::sleeping()));
+    let wrong = [
+        own + 1,
+        own - 1,
+        own + (1 << 32),
+        own | 1 << 63,
         stranger,
         u64::MAX,
         1,
-    ] {
-        let wrong = format!("{own}:{wrong}");
-        let refused = sigsend()
-            .args(["-KILL", &wrong])
-            .assert()
-            .code(1)
-            .stdout("");
-        let line = format!(
-            "sigsend: sending signal to {wrong} failed: No such process: this PID now belongs to another process\n"
-        );
-        assert_eq!(stderr(&refused), line);
-        sigsend().args(["--alive", &wrong]).assert().code(1);
+    ];
+    for wrong in wrong.map(|wrong| format!("{target}:{wrong}")) {
+        let line = format!("sigsend: sending signal to {wrong} failed: No such process");
+        let why = "this PID now belongs to another process";
+        run!("-KILL {wrong}").fails(1, format!("{line}: {why}\n"));
+        run!("--alive {wrong}").code(1);
     }
-    for garbled in [
-        format!("{own}:"),
-        format!("{own}:0"),
-        format!("{own}:0x1"),
-        format!("{token}:1"),
-        format!("0{token}"),
-    ] {
-        sigsend()
-            .args(["-KILL", &garbled])
-            .assert()
-            .code(1)
-            .stderr(format!("sigsend: '{garbled}': invalid target\n"));
-        sigsend().args(["--alive", &garbled]).assert().code(2);
+    for garbled in each("PID:|PID:0|PID:0x1|PID:1:1|0PID:1") {
+        let garbled = garbled.replace("PID", &target.arg());
+        run!("-KILL {garbled}").fails(1, format!("sigsend: '{garbled}': invalid target\n"));
+        run!("--alive {garbled}").code(2);
     }
     target.assert_alive();
-
-    let mut target = target;
-    sigsend().args(["-KILL", &token]).assert().success();
+    run!("-KILL {right}").code(0);
     target.reap();
-    let line = format!("sigsend: sending signal to {token} failed: No such process\n");
-    sigsend()
-        .args(["-KILL", &token])
-        .assert()
-        .code(1)
-        .stdout("")
-        .stderr(line);
+    let line = format!("sigsend: sending signal to {right} failed: No such process\n");
+    run!("-KILL {right}").fails(1, line);
 }
 
 #[test]
 fn a_token_may_name_a_process_of_another_user() {
-    if !may_change_user() {
-        return skip("needs root");
-    }
+    needs!(may_change_user(), "root");
     let (foreign, user) = (Victim::sleeping(), Unprivileged::new());
-    let token = token(&foreign.arg());
-    user.sigsend()
-        .args(["--id", &foreign.arg()])
-        .assert()
-        .success()
-        .stdout(format!("{token}\n"));
-    user.sigsend().args(["--alive", &token]).assert().success();
-    let refused = user
-        .sigsend()
-        .args(["-TERM", &token])
-        .assert()
-        .code(1)
-        .stdout("");
+    let token = token(&foreign);
+    call!(user.sigsend(), "--id {foreign}").says(format!("{token}\n"));
+    call!(user.sigsend(), "--alive {token}").code(0);
     let line = format!("sigsend: sending signal to {token} failed: Operation not permitted\n");
-    assert!(stderr(&refused).starts_with(&line), "{}", stderr(&refused));
-    assert!(
-        stderr(&refused).contains("belongs to root"),
-        "{}",
-        stderr(&refused)
-    );
+    call!(user.sigsend(), "-TERM {token}").fails(1, &line);
+    let told = call!(user.sigsend(), "-v {token}").begins(1, line).err;
+    assert!(told.contains("belongs to root"), "{told}");
     foreign.assert_alive();
 }
 
 #[test]
 fn expect_takes_command_name_executable_or_first_argument() {
     let cat = program("cat")
-        .expect("cat")
-        .canonicalize()
-        .expect("it is there");
+        .and_then(|cat| cat.canonicalize().ok())
+        .expect("cat");
     let executable = cat
         .file_name()
         .and_then(|name| name.to_str())
-        .expect("UTF-8")
-        .to_owned();
+        .expect("UTF-8");
     let (command, argument) = (unique("comm"), unique("argument"));
     let target = victim()
         .named(&command)
         .argv0(format!("/opt/x/{argument}"))
         .sleeping();
-    for name in [&command, &argument, &executable] {
-        sigsend()
-            .args(["-0", "--expect", name, &target.arg()])
-            .assert()
-            .success()
-            .stdout("")
-            .stderr("");
-        sigsend()
-            .args(["--alive", "--expect", name, &target.arg()])
-            .assert()
-            .success();
+    for name in [&command, &argument, executable] {
+        run!("-0 --expect {name} {target}").ok();
+        run!("--alive --expect {name} {target}").code(0);
     }
     for name in [
         "cron",
@@ -223,63 +121,24 @@ fn expect_takes_command_name_executable_or_first_argument() {
         &format!("{command}x"),
         &command.to_uppercase(),
     ] {
-        let refused = sigsend()
-            .args(["-KILL", "--expect", name, &target.arg()])
-            .assert()
-            .code(1)
-            .stdout("");
-        assert_eq!(
-            stderr(&refused),
-            format!("sigsend: {} ({command}) is not {name}\n", target.pid())
-        );
-        sigsend()
-            .args(["--alive", "--expect", name, &target.arg()])
-            .assert()
-            .code(1);
+        let line = format!("sigsend: {target} ({command}) is not {name}\n");
+        run!("-KILL --expect {name} {target}").fails(1, &line);
+        run!("--alive --expect {name} {target}").code(1);
+        // A name whose processes are all refused is reported once.
+        run!("-KILL --expect {name} {command}").fails(1, line);
     }
     target.assert_alive();
-    sigsend()
-        .args(["--expect", &executable, &target.arg()])
-        .assert()
-        .success();
+    run!("--expect {executable} {target}").code(0);
     target.assert_killed_by(15);
-}
-
-#[test]
-fn a_name_whose_processes_are_all_refused_is_reported_once() {
-    let name = unique("name");
-    let target = victim().named(&name).sleeping();
-    let refused = sigsend()
-        .args(["--expect", "dog", &name])
-        .assert()
-        .code(1)
-        .stdout("");
-    assert_eq!(
-        stderr(&refused),
-        format!("sigsend: {} ({name}) is not dog\n", target.pid())
-    );
-    target.assert_alive();
 }
 
 #[test]
 fn expect_cannot_be_empty_or_a_path() {
     let nameless = victim().argv0("").sleeping();
     for name in ["", "/bin/cat", "bin/cat", "cat/", "/"] {
-        let refused = sigsend()
-            .args(["-KILL", "--expect", name, &nameless.arg()])
-            .assert()
-            .code(1)
-            .stdout("");
-        assert!(
-            stderr(&refused).starts_with(&format!("sigsend: '{name}': ")),
-            "{}",
-            stderr(&refused)
-        );
+        run!("-KILL --expect '{name}' {nameless}").begins(1, format!("sigsend: '{name}': "));
         // No process can have such a name, so it is an error and not "gone".
-        sigsend()
-            .args(["--alive", "--expect", name, &nameless.arg()])
-            .assert()
-            .code(2);
+        run!("--alive --expect '{name}' {nameless}").code(2);
     }
     nameless.assert_alive();
 }
@@ -291,35 +150,16 @@ fn expect_knows_a_deleted_executable_by_its_old_name() {
     let mut target = copied_program(&binary);
     fs::remove_file(&binary).expect("it is ours");
     assert_eq!(target.status_field("Name"), "other");
-    sigsend()
-        .args(["--alive", "--expect", &name, &target.arg()])
-        .assert()
-        .success();
-    let deleted = format!("{name} (deleted)");
-    sigsend()
-        .args(["-KILL", "--expect", &deleted, &target.arg()])
-        .assert()
-        .code(1);
+    run!("--alive --expect {name} {target}").code(0);
+    run!("-KILL --expect '{name} (deleted)' {target}").code(1);
     target.assert_alive();
-    sigsend()
-        .args(["-HUP", "--expect", &name, &target.arg()])
-        .assert()
-        .success();
+    run!("-HUP --expect {name} {target}").code(0);
     target.reap();
 }
 
 /// A sleeping process whose executable alone has the name of `binary`.
 fn copied_program(binary: &Path) -> Victim {
-    // Copied by another process: a descriptor open for writing here could make the program "busy".
-    let cat = program("cat").expect("cat");
-    assert!(
-        Command::new("cp")
-            .arg(cat)
-            .arg(binary)
-            .status()
-            .expect("cp starts")
-            .success()
-    );
+    copy(program("cat").expect("cat"), binary);
     let link = binary.with_file_name("other");
     std::os::unix::fs::symlink(binary, &link).expect("a link in a directory of ours");
     let mut target = victim().argv0("another").command(Command::new(link));
@@ -330,36 +170,15 @@ fn copied_program(binary: &Path) -> Victim {
 
 #[test]
 fn a_process_that_cannot_be_verified_is_refused_but_not_gone() {
-    if !may_change_user() {
-        return skip("needs root");
-    }
+    needs!(may_change_user(), "root");
     let (dir, name, user) = (tempdir(), unique("secret"), Unprivileged::new());
     let target = copied_program(&dir.path().join(&name));
-    sigsend()
-        .args(["--alive", "--expect", &name, &target.arg()])
-        .assert()
-        .success();
+    run!("--alive --expect {name} {target}").code(0);
     // An executable that cannot be read may be the expected one.
-    let unclear = user
-        .sigsend()
-        .args(["--alive", "--expect", &name, &target.arg()])
-        .assert()
-        .code(2);
-    assert_eq!(
-        stderr(&unclear),
-        format!(
-            "sigsend: {} cannot be verified to be {name}\n",
-            target.pid()
-        )
-    );
-    user.sigsend()
-        .args(["--alive", "--expect", "another", &target.arg()])
-        .assert()
-        .success();
-    user.sigsend()
-        .args(["-0", "--expect", &name, &target.arg()])
-        .assert()
-        .code(1);
+    let unclear = format!("sigsend: {target} cannot be verified to be {name}\n");
+    call!(user.sigsend(), "--alive --expect {name} {target}").fails(2, unclear);
+    call!(user.sigsend(), "--alive --expect another {target}").code(0);
+    call!(user.sigsend(), "-0 --expect {name} {target}").code(1);
     target.assert_alive();
 }
 
@@ -372,73 +191,33 @@ fn expect_knows_a_process_without_its_main_thread() {
         .file_name()
         .and_then(|name| name.to_str())
         .expect("UTF-8");
-    for expected in [name.as_str(), executable] {
-        sigsend()
-            .args(["--alive", "--expect", expected, &target.arg()])
-            .assert()
-            .success()
-            .stderr("");
+    for expected in [&name, executable] {
+        run!("--alive --expect {expected} {target}").ok();
     }
-    sigsend()
-        .args(["--alive", "--expect", "cron", &target.arg()])
-        .assert()
-        .code(1);
-    sigsend()
-        .args(["-TERM", "--expect", executable, &target.arg()])
-        .assert()
-        .success();
+    run!("--alive --expect cron {target}").code(1);
+    run!("-TERM --expect {executable} {target}").code(0);
     target.reap();
 }
 
 #[test]
 fn a_thread_is_no_process() {
     let (thread, _release) = idle_thread();
-    let (thread, process) = (thread.to_string(), std::process::id());
     let dir = tempdir();
-    let file = dir.file("x.pid", &thread);
-    sigsend()
-        .args(["-0", &thread])
-        .assert()
-        .success()
-        .stdout("")
-        .stderr("");
-    for pinned in [
-        &["--wait", "-0"][..],
-        &["--expect", "cli"],
-        &["-r", "-HUP"],
-        &["--timeout", "9s", "KILL"],
-        &["--tree"],
-    ] {
-        let refused = sigsend()
-            .args(pinned)
-            .arg(&thread)
-            .assert()
-            .code(1)
-            .stdout("");
-        let line = format!(
-            "sigsend: sending signal to {thread} failed: {thread} is a thread of {process}\n"
-        );
-        assert_eq!(
-            stderr(&refused),
-            format!("{line}did you mean {process}?\n"),
-            "{pinned:?}"
-        );
+    let file = dir.arg("x.pid", thread.to_string());
+    run!("-0 {thread}").ok();
+    let why = format!("{thread} is a thread of {0}\ndid you mean {0}?\n", id());
+    let pinned = "--wait -0 | --expect cli | -r -HUP | --timeout 9s KILL | --tree";
+    for pinned in each(pinned) {
+        let line = format!("sigsend: sending signal to {thread} failed: {why}");
+        run!("{pinned} {thread}").fails(1, line);
     }
     for asked in ["--id", "-p"] {
-        let refused = sigsend().args([asked, &thread]).assert().code(1).stdout("");
-        let said = format!("sigsend: {thread} is a thread of {process}\ndid you mean {process}?\n");
-        assert_eq!(stderr(&refused), said);
+        run!("{asked} {thread}").fails(1, format!("sigsend: {why}"));
     }
-    let refused = sigsend()
-        .args(["-0", "--pidfile"])
-        .arg(&file)
-        .assert()
-        .code(1)
-        .stdout("");
+    let told = run!("-0 --pidfile {file}").fails(1, "sigsend: ").err;
     assert!(
-        stderr(&refused).contains(&format!("{thread} is a thread of {process}")),
-        "{}",
-        stderr(&refused)
+        told.contains(&format!("{thread} is a thread of {}", id())),
+        "{told}"
     );
 }
 
@@ -446,74 +225,39 @@ fn a_thread_is_no_process() {
 fn a_process_named_in_several_ways_gets_a_signal_once() {
     let (name, dir) = (unique("many"), tempdir());
     let mut target = Recorder::of(victim().named(&name));
-    let (pid, token) = (target.arg(), token(&target.arg()));
-    let file = dir.file("x.pid", format!("{pid} {token}\n{pid}\n"));
-    let file = file.to_str().expect("UTF-8");
-
+    let (pid, token, gone) = (target.arg(), token(&target), Victim::gone());
+    let file = dir.arg("x.pid", format!("{pid} {token}\n{pid}\n"));
     // Realtime signals, since the others do not queue.
-    sigsend()
-        .args(["-RTMIN", &pid, &pid, &format!("0{pid}")])
-        .assert()
-        .success();
+    run!("-RTMIN {pid} {pid} 0{pid}").code(0);
     assert_eq!(
         target.signals(),
         [34, 34, 34],
         "typed plainly, each is one kill(2)"
     );
-
-    let ways: [&[&str]; 9] = [
-        &[&pid, &token],
-        &[&token, &token],
-        &[&name, &pid, &pid],
-        &[&name, &name],
-        &[&pid, "--pidfile", file],
-        &[&pid, &token, &name, "--pidfile", file],
-        &[&pid, &pid, "--expect", &name],
-        &[&pid, &pid, "-r"],
-        &[&pid, &pid, "--tree"],
-    ];
-    for way in ways {
-        sigsend()
-            .arg("-RTMIN+1")
-            .args(way)
-            .assert()
-            .success()
-            .stdout("")
-            .stderr("");
+    let ways = "PID TOKEN|TOKEN TOKEN|NAME PID PID|NAME NAME|PID --pidfile FILE\
+        |PID TOKEN NAME --pidfile FILE|PID PID --expect NAME|PID PID -r|PID PID --tree";
+    let ways = ways
+        .replace("PID", &pid)
+        .replace("TOKEN", &token)
+        .replace("NAME", &name);
+    for way in each(&ways.replace("FILE", &file)) {
+        run!("-RTMIN+1 {way}").ok();
         assert_eq!(target.signals(), [35], "{way:?}");
     }
-    sigsend()
-        .args(["-p", &pid, &token, &name, "--pidfile", file])
-        .assert()
-        .success()
-        .stdout(format!("{pid}\n"));
-    sigsend()
-        .args(["--id", &pid, &token, &name, "--pidfile", file])
-        .assert()
-        .success()
-        .stdout(format!("{token}\n"));
-    let gone = Victim::gone().to_string();
-    sigsend()
-        .args(["-WINCH", &pid, &token, &gone, "--pidfile", file])
-        .assert()
-        .code(64);
+    run!("-p {pid} {token} {name} --pidfile {file}").says(format!("{pid}\n"));
+    run!("--id {pid} {token} {name} --pidfile {file}").says(format!("{token}\n"));
+    run!("-WINCH {pid} {token} {gone} --pidfile {file}").code(64);
     assert_eq!(target.signals(), [28]);
-}
-
-#[test]
-fn a_queued_value_reaches_a_pinned_process() {
-    let mut target = Recorder::new();
-    let token = token(&target.arg());
-    sigsend()
-        .args(["-RTMIN+2", "-q", "-5", &token])
-        .assert()
-        .success();
-    let heard: Vec<_> = target
-        .received()
-        .iter()
-        .map(|heard| (heard.signal, heard.value))
-        .collect();
-    assert_eq!(heard, [(36, -5)]);
+    run!("-RTMIN+2 -q -5 {token}").code(0);
+    let heard = target.received();
+    assert_eq!(
+        heard,
+        [Received {
+            signal: 36,
+            code: -1,
+            value: -5
+        }]
+    );
 }
 
 #[test]
@@ -522,49 +266,25 @@ fn with_require_handler_only_processes_that_catch_a_signal_get_it() {
     let bare = Victim::sleeping();
     let ignoring = Victim::shell("trap '' HUP; echo ready; read line");
     let (name, dir) = (unique("trap"), tempdir());
-    sigsend()
-        .args(["-r", "-HUP", &catching.arg()])
-        .assert()
-        .success()
-        .stdout("")
-        .stderr("");
-    assert_eq!(catching.signals(), [1]);
-
-    let refused = sigsend()
-        .args(["-r", "-HUP", &bare.arg()])
-        .assert()
-        .code(1)
-        .stdout("");
-    assert_eq!(
-        stderr(&refused),
-        format!("sigsend: {} (cat) does not catch HUP\n", bare.pid())
-    );
-    sigsend()
-        .args(["-r", "-HUP", &ignoring.arg()])
-        .assert()
-        .code(1);
-    sigsend()
-        .args(["-r", "-HUP", &bare.arg(), &catching.arg(), &ignoring.arg()])
-        .assert()
-        .code(64);
-    assert_eq!(catching.signals(), [1]);
-
     let mut daemon = Recorder::of(victim().named(&name));
     let worker = victim().named(&name).sleeping();
-    sigsend().args(["-r", "-HUP", &name]).assert().code(64);
-    assert_eq!(daemon.signals(), [1]);
-    let file = dir.file("x.pid", format!("{} {}", worker.pid(), daemon.arg()));
-    sigsend()
-        .args(["-r", "-HUP", "--pidfile"])
-        .arg(&file)
-        .assert()
-        .code(64);
-    assert_eq!(daemon.signals(), [1]);
+    let file = dir.arg("x.pid", format!("{worker} {daemon}"));
+    for option in ["-r", "--require-handler"] {
+        run!("{option} -HUP {catching}").ok();
+        assert_eq!(catching.signals(), [1]);
+        let refused = format!("sigsend: {bare} (cat) does not catch HUP\n");
+        run!("{option} -HUP {bare}").fails(1, refused);
+        let told = run!("{option} -s HUP {bare} {ignoring}").code(1).err;
+        assert_eq!(told.lines().count(), 2, "{told}");
+        run!("{option} -HUP {bare} {catching} {ignoring}").code(64);
+        assert_eq!(catching.signals(), [1]);
+        let told = run!("{option} -HUP {name}").begins(64, "sigsend: ").err;
+        assert!(told.contains(&worker.arg()), "{told}");
+        run!("{option} -HUP --pidfile {file}").code(64);
+        assert_eq!(daemon.signals(), [1, 1]);
+    }
     for useless in ["-0", "-KILL", "-STOP"] {
-        sigsend()
-            .args(["-r", useless, &daemon.arg()])
-            .assert()
-            .code(1);
+        run!("-r {useless} {daemon}").code(1);
     }
     daemon.assert_untouched();
     [bare, ignoring, worker]
@@ -575,41 +295,31 @@ fn with_require_handler_only_processes_that_catch_a_signal_get_it() {
 #[test]
 fn a_process_that_is_gone_when_its_refusal_is_checked_is_reported_as_gone() {
     in_pid_namespace(|| {
-        if !may_trace() {
-            return skip("no strace");
-        }
-        let checks = [["-r", "-HUP"], ["--expect", "dog"]];
-        for (check, wait) in checks
-            .into_iter()
-            .flat_map(|check| [(check, false), (check, true)])
-        {
-            let mut args = check.to_vec();
-            args.extend(wait.then_some("--wait"));
+        needs!(may_trace(), "strace");
+        for check in [
+            "-r -HUP",
+            "--expect dog",
+            "-r -HUP --wait",
+            "--expect dog --wait",
+        ] {
+            let args = |victim: &Victim| words(&format!("{check} {victim}"));
             let victim = Victim::sleeping();
-            let pid = victim.arg();
             let checks = "trace=poll,openat,readlink,pidfd_open";
-            let trace = strace(checks, &[&args[..], &[&pid]].concat()).expect("strace is usable");
+            let mut trace = strace(checks, &args(&victim)).expect("strace is usable");
+            // The helper thread, which reads the memory, is not held.
+            trace.calls.retain(|call| !call.contains("/cmdline"));
             for point in calls_after(&trace, "pidfd_open") {
                 let mut victim = Victim::sleeping();
-                let pid = victim.arg();
-                let held = Held::before(&point, &[&args[..], &[&pid]].concat());
+                let held = Held::before(&point, &args(&victim));
                 kill(Pid::from_raw(victim.pid()), Signal::SIGKILL).expect("it is ours");
                 victim.reap();
-                let output = held.go();
-                let gone = format!("sigsend: sending signal to {pid} failed: No such process\n");
-                let expected = if wait {
-                    (Some(0), "")
+                let done = Done::of(format!("{check} {point:?}"), held.go());
+                let failed = format!("sending signal to {victim} failed: No such process\n");
+                if check.contains("--wait") {
+                    done.ok()
                 } else {
-                    (Some(1), &*gone)
+                    done.fails(1, format!("sigsend: {failed}"))
                 };
-                assert_eq!(
-                    (
-                        output.status.code(),
-                        &*String::from_utf8_lossy(&output.stderr)
-                    ),
-                    expected,
-                    "{point:?}"
-                );
             }
         }
     });
@@ -617,21 +327,10 @@ fn a_process_that_is_gone_when_its_refusal_is_checked_is_reported_as_gone() {
 
 #[test]
 fn only_its_own_handlers_count_with_an_unprivileged_caller() {
-    if !may_change_user() {
-        return skip("needs root");
-    }
+    needs!(may_change_user(), "root");
     let user = Unprivileged::new();
     let (mut foreign, mut own) = (Recorder::new(), Recorder::of(victim().owned_by(NOBODY)));
-    let partly = user
-        .sigsend()
-        .args(["-r", "-HUP", &foreign.arg(), &own.arg()])
-        .assert()
-        .code(64);
-    assert!(
-        stderr(&partly).contains("Operation not permitted"),
-        "{}",
-        stderr(&partly)
-    );
+    call!(user.sigsend(), "-r -HUP {foreign} {own}").fails(64, "Operation not permitted");
     assert_eq!(own.signals(), [1]);
     foreign.assert_untouched();
 }

@@ -1,17 +1,9 @@
 //! Members that leave their process group after they were pinned, and group IDs that are reused:
 //! each member gets its signals by its own pidfd, and no unrelated process gets any.
 
-use std::process::Command;
-
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
 use crate::family::Family;
-use crate::strange::{Call, Held, calls, calls_after, may_trace};
-use crate::support::{
-    Recorder, SIGSEND, STUBBORN, Victim, in_pid_namespace, raw_sigsend, sigsend, skip, stdout,
-    strace, victim,
-};
+use crate::strange::{Held, calls, calls_after, may_trace};
+use crate::support::prelude::*;
 
 /// The ID that is reused.
 const NUMBER: i32 = 4242;
@@ -37,88 +29,62 @@ fn has_got_term(leader: &Victim) -> bool {
     }
 }
 
-/// The lines of JSON for an event of a process.
-fn events<'a>(told: &'a str, event: &str, pid: i32) -> Vec<&'a str> {
-    let (event, pid) = (format!("\"event\":\"{event}\""), format!("\"pid\":{pid},"));
+/// How many lines of JSON there are for an event of a process.
+fn count(told: &str, event: &str, process: &Victim) -> usize {
+    let (event, pid) = (
+        format!("\"event\":\"{event}\""),
+        format!("\"pid\":{process},"),
+    );
     told.lines()
         .filter(|line| line.contains(&event) && line.contains(&pid))
-        .collect()
+        .count()
 }
 
 #[test]
 fn a_follow_up_never_hits_a_group_that_reuses_the_id_of_an_ended_one() {
     in_pid_namespace(|| {
-        for call in [
-            &["--timeout", "100", "KILL", "--within", "10s"][..],
-            &["--grace", "100ms"],
-            &["--wait"],
-        ] {
+        for call in each("--timeout 100 KILL --within 10s | --grace 100ms | --wait") {
             let (mut leader, mut member) = group();
             let mut command = raw_sigsend();
-            command
-                .arg("-TERM")
-                .args(call)
-                .args(["--", &format!("-{NUMBER}")]);
+            command.args(words(&format!("-TERM {call} -- -{NUMBER}")));
             let sigsend = victim().command(command);
-            assert_eq!(member.next_line(), Some(format!("left {}", member.pid())));
+            assert_eq!(member.next_line(), Some(format!("left {member}")));
             // Stopped while the ID is reused, so that there is no race.
-            kill(Pid::from_raw(sigsend.pid()), Signal::SIGSTOP).expect("a child can be stopped");
+            send(sigsend.pid(), Signal::SIGSTOP);
             leader.reap();
             let stranger = victim().with_pid(NUMBER).sleeping();
-            kill(Pid::from_raw(sigsend.pid()), Signal::SIGCONT).expect("a child can be continued");
-            if call == ["--wait"] {
+            send(sigsend.pid(), Signal::SIGCONT);
+            if call == "--wait" {
                 member.assert_alive();
-                kill(Pid::from_raw(member.pid()), Signal::SIGKILL).expect("a child can be killed");
+                send(member.pid(), Signal::SIGKILL);
             }
             member.assert_killed_by(9);
             sigsend.assert_exited_with(0);
             stranger.assert_alive();
-            assert_eq!(
-                member.assert_all_ended(),
-                Vec::<String>::new(),
-                "TERM came once"
-            );
+            let told = member.assert_all_ended();
+            assert!(told.is_empty(), "TERM came once: {told:?}");
         }
     });
-}
-
-/// Every system call after the first signal, in a run without reuse.
-fn points(args: &[&str]) -> Vec<Call> {
-    let (_leader, _leaver) = group();
-    let trace = strace("trace=!rt_sigaction,sigaltstack", args)
-        .expect("strace is usable, as checked before");
-    calls_after(&trace, "SIGTERM")
-        .into_iter()
-        .filter(|call| !call.name.contains("exit"))
-        .collect()
 }
 
 #[test]
 fn the_id_of_a_group_may_be_reused_before_any_system_call() {
     in_pid_namespace(|| {
-        if !may_trace() {
-            return skip("no strace");
-        }
-        let target = format!("-{NUMBER}");
-        let forms: [&[&str]; 3] = [
-            &[
-                "-TERM",
-                "--timeout",
-                "50",
-                "KILL",
-                "--within",
-                "10s",
-                "--",
-                &target,
-            ],
-            &["--grace", "50ms", "-v", "--", &target],
-            &["--json", "-TERM", "--timeout", "50", "KILL", "--", &target],
-        ];
+        needs!(may_trace(), "strace");
+        let forms = "-TERM --timeout 50 KILL --within 10s | --grace 50ms -v \
+            | --json -TERM --timeout 50 KILL";
         let (mut swapped, mut too_late) = (0, 0);
-        for args in forms {
-            for point in points(args) {
+        for form in each(forms) {
+            let args = words(&format!("{form} -- -{NUMBER}"));
+            // Every system call after the first signal, in a run without reuse.
+            let family = group();
+            let trace = strace("trace=!rt_sigaction,sigaltstack", &args).expect("it is usable");
+            drop(family);
+            let mut points = calls_after(&trace, "SIGTERM");
+            points.retain(|call| !call.name.contains("exit"));
+            for point in points.iter().step_by(if in_full() { 1 } else { 8 }) {
                 let (mut leader, mut member) = group();
-                let held = Held::before(&point, args);
+                let held = Held::before(point, &args);
                 // Calls are counted from the start, and before the first signal their number varies
                 // a little. On a busy machine the KILL may be due before the member has left.
                 if !has_got_term(&leader) || member.next_line().is_none() {
@@ -129,25 +95,20 @@ fn the_id_of_a_group_may_be_reused_before_any_system_call() {
                 swapped += 1;
                 leader.reap();
                 let stranger = victim().with_pid(NUMBER).sleeping();
-                let output = held.go();
+                let done = held.finish();
                 stranger.assert_alive();
                 member.assert_killed_by(9);
-                let said = String::from_utf8_lossy(&output.stderr);
                 // After the grace period it may have got the KILL and not exited yet.
-                let is_over = args[0] == "--grace" && output.status.code() == Some(124);
-                assert!(
-                    is_over || (output.status.code(), &*said) == (Some(0), ""),
-                    "{point:?} {args:?}: {said}"
-                );
-                assert_eq!(
-                    member.assert_all_ended(),
-                    Vec::<String>::new(),
-                    "TERM came once"
-                );
+                let is_over = form.contains("--grace") && done.status == Some(124);
+                let is_good = done.status == Some(0) && done.err.is_empty();
+                assert!(is_over || is_good, "{point:?} {form}: {done:?}");
+                let told = member.assert_all_ended();
+                assert!(told.is_empty(), "TERM came once: {told:?}");
             }
         }
+        let least = if in_full() { 100 } else { 10 };
         assert!(
-            swapped > 100 && too_late < swapped,
+            swapped > least && too_late < swapped,
             "{swapped} swaps, {too_late} too late"
         );
     });
@@ -158,76 +119,50 @@ fn a_member_that_has_left_gets_the_follow_up_itself() {
     for beside in [false, true] {
         let leader = Victim::shell(STUBBORN);
         let mut member = Family::with_role_in_group_of(&leader, "leaver");
-        let pid = member.arg();
-        let mut call = sigsend();
-        call.args([
-            "--json",
-            "--timeout",
-            "300ms",
-            "KILL",
-            "--",
-            &leader.group_arg(),
-        ])
-        .args(beside.then_some(&pid));
-        let told = stdout(&call.assert().success().stderr(""));
+        let targets = if beside {
+            format!("-{leader} {member}")
+        } else {
+            format!("-{leader}")
+        };
+        let told = run!("--json --timeout 300ms KILL -- {targets}").told();
         member.assert_killed_by(9);
         leader.assert_killed_by(9);
-        assert_eq!(member.assert_all_ended(), [format!("left {pid}")]);
-        assert_eq!(events(&told, "sent", member.pid()).len(), 2, "{told}");
+        assert_eq!(member.assert_all_ended(), [format!("left {member}")]);
+        assert_eq!(count(&told, "sent", &member), 2, "{told}");
     }
-}
-
-#[test]
-fn a_member_that_has_left_gets_a_follow_up_that_it_catches() {
+    // One that it catches, too.
     let leader = Victim::shell(STUBBORN);
     let mut member = Family::with_role_in_group_of(&leader, "leaver");
-    let args = [
-        "-TERM",
-        "--timeout",
-        "1s",
-        "TERM",
-        "--within",
-        "0s",
-        "--",
-        &leader.group_arg(),
-    ];
-    sigsend().args(args).assert().code(124);
+    run!("-TERM --timeout 1s TERM --within 0s -- -{leader}").code(124);
     for _ in 0..2 {
-        assert_eq!(member.next_line(), Some(format!("left {}", member.pid())));
+        assert_eq!(member.next_line(), Some(format!("left {member}")));
     }
 }
 
 #[test]
 fn a_member_that_leaves_before_the_signal_gets_it_itself() {
     in_pid_namespace(|| {
-        if !may_trace() {
-            return skip("no strace");
-        }
-        let target = format!("-{NUMBER}");
+        needs!(may_trace(), "strace");
         for (signal, number) in [("-KILL", 9), ("-USR1", 10)] {
-            let args = ["--json", signal, "--within", "0s", "--", &target];
+            let args = words(&format!("--json {signal} --within 0s -- -{NUMBER}"));
             let start = || {
                 let leader = victim().with_pid(NUMBER).shell(STUBBORN);
                 let member = Family::with_role_in_group_of(&leader, "leaver");
                 (leader, member)
             };
             let family = start();
-            let trace = strace("trace=getpgid,poll,pidfd_send_signal", &args)
-                .expect("strace is usable, as checked before");
+            let trace = strace("trace=getpgid,poll,pidfd_send_signal", &args);
             drop(family);
-            for point in calls(&trace) {
+            for point in calls(&trace.expect("strace is usable, as checked before")) {
                 let (leader, mut member) = start();
                 let held = Held::before(&point, &args);
                 // It leaves on a TERM from the test, before or after it is pinned.
-                kill(Pid::from_raw(member.pid()), Signal::SIGTERM).expect("a child of ours");
+                send(member.pid(), Signal::SIGTERM);
                 let word = member.next_line();
-                let output = held.go();
-                let told = String::from_utf8_lossy(&output.stdout);
-                if events(&told, "sent", member.pid()).is_empty() {
-                    assert!(
-                        word.is_some_and(|word| word.starts_with("left")),
-                        "{point:?}: {told}"
-                    );
+                let told = held.finish().out;
+                if count(&told, "sent", &member) == 0 {
+                    let has_left = word.is_some_and(|word| word.starts_with("left"));
+                    assert!(has_left, "{point:?}: {told}");
                     member.assert_alive();
                 } else {
                     member.assert_killed_by(number);
@@ -240,16 +175,12 @@ fn a_member_that_leaves_before_the_signal_gets_it_itself() {
 
 #[test]
 fn a_group_that_forks_while_it_dies_is_waited_for() {
-    for call in [
-        &["-v", "--wait"][..],
-        &["-v", "--within", "15s"],
-        &["-v", "--grace", "15s"],
-    ] {
-        let mut family = Family::shell(
-            "exec 3<&0; trap 'trap \"\" TERM; read line <&3 & exit 3' TERM; echo ready; while :; do read line; done",
-        );
+    for call in each("--wait | --within 15s | --grace 15s") {
+        let trap = "trap 'trap \"\" TERM; read line <&3 & exit 3' TERM";
+        let idle = "echo ready; while :; do read line; done";
+        let mut family = Family::shell(&format!("exec 3<&0; {trap}; {idle}"));
         let mut command = raw_sigsend();
-        command.args(call).args(["--", &family.group_arg()]);
+        command.args(words(&format!("-v {call} -- -{family}")));
         let mut sigsend = victim().command(command);
         let told = sigsend.read_line();
         assert!(told.starts_with("sent TERM"), "{told}");
@@ -266,38 +197,20 @@ fn a_group_that_forks_while_it_dies_is_waited_for() {
 
 #[test]
 fn the_own_group_comes_last_in_every_form() {
+    let forms = "0 GROUP NAME|OWN GROUP NAME|0 NAME|OWN 0 NAME GROUP|0 GROUP TOKEN|NAME 0 GROUP";
     in_pid_namespace(|| {
-        let forms = [
-            "0 GROUP NAME",
-            "OWN GROUP NAME",
-            "0 NAME",
-            "OWN 0 NAME GROUP",
-            "0 GROUP TOKEN",
-            "NAME 0 GROUP",
-        ];
-        for (form, signal) in forms
-            .into_iter()
-            .flat_map(|form| [(form, "-TERM"), (form, "-KILL")])
+        for (form, (signal, number)) in
+            each(forms).flat_map(|form| [("-TERM", 15), ("-KILL", 9)].map(|signal| (form, signal)))
         {
             let mut member = Recorder::of(victim());
             let named = victim().named("byname").sleeping();
-            let token = stdout(&sigsend().args(["--id", &named.arg()]).assert().success());
-            let target = |word| match word {
-                "GROUP" => member.victim().group_arg(),
-                "NAME" => "byname".to_owned(),
-                "TOKEN" => token.trim_end().to_owned(),
-                "OWN" => "-$$".to_owned(),
-                word => word.to_owned(),
-            };
-            let targets: Vec<String> = form.split(' ').map(target).collect();
-            let script = format!(
-                "echo ready; \"$0\" {signal} -- {}; exec cat",
-                targets.join(" ")
-            );
-            let mut shell = Command::new("sh");
-            shell.args(["-c", &script, SIGSEND]);
-            let shell = victim().command(shell);
-            let number = if signal == "-TERM" { 15 } else { 9 };
+            let targets = form
+                .replace("GROUP", &format!("-{member}"))
+                .replace("NAME", "byname");
+            let targets = targets
+                .replace("TOKEN", &token(&named))
+                .replace("OWN", "-$$");
+            let shell = victim().command(sh(&format!("\"$0\" {signal} -- {targets}; exec cat")));
             shell.assert_killed_by(number);
             named.assert_killed_by(number);
             match (form.contains("GROUP"), signal) {

@@ -1,20 +1,10 @@
-//! Help and man page: content, width, colour, and write errors.
+//! Help and man page: content, width, colour.
 
-use std::fs::File;
-use std::process::{Command as StdCommand, Stdio};
+use std::process::Command;
 
-use assert_cmd::Command;
-
-use crate::support::{
-    SIGSEND, Timed, link, on_terminal, program, raw_sigsend, shown_on_terminal, sigsend,
-    sigsend_as, skip, stdout, tempdir,
-};
+use crate::support::{prelude::*, shown_on_terminal};
 
 const GROUPS: [&str; 5] = ["Signal:", "Target:", "Safety:", "Waiting:", "Output:"];
-
-fn output(args: &[&str]) -> String {
-    stdout(&sigsend().args(args).assert().success().stderr(""))
-}
 
 fn widest(text: &str) -> usize {
     text.lines()
@@ -23,150 +13,118 @@ fn widest(text: &str) -> usize {
         .unwrap_or_default()
 }
 
+fn is_tidy(text: &str) -> bool {
+    !text.contains("\n\n\n") && !text.ends_with("\n\n") && text.ends_with('\n')
+}
+
 #[track_caller]
-fn assert_in_order(text: &str, lines: &[&str]) {
+fn assert_in_order<'a>(text: &str, lines: impl IntoIterator<Item = &'a str>) {
     let mut rest = text.lines();
     for line in lines {
-        assert!(
-            rest.any(|found| found == *line),
-            "{line} is missing or out of order in:\n{text}"
-        );
+        let is_found = rest.any(|found| found == line);
+        assert!(is_found, "{line} is missing or out of order in:\n{text}");
     }
+}
+
+/// A spelling of each option, long where there is one.
+fn options() -> Vec<String> {
+    let help = run!("--help").told();
+    let (options, _) = help.split_once("Targets:").expect("a section");
+    let rows = options.lines().filter(|row| row.starts_with("  -"));
+    let long = |row: &str| {
+        let long = row.split_whitespace().find(|word| word.starts_with("--"));
+        long.unwrap_or("-L").to_owned()
+    };
+    rows.map(long).collect()
 }
 
 #[test]
 fn the_short_help_fits_one_screen() {
     for help in [
-        output(&["-h"]),
+        run!("-h").told(),
         on_terminal(80, &["-h"]),
         on_terminal(200, &["-h"]),
     ] {
-        assert!(help.lines().count() <= 42, "{} lines", help.lines().count());
-        assert!(widest(&help) <= 80, "{} columns", widest(&help));
-        assert_in_order(&help, &GROUPS);
+        let (rows, columns) = (help.lines().count(), widest(&help));
+        // The prompt takes a line.
         assert!(
-            !help.contains("\n\n\n") && !help.ends_with("\n\n") && help.ends_with('\n'),
-            "{help:?}"
+            rows <= 23 && columns <= 80,
+            "{rows} lines, {columns} columns"
         );
-        assert!(!help.contains("--generate"), "{help}");
+        assert!(is_tidy(&help) && !help.contains("--generate"), "{help:?}");
+        contains!(help, "'sigsend --help'");
     }
 }
 
 #[test]
-fn the_long_help_explains_everything_within_the_terminal() {
+fn the_long_help_explains_everything() {
     let long = on_terminal(80, &["--help"]);
-    assert!(widest(&long) <= 80, "{} columns", widest(&long));
-    assert!(
-        !long.contains("\n\n\n") && !long.ends_with("\n\n") && long.ends_with('\n'),
-        "{long:?}"
-    );
-    assert_in_order(&long, &GROUPS);
-    assert_in_order(&long, &["Output:", "Targets:", "Exit status:", "Examples:"]);
-    for line in output(&["-h"])
-        .lines()
-        .filter(|line| line.starts_with("  -") || line.starts_with("      --"))
-    {
-        let option = line
-            .split_whitespace()
-            .find(|word| word.starts_with("--"))
-            .unwrap_or("-L");
+    assert!(is_tidy(&long), "{long:?}");
+    assert_in_order(&long, GROUPS);
+    assert_in_order(&long, ["Output:", "Targets:", "Exit status:", "Examples:"]);
+    for option in options().iter().map(String::as_str).chain(["--generate"]) {
         assert!(long.contains(option), "{option}");
     }
-    assert!(long.contains("--generate"), "{long}");
+}
+
+#[test]
+fn help_fits_any_terminal_and_breaks_no_word() {
+    for option in ["-h", "--help"] {
+        let wide = on_terminal(200, &[option]);
+        for columns in [30, 40, 60, 80] {
+            let narrow = on_terminal(columns, &[option]);
+            assert!(widest(&narrow) <= columns.into(), "{columns}: {narrow}");
+            assert!(
+                narrow.split_whitespace().eq(wide.split_whitespace()),
+                "{columns}: {narrow}"
+            );
+        }
+    }
 }
 
 #[test]
 fn help_shows_the_name_by_which_the_program_was_called() {
     let (_dir, kill) = link(SIGSEND.as_ref(), "kill");
-    let short = stdout(&Command::new(&kill).timed().arg("-h").assert().success());
-    assert!(short.starts_with("Usage: kill [options] "), "{short}");
-    let long = stdout(
-        &sigsend_as("/usr/local/bin/kill")
-            .arg("--help")
-            .assert()
-            .success(),
-    );
-    assert!(
-        long.contains("\n       kill -l [SIGNAL") && long.contains("\n  kill --grace 10s 4242 "),
-        "{long}"
-    );
+    let short = call!(Command::new(&kill), "-h").code(0);
+    assert!(short.out.starts_with("Usage: kill [options] "), "{short:?}");
+    let long = call!(sigsend_as("/usr/local/bin/kill"), "--help")
+        .code(0)
+        .out;
+    contains!(long, "\n       kill -l [SIGNAL");
+    contains!(long, "\n  kill --grace 10s 4242 ");
     assert!(
         !long.contains("sigsend -") && !long.contains("/usr/local"),
         "{long}"
     );
 }
 
-/// `sigsend -h` on a terminal or in a pipe, with these variables in its environment.
-fn help(terminal: bool, environment: &[(&str, &str)]) -> String {
-    let mut command = raw_sigsend();
-    command
-        .arg("-h")
-        .env_remove("TERM")
-        .envs(environment.iter().copied())
-        .stdin(Stdio::null());
-    if !terminal {
-        return String::from_utf8(
-            Command::from_std(command)
-                .timed()
-                .output()
-                .expect("it starts")
-                .stdout,
-        )
-        .expect("UTF-8");
-    }
-    shown_on_terminal(80, command, StdCommand::stdout)
-}
-
 #[test]
 fn colour_follows_the_conventions() {
-    let (terminal, pipe) = (true, false);
-    for (place, environment, coloured) in [
-        (terminal, &[("TERM", "xterm")][..], true),
-        (terminal, &[("TERM", "xterm"), ("NO_COLOR", "1")], false),
-        (terminal, &[("TERM", "xterm"), ("NO_COLOR", "")], true),
-        (terminal, &[("TERM", "dumb")], false),
-        (terminal, &[("TERM", "xterm"), ("CLICOLOR", "0")], false),
-        (pipe, &[("TERM", "xterm")], false),
-        (pipe, &[("TERM", "xterm"), ("CLICOLOR_FORCE", "1")], true),
-        (pipe, &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], false),
-    ] {
-        let help = help(place, environment);
-        assert!(help.contains("Usage:"), "{help:?}");
-        assert_eq!(
-            help.contains('\x1b'),
-            coloured,
-            "terminal {place}, {environment:?}: {help:?}"
-        );
-    }
-}
-
-#[test]
-fn output_that_cannot_be_written_is_an_error() {
-    let products = ["man", "bash", "zsh", "fish", "elvish", "powershell"]
-        .map(|what| format!("--generate={what}"));
-    for option in ["-h", "--help", "-V"]
-        .into_iter()
-        .chain(products.iter().map(String::as_str))
-    {
-        let full = File::options()
-            .write(true)
-            .open("/dev/full")
-            .expect("/dev/full opens");
+    let cases = "
+        terminal | TERM=xterm                  | coloured
+        terminal | TERM=xterm NO_COLOR=1       | plain
+        terminal | TERM=xterm NO_COLOR=        | coloured
+        terminal | TERM=dumb                   | plain
+        terminal | TERM=xterm CLICOLOR=0       | plain
+        pipe     | TERM=xterm                  | plain
+        pipe     | TERM=xterm CLICOLOR_FORCE=1 | coloured
+        pipe     | CLICOLOR_FORCE=1 NO_COLOR=1 | plain";
+    for [place, environment, colour] in rows(cases) {
         let mut command = raw_sigsend();
-        command
-            .arg(option)
-            .stdout(full)
-            .stderr(Stdio::piped())
-            .stdin(Stdio::null());
-        let output = command
-            .spawn()
-            .and_then(std::process::Child::wait_with_output)
-            .expect("sigsend runs");
-        assert_eq!(output.status.code(), Some(1), "{option}");
-        let stderr = String::from_utf8_lossy(&output.stderr);
+        let variables = environment
+            .split(' ')
+            .filter_map(|variable| variable.split_once('='));
+        command.arg("-h").env_remove("TERM").envs(variables);
+        let help = match place {
+            "pipe" => command.run(&[]).told(),
+            _ => shown_on_terminal(80, command, Command::stdout),
+        };
+        contains!(help, "Usage:");
+        let is_coloured = help.contains('\x1b');
         assert_eq!(
-            stderr, "sigsend: write error: No space left on device\n",
-            "{option}"
+            is_coloured,
+            colour == "coloured",
+            "{place} {environment}: {help:?}"
         );
     }
 }
@@ -174,85 +132,32 @@ fn output_that_cannot_be_written_is_an_error() {
 #[test]
 fn an_unknown_generate_operand_is_refused_with_the_valid_ones() {
     for what in ["tcsh", "", "MAN", "man ", "ba\x1bsh"] {
-        let refused = sigsend()
-            .args(["--generate", what])
-            .assert()
-            .code(1)
-            .stdout("");
-        let stderr = crate::support::stderr(&refused);
-        let shown = what.replace('\x1b', "\\x1b");
-        assert!(
-            stderr.starts_with(&format!("sigsend: '{shown}': ")),
-            "{stderr}"
-        );
-        assert!(
-            stderr.contains("man, bash, zsh, fish, elvish, powershell"),
-            "{stderr}"
-        );
+        let line = format!("sigsend: '{}': ", what.replace('\x1b', "\\x1b"));
+        let told = run!("--generate '{what}'").begins(1, line).err;
+        contains!(told, "man, bash, zsh, fish");
     }
-    for args in [
-        &["--generate"][..],
-        &["--generate", "man", "-l"],
-        &["--generate", "man", "-HUP"],
-    ] {
-        let refused = sigsend().args(args).assert().code(1).stdout("");
-        assert!(
-            crate::support::stderr(&refused).contains("Usage: "),
-            "{args:?}"
-        );
+    for args in ["--generate", "--generate man -l", "--generate man -HUP"] {
+        run!("{args}").fails(1, "Usage: ");
     }
 }
 
 #[test]
 fn the_man_page_has_all_sections() {
-    let page = output(&["--generate", "man"]);
-    let sections = [
-        "NAME",
-        "SYNOPSIS",
-        "DESCRIPTION",
-        "SIGNALS",
-        "TARGETS",
-        "OPTIONS",
-        "WAITING",
-        "EXIT STATUS",
-        "OUTPUT",
-        "GUARANTEES",
-        "ENVIRONMENT",
-        "EXAMPLES",
-        "NOTES",
-        "SEE ALSO",
-    ];
-    assert_in_order(
-        &page,
-        &sections
-            .map(|section| format!(".SH {section}"))
-            .each_ref()
-            .map(String::as_str),
-    );
-    assert_in_order(
-        &page,
-        &GROUPS
-            .map(|group| format!(".SS {}", group.trim_end_matches(':')))
-            .each_ref()
-            .map(String::as_str),
-    );
-    for line in output(&["-h"])
-        .lines()
-        .filter(|line| line.starts_with("  -") || line.starts_with("      --"))
-    {
-        let option = line
-            .split_whitespace()
-            .find(|word| word.starts_with("--"))
-            .unwrap_or("-L")
-            .replace('-', "\\-");
-        assert!(page.contains(&format!("\\fB{option}\\fR")), "{option}");
+    let page = run!("--generate man").told();
+    let sections = "NAME|SYNOPSIS|DESCRIPTION|EXAMPLES|SIGNALS|TARGETS|OPTIONS|WAITING|EXIT STATUS\
+        |OUTPUT|GUARANTEES|ENVIRONMENT|NOTES|SEE ALSO";
+    let of = |macro_name: &str| page.replace(&format!("\n.{macro_name} "), "\n");
+    assert_in_order(&of("SH"), each(sections));
+    assert_in_order(&of("SS"), GROUPS.map(|group| group.trim_end_matches(':')));
+    for option in options() {
+        contains!(page, "\\fB{}\\fR", option.replace('-', "\\-"));
     }
-    for signal in output(&["-L"]).lines() {
+    for signal in run!("-L").told().lines() {
         let (number, name) = signal
             .trim_start()
             .split_once(' ')
             .expect("number and name");
-        assert!(page.contains(&format!("\n{number}\t{name}\t")), "{signal}");
+        contains!(page, "\n{number}\t{name}\t");
     }
     assert!(!page.contains('@'), "a placeholder was left");
 }
@@ -263,17 +168,9 @@ fn mandoc_finds_nothing_wrong_with_the_man_page() {
         return skip("no mandoc");
     };
     let dir = tempdir();
-    let page = dir.file("sigsend.1", output(&["--generate", "man"]));
-    let lint = Command::new(mandoc)
-        .timed()
-        .args(["-T", "lint"])
-        .arg(page)
-        .output()
-        .expect("mandoc starts");
-    let lint = String::from_utf8(lint.stdout).expect("UTF-8");
-    let above_style: Vec<_> = lint
-        .lines()
-        .filter(|line| !line.contains(": STYLE: "))
-        .collect();
+    let page = dir.arg("sigsend.1", run!("--generate man").told());
+    let lint = call!(Command::new(mandoc), "-T lint {page}").out;
+    let is_wrong = |line: &&str| !line.contains(": STYLE: ");
+    let above_style: Vec<_> = lint.lines().filter(is_wrong).collect();
     assert!(above_style.is_empty(), "{above_style:#?}");
 }

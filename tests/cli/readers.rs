@@ -3,16 +3,13 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, Stdio};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::pipe2;
 
-use crate::support::{
-    Recorder, SIGSEND, STUBBORN, Terminal, Victim, eventually, in_pid_namespace, raw_sigsend,
-    screen, strace, victim,
-};
+use crate::support::{prelude::*, screen};
 
 /// The smallest pipe.
 const PIPE: usize = 4096;
@@ -21,9 +18,8 @@ const PIPE: usize = 4096;
 fn full_pipe() -> (File, OwnedFd) {
     let (read, write) = pipe2(OFlag::O_CLOEXEC).expect("a pipe");
     fcntl(&write, FcntlArg::F_SETPIPE_SZ(4096)).expect("an empty pipe can be small");
-    File::from(write.try_clone().expect("a descriptor"))
-        .write_all(&[b'x'; PIPE])
-        .expect("it fits");
+    let mut filler = File::from(write.try_clone().expect("a descriptor"));
+    filler.write_all(&[b'x'; PIPE]).expect("it fits");
     (read.into(), write)
 }
 
@@ -34,55 +30,59 @@ fn drain(mut pipe: File) -> String {
     text.split_off(PIPE)
 }
 
+/// sigsend with a full pipe as its standard output, and the end to read from.
+fn blocked(line: &str, flags: OFlag) -> (Child, File) {
+    let (reader, pipe) = full_pipe();
+    fcntl(&pipe, FcntlArg::F_SETFL(flags)).expect("a pipe");
+    let mut command = raw_sigsend();
+    command
+        .args(words(line))
+        .stdout(pipe)
+        .stderr(Stdio::piped());
+    (command.spawn().expect("sigsend starts"), reader)
+}
+
+#[track_caller]
+fn assert_lines<'a>(text: &str, lines: impl IntoIterator<Item = &'a str>, words: &[&str]) {
+    let lines: Vec<&str> = lines.into_iter().collect();
+    let fit = lines
+        .iter()
+        .zip(words)
+        .all(|(line, word)| line.contains(word));
+    assert!(lines.len() == words.len() && fit, "{text:?}");
+}
+
 #[test]
 fn a_slow_reader_delays_no_signal_and_gets_all_output() {
-    for voice in ["-v", "--json"] {
-        let stubborn = Victim::shell(STUBBORN);
-        let (reader, pipe) = full_pipe();
-        let mut command = raw_sigsend();
-        command
-            .args([voice, "--grace", "100ms", &stubborn.arg()])
-            .stdout(pipe);
-        let mut child = command.spawn().expect("sigsend starts");
-        drop(command);
-        stubborn.assert_killed_by(9);
-        assert_eq!(
-            child.try_wait().expect("a child"),
-            None,
-            "sigsend was not blocked by the full pipe"
-        );
-        let said = drain(reader);
-        assert_eq!(child.wait().expect("a child").code(), Some(0));
-        let words = ["TERM", "CONT", "KILL", "killed", "summary"];
-        let lines = if voice == "-v" { 4 } else { 5 };
-        assert_eq!(said.lines().count(), lines, "{said}");
-        assert!(
-            said.lines()
-                .zip(words)
-                .all(|(line, word)| line.contains(word)),
-            "{said}"
-        );
+    for (voice, end) in [("-v", 4), ("--json", 5)] {
+        // Another process may make the output non-blocking.
+        for flags in [OFlag::empty(), OFlag::O_NONBLOCK] {
+            let stubborn = Victim::shell(STUBBORN);
+            let (mut child, reader) = blocked(&format!("{voice} --grace 100ms {stubborn}"), flags);
+            stubborn.assert_killed_by(9);
+            let is_there = child.try_wait().expect("a child").is_none();
+            assert!(is_there, "sigsend was not blocked by the full pipe");
+            let told = drain(reader);
+            assert_eq!(child.wait().expect("a child").code(), Some(0));
+            let words = ["TERM", "CONT", "KILL", "killed", "summary"];
+            assert_lines(&told, told.lines(), &words[..end]);
+        }
     }
 }
 
 #[test]
 fn unread_errors_delay_no_signal() {
-    let gone = Victim::gone().to_string();
-    let stubborn = Victim::shell(STUBBORN);
+    let (gone, stubborn) = (Victim::gone(), Victim::shell(STUBBORN));
     let (reader, pipe) = full_pipe();
     let mut command = raw_sigsend();
-    command
-        .args(["--timeout", "100ms", "KILL", &gone, &stubborn.arg()])
-        .stderr(pipe);
+    let line = format!("--timeout 100ms KILL {gone} {stubborn}");
+    command.args(words(&line)).stderr(pipe);
     let mut child = command.spawn().expect("sigsend starts");
     drop(command);
     stubborn.assert_killed_by(9);
-    let said = drain(reader);
+    let line = format!("sigsend: sending signal to {gone} failed: No such process\n");
+    assert_eq!(drain(reader), line);
     assert_eq!(child.wait().expect("a child").code(), Some(64));
-    assert_eq!(
-        said,
-        format!("sigsend: sending signal to {gone} failed: No such process\n")
-    );
 }
 
 #[test]
@@ -93,21 +93,13 @@ fn a_paused_terminal_delays_no_signal() {
     };
     // Ctrl-S.
     terminal.type_in("\x13");
-    terminal.run(&[SIGSEND, "-v", "--grace", "700ms", &stubborn.arg()]);
+    terminal.run(&[*SIGSEND, "-v", "--grace", "700ms", &stubborn.arg()]);
     stubborn.assert_killed_by(9);
     terminal.type_in("\x11");
     let (written, status) = terminal.end();
     assert_eq!(status.code(), Some(0), "{written:?}");
     let words = ["sent TERM", "sent CONT", "sent KILL", "was killed by KILL"];
-    let lines = screen(written);
-    assert_eq!(lines.len(), words.len(), "{written:?}");
-    assert!(
-        lines
-            .iter()
-            .zip(words)
-            .all(|(line, word)| line.contains(word)),
-        "{written:?}"
-    );
+    assert_lines(written, screen(written).iter().map(String::as_str), &words);
 }
 
 #[test]
@@ -117,7 +109,7 @@ fn ctrl_c_ends_a_wait_on_a_paused_terminal() {
         return;
     };
     terminal.type_in("\x13");
-    terminal.run(&[SIGSEND, "-v", "--grace", "5m", &stubborn.arg()]);
+    terminal.run(&[*SIGSEND, "-v", "--grace", "5m", &stubborn.arg()]);
     let mut heard = Vec::new();
     eventually("the signals", || {
         heard.extend(stubborn.signals());
@@ -133,40 +125,27 @@ fn ctrl_c_ends_a_wait_on_a_paused_terminal() {
 fn output_lines_dropped_while_signals_are_sent_are_counted_and_reported() {
     let deaf = Victim::shell("trap '' USR1; echo ready; read -r _");
     // Each event names the target as it was typed.
-    let typed = format!("{:05000}", deaf.pid());
-    let mut args = vec!["--json", "-USR1"];
-    for _ in 1..1000 {
-        args.extend(["--timeout", "0", "USR1"]);
-    }
-    args.extend(["--timeout", "0", "KILL", "--wait", &typed]);
-    let (reader, pipe) = full_pipe();
-    let mut command = raw_sigsend();
-    command.args(&args).stdout(pipe).stderr(Stdio::piped());
-    let child = command.spawn().expect("sigsend starts");
-    drop(command);
+    let steps = "--timeout 0 USR1 ".repeat(999);
+    let line = format!(
+        "--json -USR1 {steps} --timeout 0 KILL --wait {:05000}",
+        deaf.pid()
+    );
+    let (child, reader) = blocked(&line, OFlag::empty());
     deaf.assert_killed_by(9);
-    let said = drain(reader);
-    let output = child.wait_with_output().expect("a child");
-    let written = said.lines().count();
-    // A thousand times USR1, once KILL, the end and the summary.
-    let dropped = 1003 - written;
+    let told = drain(reader);
+    let written = told.lines().count();
     assert!((800..1000).contains(&written), "{written}");
-    assert!(
-        said.lines()
-            .last()
-            .is_some_and(|line| line.contains("\"summary\"")),
-        "the last line"
+    contains!(told.lines().last().unwrap_or_default(), "\"summary\"");
+    // A thousand times USR1, once KILL, the end and the summary.
+    let dropped = format!(
+        "{} lines were dropped, since nobody read them in time",
+        1003 - written
     );
-    let words = format!(
-        "sigsend: write error: {dropped} lines were dropped, since nobody read them in time\n"
+    let done = Done::of(
+        "a thousand steps",
+        child.wait_with_output().expect("a child"),
     );
-    assert_eq!(
-        (
-            output.status.code(),
-            &*String::from_utf8_lossy(&output.stderr)
-        ),
-        (Some(1), &*words)
-    );
+    done.fails(1, format!("sigsend: write error: {dropped}\n"));
 }
 
 #[test]
@@ -175,20 +154,11 @@ fn listing_output_waits_for_its_reader_and_is_complete() {
     command.args(["-c", "echo ready; read -r _", "sh", &"x".repeat(100_000)]);
     let mut target = victim().command(command);
     assert_eq!(target.read_line(), "ready");
-    let pid = target.arg();
-    let mut args = vec!["--json", "--dry-run", "-0"];
-    args.resize(53, &pid);
-    let (reader, pipe) = full_pipe();
-    let mut command = raw_sigsend();
-    let mut child = command
-        .args(&args)
-        .stdout(pipe)
-        .spawn()
-        .expect("sigsend starts");
-    drop(command);
-    let said = drain(reader);
-    assert!(said.len() > 4 << 20, "{}", said.len());
-    assert_eq!(said.lines().count(), 50 + 1);
+    let targets = format!("{target} ").repeat(50);
+    let (mut child, reader) = blocked(&format!("--json --dry-run -0 {targets}"), OFlag::empty());
+    let told = drain(reader);
+    assert!(told.len() > 4 << 20, "{}", told.len());
+    assert_eq!(told.lines().count(), 50 + 1);
     assert_eq!(child.wait().expect("a child").code(), Some(0));
 }
 
@@ -201,36 +171,29 @@ fn output_is_written_before_the_own_group_is_signalled() {
         let mut sender = victim().command(command);
         assert_eq!(
             sender.read_line(),
-            format!("sent TERM (15) to {} (cat)", target.pid())
+            format!("sent TERM (15) to {target} (cat)")
         );
         sender.assert_killed_by(15);
         target.assert_killed_by(15);
-
+        // A slow reader does not delay the signal.
         let target = Victim::sleeping();
         let (_reader, pipe) = full_pipe();
         let mut command = raw_sigsend();
-        command.args(["-v", &target.arg(), "0"]).stdout(pipe);
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let status = command
-            .spawn()
-            .expect("sigsend starts")
-            .wait()
-            .expect("a child");
-        assert_eq!(
-            status.signal(),
-            Some(15),
-            "a slow reader delayed the signal: {status}"
-        );
+        command
+            .args(["-v", &target.arg(), "0"])
+            .stdout(pipe)
+            .process_group(0);
+        let status = command.status().expect("sigsend starts");
+        assert_eq!(status.signal(), Some(15), "{status}");
         target.assert_killed_by(15);
     });
 }
 
 #[test]
 fn a_wait_without_output_starts_no_thread() {
-    for line in [&["--wait"][..], &["-v"], &["--grace", "5s"]] {
+    for line in ["--wait", "-v", "--grace 5s"] {
         let victim = Victim::sleeping();
-        let pid = victim.arg();
-        let args: Vec<&str> = line.iter().copied().chain([&*pid]).collect();
+        let args = words(&format!("{line} {victim}"));
         let Some(trace) = strace("trace=clone,clone3,fork,vfork", &args) else {
             return;
         };
@@ -246,60 +209,25 @@ fn the_writer_thread_takes_no_signal() {
     command.args(["-v", "--grace", "5m", &stubborn.arg()]);
     let mut patient = victim().command(command);
     while !patient.read_line().starts_with("sent CONT") {}
-    let tasks = fs::read_dir(format!("/proc/{}/task", patient.pid())).expect("it waits");
-    let tasks: Vec<String> = tasks
-        .flatten()
-        .map(|task| task.file_name().to_string_lossy().into_owned())
-        .collect();
-    let threads: Vec<&String> = tasks
-        .iter()
-        .filter(|task| **task != patient.arg())
-        .collect();
-    assert_eq!(threads.len(), 1, "{tasks:?}");
-    let status = fs::read_to_string(format!(
-        "/proc/{}/task/{}/status",
-        patient.pid(),
-        threads[0]
-    ))
-    .expect("it waits");
+    let tasks = fs::read_dir(format!("/proc/{patient}/task"))
+        .expect("it waits")
+        .flatten();
+    let is_other = |task: &fs::DirEntry| *task.file_name() != *patient.arg();
+    let threads: Vec<_> = tasks.filter(is_other).collect();
+    assert_eq!(threads.len(), 1, "{threads:?}");
+    let status = fs::read_to_string(threads[0].path().join("status")).expect("it waits");
     let blocked = status
         .lines()
-        .find_map(|line| line.strip_prefix("SigBlk:\t"))
-        .expect("a mask");
-    let blocked = u64::from_str_radix(blocked, 16).expect("a mask");
+        .find_map(|line| line.strip_prefix("SigBlk:\t"));
+    let blocked = u64::from_str_radix(blocked.expect("a mask"), 16).expect("a mask");
     for signal in [1, 2, 3, 15, 20, 21, 22] {
         assert!(blocked >> (signal - 1) & 1 == 1, "{signal} {blocked:x}");
     }
 }
 
 #[test]
-fn another_process_may_make_the_output_non_blocking() {
-    let stubborn = Victim::shell(STUBBORN);
-    let (reader, pipe) = full_pipe();
-    fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("a pipe");
-    let mut command = raw_sigsend();
-    command
-        .args(["-v", "--grace", "100ms", &stubborn.arg()])
-        .stdout(pipe);
-    let mut child = command.spawn().expect("sigsend starts");
-    drop(command);
-    stubborn.assert_killed_by(9);
-    assert_eq!(drain(reader).lines().count(), 4);
-    assert_eq!(child.wait().expect("a child").code(), Some(0));
-}
-
-#[test]
 fn errors_that_cannot_be_written_make_the_status_a_failure() {
-    let target = Victim::sleeping();
-    let gone = Victim::gone().to_string();
-    let mut command = Command::new(SIGSEND);
-    command.args([&target.arg(), &gone]);
-    command.stderr(
-        File::options()
-            .write(true)
-            .open("/dev/full")
-            .expect("a device"),
-    );
-    assert_eq!(command.status().expect("sigsend starts").code(), Some(1));
+    let (target, gone) = (Victim::sleeping(), Victim::gone());
+    call!(redirected("2>/dev/full"), "{target} {gone}").code(1);
     target.assert_killed_by(15);
 }

@@ -77,7 +77,7 @@ fn the_options_in_the_reference_are_the_short_help() {
 
 #[test]
 fn reference_and_man_page_know_every_event_and_key() {
-    let (outcome, json) = (file("src/outcome.rs"), file("src/output/json.rs"));
+    let (outcome, json) = (file("src/event.rs"), file("src/output/json.rs"));
     let (events, keys) = (events(&outcome), keys(&json));
     for (word, set) in [
         ("sent", &events),

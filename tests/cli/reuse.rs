@@ -1,18 +1,17 @@
-//! PID reuse: each PID that sigsend gets belongs to an unrelated process by the time it acts, a
-//! hundred times over, and that process gets no signal. In private PID namespaces, where a PID can
-//! be chosen.
+//! PID reuse: each PID that sigsend gets belongs to an unrelated process by the time it acts, many
+//! times over, and that process gets no signal. In private PID namespaces, where a PID can be
+//! chosen.
 
+use std::path::Path;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
 use crate::strange::{Held, Window, may_trace};
-use crate::support::{
-    Victim, back_date, in_pid_namespace, sigsend, skip, stderr, stdout, tempdir, victim,
-};
+use crate::support::prelude::*;
 
-const ROUNDS: usize = 100;
+/// How often each is done; more often in full.
+fn rounds() -> usize {
+    if in_full() { 100 } else { 26 }
+}
 
 /// The PID that is reused.
 const NUMBER: &str = "4242";
@@ -24,143 +23,78 @@ fn owner(name: &str) -> Victim {
 
 /// Ends the owner of the PID, and starts another process with it.
 fn reuse_pid(mut owner: Victim, name: &str) -> Victim {
-    kill(Pid::from_raw(owner.pid()), Signal::SIGKILL).expect("a child can be killed");
+    send(owner.pid(), Signal::SIGKILL);
     owner.reap();
     self::owner(name)
 }
 
-/// The commands for one process, and whether they succeed when that process is gone.
-const COMMANDS: [(&[&str], i32); 13] = [
-    (&["-KILL"], 1),
-    (&["-HUP", "-v"], 1),
-    (&["-0"], 1),
-    (&["-RTMIN+3", "-q", "7"], 1),
-    (&["--tree", "-KILL"], 1),
-    (&["--timeout", "0", "KILL"], 1),
-    (&["--expect", "daemon"], 1),
-    (&["--alive"], 1),
-    (&["--id"], 1),
-    (&["-p"], 1),
-    (&["--wait"], 0),
-    (&["--within", "5s", "--json"], 0),
-    (&["--grace", "5s"], 0),
+/// The commands for one process; the last three succeed when that process is gone.
+const COMMANDS: [&str; 13] = [
+    "-KILL",
+    "-HUP -v",
+    "-0",
+    "-RTMIN+3 -q 7",
+    "--tree -KILL",
+    "--timeout 0 KILL",
+    "--expect daemon",
+    "--alive",
+    "--id",
+    "-p",
+    "--wait",
+    "--within 5s --json",
+    "--grace 5s",
 ];
 
 #[test]
-fn a_stale_pidfile_never_hits_the_next_owner_of_its_pid() {
+fn a_stale_pidfile_or_a_token_never_hits_the_next_owner_of_its_pid() {
     in_pid_namespace(|| {
         let dir = tempdir();
-        for (args, _) in COMMANDS.iter().cycle().take(ROUNDS) {
+        for (round, command) in COMMANDS.iter().enumerate().cycle().take(rounds()) {
             let daemon = owner("daemon");
-            let file = dir.file("daemon.pid", format!("{NUMBER}\n"));
+            let token = token(&daemon);
+            let file = dir.arg("daemon.pid", format!("{NUMBER}\n"));
             let unrelated = reuse_pid(daemon, "daemon");
-            back_date(&file, Duration::from_secs(3600));
-            let refused = sigsend()
-                .args(*args)
-                .arg("--pidfile")
-                .arg(&file)
-                .assert()
-                .code(1);
-            let expected = format!("pidfile {} is stale: {NUMBER} started at ", file.display());
-            assert!(
-                stderr(&refused).contains(&expected),
-                "{args:?}: {}",
-                stderr(&refused)
-            );
-            unrelated.assert_alive();
-        }
-    });
-}
-
-#[test]
-fn a_token_never_hits_the_next_owner_of_its_pid() {
-    in_pid_namespace(|| {
-        for (args, status) in COMMANDS.iter().cycle().take(ROUNDS) {
-            let daemon = owner("daemon");
-            let token = stdout(&sigsend().args(["--id", NUMBER]).assert().success());
-            let token = token.trim_end();
-            let unrelated = reuse_pid(daemon, "daemon");
-            let done = sigsend().args(*args).arg(token).assert().code(*status);
-            let said = stderr(&done);
-            if *status == 0 {
-                assert_eq!(said, "", "{args:?}: already gone counts as success");
+            back_date(Path::new(&file), Duration::from_hours(1));
+            let told = run!("{command} --pidfile {file}").code(1).err;
+            contains!(told, "pidfile {file} is stale: {NUMBER} started at ");
+            let done = run!("{command} {token}");
+            if round >= COMMANDS.len() - 3 {
+                done.fine();
             } else {
-                assert!(
-                    said.contains(token) && said.contains("No such process"),
-                    "{args:?}: {said}"
-                );
-                assert!(
-                    said.contains("this PID now belongs to another process"),
-                    "{args:?}: {said}"
-                );
+                let told = done.code(1).err;
+                contains!(told, "{token}");
+                contains!(told, "No such process");
+                contains!(told, "this PID now belongs to another process");
             }
             unrelated.assert_alive();
         }
     });
 }
 
-/// Reuses the PID while sigsend, started with these arguments, is held in the window.
+/// Reuses the PID while sigsend, started with these words, is held in the window. It must fail with
+/// this error, and maybe a hint.
 #[track_caller]
-fn swap(window: Window, args: &[&str], new_name: &str) -> String {
+fn swap(window: Window, line: &str, new_name: &str, error: &str) {
     let daemon = owner("daemon");
-    let held = Held::at(window, args);
+    let held = Held::at(window, &words(line));
     let unrelated = reuse_pid(daemon, new_name);
-    let output = held.go();
-    let said = String::from_utf8(output.stderr).expect("UTF-8");
-    assert_eq!(output.status.code(), Some(1), "{window:?} {args:?}: {said}");
+    let told = held.finish().code(1).err;
+    assert!(told.starts_with(error), "{window:?} {line:?}: {told}");
     unrelated.assert_alive();
-    said
 }
 
 #[test]
-fn a_name_never_hits_a_pid_reused_before_it_is_pinned() {
+fn a_name_never_hits_a_pid_reused_before_the_signal() {
     in_pid_namespace(|| {
-        if !may_trace() {
-            return skip("no strace");
-        }
-        for _round in 0..ROUNDS {
-            let said = swap(Window::BeforePinning, &["-KILL", "daemon"], "unrelated");
-            assert!(
-                said.starts_with("sigsend: cannot find process \"daemon\"\n"),
-                "{said}"
-            );
-        }
-    });
-}
-
-#[test]
-fn a_name_never_hits_a_pid_reused_after_it_is_pinned_by_the_same_name() {
-    in_pid_namespace(|| {
-        if !may_trace() {
-            return skip("no strace");
-        }
-        for _round in 0..ROUNDS {
-            let said = swap(Window::AfterPinning, &["-KILL", "daemon"], "daemon");
-            assert!(
-                said.starts_with("sigsend: cannot find process \"daemon\"\n"),
-                "{said}"
-            );
-        }
-    });
-}
-
-#[test]
-fn a_name_never_hits_a_pid_reused_just_before_the_signal() {
-    in_pid_namespace(|| {
-        if !may_trace() {
-            return skip("no strace");
-        }
-        for round in 0..ROUNDS {
-            let unrelated = if round % 2 == 0 {
-                "unrelated"
-            } else {
-                "daemon"
-            };
-            let said = swap(Window::BeforeSending, &["-KILL", "daemon"], unrelated);
-            assert_eq!(
-                said,
-                "sigsend: sending signal to daemon (PID 4242) failed: No such process\n"
-            );
+        needs!(may_trace(), "strace");
+        let unfound = "sigsend: cannot find process \"daemon\"\n";
+        let failed = "sigsend: sending signal to daemon (PID 4242) failed: No such process\n";
+        for _round in 0..rounds() {
+            swap(Window::BeforePinning, "-KILL daemon", "unrelated", unfound);
+            // By the same name after it is pinned, and by any just before the signal.
+            swap(Window::AfterPinning, "-KILL daemon", "daemon", unfound);
+            swap(Window::BeforeSending, "-KILL daemon", "daemon", failed);
+            swap(Window::BeforeSending, "-KILL daemon", "unrelated", failed);
         }
     });
 }
@@ -168,33 +102,22 @@ fn a_name_never_hits_a_pid_reused_just_before_the_signal() {
 #[test]
 fn a_check_never_passes_for_the_next_owner_of_the_pid() {
     in_pid_namespace(|| {
-        if !may_trace() {
-            return skip("no strace");
-        }
+        needs!(may_trace(), "strace");
         let dir = tempdir();
-        let file = dir.file("daemon.pid", format!("{NUMBER}\n"));
-        let file = file.to_str().expect("a path of ours");
-        let checks: [&[&str]; 5] = [
-            &["--expect", "daemon", NUMBER],
-            &["--pidfile", file],
-            &["--pidfile", file, "--expect", "daemon"],
-            &["--timeout", "0", "KILL", NUMBER],
-            &["--tree", "-KILL", NUMBER],
-        ];
-        for (round, check) in checks.iter().cycle().take(ROUNDS).enumerate() {
-            let window = if round % 2 == 0 {
-                Window::AfterPinning
-            } else {
-                Window::BeforeSending
-            };
+        let file = dir.arg("daemon.pid", format!("{NUMBER}\n"));
+        let checks = format!(
+            "--expect daemon {NUMBER} | --pidfile {file} | --pidfile {file} --expect daemon \
+             | --timeout 0 KILL {NUMBER} | --tree -KILL {NUMBER}"
+        );
+        let windows = [Window::AfterPinning, Window::BeforeSending]
+            .into_iter()
+            .cycle();
+        let checks: Vec<&str> = each(&checks).collect();
+        for (check, window) in checks.iter().cycle().zip(windows).take(rounds()) {
             // New in each round, so that only the pidfd distinguishes the two.
-            back_date(file.as_ref(), Duration::ZERO);
-            let said = swap(window, check, "daemon");
-            assert_eq!(
-                said,
-                format!("sigsend: sending signal to {NUMBER} failed: No such process\n"),
-                "{check:?}"
-            );
+            back_date(Path::new(&file), Duration::ZERO);
+            let failed = format!("sigsend: sending signal to {NUMBER} failed: No such process\n");
+            swap(window, check, "daemon", &failed);
         }
     });
 }

@@ -3,15 +3,12 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
 use nix::libc::{ENOSYS, EPERM};
 
 use crate::strange::{without_pidfds, without_signals_to_others};
-use crate::support::{
-    NOBODY, Recorder, SIGSEND, Unprivileged, Victim, in_pid_namespace, may_change_user, program,
-    raw_sigsend, running_as_root, sigsend, skip, stdout, tempdir, victim,
-};
+use crate::support::prelude::*;
 
 /// The errors of kernels and sandboxes without pidfds.
 const ERRORS: [(i32, &str); 2] = [
@@ -19,106 +16,65 @@ const ERRORS: [(i32, &str); 2] = [
     (ENOSYS, "Function not implemented"),
 ];
 
-fn confined(errno: i32, args: &[&str]) -> Output {
+fn confined(errno: i32, line: &str) -> Done {
     let mut command = raw_sigsend();
-    command.args(args).stdin(Stdio::null());
     without_pidfds(&mut command, errno);
-    command.output().expect("sigsend starts")
+    command.run(&words(line))
 }
 
 #[test]
-fn plain_pids_with_one_signal_work_without_pidfds() {
+fn what_needs_no_pidfd_works_without_pidfds() {
+    let works = "
+        -HUP PID          | 1
+        PID               | 15
+        -0 PID            |
+        -RTMIN PID PID    | 34 34
+        -RTMIN+1 -q 7 PID | 35
+        -USR1 -- -PID     | 10
+        -v -USR2 PID      | 12";
     for (errno, _) in ERRORS {
         let mut target = Recorder::new();
-        let (pid, group) = (target.arg(), target.victim().group_arg());
-        let works: [(&[&str], &[i32]); 7] = [
-            (&["-HUP", &pid], &[1]),
-            (&[&pid], &[15]),
-            (&["-0", &pid], &[]),
-            (&["-RTMIN", &pid, &pid], &[34, 34]),
-            (&["-RTMIN+1", "-q", "7", &pid], &[35]),
-            (&["-USR1", "--", &group], &[10]),
-            (&["-v", "-USR2", &pid], &[12]),
-        ];
-        for (args, signals) in works {
-            let output = confined(errno, args);
-            assert_eq!(
-                (output.status.code(), output.stderr),
-                (Some(0), Vec::new()),
-                "{args:?}"
-            );
-            assert_eq!(target.signals(), *signals, "{args:?}");
+        for [line, signals] in rows(works) {
+            confined(errno, &line.replace("PID", &target.arg())).fine();
+            let received: Vec<String> = target.signals().iter().map(i32::to_string).collect();
+            assert_eq!(received.join(" "), signals, "{line:?}");
         }
-        let gone = Victim::gone().to_string();
-        let output = confined(errno, &["-HUP", &gone, &pid]);
-        assert_eq!(output.status.code(), Some(64));
+        let gone = Victim::gone();
+        confined(errno, &format!("-HUP {gone} {target}")).code(64);
         assert_eq!(target.signals(), [1]);
+        // Without a target nothing is pinned.
+        confined(errno, "--pidfile -").code(0);
+        confined(errno, "-l 9").says("KILL\n");
     }
 }
 
 #[test]
 fn a_form_that_needs_pidfds_fails_without_them_and_sends_no_signal() {
-    let dir = tempdir();
-    let name = format!("confined{}", std::process::id());
+    let (dir, name) = (tempdir(), format!("confined{}", std::process::id()));
     let mut target = Recorder::of(victim().named(&name));
-    let (pid, group) = (target.arg(), target.victim().group_arg());
-    let token = stdout(&sigsend().args(["--id", &pid]).assert().success());
-    let token = token.trim_end();
-    let file = dir.file("x.pid", &pid);
-    let file = file.to_str().expect("UTF-8");
-    let promises: [(&[&str], i32); 22] = [
-        (&["-USR1", &name], 1),
-        (&["-a", &name], 1),
-        (&["-USR1", token], 1),
-        (&["-USR1", "--pidfile", file], 1),
-        (&["-USR1", "--pidfile", file, "--allow-stale"], 1),
-        (&["-USR1", "--expect", &name, &pid], 1),
-        (&["-r", "-USR1", &pid], 1),
-        (&["--wait", &pid], 1),
-        (&["-0", "--wait", &pid], 1),
-        (&["--within", "9s", &pid], 1),
-        (&["--grace", "9s", &pid], 1),
-        (&["--grace", "9s", "--", &group], 1),
-        (&["--timeout", "9s", "KILL", &pid], 1),
-        (&["--tree", &pid], 1),
-        (&["--tree", "-KILL", &pid], 1),
-        (&["--id", &pid], 1),
-        (&["-p", &name], 1),
-        (&["--alive", &pid], 2),
-        (&["--alive", &name], 2),
-        (&["--alive", "--pidfile", file, "--expect", &name], 2),
-        // A plain target together with one that must be pinned gets nothing either.
-        (&["-USR1", &pid, token], 1),
-        (&["-USR1", &pid, &pid, "--pidfile", file], 1),
-    ];
+    let file = dir.arg("x.pid", target.arg());
+    // A plain target together with one that must be pinned gets nothing either.
+    let forms = "-USR1 NAME|-a NAME|-USR1 TOKEN|-USR1 --pidfile FILE\
+        |-USR1 --pidfile FILE --allow-stale|-USR1 --expect NAME PID|-r -USR1 PID|--wait PID\
+        |-0 --wait PID|--within 9s PID|--grace 9s PID|--grace 9s -- -PID|--timeout 9s KILL PID\
+        |--tree PID|--tree -KILL PID|--id PID|-p NAME|--alive PID|--alive NAME\
+        |--alive --pidfile FILE --expect NAME|-USR1 PID TOKEN|-USR1 PID PID --pidfile FILE";
+    let forms = forms
+        .replace("PID", &target.arg())
+        .replace("TOKEN", &token(&target));
+    let forms = forms.replace("NAME", &name).replace("FILE", &file);
+    let begin = format!("sigsend: pinning process {target}: this kernel or sandbox has no pidfds");
     for (errno, reason) in ERRORS {
-        for (args, status) in promises {
-            let output = confined(errno, args);
-            let said = String::from_utf8(output.stderr).expect("UTF-8");
-            assert_eq!(
-                (output.status.code(), output.stdout),
-                (Some(status), Vec::new()),
-                "{args:?}: {said}"
-            );
-            let begin =
-                format!("sigsend: pinning process {pid}: this kernel or sandbox has no pidfds");
+        for form in each(&forms) {
+            let status = if form.contains("--alive") { 2 } else { 1 };
+            let told = confined(errno, form).begins(status, &begin).err;
             assert!(
-                said.starts_with(&begin) && said.contains(reason),
-                "{args:?}: {said}"
+                told.contains(reason) && told.lines().count() == 1,
+                "{form:?}: {told}"
             );
-            assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
         }
     }
     target.assert_untouched();
-}
-
-#[test]
-fn a_form_that_needs_no_pidfd_works_without_pidfds() {
-    for (errno, _) in ERRORS {
-        // Without a target nothing is pinned.
-        assert_eq!(confined(errno, &["--pidfile", "-"]).status.code(), Some(0));
-        assert_eq!(confined(errno, &["-l", "9"]).stdout, b"KILL\n");
-    }
 }
 
 /// In a child namespace with the /proc of ours: an unrelated process gets a PID that another
@@ -144,50 +100,32 @@ const OUTER: i32 = 5000;
 
 #[test]
 fn a_proc_of_another_namespace_never_selects_an_unrelated_process() {
+    let confused = "-KILL wanted|-a -KILL wanted|-KILL --expect wanted 300|-KILL --pidfile FILE\
+        |-r -HUP 300|--tree -KILL 300|-KILL --wait -- -300|-p wanted|--alive wanted\
+        |--alive --expect wanted 300";
     in_pid_namespace(|| {
-        if !running_as_root() {
-            return skip("needs root");
-        }
+        needs!(running_as_root(), "root");
         let dir = tempdir();
-        let file = dir.file("x.pid", "300\n");
-        let file = file.to_str().expect("UTF-8");
+        let confused = confused.replace("FILE", &dir.arg("x.pid", "300\n"));
         let wanted = victim().with_pid(300).named("wanted").sleeping();
-        let confused: [(&[&str], i32); 10] = [
-            (&["-KILL", "wanted"], 1),
-            (&["-a", "-KILL", "wanted"], 1),
-            (&["-KILL", "--expect", "wanted", "300"], 1),
-            (&["-KILL", "--pidfile", file], 1),
-            (&["-r", "-HUP", "300"], 1),
-            (&["--tree", "-KILL", "300"], 1),
-            (&["-KILL", "--wait", "--", "-300"], 1),
-            (&["-p", "wanted"], 1),
-            (&["--alive", "wanted"], 2),
-            (&["--alive", "--expect", "wanted", "300"], 2),
-        ];
         // Also when sigsend happens to have the same number in both namespaces.
         for number in [OUTER, 400] {
-            for (args, status) in confused {
-                let said = run_inside(number, args);
-                let [error, told, unrelated] = &said[..] else {
-                    panic!("{args:?}: {said:?}")
-                };
-                assert!(
-                    error.starts_with("sigsend: ") && error.contains("/proc"),
-                    "{args:?}: {error}"
-                );
-                assert!(error.contains("another PID namespace"), "{args:?}: {error}");
+            for args in each(&confused) {
+                let told = run_inside(number, args);
+                let status = if args.contains("--alive") { 2 } else { 1 };
                 assert_eq!(
-                    (&**told, &**unrelated),
-                    (&*format!("status {status}"), "unrelated 300 7"),
-                    "{args:?}"
+                    told[1..],
+                    [&*format!("status {status}"), "unrelated 300 7"],
+                    "{args}"
+                );
+                let is_clear = told[0].starts_with("sigsend: ") && told[0].contains("/proc");
+                assert!(
+                    is_clear && told[0].contains("another PID namespace"),
+                    "{args}: {told:?}"
                 );
             }
             // Forms that do not read /proc use the PIDs of the caller's namespace.
-            for (args, end) in [
-                (&["-0", "300"][..], 7),
-                (&["--alive", "300"], 7),
-                (&["-KILL", "300"], 137),
-            ] {
+            for (args, end) in [("-0 300", 7), ("--alive 300", 7), ("-KILL 300", 137)] {
                 let expected = ["status 0".to_owned(), format!("unrelated 300 {end}")];
                 assert_eq!(run_inside(number, args), expected, "{args:?}");
             }
@@ -197,26 +135,25 @@ fn a_proc_of_another_namespace_never_selects_an_unrelated_process() {
 }
 
 /// The lines that sigsend and [`INSIDE`] print; sigsend has this PID inside and [`OUTER`] outside.
-fn run_inside(number: i32, args: &[&str]) -> Vec<String> {
+fn run_inside(number: i32, line: &str) -> Vec<String> {
     let mut command = Command::new("unshare");
-    command
-        .args([
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "sh",
-            "-c",
-            INSIDE,
-            "sh",
-            SIGSEND,
-        ])
-        .args(args);
+    command.args([
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "sh",
+        "-c",
+        INSIDE,
+        "sh",
+        *SIGSEND,
+    ]);
+    command.args(words(line));
     let mut outer = victim().command(command);
     assert_eq!(outer.read_line(), "ready");
     // No other process forks in this namespace: the unrelated process gets the next PID, sigsend
     // the one after it.
-    fs::write("/proc/sys/kernel/ns_last_pid", (OUTER - 2).to_string())
-        .expect("the namespace is ours");
+    let last = (OUTER - 2).to_string();
+    fs::write("/proc/sys/kernel/ns_last_pid", last).expect("the namespace is ours");
     outer.write_line(&number.to_string());
     let mut lines = vec![outer.read_line()];
     while !lines.last().is_some_and(|line| line.starts_with("status ")) {
@@ -229,38 +166,22 @@ fn run_inside(number: i32, args: &[&str]) -> Vec<String> {
 
 #[test]
 fn a_refusal_names_no_owner_to_the_owner_or_to_root() {
-    if !may_change_user() {
-        return skip("needs root");
-    }
-    let refused = |mut command: Command, args: &[&str]| {
-        let output = command.args(args).output().expect("it starts");
-        assert_eq!(output.status.code(), Some(1), "{args:?}");
-        let target = args.last().expect("a PID");
-        let expected =
-            format!("sigsend: sending signal to {target} failed: Operation not permitted\n");
-        assert_eq!(
-            String::from_utf8_lossy(&output.stderr),
-            expected,
-            "{args:?}"
-        );
-    };
-    let copy = Unprivileged::new();
+    needs!(may_change_user(), "root");
+    let user = Unprivileged::new();
     let mut own = Recorder::of(victim().owned_by(NOBODY));
-    let pid = own.arg();
-    for args in [&["-TERM"][..], &["-KILL", "--wait"], &["-TERM", "--tree"]] {
-        let args = [args, &[&pid]].concat();
+    let refused = format!("sigsend: sending signal to {own} failed: Operation not permitted\n");
+    for args in ["-TERM", "-KILL --wait", "-TERM --tree"] {
         if program("setpriv").is_some() {
             let mut root = Command::new("setpriv");
-            root.args(["--inh-caps=-kill", "--bounding-set=-kill", SIGSEND]);
-            refused(root, &args);
+            root.args(["--inh-caps=-kill", "--bounding-set=-kill", *SIGSEND]);
+            call!(root, "{args} {own}").fails(1, &refused);
         }
-        for user in [0, NOBODY] {
-            let mut command = Command::new(copy.path());
-            command.uid(user).gid(user);
-            if !without_signals_to_others(&mut command) {
-                return skip("no Landlock that restricts signals");
-            }
-            refused(command, &args);
+        for id in [0, NOBODY] {
+            let mut command = Command::new(user.path());
+            command.uid(id).gid(id);
+            let is_confined = without_signals_to_others(&mut command);
+            needs!(is_confined, "a Landlock that restricts signals");
+            call!(command, "{args} {own}").fails(1, &refused);
         }
     }
     own.assert_untouched();

@@ -6,137 +6,69 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
+use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
-use crate::support::{
-    Recorder, SIGSEND, TempDir, Victim, back_date, sigsend, skip, stderr, stdout, tempdir,
-};
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("the paths of tests are UTF-8")
-}
+use crate::support::prelude::*;
 
 /// When a process started, by the wall clock; the resolution is 10 ms.
 fn birth(target: &Victim) -> SystemTime {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", target.pid())).expect("it is alive");
-    let ticks = stat
-        .rsplit_once(") ")
-        .expect("stat")
-        .1
+    let stat = fs::read_to_string(format!("/proc/{target}/stat")).expect("it is alive");
+    let (_, fields) = stat.rsplit_once(") ").expect("stat");
+    let ticks: u64 = fields
         .split(' ')
         .nth(19)
-        .expect("its start")
-        .parse::<u64>();
-    let since_boot = Duration::from_millis(ticks.expect("a number") * 10);
+        .and_then(|t| t.parse().ok())
+        .expect("its start");
     let up = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).expect("a clock"));
-    SystemTime::now() - up.saturating_sub(since_boot)
+    SystemTime::now() - up.saturating_sub(Duration::from_millis(ticks * 10))
 }
 
-fn set_modified(file: &Path, time: SystemTime) {
+fn set_modified(file: &str, time: SystemTime) {
     let time = match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => TimeSpec::from_duration(since),
         Err(before) => TimeSpec::new(
-            -i64::try_from(before.duration().as_secs()).expect("not that long ago"),
+            -i64::try_from(before.duration().as_secs()).expect("recent"),
             0,
         ),
     };
-    utimensat(
-        nix::fcntl::AT_FDCWD,
-        file,
-        &time,
-        &time,
-        UtimensatFlags::FollowSymlink,
-    )
-    .expect("the file is ours");
+    let set = utimensat(AT_FDCWD, file, &time, &time, UtimensatFlags::FollowSymlink);
+    set.expect("the file is ours");
 }
 
 #[test]
 fn a_process_more_than_two_seconds_younger_than_its_file_is_refused() {
     let (dir, target) = (tempdir(), Victim::sleeping());
-    let file = dir.file("x.pid", target.arg());
-    let birth = birth(&target);
-    let seconds = Duration::from_secs;
-    for older in [Duration::ZERO, seconds(1), Duration::from_millis(1900)] {
-        set_modified(&file, birth - older);
-        sigsend()
-            .args(["-0", "--pidfile", text(&file)])
-            .assert()
-            .success()
-            .stdout("")
-            .stderr("");
+    let file = dir.arg("x.pid", target.arg());
+    let (birth, ms) = (birth(&target), Duration::from_millis);
+    for older in [0, 1000, 1900] {
+        set_modified(&file, birth - ms(older));
+        run!("-0 --pidfile {file}").ok();
     }
-    for younger in [seconds(1), seconds(3600), seconds(1 << 33)] {
-        set_modified(&file, birth + younger);
-        sigsend()
-            .args(["-0", "--pidfile", text(&file)])
-            .assert()
-            .success()
-            .stdout("")
-            .stderr("");
+    for younger in [1000, 3_600_000, 1 << 43] {
+        set_modified(&file, birth + ms(younger));
+        run!("-0 --pidfile {file}").ok();
     }
-    for older in [
-        Duration::from_millis(2100),
-        seconds(3),
-        seconds(86400 * 365),
-    ] {
-        set_modified(&file, birth - older);
-        sigsend()
-            .args(["-KILL", "--pidfile", text(&file)])
-            .assert()
-            .code(1)
-            .stdout("");
-        sigsend()
-            .args(["--alive", "--pidfile", text(&file)])
-            .assert()
-            .code(1)
-            .stdout("");
-        sigsend()
-            .args(["-0", "--allow-stale", "--pidfile", text(&file)])
-            .assert()
-            .success()
-            .stderr("");
+    for older in [2100, 3000, 86_400_000 * 365] {
+        set_modified(&file, birth - ms(older));
+        run!("-KILL --pidfile {file}").fails(1, "sigsend: ");
+        run!("--alive --pidfile {file}").fails(1, "sigsend: ");
+        run!("-0 --allow-stale --pidfile {file}").fine();
     }
-    set_modified(&file, SystemTime::UNIX_EPOCH - seconds(86400 * 400));
-    let stale = sigsend()
-        .args(["-KILL", "--pidfile", text(&file)])
-        .assert()
-        .code(1)
-        .stdout("");
-    assert!(
-        stderr(&stale).starts_with(&format!("sigsend: pidfile {} is stale: ", file.display())),
-        "{}",
-        stderr(&stale)
-    );
-    target.assert_alive();
-}
-
-#[test]
-fn a_stale_pidfile_is_reported_with_both_times_and_a_hint() {
-    let (dir, target) = (tempdir(), Victim::sleeping());
-    let file = dir.file("x.pid", target.arg());
+    let begin = format!("sigsend: pidfile {file} is stale: ");
+    set_modified(&file, SystemTime::UNIX_EPOCH - ms(86_400_000 * 400));
+    run!("-KILL --pidfile {file}").begins(1, &begin);
+    // Both times are told, with a hint.
     set_modified(
         &file,
         SystemTime::UNIX_EPOCH + Duration::from_secs(951_782_400),
     );
-    let stale = sigsend()
-        .args(["-KILL", "--pidfile", text(&file)])
-        .assert()
-        .code(1)
-        .stdout("");
-    let said = stderr(&stale);
-    let (line, hint) = said.split_once('\n').expect("a line and a hint");
-    let begin = format!(
-        "sigsend: pidfile {} is stale: {} started at 2",
-        file.display(),
-        target.pid()
-    );
-    assert!(line.starts_with(&begin), "{line}");
-    assert!(
-        line.ends_with(", the file was last modified at 2000-02-29T00:00:00.000Z"),
-        "{line}"
-    );
+    let told = run!("-KILL --pidfile {file}").begins(1, format!("{begin}{target} started at 2"));
+    let (line, hint) = told.err.split_once('\n').expect("a line and a hint");
+    let end = ", the file was last modified at 2000-02-29T00:00:00.000Z";
+    assert!(line.ends_with(end), "{line}");
     assert!(
         hint.contains("--allow-stale") && hint.contains("--expect"),
         "{hint}"
@@ -146,76 +78,43 @@ fn a_stale_pidfile_is_reported_with_both_times_and_a_hint() {
 
 #[test]
 fn a_token_or_a_typed_target_has_no_age() {
-    let dir = tempdir();
-    let mut target = Recorder::new();
-    let (pid, token) = (
-        target.arg(),
-        stdout(&sigsend().args(["--id", &target.arg()]).assert().success()),
-    );
-    let file = old_file(&dir, &token);
-    sigsend()
-        .args(["-USR1", "--pidfile", &file])
-        .assert()
-        .success()
-        .stderr("");
+    let (dir, mut target) = (tempdir(), Recorder::new());
+    let token = token(&target);
+    let old_file = |content: &str| {
+        let file = dir.arg("old.pid", content);
+        back_date(Path::new(&file), Duration::from_mins(1));
+        file
+    };
+    run!("-USR1 --pidfile {}", old_file(&token)).fine();
     assert_eq!(target.signals(), [10]);
-    let file = old_file(&dir, &pid);
-    sigsend()
-        .args(["-USR1", &pid, "--pidfile", &file])
-        .assert()
-        .code(64);
-    assert_eq!(
-        target.signals(),
-        [10],
-        "one signal for the operand and none for its stale pidfile"
-    );
-    let file = old_file(&dir, &format!("{pid} {token}"));
-    sigsend()
-        .args(["-USR1", "--pidfile", &file])
-        .assert()
-        .code(64);
+    // One signal for the operand and none for its stale pidfile.
+    run!("-USR1 {target} --pidfile {}", old_file(&target.arg())).code(64);
     assert_eq!(target.signals(), [10]);
-}
-
-fn old_file(dir: &TempDir, content: &str) -> String {
-    let file = dir.file("old.pid", content);
-    back_date(&file, Duration::from_secs(60));
-    text(&file).to_owned()
+    run!("-USR1 --pidfile {}", old_file(&format!("{target} {token}"))).code(64);
+    assert_eq!(target.signals(), [10]);
 }
 
 #[test]
-fn a_pidfile_is_not_stale_in_a_time_namespace() {
-    let dir = tempdir();
-    let target = Victim::sleeping();
-    let file = dir.file("x.pid", target.arg());
-    for shift in ["864000", "-1"] {
-        let mut command = Command::new("unshare");
-        command.args(["--time", "--fork", "--boottime", shift]);
-        let permitted = command.arg("true").output().expect("unshare starts");
-        if !permitted.status.success() {
-            return skip(format!(
-                "no time namespaces: {}",
-                String::from_utf8_lossy(&permitted.stderr).trim()
-            ));
+fn in_a_time_namespace_a_pidfile_has_the_same_age() {
+    let (dir, target) = (tempdir(), Victim::sleeping());
+    let (fresh, stale) = (
+        dir.arg("fresh", target.arg()),
+        dir.arg("stale", target.arg()),
+    );
+    back_date(Path::new(&stale), Duration::from_hours(1));
+    for shift in ["0", "864000", "-1"] {
+        let unshare = |program: &str| {
+            let mut command = Command::new("unshare");
+            let shifts = format!("--time --fork --boottime {shift} --monotonic {shift} {program}");
+            command.args(words(&shifts));
+            command
+        };
+        let permitted = unshare("true").run(&[]);
+        if permitted.status != Some(0) {
+            return skip(format!("no time namespaces: {}", permitted.err.trim()));
         }
-        let mut command = Command::new("unshare");
-        command
-            .args([
-                "--time",
-                "--fork",
-                "--boottime",
-                shift,
-                SIGSEND,
-                "-0",
-                "--pidfile",
-            ])
-            .arg(&file);
-        let output = command.output().expect("unshare starts");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success() && said.is_empty(),
-            "{shift}: {said}"
-        );
+        call!(unshare(&SIGSEND), "-0 --pidfile {fresh}").ok();
+        call!(unshare(&SIGSEND), "-0 --pidfile {stale}").fails(1, "is stale");
     }
     target.assert_alive();
 }

@@ -1,11 +1,30 @@
 //! Shared by all tests: the program under test, victims to send signals to, private PID namespaces,
 //! terminals, and a way to skip a test that cannot run here.
 
+mod call;
+pub mod family;
 mod namespace;
 mod recorder;
+mod roles;
+pub mod strange;
 mod sys;
 mod terminal;
+pub mod tokens;
 mod victim;
+
+/// What nearly every test needs.
+pub mod prelude {
+    pub use super::{
+        DEADLINE, Done, Ending, IDLE, NOBODY, Received, Recorder, Runs, SIGSEND, STUBBORN, TempDir,
+        Terminal, Unprivileged, Victim, back_date, clean, copy, each, eventually, in_full,
+        in_pid_namespace, link, may_change_user, on_terminal, piped, program, raw_sigsend,
+        redirected, rows, running_as_root, send, sh, sigsend, sigsend_as, skip, stdout, strace,
+        tempdir, token, victim, words,
+    };
+    pub use nix::sys::signal::Signal;
+
+    pub(crate) use super::{call, contains, needs, run};
+}
 
 use std::env;
 use std::ffi::OsStr;
@@ -18,21 +37,32 @@ use std::os::unix::process::CommandExt;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::process::{Command as StdCommand, Output, Stdio};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
-use nix::pty::{Winsize, openpty};
+use nix::pty::openpty;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
+use nix::unistd::Pid;
 
-pub use namespace::in_pid_namespace;
+pub use call::{Done, Runs, each, redirected, rows, sh, token, words};
+pub(crate) use call::{call, contains, needs, run};
+pub use namespace::{in_pid_namespace, keep_pids_small, kernel};
 pub use recorder::{Received, Recorder};
 pub use sys::Ending;
 pub use terminal::{Terminal, screen};
 pub use victim::{Victim, VictimOptions, link, victim};
+
+/// Whether the long tests run in full, as in `.ci/run`, which sets `SIGSEND_FULL`: all rounds of the
+/// storms, all faults, all lines of the fuzzer.
+pub fn in_full() -> bool {
+    env::var_os("SIGSEND_FULL").is_some()
+}
 
 /// How long a test waits for something that should happen at once. Long enough for a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -46,12 +76,23 @@ pub const IDLE: &str = "for i in 1 2 3 4 5 6 7 8; do sleep 15 & wait; done";
 /// Ignores TERM and HUP; ends with its standard input.
 pub const STUBBORN: &str = "trap '' TERM HUP; echo ready; while read line; do :; done";
 
-/// The path of the program under test: the one that cargo has built, or another build that was
-/// named when the tests were compiled.
-pub const SIGSEND: &str = match option_env!("SIGSEND_TESTED") {
-    Some(path) => path,
-    None => env!("CARGO_BIN_EXE_sigsend"),
-};
+/// The path of the program under test: the last of [`BUILDS`].
+pub static SIGSEND: LazyLock<&str> = LazyLock::new(|| BUILDS.last().expect("never empty"));
+
+/// The builds that `SIGSEND_BIN` names (paths with colons between), or the one that cargo has made.
+pub static BUILDS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let named = env::var("SIGSEND_BIN").unwrap_or_default();
+    let builds: Vec<&str> = named
+        .leak()
+        .split(':')
+        .filter(|path| !path.is_empty())
+        .collect();
+    if builds.is_empty() {
+        vec![env!("CARGO_BIN_EXE_sigsend")]
+    } else {
+        builds
+    }
+});
 
 /// The program under test in a clean, fixed environment, with no signal ignored; killed if it
 /// hangs.
@@ -61,7 +102,7 @@ pub fn sigsend() -> Command {
 
 /// The same as std's type, to spawn it or to redirect it.
 pub fn raw_sigsend() -> StdCommand {
-    raw(SIGSEND)
+    raw(*SIGSEND)
 }
 
 /// The same for another build of the program under test.
@@ -76,6 +117,13 @@ pub fn sigsend_as(argv0: &str) -> Command {
     Command::from_std(command).timed()
 }
 
+/// sigsend with this on its standard input, a pipe.
+pub fn piped(input: impl Into<Vec<u8>>) -> Command {
+    let mut command = sigsend();
+    command.write_stdin(input);
+    command
+}
+
 /// sigsend run by an unprivileged user, from a copy that this user can execute. Needs
 /// [`may_change_user`].
 pub struct Unprivileged {
@@ -86,13 +134,7 @@ impl Unprivileged {
     /// Makes the copy, which is removed with the value.
     pub fn new() -> Self {
         let dir = tempdir();
-        // Copied by another process: a child of another thread could inherit a descriptor open for
-        // writing here, and exec would fail with ETXTBSY.
-        let copied = StdCommand::new("cp")
-            .arg(SIGSEND)
-            .arg(dir.path().join("sigsend"))
-            .status();
-        assert!(copied.expect("cp starts").success());
+        copy(*SIGSEND, &dir.path().join("sigsend"));
         Self { dir }
     }
 
@@ -107,6 +149,13 @@ impl Unprivileged {
         command.uid(NOBODY).gid(NOBODY);
         Command::from_std(command).timed()
     }
+}
+
+/// Copies a program by another process: a child of another thread could inherit a descriptor that
+/// is open for writing here, and exec would fail with ETXTBSY.
+pub fn copy(program: impl AsRef<OsStr>, to: &Path) {
+    let copied = StdCommand::new("cp").arg(program).arg(to).status();
+    assert!(copied.expect("cp starts").success());
 }
 
 /// Gives a command the deadline of all tests.
@@ -144,6 +193,21 @@ pub fn stderr(finished: &Assert) -> String {
     String::from_utf8(finished.get_output().stderr.clone()).expect("sigsend writes UTF-8")
 }
 
+/// Whether the program under test needs a dynamic linker: a build with other flags than
+/// .cargo/config.toml has (elf(5), `PT_INTERP`).
+pub fn is_dynamic() -> bool {
+    let file = fs::read(*SIGSEND).expect("the program under test");
+    let number = |from: usize, length: usize| {
+        let bytes = &file[from..from + length];
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |n, byte| n << 8 | usize::from(*byte))
+    };
+    let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
+    (0..count).any(|index| number(table + index * size, 4) == 3)
+}
+
 /// What `sigsend args` writes to a terminal with this many columns, with the line ends of the
 /// program.
 pub fn on_terminal(columns: u16, args: &[&str]) -> String {
@@ -162,13 +226,7 @@ pub fn shown_on_terminal(
     mut command: StdCommand,
     stream: fn(&mut StdCommand, OwnedFd) -> &mut StdCommand,
 ) -> String {
-    let size = Winsize {
-        ws_row: 50,
-        ws_col: columns,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    let pty = openpty(&size, None).expect("a pseudo-terminal");
+    let pty = openpty(&terminal::winsize(50, columns), None).expect("a pseudo-terminal");
     let mut child = stream(&mut command, pty.slave)
         .spawn()
         .expect("sigsend starts");
@@ -188,20 +246,24 @@ pub struct Trace {
     pub output: Output,
     /// Its PID.
     pub pid: String,
-    /// The selected system calls, one per line, without the PID in front.
+    /// The selected system calls of its main thread, one per line, without the PID in front.
     pub calls: Vec<String>,
 }
 
 /// Runs `sigsend args` under `strace -f -e expression`; prints the reason and returns `None` if
 /// that is not possible here.
 #[track_caller]
-pub fn strace(expression: &str, args: &[&str]) -> Option<Trace> {
-    strace_of(SIGSEND, expression, args)
+pub fn strace(expression: &str, args: &[impl AsRef<OsStr>]) -> Option<Trace> {
+    strace_of(*SIGSEND, expression, args)
 }
 
 /// The same for another build of the program under test.
 #[track_caller]
-pub fn strace_of(traced: impl AsRef<OsStr>, expression: &str, args: &[&str]) -> Option<Trace> {
+pub fn strace_of(
+    traced: impl AsRef<OsStr>,
+    expression: &str,
+    args: &[impl AsRef<OsStr>],
+) -> Option<Trace> {
     if program("strace").is_none() {
         skip("no strace");
         return None;
@@ -231,13 +293,11 @@ pub fn strace_of(traced: impl AsRef<OsStr>, expression: &str, args: &[&str]) -> 
         .map_or("", |(pid, _call)| pid)
         .to_owned();
     let calls = lines
-        .map(|(_pid, call)| call.trim_start().to_owned())
-        .filter(|call| !call.starts_with("+++"));
-    Some(Trace {
-        output,
-        pid,
-        calls: calls.collect(),
-    })
+        .filter(|(thread, _call)| *thread == pid)
+        .map(|(_thread, call)| call.trim_start().to_owned())
+        .filter(|call| !call.starts_with("+++"))
+        .collect();
+    Some(Trace { output, pid, calls })
 }
 
 /// Reports on standard error, bypassing the capture of the test harness, that a test cannot run
@@ -263,6 +323,12 @@ fn write_stderr(line: &str) {
     io::stderr()
         .write_all(format!("{line}\n").as_bytes())
         .expect("standard error can be written");
+}
+
+/// Sends a signal to a process that the test has started and that is not reaped.
+#[track_caller]
+pub fn send(pid: i32, signal: Signal) {
+    kill(Pid::from_raw(pid), signal).unwrap_or_else(|error| panic!("signalling {pid}: {error}"));
 }
 
 /// Whether the tests run as root in this namespace.
@@ -352,6 +418,14 @@ impl TempDir {
         let path = self.0.join(name);
         fs::write(&path, content).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         path
+    }
+
+    /// The same; returns the path as an argument.
+    pub fn arg(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        self.file(name, content)
+            .to_str()
+            .expect("a path of ours")
+            .to_owned()
     }
 }
 

@@ -9,7 +9,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::iter::Peekable;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -22,9 +21,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
 use crate::cgroup::group::{Group, control_group};
-use crate::support::{
-    SIGSEND, TempDir, clean, eventually, in_pid_namespace, may_change_user, program, skip, tempdir,
-};
+use crate::support::prelude::*;
 
 /// The commands that `before:` can use.
 const PRELUDE: &str = r#"
@@ -51,88 +48,84 @@ listen() {
 }
 "#;
 
-/// The pages that this test runs; fleet.md has a test of its own.
-const PAGES: [&str; 3] = ["README.md", "docs/recipes.md", "docs/reference.md"];
-const WITHOUT_COMMANDS: [&str; 7] = [
-    "SECURITY.md",
-    "docs/ARCHITECTURE.md",
-    "docs/benchmark.md",
-    "docs/kernels.md",
-    "docs/safety.md",
-    "docs/tried.md",
-    "CHANGELOG.md",
-];
-const ELSEWHERE: [&str; 2] = ["CONTRIBUTING.md", "docs/fleet.md"];
-
-fn read(page: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
+/// The pages that this test runs, those without commands, and those that others run or nobody.
+const PAGES: &str = "README.md docs/recipes.md docs/reference.md";
+const WITHOUT_COMMANDS: &str = "SECURITY.md docs/ARCHITECTURE.md docs/benchmark.md docs/kernels.md \
+    docs/safety.md docs/tried.md CHANGELOG.md";
+const ELSEWHERE: &str = "CONTRIBUTING.md docs/fleet.md docs/from-pkill.md";
 
 /// A fenced block and the comments before it.
+#[derive(Default)]
 struct Block {
     place: String,
     language: String,
     lines: Vec<String>,
     before: String,
-    needs: Vec<String>,
-    reason: Option<String>,
+    needs: String,
+    is_not_run: bool,
 }
 
 impl Block {
-    fn new() -> Self {
-        let (place, language, lines, needs) = Default::default();
-        Self {
-            place,
-            language,
-            lines,
-            before: ":".into(),
-            needs,
-            reason: None,
-        }
-    }
-
     /// Takes a comment before the block.
     fn note(&mut self, comment: &str) {
         match comment.split_once(": ") {
             Some(("before", commands)) => self.before = commands.into(),
-            Some(("needs", what)) => self.needs = what.split(' ').map(str::to_owned).collect(),
-            Some(("not run", reason)) => self.reason = Some(reason.into()),
+            Some(("needs", what)) => self.needs = what.into(),
+            Some(("not run", _)) => self.is_not_run = true,
             _ => {}
         }
     }
 
-    fn missing(&self) -> Option<&String> {
-        self.needs.iter().find(|need| match need.as_str() {
+    fn has_commands(&self) -> bool {
+        ["console", "sh"].contains(&&*self.language) && !self.is_not_run
+    }
+
+    fn missing(&self) -> Option<&str> {
+        self.needs.split_whitespace().find(|need| match *need {
             "root" => !may_change_user(),
             "cgroup" => false,
             name => program(name).is_none(),
         })
     }
+
+    /// The lines that begin a part, each with those that belong to it.
+    fn parts(&self, begins: impl Fn(&str) -> bool) -> Vec<&[String]> {
+        let mut parts = Vec::new();
+        let mut rest = &self.lines[..];
+        while let Some((_, more)) = rest.split_first() {
+            let end = more
+                .iter()
+                .position(|line| begins(line))
+                .unwrap_or(more.len());
+            let (part, next) = rest.split_at(end + 1);
+            parts.push(part);
+            rest = next;
+        }
+        parts
+    }
 }
 
 fn blocks(page: &str) -> Vec<Block> {
-    let text = read(page);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{page}: {error}"));
     let mut lines = text.lines().zip(1..);
-    let mut blocks = Vec::new();
-    let mut block = Block::new();
+    let (mut blocks, mut block) = (Vec::new(), Block::default());
     while let Some((line, number)) = lines.next() {
+        let comment = line
+            .strip_prefix("<!-- ")
+            .and_then(|rest| rest.strip_suffix(" -->"));
         if let Some(language) = line.strip_prefix("```") {
-            block.place = format!("{page}:{number}");
-            block.language = language.into();
+            (block.place, block.language) = (format!("{page}:{number}"), language.into());
             let inside = lines
                 .by_ref()
                 .map(|(line, _)| line)
                 .take_while(|line| *line != "```");
             block.lines = inside.map(str::to_owned).collect();
-            blocks.push(std::mem::replace(&mut block, Block::new()));
-        } else if let Some(comment) = line
-            .strip_prefix("<!-- ")
-            .and_then(|rest| rest.strip_suffix(" -->"))
-        {
+            blocks.push(std::mem::take(&mut block));
+        } else if let Some(comment) = comment {
             block.note(comment);
         } else if !line.is_empty() {
-            block = Block::new();
+            block = Block::default();
         }
     }
     blocks
@@ -147,34 +140,29 @@ struct Shell {
     outputs: TempDir,
 }
 
-struct Answer {
-    status: i32,
-    text: String,
-}
-
 impl Shell {
     fn new() -> Self {
         let (dir, outputs) = (tempdir(), tempdir());
         // The PIDs on the pages are all greater and stay free.
         fs::write("/proc/sys/kernel/ns_last_pid", "100").expect("the namespace is ours");
-        let sigsend = Path::new(SIGSEND).parent().expect("it has a directory");
-        let path = format!(
-            "{}:{}",
-            sigsend.display(),
-            std::env::var("PATH").unwrap_or_default()
-        );
+        let sigsend = Path::new(*SIGSEND)
+            .parent()
+            .expect("it has a directory")
+            .display();
+        let path = format!("{sigsend}:{}", std::env::var("PATH").unwrap_or_default());
         // In a network namespace of its own every port is free.
         let mut command = clean(Command::new("unshare"));
         command
             .args(["--net", "bash", "--noprofile", "--norc"])
-            .current_dir(dir.path())
+            .current_dir(dir.path());
+        command
             .env("PATH", path)
-            .env("USER", "root");
+            .env("USER", "root")
+            .process_group(0);
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0);
+            .stderr(Stdio::null());
         let mut child = command.spawn().expect("unshare starts");
         let say = child.stdin.take().expect("a pipe");
         let answers = BufReader::new(child.stdout.take().expect("a pipe"));
@@ -194,35 +182,32 @@ impl Shell {
         writeln!(self.say, "{commands}").expect("bash reads");
     }
 
-    fn run(&mut self, command: &str) -> Answer {
+    /// The status of a command and what it prints.
+    fn run(&mut self, command: &str) -> (i32, String) {
         let output = self.outputs.path().join("output");
         let _ = fs::remove_file(&output);
+        let redirected = format!("</dev/null >{} 2>&1", output.display());
         self.tell(&format!(
-            "again; {{ {command}\n}} </dev/null >{} 2>&1; status=$?; echo $status",
-            output.display()
+            "again; {{ {command}\n}} {redirected}; status=$?; echo $status"
         ));
         let mut answer = String::new();
         self.answers.read_line(&mut answer).expect("bash answers");
-        let status = answer
-            .trim()
-            .parse()
-            .unwrap_or_else(|_| panic!("bash ended at {command}"));
+        let status = answer.trim().parse();
         let text = String::from_utf8(fs::read(output).expect("the output")).expect("UTF-8");
-        Answer {
-            status,
-            text: text
-                .split_inclusive('\n')
-                .filter(|line| !is_notice(line))
-                .collect(),
-        }
+        let text = text
+            .split_inclusive('\n')
+            .filter(|line| !is_notice(line))
+            .collect();
+        (
+            status.unwrap_or_else(|_| panic!("bash ended at {command}")),
+            text,
+        )
     }
 
-    /// Makes the next process get this PID, and runs a command that starts one in the background.
-    fn run_at(&mut self, pid: &str, command: &str) {
-        self.run(&format!("at {pid}\n{command}"));
-        let started = self.run("echo $!");
-        settle();
-        assert_eq!(started.text.trim(), pid, "{command} did not get its PID");
+    #[track_caller]
+    fn must_run(&mut self, place: &str, command: &str) {
+        let (status, text) = self.run(command);
+        assert_eq!(status, 0, "{place}: {command}\nprints\n{text}");
     }
 }
 
@@ -238,10 +223,8 @@ impl Drop for Shell {
 
 /// Whether it is bash's notice about a killed job.
 fn is_notice(line: &str) -> bool {
-    let ended = ["Terminated", "Killed", "Hangup", "Interrupt"]
-        .iter()
-        .any(|word| line.contains(word));
-    ended && (line.starts_with('[') || line.contains("bash: line "))
+    let mut ends = ["Terminated", "Killed", "Hangup", "Interrupt"].iter();
+    ends.any(|end| line.contains(end)) && (line.starts_with('[') || line.contains("bash: line "))
 }
 
 /// PID, name and state of every process except this one and zombies.
@@ -250,15 +233,15 @@ fn processes() -> BTreeSet<String> {
         .expect("a /proc")
         .flatten()
         .map(|entry| entry.file_name());
-    let pids = names
-        .filter_map(|name| name.to_str()?.parse::<u32>().ok())
-        .filter(|pid| *pid != std::process::id());
-    pids.filter_map(|pid| {
+    let pids = names.filter_map(|name| name.to_str()?.parse::<u32>().ok());
+    let process = |pid| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let (name, rest) = stat.rsplit_once(')')?;
         (!rest.starts_with(" Z")).then(|| format!("{name}{}", &rest[..2]))
-    })
-    .collect()
+    };
+    pids.filter(|pid| *pid != std::process::id())
+        .filter_map(process)
+        .collect()
 }
 
 /// Waits until no process starts or runs any more.
@@ -267,66 +250,54 @@ fn settle() {
     eventually("all processes to be idle", || {
         thread::sleep(Duration::from_millis(20));
         let now = processes();
-        let quiet = now == last
-            && !now
-                .iter()
-                .any(|process| process.ends_with(" R") || process.ends_with(" D"));
+        let is_busy = now.iter().any(|process| process.ends_with(['R', 'D']));
+        let is_quiet = now == last && !is_busy;
         last = now;
-        quiet
+        is_quiet
     });
 }
 
 /// A line without the parts that differ between runs, and the seconds in it.
 fn masked(line: &str) -> (String, Vec<f64>) {
     let mut seconds = Vec::new();
-    let words = line.split(' ').map(|word| {
-        let is_time = word.len() > 20
-            && word.starts_with("20")
-            && word.contains('T')
-            && word.trim_end_matches([',', ':']).ends_with('Z');
-        if is_time {
-            "TIME".into()
-        } else {
-            numbers_masked(word, &mut seconds)
-        }
+    let is_time = |word: &str| {
+        let end = word.trim_end_matches([',', ':']);
+        word.len() > 20 && word.starts_with("20") && word.contains('T') && end.ends_with('Z')
+    };
+    let words = line.split(' ').map(|word| match word {
+        word if is_time(word) => "TIME".into(),
+        word => numbers_masked(word, &mut seconds),
     });
-    let words: Vec<String> = words.collect();
+    let text = words.collect::<Vec<_>>().join(" ");
     (
-        words
-            .join(" ")
-            .replace("age 0s", "age T")
-            .replace("age 1s", "age T"),
+        text.replace("age 0s", "age T").replace("age 1s", "age T"),
         seconds,
     )
 }
 
 /// A word without inodes and times.
 fn numbers_masked(word: &str, seconds: &mut Vec<f64>) -> String {
-    let mut text = String::new();
-    let mut rest = word;
+    let (mut text, mut rest) = (String::new(), word);
     while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let is_end = |c: char| !c.is_ascii_digit() && c != '.';
         let end = rest[start..]
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .find(is_end)
             .map_or(rest.len(), |length| start + length);
         let number = &rest[start..end];
         text.push_str(&rest[..start]);
-        let is_token =
-            text.ends_with(':') && text[..text.len() - 1].ends_with(|c: char| c.is_ascii_digit());
-        let is_key = ["\"inode\":", "\"elapsed_ms\":", "\"age_ms\":"]
-            .iter()
-            .any(|key| text.ends_with(key));
-        match number.parse() {
-            Ok(time)
-                if number
-                    .split_once('.')
-                    .is_some_and(|(_, after)| after.len() == 2) =>
-            {
+        let is_token = text.ends_with(':') && text[..text.len() - 1].ends_with(char::is_numeric);
+        let mut keys = ["\"inode\":", "\"elapsed_ms\":", "\"age_ms\":"].iter();
+        let is_time = number
+            .split_once('.')
+            .is_some_and(|(_, after)| after.len() == 2);
+        text.push_str(match number.parse() {
+            Ok(time) if is_time => {
                 seconds.push(time);
-                text.push('S');
+                "S"
             }
-            _ if is_token || is_key => text.push('N'),
-            _ => text.push_str(number),
-        }
+            _ if is_token || keys.any(|key| text.ends_with(key)) => "N",
+            _ => number,
+        });
         rest = &rest[end..];
     }
     text + rest
@@ -335,132 +306,84 @@ fn numbers_masked(word: &str, seconds: &mut Vec<f64>) -> String {
 /// Compares line by line. Processes that end at the same time may be in another order, and one may
 /// have ended before CONT is sent to it.
 #[track_caller]
-fn assert_same(place: &str, command: &str, expected: &[String], actual: &str) {
-    let sorted = |lines: &mut Vec<(String, Vec<f64>)>| lines.sort_by(|a, b| a.0.cmp(&b.0));
+fn assert_same(place: &str, expected: &[String], actual: &str) {
     let mut want: Vec<_> = expected.iter().map(|line| masked(line)).collect();
     let mut have: Vec<_> = actual.lines().map(masked).collect();
     want.retain(|line| have.contains(line) || !line.0.starts_with("sent CONT "));
-    sorted(&mut want);
-    sorted(&mut have);
-    let texts = |lines: &[(String, Vec<f64>)]| {
-        lines
-            .iter()
-            .map(|(text, _)| text.clone())
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(
-        texts(&want),
-        texts(&have),
-        "{place}: {command}\nprints\n{actual}"
-    );
-    for (want, have) in want
-        .iter()
-        .zip(&have)
-        .flat_map(|(want, have)| want.1.iter().zip(&have.1))
-    {
-        assert!(
-            (want - 0.02..want + 5.0).contains(have),
-            "{place}: {command}: {have} s instead of {want} s"
-        );
+    want.sort_by(|a, b| a.0.cmp(&b.0));
+    have.sort_by(|a, b| a.0.cmp(&b.0));
+    let (wanted, had): (Vec<_>, Vec<_>) = want.into_iter().unzip();
+    let (text, seconds): (Vec<_>, Vec<_>) = have.into_iter().unzip();
+    assert_eq!(wanted, text, "{place}\nprints\n{actual}");
+    for (want, have) in had.concat().iter().zip(seconds.concat()) {
+        let is_near = (want - 0.02..want + 5.0).contains(&have);
+        assert!(is_near, "{place}: {have} s instead of {want} s");
     }
-}
-
-/// The lines of a transcript up to the next command.
-fn printed<'a>(lines: &mut Peekable<impl Iterator<Item = &'a String>>) -> Vec<String> {
-    let mut printed = Vec::new();
-    while let Some(line) = lines.next_if(|line| !line.starts_with("$ ")) {
-        printed.push(line.clone());
-    }
-    printed
 }
 
 fn run_transcript(shell: &mut Shell, block: &Block) {
-    let mut lines = block.lines.iter().peekable();
-    while let Some(line) = lines.next() {
-        let place = &block.place;
-        let command = line
+    for part in block.parts(|line| line.starts_with("$ ")) {
+        let place = format!("{}: {}", block.place, part[0]);
+        let command = part[0]
             .strip_prefix("$ ")
-            .unwrap_or_else(|| panic!("{place}: {line} is no command"));
-        let expected = printed(&mut lines);
-        match expected.as_slice() {
+            .expect("a transcript begins with a command");
+        match &part[1..] {
+            // The process that it starts in the background gets the printed PID.
             [job] if job.starts_with('[') => {
-                shell.run_at(job.split_once("] ").expect("a PID").1, command);
+                let (_, pid) = job.split_once("] ").expect("a PID");
+                shell.run(&format!("at {pid}\n{command}"));
+                let (_, started) = shell.run("echo $!");
+                settle();
+                assert_eq!(started.trim(), pid, "{place} did not get its PID");
             }
-            _ => {
-                let actual = shell.run(command);
-                assert_same(place, command, &expected, &actual.text);
-            }
+            printed => assert_same(&place, printed, &shell.run(command).1),
         }
-    }
-}
-
-fn run_commands(shell: &mut Shell, block: &Block) {
-    let mut lines = block.lines.iter().peekable();
-    while let Some(line) = lines.next() {
-        let mut command = line.clone();
-        while let Some(more) = lines.next_if(|line| line.starts_with([' ', '}'])) {
-            command = format!("{command}\n{more}");
-        }
-        let answer = shell.run(&command);
-        assert_eq!(
-            answer.status, 0,
-            "{}: {command}\nprints\n{}",
-            block.place, answer.text
-        );
     }
 }
 
 fn run_script(shell: &mut Shell, block: &Block) {
     let before = processes();
-    let script = shell.dir.file("script", block.lines.join("\n") + "\n");
-    let answer = shell.run(&format!("bash {}", script.display()));
-    assert_eq!(answer.status, 0, "{}\nprints\n{}", block.place, answer.text);
+    let script = shell.dir.arg("script", block.lines.join("\n") + "\n");
+    shell.must_run(&block.place, &format!("bash {script}"));
     settle();
+    let place = &block.place;
     assert_eq!(
         processes(),
         before,
-        "{}: what the script started is still there",
-        block.place
+        "{place}: what the script started is still there"
     );
 }
 
 fn run_page(page: &str) {
     let mut run = 0;
-    for block in blocks(page)
-        .iter()
-        .filter(|block| ["console", "sh"].contains(&block.language.as_str()))
-    {
-        if block.reason.is_some() {
-            continue;
-        }
+    for block in blocks(page).iter().filter(|block| block.has_commands()) {
         if let Some(missing) = block.missing() {
             skip(format!("{}: no {missing}", block.place));
             continue;
         }
-        let group = if block.needs.iter().any(|need| need == "cgroup") {
-            let Some(group) = control_group() else {
+        let mut group = None;
+        if block.needs.contains("cgroup") {
+            group = control_group();
+            if group.is_none() {
                 continue;
-            };
-            Some(group)
-        } else {
-            None
-        };
+            }
+        }
         let mut shell = Shell::new();
-        shell.run(&format!(
-            "cgroup={}",
-            group.as_ref().map_or_else(String::new, Group::arg)
-        ));
-        let before = shell.run(&block.before);
-        assert_eq!(
-            before.status, 0,
-            "{}: {}: {}",
-            block.place, block.before, before.text
+        let directory = group.as_ref().map_or_else(String::new, Group::arg);
+        shell.must_run(
+            &block.place,
+            &format!("cgroup={directory}\n{}", block.before),
         );
         settle();
         match block.lines.first() {
             Some(line) if line.starts_with("#!") => run_script(&mut shell, block),
             _ if block.language == "console" => run_transcript(&mut shell, block),
-            _ => run_commands(&mut shell, block),
+            _ => {
+                let parts = block.parts(|line| !line.starts_with([' ', '}']));
+                parts
+                    .iter()
+                    .for_each(|part| shell.must_run(&block.place, &part.join("\n")));
+            }
         }
         run += 1;
     }
@@ -485,26 +408,19 @@ fn every_command_of_the_reference_works_as_it_says() {
 #[test]
 fn no_page_is_left_out() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let listed = |dir: &str| fs::read_dir(root.join(dir)).expect("a directory").flatten();
     let names = |dir: &'static str| {
-        listed(dir).map(move |entry| format!("{dir}{}", entry.file_name().to_string_lossy()))
+        let entries = fs::read_dir(root.join(dir)).expect("a directory").flatten();
+        entries.map(move |entry| format!("{dir}{}", entry.file_name().to_string_lossy()))
     };
-    let pages: BTreeSet<String> = names("")
-        .chain(names("docs/"))
-        .filter(|name| Path::new(name).extension() == Some("md".as_ref()))
-        .collect();
-    let known = PAGES
-        .iter()
-        .chain(&WITHOUT_COMMANDS)
-        .chain(&ELSEWHERE)
-        .map(ToString::to_string)
-        .collect();
-    assert_eq!(pages, known);
-    for page in WITHOUT_COMMANDS {
-        for block in blocks(page) {
-            let has_reason =
-                block.reason.is_some() || !["console", "sh"].contains(&block.language.as_str());
-            assert!(has_reason, "{}: commands that are not run", block.place);
-        }
+    let is_page = |name: &String| Path::new(name).extension() == Some("md".as_ref());
+    let pages: BTreeSet<String> = names("").chain(names("docs/")).filter(is_page).collect();
+    let known = [PAGES, WITHOUT_COMMANDS, ELSEWHERE].join(" ");
+    assert_eq!(pages, words(&known).into_iter().collect());
+    for block in words(WITHOUT_COMMANDS).iter().flat_map(|page| blocks(page)) {
+        assert!(
+            !block.has_commands(),
+            "{}: commands that are not run",
+            block.place
+        );
     }
 }

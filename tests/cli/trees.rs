@@ -7,22 +7,30 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::libc;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::kill;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
-use crate::family::{Family, children, state};
+use crate::family::{Family, children, is_dead, state};
 use crate::strange::{Call, Held, calls, calls_after, may_trace};
-use crate::support::{
-    Recorder, SIGSEND, Unprivileged, Victim, eventually, in_pid_namespace, may_change_user,
-    program, raw_sigsend, sigsend, skip, stderr, stdout, strace, victim,
-};
+use crate::support::prelude::*;
 
 /// Three generations of `cat` and `sh`, all of which end with the test.
 const GENERATIONS: &str = "exec 3<&0; sh -c 'cat <&3 & cat <&3 & echo ready; wait' & wait";
 
+/// Such a family, once all four members are there.
+fn generations() -> Family {
+    let family = Family::shell(GENERATIONS);
+    let parent = || family.children().first().copied().unwrap_or(0);
+    eventually("the family to be complete", || {
+        children(parent()).len() == 2
+    });
+    family
+}
+
 /// The PIDs of the `sent` lines of `-v`, in order.
 fn sent_to(told: &str) -> Vec<i32> {
+    let sent = told.lines().filter(|line| line.starts_with("sent "));
     let pid = |line: &str| {
         line.split_once(" to ")?
             .1
@@ -31,50 +39,42 @@ fn sent_to(told: &str) -> Vec<i32> {
             .parse()
             .ok()
     };
-    told.lines()
-        .filter(|line| line.starts_with("sent "))
-        .map(|line| pid(line).expect("a PID"))
-        .collect()
+    sent.map(|line| pid(line).expect("a PID")).collect()
+}
+
+fn sorted(mut pids: Vec<i32>) -> Vec<i32> {
+    pids.sort_unstable();
+    pids
 }
 
 #[test]
 fn a_signal_goes_from_the_root_down_and_kill_from_the_leaves_up() {
-    for (signal, is_kill) in [("-CONT", false), ("-KILL", true), ("-CONT", false)] {
-        let family = Family::shell(GENERATIONS);
+    for signal in ["-CONT", "-KILL"] {
+        let family = generations();
         let parent = family.children()[0];
         let leaves = children(parent);
-        let told = sigsend()
-            .args([signal, "-v", "--tree", &family.arg()])
-            .assert()
-            .success()
-            .stderr("");
-        let mut order = sent_to(&stdout(&told));
-        if is_kill {
+        let told = run!("{signal} -v --tree {family}").told();
+        let mut order = sent_to(&told);
+        if signal == "-KILL" {
             order.reverse();
         }
-        assert_eq!(order.len(), 4, "{}", stdout(&told));
+        assert_eq!(order.len(), 4, "{told}");
         assert_eq!(order[..2], [family.pid(), parent]);
-        assert!(leaves.iter().all(|leaf| order[2..].contains(leaf)));
+        assert_eq!(sorted(order[2..].to_vec()), sorted(leaves));
     }
 }
 
 #[test]
 fn a_tree_is_gone_when_all_of_it_is() {
     let mut bystander = Recorder::new();
-    for call in [
-        &["-TERM", "--wait"][..],
-        &["--grace", "15s"],
-        &["-KILL", "--within", "15s"],
-    ] {
+    for call in each("-TERM --wait | --grace 15s | -KILL --within 15s | -KILL --wait") {
         let mut family = Family::shell(GENERATIONS);
-        sigsend()
-            .arg("--tree")
-            .args(call)
-            .arg(family.arg())
-            .assert()
-            .success()
-            .stdout("")
-            .stderr("");
+        if call == "-KILL --wait" {
+            // A stopped tree is killed, too.
+            send(family.pid(), Signal::SIGSTOP);
+            send(family.children()[0], Signal::SIGSTOP);
+        }
+        run!("--tree {call} {family}").ok();
         assert!(family.has_ended());
         family.assert_all_ended();
     }
@@ -85,23 +85,16 @@ fn a_tree_is_gone_when_all_of_it_is() {
 fn children_of_every_thread_belong_to_it() {
     let mut family = Family::with_role("threads");
     assert_eq!(family.children().len(), 1);
-    sigsend()
-        .args(["--tree", "-KILL", &family.arg()])
-        .assert()
-        .success();
+    run!("--tree -KILL {family}").code(0);
     family.assert_all_ended();
 }
 
 #[test]
 fn a_process_that_forks_on_term_is_killed_with_its_child() {
-    let mut family = Family::shell(
-        "exec 3<&0; trap 'trap \"\" TERM; cat <&3 & wait' TERM; echo ready; while read line; do :; done",
-    );
-    sigsend()
-        .args(["--tree", "--grace", "300ms", &family.arg()])
-        .assert()
-        .success()
-        .stderr("");
+    let forks = "trap 'trap \"\" TERM; cat <&3 & wait' TERM";
+    let idle = "echo ready; while read line; do :; done";
+    let mut family = Family::shell(&format!("exec 3<&0; {forks}; {idle}"));
+    run!("--tree --grace 300ms {family}").fine();
     family.assert_killed_by(9);
     family.assert_all_ended();
 }
@@ -110,62 +103,28 @@ fn a_process_that_forks_on_term_is_killed_with_its_child() {
 fn a_process_that_left_the_tree_before_is_not_part_of_it() {
     let mut family = Family::shell("exec 3<&0; echo ready; (cat <&3 & echo $!); exec cat");
     let away: i32 = family.read_line().parse().expect("a PID");
-    sigsend()
-        .args(["--tree", "--wait", "-KILL", &family.arg()])
-        .assert()
-        .success();
+    run!("--tree --wait -KILL {family}").code(0);
     family.assert_killed_by(9);
     assert_eq!(state(away), 'S');
-    kill(Pid::from_raw(away), Signal::SIGKILL)
-        .expect("it is in the group of a zombie that we hold");
+    // It is in the group of a zombie that we hold.
+    send(away, Signal::SIGKILL);
     family.assert_all_ended();
 }
 
 #[test]
 fn a_stopped_member_stays_stopped_and_no_other_is_left_stopped() {
     let mut family = Family::with_role("catching-children 3");
-    let members: Vec<i32> = (0..3)
-        .map(|_| pid_of(&family.next_line().expect("it is alive")))
-        .collect();
-    kill(Pid::from_raw(members[1]), Signal::SIGSTOP).expect("it is ours");
+    let members = [(); 3].map(|()| family.next_pid());
+    send(members[1], Signal::SIGSTOP);
     eventually("it to be stopped", || state(members[1]) == 'T');
-    sigsend()
-        .args(["--tree", "-TERM", &family.arg()])
-        .assert()
-        .success()
-        .stdout("")
-        .stderr("");
-    let mut told: Vec<i32> = (0..3)
-        .map(|_| pid_of(&family.next_line().expect("it is alive")))
-        .collect();
-    told.sort_unstable();
-    let mut others = vec![family.pid(), members[0], members[2]];
-    others.sort_unstable();
-    assert_eq!(told, others);
+    run!("--tree -TERM {family}").ok();
+    let told = [(); 3].map(|()| family.next_pid());
+    let others = sorted(vec![family.pid(), members[0], members[2]]);
+    assert_eq!(sorted(told.to_vec()), others);
     assert_eq!(state(members[1]), 'T');
     assert!(others.iter().all(|pid| state(*pid) != 'T'));
-    kill(Pid::from_raw(members[1]), Signal::SIGCONT).expect("it is ours");
+    send(members[1], Signal::SIGCONT);
     assert_eq!(family.next_line(), Some(format!("caught {}", members[1])));
-}
-
-fn pid_of(word: &str) -> i32 {
-    word.split_once(' ')
-        .and_then(|(_, pid)| pid.parse().ok())
-        .expect("a word and a PID")
-}
-
-#[test]
-fn a_stopped_tree_is_killed() {
-    let mut family = Family::shell(GENERATIONS);
-    for pid in [family.pid(), family.children()[0]] {
-        kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("it is ours");
-    }
-    sigsend()
-        .args(["--tree", "-KILL", "--wait", &family.arg()])
-        .assert()
-        .success()
-        .stderr("");
-    family.assert_all_ended();
 }
 
 #[test]
@@ -175,67 +134,50 @@ fn a_vfork_parent_is_killed_with_its_child() {
         state(family.children()[0]) == 'D'
     });
     let begin = Instant::now();
-    sigsend()
-        .args(["--tree", "-KILL", "--wait", &family.arg()])
-        .assert()
-        .success()
-        .stdout("")
-        .stderr("");
+    run!("--tree -KILL --wait {family}").ok();
     assert!(begin.elapsed() < Duration::from_secs(10));
+    let told = family.assert_all_ended();
     assert!(
-        family.assert_all_ended().is_empty(),
-        "the parent was continued before it was killed"
+        told.is_empty(),
+        "the parent was continued before it was killed: {told:?}"
     );
 }
 
 #[test]
 fn a_freeze_that_fails_leaves_no_process_stopped() {
     // All members continue, whichever descriptor could not be opened.
-    for failing in 1..=5 {
-        for mut family in [Family::shell(GENERATIONS), Family::with_role("vfork")] {
-            let blocked = || {
-                family
-                    .children()
-                    .first()
-                    .is_some_and(|child| state(*child) == 'D')
-            };
-            let asleep = || children(family.children()[0]).len() == 2;
-            eventually("the family to be complete", || blocked() || asleep());
-            let mut members = vec![family.pid(), family.children()[0]];
-            members.extend(children(members[1]));
-            let stopped_before = *members.last().expect("members");
-            kill(Pid::from_raw(stopped_before), Signal::SIGSTOP).expect("it is ours");
-            eventually("it to be stopped", || state(stopped_before) == 'T');
-            // All members are pinned first, so this fails after they were stopped.
-            let fault = format!(
-                "inject=pidfd_open:error=ENFILE:when={}+",
-                members.len() + failing
-            );
-            let Some(trace) = strace(&fault, &["--tree", "-KILL", &family.arg()]) else {
-                return;
-            };
-            if trace.output.status.success() {
-                continue;
-            }
-            assert_eq!(trace.output.status.code(), Some(1));
-            assert!(trace.output.stderr.starts_with(b"sigsend: "));
-            let stopped = trace
-                .calls
-                .iter()
-                .filter(|call| call.contains("SIGSTOP"))
-                .count();
-            assert!(
-                stopped > 0 && !trace.calls.iter().any(|call| call.contains("SIGKILL")),
-                "{:#?}",
-                trace.calls
-            );
-            assert_eq!(state(stopped_before), 'T');
-            kill(Pid::from_raw(stopped_before), Signal::SIGCONT).expect("it is ours");
-            family.write_line("end the vfork");
-            eventually("all processes to continue", || {
-                members.iter().all(|pid| !"TD".contains(state(*pid)))
-            });
+    let roles: [fn() -> Family; 2] = [generations, || Family::with_role("vfork")];
+    for (failing, start) in (1..=5).flat_map(|failing| roles.map(|start| (failing, start))) {
+        let mut family = start();
+        let is_vfork = children(family.children()[0]).len() < 2;
+        let parent = family.children()[0];
+        eventually("the parent to be blocked", || {
+            !is_vfork || state(parent) == 'D'
+        });
+        let members = [vec![family.pid(), parent], children(parent)].concat();
+        let stopped_before = *members.last().expect("members");
+        send(stopped_before, Signal::SIGSTOP);
+        eventually("it to be stopped", || state(stopped_before) == 'T');
+        // All members are pinned first, so this fails after they were stopped.
+        let nth = members.len() + failing;
+        let fault = format!("inject=pidfd_open:error=ENFILE:when={nth}+");
+        let Some(trace) = strace(&fault, &["--tree", "-KILL", &family.arg()]) else {
+            return;
+        };
+        if trace.output.status.success() {
+            continue;
         }
+        assert_eq!(trace.output.status.code(), Some(1));
+        assert!(trace.output.stderr.starts_with(b"sigsend: "));
+        let sent = |signal| trace.calls.iter().any(|call| call.contains(signal));
+        assert!(sent("SIGSTOP") && !sent("SIGKILL"), "{:#?}", trace.calls);
+        assert_eq!(state(stopped_before), 'T');
+        send(stopped_before, Signal::SIGCONT);
+        family.write_line("end the vfork");
+        let is_running = |pid: &i32| !"TD".contains(state(*pid));
+        eventually("all processes to continue", || {
+            members.iter().all(is_running)
+        });
     }
 }
 
@@ -245,17 +187,13 @@ fn sigsend_and_its_ancestors_are_skipped_and_the_rest_of_the_tree_is_signalled()
         ("--tree -KILL", 9),
         ("--tree --grace 9s", 15),
         ("-TERM --tree --wait", 15),
+        ("-v -TERM --tree", 15),
     ] {
-        let mut bystander = Recorder::new();
-        let beside = Victim::sleeping();
+        let (mut bystander, beside) = (Recorder::new(), Victim::sleeping());
         // The root is an ancestor of an ancestor; only sleep is a descendant that is no ancestor.
-        let script = format!(
-            "sleep 1000 & echo $!; sh -c '\"$0\" {call} $PPID {} 2>&1; echo status $?' \"$0\"; exec cat",
-            beside.arg()
-        );
-        let mut command = Command::new("sh");
-        command.args(["-c", &script, SIGSEND]);
-        let mut shell = victim().command(command);
+        let inner = format!("\"$0\" {call} $PPID {beside} 2>&1; echo status $?");
+        let script = format!("sleep 1000 & echo $!; sh -c '{inner}' \"$0\"; exec cat");
+        let mut shell = victim().command(sh(&script));
         let sleep: i32 = shell.read_line().parse().expect("a PID");
         let mut told = Vec::new();
         while !told
@@ -264,24 +202,28 @@ fn sigsend_and_its_ancestors_are_skipped_and_the_rest_of_the_tree_is_signalled()
         {
             told.push(shell.read_line());
         }
-        assert_eq!(told.pop().as_deref(), Some("status 64"), "{told:?}");
-        assert!(
-            told.iter().all(|line| line.ends_with(": skipped")),
-            "{told:?}"
-        );
-        assert!(
-            told[0].starts_with(&format!("sigsend: {}", shell.pid())),
-            "{told:?}"
-        );
-        assert_eq!(
-            told.len(),
-            3,
-            "the shell, the shell between, and sigsend: {told:?}"
-        );
+        assert_eq!(told.pop().as_deref(), Some("status 0"), "{told:?}");
+        if call.starts_with("-v ") {
+            let (skipped, sent): (Vec<String>, Vec<String>) = told
+                .into_iter()
+                .partition(|line| line.ends_with(": skipped"));
+            assert_eq!(
+                skipped.len(),
+                3,
+                "the shell, the shell between, and sigsend: {skipped:?}"
+            );
+            let root = format!("{} (sh) is sigsend itself or an ancestor", shell.pid());
+            assert!(
+                skipped.iter().any(|line| line.starts_with(&root)),
+                "{skipped:?}"
+            );
+            let is_sent = |line: &String| line.starts_with("sent TERM (15) to ");
+            assert!(sent.len() == 2 && sent.iter().all(is_sent), "{sent:?}");
+        } else {
+            assert!(told.is_empty(), "{told:?}");
+        }
         shell.assert_alive();
-        eventually("the rest of the tree to exit", || {
-            "XZ".contains(state(sleep))
-        });
+        eventually("the rest of the tree to exit", || is_dead(sleep));
         beside.assert_killed_by(signal);
         bystander.assert_untouched();
     }
@@ -289,82 +231,51 @@ fn sigsend_and_its_ancestors_are_skipped_and_the_rest_of_the_tree_is_signalled()
 
 #[test]
 fn a_tree_of_only_ancestors_gets_no_signal() {
-    let script = "echo ready; \"$0\" --tree -TERM $$ 2>&1; echo status $?; exec cat";
-    let mut command = Command::new("sh");
-    command.args(["-c", script, SIGSEND]);
-    let mut shell = victim().command(command);
-    let told: Vec<String> = (0..4).map(|_| shell.read_line()).collect();
-    assert_eq!(
-        (told[0].as_str(), told[3].as_str()),
-        ("ready", "status 1"),
-        "{told:?}"
-    );
-    assert!(
-        told[1..3].iter().all(|line| line.ends_with(": skipped")),
-        "{told:?}"
-    );
-    shell.assert_alive();
+    for (options, skipped) in [("", 0), ("-v", 2)] {
+        let script =
+            format!("echo ready; \"$0\" {options} --tree -TERM $$ 2>&1; echo status $?; exec cat");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, *SIGSEND]);
+        let mut shell = victim().command(command);
+        let told: Vec<String> = (0..skipped + 2).map(|_| shell.read_line()).collect();
+        // All descendants of the shell got the signal: there is none but sigsend.
+        assert_eq!(
+            (told[0].as_str(), told[skipped + 1].as_str()),
+            ("ready", "status 0"),
+            "{told:?}"
+        );
+        let is_skipped = |line: &String| line.ends_with(": skipped");
+        assert!(told[1..=skipped].iter().all(is_skipped), "{told:?}");
+        shell.assert_alive();
+    }
 }
 
 #[test]
 fn the_tree_of_process_1_is_refused() {
-    for target in ["1", "0001", " 1 ", "1:1"] {
-        let refused = sigsend()
-            .args(["--tree", "-0", target])
-            .assert()
-            .code(1)
-            .stdout("");
-        assert!(
-            stderr(&refused).starts_with("sigsend: "),
-            "{}",
-            stderr(&refused)
-        );
+    for target in ["1", "0001", "' 1 '", "1:1"] {
+        run!("--tree -0 {target}").begins(1, "sigsend: ");
     }
-    let refused = sigsend()
-        .args(["--tree", "-0", "--pidfile", "-"])
-        .write_stdin("1")
-        .assert()
-        .code(1)
-        .stdout("");
-    assert_eq!(
-        stderr(&refused),
-        "sigsend: the tree of process 1 is every process: refused\n"
-    );
+    let refused = "sigsend: the tree of process 1 is every process: refused\n";
+    call!(piped("1"), "--tree -0 --pidfile -").fails(1, refused);
 }
 
 #[test]
 fn a_member_named_together_with_its_root_gets_a_signal_once() {
     let mut family = Family::with_role("catching-children 2");
-    let mut members = vec![family.arg()];
-    members.extend((0..2).map(|_| pid_of(&family.next_line().expect("it is alive")).to_string()));
-    members.reverse();
-    sigsend()
-        .args(["--tree", "-TERM", "--within", "0s"])
-        .args(&members)
-        .assert()
-        .code(124);
-    sigsend()
-        .args(["--tree", "-KILL"])
-        .args(&members)
-        .assert()
-        .success();
+    let [first, second] = [(); 2].map(|()| family.next_pid());
+    run!("--tree -TERM --within 0s {second} {first} {family}").code(124);
+    run!("--tree -KILL {second} {first} {family}").code(0);
     assert_eq!(family.assert_all_ended().len(), 3);
-}
-
-#[test]
-fn a_member_named_before_its_root_gets_the_signal_after_it() {
-    let family = Family::shell(GENERATIONS);
+    // It gets the signal after its root, although it is named before it.
+    let family = generations();
     let child = family.children()[0];
-    let args = ["-CONT", "-v", "--tree", &child.to_string(), &family.arg()];
-    let told = stdout(&sigsend().args(args).assert().success());
+    let told = run!("-CONT -v --tree {child} {family}").code(0).out;
     assert_eq!(sent_to(&told)[..2], [family.pid(), child], "{told}");
 }
 
 #[test]
 fn a_descendant_of_another_user_is_reported_once_and_the_others_are_killed() {
-    if !may_change_user() {
-        return skip("needs root");
-    }
+    needs!(may_change_user(), "root");
     // The member that may not be signalled is not stopped and keeps forking.
     for role in [
         "foreign-short-lived 1 20000000",
@@ -373,20 +284,15 @@ fn a_descendant_of_another_user_is_reported_once_and_the_others_are_killed() {
         let family = Family::with_role(role);
         let foreign = family.children()[0];
         let begin = Instant::now();
-        let told = Unprivileged::new()
-            .sigsend()
-            .args(["--tree", "-KILL", &family.arg()])
-            .assert()
-            .code(64);
+        let told = call!(Unprivileged::new().sigsend(), "--tree -KILL {family}")
+            .code(64)
+            .err;
         assert!(begin.elapsed() < Duration::from_secs(10));
         family.assert_killed_by(9);
         assert_ne!(state(foreign), 'T');
-        let told = stderr(&told);
         let it = format!("(PID {foreign})");
-        let about_it: Vec<&str> = told
-            .lines()
-            .filter(|line| line.starts_with("sigsend: ") && line.contains(&it))
-            .collect();
+        let is_about_it = |line: &&str| line.starts_with("sigsend: ") && line.contains(&it);
+        let about_it: Vec<&str> = told.lines().filter(is_about_it).collect();
         assert_eq!(about_it.len(), 1, "{told}");
         assert!(about_it[0].ends_with("Operation not permitted"), "{told}");
     }
@@ -397,56 +303,37 @@ fn a_deep_tree_and_a_wide_one_take_little_time() {
     for (role, size) in [("chain 100", 101), ("children 1000", 1001)] {
         let mut family = Family::with_role(role);
         let begin = Instant::now();
-        let told = sigsend()
-            .args(["--tree", "-v", "-KILL", "--wait", &family.arg()])
-            .assert()
-            .success()
-            .stderr("");
+        let told = run!("--tree -v -KILL --wait {family}").told();
         assert!(
             begin.elapsed() < Duration::from_secs(10),
             "{:?}",
             begin.elapsed()
         );
-        assert_eq!(sent_to(&stdout(&told)).len(), size);
+        assert_eq!(sent_to(&told).len(), size);
         family.assert_all_ended();
     }
 }
 
 #[test]
 fn an_interrupt_is_held_back_until_a_frozen_tree_is_killed() {
-    if program("strace").is_none() {
-        return skip("no strace");
-    }
+    needs!(program("strace").is_some(), "strace");
     let mut family = Family::shell(GENERATIONS);
     let root = family.pid();
     // Each signal is delayed, so that there is time for the interrupt.
-    let slow = [
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=pidfd_send_signal",
-    ];
+    let slow = "-f -qq -o /dev/null -e trace=pidfd_send_signal \
+        -e inject=pidfd_send_signal:delay_exit=100000";
     let mut command = Command::new("strace");
-    command.args(slow).args([
-        "-e",
-        "inject=pidfd_send_signal:delay_exit=100000",
-        SIGSEND,
-        "--tree",
-        "-KILL",
-    ]);
-    command.arg(family.arg());
+    command
+        .args(words(slow))
+        .args([*SIGSEND, "--tree", "-KILL", &family.arg()]);
     let tracer = victim().command(command);
+    let is_stopped = || state(root) == 'T' || tracer.has_ended();
     eventually(
         "the root to be stopped or the test to be impossible",
-        || state(root) == 'T' || tracer.has_ended(),
+        is_stopped,
     );
-    if tracer.has_ended() {
-        return skip("no ptrace");
-    }
-    let sigsend = children(tracer.pid())[0];
-    kill(Pid::from_raw(sigsend), Signal::SIGTERM).expect("a child of strace");
+    needs!(!tracer.has_ended(), "ptrace");
+    send(children(tracer.pid())[0], Signal::SIGTERM);
     family.assert_all_ended();
     // strace dies as its child did.
     tracer.assert_killed_by(15);
@@ -454,28 +341,11 @@ fn an_interrupt_is_held_back_until_a_frozen_tree_is_killed() {
 
 #[test]
 fn a_tree_that_is_already_gone_counts_as_success() {
-    let gone = Victim::gone().to_string();
-    sigsend()
-        .args(["--tree", "--grace", "15s", &gone])
-        .assert()
-        .success()
-        .stdout("")
-        .stderr("");
-    sigsend().args(["--tree", "-KILL", &gone]).assert().code(1);
-    let zombie = Victim::zombie();
-    sigsend()
-        .args(["--tree", "--wait", "-KILL", &zombie.arg()])
-        .assert()
-        .success()
-        .stdout("")
-        .stderr("");
-    assert!(
-        raw_sigsend()
-            .args(["--tree", "-KILL", &zombie.arg()])
-            .status()
-            .expect("sigsend starts")
-            .success()
-    );
+    let (gone, zombie) = (Victim::gone(), Victim::zombie());
+    run!("--tree --grace 15s {gone}").ok();
+    run!("--tree -KILL {gone}").code(1);
+    run!("--tree --wait -KILL {zombie}").ok();
+    run!("--tree -KILL {zombie}").code(0);
 }
 
 /// The PID that is reused.
@@ -484,28 +354,16 @@ const NUMBER: i32 = 4242;
 #[test]
 fn the_next_owner_of_the_pid_of_a_child_is_not_part_of_the_tree() {
     in_pid_namespace(|| {
-        if !may_trace() {
-            return skip("no strace");
-        }
-        let mut parent =
-            Family::shell("exec 3<&0; cat <&3 & echo ready; wait; echo reaped >&2; read line <&3");
+        needs!(may_trace(), "strace");
+        let reaps = "exec 3<&0; cat <&3 & echo ready; wait; echo reaped >&2; read line <&3";
+        let mut parent = Family::shell(reaps);
         let child = parent.children()[0];
-        let pinning_of_child = Call {
-            name: "pidfd_open".into(),
-            nth: 2,
-        };
+        let pinning_of_child = Call::nth("pidfd_open", 2);
         let held = Held::before(&pinning_of_child, &["--tree", "-TERM", &parent.arg()]);
-        kill(Pid::from_raw(child), Signal::SIGKILL).expect("it is in the family");
+        send(child, Signal::SIGKILL);
         assert_eq!(parent.next_line().as_deref(), Some("reaped"));
         let unrelated = victim().with_pid(child).sleeping();
-        let output = held.go();
-        assert_eq!(
-            (
-                output.status.code(),
-                String::from_utf8_lossy(&output.stderr)
-            ),
-            (Some(0), "".into())
-        );
+        held.finish().fine();
         parent.assert_killed_by(15);
         unrelated.assert_alive();
     });
@@ -514,30 +372,20 @@ fn the_next_owner_of_the_pid_of_a_child_is_not_part_of_the_tree() {
 #[test]
 fn the_children_of_a_process_that_reuses_the_pid_of_a_member_are_not_part_of_the_tree() {
     in_pid_namespace(|| {
-        if !may_trace() {
-            return skip("no strace");
-        }
+        needs!(may_trace(), "strace");
         let parent = "exec 3<&0; cat <&3 & echo ready; wait";
         let mut swapped = 0;
-        for call in [
-            &["--tree", "-TERM", "--within", "9s"][..],
-            &["--tree", "-KILL"],
-            &["--tree", "-HUP"],
-        ] {
-            let args: Vec<&str> = call.iter().copied().chain(["4242"]).collect();
-            let points: Vec<Call> = {
-                let _owner = victim().with_pid(NUMBER).sleeping();
-                // strace itself changes its signal mask before it executes the program.
-                let expression = "trace=!mmap,brk,rt_sigaction,rt_sigprocmask";
-                let trace = strace(expression, &args).expect("strace is usable, as checked before");
-                let after = calls_after(&trace, "pidfd_open(").into_iter();
-                after
-                    .filter(|call| !call.name.starts_with("exit"))
-                    .collect()
-            };
-            for point in points {
+        for call in ["--tree -TERM --within 9s", "--tree -KILL", "--tree -HUP"] {
+            let args = words(&format!("{call} {NUMBER}"));
+            let owner = victim().with_pid(NUMBER).sleeping();
+            // strace itself changes its signal mask before it executes the program.
+            let expression = "trace=!mmap,brk,rt_sigaction,rt_sigprocmask";
+            let trace = strace(expression, &args).expect("strace is usable, as checked before");
+            drop(owner);
+            let points = calls_after(&trace, "pidfd_open(");
+            for point in points.iter().filter(|call| !call.name.starts_with("exit")) {
                 let mut owner = victim().with_pid(NUMBER).sleeping();
-                let held = Held::before(&point, &args);
+                let held = Held::before(point, &args);
                 // Before it is pinned, its PID may be reused.
                 if !held.has_pinned() {
                     held.go();
@@ -546,25 +394,26 @@ fn the_children_of_a_process_that_reuses_the_pid_of_a_member_are_not_part_of_the
                 let _ = kill(Pid::from_raw(NUMBER), Signal::SIGKILL);
                 owner.reap();
                 let unrelated = victim().with_pid(NUMBER).shell(parent);
-                let child = children(NUMBER);
-                let output = held.go();
-                assert!(
-                    !"XZ".contains(state(NUMBER)) && !"XZ".contains(state(child[0])),
-                    "{point:?} {call:?}"
-                );
+                let child = children(NUMBER)[0];
+                let done = held.finish();
+                assert!(!is_dead(NUMBER) && !is_dead(child), "{point:?} {call:?}");
+                assert!(done.status.is_some(), "{point:?} {call:?}: {done:?}");
                 swapped += 1;
-                assert!(
-                    output.status.code().is_some(),
-                    "{point:?} {call:?}: {output:?}"
-                );
                 drop(unrelated);
                 // Orphans are reparented to process 1, which is the test. An unreaped one would
                 // keep the ID of its group.
-                waitpid(Pid::from_raw(child[0]), None).expect("it dies with its group");
+                waitpid(Pid::from_raw(child), None).expect("it dies with its group");
             }
         }
         assert!(swapped > 20, "{swapped} swaps");
     });
+}
+
+fn warning(orphan: i32) -> String {
+    format!(
+        "sigsend: {orphan} (cat) may be a child that a killed member left behind
+"
+    )
 }
 
 /// Prints `ready`; on CONT it forks a child that prints `created PID`, and exits.
@@ -575,44 +424,26 @@ const LEAVES_A_CHILD: &str =
 #[test]
 fn a_child_forked_between_the_last_scan_and_kill_is_killed_or_warned_about() {
     in_pid_namespace(|| {
-        if !may_trace() {
-            return skip("no strace");
-        }
+        needs!(may_trace(), "strace");
         let mut parent = Family::shell(LEAVES_A_CHILD);
         // The first one is STOP.
-        let kill_call = Call {
-            name: "pidfd_send_signal".into(),
-            nth: 2,
-        };
+        let kill_call = Call::nth("pidfd_send_signal", 2);
         let held = Held::before(&kill_call, &["--tree", "-KILL", &parent.arg()]);
         held.has_entered(libc::SYS_pidfd_send_signal);
-        kill(Pid::from_raw(parent.pid()), Signal::SIGCONT).expect("it is a child");
-        let created = parent.next_line().expect("the child is alive");
-        let child = pid_of(&created);
+        send(parent.pid(), Signal::SIGCONT);
+        let child = parent.next_pid();
         eventually("the parent to exit", || state(parent.pid()) == 'Z');
-        let output = held.go();
-        let told = String::from_utf8(output.stderr).expect("UTF-8");
-        let warning = format!(
-            "sigsend: {} could not be kept stopped; it may have forked before it was killed\n",
-            parent.pid()
-        );
-        assert!(told == warning || "XZ".contains(state(child)), "{told}");
+        let told = held.finish().err;
+        assert!(told == warning(child) || is_dead(child), "{told}");
         let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
-        waitpid(Pid::from_raw(child), None)
-            .expect("orphans are reparented to process 1, which is the test");
+        waitpid(Pid::from_raw(child), None).expect("orphans are reparented to this test");
     });
 }
 
 #[test]
 fn only_a_process_that_a_killed_member_may_have_left_is_warned_about() {
     in_pid_namespace(|| {
-        if !may_trace() {
-            return skip("no strace");
-        }
-        let kill_call = Call {
-            name: "pidfd_send_signal".into(),
-            nth: 2,
-        };
+        needs!(may_trace(), "strace");
         for new in [
             "orphan",
             "zombie",
@@ -621,22 +452,22 @@ fn only_a_process_that_a_killed_member_may_have_left_is_warned_about() {
             "child of another",
         ] {
             let killed = Victim::sleeping();
-            let mut other = Family::shell_in_group_of(
-                &killed,
-                "echo ready; read line; sleep 60 & echo $! >&2; wait",
-            );
+            let forks = "echo ready; read line; sleep 60 & echo $! >&2; wait";
+            let mut other = Family::shell_in_group_of(&killed, forks);
+            let kill_call = Call::nth("pidfd_send_signal", 2);
             let held = Held::after(&kill_call, &["--tree", "-KILL", &killed.arg()]);
             eventually("it to be dead", || state(killed.pid()) == 'Z');
+            let in_group = || victim().in_group_of(&killed);
             let started = match new {
-                "orphan" => Some(victim().in_group_of(&killed).sleeping()),
+                "orphan" => Some(in_group().sleeping()),
                 "in another group" => Some(Victim::sleeping()),
                 "child of another" => {
                     other.write_line("fork");
-                    let _ = other.next_line();
+                    other.next_line();
                     None
                 }
                 _ => {
-                    let mut child = victim().in_group_of(&killed).shell("echo ready");
+                    let mut child = in_group().shell("echo ready");
                     child.assert_exited_with(0);
                     if new == "ended" {
                         child.reap();
@@ -644,12 +475,11 @@ fn only_a_process_that_a_killed_member_may_have_left_is_warned_about() {
                     Some(child)
                 }
             };
-            let told = String::from_utf8(held.go().stderr).expect("UTF-8");
-            let warning = format!(
-                "sigsend: {} could not be kept stopped; it may have forked before it was killed\n",
-                killed.pid()
-            );
-            assert_eq!(told, if new == "orphan" { &*warning } else { "" }, "{new}");
+            let orphan = started.as_ref().filter(|_| new == "orphan");
+            let expected = orphan
+                .map(|orphan| warning(orphan.pid()))
+                .unwrap_or_default();
+            assert_eq!(held.finish().err, expected, "{new}");
             drop(started);
         }
     });
@@ -662,12 +492,7 @@ fn a_member_that_has_yet_to_take_the_signal_may_fork_and_is_looked_at_for_a_seco
         state(family.children()[0]) == 'D'
     });
     let begin = Instant::now();
-    sigsend()
-        .args(["--tree", "-TERM", &family.arg()])
-        .assert()
-        .success()
-        .stdout("")
-        .stderr("");
+    run!("--tree -TERM {family}").ok();
     assert!(
         begin.elapsed() > Duration::from_millis(900),
         "{:?}",
@@ -681,36 +506,26 @@ fn an_error_of_the_look_after_kill_is_reported() {
     // How often a freeze looks at its members varies, and so does the number of the call.
     for _attempt in 0..50 {
         let family = Family::shell(GENERATIONS);
-        let traced = "trace=openat,pidfd_send_signal";
-        let Some(trace) = strace(traced, &["--tree", "-KILL", &family.arg()]) else {
+        let args = ["--tree", "-KILL", &family.arg()];
+        let Some(trace) = strace("trace=openat,pidfd_send_signal", &args) else {
             return;
         };
-        let kill = trace
-            .calls
-            .iter()
-            .position(|call| call.contains("SIGKILL"))
-            .expect("KILL is sent");
-        let look = trace.calls[kill..]
-            .iter()
-            .position(|call| call.contains("/task"))
-            .expect("children are looked for");
-        let nth = calls(&trace)[kill + look].nth;
+        let position = |from: usize, text: &str| {
+            let found = trace.calls[from..]
+                .iter()
+                .position(|call| call.contains(text));
+            from + found.unwrap_or_else(|| panic!("no {text}: {:?}", trace.calls))
+        };
+        let look = position(position(0, "SIGKILL"), "/task");
+        let nth = calls(&trace)[look].nth;
 
         let family = Family::shell(GENERATIONS);
         let fault = format!("inject=openat:error=ENFILE:when={nth}");
         let trace = strace(&fault, &["--tree", "-KILL", &family.arg()]).expect("strace is usable");
         let kill = trace.calls.iter().position(|call| call.contains("SIGKILL"));
-        let failed = trace
-            .calls
-            .iter()
-            .position(|call| call.contains("/task") && call.contains("(INJECTED)"));
-        if kill.is_some() && failed > kill {
-            let told = String::from_utf8_lossy(&trace.output.stderr);
-            assert!(
-                trace.output.status.code() == Some(64)
-                    && told.contains("Too many open files in system"),
-                "{told}"
-            );
+        let is_failed = |call: &String| call.contains("/task") && call.contains("(INJECTED)");
+        if kill.is_some() && trace.calls.iter().position(is_failed) > kill {
+            Done::of("", trace.output).fails(64, "Too many open files in system");
             return family.assert_killed_by(9);
         }
     }
@@ -719,13 +534,7 @@ fn an_error_of_the_look_after_kill_is_reported() {
 
 #[test]
 fn a_tree_that_cannot_be_stopped_does_not_affect_another() {
-    let (family, other) = (Family::shell(GENERATIONS), Victim::sleeping());
-    eventually("the family to be complete", || {
-        family
-            .children()
-            .first()
-            .is_some_and(|child| children(*child).len() == 2)
-    });
+    let (family, other) = (generations(), Victim::sleeping());
     // The third STOP, after those to the roots.
     let fault = "inject=pidfd_send_signal:error=ENOMEM:when=3";
     let args = ["--json", "--tree", "-KILL", &family.arg(), &other.arg()];
@@ -734,9 +543,10 @@ fn a_tree_that_cannot_be_stopped_does_not_affect_another() {
     };
     other.assert_killed_by(9);
     family.assert_alive();
-    let summary = "{\"event\":\"summary\",\"signalled\":1,\"already_gone\":0,\"failed\":4,\"remaining\":0,\"status\":64}\n";
+    let counts = "\"signalled\":1,\"already_gone\":0,\"failed\":4,\"remaining\":0,\"status\":64";
+    let summary = format!("{{\"event\":\"summary\",{counts}}}\n");
     let told = String::from_utf8_lossy(&trace.output.stdout);
-    assert!(told.ends_with(summary), "{told}");
+    assert!(told.ends_with(&summary), "{told}");
 }
 
 /// Three generations that catch HUP. The second one then forks a child that does not catch it and
@@ -752,20 +562,13 @@ const FORKS_ON_HUP: &str = r#"exec 3<&0; trap : HUP
 #[test]
 fn a_child_forked_after_the_signal_must_catch_it_too() {
     in_pid_namespace(|| {
-        if !may_trace() {
-            return skip("no strace");
-        }
+        needs!(may_trace(), "strace");
         let mut family = Family::shell(FORKS_ON_HUP);
-        let to_last = Call {
-            name: "pidfd_send_signal".into(),
-            nth: 3,
-        };
+        let to_last = Call::nth("pidfd_send_signal", 3);
         let held = Held::before(&to_last, &["-r", "--tree", "-HUP", &family.arg()]);
-        let child = pid_of(&family.next_line().expect("the family is alive"));
-        let output = held.go();
-        assert_eq!(output.status.code(), Some(64));
-        let told = String::from_utf8(output.stderr).expect("UTF-8");
-        assert_eq!(told, format!("sigsend: {child} (sh) does not catch HUP\n"));
+        let child = family.next_pid();
+        let refused = format!("sigsend: {child} (sh) does not catch HUP\n");
+        held.finish().fails(64, refused);
         assert!("RS".contains(state(child)));
     });
 }
@@ -775,10 +578,7 @@ fn a_signal_to_a_quiet_tree_takes_no_second() {
     let family = Family::shell(GENERATIONS);
     let took = || {
         let begin = Instant::now();
-        sigsend()
-            .args(["-CONT", "--tree", &family.arg()])
-            .assert()
-            .success();
+        run!("-CONT --tree {family}").code(0);
         begin.elapsed()
     };
     // Any one of them may be delayed on a busy machine.
@@ -789,27 +589,22 @@ fn a_signal_to_a_quiet_tree_takes_no_second() {
 fn the_time_of_a_slow_freeze_counts() {
     let freezer = Path::new("/sys/fs/cgroup/freezer");
     let own = freezer.join(format!("sigsend-test-{}", std::process::id()));
-    if fs::create_dir(&own).is_err() {
-        return skip("no freezer of version 1 that can be used");
-    }
+    needs!(
+        fs::create_dir(&own).is_ok(),
+        "a freezer of version 1 that can be used"
+    );
     let victim = Victim::sleeping();
     let set = |file: &str, value: &str| fs::write(own.join(file), value).is_ok();
-    let is_frozen = set("cgroup.procs", &victim.arg()) && set("freezer.state", "FROZEN");
-    let frozen =
-        || fs::read_to_string(own.join("freezer.state")).is_ok_and(|state| state == "FROZEN\n");
-    if is_frozen {
-        eventually("the victim to be frozen", frozen);
+    let state = || fs::read_to_string(own.join("freezer.state")).unwrap_or_default();
+    if set("cgroup.procs", &victim.arg()) && set("freezer.state", "FROZEN") {
+        eventually("the victim to be frozen", || state() == "FROZEN\n");
         let begin = Instant::now();
-        let told = sigsend()
-            .args(["--tree", "-KILL", "--within", "2s", &victim.arg()])
-            .output();
+        let done = run!("--tree -KILL --within 2s {victim}");
         let took = begin.elapsed();
-        let (thawed, _) = (set("freezer.state", "THAWED"), victim.ending());
-        assert!(thawed && told.expect("sigsend starts").status.code() == Some(124));
-        assert!(
-            (Duration::from_secs(2)..Duration::from_millis(2800)).contains(&took),
-            "{took:?}"
-        );
+        let (is_thawed, _) = (set("freezer.state", "THAWED"), victim.ending());
+        let in_time = Duration::from_secs(2)..Duration::from_millis(2800);
+        assert!(is_thawed && in_time.contains(&took), "{took:?}");
+        done.code(124);
     }
     drop(victim);
     let _ = fs::remove_dir(&own);

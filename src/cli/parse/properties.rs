@@ -3,10 +3,23 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::plan::{Mode, Reach, Selection, Users};
 
 /// Arguments that are valid, nearly valid, or nearly `0` and `-1`.
 fn argument() -> impl Strategy<Value = String> {
-    const OPTIONS: [&str; 56] = [
+    const OPTIONS: [&str; 68] = [
+        "-u",
+        "-u0",
+        "--user=bob",
+        "-f",
+        "-f/",
+        "--full",
+        "--full=abc",
+        "--cwd",
+        "--cwd=/",
+        "--cwd=/x",
+        "--mixed",
+        "--mix",
         "-s",
         "-n",
         "-q",
@@ -144,18 +157,16 @@ fn arguments() -> impl Strategy<Value = Vec<String>> {
 
 fn read(args: &[String]) -> Result<Action, Refusal> {
     // The arguments of the program live as long as it does; these are leaked to do the same.
-    parse(
-        &args
-            .iter()
-            .map(|arg| &*OsString::from(arg).leak())
-            .collect(),
-    )
+    let args: Vec<&OsStr> = args
+        .iter()
+        .map(|arg| &*OsString::from(arg).leak())
+        .collect();
+    parse(&args)
 }
 
 fn selection(action: &Action) -> Option<&Selection> {
     match action {
-        Action::Send(plan, _) | Action::DryRun(plan, _) => Some(&plan.selection),
-        Action::Ask(_, selection, _) => Some(selection),
+        Action::Run(plan, _) => Some(&plan.selection),
         _ => None,
     }
 }
@@ -204,19 +215,49 @@ proptest! {
     #[test]
     fn what_is_planned_excludes_what_cannot_go_together(args in arguments()) {
         match read(&args) {
-            Ok(Action::Ask(..)) => {
+            Ok(Action::Run(plan, _)) if matches!(plan.mode, Mode::Ask(_)) => {
                 let signals = args.iter().take_while(|arg| *arg != "--").filter(|arg| arg.starts_with("-s") || arg.starts_with("--signal"));
                 let values = args.windows(2).filter(|pair| pair[1].starts_with("-s") || pair[1].starts_with("--signal")).count();
                 prop_assert!(signals.count() <= values);
             }
-            Ok(Action::Send(plan, _) | Action::DryRun(plan, _)) => {
-                let many = plan.selection.targets.iter().any(|target| matches!(target, Target::OwnGroup | Target::Everyone));
-                prop_assert!(!many || plan.is_single(), "one would wait for oneself");
-                prop_assert!(!many || plan.selection.expect.is_none() && plan.selection.reach == Reach::Process);
-                prop_assert!(plan.value.is_none() || !plan.selection.targets.iter().any(|target| target.is_many()));
+            Ok(Action::Run(plan, _)) => {
+                let selection = &plan.selection;
+                let targets = || selection.targets.iter();
+                let are_many = targets().any(|target| matches!(target, Target::OwnGroup | Target::Everyone));
+                prop_assert!(!are_many || plan.is_single(), "one would wait for oneself");
+                let is_single = selection.expect.is_some()
+                    || selection.catching.is_some()
+                    || selection.describes()
+                    || matches!(selection.users, Users::Of(_))
+                    || selection.reach != Reach::Process
+                    || plan.value.is_some();
+                prop_assert!(!is_single || !targets().any(|target| target.is_many()));
+                prop_assert!(selection.reach == Reach::Process || selection.cgroup.is_none());
+                prop_assert!(selection.reach == Reach::Process || targets().all(|target| target.process() != Some(Pid::INIT)));
             }
             _ => {}
         }
     }
+
+    #[test]
+    fn what_selects_is_given_and_selects_not_too_much(args in arguments()) {
+        let Ok(action) = read(&args) else { return Ok(()) };
+        let Some(selection) = selection(&action) else { return Ok(()) };
+        prop_assert!(!selection.is_empty(), "nothing selects");
+        prop_assert!(selection.full.iter().all(|text| !text.is_empty()));
+        prop_assert!(selection.cwd.as_ref().is_none_or(|directory| !directory.is_empty() && directory != "/"));
+        if selection.is_description_alone() && !selection.full.is_empty() {
+            let selects = |text: &OsString| text.len() >= 3 && text.to_str().is_none_or(|text| text.parse::<u64>().is_err());
+            prop_assert!(selection.full.iter().any(selects), "{:?}", selection.full);
+        }
+    }
+
+    #[test]
+    fn a_signal_without_its_dash_is_no_target(args in arguments(), signal in "(SIG|)(HUP|term|Kill|RTMIN)") {
+        // In front, where no signal is named and nothing takes it for its value.
+        let args = [&[signal][..], &args].concat();
+        if let Ok(Action::Run(plan, _)) = read(&args) {
+            prop_assert!(false, "{plan:?}");
+        }
+    }
 }
-use crate::plan::{Action, Reach, Selection};

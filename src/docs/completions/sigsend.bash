@@ -2,6 +2,7 @@
 
 _sigsend() {
     local cur=$2 prev=$3 signals="@SIGNALS@" options="@OPTIONS@"
+    local before=" ${COMP_WORDS[*]:1:COMP_CWORD-1} "
     COMPREPLY=()
     # Readline splits --signal=TERM in three words.
     if [[ $cur == = ]]; then
@@ -9,7 +10,7 @@ _sigsend() {
     elif [[ $prev == = ]]; then
         prev=${COMP_WORDS[COMP_CWORD-2]}
     fi
-    if [[ " ${COMP_WORDS[*]:1:COMP_CWORD-1} " == *" -- "* ]]; then
+    if [[ $before == *" -- "* ]]; then
         _sigsend_targets
         return
     fi
@@ -22,15 +23,20 @@ _sigsend() {
     esac
     case $prev in
         @SIGNAL@) COMPREPLY=( $(compgen -W "$signals" -- "$cur") ) ;;
-        @PID@) _sigsend_processes pids ;;
-        @NAME@) _sigsend_processes names ;;
+        @PID@) _sigsend_pids ;;
+        @NAME@) _sigsend_names ;;
+        @USER@) COMPREPLY=( $(compgen -u -- "$cur") ) ;;
         @FILE@)
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -f -- "$cur")
             ;;
-        @DIR@) _sigsend_groups ;;
+        @DIR@)
+            compopt -o filenames 2>/dev/null
+            mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+            ;;
+        @GROUP@) _sigsend_groups ;;
         @WHAT@) COMPREPLY=( $(compgen -W "@PRODUCTS@" -- "$cur") ) ;;
-        @NUMBER@) ;;
+        @NOTHING@) ;;
         *)
             case $cur in
                 -) COMPREPLY=( $(compgen -W "$options" -- "$cur") ) ;;
@@ -43,6 +49,10 @@ _sigsend() {
 }
 
 _sigsend_targets() {
+    if [[ $before == *" "@(-l|--list|-L|-t|--table)" "* ]]; then
+        COMPREPLY=( $(compgen -W "$signals" -- "$cur") )
+        return
+    fi
     # Readline splits :8080 in two words.
     local typed=${COMP_LINE:0:COMP_POINT}
     typed=${typed##*[[:space:]]}
@@ -51,49 +61,64 @@ _sigsend_targets() {
         return
     fi
     case $cur in
-        [0-9]*) _sigsend_processes pids ;;
-        ?*) _sigsend_processes names ;;
-        *) _sigsend_processes names; _sigsend_processes pids ;;
+        [0-9]*) _sigsend_pids ;;
+        ?*) _sigsend_names ;;
+        *) _sigsend_names; _sigsend_pids ;;
     esac
 }
 
 # Adds the ports on which a process listens.
 _sigsend_ports() {
-    local table address state port colon=:
+    local table address remote state port colon=:
     [[ $COMP_WORDBREAKS == *:* ]] && colon=
     for table in tcp tcp6 udp udp6; do
-        while read -r _ address _ state _; do
-            [[ $table$state == @(tcp*0A|udp*07) ]] || continue
+        while read -r _ address remote state _; do
+            [[ $table$state$remote == @(tcp*0A|udp*07*:0000)* ]] || continue
             port=$colon$((16#${address##*:}))
+            [[ $table == udp* ]] && port+=/udp
             [[ $port == "$colon$1"* && " ${COMPREPLY[*]} " != *" $port "* ]] && COMPREPLY+=("$port")
         done <"/proc/net/$table"
     done 2>/dev/null
 }
 
-# Adds the control groups of processes as /proc/PID/cgroup shows them, and directories. Other users chose the names of
+# Adds control groups as /proc/PID/cgroup shows them, level by level, and directories. Other users chose the names of
 # groups, too.
 _sigsend_groups() {
-    local file line quoted
-    for file in /proc/[0-9]*/cgroup; do
-        while IFS= read -r line; do
-            [[ $line == 0::/?* && ${line#0::} == "$cur"* ]] || continue
-            printf -v quoted %q "${line#0::}"
-            [[ " ${COMPREPLY[*]} " == *" $quoted "* ]] || COMPREPLY+=("$quoted")
-        done <"$file"
-    done 2>/dev/null
+    local mount type dir quoted
+    while read -r _ mount type _; do
+        [[ $type == cgroup2 ]] || continue
+        for dir in "$mount/${cur#/}"*/; do
+            [[ -d $dir && ( -z $cur || $cur == /* ) ]] || continue
+            # A group with groups in it goes on.
+            compgen -G "$dir*/" >/dev/null && compopt -o nospace 2>/dev/null || dir=${dir%/}
+            printf -v quoted %q "${dir#"$mount"}"
+            COMPREPLY+=("$quoted")
+        done
+    done </proc/mounts
     compopt -o plusdirs 2>/dev/null
 }
 
-# Adds PIDs, or command names of the user's own processes, with -a of all. compgen -W must not see the names: it would
-# run $(...) in a name that another user chose.
-_sigsend_processes() {
-    local dir name quoted all=0
-    [[ " ${COMP_WORDS[*]:1} " == *" "@(-a|--all|--expect)" "* ]] && all=1
+# Adds PIDs. If there are several, each is shown with its command name, which is not inserted: it begins where the PIDs
+# differ. Ways to complete that insert whole candidates get PIDs only.
+_sigsend_pids() {
+    local dir name pids=()
     for dir in /proc/[0-9]*; do
-        if [[ $1 == pids ]]; then
-            [[ ${dir#/proc/} == "$cur"* ]] && COMPREPLY+=("${dir#/proc/}")
-            continue
-        fi
+        [[ ${dir#/proc/} == "$cur"* ]] && pids+=("${dir#/proc/}")
+    done
+    if (( ${#pids[@]} + ${#COMPREPLY[@]} > 1 )) && [[ ${COMP_TYPE-9} != @(37|42) ]]; then
+        for dir in "${!pids[@]}"; do
+            IFS= read -r name 2>/dev/null <"/proc/${pids[dir]}/comm" && pids[dir]+=" (${name//[[:cntrl:]]/?})"
+        done
+    fi
+    COMPREPLY+=("${pids[@]}")
+}
+
+# Adds command names of the user's own processes, with -a and -u of all. compgen -W must not see the names: it would run
+# $(...) in a name that another user chose.
+_sigsend_names() {
+    local dir name quoted all=0
+    [[ " ${COMP_WORDS[*]:1} " == *" "@(-a|--all|-u|--user|--expect)" "* ]] && all=1
+    for dir in /proc/[0-9]*; do
         [[ $all == 1 || -O $dir ]] && IFS= read -r name 2>/dev/null <"$dir/comm" || continue
         [[ $name == [[:alpha:]_.]* && $name != */* && $name != *[[:cntrl:]]* && $name == "$cur"* ]] || continue
         printf -v quoted %q "$name"

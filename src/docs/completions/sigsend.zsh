@@ -14,7 +14,7 @@ _sigsend() {
 _sigsend_old_form() {
     (( CURRENT > 1 && ! ${words[(I)--]} )) && [[ $words[CURRENT] == -?* ]] || return
     # It is no option after an option that takes a value.
-    [[ $words[CURRENT-1] == (@SIGNAL@|@PID@|@NAME@|@FILE@|@DIR@|@WHAT@|@NUMBER@) ]] && return 1
+    [[ $words[CURRENT-1] == (@SIGNAL@|@PID@|@NAME@|@USER@|@FILE@|@DIR@|@GROUP@|@WHAT@|@NOTHING@) ]] && return 1
     local -a signals=(@SIGNALS@)
     local expl
     signals=(-$^signals)
@@ -35,12 +35,12 @@ _sigsend_pids() {
     _describe -t processes process pids
 }
 
-# Command names of the user's own processes, with -a of all.
+# Command names of the user's own processes, with -a and -u of all.
 _sigsend_names() {
     local -aU names
     local -a dirs=(/proc/<->(NU))
     local dir name expl
-    (( ${words[(I)-a]} || ${words[(I)--all]} || ${words[(I)--expect*]} )) && dirs=(/proc/<->(N))
+    (( ${words[(I)(-a|--all|-u|--user|--expect*)]} )) && dirs=(/proc/<->(N))
     for dir in $dirs; do
         { IFS= read -r name <$dir/comm } 2>/dev/null || continue
         [[ $name == [[:alpha:]_.]* && $name != */* && $name != *[[:cntrl:]]* ]] && names+=("$name")
@@ -51,25 +51,30 @@ _sigsend_names() {
 # Ports on which a process listens.
 _sigsend_ports() {
     local -aU ports
-    local table address state _ expl
+    local table address remote state _ expl port
     for table in tcp tcp6 udp udp6; do
-        while read -r _ address _ state _; do
-            [[ $table$state == (tcp*0A|udp*07) ]] && ports+=(:$((16#${address##*:})))
+        while read -r _ address remote state _; do
+            [[ $table$state$remote == (tcp*0A|udp*07*:0000)* ]] || continue
+            port=:$((16#${address##*:}))
+            [[ $table == udp* ]] && port+=/udp
+            ports+=($port)
         done </proc/net/$table
     done 2>/dev/null
     _wanted ports expl port compadd "$@" -a ports
 }
 
-# Control groups of processes as /proc/PID/cgroup shows them.
+# Control groups as /proc/PID/cgroup shows them, level by level.
 _sigsend_shown_groups() {
     local -aU groups
-    local file line expl
-    for file in /proc/<->/cgroup(N); do
-        while IFS= read -r line; do
-            [[ $line == 0::/?* ]] && groups+=("${line#0::}")
-        done <$file
-    done 2>/dev/null
-    _wanted groups expl 'control group' compadd "$@" -a groups
+    local mount type dir _ expl
+    while read -r _ mount type _; do
+        [[ $type == cgroup2 ]] || continue
+        for dir in $mount/${PREFIX#/}*(N/); do
+            groups+=("${dir#$mount}")
+        done
+    done </proc/mounts
+    # The slash goes again if nothing follows it.
+    _wanted groups expl 'control group' compadd "$@" -q -S / -a groups
 }
 
 _sigsend_groups() {
@@ -77,11 +82,13 @@ _sigsend_groups() {
 }
 
 _sigsend_targets() {
-    if [[ $PREFIX == :* ]]; then
+    if (( ${words[(I)(-l*|--list*|-L|-t|--table)]} )); then
+        _sigsend_signals
+    elif [[ $PREFIX == :* ]]; then
         _sigsend_ports
-        return
+    else
+        _alternative 'names:command name:_sigsend_names' 'processes:process:_sigsend_pids'
     fi
-    _alternative 'names:command name:_sigsend_names' 'processes:process:_sigsend_pids'
 }
 
 if [ "$funcstack[1]" = _sigsend ]; then

@@ -1,12 +1,13 @@
 //! A real control group. Its processes are killed and it is removed at the end of the test.
 
+use std::fmt::{self, Display, Formatter};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::support::{Victim, eventually, skip, victim};
+use crate::support::prelude::*;
 
 /// A control group of version 2.
 pub struct Group {
@@ -82,6 +83,13 @@ pub fn control_group() -> Option<Group> {
                 return Some(group);
             }
         }
+    }
+}
+
+/// Its directory.
+impl Display for Group {
+    fn fmt(&self, formatter: &mut Formatter) -> fmt::Result {
+        self.path.display().fmt(formatter)
     }
 }
 

@@ -13,6 +13,8 @@ use assert_cmd::Command as Bounded;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::inject::traced;
+use crate::strange::may_trace;
 use crate::support::{
     NOBODY, Recorder, SIGSEND, Timed, Unprivileged, Victim, back_date, eventually,
     in_pid_namespace, may_change_user, program, raw_sigsend, running_as_root, sigsend, skip,
@@ -50,7 +52,7 @@ fn without_proc_no_process_is_confused_with_another() {
         let file = dir.file("pid", &pid);
         let file = file.to_str().expect("UTF-8");
         let run =
-            |line: &[&str]| run_after("mount -t tmpfs none /proc", &[&[SIGSEND], line].concat());
+            |line: &[&str]| run_after("mount -t tmpfs none /proc", &[&[*SIGSEND], line].concat());
         let refused: [(&[&str], i32); 11] = [
             (&["target"], 1),
             (&["-a", "-KILL", "target"], 1),
@@ -261,6 +263,21 @@ fn output_that_is_open_for_reading_only_is_an_error() {
 }
 
 #[test]
+fn a_wait_that_fails_after_the_signal_has_left_reports_a_signal() {
+    if !may_trace() {
+        return skip("strace cannot be used");
+    }
+    let (mut target, dir) = (Recorder::new(), tempdir());
+    let polls = ["trace=/^p?poll$", "inject=/^p?poll$:error=ENOMEM:when=2+"];
+    let args = ["-USR1".to_owned(), "--wait".to_owned(), target.arg()];
+    let output = traced(&dir.path().join("strace"), &polls, &args);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(64), "{told}");
+    assert!(told.contains("Cannot allocate memory"), "{told}");
+    assert_eq!(target.signals(), [10]);
+}
+
+#[test]
 fn a_pidfile_that_grows_without_end_is_refused() {
     let mut target = Recorder::new();
     let dir = tempdir();
@@ -302,7 +319,7 @@ fn a_pidfile_that_grows_without_end_is_refused() {
 fn standard_input_that_never_ends_is_refused() {
     let mut target = Recorder::new();
     let mut command = Command::new("sh");
-    command.args(["-c", "exec \"$0\" -USR1 --pidfile - </dev/zero", SIGSEND]);
+    command.args(["-c", "exec \"$0\" -USR1 --pidfile - </dev/zero", *SIGSEND]);
     let output = Bounded::from_std(command).timed().assert().code(1);
     assert!(
         stderr(&output).contains("which is no pidfile"),
@@ -333,7 +350,7 @@ fn in_a_time_namespace_a_pidfile_has_the_same_age() {
                     "--monotonic",
                     offset,
                     "--fork",
-                    SIGSEND,
+                    *SIGSEND,
                     "-0",
                     "--pidfile",
                 ]);

@@ -4,7 +4,7 @@
 /// The errors to inject into a system call; none for calls that cannot fail.
 pub fn listed(call: &str) -> &'static [&'static str] {
     match call {
-        "brk" | "mmap" | "mremap" => &["ENOMEM"],
+        "mmap" | "mremap" => &["ENOMEM"],
         "munmap" => &["EINVAL"],
         "madvise" => &["EAGAIN", "EFAULT", "EINVAL", "EIO", "ENOMEM"],
         "clock_gettime" | "clock_getres" => &["EACCES", "EFAULT", "EINVAL", "ENODEV", "ENOTSUP"],
@@ -49,6 +49,7 @@ pub fn listed(call: &str) -> &'static [&'static str] {
         "getrandom" => &["EINTR", "EINVAL", "ENOSYS"],
         "getpgid" | "getsid" => &["EPERM", "ESRCH"],
         "ioctl" => &["EBADF", "EFAULT", "EINVAL", "ENOTTY"],
+        "kcmp" => &["EBADF", "EFAULT", "EINVAL", "ENOSYS", "EPERM", "ESRCH"],
         "kill" => &["EINVAL", "EPERM", "ESRCH"],
         "lseek" => &["EBADF", "EINVAL", "ENXIO", "EOVERFLOW", "ESPIPE"],
         "mprotect" => &["EACCES", "EINVAL", "ENOMEM"],
@@ -105,6 +106,37 @@ pub fn listed(call: &str) -> &'static [&'static str] {
         ],
         "rt_sigaction" | "rt_sigprocmask" => &["EFAULT", "EINVAL"],
         "rt_sigqueueinfo" => &["EAGAIN", "EINVAL", "EPERM", "ESRCH"],
+        "socket" => &[
+            "EACCES",
+            "EAFNOSUPPORT",
+            "EINVAL",
+            "EMFILE",
+            "ENFILE",
+            "ENOBUFS",
+            "ENOMEM",
+            "EPERM",
+            "EPROTONOSUPPORT",
+        ],
+        "bind" | "connect" | "getsockopt" | "setsockopt" => {
+            &["EACCES", "EBADF", "EINVAL", "ENOMEM", "ENOPROTOOPT"]
+        }
+        "sendto" | "sendmsg" => &[
+            "EACCES",
+            "EAGAIN",
+            "EBADF",
+            "ECONNREFUSED",
+            "EINTR",
+            "EINVAL",
+            "EMSGSIZE",
+            "ENOBUFS",
+            "ENOENT",
+            "ENOMEM",
+            "EOPNOTSUPP",
+            "EPERM",
+        ],
+        "recvfrom" | "recvmsg" => &[
+            "EAGAIN", "EBADF", "EFAULT", "EINTR", "EINVAL", "ENOBUFS", "ENOMEM",
+        ],
         "signalfd4" => &["EBADF", "EINVAL", "EMFILE", "ENFILE", "ENODEV", "ENOMEM"],
         "write" | "writev" => &[
             "EAGAIN",
@@ -125,8 +157,9 @@ pub fn listed(call: &str) -> &'static [&'static str] {
 }
 
 /// System calls that always succeed, so that there is nothing to inject. futex: no kernel loses a
-/// wake-up.
-pub const INFALLIBLE: [&str; 9] = [
+/// wake-up. brk(2) has no error: the kernel returns the old end, which strace cannot know.
+pub const INFALLIBLE: [&str; 10] = [
+    "brk",
     "futex",
     "getpid",
     "getppid",
@@ -142,6 +175,6 @@ pub const INFALLIBLE: [&str; 9] = [
 /// Not for calls that would also affect standard error, the signals that continue stopped
 /// processes, or memory allocation, without which the program cannot go on.
 pub fn may_last(call: &str, errno: &str) -> bool {
-    !["brk", "close", "mmap", "pidfd_send_signal", "write"].contains(&call)
+    !["close", "mmap", "pidfd_send_signal", "write"].contains(&call)
         && ["EMFILE", "ENFILE", "ENOMEM", "ENOSYS", "EIO", "ENOSPC"].contains(&errno)
 }

@@ -52,8 +52,9 @@ impl Fault<'_> {
     /// is a valid answer rather than a fault.
     pub fn means_gone(&self) -> bool {
         let text = &self.call.text;
-        let of_a_process =
-            text.contains("/proc/") || text.contains("S_IFDIR") || text.starts_with("getdents");
+        let of_a_process = text.contains("/proc/") || text.contains("S_IFDIR") || text.starts_with("getdents")
+            // A descriptor of a process.
+            || text.starts_with("readlinkat");
         match self.errno {
             "ESRCH" => true,
             "ENOENT" => of_a_process || self.call.name == "pidfd_open",
@@ -83,7 +84,7 @@ pub fn traced(log: &Path, expressions: &[&str], args: &[String]) -> Output {
         .each_ref()
         .map(|file| File::create(file).expect("our own directory"));
     let mut child = command
-        .arg(SIGSEND)
+        .arg(*SIGSEND)
         .args(args)
         .stdout(stdout)
         .stderr(stderr)
@@ -107,7 +108,7 @@ pub fn traced(log: &Path, expressions: &[&str], args: &[String]) -> Output {
     }
 }
 
-/// The calls of a run without a fault that can fail, without those of the runtime.
+/// The calls of a run without a fault that can fail, without those before `main`.
 pub fn calls(log: &Path) -> Vec<Call> {
     let text = fs::read_to_string(log).expect("strace writes its log");
     let mut numbers: HashMap<&str, usize> = HashMap::new();
@@ -124,18 +125,10 @@ pub fn calls(log: &Path) -> Vec<Call> {
             number: *number,
         });
     }
-    // The last thing that Rust's runtime does before main is to install the handlers for stack
-    // overflows; the first thing after main is to remove them. A run that ends before main has only
-    // the execve(2) that starts it.
-    let before_main = calls
-        .iter()
-        .rposition(|call| call.text.starts_with("rt_sigaction(SIGBUS"));
-    let after_main = calls
-        .iter()
-        .rposition(|call| call.name == "sigaltstack")
-        .unwrap_or(calls.len());
-    calls.truncate(after_main);
-    let own = calls.split_off(before_main.unwrap_or(0) + 1);
+    // The first thing that the program does is to look at its standard descriptors; what is before
+    // is the C library's.
+    let before_main = calls.iter().position(|call| is_first_look(&call.text));
+    let own = calls.split_off(before_main.expect("it looks at its standard descriptors"));
     let directories = own.iter().filter(|call| call.text.contains("O_DIRECTORY"));
     let directories: HashSet<String> = directories
         .filter_map(|call| Some(call.text.rsplit_once("= ")?.1.trim().to_owned()))
@@ -156,7 +149,15 @@ fn is_excepted(call: &Call, directories: &HashSet<String>) -> bool {
         call.name, call.text
     );
     let closes_directory = call.name == "close" && directories.contains(first_argument(&call.text));
-    call.text.starts_with("write(2,") || call.text.contains("F_GETFD") || closes_directory
+    let checks = call.text.contains("F_GETFD") && !is_first_look(&call.text);
+    call.text.starts_with("write(2,") || checks || closes_directory
+}
+
+/// Whether the call looks if standard input or output is open.
+fn is_first_look(call: &str) -> bool {
+    ["fcntl(0, F_GETFD", "fcntl(1, F_GETFD"]
+        .iter()
+        .any(|look| call.starts_with(look))
 }
 
 fn first_argument(call: &str) -> &str {
@@ -174,7 +175,8 @@ pub fn faults(calls: &[Call]) -> Vec<Fault<'_>> {
                 errno,
                 extent: Extent::Once,
             });
-            if may_last(&call.name, errno) {
+            // Standard error is looked at after the others.
+            if may_last(&call.name, errno) && !is_first_look(&call.text) {
                 faults.push(Fault {
                     call,
                     errno,

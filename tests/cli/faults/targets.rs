@@ -1,6 +1,10 @@
 //! The targets of a run with a fault, and what happened to them.
 
+use std::env;
 use std::fs;
+use std::net::TcpListener;
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use crate::support::{Recorder, TempDir, Victim, eventually, sigsend, stdout, tempdir, victim};
 
@@ -23,6 +27,8 @@ pub struct Targets {
     recorders: Vec<Recorder>,
     victims: Vec<Victim>,
     members: Vec<i32>,
+    /// Recorders inherit it. The test holds it, too, and is spared as an ancestor of sigsend.
+    listener: TcpListener,
     dir: TempDir,
 }
 
@@ -36,6 +42,7 @@ impl Targets {
             recorders: Vec::new(),
             victims: Vec::new(),
             members: Vec::new(),
+            listener: TcpListener::bind("127.0.0.1:0").expect("a free port"),
             dir: tempdir(),
         };
         targets.fill();
@@ -46,8 +53,13 @@ impl Targets {
         let named = || victim().named(NAME);
         match self.kind {
             Kind::Recorders => {
+                let flags = |flags| {
+                    fcntl(&self.listener, FcntlArg::F_SETFD(flags)).expect("a socket of ours");
+                };
+                flags(FdFlag::empty());
                 let first = Recorder::of(named());
                 let second = Recorder::of(named().in_group_of(first.victim()));
+                flags(FdFlag::FD_CLOEXEC);
                 self.recorders = vec![first, second];
             }
             Kind::Single => self.victims = vec![named().sleeping()],
@@ -79,7 +91,7 @@ impl Targets {
     }
 
     /// Replaces the placeholders in a command line: `PID`, `BOTH`, `GROUP`, `TOKEN`, `NAME`,
-    /// `FILE`.
+    /// `FILE`, `HERE` (its directory), `PORT`.
     pub fn args(&self, line: &str) -> Vec<String> {
         let first = self.members[0].to_string();
         let file = self.dir.path().join("pids");
@@ -93,6 +105,11 @@ impl Targets {
                     .to_owned(),
             ],
             "NAME" => vec![NAME.to_owned()],
+            "HERE" => vec![env::current_dir().expect("it exists").display().to_string()],
+            "PORT" => {
+                let address = self.listener.local_addr().expect("bound");
+                vec![format!(":{}", address.port())]
+            }
             "FILE" => vec![file.to_str().expect("UTF-8").to_owned()],
             word => vec![word.to_owned()],
         };

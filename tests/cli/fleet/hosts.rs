@@ -8,12 +8,11 @@ use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command as StdCommand, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use assert_cmd::Command;
 use serde_json::Value;
 
-use crate::support::{DEADLINE, SIGSEND, eventually, may_change_user, program, skip};
+use crate::support::prelude::*;
 
 /// The hosts, in the order of their addresses.
 pub const HOSTS: [&str; 3] = ["web1", "web2", "web3"];
@@ -37,13 +36,6 @@ pub struct Hosts {
     home: PathBuf,
 }
 
-/// The results of a command.
-pub struct Ran {
-    pub status: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-}
-
 impl Hosts {
     /// Sets up hosts that can be reached through ssh. If that is not possible here, skips the test
     /// and returns `None`. Must be called in a PID namespace of its own.
@@ -58,11 +50,8 @@ impl Hosts {
             "sshd",
             "unshare",
         ];
-        if let Some(missing) = needed
-            .iter()
-            .chain(programs)
-            .find(|name| program(name).is_none())
-        {
+        let mut needed = needed.iter().chain(programs);
+        if let Some(missing) = needed.find(|name| program(name).is_none()) {
             skip(format!("no {missing}"));
             return None;
         }
@@ -71,8 +60,7 @@ impl Hosts {
             skip("needs root");
             return None;
         }
-        let tried = mounts().and_then(|()| switch());
-        if let Err(reason) = tried {
+        if let Err(reason) = mounts().and_then(|()| switch()) {
             skip(format!("no network namespaces: {reason}"));
             return None;
         }
@@ -80,8 +68,8 @@ impl Hosts {
         let hosts = HOSTS
             .iter()
             .zip(addresses())
-            .map(|(host, address)| start(host, &address))
-            .collect();
+            .map(|(host, address)| start(host, &address));
+        let hosts = hosts.collect();
         for host in HOSTS {
             // sshd writes it once it listens.
             eventually("sshd", || Self::file(host, "sshd.pid").ends_with('\n'));
@@ -95,60 +83,42 @@ impl Hosts {
     /// Runs a shell command as the administrator, with the settings that clush, pdsh and Ansible
     /// need to reach the hosts.
     #[track_caller]
-    pub fn run(&self, line: &str) -> Ran {
-        let mut command = StdCommand::new(program("ip").expect("checked before"));
+    pub fn run(&self, line: &str) -> Done {
+        let mut command = Command::new(program("ip").expect("checked before"));
         command
             .args(["netns", "exec", "switch", "sh", "-c", line])
-            .stdin(Stdio::null())
             .current_dir(&self.home);
         command
             .env_clear()
-            .env("PATH", env::var_os("PATH").unwrap_or_default())
-            .env("HOME", &self.home);
+            .env("PATH", env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", &self.home).env("LC_ALL", "C.UTF-8");
         command
-            .env("LC_ALL", "C.UTF-8")
             .env("PDSH_RCMD_TYPE", "ssh")
             .env("PDSH_SSH_ARGS_APPEND", "-F /mnt/ssh_config");
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = Command::from_std(command)
-            .timeout(2 * DEADLINE)
-            .output()
-            .expect("ip starts");
-        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-        Ran {
-            status: status.code(),
-            stdout: text(stdout),
-            stderr: text(stderr),
-        }
+        let mut bounded = assert_cmd::Command::from_std(command);
+        Done::of(
+            line,
+            bounded.timeout(2 * DEADLINE).output().expect("ip starts"),
+        )
     }
 
     /// Runs a shell command on one host. It must succeed.
     #[track_caller]
-    pub fn on(&self, host: &str, line: &str) -> String {
-        let ran = self.run(&format!("ssh -F /mnt/ssh_config {host} '{line}'"));
+    pub fn on(&self, host: &str, line: &str) {
+        let done = self.run(&format!("ssh -F /mnt/ssh_config {host} '{line}'"));
         assert_eq!(
-            ran.status,
+            done.status,
             Some(0),
-            "{host}: {line}\n{}{}{}",
-            ran.stdout,
-            ran.stderr,
+            "{done:?}{}",
             Self::file(host, "sshd.log")
         );
-        ran.stdout
     }
 
     /// Starts the daemon on a host, `stubborn` or not.
     #[track_caller]
     pub fn start_webd(&self, host: &str, manner: &str) {
-        self.on(
-            host,
-            &format!(
-                "rm -f /run/webd.pid; setsid -f /mnt/bin/webd {manner} </dev/null >/dev/null 2>&1"
-            ),
-        );
+        let start = format!("setsid -f /mnt/bin/webd {manner} </dev/null >/dev/null 2>&1");
+        self.on(host, &format!("rm -f /run/webd.pid; {start}"));
         eventually("webd", || Self::file(host, "webd.pid").ends_with('\n'));
     }
 
@@ -178,7 +148,11 @@ impl Hosts {
     #[track_caller]
     pub fn make_stale(&self, host: &str) {
         self.crash_webd(host);
-        self.on(host, "rm /run/webd.pid; setsid -f sh -c \"echo \\$\\$ >/run/webd.pid; exec sleep 3600\" </dev/null >/dev/null 2>&1");
+        let other = "sh -c \"echo \\$\\$ >/run/webd.pid; exec sleep 3600\"";
+        self.on(
+            host,
+            &format!("rm /run/webd.pid; setsid -f {other} </dev/null >/dev/null 2>&1"),
+        );
         eventually("a bystander", || {
             Self::file(host, "webd.pid").ends_with('\n')
         });
@@ -188,10 +162,8 @@ impl Hosts {
     /// Asserts that the process whose PID is in a stale pidfile is alive.
     #[track_caller]
     pub fn assert_bystander_lives(&self, host: &str) {
-        self.on(
-            host,
-            "sigsend --alive --pidfile /run/webd.pid --allow-stale --expect sleep",
-        );
+        let alive = "sigsend --alive --pidfile /run/webd.pid --allow-stale --expect sleep";
+        self.on(host, alive);
     }
 
     /// A file in a host's /run, empty if it is missing.
@@ -201,11 +173,11 @@ impl Hosts {
 
     /// The PID in the host's pidfile, as JSON has it.
     pub fn pid(host: &str) -> Value {
-        Self::file(host, "webd.pid")
+        let pid: i32 = Self::file(host, "webd.pid")
             .trim()
-            .parse::<i32>()
-            .expect("a pidfile")
-            .into()
+            .parse()
+            .expect("a pidfile");
+        pid.into()
     }
 
     /// How often the daemon of a host has received HUP.
@@ -223,45 +195,35 @@ impl Drop for Hosts {
     }
 }
 
-impl Ran {
-    /// The JSON lines of each host, as printed by clush and pdsh after the host's name.
-    #[track_caller]
-    pub fn events(&self) -> BTreeMap<String, Vec<Value>> {
-        let mut events = BTreeMap::<_, Vec<_>>::new();
-        for line in self.stdout.lines() {
-            let (host, event) = line
-                .split_once(": ")
-                .unwrap_or_else(|| panic!("not of a host: {line}"));
-            events
-                .entry(host.to_owned())
-                .or_default()
-                .push(serde_json::from_str(event).expect("a JSON object"));
-        }
-        events
-    }
+fn json(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
 
-    /// The output of `ansible-playbook -v` for a host: the result, and the JSON lines of sigsend.
-    #[track_caller]
-    pub fn result(&self, host: &str) -> (&str, Vec<Value>) {
-        let named = format!(": [{host}]");
-        let mut lines = self.stdout.lines().chain(self.stderr.lines());
-        let line = lines.find(|line| line.contains(&named) && line.contains("=> {"));
-        let line =
-            line.unwrap_or_else(|| panic!("nothing of {host}: {}{}", self.stdout, self.stderr));
-        let (kind, result) = line.split_once(&named).expect("it was found");
-        let result: Value =
-            serde_json::from_str(&result[result.find('{').expect("it was found")..]).expect("JSON");
-        let lines = result["stdout"]
-            .as_str()
-            .expect("what sigsend wrote")
-            .lines();
-        (
-            kind,
-            lines
-                .map(|line| serde_json::from_str(line).expect("a JSON object"))
-                .collect(),
-        )
+/// The JSON lines of each host, as printed by clush and pdsh after the host's name.
+#[track_caller]
+pub fn events(done: &Done) -> BTreeMap<String, Vec<Value>> {
+    let mut events = BTreeMap::<_, Vec<_>>::new();
+    for line in done.out.lines() {
+        let (host, event) = line.split_once(": ").expect("a line begins with its host");
+        events.entry(host.to_owned()).or_default().push(json(event));
     }
+    events
+}
+
+/// The output of `ansible-playbook -v` for a host: the result, and the JSON lines of sigsend.
+#[track_caller]
+pub fn result<'a>(done: &'a Done, host: &str) -> (&'a str, Vec<Value>) {
+    let named = format!(": [{host}]");
+    let mut lines = done.out.lines().chain(done.err.lines());
+    let line = lines.find(|line| line.contains(&named) && line.contains("=> {"));
+    let line = line.unwrap_or_else(|| panic!("nothing of {host}: {done:?}"));
+    let (kind, result) = line.split_once(&named).expect("it was found");
+    let result = json(&result[result.find('{').expect("it was found")..]);
+    let lines = result["stdout"]
+        .as_str()
+        .expect("what sigsend wrote")
+        .lines();
+    (kind, lines.map(json).collect())
 }
 
 fn addresses() -> impl Iterator<Item = String> {
@@ -271,18 +233,13 @@ fn addresses() -> impl Iterator<Item = String> {
 /// Mounts file systems over those of the machine: `ip netns` keeps its names in /run, and all other
 /// files of the hosts are in /mnt.
 fn mounts() -> Result<(), String> {
-    let tmpfs = |at| {
-        tried(
-            "mount",
-            &["-t", "tmpfs", "-o", "mode=755", "sigsend-test", at],
-        )
-    };
+    let tmpfs = |at| tried(&format!("mount -t tmpfs -o mode=755 sigsend-test {at}"));
     tmpfs("/run").and_then(|()| tmpfs("/mnt"))
 }
 
 /// A bridge with the administrator's address, and a veth pair from it to each host.
 fn switch() -> Result<(), String> {
-    let ip = |line: &str| tried("ip", &line.split(' ').collect::<Vec<_>>());
+    let ip = |line: &str| tried(&format!("ip {line}"));
     ip("netns add switch")?;
     ip("-n switch link add bridge type bridge")?;
     ip("-n switch address add 10.213.47.254/24 dev bridge")?;
@@ -307,11 +264,7 @@ fn files() {
         fs::write(path, text).expect("a file");
     };
     let key = |path: &str| {
-        tried(
-            "ssh-keygen",
-            &["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path],
-        )
-        .expect("a key");
+        tried(&format!("ssh-keygen -q -t ed25519 -N '' -C '' -f {path}")).expect("a key");
     };
     key("/mnt/key");
     write("sshd_config", SSHD);
@@ -320,16 +273,8 @@ fn files() {
     for (host, address) in HOSTS.iter().zip(addresses()) {
         fs::create_dir(Path::new("/mnt").join(host)).expect("a directory");
         key(&format!("/mnt/{host}/key"));
-        known.extend([host, " ", &Hosts::file(host, "key.pub")]);
-        ssh.extend([
-            "Host ",
-            host,
-            "\nHostName ",
-            &address,
-            "\nHostKeyAlias ",
-            host,
-            "\n",
-        ]);
+        known += &format!("{host} {}", Hosts::file(host, "key.pub"));
+        ssh += &format!("Host {host}\nHostName {address}\nHostKeyAlias {host}\n");
     }
     write("known_hosts", &known);
     ssh += "Host *\nUser root\nIdentityFile /mnt/key\nIdentitiesOnly yes\nUserKnownHostsFile /mnt/known_hosts\n\
@@ -355,46 +300,27 @@ fn files() {
     }
     // Not a link: the hosts do not see all file systems of this process.
     write("bin/sigsend", "");
-    tried("mount", &["--bind", SIGSEND, "/mnt/bin/sigsend"]).expect("a file of ours");
+    tried(&format!("mount --bind {} /mnt/bin/sigsend", *SIGSEND)).expect("a file of ours");
 }
 
 /// Starts a host.
 fn start(host: &str, address: &str) -> Child {
-    let mut command = StdCommand::new(program("ip").expect("checked before"));
-    command.args([
-        "netns",
-        "exec",
-        host,
-        "unshare",
-        "--pid",
-        "--fork",
-        "--mount-proc",
-        "--uts",
-        "--kill-child",
-    ]);
+    let mut command = Command::new(program("ip").expect("checked before"));
+    let namespaces = "--pid --fork --mount-proc --uts --kill-child";
+    let line = format!("netns exec {host} unshare {namespaces} sh /mnt/host {host} {address}");
     command
-        .args(["sh", "/mnt/host", host, address])
-        .stdin(Stdio::null());
-    command.spawn().expect("ip starts")
+        .args(words(&line))
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("ip starts")
 }
 
-fn tried(name: &str, args: &[&str]) -> Result<(), String> {
-    let program = program(name).expect("checked before");
-    let output = StdCommand::new(program)
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| error.to_string())?;
-    let complaint = || {
-        format!(
-            "{name} {}: {}",
-            args.join(" "),
-            String::from_utf8_lossy(&output.stderr).trim()
-        )
-    };
-    if output.status.success() {
-        Ok(())
-    } else {
-        Err(complaint())
+/// Runs a command, which must succeed.
+fn tried(line: &str) -> Result<(), String> {
+    let words = words(line);
+    let done = Command::new(program(&words[0]).expect("checked before")).run(&words[1..]);
+    match done.status {
+        Some(0) => Ok(()),
+        _ => Err(format!("{line}: {}", done.err.trim())),
     }
 }

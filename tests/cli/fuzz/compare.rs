@@ -36,6 +36,14 @@ pub fn differences(
             .iter()
             .any(|child| child.exists() && child.parent == victim.pid);
         let differences = victim_differences(victim, is_parent, observation, bounds);
+        // Without CONT it is forked only because the kernel or another process continues a member.
+        if let Some(pid) = observation.escaped
+            && bounds.frozen
+            && bounds.most[18] == 0
+            && ended.exit == 0
+        {
+            wrong.push(format!("{}: its child {pid} outran KILL", who()));
+        }
         wrong.extend(
             differences
                 .into_iter()
@@ -297,7 +305,8 @@ fn victim_differences(
         if must_die {
             wrong.push("is alive, but had to be killed".into());
         }
-        if least[19] > 0 && most[18] == 0 && !observation.stopped {
+        let may_stop = victim.habit != Habit::Vforks;
+        if least[19] > 0 && most[18] == 0 && !observation.stopped && may_stop {
             wrong.push("was not stopped".into());
         }
     }

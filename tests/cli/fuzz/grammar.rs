@@ -3,15 +3,16 @@
 //! valid.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::line::{Age, Dice, Line, Pidfile, Sink, Start};
+use super::reading::Protocol;
 use super::roles::{ANNA, Cgroup, Habit};
-use super::tokens::{
+use super::world::{Victim, World};
+use crate::support::tokens::{
     DURATIONS, FLAGS, NOT_DURATIONS, NOT_QUEUED, NOT_SIGNALS, NOT_TARGETS, QUESTIONS, QUEUED,
     SIGNALS, STRANGE, TOO_SHORT, UNSPECIFIED_DURATIONS,
 };
-use super::world::{Victim, World};
 
 fn text(text: impl Into<String>) -> Vec<u8> {
     text.into().into_bytes()
@@ -103,8 +104,8 @@ impl Writer<'_> {
         self.dice.percent(self.typo_percent)
     }
 
-    fn one(&mut self, of: &[&str]) -> Vec<u8> {
-        text(*self.dice.pick(of))
+    fn one(&mut self, list: &str) -> Vec<u8> {
+        text(self.dice.word(list))
     }
 
     fn victim(&mut self) -> &Victim {
@@ -137,20 +138,20 @@ impl Writer<'_> {
         self.push(value);
     }
 
-    fn push_one(&mut self, of: &[&str]) {
-        let arg = self.one(of);
+    fn push_one(&mut self, list: &str) {
+        let arg = self.one(list);
         self.push(arg);
     }
 
     /// A signal in one of its spellings, or a typing error.
     fn signal(&mut self) -> String {
         if self.typo() {
-            return (*self.dice.pick(NOT_SIGNALS)).to_owned();
+            return self.dice.word(NOT_SIGNALS);
         }
         let number = self.dice.below(65);
-        let name = *self.dice.pick(SIGNALS);
+        let name = self.dice.word(SIGNALS);
         let name = match self.dice.below(4) {
-            0 | 1 => name.to_owned(),
+            0 | 1 => name,
             2 => name.to_lowercase(),
             _ => name
                 .chars()
@@ -196,18 +197,24 @@ impl Writer<'_> {
         if self.dice.percent(1 + self.typo_percent / 2) {
             return self.near_miss();
         }
+        if self.dice.percent(1) {
+            return self.one("'' '' hup STOP SigTerm Rtmin+1 rt3 Null");
+        }
         let gone = self.gone();
         let other = self.victim().inode;
         let blanks = ["", " ", "  ", "\t", "\n"];
         let (before, after) = (*self.dice.pick(&blanks), *self.dice.pick(&blanks));
         let (kind, fatal) = (self.dice.below(39), *self.dice.pick(&["0", "-1"]));
-        let ports: Vec<u16> = self
-            .world
-            .victims
-            .iter()
-            .filter_map(|victim| victim.port)
+        let ports = self.world.victims.iter();
+        let ports: Vec<_> = ports
+            .filter_map(|victim| Some((victim.port?, victim.protocol?)))
             .collect();
-        let port = *self.dice.pick(&ports);
+        let (port, protocol) = *self.dice.pick(&ports);
+        let suffix = match protocol {
+            _ if self.dice.percent(10) => *self.dice.pick(&["", "/tcp", "/udp"]),
+            Protocol::Tcp => "",
+            Protocol::Udp => "/udp",
+        };
         let victim = self.victim();
         let (pid, group, inode) = (victim.pid, victim.group, victim.inode);
         match kind {
@@ -223,7 +230,7 @@ impl Writer<'_> {
             32 => text(format!("{pid}:{other}")),
             33 => text(format!("-{gone}")),
             34 => text(format!("{gone}:{inode}")),
-            35..=37 => text(format!(":{port}")),
+            35..=37 => text(format!(":{port}{suffix}")),
             _ => text(if victim.thread == 0 { 1 } else { victim.thread }.to_string()),
         }
     }
@@ -293,22 +300,10 @@ impl Writer<'_> {
                 16..=20 => token,
                 21 => self.target(),
                 22 => text(self.gone().to_string()),
-                _ => self.one(&[
-                    "0",
-                    "-1",
-                    "-5",
-                    "\0",
-                    "\u{feff}1",
-                    "1;2",
-                    "# pid",
-                    "00",
-                    "1\r",
-                    "+7",
-                    "nginx",
-                ]),
+                _ => self.one("0 -1 -5 \0 \u{feff}1 1;2 '# pid' 00 1\r +7 nginx"),
             };
             content.extend(entry);
-            content.extend(self.one(&["\n", " ", "\t", "\n\n", "  \n", "\n"]));
+            content.extend(self.one("\n ' ' \t \n\n '  \n' \n"));
         }
         content
     }
@@ -330,7 +325,13 @@ impl Writer<'_> {
 
     /// An option with a value, in one of its spellings.
     fn option(&mut self) {
-        let (name, mut value) = match self.dice.below(13) {
+        let (name, mut value) = match self.dice.below(18) {
+            13 | 14 => ("full", self.full()),
+            15 | 16 => (
+                "user",
+                self.one("0 1001 1001 1002 root 4294967294 nobody-has-it"),
+            ),
+            17 => ("cwd", self.directory()),
             12 => ("cgroup", self.cgroup()),
             0 | 1 if self.typo() => ("queue", self.one(NOT_QUEUED)),
             0 | 1 => ("queue", self.one(QUEUED)),
@@ -343,7 +344,7 @@ impl Writer<'_> {
             _ => ("pidfile", self.path()),
         };
         if self.typo() {
-            value = self.one(&["-9", "-HUP", "--", "-1", "--wait", "-p", "--alive", "0"]);
+            value = self.one("-9 -HUP -- -1 --wait -p --alive 0");
         }
         let least = match name {
             "pidfile" => 4,
@@ -359,6 +360,9 @@ impl Writer<'_> {
         match self.dice.below(4) {
             0 if name == "queue" => self.push_two("-q", value),
             1 if name == "queue" => self.push([b"-q".to_vec(), value].concat()),
+            0 if name == "full" => self.push_two("-f", value),
+            0 if name == "user" => self.push_two("-u", value),
+            1 if name == "full" => self.push([b"-f".to_vec(), value].concat()),
             0 | 1 => self.push_two(long, value),
             _ => self.push([long, b"=".to_vec(), value].concat()),
         }
@@ -377,6 +381,31 @@ impl Writer<'_> {
         name.into_bytes()
     }
 
+    /// A part of a victim's command line.
+    fn full(&mut self) -> Vec<u8> {
+        let line = self.victim().command_line.clone();
+        if line.is_empty() || self.dice.percent(10) {
+            return self.one("'' 12 ab 1234 no-such-text .");
+        }
+        let start = self.dice.below(line.len());
+        let length = 1 + self.dice.below(line.len() - start);
+        if self.dice.percent(50) {
+            line
+        } else {
+            line[start..start + length].to_vec()
+        }
+    }
+
+    /// The directory in which the victims work, or another one.
+    fn directory(&mut self) -> Vec<u8> {
+        let above = self.dice.below(3);
+        let above = self.world.directory.ancestors().nth(above);
+        match above {
+            Some(above) if self.dice.percent(70) => above.as_os_str().as_bytes().to_vec(),
+            _ => self.one("/ '' . /proc /nowhere"),
+        }
+    }
+
     /// The directory of a control group, or another path.
     fn cgroup(&mut self) -> Vec<u8> {
         let cgroup = *self
@@ -388,7 +417,7 @@ impl Writer<'_> {
             .path(cgroup)
             .filter(|_| !self.dice.percent(10));
         path.map_or_else(
-            || self.one(&["/nowhere", ".", "/sys/fs/cgroup"]),
+            || self.one("/nowhere . /sys/fs/cgroup"),
             |path| path.into_os_string().into_vec(),
         )
     }
@@ -396,7 +425,7 @@ impl Writer<'_> {
     fn timeout(&mut self) {
         let bare = self.dice.percent(30);
         let duration = if bare {
-            self.one(&["0", "1", "5", "10"])
+            self.one("0 1 5 10")
         } else {
             self.duration()
         };
@@ -439,7 +468,7 @@ impl Writer<'_> {
 
     /// `-l` with operands: numbers, exit statuses, wait statuses, names, masks.
     fn listing(&mut self) {
-        self.push_one(&["-l", "-l", "--list"]);
+        self.push_one("-l -l --list");
         for _ in 0..=self.dice.below(3) {
             let (exit, signal) = (256 * self.dice.below(256), self.dice.below(70));
             let operand = match self.dice.below(7) {
@@ -476,7 +505,16 @@ impl Writer<'_> {
         if escaped {
             self.push("--");
         }
-        for _ in 0..*self.dice.pick(&[1, 1, 1, 1, 2, 2, 3]) {
+        let describes = |arg: &OsString| {
+            let arg = arg.as_bytes();
+            arg.starts_with(b"-f") || arg.starts_with(b"--fu") || arg.starts_with(b"--cw")
+        };
+        let counts: &[usize] = if self.line.args.iter().any(describes) {
+            &[0, 0, 1]
+        } else {
+            &[1, 1, 1, 1, 2, 2, 3]
+        };
+        for _ in 0..*self.dice.pick(counts) {
             let mut target = self.target();
             // Without a signal before it, `-PGID` is read as a signal, which few users mean.
             if target.starts_with(b"-") && !named && !escaped && !self.dice.percent(10) {

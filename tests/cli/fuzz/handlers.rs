@@ -24,6 +24,7 @@ enum Reaction {
     None,
     Move(Place),
     Fork,
+    Escape,
 }
 
 extern "C" fn count(signal: libc::c_int, from: *mut libc::siginfo_t, _context: *mut libc::c_void) {
@@ -39,6 +40,9 @@ extern "C" fn count(signal: libc::c_int, from: *mut libc::siginfo_t, _context: *
         // process.
         unsafe { (*counts.add(index)).fetch_add(1, Ordering::Relaxed) };
         react(signal);
+    }
+    if signal == libc::SIGCONT {
+        escape();
     }
 }
 
@@ -73,12 +77,34 @@ fn react(signal: libc::c_int) {
     }
 }
 
+/// Forks a process that leaves the family, once, if that is what the victim does.
+fn escape() {
+    let Some((Reaction::Escape, slot)) = REACTION.get() else {
+        return;
+    };
+    if slot.forked.load(Ordering::Acquire) != 0 {
+        return;
+    }
+    let flags = libc::SIGCHLD | libc::CLONE_PARENT_SETTID;
+    // SAFETY: without CLONE_VM this is a fork; the kernel stores the PID in the slot before the child
+    // runs, which only makes system calls.
+    unsafe {
+        if libc::syscall(libc::SYS_clone, flags, 0, slot.forked.as_ptr(), 0, 0) == 0 {
+            libc::setsid();
+            loop {
+                libc::pause();
+            }
+        }
+    }
+}
+
 /// Sets the dispositions of the habit.
 pub fn set_dispositions(slot: &'static Slot, habit: Habit) {
     COUNTS.store(slot.counts.as_ptr().cast_mut(), Ordering::Relaxed);
     let reaction = match habit {
         Habit::Moves(place) => Reaction::Move(place),
         Habit::Forks => Reaction::Fork,
+        Habit::Escapes => Reaction::Escape,
         _ => Reaction::None,
     };
     if reaction != Reaction::None {
@@ -89,10 +115,7 @@ pub fn set_dispositions(slot: &'static Slot, habit: Habit) {
     for signal in 1..=64 {
         let caught = match habit {
             Habit::Records { caught } => caught & 1 << (signal - 1) != 0,
-            Habit::Counts | Habit::Moves(_) | Habit::Forks | Habit::Init => {
-                !matches!(signal, 32 | 33)
-            }
-            _ => false,
+            habit => habit.counts() && !matches!(signal, 32 | 33),
         };
         let ignored = habit == Habit::Ignores;
         // SAFETY: zeros are a valid sigaction; `count` is async-signal-safe. The kernel refuses

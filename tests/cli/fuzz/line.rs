@@ -3,6 +3,8 @@
 
 use std::ffi::OsString;
 
+use crate::support::words;
+
 /// A splitmix64 generator: small, seeded, the same everywhere.
 #[derive(Debug)]
 pub struct Dice(u64);
@@ -28,6 +30,12 @@ impl Dice {
     /// True in `chance` of a hundred cases.
     pub fn percent(&mut self, chance: usize) -> bool {
         self.below(100) < chance
+    }
+
+    /// A word of a list, see [`words`].
+    pub fn word(&mut self, list: &str) -> String {
+        let mut words = words(list);
+        words.swap_remove(self.below(words.len()))
     }
 
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {

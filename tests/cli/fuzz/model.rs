@@ -48,7 +48,7 @@ pub struct Forecast {
 }
 
 /// The permitted outcomes for one process, as a bit set.
-type Outcome = u8;
+type Outcome = u16;
 const OK: Outcome = 1;
 const FAIL: Outcome = 2;
 /// Still there when the time ran out.
@@ -61,6 +61,9 @@ const UNSURE: Outcome = 16;
 const GONE: Outcome = 32;
 /// The first signal was sent and a later one refused.
 const PART: Outcome = 64;
+
+/// A root of a tree that is spared itself.
+const SPARED: Outcome = 128;
 
 const CONT: usize = 18;
 const KILL: usize = 9;
@@ -76,8 +79,16 @@ struct Aim {
     stale: bool,
     /// Its age is compared with that of the file.
     dated: bool,
+    origin: Origin,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Named,
+    /// Standard input.
+    Input,
     /// A descendant of a named process.
-    below: bool,
+    Below,
 }
 
 impl Aim {
@@ -86,7 +97,7 @@ impl Aim {
             target,
             stale: false,
             dated: false,
-            below: false,
+            origin: Origin::Named,
         }
     }
 }
@@ -95,6 +106,7 @@ impl Aim {
 struct Hit {
     victim: usize,
     outcome: Outcome,
+    below: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -176,15 +188,18 @@ pub fn predict(reading: &Reading, world: &World, line: &Line) -> Forecast {
         };
     };
     let mut signals = vec![usize::from(request.signal.unwrap_or(15))];
-    signals.extend(request.grace.iter().flat_map(|_| [CONT, KILL]));
+    // Nothing has to act on KILL.
+    let continues = (signals[0] != KILL).then_some(CONT);
+    let grace = request.grace.iter();
+    signals.extend(grace.flat_map(|_| continues.into_iter().chain([KILL])));
     signals.extend(request.steps.iter().map(|&(_, signal)| usize::from(signal)));
     let waits = request.has("wait") || request.within.is_some() || request.grace.is_some();
     let predictor = Predictor {
         pinned: waits
             || signals.len() > 1
             || request.has("require-handler")
-            || !request.expect.is_empty()
-            || request.has("tree"),
+            || request.verifies()
+            || request.is_tree(),
         loose: request.loose,
         own_end: OwnEnd::None,
         outcomes: Vec::new(),
@@ -206,7 +221,7 @@ impl Predictor<'_> {
         self.pinned |= aims.iter().any(|aim| {
             matches!(
                 aim.target,
-                Target::Name(_) | Target::Token(..) | Target::Port(_)
+                Target::Name(_) | Target::Token(..) | Target::Port(..) | Target::Described
             )
         });
         // Follow-ups and checks that make little sense together may be refused.
@@ -252,7 +267,7 @@ impl Predictor<'_> {
         // the group was pinned before the first signal.
         let is_new_owner = pids_at_risk > 1 && self.signals.len() == 1 && !self.waits;
         // The process that reuses the PID is a child of the reaper, and so part of its tree.
-        let is_new_child = self.request.has("tree")
+        let is_new_child = self.request.is_tree()
             && self
                 .world
                 .victims
@@ -269,7 +284,8 @@ impl Predictor<'_> {
         let mut victims = self.world.victims.iter().zip(&named);
         // Processes that are forked during the run may be counted, too.
         let forks = |victim: &Victim| {
-            victim.has_reaper || matches!(victim.habit, Habit::Forks | Habit::Reaps)
+            let forks = matches!(victim.habit, Habit::Forks | Habit::Reaps | Habit::Escapes);
+            victim.has_reaper || forks
         };
         let is_counted_once =
             |(victim, &times): (&Victim, &u32)| times == 0 || times == 1 && !forks(victim);
@@ -281,7 +297,7 @@ impl Predictor<'_> {
         let is_one = |aim: &Aim| {
             matches!(
                 aim.target,
-                Target::Everyone | Target::Port(_) | Target::Cgroup(_)
+                Target::Everyone | Target::Port(..) | Target::Cgroup(_)
             ) || self.is_own(&aim.target)
         };
         let is_clear = victims.all(is_counted_once)
@@ -323,6 +339,9 @@ impl Predictor<'_> {
     /// has named the victim.
     fn add_bounds(&mut self, hit: &Hit, nth: u32, groups: bool) {
         let victim = &self.world.victims[hit.victim];
+        if hit.outcome == SPARED {
+            return;
+        }
         let text = match self.request.mode {
             Mode::Send => None,
             Mode::Pids => Some(victim.pid.to_string()),
@@ -348,6 +367,10 @@ impl Predictor<'_> {
             let life = self.life(hit.victim, step);
             let reachable = self.permitted(victim, signal);
             let bounds = &mut self.bounds[hit.victim];
+            let is_apart = hit.below && self.request.has("mixed") && signal != KILL;
+            if is_apart {
+                continue;
+            }
             if reachable && (nth <= 1 || !self.pinned || groups) {
                 bounds.most[signal] += 1;
             }
@@ -361,7 +384,7 @@ impl Predictor<'_> {
             {
                 bounds.least[signal] += 1;
             }
-            bounds.frozen |= self.request.has("tree") && signal == KILL;
+            bounds.frozen |= self.request.is_tree() && signal == KILL;
         }
     }
 
@@ -381,6 +404,8 @@ impl Predictor<'_> {
     }
 
     fn finish(mut self, is_clear: bool) -> Forecast {
+        let has_spared = self.outcomes.contains(&SPARED);
+        self.outcomes.retain(|&outcome| outcome != SPARED);
         let all = |bit: Outcome| self.outcomes.iter().all(|outcome| outcome & bit != 0);
         let any = |bit: Outcome| self.outcomes.iter().any(|outcome| outcome & bit != 0);
         let hangs = any(HANG);
@@ -391,7 +416,7 @@ impl Predictor<'_> {
         if !endless {
             let alive = matches!(self.request.mode, Mode::Alive | Mode::Mixed);
             let failed = if self.outcomes.is_empty() {
-                alive
+                alive && !has_spared
             } else if alive {
                 any(FAIL)
             } else {

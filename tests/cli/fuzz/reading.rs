@@ -17,9 +17,19 @@ pub enum Target {
     Everyone,
     Token(i32, u64),
     Name(Vec<u8>),
-    Port(u16),
+    Port(u16, Protocol),
+    /// What the options describe, without a target.
+    Described,
     /// The directory of a control group.
     Cgroup(Vec<u8>),
+    /// An empty word.
+    Nobody,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Tcp,
+    Udp,
 }
 
 /// What the command line does with the targets.
@@ -45,6 +55,10 @@ pub struct Request {
     pub pidfiles: Vec<Vec<u8>>,
     pub cgroup: Option<Vec<u8>>,
     pub expect: Vec<Vec<u8>>,
+    pub full: Vec<Vec<u8>>,
+    pub cwd: Option<Vec<u8>>,
+    /// A user that does not exist has no process.
+    pub user: Option<u32>,
     /// Follow-ups: milliseconds and signal.
     pub steps: Vec<(u64, u8)>,
     pub within: Option<u64>,
@@ -54,6 +68,8 @@ pub struct Request {
     question: Option<Mode>,
     quiet: bool,
     escaped: bool,
+    /// What a word spells where a signal could be named.
+    dashless: Option<(u8, bool)>,
 }
 
 /// The reading of a whole command line.
@@ -79,6 +95,10 @@ const LONG: &[(&str, usize)] = &[
     ("pidfile", 1),
     ("cgroup", 1),
     ("allow-stale", 0),
+    ("user", 1),
+    ("full", 1),
+    ("cwd", 1),
+    ("mixed", 0),
     ("expect", 1),
     ("alive", 0),
     ("id", 0),
@@ -101,11 +121,27 @@ impl Request {
         self.flags.contains(&flag)
     }
 
+    pub fn is_tree(&self) -> bool {
+        self.has("tree") || self.has("mixed")
+    }
+
+    /// Whether a process that is named by its number must fit a description.
+    pub fn verifies(&self) -> bool {
+        !self.expect.is_empty() || self.narrows() || self.user.is_some()
+    }
+
+    /// Whether what a description selects must fit another one.
+    pub fn narrows(&self) -> bool {
+        !self.full.is_empty() || self.cwd.is_some()
+    }
+
     fn target(&mut self, text: &[u8]) -> Read<()> {
         let pid = |n: u128| i32::try_from(n).map_err(|_| Invalid);
         let text = str::from_utf8(text).map_err(|_| Invalid)?;
         let spelled = self.signal.is_some() || self.escaped;
-        let target = if text == "0" {
+        let target = if text.is_empty() {
+            Target::Nobody
+        } else if text == "0" {
             Target::OwnGroup
         } else if text == "-1" && spelled {
             Target::Everyone
@@ -117,7 +153,13 @@ impl Request {
             Target::Group(pid(group)?)
         } else if let Some(port) = text.strip_prefix(':') {
             self.loose |= port.starts_with('0');
-            Target::Port(u16::try_from(positive(port, 65_535)?).map_err(|_| Invalid)?)
+            let (port, protocol) = match port.split_once('/') {
+                Some((port, "tcp")) => (port, Protocol::Tcp),
+                Some((port, "udp")) => (port, Protocol::Udp),
+                _ => (port, Protocol::Tcp),
+            };
+            let port = u16::try_from(positive(port, 65_535)?).map_err(|_| Invalid)?;
+            Target::Port(port, protocol)
         } else if let Some(n) = Some(text.trim_matches([' ', '\t', '\n'])).filter(|n| digits(n)) {
             Target::Pid(pid(positive(n, PID_MAX)?)?)
         } else if let Some((n, inode)) = text.split_once(':').filter(|(n, _)| digits(n)) {
@@ -133,6 +175,8 @@ impl Request {
             if text.contains(|c: char| c == '/' || c.is_control()) {
                 return Err(Invalid);
             }
+            let dashless = named_signal(text).filter(|_| !spelled);
+            self.dashless = self.dashless.or(dashless);
             Target::Name(text.into())
         } else {
             return Err(Invalid);
@@ -175,6 +219,29 @@ impl Request {
                     || value.contains(&b'/');
                 self.expect.push(value.to_vec());
             }
+            "full" => {
+                self.loose |= !self.full.is_empty();
+                self.full.push(value.to_vec());
+                return if value.is_empty() {
+                    Err(Invalid)
+                } else {
+                    Ok(())
+                };
+            }
+            "cwd" => {
+                self.loose |= self.cwd.is_some();
+                self.cwd = Some(value.to_vec());
+                return match value {
+                    b"" | b"/" => Err(Invalid),
+                    _ => Ok(()),
+                };
+            }
+            "user" => {
+                let text = str::from_utf8(value).map_err(|_| Invalid)?;
+                let number = text.parse().ok().or_else(|| (text == "root").then_some(0));
+                self.loose |= self.user.is_some() || number.is_none() || !digits(text);
+                self.user = Some(number.unwrap_or(u32::MAX));
+            }
             "within" | "grace" => {
                 let (time, loose) = duration(value, false)?;
                 let place = if option == "within" {
@@ -203,8 +270,8 @@ impl Request {
             "pid" => self.ask(Mode::Pids),
             "id" => self.ask(Mode::Ids),
             "alive" => self.ask(Mode::Alive),
-            "dry-run" | "require-handler" | "allow-stale" | "all" | "tree" | "wait" | "verbose"
-            | "json" => {
+            "dry-run" | "require-handler" | "allow-stale" | "all" | "tree" | "mixed" | "wait"
+            | "verbose" | "json" => {
                 self.flags.push(option);
             }
             _ => self.quiet = true,
@@ -253,8 +320,13 @@ impl Request {
                     self.quiet = true;
                     return Ok(());
                 }
-                b's' | b'n' | b'q' => {
-                    let option = if *letter == b'q' { "queue" } else { "signal" };
+                b's' | b'n' | b'q' | b'f' | b'u' => {
+                    let option = match *letter {
+                        b'q' => "queue",
+                        b'f' => "full",
+                        b'u' => "user",
+                        _ => "signal",
+                    };
                     let joined = &text[index + 1..];
                     if let Some(value) = joined.strip_prefix(b"=") {
                         // The manual does not define this spelling: getopt keeps the `=`, other
@@ -338,23 +410,37 @@ impl Request {
         };
         let checked = self.question.is_some()
             || self.queue.is_some()
-            || !self.expect.is_empty()
+            || self.verifies()
             || self.has("require-handler")
-            || self.has("tree");
+            || self.is_tree();
         let own = |target: &Target| matches!(target, Target::OwnGroup | Target::Everyone);
         let unfit = checked && self.targets.iter().any(many)
             || (waits || follow) && self.targets.iter().any(own);
         let null_grace = self.grace.is_some() && self.signal == Some(0);
         // The manual defines only in part how checks and values combine with a control group.
         self.loose |= self.cgroup.is_some()
-            && (self.has("tree")
+            && (self.is_tree()
                 || self.has("require-handler")
                 || self.queue.is_some()
-                || !self.expect.is_empty());
-        let no_target =
+                || self.verifies());
+        // How the steps of a mixed tree end depends on the order in which its members die.
+        self.loose |= self.has("mixed");
+        let mut no_target =
             self.targets.is_empty() && self.pidfiles.is_empty() && self.cgroup.is_none();
-        let wrong =
-            asks_and_sends || two_plans || nothing_to_catch || unfit || null_grace || no_target;
+        if no_target && (!self.full.is_empty() || self.cwd.is_some()) {
+            let selects = |text: &Vec<u8>| text.len() >= 3 && !text.iter().all(u8::is_ascii_digit);
+            no_target = !self.full.is_empty() && !self.full.iter().any(selects);
+            self.targets.push(Target::Described);
+        }
+        let two_users = self.user.is_some() && self.has("all");
+        let wrong = asks_and_sends
+            || two_plans
+            || nothing_to_catch
+            || unfit
+            || null_grace
+            || no_target
+            || two_users
+            || self.dashless.is_some();
         if wrong { Err(Invalid) } else { Ok(()) }
     }
 }

@@ -25,6 +25,12 @@ pub enum Habit {
     /// Counts, and its handler for TERM forks a child that blocks all signals and exits soon; then
     /// it exits itself.
     Forks,
+    /// Counts, and its first CONT, which may be the kernel's, makes it fork a process that blocks
+    /// all signals, in a session of its own.
+    Escapes,
+    /// Has handlers like `Counts`, but is blocked in vfork(2) and takes no signal as long as its only
+    /// child lives.
+    Vforks,
     /// Records, and starts sigsend, so that it is the parent.
     Launches,
     /// Records, is the subreaper of its descendants and reaps them at once. Starts a process with
@@ -54,7 +60,7 @@ impl Habit {
     pub fn counts(self) -> bool {
         matches!(
             self,
-            Self::Counts | Self::Moves(_) | Self::Forks | Self::Init
+            Self::Counts | Self::Moves(_) | Self::Forks | Self::Escapes | Self::Vforks | Self::Init
         )
     }
 }
@@ -71,6 +77,8 @@ pub enum Place {
     Group,
     /// A session of its own.
     Session,
+    /// The group of the session's leader.
+    Leader,
 }
 
 /// A socket of a victim, inherited by its children.
@@ -97,6 +105,8 @@ pub struct Role {
     pub place: Place,
     pub user: u32,
     pub stopped: bool,
+    /// Its user may not ptrace(2) it, so that hidepid hides it.
+    pub undumpable: bool,
     pub socket: Option<Socket>,
     pub cgroup: Option<Cgroup>,
     pub children: &'static [Role],
@@ -111,6 +121,7 @@ impl Role {
             place: Place::Inherited,
             user: 0,
             stopped: false,
+            undumpable: false,
             socket: None,
             cgroup: None,
             children: &[],
@@ -132,6 +143,13 @@ impl Role {
     pub const fn stopped(self) -> Self {
         Self {
             stopped: true,
+            ..self
+        }
+    }
+
+    pub const fn undumpable(self) -> Self {
+        Self {
+            undumpable: true,
             ..self
         }
     }
@@ -251,6 +269,16 @@ pub const FAMILIES: &[Role] = &[
         Role::new(b"twig", Habit::Counts),
         Role::new(b"bud", Habit::Dies),
     ]),
+    // The last member of the leader's group keeps that group from being orphaned.
+    Role::new(b"rogue", Habit::Escapes)
+        .placed(Place::Session)
+        .with(&[group(b"between", Habit::Counts)
+            .with(&[Role::new(b"tie", Habit::Counts).placed(Place::Leader)])]),
+    group(b"stuck", Habit::Vforks).with(&[Role::new(b"sticky", BLOCKS_ALL).titled(b"stuck")]),
+    group(b"agent", BLOCKS_ALL)
+        .owned(ANNA)
+        .undumpable()
+        .with(&[Role::new(b"agent", Habit::Dies).owned(ANNA)]),
     group(b"annas", BLOCKS_ALL)
         .owned(ANNA)
         .with(&[Role::new(b"annas", Habit::Dies).owned(ANNA)]),

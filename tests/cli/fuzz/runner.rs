@@ -72,7 +72,7 @@ impl Runner {
         let open = Permissions::from_mode(0o755);
         fs::set_permissions(dir.path(), open.clone()).expect("our own directory");
         let program = dir.path().join("sigsend");
-        fs::copy(SIGSEND, &program).expect("a copy of the program");
+        fs::copy(*SIGSEND, &program).expect("a copy of the program");
         fs::set_permissions(&program, open).expect("our own copy");
         Self { program, dir }
     }

@@ -49,6 +49,10 @@ impl Slot {
         ] {
             number.store(0, Ordering::Release);
         }
+        // The old one may have taken a signal while its family was killed.
+        for count in &self.counts {
+            count.store(0, Ordering::Relaxed);
+        }
     }
 }
 
@@ -210,6 +214,7 @@ fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> 
             Place::Inherited => {}
             Place::Group => assert_eq!(libc::setpgid(0, 0), 0),
             Place::Session => assert_ne!(libc::setsid(), -1),
+            Place::Leader => assert_eq!(libc::setpgid(0, libc::getsid(0)), 0),
         }
         slots[0].pid.store(libc::getpid(), Ordering::Relaxed);
     }
@@ -223,7 +228,7 @@ fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> 
         .map(|socket| serve(socket, &slots[0]));
     let mut next = 1;
     for child in role.children {
-        if child.habit != Habit::ReusesPid {
+        if child.habit != Habit::ReusesPid && role.habit != Habit::Vforks {
             fork(child, &slots[next..], &channels[next..]);
         }
         next += child.all().len();
@@ -245,7 +250,15 @@ fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> 
             record(channel, true)
         }
         Habit::Reaps => reaper::run(role, slots, channels),
-        Habit::Counts | Habit::Moves(_) | Habit::Forks => block(3 << 31),
+        Habit::Counts | Habit::Moves(_) | Habit::Forks | Habit::Escapes => block(3 << 31),
+        Habit::Vforks => {
+            block(3 << 31);
+            send(channel, b"r");
+            vfork(role, slots, channels);
+            loop {
+                pause();
+            }
+        }
         Habit::Dies | Habit::Ignores => block(0),
         Habit::Threads => {
             second_thread(&slots[0], || {
@@ -266,6 +279,41 @@ fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> 
     loop {
         pause();
     }
+}
+
+/// Starts the only child of a role in the memory of its parent, and returns when it is dead.
+fn vfork(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) {
+    struct Child {
+        name: CString,
+        slot: &'static Slot,
+        channel: i32,
+    }
+    extern "C" fn run(child: *mut libc::c_void) -> i32 {
+        block(u64::MAX);
+        // SAFETY: the parent is blocked and keeps it.
+        let child = unsafe { &*child.cast::<Child>() };
+        // SAFETY: a string that outlives the call.
+        unsafe { libc::prctl(libc::PR_SET_NAME, child.name.as_ptr()) };
+        let pid = i32::try_from(std::process::id()).expect("a PID");
+        child.slot.pid.store(pid, Ordering::Relaxed);
+        record(child.channel, true)
+    }
+    let mut child = Child {
+        name: CString::new(role.children[0].name).expect("no NUL in a name"),
+        slot: &slots[1],
+        channel: channels[1].as_raw_fd(),
+    };
+    let mut stack = vec![0_u8; 1 << 20];
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the child runs on a stack of its own, and this process is blocked as long as it lives.
+    unsafe {
+        libc::clone(
+            run,
+            stack.as_mut_ptr_range().end.cast(),
+            flags,
+            (&raw mut child).cast(),
+        )
+    };
 }
 
 /// Listens on a free port and stores the port in the slot.
@@ -340,7 +388,8 @@ fn set_identity(role: &Role) {
                 libc::syscall(libc::SYS_setresuid, role.user, role.user, role.user),
                 0
             );
-            assert_eq!(libc::prctl(libc::PR_SET_DUMPABLE, 1), 0);
+            let dumpable = libc::c_int::from(!role.undumpable);
+            assert_eq!(libc::prctl(libc::PR_SET_DUMPABLE, dumpable), 0);
         }
         assert_eq!(libc::prctl(libc::PR_SET_NAME, name.as_ptr()), 0);
     }

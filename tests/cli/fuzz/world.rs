@@ -5,11 +5,13 @@
 mod cgroups;
 mod observation;
 
+use std::env;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -20,8 +22,10 @@ use nix::sys::signal::{self, Signal};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{Pid, gettid};
 
-use super::roles::{Cgroup, FAMILIES, Habit, Role};
+use super::reading::Protocol;
+use super::roles::{Cgroup, FAMILIES, Habit, Role, Socket};
 use super::victim::{self, Slot};
+use crate::support::keep_pids_small;
 pub use cgroups::Cgroups;
 pub use observation::Observation;
 
@@ -36,9 +40,12 @@ pub struct Victim {
     pub thread: i32,
     /// The port whose socket it holds.
     pub port: Option<u16>,
+    pub protocol: Option<Protocol>,
     pub cgroup: Option<Cgroup>,
     pub user: u32,
     pub name: Vec<u8>,
+    /// The arguments with blanks between.
+    pub command_line: Vec<u8>,
     /// The basename of argv[0].
     pub title: Vec<u8>,
     /// The basename of the executable.
@@ -47,6 +54,8 @@ pub struct Victim {
     pub caught: u64,
     pub habit: Habit,
     pub stopped: bool,
+    /// Its user may not ptrace(2) it.
+    pub undumpable: bool,
     /// It is reaped by another victim, not by the harness.
     pub has_reaper: bool,
     pub family: usize,
@@ -82,6 +91,8 @@ pub struct World {
     /// Runs of sigsend whose parent, the launcher, could not reap them.
     to_reap: Vec<i32>,
     pub cgroups: Cgroups,
+    /// Where all victims work.
+    pub directory: PathBuf,
     replaced: u64,
     slots: &'static [Slot],
 }
@@ -96,7 +107,7 @@ impl World {
         let count: usize = 1 + FAMILIES.iter().map(|role| role.all().len()).sum::<usize>();
         let slots = victim::map_slots(count);
         victim::prepare_harness(&slots[0]);
-        keep_numbers_small();
+        keep_pids_small();
         slots[0].pid.store(1, Ordering::Relaxed);
         // Its first thread is the one that handles signals, this one is the second.
         let init = Victim {
@@ -108,6 +119,7 @@ impl World {
             gone: Vec::new(),
             to_reap: Vec::new(),
             cgroups: Cgroups::new(),
+            directory: env::current_dir().expect("it exists"),
             replaced: 0,
             slots,
         };
@@ -152,6 +164,7 @@ impl World {
                 Habit::Zombie | Habit::LeaderExited => {
                     until("a new victim", || stat(pid).starts_with('Z'));
                 }
+                Habit::Vforks => until("a new victim", || stat(pid).starts_with('D')),
                 Habit::Threads => until("a new victim", || {
                     self.slots[slot].thread.load(Ordering::Acquire) != 0
                 }),
@@ -171,6 +184,7 @@ impl World {
             (victim.slot, victim.family, victim.thread) = (slot, family, thread);
             victim.line = Some(line);
             victim.stopped = role.stopped;
+            victim.undumpable = role.undumpable;
             victim.cgroup = role
                 .cgroup
                 .filter(|&cgroup| self.cgroups.take(cgroup, pid, role.habit));
@@ -179,6 +193,10 @@ impl World {
             victim.port = u16::try_from(port)
                 .ok()
                 .filter(|&port| port != 0 && role.habit != Habit::Zombie);
+            victim.protocol = FAMILIES[family].socket.map(|socket| match socket {
+                Socket::Tcp => Protocol::Tcp,
+                Socket::Udp => Protocol::Udp,
+            });
             victim.has_reaper = FAMILIES[family].habit == Habit::Reaps && offset > 0;
             self.victims.push(victim);
         }
@@ -313,15 +331,18 @@ impl Victim {
             parent: 0,
             thread: 0,
             port: None,
+            protocol: None,
             cgroup: None,
             user: role.user,
             name: role.name.to_vec(),
             title: role.argv0.to_vec(),
+            command_line: Vec::new(),
             program: Vec::new(),
             inode: 0,
             caught: 0,
             habit: role.habit,
             stopped: false,
+            undumpable: role.undumpable,
             has_reaper: true,
             family,
             slot,
@@ -350,6 +371,7 @@ impl Victim {
             family: usize::MAX,
             inode,
             title: basename(argv0),
+            command_line: joined(&cmdline),
             program: basename(exe.as_os_str().as_encoded_bytes()),
             user: field("Uid")
                 .split_whitespace()
@@ -360,12 +382,14 @@ impl Victim {
             status: File::open(format!("/proc/{pid}/task/{living}/status")).ok(),
             line: None,
             stopped: false,
+            undumpable: false,
             has_reaper: false,
             group: 0,
             session: 0,
             parent: 0,
             thread: 0,
             port: None,
+            protocol: None,
             cgroup: None,
         };
         victim.read_relations();
@@ -388,22 +412,6 @@ impl Victim {
 
 /// The time limit for everything that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Lowers the PID limit of this namespace, which exists since Linux 6.14: if /proc hides processes,
-/// sigsend tries every PID.
-fn keep_numbers_small() {
-    let release = nix::sys::utsname::uname()
-        .expect("uname")
-        .release()
-        .to_string_lossy()
-        .into_owned();
-    let mut numbers = release
-        .split(['.', '-'])
-        .map_while(|number| number.parse::<u32>().ok());
-    if (numbers.next(), numbers.next()) >= (Some(6), Some(14)) {
-        fs::write("/proc/sys/kernel/pid_max", "32768").expect("root may set it");
-    }
-}
 
 /// Polling interval.
 const POLL_INTERVAL: Duration = Duration::from_micros(50);
@@ -434,6 +442,12 @@ pub fn stat(pid: i32) -> String {
         .as_ref()
         .and_then(|stat| stat.rsplit_once(") "))
         .map_or_else(String::new, |(_, rest)| rest.trim().into())
+}
+
+/// The arguments with blanks between; a title that is overwritten has zeros at its end.
+fn joined(cmdline: &[u8]) -> Vec<u8> {
+    let arguments = cmdline.split(|&b| b == 0).collect::<Vec<_>>();
+    arguments.join(&b' ').trim_ascii_end().to_vec()
 }
 
 fn basename(path: &[u8]) -> Vec<u8> {

@@ -1,19 +1,19 @@
 //! Pseudo-terminals: a test types, reads the output, and computes the content of the screen.
 
-use std::env;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 use nix::unistd::{Pid, getsid};
 
+use super::victim::readable;
 use super::{DEADLINE, clean, program, skip};
 
 /// A terminal, and the session that it controls.
@@ -21,6 +21,8 @@ pub struct Terminal {
     keyboard_and_screen: File,
     slave: Option<OwnedFd>,
     written: String,
+    /// How much of it was returned by [`Self::next_until`].
+    taken: usize,
     leader: Option<Child>,
 }
 
@@ -28,25 +30,25 @@ impl Terminal {
     /// A terminal of this width, without echo. If there is no setsid(1), skips the test: `None`.
     #[track_caller]
     pub fn new(columns: u16) -> Option<Self> {
+        Self::sized(24, columns)
+    }
+
+    /// The same of this height, too.
+    #[track_caller]
+    pub fn sized(rows: u16, columns: u16) -> Option<Self> {
         if program("setsid").is_none() {
             skip("no setsid");
             return None;
         }
-        let size = Winsize {
-            ws_row: 24,
-            ws_col: columns,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        let pty = openpty(&size, None).expect("a pseudo-terminal");
+        let pty = openpty(&winsize(rows, columns), None).expect("a pseudo-terminal");
         let mut modes = tcgetattr(&pty.slave).expect("it is a terminal");
         modes.local_flags.remove(LocalFlags::ECHO);
         tcsetattr(&pty.slave, SetArg::TCSANOW, &modes).expect("it is a terminal");
-        let keyboard_and_screen = pty.master.into();
         Some(Self {
-            keyboard_and_screen,
+            keyboard_and_screen: pty.master.into(),
             slave: Some(pty.slave),
             written: String::new(),
+            taken: 0,
             leader: None,
         })
     }
@@ -61,6 +63,11 @@ impl Terminal {
 
     /// Runs a command as the leader of the session of the terminal.
     pub fn run(&mut self, words: &[&str]) {
+        self.run_in("/".as_ref(), "xterm", words);
+    }
+
+    /// The same in this directory, which is its home, too.
+    pub fn run_in(&mut self, home: &Path, kind: &str, words: &[impl AsRef<OsStr>]) {
         let slave = self.slave.take().expect("it runs one command");
         let file = || Stdio::from(slave.try_clone().expect("a descriptor"));
         // setsid(1) executes its command without a fork, since this child leads no group.
@@ -71,11 +78,33 @@ impl Terminal {
             .stdin(file())
             .stdout(file())
             .stderr(file());
+        // A shell that is given no file for its history leaves none.
         command
-            .env("TERM", "xterm")
+            .env("TERM", kind)
             .env("PS1", "$ ")
-            .env("HOME", env::temp_dir());
+            .env("HISTFILE", "");
+        command
+            .env("HOME", home)
+            .env("ZDOTDIR", home)
+            .current_dir(home);
         self.leader = Some(command.spawn().expect("setsid starts"));
+    }
+
+    /// Reads until the text has been written; returns the output since the last such text.
+    #[track_caller]
+    pub fn next_until(&mut self, awaited: &str) -> String {
+        loop {
+            if let Some(at) = self.written[self.taken..].find(awaited) {
+                let end = self.taken + at + awaited.len();
+                let taken = std::mem::replace(&mut self.taken, end);
+                return self.written[taken..end].to_owned();
+            }
+            assert!(
+                self.read_more(awaited),
+                "{awaited:?} never came: {:?}",
+                self.written
+            );
+        }
     }
 
     /// Reads until no process has the terminal open. Returns all output, and the leader's status.
@@ -100,39 +129,39 @@ impl Terminal {
     /// Reads until the text has been written, or to the end. Returns all output so far.
     #[track_caller]
     pub fn read_until(&mut self, awaited: Option<&str>) -> &str {
-        let end = Instant::now() + DEADLINE;
         while !awaited.is_some_and(|text| self.written.contains(text)) {
-            let left = PollTimeout::try_from(end.saturating_duration_since(Instant::now()))
-                .expect("a short time");
-            match poll(
-                &mut [PollFd::new(
-                    self.keyboard_and_screen.as_fd(),
-                    PollFlags::POLLIN,
-                )],
-                left,
-            ) {
-                Err(Errno::EINTR) => continue,
-                ready => assert!(
-                    ready.expect("poll") > 0,
-                    "{awaited:?} does not come: {:?}",
+            if !self.read_more(awaited.unwrap_or("the end")) {
+                assert!(
+                    awaited.is_none(),
+                    "{awaited:?} never came: {:?}",
                     self.written
-                ),
-            }
-            let mut chunk = [0; 4096];
-            match self.keyboard_and_screen.read(&mut chunk) {
-                Ok(length @ 1..) => self.written += &String::from_utf8_lossy(&chunk[..length]),
-                // Linux gives EIO after the other side was closed.
-                end => {
-                    assert!(
-                        awaited.is_none(),
-                        "{awaited:?} never came: {end:?} {:?}",
-                        self.written
-                    );
-                    break;
-                }
+                );
+                break;
             }
         }
         &self.written
+    }
+
+    /// Reads what is written next; false after the other side was closed.
+    #[track_caller]
+    fn read_more(&mut self, awaited: &str) -> bool {
+        let is_readable = readable(&self.keyboard_and_screen, Instant::now() + DEADLINE);
+        assert!(is_readable, "{awaited:?} does not come: {:?}", self.written);
+        let mut chunk = [0; 4096];
+        // Linux gives EIO after the other side was closed.
+        let length = self.keyboard_and_screen.read(&mut chunk).unwrap_or(0);
+        self.written += &String::from_utf8_lossy(&chunk[..length]);
+        length > 0
+    }
+}
+
+/// The size of a terminal.
+pub fn winsize(rows: u16, columns: u16) -> Winsize {
+    Winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
     }
 }
 

@@ -3,6 +3,7 @@
 //! reused.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
+use std::fmt::{self, Display, Formatter};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -158,6 +159,12 @@ impl VictimOptions {
         let (dir, path) = link(&program, &name);
         self.home = Some(dir);
         path
+    }
+
+    /// The path by which to execute this test binary so that it gets the chosen name, if any.
+    pub fn linked_test(&mut self) -> Option<PathBuf> {
+        self.name.as_ref()?;
+        Some(self.linked(std::env::current_exe().expect("a running test has a path")))
     }
 
     #[track_caller]
@@ -398,6 +405,13 @@ impl Victim {
     }
 }
 
+/// Its PID.
+impl Display for Victim {
+    fn fmt(&self, formatter: &mut Formatter) -> fmt::Result {
+        self.pid.fmt(formatter)
+    }
+}
+
 impl Drop for Victim {
     fn drop(&mut self) {
         if self.reaped {
@@ -417,7 +431,7 @@ impl Drop for Victim {
 }
 
 /// Waits until `fd` is readable; false if `end` comes first.
-fn readable(fd: &impl AsFd, end: Instant) -> bool {
+pub fn readable(fd: &impl AsFd, end: Instant) -> bool {
     loop {
         let left = PollTimeout::try_from(end.saturating_duration_since(Instant::now()))
             .expect("a short time");

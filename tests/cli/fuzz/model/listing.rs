@@ -35,10 +35,10 @@ fn answer(operand: &str) -> Option<Read<Vec<String>>> {
     }
     if digits(operand) {
         let number = operand.parse::<u32>().ok().filter(|&n| n < 65_536)?;
-        let number = if number < 255 {
-            number & 0x7f
-        } else {
-            number & 0xff
+        let number = match number {
+            ..255 => number & 0x7f,
+            385..=448 => number - 384,
+            _ => number & 0xff,
         };
         return Some(name(number).map(|name| vec![name]).ok_or(Invalid));
     }

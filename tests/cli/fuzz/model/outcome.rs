@@ -1,8 +1,13 @@
 //! The permitted outcomes for a process, and whether it is alive after a number of signals.
 
 use super::{
-    Aim, CONT, FAIL, GONE, HANG, KILL, LATE, OK, Outcome, PART, Predictor, STOPS, UNSURE, is_fatal,
+    Aim, CONT, FAIL, GONE, HANG, KILL, LATE, OK, Origin, Outcome, PART, Predictor, SPARED, STOPS,
+    UNSURE, is_fatal,
 };
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use crate::fuzz::line::Start;
 use crate::fuzz::reading::{Mode, Target};
 use crate::fuzz::roles::Habit;
@@ -25,7 +30,17 @@ impl Predictor<'_> {
 
     /// Whether /proc does not show the victim to the caller.
     pub fn is_hidden(&self, victim: &Victim) -> bool {
-        self.line.hidden && self.is_foreign(victim)
+        self.line.hidden && self.is_opaque(victim)
+    }
+
+    /// Whether /proc hides processes from the caller.
+    pub fn hides(&self) -> bool {
+        self.line.hidden && self.line.user != 0
+    }
+
+    /// Whether the caller may not ptrace(2) the victim, and so not read what its executable is.
+    pub fn is_opaque(&self, victim: &Victim) -> bool {
+        self.is_foreign(victim) || self.line.user != 0 && victim.undumpable
     }
 
     /// Whether the caller is neither root nor the victim's user.
@@ -41,6 +56,42 @@ impl Predictor<'_> {
             && (is_or_has(&index) || self.descendants(index).iter().any(is_or_has))
     }
 
+    /// Whether only its number selects the victim: process 1, the harness, is an ancestor, too.
+    pub fn is_spared(&self, index: usize) -> bool {
+        self.world.victims[index].pid == 1 || self.is_ancestor(index)
+    }
+
+    /// Whether the victim is one of those that a description selects from.
+    pub fn is_selected(&self, victim: &Victim) -> bool {
+        let all = self.request.has("all") || self.request.mode == Mode::Alive;
+        match self.request.user {
+            Some(user) => victim.user == user && !self.is_hidden(victim),
+            None => (all || victim.user == self.line.user) && !self.is_hidden(victim),
+        }
+    }
+
+    /// Whether the victim fits `-f` and `--cwd`.
+    pub fn is_described(&self, victim: &Victim) -> bool {
+        let holds = |text: &Vec<u8>| {
+            let mut windows = victim.command_line.windows(text.len());
+            windows.any(|window| window == text)
+        };
+        let works_in = |directory: &Vec<u8>| {
+            let directory = Path::new(OsStr::from_bytes(directory));
+            self.world.directory.starts_with(directory)
+        };
+        !victim.is_zombie()
+            && self.request.full.iter().all(holds)
+            && self.request.cwd.iter().all(works_in)
+    }
+
+    /// Whether a victim that is named by its number is what the line says it is.
+    pub fn is_fit(&self, victim: &Victim) -> bool {
+        self.is_expected(victim)
+            && (!self.request.narrows() || self.is_described(victim))
+            && self.request.user.is_none_or(|user| victim.user == user)
+    }
+
     /// The permitted outcomes for a process that a target stands for.
     pub fn outcome(&mut self, index: usize, aim: &Aim) -> Outcome {
         let victim = &self.world.victims[index];
@@ -52,9 +103,16 @@ impl Predictor<'_> {
         } else {
             0
         };
+        // What it forks when the storm continues it is named, and counts as failed.
+        let may_escape = victim.habit == Habit::Escapes
+            && self.line.storm == Some(victim.family)
+            && self.request.is_tree()
+            && self.signals.contains(&KILL);
+        let escaped = if may_escape { FAIL } else { 0 };
         match self.outcome_if_visible(index, aim) {
             FAIL => FAIL,
-            outcome => outcome | hidden,
+            SPARED => SPARED,
+            outcome => outcome | hidden | escaped,
         }
     }
 
@@ -64,32 +122,44 @@ impl Predictor<'_> {
         let request = self.request;
         let asks = !matches!(request.mode, Mode::Send | Mode::DryRun);
         let thread = matches!(aim.target, Target::Pid(n) if n == victim.thread);
-        if request.has("tree") && victim.pid == 1 {
+        if request.is_tree() && victim.pid == 1 {
             self.loose = true;
             return FAIL | UNSURE;
         }
         if thread && (self.pinned || request.queue.is_some() || asks) {
             let must = self.waits
                 || self.signals.len() > 1
-                || !request.expect.is_empty()
+                || request.verifies()
                 || request.has("require-handler")
-                || request.has("tree");
+                || request.is_tree();
             return if must && !asks {
                 FAIL
             } else {
                 OK | FAIL | UNSURE
             };
         }
-        // sigsend and its ancestors are skipped.
-        if request.has("tree") && !asks && self.is_ancestor(index) {
-            return FAIL;
+        if request.is_tree() && self.is_ancestor(index) {
+            return SPARED;
+        }
+        let catches = |&signal: &usize| signal > 0 && victim.caught & 1 << (signal - 1) != 0;
+        if victim.habit == Habit::Init
+            && (self.waits || self.signals.len() > 1)
+            && !self.signals.iter().any(catches)
+        {
+            return if self.waits && self.signals != [0] {
+                FAIL
+            } else {
+                OK | FAIL | self.end(index)
+            };
         }
         if victim.is_zombie() {
-            let unverified = aim.stale || !request.expect.is_empty();
+            let unverified = aim.stale || request.verifies();
             return match request.mode {
                 Mode::Alive if unverified => FAIL | UNSURE,
                 Mode::Alive => FAIL,
-                _ if aim.stale || !aim.below && !self.is_expected(victim) => GONE | FAIL,
+                _ if aim.stale || aim.origin != Origin::Below && !self.is_fit(victim) => {
+                    GONE | FAIL
+                }
                 // Its command name is left.
                 _ if unverified => OK | GONE | FAIL,
                 _ if self.waits => GONE,
@@ -103,12 +173,12 @@ impl Predictor<'_> {
         if aim.stale {
             return FAIL | UNSURE;
         }
-        let foreign = self.is_foreign(victim);
-        if !aim.below && !self.is_expected(victim) {
+        let opaque = self.is_opaque(victim);
+        if aim.origin != Origin::Below && !self.is_fit(victim) {
             return FAIL | UNSURE;
         }
         if asks {
-            return if foreign && !request.expect.is_empty() {
+            return if opaque && request.verifies() {
                 OK | FAIL | UNSURE
             } else {
                 OK
@@ -122,8 +192,7 @@ impl Predictor<'_> {
         if !reachable {
             return FAIL;
         }
-        // The executable of another user's process cannot be read.
-        let checks = if foreign && !request.expect.is_empty() {
+        let checks = if opaque && request.verifies() {
             FAIL
         } else {
             0

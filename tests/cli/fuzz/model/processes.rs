@@ -2,8 +2,9 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use super::{Aim, FAIL, GONE, Hit, OK, Predictor, UNSURE};
+use super::{Aim, FAIL, GONE, HANG, Hit, LATE, OK, Origin, Predictor, UNSURE};
 use crate::fuzz::line::{Age, Pidfile, Start};
+use crate::fuzz::reading::value::digits;
 use crate::fuzz::reading::{Mode, Target};
 use crate::fuzz::roles::Cgroup;
 use crate::fuzz::world::Victim;
@@ -46,7 +47,17 @@ impl Predictor<'_> {
                     _ => None,
                 }
             };
-            let entries = content.and_then(|content| self.entries(content));
+            let entries = content.and_then(|content| {
+                let content = if path == b"-" {
+                    content
+                } else {
+                    first_line_or_all(content)
+                };
+                self.entries(content)
+            });
+            let is_counted = |target: &Target| path != b"-" || !self.is_spared_number(target);
+            let entries: Option<Vec<Target>> =
+                entries.map(|entries| entries.into_iter().filter(is_counted).collect());
             match entries {
                 Some(entries) if !entries.is_empty() || path == b"-" => {
                     if entries.is_empty() && self.request.mode != Mode::Send {
@@ -58,7 +69,11 @@ impl Predictor<'_> {
                             target,
                             stale: stale && is_number,
                             dated: dated && is_number,
-                            below: false,
+                            origin: if path == b"-" {
+                                Origin::Input
+                            } else {
+                                Origin::Named
+                            },
                         }
                     }));
                 }
@@ -91,6 +106,22 @@ impl Predictor<'_> {
             .collect()
     }
 
+    /// Whether a number on standard input is that of an ancestor of sigsend, which is as if it were
+    /// not there.
+    fn is_spared_number(&self, target: &Target) -> bool {
+        let (number, inode) = match target {
+            Target::Pid(number) => (*number, None),
+            Target::Token(number, inode) => (*number, Some(*inode)),
+            _ => return false,
+        };
+        let mut victims = self.world.victims.iter().enumerate();
+        victims.any(|(index, victim)| {
+            victim.pid == number
+                && inode.is_none_or(|inode| inode == victim.inode)
+                && self.is_spared(index)
+        })
+    }
+
     /// sigsend's own group, if it is that of victims.
     fn own(&self) -> Option<i32> {
         (self.line.start == Start::Home).then(|| self.world.home())
@@ -107,8 +138,8 @@ impl Predictor<'_> {
         let own = self.own();
         let asks = !matches!(self.request.mode, Mode::Send | Mode::DryRun);
         let checked = self.request.has("require-handler")
-            || !self.request.expect.is_empty()
-            || self.request.has("tree")
+            || self.request.verifies()
+            || self.request.is_tree()
             || asks;
         let everyone = aim.target == Target::Everyone;
         let many = everyone || matches!(aim.target, Target::Group(_) | Target::OwnGroup);
@@ -120,13 +151,21 @@ impl Predictor<'_> {
             return Vec::new();
         }
         // If an ancestor is hidden, sigsend cannot tell which targets are ancestors.
-        self.loose |=
-            self.request.has("tree") && self.line.hidden && self.line.start == Start::Shell;
+        self.loose |= self.request.is_tree() && self.line.hidden && self.line.start == Start::Shell;
         // `--tree 1` means all processes, in every spelling.
         self.loose |=
-            self.request.has("tree") && matches!(aim.target, Target::Pid(1) | Target::Token(1, _));
+            self.request.is_tree() && matches!(aim.target, Target::Pid(1) | Target::Token(1, _));
+        let described = matches!(
+            aim.target,
+            Target::Name(_) | Target::Port(..) | Target::Cgroup(_) | Target::Described
+        );
         let victims = self.world.victims.iter();
-        let found: Vec<usize> = match &aim.target {
+        let mut found: Vec<usize> = match &aim.target {
+            // Whether it lives cannot be told.
+            Target::Nobody => {
+                self.outcomes.push(FAIL | UNSURE);
+                return Vec::new();
+            }
             Target::Pid(n) => victims
                 .enumerate()
                 .filter(|(_, v)| v.pid == *n || v.thread == *n)
@@ -136,9 +175,10 @@ impl Predictor<'_> {
             Target::Group(n) => self.indices(|v| v.group == *n),
             Target::OwnGroup => self.indices(|v| Some(v.group) == own),
             Target::Everyone => self.indices(|v| v.pid != 1),
-            Target::Port(port) => {
-                let holders = self.indices(|v| v.port == Some(*port));
-                let is_own = |v: &Victim| self.request.has("all") || v.user == self.line.user;
+            Target::Described => self.indices(|v| !v.is_zombie() && self.is_selected(v)),
+            Target::Port(port, protocol) => {
+                let holders =
+                    self.indices(|v| v.port == Some(*port) && v.protocol == Some(*protocol));
                 let is_seen = |v: &Victim| self.line.user == 0 || v.user == self.line.user;
                 if holders
                     .iter()
@@ -150,7 +190,7 @@ impl Predictor<'_> {
                 let victim = |index: usize| &self.world.victims[index];
                 holders
                     .into_iter()
-                    .filter(|&index| is_own(victim(index)) && is_seen(victim(index)))
+                    .filter(|&index| self.is_selected(victim(index)) && is_seen(victim(index)))
                     .collect()
             }
             Target::Cgroup(directory) => {
@@ -181,22 +221,51 @@ impl Predictor<'_> {
                     }
                 };
                 // A zombie is not found by name.
-                let selected = |v: &Victim| {
-                    self.request.has("all") && !self.is_hidden(v) || v.user == self.line.user
-                };
-                self.indices(|v| named(v) && !v.is_zombie() && selected(v))
+                self.indices(|v| named(v) && !v.is_zombie() && self.is_selected(v))
             }
         };
+        if described && self.request.narrows() {
+            found.retain(|&index| self.is_described(&self.world.victims[index]));
+        }
+        let before = found.len();
+        if described {
+            found.retain(|&index| !self.is_spared(index));
+        }
+        let only_spared = before > 0 && found.is_empty() && aim.target != Target::Described;
         if own_group && self.request.mode == Mode::Send {
             self.set_own_end();
         }
         if aim.target == Target::OwnGroup {
             self.outcomes.push(OK);
         } else if found.is_empty() {
-            // Gone, which is success if waiting was asked for.
-            let name = matches!(aim.target, Target::Name(_) | Target::Port(_));
-            let gone = if self.waits && !name { GONE } else { FAIL };
-            let unsure = if name && self.line.hidden { UNSURE } else { 0 };
+            // Gone, which is success if waiting was asked for, unless other processes answer.
+            let other = |v: &Victim| match &aim.target {
+                Target::Name(name) => {
+                    name.starts_with(&v.name) && !v.is_zombie() || v.program.starts_with(name)
+                }
+                Target::Port(port, protocol) => {
+                    v.port == Some(*port) && v.protocol == Some(*protocol)
+                }
+                Target::Described => !v.is_zombie() && self.is_described(v),
+                _ => false,
+            };
+            let has_others = !self.indices(other).is_empty();
+            let gone = match () {
+                () if only_spared || !self.waits => FAIL,
+                () if described && (has_others || self.line.hidden) => GONE | FAIL,
+                () => GONE,
+            };
+            let hides = self.request.mode == Mode::Alive && has_others;
+            let unsure = if described && (self.line.hidden || hides) {
+                UNSURE
+            } else {
+                0
+            };
+            // It may be the name of a hidden process.
+            let is_told = !(matches!(aim.target, Target::Name(_))
+                && self.request.mode == Mode::Alive
+                && self.hides());
+            let gone = if is_told { gone } else { 0 };
             self.outcomes
                 .push(gone | unsure | if aim.stale && self.waits { FAIL } else { 0 });
             return Vec::new();
@@ -206,19 +275,25 @@ impl Predictor<'_> {
             .map(|&victim| Hit {
                 victim,
                 outcome: self.outcome(victim, aim),
+                below: false,
             })
             .collect();
+        // Nobody can tell which of them are above a process that /proc hides.
+        if (described || aim.origin == Origin::Input)
+            && self.line.hidden
+            && self.line.start == Start::Shell
+        {
+            for hit in &mut hits {
+                hit.outcome |= FAIL | UNSURE;
+            }
+        }
         if many && !self.waits && (own_group || hits.iter().any(|hit| hit.outcome == OK)) {
             // One kill(2) for the whole group: which members were refused is unknown.
             hits.iter_mut()
                 .filter(|hit| hit.outcome == FAIL)
                 .for_each(|hit| hit.outcome |= OK);
         }
-        if self.request.has("tree") {
-            if !asks && hits.iter().any(|hit| self.is_ancestor(hit.victim)) {
-                // sigsend itself is skipped.
-                self.outcomes.push(FAIL);
-            }
+        if self.request.is_tree() {
             self.add_descendants(aim, &mut hits);
         }
         hits
@@ -226,18 +301,19 @@ impl Predictor<'_> {
 
     /// The descendants of the processes that a target stands for.
     fn add_descendants(&mut self, aim: &Aim, hits: &mut Vec<Hit>) {
-        // The manual does not define whether descendants must have the expected name.
-        let unsure = if self.request.expect.is_empty() {
-            0
-        } else {
-            FAIL
-        };
-        let passed = |root: &usize| !aim.stale && self.is_expected(&self.world.victims[*root]);
+        let passed = |root: &usize| !aim.stale && self.is_fit(&self.world.victims[*root]);
         let roots: Vec<usize> = hits.iter().map(|hit| hit.victim).filter(passed).collect();
         let below: Vec<usize> = roots
             .into_iter()
             .flat_map(|root| self.descendants(root))
+            .filter(|&member| !self.is_spared(member))
             .collect();
+        let stays = match (self.waits, self.request.has("mixed")) {
+            (true, true) if self.request.within.or(self.request.grace).is_some() => OK | LATE,
+            (true, true) => OK | HANG,
+            (false, true) => OK | FAIL,
+            _ => 0,
+        };
         // The children of a hidden process cannot be listed.
         let is_hidden = |&index: &usize| self.is_hidden(&self.world.victims[index]);
         let is_partly_seen = hits
@@ -246,25 +322,24 @@ impl Predictor<'_> {
             .chain(below.iter().copied())
             .any(|i| is_hidden(&i));
         // A process that cannot be verified is refused, and its tree is not looked at.
-        let is_foreign = |hit: &Hit| self.is_foreign(&self.world.victims[hit.victim]);
+        let is_opaque = |hit: &Hit| self.is_opaque(&self.world.victims[hit.victim]);
         let is_partly_seen =
-            is_partly_seen || !self.request.expect.is_empty() && hits.iter().any(is_foreign);
-        let unsure = if is_partly_seen {
-            unsure | FAIL
-        } else {
-            unsure
-        };
+            is_partly_seen || self.request.verifies() && hits.iter().any(is_opaque);
+        let unsure = if is_partly_seen { FAIL } else { 0 };
         for victim in below {
             let below = Aim {
-                below: true,
+                origin: Origin::Below,
                 ..Aim::at(Target::Pid(self.world.victims[victim].pid))
             };
             // What is named by a description is alive while one process that it fits is.
-            let described = matches!(aim.target, Target::Name(_) | Target::Port(_));
+            let described = matches!(
+                aim.target,
+                Target::Name(_) | Target::Port(..) | Target::Described
+            );
             let ignored = described
                 && self.request.mode == Mode::Alive
                 && self.world.victims[victim].is_zombie();
-            let outcome = match (ignored, self.request.expect.is_empty()) {
+            let outcome = match (ignored, !self.request.verifies()) {
                 (true, true) => OK,
                 (true, false) => OK | self.outcome(victim, &below),
                 (false, _) => self.outcome(victim, &below),
@@ -273,7 +348,8 @@ impl Predictor<'_> {
             let unseen = if is_partly_seen { OK } else { 0 };
             hits.push(Hit {
                 victim,
-                outcome: outcome | unsure | unseen,
+                outcome: outcome | unsure | unseen | stays,
+                below: true,
             });
         }
     }
@@ -293,5 +369,23 @@ impl Predictor<'_> {
             found.extend(self.descendants(child));
         }
         found
+    }
+}
+
+/// What counts of a regular pidfile: the first line alone if it is one PID or token and what follows
+/// begins with no digit.
+fn first_line_or_all(content: &[u8]) -> &[u8] {
+    let Some(end) = content.iter().position(|&b| b == b'\n') else {
+        return content;
+    };
+    let (first, rest) = (
+        content[..end].trim_ascii(),
+        content[end..].trim_ascii_start(),
+    );
+    let word = str::from_utf8(first).unwrap_or_default();
+    let is_one = word.split(':').count() <= 2 && word.split(':').all(digits);
+    match rest.first() {
+        Some(byte) if is_one && !byte.is_ascii_digit() => &content[..end],
+        _ => content,
     }
 }

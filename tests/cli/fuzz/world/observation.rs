@@ -23,8 +23,10 @@ pub struct Observation {
     pub stopped: bool,
     /// Signals are still pending.
     pub unanswered: bool,
-    /// It is in another group than before.
+    /// It is in another group than before, or has forked a process that is.
     pub moved: bool,
+    /// Such a process, if it outlives this one.
+    pub escaped: Option<i32>,
 }
 
 impl Observation {
@@ -82,6 +84,7 @@ impl Victim {
             pending = mask("SigPnd") | mask("ShdPnd");
             match field(&text, "State").and_then(|state| state.chars().next()) {
                 // Asleep and no unblocked signal pending: every signal sent so far was handled.
+                Some('D') if self.habit == Habit::Vforks => true,
                 Some('S') => pending & !mask("SigBlk") == 0,
                 Some('T') => {
                     observation.stopped = true;
@@ -118,6 +121,12 @@ impl Victim {
                 .nth(2)
                 .and_then(|group| group.parse().ok())
                 != Some(self.group);
+        let forked = slot.forked.load(Ordering::Acquire);
+        if self.habit == Habit::Escapes && forked != 0 {
+            observation.moved = true;
+            let outlives = observation.killed.is_some() && !stat(forked).starts_with(['Z', 'X']);
+            observation.escaped = outlives.then_some(forked);
+        }
         let at_rest =
             observation.killed.is_none() && observation.exited.is_none() && !observation.stopped;
         if pending != 0 && at_rest && self.habit.reports() {

@@ -1,0 +1,117 @@
+//! The count of a call's results, and the exit status that follows from it.
+
+/// The results of a call, counted by process. A target without a process counts as one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Got the first signal, whatever happened to them later.
+    pub signalled: usize,
+    /// Gone at the start when waiting was requested, or the answer yes to a question.
+    pub settled: usize,
+    /// Got no signal, or refused a later one.
+    pub failed: usize,
+    /// Still there when the time was over.
+    pub left: usize,
+}
+
+impl Tally {
+    /// One failure.
+    pub const FAILURE: Self = Self {
+        signalled: 0,
+        settled: 0,
+        failed: 1,
+        left: 0,
+    };
+
+    pub fn status(self) -> Status {
+        match self {
+            Self { left: 1.., .. } => Status::TimedOut,
+            Self { failed: 0, .. } => Status::Success,
+            Self {
+                signalled: 0,
+                settled: 0,
+                ..
+            } => Status::Failure,
+            _ => Status::Partial,
+        }
+    }
+}
+
+/// The exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Success,
+    /// Nothing was signalled, or output could not be written. With `--alive`: one is gone.
+    Failure,
+    /// With `--alive`: it could not be determined.
+    Undecided,
+    /// Some processes were signalled, others were not, or one refused a follow-up.
+    Partial,
+    /// A target was still there when the time was over.
+    TimedOut,
+}
+
+impl Status {
+    /// Each status with what it means, for the help and the manual.
+    pub const MEANINGS: [(Self, &str); 5] = [
+        (
+            Self::Success,
+            "every target was signalled and, if waiting was requested, is gone",
+        ),
+        (
+            Self::Failure,
+            "nothing was signalled, or output could not be written",
+        ),
+        (
+            Self::Undecided,
+            "only --alive: whether all are alive could not be determined",
+        ),
+        (
+            Self::Partial,
+            "some processes were signalled, others were not, or one got no follow-up",
+        ),
+        (
+            Self::TimedOut,
+            "a target was still there when the time of --within or --grace was over",
+        ),
+    ];
+
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Failure => 1,
+            Self::Undecided => 2,
+            Self::Partial => 64,
+            Self::TimedOut => 124,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_follows_from_the_count() {
+        let table = [
+            ((0, 0, 0, 0), 0),
+            ((3, 0, 0, 0), 0),
+            ((0, 2, 0, 0), 0),
+            ((0, 0, 1, 0), 1),
+            ((0, 0, 3, 0), 1),
+            ((1, 0, 1, 0), 64),
+            ((0, 1, 1, 0), 64),
+            ((5, 0, 1, 0), 64),
+            ((0, 0, 0, 1), 124),
+            ((5, 1, 1, 1), 124),
+        ];
+        for ((signalled, settled, failed, left), code) in table {
+            let tally = Tally {
+                signalled,
+                settled,
+                failed,
+                left,
+            };
+            assert_eq!(tally.status().code(), code, "{tally:?}");
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! What a process must be to take part: one list of rules, asked while it is pinned. Each kind of
+//! target says by its [`Way`] which of them concern it.
+
+use std::cell::Cell;
+use std::io::ErrorKind;
+
+use anyhow::{Context, Result, bail};
+use nix::unistd::{getpgid, getuid};
+
+use crate::escape::escape;
+use crate::event::Reason;
+use crate::find::recipients::Standing;
+use crate::find::spared::Spared;
+use crate::os::pidfd::{Life, Pinned};
+use crate::os::proc::{self, Place};
+use crate::plan::{Labels, Mode, Plan, Question, Reach, Users};
+use crate::signal::Signal;
+use crate::target::Pid;
+use crate::usage::UsageError;
+
+/// How a process was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By its number, typed or in a pidfile.
+    Number,
+    /// By its number on standard input.
+    Input,
+    /// It has a name.
+    Name,
+    /// It holds a socket.
+    Port,
+    /// By `-f` or `--cwd` alone.
+    Description,
+    /// As a member of a process group.
+    Group,
+    /// As a member of a control group.
+    ControlGroup,
+    /// As a child of a member of a tree.
+    Child,
+}
+
+/// What is decided about a process.
+#[derive(Debug)]
+pub enum Verdict {
+    Takes(Standing),
+    /// It is what the target means, and is refused.
+    Refused(Reason),
+    /// sigsend or an ancestor answers to a name or port.
+    Spared,
+    /// The target does not mean it.
+    NotMeant,
+}
+
+/// What a process is by the look-up that found it.
+pub enum Claim {
+    Holds,
+    Fails,
+    /// What it is cannot be read.
+    Unclear,
+    Refused(Reason),
+}
+
+/// The rules of a call.
+pub struct Rules<'a> {
+    pub plan: &'a Plan,
+    /// Whether output shows names and inodes.
+    pub labels: Labels,
+    pub spared: Spared,
+    /// The user whose processes a description selects; `None` for all.
+    owner: Option<u32>,
+    /// The directory of `--cwd`.
+    directory: Option<Place>,
+    /// How many processes could not be read when it had to be told whether they are meant.
+    unclear: Cell<usize>,
+}
+
+impl<'a> Rules<'a> {
+    pub fn new(plan: &'a Plan, labels: Labels, spared: Spared) -> Result<Self> {
+        let selection = &plan.selection;
+        let owner = match &selection.users {
+            Users::Of(user) => {
+                let Some(id) = proc::user_id(user)? else {
+                    let user = escape(user.as_encoded_bytes());
+                    bail!(UsageError::value(format!("'{user}': no such user")))
+                };
+                Some(id)
+            }
+            // The question harms nobody.
+            Users::Own if plan.mode != Mode::Ask(Question::Alive) => Some(getuid().as_raw()),
+            Users::Own | Users::All => None,
+        };
+        let directory = selection.cwd.as_ref().map(|directory| {
+            let place = Place::of(directory);
+            place.with_context(|| format!("looking at directory {}", directory.display()))
+        });
+        Ok(Self {
+            plan,
+            labels,
+            spared,
+            owner,
+            directory: directory.transpose()?,
+            unclear: Cell::new(0),
+        })
+    }
+
+    /// Whether the call is only a question.
+    pub fn is_question(&self) -> bool {
+        matches!(self.plan.mode, Mode::Ask(_))
+    }
+
+    /// Whether it could not be told of every process whether it is meant.
+    pub fn is_unclear(&self) -> bool {
+        self.unclear.get() > 0
+    }
+
+    /// Whether a process belongs to those whose processes a description selects. Reads nothing that
+    /// the process can hold up.
+    pub fn is_owned(&self, process: &Pinned) -> Result<bool> {
+        let Some(owner) = self.owner else {
+            return Ok(true);
+        };
+        let user = process.real_user();
+        let user = user.with_context(|| format!("looking for the owner of {}", process.pid))?;
+        self.unclear
+            .update(|unclear| unclear + usize::from(user.is_none()));
+        Ok(user == Some(owner))
+    }
+
+    /// Decides about a pinned process. `claim` asks whether it is what the look-up took it for.
+    /// What is read by its PID is true of it only if it has its PID still: see [`Pinned::open_if`].
+    pub fn judge(
+        &self,
+        process: &Pinned,
+        way: Way,
+        claim: impl FnOnce(&Pinned) -> Result<Claim>,
+    ) -> Result<Verdict> {
+        let pid = process.pid;
+        let selection = &self.plan.selection;
+        let is_root = selection.reach != Reach::Process && way != Way::Child;
+        let is_number = matches!(way, Way::Number | Way::Input);
+        if is_root && is_number && pid == Pid::INIT && !self.is_question() {
+            return Ok(Verdict::Refused(Reason::Everyone));
+        }
+        let is_described = matches!(way, Way::Name | Way::Port | Way::Description);
+        if is_described && !self.is_owned(process)? {
+            return Ok(Verdict::NotMeant);
+        }
+        let is_spared = self.spares(way) && self.spared.has(pid);
+        if is_spared && matches!(way, Way::Description | Way::Input) {
+            return Ok(Verdict::NotMeant);
+        }
+        match claim(process)? {
+            Claim::Holds => {}
+            Claim::Fails => return Ok(Verdict::NotMeant),
+            Claim::Unclear => {
+                self.unclear.update(|unclear| unclear + 1);
+                return Ok(Verdict::NotMeant);
+            }
+            Claim::Refused(reason) => return Ok(Verdict::Refused(reason)),
+        }
+        if is_spared {
+            return Ok(match way {
+                Way::Name | Way::Port => Verdict::Spared,
+                _ => Verdict::Takes(Standing::Skipped),
+            });
+        }
+        if (self.spares(way) || is_root)
+            && way != Way::Child
+            && !self.spared.has(pid)
+            && !self.is_question()
+            && let Some(reason) = self.spared.perhaps_has(process)?
+        {
+            return Ok(Verdict::Refused(reason));
+        }
+        let is_gone = self.plan.waits() && process.life()? != Life::Running;
+        if !matches!(way, Way::Group | Way::Child) {
+            if !is_gone && let Some(verdict) = self.narrow(process, way)? {
+                return Ok(verdict);
+            }
+            if let Some(reason) = self.unexpected(pid) {
+                return Ok(Verdict::Refused(reason));
+            }
+        }
+        if is_gone {
+            return Ok(Verdict::Takes(Standing::Gone));
+        }
+        if is_root && way == Way::Number && self.spared.has(pid) {
+            return Ok(Verdict::Takes(Standing::Skipped));
+        }
+        let refused = self.unreachable(pid).or_else(|| self.uncaught(pid));
+        Ok(Verdict::Takes(
+            refused.map_or(Standing::Present, Standing::Refused),
+        ))
+    }
+
+    /// Whether sigsend and its ancestors are not meant by this way.
+    fn spares(&self, way: Way) -> bool {
+        match way {
+            Way::Number | Way::Group => false,
+            // Who listens is a fact, whoever asks.
+            Way::Port => self.plan.mode != Mode::Ask(Question::Alive),
+            _ => true,
+        }
+    }
+
+    /// `-f`, `--cwd` and, for a process that was identified, `-u`: who fails is not meant or, if it
+    /// was identified, refused.
+    fn narrow(&self, process: &Pinned, way: Way) -> Result<Option<Verdict>> {
+        let is_identified = matches!(way, Way::Number | Way::Input);
+        let Some(failed) = self.fails(process, is_identified || way == Way::ControlGroup)? else {
+            return Ok(None);
+        };
+        if is_identified {
+            return Ok(Some(Verdict::Refused(failed)));
+        }
+        let is_unclear = matches!(failed, Reason::Unverified { .. });
+        self.unclear
+            .update(|unclear| unclear + usize::from(is_unclear));
+        Ok(Some(Verdict::NotMeant))
+    }
+
+    fn fails(&self, process: &Pinned, asks_for_user: bool) -> Result<Option<Reason>> {
+        let pid = process.pid;
+        if asks_for_user && let Users::Of(wanted) = &self.plan.selection.users {
+            let user = process.real_user();
+            let user = user.with_context(|| format!("looking for the owner of {pid}"))?;
+            let wanted = wanted.display().to_string();
+            match user {
+                Some(user) if Some(user) == self.owner => {}
+                Some(user) => {
+                    let user = proc::user_name(user);
+                    return Ok(Some(Reason::OtherUser { wanted, user }));
+                }
+                None => return Ok(Some(unverified(format!("{wanted}'s").as_bytes()))),
+            }
+        }
+        let texts = &self.plan.selection.full;
+        if !texts.is_empty() {
+            let line = proc::arguments(pid).map(|arguments| arguments.join(&b' '));
+            for text in texts.iter().map(|text| text.as_encoded_bytes()) {
+                match &line {
+                    Ok(line) if contains(line, text) => {}
+                    Ok(_) => {
+                        let name = proc::name(pid).unwrap_or_default();
+                        let text = text.to_vec();
+                        return Ok(Some(Reason::NoSuchText { text, name }));
+                    }
+                    Err(_) => return Ok(Some(unverified(text))),
+                }
+            }
+        }
+        if let (Some(place), Some(wanted)) = (&self.directory, &self.plan.selection.cwd) {
+            let wanted = wanted.as_encoded_bytes().to_vec();
+            match proc::works_in(pid, place) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let directory = proc::working_directory(pid).unwrap_or_default();
+                    let directory = directory.into_os_string().into_encoded_bytes();
+                    return Ok(Some(Reason::WorksElsewhere { wanted, directory }));
+                }
+                Err(_) => return Ok(Some(unverified(&wanted))),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Why a process is not what `--expect` wants.
+    fn unexpected(&self, pid: Pid) -> Option<Reason> {
+        let expected = self.plan.selection.expect.as_ref()?.as_encoded_bytes();
+        let is = |claim: &[u8]| claim == expected;
+        let name = proc::name(pid).ok();
+        let executable = proc::executable(pid);
+        if name.as_deref().is_some_and(is) || executable.as_deref().is_ok_and(is) {
+            return None;
+        }
+        // The memory of the process is read last.
+        let argument = proc::first_argument(pid);
+        if argument
+            .as_ref()
+            .is_ok_and(|first| first.as_deref().is_some_and(is))
+        {
+            return None;
+        }
+        let is_unclear = |kind| matches!(kind, ErrorKind::PermissionDenied | ErrorKind::TimedOut);
+        let is_hidden = executable.is_err_and(|error| is_unclear(error.kind()))
+            || argument.is_err_and(|error| is_unclear(error.kind()));
+        let expected = expected.to_vec();
+        Some(match name {
+            Some(name) if !is_hidden => Reason::NotExpected { expected, name },
+            _ => Reason::Unverified { expected },
+        })
+    }
+
+    /// Why the signals of a call that waits or follows up end nothing.
+    fn unreachable(&self, pid: Pid) -> Option<Reason> {
+        let plan = self.plan;
+        if self.is_question() || plan.is_single() {
+            return None;
+        }
+        if is_kernel_thread(pid) {
+            return Some(Reason::KernelThread);
+        }
+        // The kernel drops what the first process of its own PID namespace does not catch, KILL and
+        // STOP too (pid_namespaces(7)).
+        let mut signals = plan.signals().filter(|signal| !signal.is_null()).peekable();
+        let is_protected = pid == Pid::INIT
+            && signals.peek().is_some()
+            && signals.all(|signal| catches(pid, signal) == Caught::Not);
+        is_protected.then_some(Reason::Protected)
+    }
+
+    /// Why a process fails `-r`.
+    fn uncaught(&self, pid: Pid) -> Option<Reason> {
+        let signal = self.plan.selection.catching?;
+        match catches(pid, signal) {
+            Caught::Yes => None,
+            Caught::Not => {
+                let name = proc::name(pid).unwrap_or_default();
+                Some(Reason::NotCaught { signal, name })
+            }
+            Caught::Unknown => Some(Reason::CatchUnknown { signal }),
+        }
+    }
+}
+
+/// Whether a process catches a signal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Caught {
+    Yes,
+    Not,
+    Unknown,
+}
+
+fn catches(pid: Pid, signal: Signal) -> Caught {
+    match proc::status(pid) {
+        Ok(status) if status.caught.contains(signal) => Caught::Yes,
+        Ok(_) => Caught::Not,
+        Err(_) => Caught::Unknown,
+    }
+}
+
+/// Threads of the kernel are in no process group that has a number here, which one system call
+/// shows.
+pub fn is_kernel_thread(pid: Pid) -> bool {
+    getpgid(Some(pid.process())).is_ok_and(|group| group.as_raw() == 0)
+        && proc::stat(pid).is_ok_and(|stat| stat.is_kernel_thread())
+}
+
+pub fn contains(line: &[u8], text: &[u8]) -> bool {
+    line.windows(text.len()).any(|window| window == text)
+}
+
+fn unverified(expected: &[u8]) -> Reason {
+    Reason::Unverified {
+        expected: expected.to_vec(),
+    }
+}

@@ -1,0 +1,471 @@
+//! From a plan to the recipients that it concerns: each target is looked up, pinned and decided
+//! about before the first signal.
+
+use std::ffi::OsStr;
+use std::num::NonZeroU16;
+use std::rc::Rc;
+
+use anyhow::{Error, Result};
+use nix::unistd::getpgrp;
+
+use crate::event::{Reason, Typed, What};
+use crate::find::cgroup::ControlGroup;
+use crate::find::filter::{Claim, Rules, Verdict, Way};
+use crate::find::group::{ProcessGroup, Sought};
+use crate::find::names::{self, check_proc};
+use crate::find::pidfile::{self, Written};
+use crate::find::port;
+use crate::find::recipients::{NamedBy, Place, Recipient, Recipients, SourceId, Standing};
+use crate::find::source::Source;
+use crate::find::spared::{Spared, own};
+use crate::find::tree::Trees;
+use crate::os::net::Protocol;
+use crate::os::pidfd::{Opened, Pinned, is_exhaustion};
+use crate::os::proc;
+use crate::plan::{Labels, Plan, Reach};
+use crate::target::{Inode, Pgid, Pid, Target, Transport};
+use crate::usage::UsageError;
+
+/// All recipients that a call concerns.
+pub struct Found<'a> {
+    pub rules: Rules<'a>,
+    pub recipients: Recipients,
+    pub sources: Vec<Source>,
+    pub misses: Vec<Miss>,
+    /// Why targets could not be pinned, one error for each: too few descriptors or too little
+    /// memory for all of it. Nothing of such a target is among the recipients.
+    pub errors: Vec<Error>,
+}
+
+/// A target that nothing is sent to.
+#[derive(Debug)]
+pub struct Miss {
+    pub typed: Rc<Typed>,
+    pub pid: Option<Pid>,
+    pub reason: Reason,
+}
+
+impl<'a> Found<'a> {
+    /// Whether no recipient can be admitted later, so that none has to be distinguished from those
+    /// that are known.
+    pub fn is_complete(&self) -> bool {
+        self.sources.is_empty()
+    }
+
+    /// The targets that are signalled by number, in the order in which they get the signal: all of
+    /// them in the plain form, else everyone and sigsend's own group. sigsend itself and its own
+    /// group come last, since the signal may end sigsend.
+    pub fn by_number(&self) -> impl Iterator<Item = Target> + use<'a> {
+        let plan = self.rules.plan;
+        let targets = &plan.selection.targets;
+        let is_plain = plan.is_plain();
+        let passes = move |target: &Target| is_plain || is_by_number(target);
+        let passing = move || targets.iter().filter(passes);
+        let last: Vec<Target> = passing().filter(ends_sigsend).collect();
+        let first = passing().filter(|target| !ends_sigsend(target));
+        first.chain(last)
+    }
+
+    /// Notes members of trees whose children could not be read.
+    pub fn miss_unread(&mut self) {
+        for source in &mut self.sources {
+            if let Source::Trees(trees) = source {
+                for id in trees.take_unread() {
+                    let member = &self.recipients[id];
+                    self.misses.push(Miss {
+                        typed: Rc::clone(&member.typed),
+                        pid: Some(member.pid()),
+                        reason: Reason::ChildrenUnread,
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// Whether a target is the group that sigsend is in.
+pub fn is_own_group(target: &Target) -> bool {
+    match target {
+        Target::OwnGroup => true,
+        Target::Group(group) => group.number() == getpgrp().as_raw(),
+        _ => false,
+    }
+}
+
+/// Whether a signal to the target reaches sigsend.
+pub fn ends_sigsend(target: &Target) -> bool {
+    is_own_group(target) || target.process() == Some(own())
+}
+
+/// Whether no member can be pinned and signalled for the target: everyone, or a group that sigsend
+/// is in.
+fn is_by_number(target: &Target) -> bool {
+    *target == Target::Everyone || is_own_group(target)
+}
+
+/// Finds all recipients that a plan concerns.
+pub fn select(plan: &Plan, labels: Labels) -> Result<Found<'_>> {
+    check_own(plan)?;
+    let selection = &plan.selection;
+    if selection.needs_proc() {
+        check_proc()?;
+    }
+    // Read before anything is looked up: a file that is garbage refuses the call.
+    let listed = selection
+        .pidfiles
+        .iter()
+        .map(pidfile::read)
+        .collect::<Result<Vec<_>>>()?;
+    let found = Found {
+        rules: Rules::new(plan, labels, spared(plan)?)?,
+        recipients: Recipients::default(),
+        sources: Vec::new(),
+        misses: Vec::new(),
+        errors: Vec::new(),
+    };
+    if plan.is_plain() {
+        return Ok(found);
+    }
+    let mut finder = Finder { found };
+    if selection.reach != Reach::Process {
+        finder.found.sources.push(Source::Trees(Trees::default()));
+    }
+    for target in selection.targets.iter() {
+        finder.all_or_nothing(|finder| finder.target(target, Way::Number, None))?;
+    }
+    for listed in listed {
+        let way = if listed.is_input {
+            Way::Input
+        } else {
+            Way::Number
+        };
+        for target in listed.targets {
+            let written = listed.written.as_ref();
+            finder.all_or_nothing(|finder| finder.target(target, way, written))?;
+        }
+    }
+    if let Some(path) = &selection.cgroup {
+        finder.all_or_nothing(|finder| finder.control_group(path))?;
+    }
+    if selection.is_description_alone() {
+        finder.all_or_nothing(Finder::description)?;
+    }
+    let mut found = finder.found;
+    found.miss_unread();
+    Ok(found)
+}
+
+/// Refuses a plan that would wait for sigsend itself.
+fn check_own(plan: &Plan) -> Result<(), UsageError> {
+    if plan.is_single() {
+        return Ok(());
+    }
+    match plan.selection.targets.iter().find(ends_sigsend) {
+        Some(own @ Target::Group(_)) => Err(UsageError::new(format!(
+            "'{own}' is sigsend's own process group, which it cannot wait for"
+        ))),
+        Some(own @ (Target::Process(_) | Target::Padded(..))) => Err(UsageError::new(format!(
+            "'{own}' is sigsend itself, which cannot wait for its own end"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The spared, as far as the plan needs to know them.
+fn spared(plan: &Plan) -> Result<Spared> {
+    let selection = &plan.selection;
+    let is_needed = selection.targets.has_unknown()
+        || selection.describes()
+        || selection.cgroup.is_some()
+        || selection.reach != Reach::Process
+        || !selection.pidfiles.is_empty();
+    if is_needed {
+        return Spared::read();
+    }
+    // For the order of targets alone, which needs no /proc.
+    let is_ordered = !plan.is_plain() && selection.targets.len() > 1;
+    let spared = is_ordered.then(|| Spared::read().ok()).flatten();
+    Ok(spared.unwrap_or_else(Spared::only_sigsend))
+}
+
+struct Finder<'a> {
+    found: Found<'a>,
+}
+
+impl Finder<'_> {
+    /// Finds all that a target means, its trees included, or nothing of it: with too few
+    /// descriptors or too little memory for one target there may be enough for the others.
+    fn all_or_nothing(&mut self, find: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let (known, sources) = (self.found.recipients.len(), self.found.sources.len());
+        let found = find(self).and_then(|()| {
+            let Found {
+                rules,
+                recipients,
+                sources,
+                ..
+            } = &mut self.found;
+            match sources.first_mut() {
+                Some(Source::Trees(trees)) => {
+                    trees.look_from(known, rules, recipients, &mut |_, _| {})
+                }
+                _ => Ok(()),
+            }
+        });
+        match found {
+            Err(error) if !self.found.rules.is_question() && is_exhaustion(&error) => {
+                self.found.recipients.forget(known, sources);
+                self.found.sources.truncate(sources);
+                self.found.errors.push(error);
+                Ok(())
+            }
+            found => found,
+        }
+    }
+
+    fn target(&mut self, target: Target, way: Way, written: Option<&Written>) -> Result<()> {
+        let typed = Rc::new(Typed::target(target));
+        let What::Target(target) = &typed.what else {
+            return Ok(());
+        };
+        match target {
+            Target::Process(pid) | Target::Padded(pid, _) => {
+                self.number(*pid, &typed, way, |process| match written {
+                    Some(written) => written.disproves(process.pid),
+                    None => Ok(None),
+                })
+            }
+            Target::Token(pid, inode) => {
+                self.number(*pid, &typed, way, |process| recycled(process, *inode))
+            }
+            Target::Name(name) => self.name(name, &typed),
+            Target::Port(port, transport) => self.port(*port, *transport, &typed),
+            Target::Group(number) if !is_own_group(target) => self.group(*number, &typed),
+            Target::Group(_) | Target::OwnGroup | Target::Everyone => Ok(()),
+            Target::Nobody => {
+                self.miss(&typed, None, Reason::EmptyWord);
+                Ok(())
+            }
+        }
+    }
+
+    fn number(
+        &mut self,
+        pid: Pid,
+        typed: &Rc<Typed>,
+        way: Way,
+        disproof: impl FnOnce(&Pinned) -> Result<Option<Reason>>,
+    ) -> Result<()> {
+        let claim = |process: &Pinned| Ok(disproof(process)?.map_or(Claim::Holds, Claim::Refused));
+        match Pinned::open_if(pid, |process| self.found.rules.judge(process, way, claim))? {
+            Opened::Process(process, verdict) => {
+                self.take(process, verdict, typed, NamedBy::Identity)?;
+            }
+            Opened::Absent(absent) => self.miss(typed, Some(pid), Reason::Absent(absent)),
+        }
+        Ok(())
+    }
+
+    fn name(&mut self, name: &str, typed: &Rc<Typed>) -> Result<()> {
+        let mut found = Vec::new();
+        for pid in names::candidates(name)? {
+            let rules = &self.found.rules;
+            let claim = |process: &Pinned| names::claim(process, name);
+            let opened = Pinned::open_if(pid, |process| rules.judge(process, Way::Name, claim))?;
+            found.extend(opened.process());
+        }
+        if !self.answers(found, typed)? {
+            let nobody = names::nobody_named(name, &self.found.rules)?;
+            self.miss(typed, None, Reason::Nobody(nobody));
+        }
+        Ok(())
+    }
+
+    fn port(&mut self, port: NonZeroU16, transport: Transport, typed: &Rc<Typed>) -> Result<()> {
+        let protocol = match transport {
+            Transport::Unsaid | Transport::Tcp => Protocol::Tcp,
+            Transport::Udp => Protocol::Udp,
+        };
+        let holders = port::holders(port, protocol, &self.found.rules)?;
+        let is_answered = self.answers(holders.selected, typed)?;
+        match holders.passed_over {
+            Some(reason) => self.miss(typed, None, reason),
+            None if !is_answered => {
+                let (of_others, other_protocol) = (0, false);
+                self.miss(
+                    typed,
+                    None,
+                    Reason::NotListening {
+                        of_others,
+                        other_protocol,
+                    },
+                );
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// `-f` and `--cwd` alone.
+    fn description(&mut self) -> Result<()> {
+        let selection = &self.found.rules.plan.selection;
+        let (text, what) = match (selection.full.first(), &selection.cwd) {
+            (Some(text), _) => (text, What::CommandLine),
+            (None, Some(directory)) => (directory, What::Directory),
+            (None, None) => return Ok(()),
+        };
+        let typed = Rc::new(Typed {
+            text: text.to_string_lossy().into(),
+            what,
+        });
+        let mut found = Vec::new();
+        for pid in names::processes()? {
+            let rules = &self.found.rules;
+            let judge = |process: &Pinned| {
+                rules.judge(process, Way::Description, |process| {
+                    Ok(if process.is_running()? {
+                        Claim::Holds
+                    } else {
+                        Claim::Fails
+                    })
+                })
+            };
+            found.extend(Pinned::open_if(pid, judge)?.process());
+        }
+        if !self.answers(found, &typed)? {
+            let nobody = names::nobody_described(&self.found.rules)?;
+            self.miss(&typed, None, Reason::Nobody(nobody));
+        }
+        Ok(())
+    }
+
+    fn group(&mut self, number: Pgid, typed: &Rc<Typed>) -> Result<()> {
+        let Found {
+            rules,
+            recipients,
+            sources,
+            ..
+        } = &mut self.found;
+        if sources
+            .iter()
+            .filter_map(Source::group)
+            .any(|group| group.number() == number)
+        {
+            return Ok(());
+        }
+        let id = SourceId(sources.len());
+        match ProcessGroup::pin(number, typed, id, rules, recipients)? {
+            Sought::Found(group) => sources.push(Source::Group(group)),
+            Sought::Missed(reason) => self.miss(typed, None, reason),
+        }
+        Ok(())
+    }
+
+    fn control_group(&mut self, path: &OsStr) -> Result<()> {
+        check_proc()?;
+        let Found {
+            rules,
+            recipients,
+            sources,
+            ..
+        } = &mut self.found;
+        let typed = ControlGroup::typed(path);
+        let id = SourceId(sources.len());
+        let mut group = match ControlGroup::open(path, &typed, id, rules.plan) {
+            Ok(group) => group,
+            Err(refused) => {
+                self.miss(&typed, None, Reason::ControlGroup(refused));
+                return Ok(());
+            }
+        };
+        let known = recipients.len();
+        if let Some(reason) = group.look_first(rules, recipients)? {
+            self.miss(&typed, None, reason);
+            return Ok(());
+        }
+        let is_narrowed = rules.plan.selection.narrows();
+        if is_narrowed && recipients.len() == known {
+            let nobody = names::nobody_described(rules)?;
+            self.miss(&typed, None, Reason::Nobody(nobody));
+            return Ok(());
+        }
+        let unseen = group.unseen;
+        if rules.is_question() && unseen > 0 && !is_narrowed {
+            self.miss(&typed, None, Reason::OtherNamespace { count: unseen });
+        }
+        self.found.sources.push(Source::Control(group));
+        Ok(())
+    }
+
+    /// Takes the processes that answer to a description. `false` if there are none; those that have
+    /// exited since do not count.
+    fn answers(&mut self, found: Vec<(Pinned, Verdict)>, typed: &Rc<Typed>) -> Result<bool> {
+        let mut spared = Vec::new();
+        let mut is_answered = false;
+        for (process, verdict) in found {
+            match verdict {
+                Verdict::Spared => spared.push(process),
+                verdict => {
+                    is_answered |= self.take(process, verdict, typed, NamedBy::Description)?;
+                }
+            }
+        }
+        let is_spared_alone = !is_answered && !spared.is_empty();
+        if is_spared_alone {
+            let ancestor = spared.iter().map(|one| one.pid).find(|pid| *pid != own());
+            let reason = ancestor.map_or(Reason::OnlySigsend, |first| Reason::OnlySpared {
+                first,
+                name: proc::name(first).unwrap_or_default(),
+            });
+            self.miss(typed, None, reason);
+        }
+        for process in spared {
+            let typed = Rc::clone(typed);
+            let labels = self.found.rules.labels;
+            let recipient = Recipient::new(process, typed, NamedBy::Description, labels);
+            let standing = Standing::Skipped;
+            self.found.recipients.admit(Recipient {
+                standing,
+                ..recipient
+            })?;
+        }
+        Ok(is_answered || is_spared_alone)
+    }
+
+    /// Admits a process, or notes why it is refused. Whether it is meant at all.
+    fn take(
+        &mut self,
+        process: Pinned,
+        verdict: Verdict,
+        typed: &Rc<Typed>,
+        named_by: NamedBy,
+    ) -> Result<bool> {
+        match verdict {
+            Verdict::Takes(standing) => {
+                let labels = self.found.rules.labels;
+                let place = match self.found.rules.plan.selection.reach {
+                    Reach::Process => Place::Alone,
+                    Reach::Tree | Reach::Mixed => Place::Tree { parent: None },
+                };
+                let recipient = Recipient::new(process, Rc::clone(typed), named_by, labels);
+                self.found.recipients.admit(Recipient {
+                    place,
+                    standing,
+                    ..recipient
+                })?;
+            }
+            Verdict::Refused(reason) => self.miss(typed, Some(process.pid), reason),
+            Verdict::Spared | Verdict::NotMeant => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn miss(&mut self, typed: &Rc<Typed>, pid: Option<Pid>, reason: Reason) {
+        let typed = Rc::clone(typed);
+        self.found.misses.push(Miss { typed, pid, reason });
+    }
+}
+
+/// Why a process is not the one of a token.
+fn recycled(process: &Pinned, inode: Inode) -> Result<Option<Reason>> {
+    Ok((process.inode()? != inode).then_some(Reason::Recycled))
+}

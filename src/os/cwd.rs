@@ -1,0 +1,230 @@
+//! Working directories: whether a process works in a directory or below, whatever it is called
+//! where the process sees it. To follow a working directory may block on a dead file system; `proc`
+//! bounds it.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::Mode;
+
+use crate::os::procfs::{numbers, path};
+use crate::os::sys::retry;
+use crate::target::Pid;
+
+/// A directory that processes may work in, or below.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// `None` if it was removed: then only its path is known.
+    directory: Option<Identity>,
+    /// Absolute, without symbolic links.
+    path: PathBuf,
+}
+
+impl Place {
+    /// What a path means now. `InvalidInput` for the root directory: everybody works below it.
+    pub fn of(directory: &OsStr) -> io::Result<Self> {
+        let path = resolve(Path::new(directory))?;
+        let directory = match fs::metadata(&path) {
+            Ok(found) if found.is_dir() => Some(Identity::of(&found)),
+            Ok(_) => return Err(ErrorKind::NotADirectory.into()),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        if directory == Some(Identity::of(&fs::metadata("/")?)) {
+            let why = "it is the root directory";
+            return Err(io::Error::new(ErrorKind::InvalidInput, why));
+        }
+        Ok(Self { directory, path })
+    }
+
+    /// Whether the working directory of a process is this directory or below. May block.
+    pub fn has(&self, pid: Pid) -> io::Result<bool> {
+        let Some((link, text)) = link(pid)? else {
+            return Ok(false);
+        };
+        let cwd = open(AT_FDCWD, &link)?;
+        let identity = Identity::of(&cwd.metadata()?);
+        let is_below = |place| is_in_or_below(cwd, place);
+        if self.directory.map_or(Ok(false), is_below)? {
+            return Ok(true);
+        }
+        // A removed directory has a path only; one that is there may be called so, too.
+        let Some(removed) = text.as_os_str().as_bytes().strip_suffix(b" (deleted)") else {
+            return Ok(false);
+        };
+        if fs::metadata(&text).is_ok_and(|named| Identity::of(&named) == identity) {
+            return Ok(false);
+        }
+        Ok(
+            Path::new(OsStr::from_bytes(removed)).starts_with(&self.path)
+                && fs::read_link(path(pid, "ns/mnt")?)? == fs::read_link("/proc/self/ns/mnt")?,
+        )
+    }
+}
+
+/// The link to the working directory of a process, and its text. `None` for a zombie, which works
+/// nowhere; a process whose main thread has exited has another thread's.
+pub fn link(pid: Pid) -> io::Result<Option<(PathBuf, PathBuf)>> {
+    let of_main = path(pid, "cwd")?;
+    match fs::read_link(&of_main) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        text => return Ok(Some((of_main, text?))),
+    }
+    for thread in numbers(&path(pid, "task")?)? {
+        let of_thread = path(pid, &format!("task/{thread}/cwd"))?;
+        if let Ok(text) = fs::read_link(&of_thread) {
+            return Ok(Some((of_thread, text)));
+        }
+    }
+    Ok(None)
+}
+
+/// A directory, under whatever path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    fn of(directory: &Metadata) -> Self {
+        Self {
+            device: directory.dev(),
+            inode: directory.ino(),
+        }
+    }
+}
+
+/// Whether a directory is this one, or has it above itself.
+fn is_in_or_below(mut directory: File, place: Identity) -> io::Result<bool> {
+    let mut identity = Identity::of(&directory.metadata()?);
+    // The root directory is its own parent. So looks a directory that is mounted on one below it,
+    // but not twice in a row.
+    let mut repeated = 0;
+    while identity != place && repeated < 2 {
+        directory = open(&directory, Path::new(".."))?;
+        let above = Identity::of(&directory.metadata()?);
+        repeated = if above == identity { repeated + 1 } else { 0 };
+        identity = above;
+    }
+    Ok(identity == place)
+}
+
+fn open(from: impl AsFd, path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    Ok(retry(|| openat(&from, path, flags, Mode::empty()))?.into())
+}
+
+/// An absolute path without symbolic links, as far as it exists.
+fn resolve(path: &Path) -> io::Result<PathBuf> {
+    match (path.canonicalize(), path.parent(), path.file_name()) {
+        (Err(error), Some(above), Some(name)) if error.kind() == ErrorKind::NotFound => {
+            let is_here = above.as_os_str().is_empty();
+            let above = if is_here { Path::new(".") } else { above };
+            Ok(resolve(above)?.join(name))
+        }
+        (resolved, ..) => resolved,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+
+    use nix::sys::wait::{Id, WaitPidFlag, waitid};
+
+    use super::*;
+    use crate::os::procfs::pid_of;
+
+    fn pid(number: u32) -> Pid {
+        let number = i32::try_from(number).ok().and_then(pid_of);
+        number.expect("a process has a PID")
+    }
+
+    #[test]
+    fn a_process_works_in_its_directory_and_in_those_above() {
+        let own = pid(std::process::id());
+        let cwd = std::env::current_dir().expect("tests run in a directory");
+        for place in [cwd.as_path(), Path::new("."), Path::new("..")] {
+            let place = Place::of(place.as_os_str()).expect("it exists");
+            assert!(place.has(own).expect("of this process"), "{place:?}");
+        }
+        for place in ["/proc", "src", "/no/such/directory", "gone", "gone/too"] {
+            let place = Place::of(OsStr::new(place)).expect("it may be missing");
+            assert!(!place.has(own).expect("of this process"), "{place:?}");
+        }
+    }
+
+    #[test]
+    fn a_removed_directory_is_known_by_its_path() {
+        let above = std::env::temp_dir().join(format!("sigsend-cwd-{}", std::process::id()));
+        let (app, named_so) = (above.join("app"), above.join("app (deleted)"));
+        for directory in [&above, &app, &named_so] {
+            fs::create_dir(directory).expect("a directory of ours");
+        }
+        let start = |directory| {
+            let mut sleep = Command::new("sleep");
+            sleep
+                .arg("60")
+                .current_dir(directory)
+                .spawn()
+                .expect("sleep starts")
+        };
+        let works_in = |child: &Child, directory: &Path| {
+            let place = Place::of(directory.as_os_str()).expect("it is no root directory");
+            place.has(pid(child.id())).expect("of a child")
+        };
+        let (mut removed, mut other) = (start(&app), start(&named_so));
+        let before = works_in(&removed, &app);
+        fs::remove_dir(&app).expect("a directory of ours");
+        let after = works_in(&removed, &app);
+        fs::create_dir(&app).expect("the name is free");
+        let renewed = works_in(&removed, &app);
+        let apart = works_in(&other, &app) || works_in(&removed, &named_so);
+        let whole = works_in(&removed, &above) && works_in(&other, &above);
+        for child in [&mut removed, &mut other] {
+            child
+                .kill()
+                .and_then(|()| child.wait())
+                .expect("it is a child");
+        }
+        fs::remove_dir_all(&above).expect("a directory of ours");
+        assert_eq!(
+            (before, after, renewed, apart, whole),
+            (true, true, true, false, true)
+        );
+    }
+
+    #[test]
+    fn a_zombie_works_nowhere() {
+        let mut child = Command::new("true").spawn().expect("true starts");
+        let of_child = pid(child.id());
+        let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        waitid(Id::Pid(of_child.process()), ended).expect("it is a child");
+        let place = Place::of(OsStr::new("..")).expect("it exists");
+        let works = place.has(of_child).expect("of a child");
+        child.wait().expect("it is a child");
+        let gone = place.has(of_child).expect_err("nobody has the PID");
+        assert_eq!((works, gone.kind()), (false, ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn the_root_directory_and_files_are_no_places() {
+        for (path, kind) in [
+            ("/", ErrorKind::InvalidInput),
+            ("/proc/..", ErrorKind::InvalidInput),
+            ("//.", ErrorKind::InvalidInput),
+            ("", ErrorKind::NotFound),
+            ("/proc/self/status", ErrorKind::NotADirectory),
+        ] {
+            let error = Place::of(OsStr::new(path)).expect_err(path);
+            assert_eq!(error.kind(), kind, "{path}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The order in which the members of stopped trees are killed, so that no death makes the kernel
+//! continue a member that has no KILL yet.
+//!
+//! A stopped process group that becomes orphaned gets HUP and CONT (setpgid(2)): when the last
+//! member dies whose parent is in another group of the session, or when that parent dies. A
+//! parent's death may send CONT to its children (`PR_SET_PDEATHSIG`). So a group is killed before
+//! the groups that its members' parents are in, and in a group children before parents, those
+//! members last whose parent is in another group. Groups that form a circle are killed like one,
+//! those members last whose death may continue others.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the order follows from: the numbers of /proc/PID/stat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub pid: i32,
+    pub parent: i32,
+    pub group: i32,
+    pub session: i32,
+    /// The session of its parent, which may be outside the trees; 0 if it cannot be read.
+    pub session_of_parent: i32,
+    pub hangup: Hangup,
+}
+
+/// What HUP does to a member. It comes before CONT to an orphaned group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hangup {
+    /// It dies of it before it can run.
+    Dies,
+    /// It catches, ignores or blocks it, or that cannot be read.
+    Survives,
+}
+
+/// Whether the order keeps its promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    Safe,
+    /// Groups form a circle.
+    Circle,
+}
+
+/// The order of the members, by their places in the list.
+pub fn kill_order(members: &[Member]) -> (Vec<usize>, Order) {
+    let places: BTreeMap<i32, usize> = (0..)
+        .zip(members)
+        .map(|(place, one)| (one.pid, place))
+        .collect();
+    let parent = |member: &Member| places.get(&member.parent).map(|place| &members[*place]);
+    let parents_elsewhere = members.iter().filter_map(|member| {
+        let parent = parent(member).filter(|parent| parent.group != member.group)?;
+        Some((member.group, parent.group))
+    });
+    let groups: BTreeSet<i32> = members.iter().map(|member| member.group).collect();
+    let edges: BTreeSet<(i32, i32)> = parents_elsewhere.collect();
+    let (mut ranks, mut order) = ranks(&groups, &edges);
+    if order == Order::Circle {
+        let survivors = members.iter().filter(|one| one.hangup == Hangup::Survives);
+        let dangerous: BTreeSet<i32> = survivors.map(|one| one.group).collect();
+        let is_inside = |(first, then): &&(i32, i32)| ranks[first] == ranks[then];
+        let is_kept = |edge: &&(i32, i32)| dangerous.contains(&edge.0) || !is_inside(edge);
+        (ranks, order) = self::ranks(&groups, &edges.iter().filter(is_kept).copied().collect());
+    }
+    let depths = depths(members, &places);
+    // Members whose death may continue members of another group that is killed with theirs.
+    let mut triggers: BTreeSet<i32> = BTreeSet::new();
+    for member in members {
+        match parent(member) {
+            Some(parent) if parent.group == member.group => {}
+            Some(parent) => {
+                if parent.session == member.session {
+                    triggers.insert(member.pid);
+                }
+                if ranks[&parent.group] == ranks[&member.group] {
+                    triggers.insert(parent.pid);
+                }
+            }
+            None if ![0, member.session].contains(&member.session_of_parent) => {}
+            None => _ = triggers.insert(member.pid),
+        }
+    }
+    let mut places: Vec<usize> = (0..members.len()).collect();
+    places.sort_by_key(|place| {
+        let member = &members[*place];
+        let is_last = triggers.contains(&member.pid);
+        (ranks[&member.group], is_last, Reverse(depths[*place]))
+    });
+    (places, order)
+}
+
+/// A rank for each group: lower ones are killed first. An edge leads from a group to one that must
+/// come after it. Groups in circles, and those between circles, have the same rank.
+fn ranks(groups: &BTreeSet<i32>, edges: &BTreeSet<(i32, i32)>) -> (BTreeMap<i32, usize>, Order) {
+    let reversed: BTreeSet<(i32, i32)> =
+        edges.iter().map(|(first, then)| (*then, *first)).collect();
+    let first = peel(groups, edges);
+    let rest: BTreeSet<i32> = groups - &first.iter().copied().collect();
+    let last = peel(&rest, &reversed);
+    let circle: BTreeSet<i32> = &rest - &last.iter().copied().collect();
+    let order = if circle.is_empty() {
+        Order::Safe
+    } else {
+        Order::Circle
+    };
+    let mut ranks: BTreeMap<i32, usize> = BTreeMap::new();
+    ranks.extend(first.iter().enumerate().map(|(rank, group)| (*group, rank)));
+    ranks.extend(circle.into_iter().map(|group| (group, first.len())));
+    let ends = last.iter().rev().enumerate();
+    ranks.extend(ends.map(|(rank, group)| (*group, first.len() + 1 + rank)));
+    (ranks, order)
+}
+
+/// Those nodes that no edge from another one leads to, then those that none of the rest leads to,
+/// and so on.
+fn peel(nodes: &BTreeSet<i32>, edges: &BTreeSet<(i32, i32)>) -> Vec<i32> {
+    let is_inside = |(from, to): &&(i32, i32)| nodes.contains(from) && nodes.contains(to);
+    let mut incoming: BTreeMap<i32, usize> = nodes.iter().map(|node| (*node, 0)).collect();
+    for (_, to) in edges.iter().filter(is_inside) {
+        *incoming.entry(*to).or_default() += 1;
+    }
+    let is_free = |(_, count): &(&i32, &usize)| **count == 0;
+    let mut peeled: Vec<i32> = incoming
+        .iter()
+        .filter(is_free)
+        .map(|(node, _)| *node)
+        .collect();
+    let mut next = 0;
+    while let Some(&from) = peeled.get(next) {
+        next += 1;
+        for (_, to) in edges
+            .range((from, i32::MIN)..=(from, i32::MAX))
+            .filter(is_inside)
+        {
+            let count = incoming.entry(*to).or_default();
+            *count -= 1;
+            if *count == 0 {
+                peeled.push(*to);
+            }
+        }
+    }
+    peeled
+}
+
+/// How far each member is below the root of its tree.
+fn depths(members: &[Member], places: &BTreeMap<i32, usize>) -> Vec<usize> {
+    let mut depths: Vec<Option<usize>> = vec![None; members.len()];
+    for place in 0..members.len() {
+        // Up to one whose depth is known, then down again: linear in all.
+        let mut path = Vec::new();
+        let mut next = Some(place);
+        while let Some(place) = next.filter(|place| depths[*place].is_none()) {
+            // A parent's PID that is reused by its descendant could close a circle.
+            depths[place] = Some(0);
+            path.push(place);
+            next = places.get(&members[place].parent).copied();
+        }
+        let above = next.and_then(|place| depths[place]);
+        let first = above.map_or(0, |above| above + 1);
+        for (depth, place) in (first..).zip(path.into_iter().rev()) {
+            depths[place] = Some(depth);
+        }
+    }
+    depths.into_iter().map(Option::unwrap_or_default).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// PID, parent, group, session.
+    fn order(members: &[(i32, i32, i32, i32)]) -> (Vec<i32>, Order) {
+        let members = members.iter().map(|&(pid, parent, group, session)| Member {
+            pid,
+            parent,
+            group,
+            session,
+            session_of_parent: 5,
+            hangup: if pid == 11 {
+                Hangup::Survives
+            } else {
+                Hangup::Dies
+            },
+        });
+        let members: Vec<Member> = members.collect();
+        let (order, circle) = kill_order(&members);
+        (
+            order.into_iter().map(|place| members[place].pid).collect(),
+            circle,
+        )
+    }
+
+    #[test]
+    fn no_death_orphans_a_group_that_has_no_kill_yet() {
+        // One group: children before parents, the root last, which ties it to the session.
+        let one = [(10, 1, 10, 5), (11, 10, 10, 5), (12, 11, 10, 5)];
+        assert_eq!(order(&one), (vec![12, 11, 10], Order::Safe));
+        // A group that hangs on its parent in another one.
+        let hanging = [(10, 1, 10, 5), (11, 10, 11, 5), (12, 11, 11, 5)];
+        assert_eq!(order(&hanging), (vec![12, 11, 10], Order::Safe));
+        // A shell with jobs.
+        let jobs = [
+            (10, 1, 10, 10),
+            (11, 10, 11, 10),
+            (12, 10, 11, 10),
+            (13, 10, 13, 10),
+            (14, 13, 14, 10),
+        ];
+        assert_eq!(order(&jobs), (vec![11, 12, 14, 13, 10], Order::Safe));
+        // The group of a session's leader is tied to it by a grandchild alone.
+        let tied = [
+            (10, 1, 10, 5),
+            (11, 10, 11, 11),
+            (12, 11, 12, 11),
+            (13, 12, 11, 11),
+            (14, 11, 11, 11),
+        ];
+        assert_eq!(order(&tied), (vec![14, 11, 13, 10, 12], Order::Safe));
+    }
+
+    proptest! {
+        #[test]
+        fn children_are_killed_before_parents_where_groups_form_no_circle(
+            parents in prop::collection::vec((0usize..9, any::<bool>()), 1..12),
+        ) {
+            // Each process is a child of one before it, in its group or in one of its own.
+            let mut members = vec![Member { pid: 100, parent: 1, group: 100, session: 5, session_of_parent: 5, hangup: Hangup::Survives }];
+            for (pid, (parent, is_own)) in (101..).zip(parents) {
+                let above = members[parent % members.len()];
+                let group = if is_own { pid } else { above.group };
+                members.push(Member { pid, parent: above.pid, group, session: 5, session_of_parent: 5, hangup: Hangup::Survives });
+            }
+            let (order, circle) = kill_order(&members);
+            prop_assert_eq!((order.len(), circle), (members.len(), Order::Safe));
+            let rank = |pid: i32| order.iter().position(|place| members[*place].pid == pid);
+            for member in &members[1..] {
+                prop_assert!(rank(member.pid) < rank(member.parent), "{order:?} {members:?}");
+            }
+        }
+    }
+}

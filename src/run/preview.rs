@@ -1,0 +1,132 @@
+//! What a plan would do to one process, for the dry run: read from /proc, claimed only as far as it
+//! could be read.
+
+use std::time::SystemTime;
+
+use anyhow::Result;
+use nix::unistd::getpgrp;
+
+use crate::event::{Effect, Mask, Obstacle, Preview};
+use crate::find::names::processes;
+use crate::find::spared::own;
+use crate::os::pids::GroupMembers;
+use crate::os::proc::{self, State, Status};
+use crate::plan::{FollowUp, Plan};
+use crate::run::sender::Occasion;
+use crate::signal::{DefaultAction, Signal};
+use crate::target::{Pgid, Pid, Target};
+
+/// The processes that kill(2) would reach by a number: not sigsend itself and process 1 for
+/// everyone.
+pub fn reached_by(target: &Target) -> Result<Vec<Pid>> {
+    let members = |group: Pgid| Ok(GroupMembers::of(group).list()?);
+    match target {
+        Target::Group(group) => members(*group),
+        // 0 if the group was made in a PID namespace above: it has no number here.
+        Target::OwnGroup => match Pid::try_from(getpgrp().as_raw()).and_then(Pgid::try_from) {
+            Ok(group) => members(group),
+            Err(_) => Ok(vec![own()]),
+        },
+        Target::Everyone => {
+            let is_meant = |pid: &Pid| *pid != Pid::INIT && *pid != own();
+            Ok(processes()?.into_iter().filter(is_meant).collect())
+        }
+        one => Ok(one.process().into_iter().collect()),
+    }
+}
+
+/// What a signal of the plan would do to a process; what follows the first one is told with it.
+pub fn preview(plan: &Plan, pid: Pid, signal: Signal, occasion: Occasion) -> Preview {
+    let status = proc::status(pid).ok();
+    let stat = proc::stat(pid).ok();
+    // The state of a process is that of its liveliest thread: the main one may have exited.
+    let state = proc::liveliest(pid).ok().map(|(state, _)| state);
+    let takes_nothing =
+        state == Some(State::Dead) || stat.as_ref().is_some_and(proc::Stat::is_kernel_thread);
+    let is_blocked = status
+        .as_ref()
+        .is_some_and(|status| status.blocked.contains(signal));
+    let companions = plan.companions.iter().map(|signal| FollowUp {
+        after: std::time::Duration::ZERO,
+        signal: *signal,
+    });
+    let later = companions.chain(plan.follow_ups.iter().copied());
+    let age = stat.and_then(|stat| stat.started().ok());
+    let directory = plan
+        .selection
+        .cwd
+        .as_ref()
+        .and_then(|_| proc::working_directory(pid).ok());
+    Preview {
+        signal,
+        follow_ups: later.filter(|_| occasion == Occasion::First).collect(),
+        effect: if takes_nothing {
+            Effect::Nothing
+        } else {
+            effect(signal, pid, status.as_ref())
+        },
+        mask: if is_blocked && !takes_nothing {
+            Mask::Blocked
+        } else {
+            Mask::Open
+        },
+        hold: status.as_ref().and_then(hold).filter(|_| !takes_nothing),
+        user: status.map_or_else(
+            || "unknown".to_owned(),
+            |status| proc::user_name(status.real_user),
+        ),
+        age: age.and_then(|started| SystemTime::now().duration_since(started).ok()),
+        command: proc::arguments(pid).unwrap_or_default().join(&b' '),
+        sought: plan
+            .selection
+            .full
+            .first()
+            .map(|text| text.as_encoded_bytes().to_vec()),
+        directory: directory.map(|path| path.into_os_string().into_encoded_bytes()),
+    }
+}
+
+/// What the signal would do to the process, by its signal masks.
+fn effect(signal: Signal, pid: Pid, status: Option<&Status>) -> Effect {
+    if signal.is_null() {
+        return Effect::Nothing;
+    }
+    let is_uncatchable = matches!(signal, Signal::KILL | Signal::STOP);
+    // The kernel drops what the first process of a PID namespace does not catch, but for KILL and
+    // STOP from a namespace above (pid_namespaces(7)).
+    let is_protected =
+        pid == Pid::INIT || (!is_uncatchable && status.is_some_and(|status| status.is_init));
+    let default = match signal.default_action() {
+        DefaultAction::Ignore => Effect::Nothing,
+        _ if is_protected => Effect::Nothing,
+        action => Effect::Default(action),
+    };
+    match status {
+        _ if is_uncatchable => default,
+        None => Effect::Unknown,
+        Some(status) if status.ignored.contains(signal) => Effect::Ignored,
+        Some(status) if status.caught.contains(signal) => Effect::Caught,
+        Some(_) => default,
+    }
+}
+
+/// What keeps a process from acting on a signal until it continues.
+pub fn hold(status: &Status) -> Option<Obstacle> {
+    match status.state {
+        State::Stopped => Some(match Pid::try_from(status.tracer) {
+            Ok(tracer) => Obstacle::TracedBy(tracer),
+            Err(_) => Obstacle::Stopped,
+        }),
+        _ => None,
+    }
+}
+
+/// What keeps a process that is still there when the time is over.
+pub fn obstacle(pid: Pid, last: Signal) -> Option<Obstacle> {
+    let status = proc::status(pid).ok()?;
+    let is_blocked = proc::liveliest(pid).is_ok_and(|(state, _)| state == State::Blocked);
+    let is_ignored = status.ignored.contains(last);
+    hold(&status)
+        .or(is_blocked.then_some(Obstacle::Blocked))
+        .or(is_ignored.then_some(Obstacle::Ignores(last)))
+}

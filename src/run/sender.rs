@@ -1,0 +1,202 @@
+//! One signal by one route. The kernel's sender is the only code that sends what a plan asks for;
+//! the rehearsal asks the same permissions and sends nothing.
+
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::signal;
+use nix::unistd::{self, geteuid, getsid};
+
+use crate::event::{Outcome, Reason};
+use crate::find::select::ends_sigsend;
+use crate::find::spared::own;
+use crate::os::cgroup::Switch;
+use crate::os::pidfd::Pinned;
+use crate::os::proc;
+use crate::os::sys::{self, Scope};
+use crate::plan::{Mode, Plan};
+use crate::signal::Signal;
+use crate::target::{Pid, Target};
+
+/// How a signal reaches its recipient.
+#[derive(Clone, Copy)]
+pub enum Route<'a> {
+    /// kill(2) or sigqueue(3) with the target's number: a process, a group, the own group or
+    /// everyone.
+    Number(&'a Target),
+    Process(&'a Pinned),
+    /// The whole process group, through the pidfd of the process with its number (Linux 6.9).
+    GroupOf(&'a Pinned),
+    /// A whole control group, through its cgroup.kill. KILL only, without a value.
+    ControlGroup(&'a Switch),
+}
+
+/// Whether a signal is sent for the first time or to processes that are still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    First,
+    /// Directly after the first signal.
+    Companion,
+    FollowUp,
+}
+
+/// Who sends the signals of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    Kernel,
+    Rehearsal,
+}
+
+/// What became of a signal that was not refused.
+#[derive(Clone, Copy, Debug)]
+pub enum Sent {
+    Receipt(Receipt),
+    /// It would be accepted.
+    Rehearsed,
+}
+
+/// Proof that the kernel accepted a signal. Only [`Sender::Kernel`] makes one.
+#[derive(Clone, Copy, Debug)]
+pub struct Receipt {
+    signal: Signal,
+    value: Option<i32>,
+}
+
+impl Receipt {
+    /// `after` is the time since the first signal, for a follow-up.
+    pub fn outcome(self, after: Option<Duration>) -> Outcome<'static> {
+        let Self { signal, value } = self;
+        Outcome::Sent {
+            signal,
+            value,
+            after,
+        }
+    }
+
+    /// The same for so many processes that have no PID here.
+    pub fn unseen(self, count: usize, after: Option<Duration>) -> Outcome<'static> {
+        let Self { signal, .. } = self;
+        Outcome::SentUnseen {
+            signal,
+            count,
+            after,
+        }
+    }
+}
+
+impl Sender {
+    pub fn of(plan: &Plan) -> Self {
+        if plan.mode == Mode::Rehearse {
+            Self::Rehearsal
+        } else {
+            Self::Kernel
+        }
+    }
+
+    /// Sends a signal, with a value as by sigqueue(3). The errors are those of kill(2) and
+    /// pidfd_send_signal(2).
+    pub fn send(self, route: Route, signal: Signal, value: Option<i32>) -> nix::Result<Sent> {
+        match self {
+            Self::Kernel => {
+                if route.ends_sigsend() {
+                    sys::restore_disposition(signal);
+                }
+                route.send(signal, value)?;
+                Ok(Sent::Receipt(Receipt { signal, value }))
+            }
+            Self::Rehearsal => {
+                let asked = match route {
+                    Route::ControlGroup(_) => Ok(()),
+                    route => route.send(Signal::NULL, None),
+                };
+                match (asked, route.pid()) {
+                    (Err(Errno::EPERM), Some(pid)) if is_permitted_cont(pid, signal) => Ok(()),
+                    (asked, _) => asked,
+                }?;
+                Ok(Sent::Rehearsed)
+            }
+        }
+    }
+}
+
+impl Route<'_> {
+    fn send(self, signal: Signal, value: Option<i32>) -> nix::Result<()> {
+        match self {
+            Self::Number(target) => by_number(target, signal, value),
+            Self::Process(process) => {
+                sys::pidfd_send_signal(process.fd()?, signal, value, Scope::Process)
+            }
+            Self::GroupOf(leader) => {
+                sys::pidfd_send_signal(leader.fd()?, signal, value, Scope::Group)
+            }
+            Self::ControlGroup(switch) if signal == Signal::KILL && value.is_none() => {
+                switch.set(true)
+            }
+            Self::ControlGroup(_) => Err(Errno::EINVAL),
+        }
+    }
+
+    fn pid(self) -> Option<Pid> {
+        match self {
+            Self::Number(target) => target.process(),
+            Self::Process(process) => Some(process.pid),
+            Self::GroupOf(_) | Self::ControlGroup(_) => None,
+        }
+    }
+
+    /// Whether it reaches sigsend itself: then the signal does what it does to any program.
+    fn ends_sigsend(self) -> bool {
+        match self {
+            Self::Number(target) => ends_sigsend(target),
+            Self::Process(process) => process.pid == own(),
+            Self::GroupOf(_) | Self::ControlGroup(_) => false,
+        }
+    }
+}
+
+/// A target that has to be looked up means no process before that: ESRCH.
+fn by_number(target: &Target, signal: Signal, value: Option<i32>) -> nix::Result<()> {
+    let pid = match (target, value) {
+        (Target::Process(pid) | Target::Padded(pid, _), Some(value)) => {
+            return sys::sigqueue(*pid, signal, value);
+        }
+        (Target::Process(pid) | Target::Padded(pid, _), None) => pid.process(),
+        (Target::Group(pgid), _) => pgid.group(),
+        (Target::OwnGroup, _) => unistd::Pid::from_raw(0),
+        (Target::Everyone, _) => unistd::Pid::from_raw(-1),
+        _ => return Err(Errno::ESRCH),
+    };
+    match signal.named() {
+        Some(named) => signal::kill(pid, named),
+        None if signal.is_null() => signal::kill(pid, None),
+        None => sys::kill(pid, signal),
+    }
+}
+
+/// Whether the signal is CONT to a process of sigsend's session, which needs no other permission
+/// (kill(2)).
+pub fn is_permitted_cont(pid: Pid, signal: Signal) -> bool {
+    signal == Signal::CONT && getsid(Some(pid.process())) == getsid(None)
+}
+
+/// Whether an errno means that the signal is not permitted; EACCES is the answer of a security
+/// module.
+pub fn is_forbidden(errno: Errno) -> bool {
+    matches!(errno, Errno::EPERM | Errno::EACCES)
+}
+
+/// Why the kernel refused a signal. The owner of the process explains EPERM, unless the caller is
+/// root or has the same user: then a missing capability, Landlock or the like forbids it.
+pub fn refusal(errno: Errno, pid: Option<Pid>) -> Reason {
+    if !is_forbidden(errno) {
+        return Reason::Refused(errno);
+    }
+    let status = pid.and_then(|pid| proc::status(pid).ok());
+    let caller = geteuid();
+    let explains = |user: &u32| !caller.is_root() && caller.as_raw() != *user;
+    let owner = status.map(|status| status.real_user).filter(explains);
+    Reason::NotPermitted {
+        errno,
+        owner: owner.map(proc::user_name),
+    }
+}

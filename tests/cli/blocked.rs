@@ -1,0 +1,308 @@
+//! One target never waits for another: processes that block, fork for ever or are not reaped delay
+//! neither the signals to others nor a later signal to themselves.
+
+mod fuse;
+
+use std::fmt::Debug;
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use assert_cmd::Command;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+use crate::cgroup::group::{Group, control_group};
+use crate::family::{Family, children, state};
+use crate::support::{
+    NOBODY, STUBBORN, Unprivileged, Victim, eventually, in_pid_namespace, may_change_user, raw,
+    raw_sigsend, skip, strace, victim,
+};
+use fuse::Unreadable;
+
+/// What is due earlier has come by then, even on a busy machine. What waits for a look that lasts a
+/// second comes later.
+const SOON: Duration = Duration::from_millis(900);
+
+/// The measurements that were late each of three times, since a busy machine may spoil one.
+fn late<T: Copy + Debug>(rows: &[T], took: impl Fn(T) -> Option<Duration>) -> Vec<String> {
+    let is_late = |took: &Duration| *took >= SOON;
+    let measured = rows.iter().map(|row| {
+        let times = (0..3).map_while(|_| took(*row)).take_while(is_late);
+        (row, times.collect::<Vec<_>>())
+    });
+    measured
+        .filter(|(_, times)| times.len() == 3)
+        .map(|late| format!("{late:?}"))
+        .collect()
+}
+
+/// Too long for a command name, so that the whole of it is only in the memory of the process.
+const LONG_NAME: &str = "blocked-in-the-kernel";
+
+#[test]
+fn a_command_line_that_cannot_be_read_holds_up_no_call() {
+    in_pid_namespace(|| {
+        if !may_change_user() {
+            return skip("needs root");
+        }
+        let Some(unreadable) = Unreadable::named(&LONG_NAME[..15]) else {
+            return;
+        };
+        let run = |args: &[&str]| {
+            let mut command = Command::from_std(raw_sigsend());
+            command.args(args).timeout(Duration::from_secs(10));
+            let status = command.output().expect("sigsend starts").status.code();
+            unreadable.assert_untouched();
+            status
+        };
+        // Another user's, and whether it has the name cannot be told.
+        for (call, status) in [
+            ("-HUP LONG", 1),
+            ("-HUP --within 1s LONG", 1),
+            ("-HUP -a LONG", 1),
+            ("-HUP -a -f LONG", 1),
+            ("-p -a LONG", 1),
+            ("--alive LONG", 2),
+            ("--alive -f LONG", 2),
+            ("-HUP --expect LONG PID", 1),
+            ("-HUP --expect LONG --within 1s PID", 1),
+            ("-HUP -f LONG PID", 1),
+            ("-HUP --tree -f LONG PID", 1),
+        ] {
+            let call = call
+                .replace("LONG", LONG_NAME)
+                .replace("PID", &unreadable.arg());
+            let args: Vec<&str> = call.split(' ').collect();
+            assert_eq!(run(&args), Some(status), "{call}");
+        }
+        for call in [
+            "-HUP LONG",
+            "-HUP -a LONG",
+            "-HUP -a -f LONG",
+            "-HUP --within 10s LONG",
+        ] {
+            let other = victim().named(LONG_NAME).sleeping();
+            let call = call.replace("LONG", LONG_NAME);
+            run(&call.split(' ').collect::<Vec<_>>());
+            other.assert_killed_by(1);
+        }
+    });
+}
+
+/// Processes that TERM does not end and that have yet to take it, or fork for ever. All of them are
+/// in one process group, and gone at the end of the test.
+struct Undecided {
+    head: Family,
+    leader: Victim,
+    control: Option<Group>,
+}
+
+/// How they are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    GroupWithoutLeader,
+    Tree,
+    ControlGroup,
+}
+
+/// A role, and where it is tried.
+const UNDECIDED: [(&str, Place); 7] = [
+    ("catching-vfork", Place::GroupWithoutLeader),
+    ("catching-vfork", Place::Tree),
+    ("catching-vfork", Place::ControlGroup),
+    ("short-lived 20 3000", Place::GroupWithoutLeader),
+    ("short-lived 20 3000", Place::Tree),
+    ("short-lived 20 3000", Place::ControlGroup),
+    // The leader is frozen in a group below.
+    ("frozen", Place::ControlGroup),
+];
+
+impl Undecided {
+    /// `None` if there are no control groups here.
+    #[track_caller]
+    fn start(role: &str, place: Place) -> Option<Self> {
+        let mut leader = Victim::sleeping();
+        let control = match place {
+            Place::ControlGroup => Some(control_group()?),
+            Place::Tree | Place::GroupWithoutLeader => None,
+        };
+        let head = match role {
+            "frozen" => Family::shell_in_group_of(&leader, STUBBORN),
+            role => Family::with_role_in_group_of(&leader, role),
+        };
+        if let Some(control) = &control {
+            control.take(head.pid());
+            for pid in head.children() {
+                // One that is gone was a short-lived one, and the next ones start in the group.
+                let members = children(pid).into_iter().chain([pid]);
+                for pid in members {
+                    let _ = fs::write(control.path().join("cgroup.procs"), pid.to_string());
+                }
+            }
+        }
+        match &control {
+            Some(control) if role == "frozen" => {
+                let below = control.child("frozen");
+                below.take(leader.pid());
+                below.freeze();
+            }
+            _ => {
+                kill(Pid::from_raw(leader.pid()), Signal::SIGKILL).expect("a child of ours");
+                leader.reap();
+            }
+        }
+        Some(Self {
+            head,
+            leader,
+            control,
+        })
+    }
+
+    /// Starts sigsend for them.
+    fn call(&self, options: &str, place: Place) -> Child {
+        let mut call = raw_sigsend();
+        call.args(options.split(' ')).stderr(Stdio::null());
+        match (&self.control, place) {
+            (Some(control), _) => call.args(["--cgroup", &control.arg()]),
+            (None, Place::Tree) => call.args(["--tree", &self.head.arg()]),
+            (None, _) => call.args(["--", &self.leader.group_arg()]),
+        };
+        call.spawn().expect("sigsend starts")
+    }
+}
+
+impl Drop for Undecided {
+    fn drop(&mut self) {
+        // The head is in the group and not reaped yet, so that the number is the group's.
+        let _ = killpg(Pid::from_raw(self.leader.pid()), Signal::SIGKILL);
+    }
+}
+
+#[test]
+fn a_wait_for_processes_that_have_yet_to_take_a_signal_ends_on_time() {
+    let late = late(&UNDECIDED, |(role, place)| {
+        let undecided = Undecided::start(role, place)?;
+        let begin = Instant::now();
+        let status = undecided.call("--within 100ms", place).wait();
+        let took = begin.elapsed();
+        assert_eq!(
+            status.expect("a child").code(),
+            Some(124),
+            "{role}, {place:?}"
+        );
+        Some(took)
+    });
+    assert!(late.is_empty(), "{late:#?}");
+}
+
+#[test]
+fn a_group_does_not_wait_for_another_whose_members_have_yet_to_take_the_signal() {
+    let late = late(&UNDECIDED, |(role, place)| {
+        let undecided = Undecided::start(role, place).filter(|_| place != Place::Tree)?;
+        let others = [Victim::sleeping(), Victim::sleeping()];
+        let mut call = raw_sigsend();
+        call.args(["-TERM", "--timeout", "1200ms", "KILL"])
+            .stderr(Stdio::null());
+        if let Some(control) = &undecided.control {
+            call.args(["--cgroup", &control.arg()]);
+        }
+        let groups = [
+            others[0].group_arg(),
+            undecided.leader.group_arg(),
+            others[1].group_arg(),
+        ];
+        call.arg("--").args(&groups);
+        let begin = Instant::now();
+        let mut call = call.spawn().expect("sigsend starts");
+        for other in &others {
+            other.assert_killed_by(15);
+        }
+        let took = begin.elapsed();
+        call.wait().expect("a child");
+        Some(took)
+    });
+    assert!(late.is_empty(), "{late:#?}");
+}
+
+#[test]
+fn a_kill_of_processes_that_have_yet_to_take_a_signal_is_on_time() {
+    for call in ["--grace 100ms", "--timeout 200ms KILL"] {
+        let late = late(&UNDECIDED, |(role, place)| {
+            let undecided = Undecided::start(role, place)?;
+            let begin = Instant::now();
+            let mut call = undecided.call(call, place);
+            // A tree is stopped before it is killed, which takes a second if a member is blocked.
+            eventually("KILL, or the STOP before it", || {
+                "TZ".contains(state(undecided.head.pid()))
+            });
+            let took = begin.elapsed();
+            call.wait().expect("a child");
+            undecided.head.assert_killed_by(9);
+            Some(took)
+        });
+        assert!(late.is_empty(), "{call}: {late:#?}");
+    }
+}
+
+#[test]
+fn a_tree_is_killed_while_another_is_still_being_stopped() {
+    let late = late(&[[0, 1], [1, 0]], |order| {
+        let (mut blocked, other) = (Family::with_role("vfork"), Victim::sleeping());
+        let roots = [blocked.arg(), other.arg()];
+        let begin = Instant::now();
+        let mut call = raw_sigsend()
+            .args(["--tree", "-KILL"])
+            .args(order.map(|nth| &roots[nth]))
+            .spawn()
+            .expect("sigsend starts");
+        other.assert_killed_by(9);
+        let took = begin.elapsed();
+        assert!(call.wait().expect("a child").success());
+        blocked.assert_killed_by(9);
+        assert_eq!(blocked.assert_all_ended(), Vec::<String>::new());
+        Some(took)
+    });
+    assert!(late.is_empty(), "{late:#?}");
+}
+
+#[test]
+fn a_step_does_not_wait_until_it_is_known_how_a_process_ended() {
+    if !may_change_user() {
+        return skip("needs root");
+    }
+    // Each step ends one process, which is not reaped, and how it ended is hidden from the user.
+    let steps = [1, 2, 3, 5, 6, 10, 12, 14, 15, 24, 25, 26, 27];
+    let user = Unprivileged::new();
+    let late = late(&["-v", "--json", "-q1"], |option| {
+        let dies_of = |signal| Family::with_role(&format!("dies-of {signal}"));
+        let (ended, last) = (steps.map(dies_of), dies_of(9));
+        let mut call = raw(user.path());
+        call.uid(NOBODY).gid(NOBODY).stdout(Stdio::piped());
+        call.args([option, "-s", &steps[0].to_string()]);
+        for signal in steps[1..].iter().chain(&[9]) {
+            call.args(["--timeout", "20ms", &signal.to_string()]);
+        }
+        call.args(ended.iter().chain([&last]).map(|process| process.arg()));
+        let begin = Instant::now();
+        let call = call.spawn().expect("sigsend starts");
+        last.assert_killed_by(9);
+        let took = begin.elapsed();
+        call.wait_with_output().expect("a child");
+        for (process, signal) in ended.iter().zip(steps) {
+            process.assert_killed_by(signal);
+        }
+        Some(took)
+    });
+    assert!(late.is_empty(), "{late:#?}");
+}
+
+#[test]
+fn a_write_that_writes_nothing_ends_a_listing() {
+    let Some(trace) = strace("inject=write,writev:retval=0", &["-l"]) else {
+        return;
+    };
+    assert_eq!(trace.output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&trace.output.stdout), "");
+}

@@ -1,0 +1,134 @@
+//! `--mixed`: signals to the target alone; KILL, and the wait, to what is left of its tree.
+
+use std::thread;
+
+use crate::family::{Family, state};
+use crate::full::{assert_usage_error, assert_works_with_every_option, unique};
+use crate::support::prelude::*;
+
+/// A master that runs `master` and waits, and a worker that says on the lifeline if it gets TERM or
+/// HUP. `worker` is what the worker does once it is ready; it reads what the master is sent.
+fn family(master: &str, worker: &str) -> Family {
+    let worker = format!("trap \"echo told >&2\" TERM HUP; echo ready; {worker}");
+    Family::shell(&format!(
+        "exec 3<&0; {master}; sh -c '{worker}' <&3 & worker=$!; while :; do wait; done"
+    ))
+}
+
+#[test]
+fn a_master_that_waits_for_the_job_of_its_worker_is_given_the_time() {
+    let master = "trap 'echo stopping; wait $worker; echo worker $?; exit 7' TERM";
+    for options in each("--grace 60s | -TERM --timeout 60s KILL --wait") {
+        let mut family = family(master, "read line; exit 5");
+        let pid = family.arg();
+        thread::scope(|scope| {
+            let call = scope.spawn(|| run!("{options} -v --mixed {pid}"));
+            assert_eq!(family.read_line(), "stopping");
+            family.write_line("the job is done");
+            assert_eq!(family.read_line(), "worker 5");
+            let told = call.join().expect("sigsend was started").told();
+            assert_eq!(told.matches("sent TERM").count(), 1, "{told}");
+        });
+        family.assert_exited_with(7);
+        assert_eq!(family.assert_all_ended(), [""; 0]);
+    }
+}
+
+#[test]
+fn what_is_left_of_the_tree_is_killed() {
+    let text = unique();
+    let dies = format!(": {text}");
+    // What the master does, and which signal ends it.
+    for (master, signal) in [
+        ("trap 'wait $worker' TERM", 9),
+        ("trap '' TERM", 9),
+        ("trap 'sleep 60 & wait' TERM", 9),
+        (&dies, 15),
+    ] {
+        for options in each("--grace 200ms | --timeout 200 KILL --wait | --timeout 200ms KILL") {
+            let mut family = family(master, IDLE);
+            let target = match signal {
+                15 => format!("-f {text}"),
+                _ => family.arg(),
+            };
+            let told = run!("{options} -v --mixed {target}").told();
+            assert_eq!(told.matches("sent TERM").count(), 1, "{options}: {told}");
+            family.assert_killed_by(signal);
+            assert_eq!(family.assert_all_ended(), [""; 0], "{master}: {options}");
+        }
+    }
+}
+
+#[test]
+fn a_wait_is_for_the_whole_tree() {
+    for is_released in [false, true] {
+        let mut family = family(":", "read line");
+        let (pid, worker) = (family.arg(), family.children()[0]);
+        let limit = if is_released {
+            "--wait"
+        } else {
+            "--within 100ms"
+        };
+        let told = thread::scope(|scope| {
+            let call = scope.spawn(|| run!("-v --mixed {limit} {pid}"));
+            family.assert_killed_by(15);
+            if is_released {
+                family.write_line("the job is done");
+            }
+            call.join().expect("sigsend was started")
+        });
+        if is_released {
+            let told = told.told();
+            assert!(
+                told.contains(&format!("\n{worker} (sh) ")),
+                "its end: {told}"
+            );
+        } else {
+            assert!(told.code(124).err.contains(&worker.to_string()));
+            assert_eq!(state(worker), 'S');
+            family.write_line("the job is done");
+        }
+        assert_eq!(family.assert_all_ended(), [""; 0]);
+    }
+}
+
+#[test]
+fn other_signals_and_the_dry_run_know_the_target_from_its_tree() {
+    let mut family = family("trap 'echo master >&2' HUP", IDLE);
+    let (pid, worker) = (family.arg(), family.children()[0].to_string());
+    let told = run!("--dry-run --mixed --grace 5s {pid}").told();
+    assert!(
+        told.contains(&format!("would send TERM (15) to {pid}")),
+        "{told}"
+    );
+    assert!(!told.contains(&format!("TERM (15) to {worker}")), "{told}");
+    assert!(told.contains(&worker), "it would get KILL: {told}");
+    run!("-HUP --mixed {pid}").ok();
+    assert_eq!(family.next_line().as_deref(), Some("master"));
+    run!("-KILL --mixed --wait {pid}").ok();
+    family.assert_killed_by(9);
+    assert_eq!(family.assert_all_ended(), [""; 0]);
+}
+
+#[test]
+fn a_lone_target_works_with_every_option() {
+    assert_works_with_every_option(|| {
+        let target = Victim::sleeping();
+        let words = format!("--mixed {target}");
+        (target, words)
+    });
+}
+
+#[test]
+fn what_has_no_tree_is_refused() {
+    let leader = Victim::sleeping();
+    for words in [
+        "--cgroup /some/group",
+        &format!("-- -{leader}"),
+        "-- -1",
+        "0",
+        "1",
+    ] {
+        assert_usage_error(run!("-0 --mixed {words}"));
+    }
+}

@@ -1,0 +1,238 @@
+//! One call of the program from its words to its exit status and output, on one line of a test:
+//! `run!("-HUP --wait {victim}").fails(1, "not permitted")`.
+
+use std::fmt::{self, Debug, Display, Formatter};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Instant;
+
+use assert_cmd::Command as Bounded;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::DEADLINE;
+use super::victim::readable;
+
+/// Runs a command (see [`Runs`]) with more words, a format string that is split at blanks. A word
+/// with blanks, or none, stands in single quotes.
+macro_rules! call {
+    ($command:expr, $($words:tt)*) => {
+        $crate::support::Runs::run($command, &$crate::support::words(&format!($($words)*)))
+    };
+}
+
+/// Runs the program under test; see [`call`].
+macro_rules! run {
+    ($($words:tt)*) => {
+        $crate::support::call!($crate::support::sigsend(), $($words)*)
+    };
+}
+
+/// The token `PID:INODE` of a process.
+#[track_caller]
+pub fn token(process: impl Display) -> String {
+    run!("--id {process}").told().trim_end().to_owned()
+}
+
+/// `sh -c script`, which gets the program under test as `$0`.
+pub fn sh(script: &str) -> Command {
+    let mut command = super::clean(Command::new("sh"));
+    command.args(["-c", script]).arg(*super::SIGSEND);
+    command
+}
+
+/// The program under test with these redirections of a shell.
+pub fn redirected(redirections: &str) -> Command {
+    sh(&format!("exec \"$0\" \"$@\" {redirections}"))
+}
+
+/// Leaves a test that cannot run here, unless the condition is true.
+macro_rules! needs {
+    ($condition:expr, $what:literal) => {
+        if !$condition {
+            return $crate::support::skip(concat!("needs ", $what));
+        }
+    };
+}
+
+/// Asserts that a text contains another one, which is a format string.
+macro_rules! contains {
+    ($text:expr, $($part:tt)*) => {
+        let (text, part) = (&$text, format!($($part)*));
+        assert!(text.contains(&part), "no {part:?} in {text}");
+    };
+}
+
+pub(crate) use {call, contains, needs, run};
+
+/// The words of a command line: split at blanks, but not inside single quotes.
+pub fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted) = (Vec::new(), None::<String>, false);
+    for character in line.chars() {
+        match character {
+            '\'' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            ' ' if !quoted => words.extend(word.take()),
+            other => word.get_or_insert_default().push(other),
+        }
+    }
+    assert!(!quoted, "a quote is open: {line}");
+    words.extend(word);
+    words
+}
+
+/// The rows of a table in a text: lines without the blank ones, columns separated by `|`, each
+/// without the blanks around it.
+pub fn rows<const COLUMNS: usize>(table: &str) -> impl Iterator<Item = [&str; COLUMNS]> {
+    let rows = table.lines().filter(|line| !line.trim().is_empty());
+    rows.map(|row| {
+        let columns: Vec<&str> = row.split('|').map(str::trim).collect();
+        columns
+            .try_into()
+            .unwrap_or_else(|_| panic!("not {COLUMNS} columns: {row}"))
+    })
+}
+
+/// The parts of a list in a text, separated by `|`, without the blanks around them.
+pub fn each(list: &str) -> impl Iterator<Item = &str> {
+    list.split('|').map(str::trim)
+}
+
+/// What can be run to its end: a command with and without the deadline of all tests.
+pub trait Runs {
+    /// Adds the words and waits for the end.
+    fn run(self, words: &[String]) -> Done;
+}
+
+impl Runs for Bounded {
+    fn run(mut self, words: &[String]) -> Done {
+        let line = format!("{:?} {words:?}", self.get_args().collect::<Vec<_>>());
+        self.args(words);
+        Done::of(line, self.output().expect("it starts"))
+    }
+}
+
+impl Runs for Command {
+    /// Its standard input is /dev/null.
+    fn run(mut self, words: &[String]) -> Done {
+        let line = format!("{:?} {words:?}", self.get_args().collect::<Vec<_>>());
+        self.args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let child = self
+            .spawn()
+            .unwrap_or_else(|error| panic!("{line}: {error}"));
+        let pid = i32::try_from(child.id()).expect("a PID is an i32");
+        let life = super::sys::pidfd(pid).expect("it is unreaped");
+        thread::spawn(move || {
+            if !readable(&life, Instant::now() + DEADLINE) {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+        });
+        Done::of(line, child.wait_with_output().expect("it ends"))
+    }
+}
+
+/// A finished call.
+pub struct Done {
+    line: String,
+    /// The exit status; `None` if a signal has ended it.
+    pub status: Option<i32>,
+    /// What it wrote to standard output.
+    pub out: String,
+    /// What it wrote to standard error.
+    pub err: String,
+}
+
+impl Debug for Done {
+    fn fmt(&self, formatter: &mut Formatter) -> fmt::Result {
+        let Self {
+            line,
+            status,
+            out,
+            err,
+        } = self;
+        write!(
+            formatter,
+            "{line} ended with {status:?}\n--- out\n{out}--- err\n{err}---"
+        )
+    }
+}
+
+impl Done {
+    /// The end of a command, and what it was, for messages.
+    pub fn of(line: impl Into<String>, output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("sigsend writes UTF-8");
+        Self {
+            line: line.into(),
+            status: output.status.code(),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
+    }
+
+    /// Asserts the exit status and the output: the whole of it if the text is empty or ends with a
+    /// line end, otherwise a part of it.
+    #[track_caller]
+    pub fn is(self, status: i32, out: impl AsRef<str>, err: impl AsRef<str>) -> Self {
+        let holds = |text: &str, wanted: &str| match wanted {
+            "" => text.is_empty(),
+            _ if wanted.ends_with('\n') => text == wanted,
+            _ => text.contains(wanted),
+        };
+        let (out, err) = (out.as_ref(), err.as_ref());
+        let as_wanted =
+            self.status == Some(status) && holds(&self.out, out) && holds(&self.err, err);
+        assert!(as_wanted, "{self:?}\nwanted: {status} {out:?} {err:?}");
+        self
+    }
+
+    /// Asserts the exit status, and that there is only this error, or the beginning of it.
+    #[track_caller]
+    pub fn begins(self, status: i32, err: impl AsRef<str>) -> Self {
+        let begins = self.out.is_empty() && self.err.starts_with(err.as_ref());
+        assert!(begins, "{self:?}\nwanted: {}", err.as_ref());
+        self.code(status)
+    }
+
+    /// Asserts success without any output.
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        self.is(0, "", "")
+    }
+
+    /// Asserts success, this output, and no error.
+    #[track_caller]
+    pub fn says(self, out: impl AsRef<str>) -> Self {
+        self.is(0, out, "")
+    }
+
+    /// Asserts this exit status and error, and no output.
+    #[track_caller]
+    pub fn fails(self, status: i32, err: impl AsRef<str>) -> Self {
+        self.is(status, "", err)
+    }
+
+    /// Asserts the exit status.
+    #[track_caller]
+    pub fn code(self, status: i32) -> Self {
+        assert_eq!(self.status, Some(status), "{self:?}");
+        self
+    }
+
+    /// Asserts success and no error.
+    #[track_caller]
+    pub fn fine(self) -> Self {
+        assert_eq!((self.status, &*self.err), (Some(0), ""), "{self:?}");
+        self
+    }
+
+    /// Asserts success and no error; returns the output.
+    #[track_caller]
+    pub fn told(self) -> String {
+        self.fine().out
+    }
+}

@@ -1,0 +1,369 @@
+//! Rare situations: a process whose main thread has exited, an idle thread, a sandbox without
+//! pidfds, and sigsend held between a look-up and its next call.
+#![expect(
+    unsafe_code,
+    reason = "seccomp filters and Landlock have no safe wrapper"
+)]
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::{OsStr, c_int};
+use std::fmt::Display;
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+
+use nix::libc;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::{Pid, gettid};
+
+use super::roles::player;
+use super::{Done, SIGSEND, Trace, Victim, eventually, tempdir, victim};
+
+/// A process whose main thread has exited while another one runs: its state is `Z`, but it is
+/// alive. Also returns the ID of the running thread. Its command name is `name`. It exits on a line
+/// of standard input.
+#[track_caller]
+pub fn leaderless(name: &str) -> (Victim, i32) {
+    let mut options = victim().named(name);
+    let mut command = player("leaderless", options.linked_test().as_deref());
+    command.stderr(Stdio::null());
+    let mut victim = options.command(command);
+    loop {
+        if let Some(thread) = victim.read_line().strip_prefix("ready ") {
+            return (victim, thread.parse().expect("a thread ID"));
+        }
+    }
+}
+
+/// The ID of a thread of the test itself, other than its main one; it waits until the sender is
+/// dropped.
+pub fn idle_thread() -> (i32, mpsc::Sender<()>) {
+    let (release, wait) = mpsc::channel::<()>();
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        let _ = tell.send(gettid().as_raw());
+        let _ = wait.recv();
+    });
+    (told.recv().expect("the thread sends its ID"), release)
+}
+
+/// Puts `command` into a sandbox where pidfd_open(2) fails with `errno`.
+pub fn without_pidfds(command: &mut Command, errno: c_int) {
+    let errno = errno.unsigned_abs() & libc::SECCOMP_RET_DATA;
+    let number = u32::try_from(libc::SYS_pidfd_open).expect("a small number");
+    let step = |code: u32, jf, k| {
+        let code = u16::try_from(code).expect("a BPF code");
+        libc::sock_filter { code, jt: 0, jf, k }
+    };
+    let answer = libc::BPF_RET | libc::BPF_K;
+    let mut filter = [
+        // The number of the system call is the first field of seccomp_data.
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, number),
+        step(answer, 0, libc::SECCOMP_RET_ERRNO | errno),
+        step(answer, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let enter = move || {
+        let program = libc::sock_fprog {
+            len: 4,
+            filter: filter.as_mut_ptr(),
+        };
+        // SAFETY: `program` and the four steps it points to outlive the calls, which copy them.
+        succeeded(unsafe {
+            let mode = libc::SECCOMP_MODE_FILTER;
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+                | libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program)
+        })
+    };
+    // SAFETY: between fork and exec only two system calls are made, on memory of the closure
+    // itself.
+    unsafe { command.pre_exec(enter) };
+}
+
+/// Puts `command` into a Landlock domain whose processes may signal one another only (Linux 6.12).
+/// `false` if the kernel does not support that.
+pub fn without_signals_to_others(command: &mut Command) -> bool {
+    const VERSION: c_int = 1;
+    const SCOPE_SIGNAL: u64 = 1 << 1;
+    let create = |attributes: Option<&[u64; 3]>, flags: c_int| {
+        let (pointer, size) = attributes.map_or((std::ptr::null(), 0), |all| {
+            (all.as_ptr(), size_of_val(all))
+        });
+        // SAFETY: the attributes, if any, outlive the call, which copies them.
+        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, pointer, size, flags) }
+    };
+    if create(None, VERSION) < 6 {
+        return false;
+    }
+    let enter = move || {
+        // Handled file accesses, handled network accesses, scopes.
+        let ruleset = create(Some(&[0, 0, SCOPE_SIGNAL]), 0);
+        // SAFETY: both take integers.
+        succeeded(unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+                | i32::from(libc::syscall(libc::SYS_landlock_restrict_self, ruleset, 0) != 0)
+        })
+    };
+    // SAFETY: between fork and exec only system calls are made, on memory of the closure itself.
+    unsafe { command.pre_exec(enter) };
+    true
+}
+
+fn succeeded(result: c_int) -> io::Result<()> {
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// The points at which sigsend is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// A name was read for a PID that is not pinned yet.
+    BeforePinning,
+    /// The pidfd is open, and nothing was read after that.
+    AfterPinning,
+    /// All checks were done, and the signal is about to be sent.
+    BeforeSending,
+}
+
+/// A sigsend that strace holds in a window until [`Self::go`], so that an event in the window is no
+/// race.
+pub struct Held {
+    child: Child,
+    /// `None` if it ended before the tracer was found.
+    tracer: Option<i32>,
+}
+
+impl Held {
+    /// Starts `sigsend args` and waits until it has reached the window. To be used in a PID
+    /// namespace, which reaps the tracer.
+    #[track_caller]
+    pub fn at(window: Window, args: &[impl AsRef<OsStr>]) -> Self {
+        let (pinning, sending) = (libc::SYS_pidfd_open, libc::SYS_pidfd_send_signal);
+        let (call, number, delay) = match window {
+            Window::BeforePinning => ("pidfd_open", pinning, "delay_enter"),
+            Window::AfterPinning => ("pidfd_open", pinning, "delay_exit"),
+            Window::BeforeSending => ("pidfd_send_signal", sending, "delay_enter"),
+        };
+        let child = held(
+            call,
+            &format!("{delay}={LONGEST_DELAY}"),
+            "/dev/null".as_ref(),
+            args,
+        );
+        let path = format!("/proc/{}/syscall", child.id());
+        let is_in =
+            || fs::read_to_string(&path).is_ok_and(|c| c.starts_with(&format!("{number} ")));
+        eventually("sigsend to reach the window", || {
+            is_in() && has_open(child.id(), "pidfd") == (window != Window::BeforePinning)
+        });
+        let tracer = Some(tracer_in(&status_of(child.id())).expect("held by a tracer"));
+        Self { child, tracer }
+    }
+
+    /// Starts `sigsend args` and waits until it enters a system call for the nth time, or ends
+    /// without that. To be used in a PID namespace, which reaps the tracer.
+    #[track_caller]
+    pub fn before(call: &Call, args: &[impl AsRef<OsStr>]) -> Self {
+        Self::on(call, "delay_enter", args)
+    }
+
+    /// The same, held when the system call has done its work and has not returned.
+    #[track_caller]
+    pub fn after(call: &Call, args: &[impl AsRef<OsStr>]) -> Self {
+        Self::on(call, "delay_exit", args)
+    }
+
+    #[track_caller]
+    fn on(call: &Call, delay: &str, args: &[impl AsRef<OsStr>]) -> Self {
+        let dir = tempdir();
+        let log = dir.path().join("strace");
+        let Call { name, nth } = call;
+        // C libraries differ in which of the two they call, and not every architecture has both.
+        let (names, set) = match &**name {
+            "epoll_wait" => (
+                vec![&**name, "epoll_pwait"],
+                "?epoll_wait,?epoll_pwait".to_owned(),
+            ),
+            name => (vec![name], format!("?{name}")),
+        };
+        let child = held(
+            &set,
+            &format!("{delay}={LONGEST_DELAY}:when={nth}"),
+            log.as_os_str(),
+            args,
+        );
+        let mut tracer = None;
+        eventually("sigsend to reach the system call", || {
+            // A line is complete when a call returns. With all but one of them in the log, the next
+            // one is held.
+            let log = fs::read_to_string(&log).unwrap_or_default();
+            let is_of_call = |line: &&str| {
+                let name = line.split_once('(').map_or("", |(name, _)| name);
+                names.contains(&name) && line.contains(" = ")
+            };
+            let returned = log.lines().filter(is_of_call).count();
+            // When held at the exit, the line may already be complete.
+            let is_there = returned + 1 == *nth || delay == "delay_exit" && returned == *nth;
+            let status = status_of(child.id());
+            tracer = tracer.or(tracer_in(&status));
+            is_there && tracer.is_some_and(|tracer| is_delayed(child.id(), tracer))
+                || status.contains("State:\tZ")
+        });
+        Self { child, tracer }
+    }
+
+    /// Waits until it is in the system call of this number. Between two calls it may be stopped by
+    /// its tracer, too.
+    #[track_caller]
+    pub fn has_entered(&self, number: i64) {
+        let path = format!("/proc/{}/syscall", self.child.id());
+        let is_in =
+            || fs::read_to_string(&path).is_ok_and(|c| c.starts_with(&format!("{number} ")));
+        eventually("sigsend to enter the system call", is_in);
+    }
+
+    /// Whether it has opened a pidfd.
+    pub fn has_pinned(&self) -> bool {
+        has_open(self.child.id(), "pidfd")
+    }
+
+    /// Lets it continue; returns its end.
+    #[track_caller]
+    pub fn finish(self) -> Done {
+        Done::of("a held sigsend", self.go())
+    }
+
+    /// Lets it continue; returns its output and status.
+    #[track_caller]
+    pub fn go(self) -> Output {
+        let tracer = self.tracer.map(Pid::from_raw);
+        if let Some(tracer) = tracer {
+            kill(tracer, Signal::SIGKILL).expect("the tracer is ours");
+        }
+        let output = self.child.wait_with_output().expect("sigsend ends");
+        if let Some(tracer) = tracer {
+            waitpid(tracer, None).expect("orphans are reparented to process 1, which is the test");
+        }
+        output
+    }
+}
+
+/// A system call of sigsend: its name, and which of those with this name it is, from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    pub name: String,
+    pub nth: usize,
+}
+
+impl Call {
+    /// The nth call of this name.
+    pub fn nth(name: &str, nth: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            nth,
+        }
+    }
+}
+
+/// The system calls of a trace, numbered by name.
+pub fn calls(trace: &Trace) -> Vec<Call> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let names = trace
+        .calls
+        .iter()
+        .filter_map(|line| Some(line.split_once('(')?.0));
+    let numbered = names.map(|name| {
+        let count = counts.entry(name).or_default();
+        *count += 1;
+        Call::nth(name, *count)
+    });
+    numbered.collect()
+}
+
+/// The system calls of a trace after the first one whose line contains this text.
+#[track_caller]
+pub fn calls_after(trace: &Trace, text: &str) -> Vec<Call> {
+    let first = trace.calls.iter().position(|call| call.contains(text));
+    calls(trace).split_off(first.expect("the call is in the trace") + 1)
+}
+
+/// Whether a process has a descriptor of this kind, as its link in /proc/PID/fd names it.
+pub fn has_open(pid: impl Display, kind: &str) -> bool {
+    let fds = fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut links = fds.filter_map(|fd| fs::read_link(fd.path()).ok());
+    links.any(|to| to.to_string_lossy().contains(kind))
+}
+
+/// The longest that a test can take, in microseconds.
+const LONGEST_DELAY: &str = "100000000";
+
+/// Starts `sigsend args` under strace with an injection into these calls.
+fn held(calls: &str, inject: &str, log: &OsStr, args: &[impl AsRef<OsStr>]) -> Child {
+    let mut command = Command::new("strace");
+    // The tracer as a grandchild: sigsend is our child, and continues when the tracer is gone.
+    command.args(["-D", "-qq", "-e", &format!("trace={calls}")]);
+    command
+        .args(["-e", &format!("inject={calls}:{inject}"), "-o"])
+        .arg(log);
+    command
+        .arg(*SIGSEND)
+        .args(args)
+        .env_clear()
+        .current_dir("/");
+    command.env("PATH", env::var_os("PATH").unwrap_or_default());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command.spawn().expect("strace starts")
+}
+
+fn status_of(pid: impl Display) -> String {
+    fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default()
+}
+
+/// Whether strace delays a process. strace stops it at each of its calls, and when it attaches, but
+/// sleeps while it is stopped only during a delay.
+fn is_delayed(pid: u32, tracer: i32) -> bool {
+    // A tracer that has run in between has slept once more.
+    let sleeps = || {
+        let status = status_of(tracer);
+        let count = status
+            .lines()
+            .find(|line| line.starts_with("voluntary_ctxt_switches:"));
+        count
+            .filter(|_| status.contains("State:\tS"))
+            .map(str::to_owned)
+    };
+    let before = sleeps();
+    let is_stopped = status_of(pid).contains("State:\tt");
+    is_stopped && before.is_some() && sleeps() == before
+}
+
+/// The PID of the tracer in the text of /proc/PID/status.
+fn tracer_in(status: &str) -> Option<i32> {
+    let tracer = status
+        .lines()
+        .find_map(|line| line.strip_prefix("TracerPid:\t"))?;
+    tracer.parse().ok().filter(|tracer| *tracer != 0)
+}
+
+/// Whether strace can be used here at all.
+pub fn may_trace() -> bool {
+    let mut traced = Command::new("strace");
+    traced
+        .args(["-D", "-qq", "-o", "/dev/null", "true"])
+        .stderr(Stdio::null());
+    traced.status().is_ok_and(|status| status.success())
+}
