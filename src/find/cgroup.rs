@@ -125,17 +125,18 @@ impl ControlGroup {
                 *ancestor,
             ))));
         }
-        let is_empty = members.unseen == 0 && members.pids.is_empty();
-        let is_seen = members.unseen == 0 && !members.pids.is_empty();
-        let pids = members.pids.clone();
+        let mut is_empty = members.unseen == 0 && members.pids.is_empty();
+        let known = recipients.len();
         self.admit(members, rules, recipients)?;
-        let is_known = |pid: &Pid| !matches!(recipients.id_of(*pid), Ok(None));
-        let is_lost = is_seen && !plan.selection.narrows() && !pids.iter().any(is_known);
+        // Those that were listed may have left others behind, which are found later.
+        if recipients.len() == known {
+            is_empty |= !self.events.is_populated().unwrap_or(true);
+        }
         // It may have become threaded, so that it lists no processes any more.
-        if is_lost && self.directory.kind() == Ok(Kind::Threaded) {
+        if self.directory.kind() == Ok(Kind::Threaded) {
             return Ok(Some(Reason::ControlGroup(NoControlGroup::Threaded)));
         }
-        Ok((is_empty || is_lost).then_some(Reason::ControlGroup(NoControlGroup::Empty)))
+        Ok(is_empty.then_some(Reason::ControlGroup(NoControlGroup::Empty)))
     }
 
     /// Admits members that are not known yet.
