@@ -197,7 +197,7 @@ impl<'a> Rules<'a> {
     fn spares(&self, way: Way) -> bool {
         match way {
             Way::Number | Way::Group => false,
-            // Who listens is a fact, whoever asks.
+            // An ancestor that listens does so for any caller that asks.
             Way::Port => self.plan.mode != Mode::Ask(Question::Alive),
             _ => true,
         }

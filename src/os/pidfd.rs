@@ -69,8 +69,8 @@ impl Pinned {
     /// no memory; or it is `check`'s.
     pub fn open_if<V>(pid: Pid, check: impl FnOnce(&Self) -> Result<V>) -> Result<Opened<V>> {
         let process = match Self::open(pid)? {
-            Ok(process) => process,
-            Err(absent) => return Ok(Opened::Absent(absent)),
+            Opened::Process(process, ()) => process,
+            Opened::Absent(absent) => return Ok(Opened::Absent(absent)),
         };
         let value = check(&process);
         Ok(if process.still_has_pid()? {
@@ -81,7 +81,7 @@ impl Pinned {
     }
 
     /// Opens a pidfd (pidfd_open(2)).
-    fn open(pid: Pid) -> Result<Result<Self, NoProcess>> {
+    fn open(pid: Pid) -> Result<Opened<()>> {
         let task = || format!("pinning process {pid}");
         let mut tries = 0;
         loop {
@@ -89,21 +89,21 @@ impl Pinned {
                 Ok(fd) => {
                     keep_reserve(&fd).with_context(task)?;
                     let fd = Some(fd.into());
-                    return Ok(Ok(Self { pid, fd }));
+                    return Ok(Opened::Process(Self { pid, fd }, ()));
                 }
-                Err(Errno::ESRCH) => return Ok(Err(NoProcess::Gone)),
+                Err(Errno::ESRCH) => return Ok(Opened::Absent(NoProcess::Gone)),
                 Err(Errno::EINVAL | Errno::ENOENT) => {
                     if let Some(process) = proc::process_of_thread(pid) {
-                        return Ok(Err(NoProcess::Thread { of: Some(process) }));
+                        return Ok(Opened::Absent(NoProcess::Thread { of: Some(process) }));
                     }
                     // A dying process can give EINVAL, too. If /proc does not tell, kill(2) tells a
                     // live thread from a free number.
                     if signal::kill(pid.process(), None) == Err(Errno::ESRCH) {
-                        return Ok(Err(NoProcess::Gone));
+                        return Ok(Opened::Absent(NoProcess::Gone));
                     }
                     tries += 1;
                     if tries > 3 {
-                        return Ok(Err(NoProcess::Thread { of: None }));
+                        return Ok(Opened::Absent(NoProcess::Thread { of: None }));
                     }
                 }
                 Err(errno @ (Errno::ENOSYS | Errno::EPERM)) => {

@@ -152,7 +152,7 @@ pub fn executable(pid: Pid) -> io::Result<Vec<u8>> {
 }
 
 /// The arguments, as they stand in the memory of the process. Empty for kernel threads and zombies.
-/// `TimedOut` if that memory blocks whoever reads it.
+/// `TimedOut` if that memory blocks any process that reads it.
 pub fn arguments(pid: Pid) -> io::Result<Vec<Vec<u8>>> {
     only(each_arguments(vec![pid]))
 }
@@ -232,23 +232,21 @@ fn only<T>(mut results: impl Iterator<Item = (Pid, io::Result<T>)>) -> io::Resul
         .map_or_else(|| Err(ErrorKind::NotFound.into()), |(_, result)| result)
 }
 
-/// The state of the liveliest thread of a process, and all its threads.
-pub fn liveliest(pid: Pid) -> io::Result<(State, Vec<i32>)> {
-    let stat = stat(pid)?;
+/// A process, with the state of its liveliest thread: the main one may have exited.
+pub fn liveliest(pid: Pid) -> io::Result<Stat> {
+    let mut stat = stat(pid)?;
     // The state of the only thread is the state of the process.
     if stat.threads <= 1 {
-        return Ok((stat.state, vec![pid.number()]));
+        return Ok(stat);
     }
-    let threads = threads(pid)?;
-    let mut liveliest = State::Dead;
-    for thread in &threads {
-        // The thread has ended meanwhile.
-        let Some(text) = if_visible(read(pid, &format!("task/{thread}/stat")))? else {
-            continue;
-        };
-        liveliest = liveliest.max(parse_stat(&text)?.state);
+    stat.state = State::Dead;
+    for thread in threads(pid)? {
+        // The thread may have ended meanwhile.
+        if let Some(text) = if_visible(read(pid, &format!("task/{thread}/stat")))? {
+            stat.state = stat.state.max(parse_stat(&text)?.state);
+        }
     }
-    Ok((liveliest, threads))
+    Ok(stat)
 }
 
 /// Whether a signal is pending for a process that neither blocks it nor is stopped or dead, so that

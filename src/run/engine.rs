@@ -167,7 +167,7 @@ impl Engine<'_, '_> {
         refused.map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    /// Sends one signal of the plan. Chases of a step before are over: whoever is new gets this
+    /// Sends one signal of the plan. Chases of a step before are over: new members get this
     /// step's signals.
     fn step(&mut self, signal: Signal, occasion: Occasion) -> Result<()> {
         if occasion != Occasion::Companion {

@@ -40,7 +40,7 @@ pub fn preview(plan: &Plan, pid: Pid, signal: Signal, occasion: Occasion) -> Pre
     let status = proc::status(pid).ok();
     let stat = proc::stat(pid).ok();
     // The state of a process is that of its liveliest thread: the main one may have exited.
-    let state = proc::liveliest(pid).ok().map(|(state, _)| state);
+    let state = proc::liveliest(pid).ok().map(|stat| stat.state);
     let takes_nothing =
         state == Some(State::Dead) || stat.as_ref().is_some_and(proc::Stat::is_kernel_thread);
     let is_blocked = status
@@ -124,7 +124,7 @@ pub fn hold(status: &Status) -> Option<Obstacle> {
 /// What keeps a process that is still there when the time is over.
 pub fn obstacle(pid: Pid, last: Signal) -> Option<Obstacle> {
     let status = proc::status(pid).ok()?;
-    let is_blocked = proc::liveliest(pid).is_ok_and(|(state, _)| state == State::Blocked);
+    let is_blocked = proc::liveliest(pid).is_ok_and(|stat| stat.state == State::Blocked);
     let is_ignored = status.ignored.contains(last);
     hold(&status)
         .or(is_blocked.then_some(Obstacle::Blocked))

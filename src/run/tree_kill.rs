@@ -2,32 +2,25 @@
 //! all of it is at rest, in an order in which no death continues a member that has no KILL yet.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result};
-use nix::errno::Errno;
-use nix::unistd::{self, getsid};
 
 use crate::event::{Outcome, Reason, Subject};
 use crate::find::recipients::{Place, Recipient, RecipientId, Recipients, SourceId, Standing};
 use crate::find::select::Found;
 use crate::find::source::Source;
 use crate::find::spared::above;
-use crate::os::pidfd::Pinned;
 use crate::os::pids;
-use crate::os::proc::{self, State};
-use crate::os::sys::{self, HeldSignals, Scope};
+use crate::os::proc;
+use crate::os::sys::{self, HeldSignals};
 use crate::run::call::{Answer, Call};
 use crate::run::kill_order::{Hangup, Member, kill_order};
+use crate::run::orphans::{Traces, orphans};
 use crate::run::sender::{Occasion, Route, Sender};
+use crate::run::stopping::{Rest, Stopping, resume, signal};
 use crate::signal::Signal;
-use crate::target::Pid;
 
-/// How long a member may take to stop, from the first look on. One that is blocked in the kernel
-/// gets all of it: it may be a vfork(2) parent whose child is stopped, but a fork in flight on a
-/// busy machine is blocked, too, and completes.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// How long all of it lasts at most before the KILLs.
 const LONGEST: Duration = Duration::from_secs(3);
 /// How often members are stopped again because somebody continues them. What they fork after that
@@ -35,14 +28,8 @@ const LONGEST: Duration = Duration::from_secs(3);
 const TRIES: u32 = 3;
 /// How long processes that were forked meanwhile are looked for after the KILL.
 const CHASE: Duration = Duration::from_secs(1);
-/// The memory that must be free before a process is stopped.
-const ROOM: [usize; 16] = [64 << 10; 16];
 /// A short time between two looks at what the kernel gives no event for.
 const PAUSE: Duration = Duration::from_micros(200);
-/// How long killed members may take to die before their children are looked for.
-const DYING: Duration = Duration::from_millis(100);
-/// How many of the PIDs handed out meanwhile are looked at.
-const BIRTHS: usize = 1 << 16;
 
 /// Sends KILL to all trees. Nothing is reported before it is over. A tree that cannot be stopped
 /// gets no first KILL, and is reported; one that is due as a follow-up is sent all the same.
@@ -84,7 +71,7 @@ pub fn kill_trees(call: &mut Call, occasion: Occasion) -> Result<()> {
     };
     kill.run(recipients, &mut find);
     kill.kill_newcomers(recipients, &mut find);
-    let orphans = kill.orphans(recipients, above.as_ref());
+    let orphans = orphans(&kill.traces(), recipients, above.as_ref());
     kill.thaw_refused(recipients);
     // From here on writing may block.
     drop(held);
@@ -178,30 +165,10 @@ struct Tree {
     failed: Option<Error>,
 }
 
-/// A member of a tree that is stopped.
-struct Stopping {
-    root: RecipientId,
-    got_stop: bool,
-    /// It ran before, so it must not stay stopped.
-    ran: bool,
-    first_look: Option<Instant>,
-    rest: Rest,
-    /// What /proc/PID/stat said at the last look.
-    stat: Option<Member>,
-}
-
-/// How a member came to rest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rest {
-    NotYet,
-    /// Stopped or dead.
-    Still,
-    /// Blocked in the kernel, as a vfork(2) parent is whose child is stopped.
-    Blocked,
-    /// It got no STOP and goes on running.
-    Never,
-    /// It did not stop in time.
-    Late,
+impl Tree {
+    fn has_failed(&self) -> bool {
+        self.failed.is_some()
+    }
 }
 
 impl Kill {
@@ -246,25 +213,11 @@ impl Kill {
             return;
         }
         tree.stopping += 1;
-        let stopped = try_to_stop(&recipients[id]);
-        let (got_stop, ran) = *stopped.as_ref().unwrap_or(&(false, false));
-        let (first_look, rest, stat) = (None, Rest::NotYet, None);
-        let member = Stopping {
-            root,
-            got_stop,
-            ran,
-            first_look,
-            rest,
-            stat,
-        };
+        let mut member = Stopping::new(root);
+        let stopped = member.stop(&recipients[id]);
         self.members.insert(id, member);
-        // Its group is known from now on.
-        let read = self
-            .members
-            .get_mut(&id)
-            .map(|member| member.read(&recipients[id].process));
-        match stopped.and_then(|_| read.transpose()) {
-            Ok(_) => self.stopping.push_back(id),
+        match stopped {
+            Ok(()) => self.stopping.push_back(id),
             Err(error) => self.give_up(recipients, root, error),
         }
     }
@@ -283,15 +236,9 @@ impl Kill {
         tree.stopping = 0;
         for id in tree.members.iter().rev() {
             if self.members.get(id).is_some_and(|member| member.ran) {
-                continue_(&recipients[*id]);
+                resume(&recipients[*id]);
             }
         }
-    }
-
-    fn has_failed(&self, root: RecipientId) -> bool {
-        self.trees
-            .get(&root)
-            .is_some_and(|tree| tree.failed.is_some())
     }
 
     /// Looks once at a member that has yet to come to rest, and reads its children if it has.
@@ -301,11 +248,7 @@ impl Kill {
             return false;
         };
         let root = member.root;
-        if self
-            .trees
-            .get(&root)
-            .is_some_and(|tree| tree.failed.is_some())
-        {
+        if self.trees.get(&root).is_some_and(Tree::has_failed) {
             return false;
         }
         let rest = match member.look(&recipients[id].process, is_over) {
@@ -402,14 +345,14 @@ impl Kill {
         // parents are looked at last, and twice, right before the KILL that makes such a fork fail.
         let mut blocked = Vec::new();
         for id in self.members_of(roots) {
-            let Some(member) = self.members.get(&id) else {
+            let Some(member) = self.members.get_mut(&id) else {
                 continue;
             };
             let (rest, root) = (member.rest, member.root);
-            if self.has_failed(root) {
+            if self.trees.get(&root).is_some_and(Tree::has_failed) {
                 continue;
             }
-            match self.runs_again(recipients, id) {
+            match member.runs_again(&recipients[id].process) {
                 Ok(runs) => {
                     is_disturbed |= runs;
                     if runs && !self.is_over() {
@@ -429,14 +372,6 @@ impl Kill {
         // Other trees are killed later; what was handed out first counts for all.
         self.last_pid = self.last_pid.or(last_pid.filter(|_| is_quiet));
         is_quiet
-    }
-
-    fn runs_again(&mut self, recipients: &Recipients, id: RecipientId) -> Result<bool> {
-        let Some(member) = self.members.get_mut(&id) else {
-            return Ok(false);
-        };
-        let state = member.read(&recipients[id].process)?;
-        Ok(member.rest == Rest::Still && state > State::Stopped)
     }
 
     fn stop_again(&mut self, recipients: &Recipients, id: RecipientId, root: RecipientId) {
@@ -461,7 +396,7 @@ impl Kill {
             let is_stopped = self
                 .members
                 .get(id)
-                .is_some_and(|member| !self.has_failed(member.root));
+                .is_some_and(|member| !self.trees.get(&member.root).is_some_and(Tree::has_failed));
             recipients[*id].is_present() && (is_stopped || self.occasion != Occasion::First)
         };
         let due: Vec<RecipientId> = self.members_of(roots).into_iter().filter(is_due).collect();
@@ -530,65 +465,16 @@ impl Kill {
         }
     }
 
-    /// The processes that a member may have left behind: they have appeared since the children were
-    /// read, are none of the recipients, have a parent above the trees, as the children of an
-    /// exited process have, and are in the group of a member or in a session that is as new as they
-    /// are: others start processes at the same time.
-    fn orphans(
-        &self,
-        recipients: &Recipients,
-        above: Option<&BTreeSet<Pid>>,
-    ) -> Vec<(RecipientId, Pid)> {
-        let (Some(first), Some(last)) = (self.last_pid, pids::last_pid()) else {
-            return Vec::new();
-        };
-        let Some(root) = self.trees.keys().next().copied().filter(|_| first != last) else {
-            return Vec::new();
-        };
-        // The children of a member have another parent once it is dead.
-        let end = Instant::now() + DYING;
-        let killed = self.answers.iter().filter(|answer| answer.sent.is_ok());
-        let killed: Vec<RecipientId> = killed.map(Answer::id).collect();
-        let runs = |id: &RecipientId| recipients[*id].process.is_running().unwrap_or(false);
-        while killed.iter().any(runs) && Instant::now() < end {
-            sys::sleep_until(Instant::now() + PAUSE);
-        }
-        let last = pids::last_pid().unwrap_or(last);
-        let is_new = |session: i32| {
-            let (is_after, is_before) = (first < session, session <= last);
-            if first < last {
-                is_after && is_before
-            } else {
-                is_after || is_before
-            }
-        };
+    /// What a process that escaped is told by.
+    fn traces(&self) -> Traces {
         let members = self.members.values();
-        let members = members.filter_map(|member| Some((member.stat?.group, member.root)));
-        let groups: BTreeMap<i32, RecipientId> = members.collect();
-        let is_above = |parent: i32| {
-            above.is_none_or(|above| proc::pid_of(parent).is_some_and(|pid| above.contains(&pid)))
-        };
-        let left_by = |pid: Pid| {
-            let stat = proc::stat(pid).ok()?;
-            let of_group = groups.get(&stat.group).copied();
-            let of = of_group.or(is_new(stat.session).then_some(root))?;
-            let is_left = stat.state != State::Dead
-                && is_above(stat.parent)
-                && proc::process_of_thread(pid).is_none()
-                && recipients.id_of(pid).is_ok_and(|id| id.is_none());
-            is_left.then_some((of, pid))
-        };
-        // One that is about to lose its parent shows at the next look.
-        let mut left = Vec::new();
-        loop {
-            let now = pids::last_pid().unwrap_or(last);
-            let births = pids::handed_out(first, now).take(BIRTHS);
-            let found: Vec<(RecipientId, Pid)> = births.filter_map(&left_by).collect();
-            if found.is_empty() || found == left || Instant::now() >= end {
-                return found;
-            }
-            left = found;
-            sys::sleep_until(Instant::now() + 10 * PAUSE);
+        let groups = members.filter_map(|member| Some((member.stat?.group, member.root)));
+        let killed = self.answers.iter().filter(|answer| answer.sent.is_ok());
+        Traces {
+            last_pid: self.last_pid,
+            root: self.trees.keys().next().copied(),
+            groups: groups.collect(),
+            killed: killed.map(Answer::id).collect(),
         }
     }
 
@@ -600,103 +486,8 @@ impl Kill {
                 .get(&answer.id())
                 .is_some_and(|member| member.ran)
             {
-                continue_(&recipients[answer.id()]);
+                resume(&recipients[answer.id()]);
             }
         }
     }
-}
-
-impl Stopping {
-    /// How it has come to rest by now.
-    fn look(&mut self, process: &Pinned, is_over: bool) -> Result<Rest> {
-        let state = self.read(process)?;
-        let is_late =
-            is_over || self.first_look.get_or_insert_with(Instant::now).elapsed() >= PATIENCE;
-        self.rest = match state {
-            State::Dead => Rest::Still,
-            _ if !self.got_stop => Rest::Never,
-            State::Stopped => Rest::Still,
-            State::Blocked if is_late => Rest::Blocked,
-            State::Live if is_late => Rest::Late,
-            State::Blocked | State::Live => Rest::NotYet,
-        };
-        Ok(self.rest)
-    }
-
-    /// The state of the liveliest thread; a process that has gone is dead.
-    fn read(&mut self, process: &Pinned) -> Result<State> {
-        let pid = process.pid;
-        let task = || format!("looking at the threads of process {pid}");
-        let stat = proc::if_visible(proc::stat(pid)).with_context(task)?;
-        let found = proc::if_visible(proc::liveliest(pid)).with_context(task)?;
-        // What was read may be another process that has the PID now.
-        let (Some(stat), Some((state, _))) = (stat, found) else {
-            return Ok(State::Dead);
-        };
-        if !process.still_has_pid().unwrap_or(true) {
-            return Ok(State::Dead);
-        }
-        self.stat = Some(Member {
-            pid: pid.number(),
-            parent: stat.parent,
-            group: stat.group,
-            session: stat.session,
-            session_of_parent: session_of(stat.parent),
-            hangup: hangup(pid),
-        });
-        Ok(state)
-    }
-}
-
-/// The session of a process; 0 if it cannot be read.
-fn session_of(pid: i32) -> i32 {
-    getsid(Some(unistd::Pid::from_raw(pid))).map_or(0, unistd::Pid::as_raw)
-}
-
-/// What HUP would do to a process.
-fn hangup(pid: Pid) -> Hangup {
-    let dies = proc::status(pid).is_ok_and(|status| {
-        let sets = [status.caught, status.ignored, status.blocked];
-        !sets.into_iter().any(|set| set.contains(Signal::HUP))
-    });
-    if dies { Hangup::Dies } else { Hangup::Survives }
-}
-
-/// Stops a process; whether it got STOP, and whether it ran before.
-fn try_to_stop(recipient: &Recipient) -> Result<(bool, bool)> {
-    if !recipient.is_present() {
-        return Ok((false, false));
-    }
-    let pid = recipient.pid();
-    let state = proc::if_visible(proc::liveliest(pid));
-    let state = state.with_context(|| format!("looking at the threads of process {pid}"))?;
-    let ran = state.is_some_and(|(state, _)| state > State::Stopped);
-    check_room().context("stopping a tree")?;
-    match signal(recipient, Signal::STOP) {
-        Ok(()) => Ok((true, ran)),
-        Err(Errno::EPERM | Errno::EACCES | Errno::ESRCH) => Ok((false, false)),
-        Err(errno) => Err(errno).with_context(|| format!("stopping process {pid}")),
-    }
-}
-
-/// Fails while little memory is left: an allocation that fails later ends the program, and what it
-/// has stopped stays stopped.
-fn check_room() -> Result<()> {
-    let mut room = ROOM.map(|_| Vec::<u8>::new());
-    for (piece, size) in room.iter_mut().zip(ROOM) {
-        piece.try_reserve(size)?;
-    }
-    // An allocation that is never used would be optimized away.
-    black_box(&room);
-    Ok(())
-}
-
-/// The freeze's own signals, STOP and CONT, which are no part of the plan.
-fn signal(recipient: &Recipient, signal: Signal) -> nix::Result<()> {
-    sys::pidfd_send_signal(recipient.process.fd()?, signal, None, Scope::Process)
-}
-
-/// One that cannot be continued is dead or another user's.
-fn continue_(recipient: &Recipient) {
-    let _ = signal(recipient, Signal::CONT);
 }
