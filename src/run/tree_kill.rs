@@ -61,7 +61,8 @@ pub fn kill_trees(call: &mut Call, occasion: Occasion) -> Result<()> {
         answers: Vec::new(),
         unstopped: Vec::new(),
         disturbed: 0,
-        last_pid: None,
+        looked_from: None,
+        windows: Vec::new(),
         error: None,
     };
     let mut find = |recipients: &mut Recipients, parent: RecipientId| {
@@ -147,9 +148,10 @@ struct Kill {
     unstopped: Vec<RecipientId>,
     /// How many looks found a member that ran again after it had stopped: somebody sends CONT.
     disturbed: u32,
-    /// The PID that was handed out last before the children of the members were read for the last
-    /// time.
-    last_pid: Option<i32>,
+    /// The PID that was handed out last before the children were read for the last time that found
+    /// no new one; if every time found one, before the first.
+    looked_from: Option<i32>,
+    windows: Vec<(i32, i32)>,
     /// The first error of a look after the KILL.
     error: Option<Error>,
 }
@@ -369,8 +371,10 @@ impl Kill {
             is_quiet &= self.take_children(recipients, *id, *root, find) == 0;
         }
         self.disturbed += u32::from(is_disturbed);
-        // Other trees are killed later; what was handed out first counts for all.
-        self.last_pid = self.last_pid.or(last_pid.filter(|_| is_quiet));
+        self.looked_from = match self.looked_from {
+            Some(first) if !is_quiet => Some(first),
+            _ => last_pid,
+        };
         is_quiet
     }
 
@@ -417,6 +421,8 @@ impl Kill {
         for place in places {
             self.kill_one(recipients, due[place]);
         }
+        self.windows
+            .extend(self.looked_from.take().zip(pids::last_pid()));
         for root in roots {
             if let Some(tree) = self.trees.get_mut(root) {
                 tree.is_killed = true;
@@ -471,7 +477,7 @@ impl Kill {
         let groups = members.filter_map(|member| Some((member.stat?.group, member.root)));
         let killed = self.answers.iter().filter(|answer| answer.sent.is_ok());
         Traces {
-            last_pid: self.last_pid,
+            windows: self.windows.clone(),
             root: self.trees.keys().next().copied(),
             groups: groups.collect(),
             killed: killed.map(Answer::id).collect(),

@@ -16,8 +16,8 @@ use nix::unistd::Pid;
 use crate::cgroup::group::{Group, control_group};
 use crate::family::{Family, children, state};
 use crate::support::{
-    NOBODY, STUBBORN, Unprivileged, Victim, eventually, in_pid_namespace, may_change_user, raw,
-    raw_sigsend, skip, strace, victim,
+    NOBODY, STUBBORN, Unprivileged, Victim, eventually, in_pid_namespace, may_change_user, program,
+    raw, raw_sigsend, skip, strace, victim,
 };
 use fuse::Unreadable;
 
@@ -265,6 +265,29 @@ fn a_tree_is_killed_while_another_is_still_being_stopped() {
         Some(took)
     });
     assert!(late.is_empty(), "{late:#?}");
+}
+
+#[test]
+fn a_process_that_appears_after_the_kill_of_one_tree_is_no_orphan_of_it() {
+    in_pid_namespace(|| {
+        let Some(setsid) = program("setsid") else {
+            return skip("no setsid");
+        };
+        let (mut blocked, other) = (Family::with_role("vfork"), Victim::sleeping());
+        let mut call = raw_sigsend();
+        call.args(["--tree", "-KILL", &blocked.arg(), &other.arg()]);
+        let call = call.stderr(Stdio::piped()).spawn();
+        let call = call.expect("sigsend starts");
+        other.assert_killed_by(9);
+        // It loses its parent and has a session of its own, as an escaped member would.
+        let mut stranger = std::process::Command::new(setsid);
+        let stranger = stranger.args(["--fork", "sleep", "60"]).status();
+        assert!(stranger.expect("setsid starts").success());
+        let told = call.wait_with_output().expect("a child");
+        assert_eq!(String::from_utf8_lossy(&told.stderr), "");
+        assert!(told.status.success());
+        assert_eq!(blocked.assert_all_ended(), Vec::<String>::new());
+    });
 }
 
 #[test]
