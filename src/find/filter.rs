@@ -70,8 +70,8 @@ pub struct Rules<'a> {
     owner: Option<u32>,
     /// The directory of `--cwd`.
     directory: Option<Place>,
-    /// How many processes could not be read when it had to be told whether they are meant.
-    unclear: Cell<usize>,
+    /// Whether it could not be told of a running process whether it is meant.
+    unclear: Cell<bool>,
 }
 
 impl<'a> Rules<'a> {
@@ -99,7 +99,7 @@ impl<'a> Rules<'a> {
             spared,
             owner,
             directory: directory.transpose()?,
-            unclear: Cell::new(0),
+            unclear: Cell::new(false),
         })
     }
 
@@ -110,7 +110,14 @@ impl<'a> Rules<'a> {
 
     /// Whether it could not be told of every process whether it is meant.
     pub fn is_unclear(&self) -> bool {
-        self.unclear.get() > 0
+        self.unclear.get()
+    }
+
+    /// Notes that something could not be read of a process. Of one that exits, nothing can.
+    fn note_unclear(&self, process: &Pinned) -> Result<()> {
+        self.unclear
+            .set(self.unclear.get() || process.is_running()?);
+        Ok(())
     }
 
     /// Whether a process belongs to those whose processes a description selects. Reads nothing that
@@ -121,8 +128,9 @@ impl<'a> Rules<'a> {
         };
         let user = process.real_user();
         let user = user.with_context(|| format!("looking for the owner of {}", process.pid))?;
-        self.unclear
-            .update(|unclear| unclear + usize::from(user.is_none()));
+        if user.is_none() {
+            self.note_unclear(process)?;
+        }
         Ok(user == Some(owner))
     }
 
@@ -153,7 +161,7 @@ impl<'a> Rules<'a> {
             Claim::Holds => {}
             Claim::Fails => return Ok(Verdict::NotMeant),
             Claim::Unclear => {
-                self.unclear.update(|unclear| unclear + 1);
+                self.note_unclear(process)?;
                 return Ok(Verdict::NotMeant);
             }
             Claim::Refused(reason) => return Ok(Verdict::Refused(reason)),
@@ -213,9 +221,9 @@ impl<'a> Rules<'a> {
         if is_identified {
             return Ok(Some(Verdict::Refused(failed)));
         }
-        let is_unclear = matches!(failed, Reason::Unverified { .. });
-        self.unclear
-            .update(|unclear| unclear + usize::from(is_unclear));
+        if matches!(failed, Reason::Unverified { .. }) {
+            self.note_unclear(process)?;
+        }
         Ok(Some(Verdict::NotMeant))
     }
 

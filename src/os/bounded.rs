@@ -146,12 +146,19 @@ impl<R: Send + 'static> Ahead<R> {
         let mut progress = lock(&self.0.progress);
         while progress.results.len() < BATCH && !progress.is_finished {
             let left = patience.saturating_sub(progress.began.elapsed());
-            if !left.is_zero() {
+            if left > Duration::ZERO {
                 let waited = self.0.changed.wait_timeout(progress, left);
                 progress = waited.unwrap_or_else(PoisonError::into_inner).0;
-            } else if progress.thread.is_none_or(is_runnable) {
+                continue;
+            }
+            let (began, thread) = (progress.began, progress.thread);
+            // The thread may be waiting for this lock alone.
+            drop(progress);
+            let is_runnable = thread.is_none_or(is_runnable);
+            progress = lock(&self.0.progress);
+            if is_runnable {
                 progress.began = Instant::now();
-            } else {
+            } else if progress.began == began {
                 break;
             }
         }

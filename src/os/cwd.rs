@@ -48,7 +48,11 @@ impl Place {
         let Some((link, text)) = link(pid)? else {
             return Ok(false);
         };
-        let cwd = open(AT_FDCWD, &link)?;
+        let cwd = match open(AT_FDCWD, &link) {
+            // It exits, and has let go of its directory.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            cwd => cwd?,
+        };
         let identity = Identity::of(&cwd.metadata()?);
         let is_below = |place| is_in_or_below(cwd, place);
         if self.directory.map_or(Ok(false), is_below)? {
