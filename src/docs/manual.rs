@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::cli::options::{Arity, OPTIONS};
 use crate::docs::completions;
 use crate::docs::help::FORMS;
-use crate::output::keys::{EVENTS, Event, KEYS, Key};
+use crate::output::keys::{EVENTS, KEYS, rows};
 use crate::plan::Product;
 use crate::signal::Signal;
 
@@ -82,25 +82,23 @@ fn signals() -> String {
 
 /// The rows of a tbl(1) table: the keys of JSON output.
 fn keys() -> String {
-    let row = |key: &Key| {
-        let (name, kind, meaning) = (key.name, key.kind, literal(key.meaning));
-        format!("\\%{name}\t{kind}\tT{{\n{meaning}\nT}}\n")
+    let row = |[name, kind, meaning]: [&str; 3]| {
+        format!("\\%{name}\t{kind}\tT{{\n{}\nT}}\n", literal(meaning))
     };
-    KEYS.iter().map(row).collect()
+    rows(KEYS).map(row).collect()
 }
 
 /// The rows of a tbl(1) table: the events, each with its keys.
 fn events() -> String {
-    let row = |event: &Event| {
-        let (name, meaning) = (roff(event.name), literal(event.meaning));
-        let keys: Vec<String> = event.keys.iter().map(|key| format!("\\%{key}")).collect();
-        let keys = match keys.join(", ") {
-            none if none.is_empty() => "none".to_owned(),
-            keys => keys,
+    let row = |[name, meaning, keys]: [&str; 3]| {
+        let (name, meaning) = (roff(name), literal(meaning));
+        let keys = match keys {
+            "" => "none".to_owned(),
+            keys => format!("\\%{}", keys.replace(", ", ", \\%")),
         };
         format!("{name}\tT{{\n{meaning}\nT}}\tT{{\n{keys}\nT}}\n")
     };
-    EVENTS.iter().map(row).collect()
+    rows(EVENTS).map(row).collect()
 }
 
 /// A text for roff(7), the words in backticks bold.

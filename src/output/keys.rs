@@ -1,217 +1,70 @@
-//! The events and keys of `--json`, as the manual and the reference show them. Literal words are in
-//! backticks.
+//! The events and keys of `--json`, from which the manual and the reference are made. Literal words
+//! are in backticks.
 
-/// An event, with the keys that it may have beside those of every target.
-pub struct Event {
-    pub name: &'static str,
-    pub meaning: &'static str,
-    pub keys: &'static [&'static str],
-}
+/// An event, what it means, and the keys that it may have beside those of every target.
+pub const EVENTS: &str = "\
+    sent | a signal was sent | signal, number, value, unseen, elapsed_ms
+    failed | no signal was sent, or no process found | reason, unseen, errno, hint
+    skipped | sigsend itself or an ancestor of it, which was not typed: it gets no signal | reason
+    not-stopped | could not be kept stopped, in a tree that is killed; it may have forked unseen \
+        | reason
+    escaped | may be a child that a killed member of a tree left behind | reason
+    already-gone | was gone before the signal, or nobody answers to the target | reason, hint
+    gone | has exited | ending, exit_code, exit_signal, core_dumped, elapsed_ms
+    still-there | was there when the time ran out | elapsed_ms, state
+    found | answers `-p` and `--id` |
+    alive | answers `--alive` |
+    would-send | preview of `--dry-run` | signal, number, unseen, effect, blocked, follow_ups, \
+        user, age_ms, command, state, directory
+    error | the call failed as a whole | reason, hint
+    summary | the last line | signalled, already_gone, failed, remaining, status";
 
-/// A key, with the type of its value.
-pub struct Key {
-    pub name: &'static str,
-    pub kind: &'static str,
-    pub meaning: &'static str,
-}
+/// A key, the type of its value, and what it means.
+pub const KEYS: &str = "\
+    event | string | one of the above
+    target | string | the target as it was typed, also for members of a group or tree
+    pid | number | the process, if there is a single one
+    inode | number | the inode of its pidfd, if it was pinned (Linux 6.9): `pid:inode` is its \
+        token
+    name | string | its command name, if known
+    signal | string | the name of the signal
+    number | number | its number
+    value | number | what `--queue` sent along
+    unseen | number | instead of `pid`: how many members of a control group it is about that have \
+        no PID here, since they live in another PID namespace
+    elapsed_ms | number | milliseconds since the first signal; 0 for that
+    reason | string | why, as on standard error
+    errno | string | the name of the system error, such as `ESRCH` or `EPERM`
+    hint | string | what may help, if that is known
+    state | string | what keeps it from ending or from acting on the signal: `stopped`, `traced \
+        by` a PID, `blocked in the kernel`, `ignores` a signal
+    ending | string | `exited`, `killed`, or `unknown` if the kernel does not report it
+    exit_code | number | of a process that exited
+    exit_signal | string | of a process that was killed: the name of the signal
+    core_dumped | boolean | whether it dumped core; `null` if that is unknown
+    effect | string | what the signal would do: `caught`, `ignored`, `nothing`, the default \
+        action `terminate`, `core`, `stop`, `continue`, or `unknown` if that cannot be read
+    blocked | boolean | whether the process blocks the signal now; `null` if that cannot be read
+    follow_ups | array | the later signals: objects with `after_ms` (number) and `signals` (array \
+        of names)
+    user | string | the owner of the process
+    age_ms | number | milliseconds since it started, if known
+    command | string | its arguments with blanks between them
+    directory | string | where it works, if `--cwd` was given
+    signalled | number | processes that got the first signal
+    already_gone | number | processes that were gone at the start; with `-p`, `--id` and \
+        `--alive`, those that were found or are alive
+    failed | number | processes that got no signal, or refused a later one
+    remaining | number | processes that were still there when the time ran out
+    status | number | the exit status";
 
-pub const EVENTS: [Event; 13] = [
-    event(
-        "sent",
-        "a signal was sent",
-        &["signal", "number", "value", "unseen", "elapsed_ms"],
-    ),
-    event(
-        "failed",
-        "no signal was sent, or no process found",
-        &["reason", "unseen", "errno", "hint"],
-    ),
-    event(
-        "skipped",
-        "sigsend itself or an ancestor of it, which was not typed: it gets no signal",
-        &["reason"],
-    ),
-    event(
-        "not-stopped",
-        "could not be kept stopped, in a tree that is killed; it may have forked unseen",
-        &["reason"],
-    ),
-    event(
-        "escaped",
-        "may be a child that a killed member of a tree left behind",
-        &["reason"],
-    ),
-    event(
-        "already-gone",
-        "was gone before the signal, or nobody answers to the target",
-        &["reason", "hint"],
-    ),
-    event(
-        "gone",
-        "has exited",
-        &[
-            "ending",
-            "exit_code",
-            "exit_signal",
-            "core_dumped",
-            "elapsed_ms",
-        ],
-    ),
-    event(
-        "still-there",
-        "was there when the time ran out",
-        &["elapsed_ms", "state"],
-    ),
-    event("found", "answers `-p` and `--id`", &[]),
-    event("alive", "answers `--alive`", &[]),
-    event(
-        "would-send",
-        "preview of `--dry-run`",
-        &[
-            "signal",
-            "number",
-            "unseen",
-            "effect",
-            "blocked",
-            "follow_ups",
-            "user",
-            "age_ms",
-            "command",
-            "state",
-            "directory",
-        ],
-    ),
-    event("error", "the call failed as a whole", &["reason", "hint"]),
-    event(
-        "summary",
-        "the last line",
-        &["signalled", "already_gone", "failed", "remaining", "status"],
-    ),
-];
-
-pub const KEYS: [Key; 30] = [
-    key("event", "string", "one of the above"),
-    key(
-        "target",
-        "string",
-        "the target as it was typed, also for members of a group or tree",
-    ),
-    key("pid", "number", "the process, if there is a single one"),
-    key(
-        "inode",
-        "number",
-        "the inode of its pidfd, if it was pinned (Linux 6.9): `pid:inode` is its token",
-    ),
-    key("name", "string", "its command name, if known"),
-    key("signal", "string", "the name of the signal"),
-    key("number", "number", "its number"),
-    key("value", "number", "what `--queue` sent along"),
-    key(
-        "unseen",
-        "number",
-        "instead of `pid`: how many members of a control group it is about that have no PID here, \
-         since they live in another PID namespace",
-    ),
-    key(
-        "elapsed_ms",
-        "number",
-        "milliseconds since the first signal; 0 for that",
-    ),
-    key("reason", "string", "why, as on standard error"),
-    key(
-        "errno",
-        "string",
-        "the name of the system error, such as `ESRCH` or `EPERM`",
-    ),
-    key("hint", "string", "what may help, if that is known"),
-    key(
-        "state",
-        "string",
-        "what keeps it from ending or from acting on the signal: `stopped`, `traced by` a PID, \
-         `blocked in the kernel`, `ignores` a signal",
-    ),
-    key(
-        "ending",
-        "string",
-        "`exited`, `killed`, or `unknown` if the kernel does not report it",
-    ),
-    key("exit_code", "number", "of a process that exited"),
-    key(
-        "exit_signal",
-        "string",
-        "of a process that was killed: the name of the signal",
-    ),
-    key(
-        "core_dumped",
-        "boolean",
-        "whether it dumped core; `null` if that is unknown",
-    ),
-    key(
-        "effect",
-        "string",
-        "what the signal would do: `caught`, `ignored`, `nothing`, the default action `terminate`, \
-         `core`, `stop`, `continue`, or `unknown` if that cannot be read",
-    ),
-    key(
-        "blocked",
-        "boolean",
-        "whether the process blocks the signal now; `null` if that cannot be read",
-    ),
-    key(
-        "follow_ups",
-        "array",
-        "the later signals: objects with `after_ms` (number) and `signals` (array of names)",
-    ),
-    key("user", "string", "the owner of the process"),
-    key(
-        "age_ms",
-        "number",
-        "milliseconds since it started, if known",
-    ),
-    key(
-        "command",
-        "string",
-        "its arguments with blanks between them",
-    ),
-    key(
-        "directory",
-        "string",
-        "where it works, if `--cwd` was given",
-    ),
-    key("signalled", "number", "processes that got the first signal"),
-    key(
-        "already_gone",
-        "number",
-        "processes that were gone at the start; with `-p`, `--id` and `--alive`, those that were \
-         found or are alive",
-    ),
-    key(
-        "failed",
-        "number",
-        "processes that got no signal, or refused a later one",
-    ),
-    key(
-        "remaining",
-        "number",
-        "processes that were still there when the time ran out",
-    ),
-    key("status", "number", "the exit status"),
-];
-
-const fn event(name: &'static str, meaning: &'static str, keys: &'static [&'static str]) -> Event {
-    Event {
-        name,
-        meaning,
-        keys,
-    }
-}
-
-const fn key(name: &'static str, kind: &'static str, meaning: &'static str) -> Key {
-    Key {
-        name,
-        kind,
-        meaning,
-    }
+/// The rows of a table, each with three cells.
+pub fn rows(table: &'static str) -> impl Iterator<Item = [&'static str; 3]> {
+    let cells = |row: &'static str| {
+        let mut cells = row.split('|').map(str::trim);
+        std::array::from_fn(|_| cells.next().unwrap_or_default())
+    };
+    table.lines().map(cells)
 }
 
 #[cfg(test)]
@@ -332,23 +185,24 @@ mod tests {
             let object: Value = serde_json::from_str(&object.to_string()).expect("JSON");
             let event = object["event"].as_str().expect("a name").to_owned();
             for (key, value) in object.as_object().expect("an object") {
-                let row = KEYS.iter().find(|row| row.name == key);
+                let listed = rows(KEYS).find_map(|[name, kind, _]| (name == key).then_some(kind));
                 let kind = match value {
-                    Value::Null => row.map(|row| row.kind),
+                    Value::Null => listed,
                     Value::Bool(_) => Some("boolean"),
                     Value::Number(_) => Some("number"),
                     Value::String(_) => Some("string"),
                     _ => Some("array"),
                 };
-                assert_eq!(row.map(|row| row.kind), kind, "{key} of {event}");
+                assert_eq!(listed, kind, "{key} of {event}");
                 if key == "event" || !OF_TARGET.contains(&&**key) {
                     printed.insert((event.clone(), key.clone()));
                 }
             }
         }
-        for event in &EVENTS {
-            for key in ["event"].iter().chain(event.keys) {
-                listed.insert((event.name.to_owned(), (*key).to_owned()));
+        for [event, _, keys] in rows(EVENTS) {
+            let keys = keys.split(", ").filter(|key| !key.is_empty());
+            for key in keys.chain(["event"]) {
+                listed.insert((event.to_owned(), key.to_owned()));
             }
         }
         assert_eq!(printed, listed);
@@ -356,17 +210,19 @@ mod tests {
 
     #[test]
     fn the_reference_has_the_tables() {
-        let code = |word: &&str| format!("`{word}`");
-        let events = EVENTS.iter().map(|event| {
-            let keys: Vec<String> = event.keys.iter().map(code).collect();
-            let has_target = !matches!(event.name, "error" | "summary");
-            let end = if has_target { "" } else { "; no target" };
-            let keys = keys.join(", ") + end;
-            format!("| `{}` | {} | {keys} |", event.name, event.meaning)
+        let code = |words: &str| match words {
+            "" => String::new(),
+            words => format!("`{}`", words.replace(", ", "`, `")),
+        };
+        let events = rows(EVENTS).map(|[name, meaning, keys]| {
+            let end = match name {
+                "error" | "summary" => "; no target",
+                _ => "",
+            };
+            format!("| `{name}` | {meaning} | {}{end} |", code(keys))
         });
-        let keys = KEYS
-            .iter()
-            .map(|key| format!("| `{}` | {} | {} |", key.name, key.kind, key.meaning));
+        let keys =
+            rows(KEYS).map(|[name, kind, meaning]| format!("| `{name}` | {kind} | {meaning} |"));
         let reference = include_str!("../../docs/reference.md");
         for table in [events.collect::<Vec<_>>(), keys.collect()] {
             let table = table.join("\n");
