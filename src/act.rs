@@ -8,10 +8,8 @@ use crate::cli::lookup;
 use crate::cli::parse::Refusal;
 use crate::docs::{help, manual};
 use crate::event::{Status, Tally};
-use crate::output::failure::Work;
 use crate::output::json;
 use crate::output::list::Listing;
-use crate::output::queue::Pace;
 use crate::output::report::Report;
 use crate::output::terminal::Stream;
 use crate::output::text::{error_words, refusal};
@@ -22,9 +20,7 @@ use crate::usage::UsageError;
 pub fn act(action: Action, program: &str) -> Status {
     match action {
         Action::Run(plan, voice) => {
-            let report = |work, pace| {
-                Report::new(program, voice, work, pace).perhaps_signal(plan.perhaps_signal)
-            };
+            let report = Report::new(program, voice, &plan);
             match plan.mode {
                 Mode::Ask(question) => {
                     let unclear = if question == Question::Alive {
@@ -32,22 +28,13 @@ pub fn act(action: Action, program: &str) -> Status {
                     } else {
                         Status::Failure
                     };
-                    let report = report(Work::Asking, Pace::AtOnce);
                     tell(report, unclear, |report| {
                         query::ask(question, &plan, report)
                     })
                 }
-                mode => {
-                    let pace = if mode == Mode::Send {
-                        Pace::Queued
-                    } else {
-                        Pace::AtOnce
-                    };
-                    let report = report(Work::Sending, pace);
-                    tell(report, Status::Failure, |report| {
-                        engine::run(&plan, report).map(|tally| (tally, tally.status()))
-                    })
-                }
+                Mode::Send | Mode::Rehearse => tell(report, Status::Failure, |report| {
+                    engine::run(&plan, report).map(|tally| (tally, tally.status()))
+                }),
             }
         }
         Action::List(operands) => list(program, |listing| listing.names(&operands)),

@@ -8,7 +8,8 @@ use unicode_width::UnicodeWidthChar;
 /// Shows bytes as text that is safe on a terminal, reversibly: a backslash is doubled, a control
 /// character or a byte that is not UTF-8 becomes `\xHH`, and a character without glyph or width
 /// becomes `\u{HHHH}`.
-pub fn escape(bytes: &[u8]) -> String {
+pub fn escape(bytes: impl AsRef<[u8]>) -> String {
+    let bytes = bytes.as_ref();
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -16,9 +17,7 @@ pub fn escape(bytes: &[u8]) -> String {
                 '\\' => text.push_str("\\\\"),
                 ' '..='~' => text.push(c),
                 c if c.is_ascii() => hex(&mut text, u32::from(c)),
-                c if is_invisible(c) => {
-                    write!(text, "\\u{{{:x}}}", u32::from(c)).expect("a String takes everything");
-                }
+                c if is_invisible(c) => text.extend(c.escape_unicode()),
                 c => text.push(c),
             }
         }

@@ -5,13 +5,15 @@ pub mod failure;
 pub mod hint;
 pub mod json;
 pub mod keys;
+pub mod line;
 pub mod list;
 pub mod preview;
 pub mod progress;
 pub mod queue;
 pub mod report;
-#[cfg(test)]
-pub mod samples;
 pub mod screen;
 pub mod terminal;
 pub mod text;
+
+#[cfg(test)]
+mod tests;

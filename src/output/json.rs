@@ -6,16 +6,39 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::escape::escape;
-use crate::event::{Core, Ending, Mask, Reason};
-use crate::event::{Effect, Outcome, Preview, Status, Subject, Tally};
-use crate::output::failure::obstacle;
+use crate::event::{Core, Effect, Ending, Mask, Outcome, Preview, Reason, Status, Subject, Tally};
 use crate::output::preview::held;
+use crate::output::text::obstacle;
 use crate::plan::FollowUp;
 use crate::signal::Signal;
+use crate::target::{Inode, Pid};
 
 /// A JSON object whose keys keep the order in which they are read: event and target first.
 /// serde_json's own map sorts them, or needs three more crates not to.
 pub struct Object(Vec<(&'static str, Value)>);
+
+impl Object {
+    fn new(event: &'static str) -> Self {
+        Self(vec![("event", event.into())])
+    }
+
+    fn with(mut self, key: &'static str, value: impl Into<Value>) -> Self {
+        self.0.push((key, value.into()));
+        self
+    }
+
+    fn with_some(self, key: &'static str, value: Option<impl Into<Value>>) -> Self {
+        match value {
+            Some(value) => self.with(key, value),
+            None => self,
+        }
+    }
+
+    fn with_signal(self, signal: Signal) -> Self {
+        self.with("signal", signal.to_string())
+            .with("number", signal.number())
+    }
+}
 
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,163 +50,118 @@ impl fmt::Display for Object {
     }
 }
 
-/// One event. The reason and the hint are in words.
-pub fn event(
-    subject: &Subject,
-    outcome: &Outcome,
-    reason: Option<&str>,
-    hint: Option<&str>,
-) -> Object {
-    let mut object = vec![
-        ("event", outcome.name().into()),
-        ("target", (*subject.typed.text).into()),
-    ];
-    object.extend(subject.pid.map(|pid| ("pid", pid.number().into())));
-    object.extend(subject.inode.map(|inode| ("inode", inode.number().into())));
-    object.extend(subject.name.map(|name| ("name", escape(name).into())));
-    object.extend(particulars(outcome, reason));
-    object.extend(hint.map(|hint| ("hint", hint.into())));
-    Object(object)
-}
-
-fn particulars(outcome: &Outcome, reason: Option<&str>) -> Vec<(&'static str, Value)> {
-    let reason = reason.map(|reason| ("reason", reason.into()));
-    match outcome {
+/// One event. The line says why, in words.
+pub fn event(subject: &Subject, outcome: &Outcome, line: &str, hint: Option<&str>) -> Object {
+    let object = Object::new(outcome.name())
+        .with("target", &*subject.typed.text)
+        .with_some("pid", subject.pid.map(Pid::number))
+        .with_some("inode", subject.inode.map(Inode::number))
+        .with_some("name", subject.name.map(escape));
+    let object = match outcome {
         Outcome::Sent {
             signal,
             value,
             after,
-        } => {
-            let mut keys = signalled(*signal);
-            keys.extend(value.map(|value| ("value", value.into())));
-            keys.push(elapsed(*after));
-            keys
-        }
+        } => object
+            .with_signal(*signal)
+            .with_some("value", *value)
+            .with("elapsed_ms", milliseconds(after.unwrap_or_default())),
         Outcome::SentUnseen {
             signal,
             count,
             after,
-        } => {
-            let mut keys = signalled(*signal);
-            keys.extend([("unseen", (*count).into()), elapsed(*after)]);
-            keys
-        }
+        } => object
+            .with_signal(*signal)
+            .with("unseen", *count)
+            .with("elapsed_ms", milliseconds(after.unwrap_or_default())),
+        Outcome::WouldSend(preview) => previewed(object, preview),
         Outcome::WouldSendUnseen { signal, count } => {
-            let mut keys = signalled(*signal);
-            keys.push(("unseen", (*count).into()));
-            keys
+            object.with_signal(*signal).with("unseen", *count)
         }
-        Outcome::Failed(why) => {
-            let facts = why.facts();
-            let is_unseen = matches!(why, Reason::OtherNamespace { .. });
-            let unseen = is_unseen.then(|| ("unseen", facts.count.into()));
-            let errno = facts
-                .errno
-                .map(|errno| ("errno", format!("{errno:?}").into()));
-            reason.into_iter().chain(unseen).chain(errno).collect()
+        Outcome::Failed(reason) => {
+            let object = object.with("reason", line);
+            let object = match reason {
+                Reason::OtherNamespace { count } => object.with("unseen", *count),
+                _ => object,
+            };
+            let errno = reason.facts().errno;
+            object.with_some("errno", errno.map(|errno| format!("{errno:?}")))
         }
-        Outcome::Gone { ending, after } => {
-            let mut keys = ended(*ending);
-            keys.push(elapsed(Some(*after)));
-            keys
-        }
-        Outcome::StillThere { after, state } => {
-            let state = state.map(|state| ("state", obstacle(state).into()));
-            [elapsed(Some(*after))].into_iter().chain(state).collect()
-        }
-        Outcome::WouldSend(preview) => previewed(preview),
         Outcome::Skipped
         | Outcome::Unstopped
         | Outcome::Escaped
-        | Outcome::AlreadyGone(_)
-        | Outcome::Found
-        | Outcome::Alive => reason.into_iter().collect(),
-    }
-}
-
-fn signalled(signal: Signal) -> Vec<(&'static str, Value)> {
-    vec![
-        ("signal", signal.to_string().into()),
-        ("number", signal.number().into()),
-    ]
-}
-
-fn elapsed(after: Option<Duration>) -> (&'static str, Value) {
-    ("elapsed_ms", after.map_or(0, milliseconds).into())
-}
-
-fn ended(ending: Ending) -> Vec<(&'static str, Value)> {
-    match ending {
-        Ending::Exited(code) => vec![("ending", "exited".into()), ("exit_code", code.into())],
-        Ending::Killed { signal, core } => vec![
-            ("ending", "killed".into()),
-            ("exit_signal", signal.to_string().into()),
-            (
-                "core_dumped",
-                if core == Core::Unknown {
-                    Value::Null
-                } else {
-                    (core == Core::Dumped).into()
-                },
-            ),
-        ],
-        Ending::Unknown => vec![("ending", "unknown".into())],
-    }
-}
-
-fn previewed(preview: &Preview) -> Vec<(&'static str, Value)> {
-    let follow_up = |step: &FollowUp| json!({"after_ms": milliseconds(step.after), "signals": [step.signal.to_string()]});
-    // Without the effect, the mask was not read either.
-    let blocked = match preview.effect {
-        Effect::Unknown => Value::Null,
-        _ => (preview.mask == Mask::Blocked).into(),
+        | Outcome::AlreadyGone(Some(_)) => object.with("reason", line),
+        Outcome::Gone { ending, after } => {
+            ended(object, *ending).with("elapsed_ms", milliseconds(*after))
+        }
+        Outcome::StillThere { after, state } => object
+            .with("elapsed_ms", milliseconds(*after))
+            .with_some("state", state.map(obstacle)),
+        Outcome::AlreadyGone(None) | Outcome::Found | Outcome::Alive => object,
     };
-    let mut keys = signalled(preview.signal);
-    keys.extend([
-        ("effect", effect(preview.effect).into()),
-        ("blocked", blocked),
-        (
-            "follow_ups",
-            preview.follow_ups.iter().map(follow_up).collect(),
-        ),
-        ("user", preview.user.as_str().into()),
-    ]);
-    keys.extend(preview.age.map(|age| ("age_ms", milliseconds(age).into())));
-    keys.push(("command", escape(&preview.command).into()));
-    keys.extend(held(preview).map(|hold| ("state", obstacle(hold).into())));
-    let directory = preview.directory.as_deref();
-    keys.extend(directory.map(|directory| ("directory", escape(directory).into())));
-    keys
+    object.with_some("hint", hint)
 }
 
-/// What a signal would do, in one word.
-fn effect(effect: Effect) -> String {
-    match effect {
+fn ended(object: Object, ending: Ending) -> Object {
+    match ending {
+        Ending::Exited(code) => object.with("ending", "exited").with("exit_code", code),
+        Ending::Killed { signal, core } => {
+            let dumped = match core {
+                Core::Dumped => Value::Bool(true),
+                Core::Not => Value::Bool(false),
+                Core::Unknown => Value::Null,
+            };
+            object
+                .with("ending", "killed")
+                .with("exit_signal", signal.to_string())
+                .with("core_dumped", dumped)
+        }
+        Ending::Unknown => object.with("ending", "unknown"),
+    }
+}
+
+fn previewed(object: Object, preview: &Preview) -> Object {
+    let follow_up = |step: &FollowUp| json!({"after_ms": milliseconds(step.after), "signals": [step.signal.to_string()]});
+    let effect = match preview.effect {
         Effect::Caught => "caught".to_owned(),
         Effect::Ignored => "ignored".to_owned(),
         Effect::Default(action) => action.to_string(),
         Effect::Nothing => "nothing".to_owned(),
         Effect::Unknown => "unknown".to_owned(),
-    }
+    };
+    // Without the effect, the mask was not read either.
+    let blocked = match preview.effect {
+        Effect::Unknown => Value::Null,
+        _ => (preview.mask == Mask::Blocked).into(),
+    };
+    let follow_ups: Value = preview.follow_ups.iter().map(follow_up).collect();
+    object
+        .with_signal(preview.signal)
+        .with("effect", effect)
+        .with("blocked", blocked)
+        .with("follow_ups", follow_ups)
+        .with("user", &*preview.user)
+        .with_some("age_ms", preview.age.map(milliseconds))
+        .with("command", escape(&preview.command))
+        .with_some("state", held(preview).map(obstacle))
+        .with_some("directory", preview.directory.as_ref().map(escape))
 }
 
 /// An error that concerns no single target.
 pub fn error(reason: &str, hint: Option<&str>) -> Object {
-    let mut object = vec![("event", "error".into()), ("reason", reason.into())];
-    object.extend(hint.map(|hint| ("hint", hint.into())));
-    Object(object)
+    Object::new("error")
+        .with("reason", reason)
+        .with_some("hint", hint)
 }
 
 /// The last line.
 pub fn summary(tally: Tally, status: Status) -> Object {
-    Object(vec![
-        ("event", "summary".into()),
-        ("signalled", tally.signalled.into()),
-        ("already_gone", tally.settled.into()),
-        ("failed", tally.failed.into()),
-        ("remaining", tally.left.into()),
-        ("status", status.code().into()),
-    ])
+    Object::new("summary")
+        .with("signalled", tally.signalled)
+        .with("already_gone", tally.settled)
+        .with("failed", tally.failed)
+        .with("remaining", tally.left)
+        .with("status", status.code())
 }
 
 fn milliseconds(duration: Duration) -> u64 {

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use crate::escape::escape;
 use crate::event::{Effect, Mask, Obstacle, Preview};
-use crate::output::failure::obstacle;
 use crate::output::terminal::{Stream, columns, cut, ellipsis, tail};
-use crate::output::text::{numbered, seconds};
+use crate::output::text::{numbered, obstacle, seconds};
 use crate::plan::FollowUp;
 use crate::signal::{DefaultAction, Signal};
 
@@ -130,7 +129,7 @@ pub fn held(preview: &Preview) -> Option<Obstacle> {
 
 /// User, age, and the directory if `--cwd` was given.
 fn owner(preview: &Preview) -> String {
-    let user = escape(preview.user.as_bytes());
+    let user = escape(&preview.user);
     let age = preview.age.map_or_else(
         || "unknown".to_owned(),
         |age| humantime::format_duration(Duration::from_secs(age.as_secs())).to_string(),
@@ -143,7 +142,7 @@ fn owner(preview: &Preview) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::samples::pid;
+    use crate::output::tests::pid;
 
     fn preview(command: &str, sought: Option<&str>) -> Preview {
         Preview {

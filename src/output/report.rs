@@ -1,48 +1,71 @@
 //! What is printed: events as text or JSON lines on standard output, failures on standard
 //! error, each line in one write. Output that fails stops nothing and becomes the exit status.
 
-use crate::event::{Outcome, Status, Subject, Tally};
-use crate::output::failure::{Told, Work, complaint};
+use crate::event::{Outcome, Status, Subject, Tally, What};
 use crate::output::hint::{About, Hint, hint};
 use crate::output::json;
-use crate::output::preview;
+use crate::output::line::line;
 use crate::output::progress::{self, Pending, Progress};
 use crate::output::queue::{Pace, Queue};
 use crate::output::screen::Entry;
 use crate::output::terminal::Stream;
-use crate::output::text::{self, refusal, sentence};
-use crate::plan::Voice;
-use crate::target::Pid;
+use crate::output::text::{error_words, refusal, sentence};
+use crate::plan::{Mode, Plan, Voice};
+use crate::target::{Pid, Target};
 use crate::usage::UsageError;
 
 /// Prints events, in the form that was requested.
 pub struct Report<'a> {
     program: &'a str,
     pub voice: Voice,
-    task: Work,
+    mode: Mode,
     /// A first word such as `9` that other targets follow.
     perhaps_signal: Option<Pid>,
     queue: Queue,
     pub progress: Progress,
 }
 
+/// Where an event is told, beside `--json`, which has all of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// On standard error.
+    AsError,
+    /// With `--verbose`, and on standard error if that is a terminal.
+    OnTerminal,
+    /// With `--verbose`.
+    AsEvent,
+}
+
+impl Told {
+    fn of(subject: &Subject, outcome: &Outcome) -> Self {
+        match (outcome, &subject.typed.what) {
+            (
+                Outcome::Failed(_)
+                | Outcome::Unstopped
+                | Outcome::Escaped
+                | Outcome::StillThere { .. },
+                _,
+            ) => Self::AsError,
+            // Success, but the name may be a typing error.
+            (Outcome::AlreadyGone(Some(_)), What::Target(Target::Name(_))) => Self::OnTerminal,
+            _ => Self::AsEvent,
+        }
+    }
+}
+
 impl<'a> Report<'a> {
-    pub fn new(program: &'a str, voice: Voice, task: Work, pace: Pace) -> Self {
+    pub fn new(program: &'a str, voice: Voice, plan: &Plan) -> Self {
+        let pace = match plan.mode {
+            Mode::Send => Pace::Queued,
+            Mode::Rehearse | Mode::Ask(_) => Pace::AtOnce,
+        };
         Self {
             program,
             voice,
-            task,
-            perhaps_signal: None,
+            mode: plan.mode,
+            perhaps_signal: plan.perhaps_signal,
             queue: Queue::new(pace),
             progress: Progress::default(),
-        }
-    }
-
-    /// The first of several targets, if it could have been meant as a signal.
-    pub fn perhaps_signal(self, perhaps_signal: Option<Pid>) -> Self {
-        Self {
-            perhaps_signal,
-            ..self
         }
     }
 
@@ -72,7 +95,7 @@ impl<'a> Report<'a> {
         }
         let lost = (dropped > 0)
             .then(|| format!("{dropped} lines were dropped, since nobody read them in time"));
-        let failed = screen.failure(Stream::Output).map(text::error_words);
+        let failed = screen.failure(Stream::Output).map(error_words);
         for why in lost.iter().chain(&failed) {
             let line = format!("{}: write error: {why}\n", self.program);
             screen.write(&Entry::Text(Stream::Error, line));
@@ -86,44 +109,36 @@ impl<'a> Report<'a> {
     /// Reports one event. A failure goes to standard error alone, except that `--json` has all
     /// events.
     pub fn tell(&mut self, subject: &Subject, outcome: &Outcome) {
-        let complaint = complaint(self.task, subject, outcome);
-        let hint = hint(self.program, self.perhaps_signal, subject, outcome);
-        match (self.voice, &complaint) {
-            (Voice::Quiet, _) | (Voice::Verbose, Some((_, Told::AsError))) => {}
-            (Voice::Verbose, Some((text, _))) => self.print(text),
-            (Voice::Verbose, None) => {
-                let line = match outcome {
-                    Outcome::WouldSend(would) => {
-                        Some(preview::line(&text::described(subject), would))
-                    }
-                    outcome => text::line(subject, outcome),
-                };
-                if let Some(line) = line {
-                    self.print(&line);
-                }
-            }
-            (Voice::Json, _) => {
-                let reason = complaint.as_ref().map(|(text, _)| &**text);
-                let hint = hint.as_ref().map(|hint| &*hint.text);
-                self.print(&json::event(subject, outcome, reason, hint).to_string());
-            }
-        }
-        match complaint {
-            Some((text, Told::AsError)) => self.complain(&text, hint),
-            Some((text, Told::OnTerminal)) if Stream::Error.is_terminal() => {
-                self.complain(&text, hint);
-            }
-            _ => {}
-        }
-    }
-
-    fn complain(&mut self, text: &str, hint: Option<Hint>) {
-        let is_told = |hint: &Hint| {
-            hint.about == About::Words || self.voice != Voice::Quiet || Stream::Error.is_terminal()
+        let told = Told::of(subject, outcome);
+        let is_error = match told {
+            Told::AsError => true,
+            Told::OnTerminal => Stream::Error.is_terminal(),
+            Told::AsEvent => false,
         };
-        let hint = hint.filter(is_told).map(|hint| hint.text + "\n");
-        let lines = format!("{}: {text}\n{}", self.program, hint.unwrap_or_default());
-        self.queue.push(Stream::Error, lines);
+        if self.voice == Voice::Quiet && !is_error {
+            return;
+        }
+        let line = line(self.mode, subject, outcome);
+        let hint = hint(self.program, self.perhaps_signal, subject, outcome);
+        match self.voice {
+            Voice::Verbose if told != Told::AsError => self.print(&line),
+            Voice::Json => {
+                let hint = hint.as_ref().map(|hint| &*hint.text);
+                self.print(&json::event(subject, outcome, &line, hint).to_string());
+            }
+            Voice::Verbose | Voice::Quiet => {}
+        }
+        if is_error {
+            let is_told = |hint: &Hint| {
+                hint.about == About::Words
+                    || self.voice != Voice::Quiet
+                    || Stream::Error.is_terminal()
+            };
+            let hint = hint.filter(is_told).map(|hint| hint.text + "\n");
+            let hint = hint.unwrap_or_default();
+            let lines = format!("{}: {line}\n{hint}", self.program);
+            self.queue.push(Stream::Error, lines);
+        }
     }
 
     /// Writes one line to standard output.

@@ -1,5 +1,4 @@
-//! Events in words: the lines of `--verbose`, and errors of the whole call; `failure` has those
-//! about a target. Text from other processes is escaped.
+//! Words that lines share, and errors of the whole call. Text from other processes is escaped.
 
 use std::ffi::OsStr;
 use std::fmt::Write;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use crate::escape::escape;
-use crate::event::{Core, Ending, Outcome, Subject, What};
+use crate::event::{Obstacle, Subject, What};
 use crate::signal::Signal;
 use crate::target::Target;
 use crate::usage::{Kind, UsageError};
@@ -23,66 +22,8 @@ pub fn unseen(subject: &Subject, count: usize) -> String {
     )
 }
 
-/// The line of `--verbose` on standard output. `None` for what `failure` and `preview`
-/// have the words of.
-pub fn line(subject: &Subject, outcome: &Outcome) -> Option<String> {
-    let who = described(subject);
-    Some(match outcome {
-        Outcome::Sent { signal, .. } if signal.is_null() => format!("{who} may be signalled"),
-        Outcome::Sent {
-            signal,
-            value,
-            after,
-        } => {
-            let value = value.map(|value| format!(" with value {value}"));
-            format!(
-                "sent {}{} to {who}{}{}",
-                numbered(*signal),
-                value.unwrap_or_default(),
-                workplace(subject),
-                later(*after)
-            )
-        }
-        Outcome::SentUnseen {
-            signal,
-            count,
-            after,
-        } => format!(
-            "sent {} to {}{}",
-            numbered(*signal),
-            unseen(subject, *count),
-            later(*after)
-        ),
-        Outcome::WouldSendUnseen { signal, count } => format!(
-            "would send {} to {}",
-            numbered(*signal),
-            unseen(subject, *count)
-        ),
-        Outcome::Failed(_)
-        | Outcome::Skipped
-        | Outcome::Escaped
-        | Outcome::Unstopped
-        | Outcome::StillThere { .. }
-        | Outcome::AlreadyGone(Some(_))
-        | Outcome::WouldSend(_) => return None,
-        Outcome::AlreadyGone(None) => format!("{who} is already gone"),
-        Outcome::Gone { ending, after } => {
-            format!("{who} {} after {}", ended(*ending), seconds(*after))
-        }
-        Outcome::Found => who,
-        Outcome::Alive => format!("{who} is alive"),
-    })
-}
-
-/// Where a process works that `--cwd` selected by itself.
-fn workplace(subject: &Subject) -> String {
-    match subject.typed.what {
-        What::Directory => format!(" in {}", escape(subject.typed.text.as_bytes())),
-        _ => String::new(),
-    }
-}
-
-fn later(after: Option<Duration>) -> String {
+/// The time after the first signal, for a follow-up.
+pub fn later(after: Option<Duration>) -> String {
     after.map_or_else(String::new, |after| format!(" after {}", seconds(after)))
 }
 
@@ -171,18 +112,13 @@ pub fn numbered(signal: Signal) -> String {
     format!("{signal} ({})", signal.number())
 }
 
-fn ended(ending: Ending) -> String {
-    match ending {
-        Ending::Exited(code) => format!("exited with status {code}"),
-        Ending::Killed {
-            signal,
-            core: Core::Not | Core::Unknown,
-        } => format!("was killed by {signal}"),
-        Ending::Killed {
-            signal,
-            core: Core::Dumped,
-        } => format!("was killed by {signal} (core dumped)"),
-        Ending::Unknown => "ended in an unknown way".to_owned(),
+/// What keeps a process from acting on a signal.
+pub fn obstacle(obstacle: Obstacle) -> String {
+    match obstacle {
+        Obstacle::Stopped => "stopped".to_owned(),
+        Obstacle::TracedBy(tracer) => format!("traced by {tracer}"),
+        Obstacle::Blocked => "blocked in the kernel".to_owned(),
+        Obstacle::Ignores(signal) => format!("ignores {signal}"),
     }
 }
 
@@ -193,107 +129,6 @@ pub fn seconds(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Typed;
-    use crate::output::samples::{pid, typed};
-
-    fn process(typed: &Typed) -> Subject<'_> {
-        Subject {
-            typed,
-            pid: Some(pid(4242)),
-            inode: None,
-            name: Some(b"s\x1bh"),
-        }
-    }
-
-    #[test]
-    fn a_target_is_described_by_what_it_means() {
-        let table = [
-            ("0", "sigsend's own process group"),
-            ("-1", "everyone"),
-            ("-17", "process group 17"),
-            ("nginx", "nginx"),
-            ("./web", "./web"),
-            ("worker.py", "worker.py"),
-        ];
-        for (text, words) in table {
-            let typed = typed(text);
-            assert_eq!(described(&Subject::target(&typed)), words);
-            assert_eq!(described(&process(&typed)), "4242 (s\\x1bh)");
-        }
-    }
-
-    #[test]
-    fn every_event_has_its_line() {
-        let signal = Signal::TERM;
-        let sent = |signal, value, after| Outcome::Sent {
-            signal,
-            value,
-            after,
-        };
-        let after = Duration::from_millis(5010);
-        let gone = |ending| Outcome::Gone { ending, after };
-        let killed = |core| Ending::Killed { signal, core };
-        let table = [
-            ("4242", sent(signal, None, None), "sent TERM (15) to WHO"),
-            (
-                "4242",
-                sent(signal, Some(-7), Some(after)),
-                "sent TERM (15) with value -7 to WHO after 5.01 s",
-            ),
-            (
-                "4242",
-                sent(Signal::NULL, None, None),
-                "WHO may be signalled",
-            ),
-            (
-                "/srv",
-                sent(signal, None, Some(after)),
-                "sent TERM (15) to WHO in /srv after 5.01 s",
-            ),
-            (
-                "./web",
-                Outcome::SentUnseen {
-                    signal,
-                    count: 1,
-                    after: None,
-                },
-                "sent TERM (15) to 1 process of another PID namespace in ./web",
-            ),
-            (
-                "./web",
-                Outcome::WouldSendUnseen { signal, count: 2 },
-                "would send TERM (15) to 2 processes of another PID namespace in ./web",
-            ),
-            ("4242", Outcome::AlreadyGone(None), "WHO is already gone"),
-            (
-                "4242",
-                gone(Ending::Exited(3)),
-                "WHO exited with status 3 after 5.01 s",
-            ),
-            (
-                "4242",
-                gone(killed(Core::Unknown)),
-                "WHO was killed by TERM after 5.01 s",
-            ),
-            (
-                "4242",
-                gone(killed(Core::Dumped)),
-                "WHO was killed by TERM (core dumped) after 5.01 s",
-            ),
-            (
-                "4242",
-                gone(Ending::Unknown),
-                "WHO ended in an unknown way after 5.01 s",
-            ),
-            ("4242", Outcome::Found, "WHO"),
-            ("4242", Outcome::Alive, "WHO is alive"),
-        ];
-        for (text, outcome, words) in table {
-            let words = words.replace("WHO", "4242 (s\\x1bh)");
-            assert_eq!(line(&process(&typed(text)), &outcome), Some(words));
-        }
-        assert_eq!(line(&process(&typed("4242")), &Outcome::Skipped), None);
-    }
 
     #[test]
     fn an_error_has_words_and_no_number() {
