@@ -1,6 +1,6 @@
 //! Lists of signals: names (`-l`), numbers and names (`-L`), the table (`-t`).
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
@@ -22,96 +22,61 @@ pub struct Listing<'a> {
 impl Listing<'_> {
     /// `-l`: every name, or a translation of each operand.
     pub fn names(&mut self, operands: &[OsString]) -> io::Result<Status> {
-        if operands.is_empty() {
-            match self.width {
-                Some(width) => {
-                    let names: Vec<String> =
-                        short_list().map(|signal| signal.to_string()).collect();
-                    columns(self.out, &names, width)?;
-                }
-                None => names(self.out)?,
+        match self.width {
+            _ if !operands.is_empty() => return self.each(operands, translation),
+            Some(width) => {
+                let names: Vec<String> = short_list().map(|signal| signal.to_string()).collect();
+                columns(self.out, &names, width)?;
             }
-            return Ok(Status::Success);
+            None => names(self.out)?,
         }
-        self.each(operands, |out, operand| {
-            let Some(text) = operand.to_str() else {
-                return Ok(None);
-            };
-            match translate(text) {
-                Some(Translation::Name(signal)) => writeln!(out, "{signal}")?,
-                Some(Translation::Number(signal)) => writeln!(out, "{}", signal.number())?,
-                Some(Translation::Set(set)) => {
-                    for signal in set.iter() {
-                        writeln!(out, "{signal}")?;
-                    }
-                }
-                None => return Ok(None),
-            }
-            Ok(Some(()))
-        })
+        Ok(Status::Success)
     }
 
     /// `-L`: numbers and names, in columns on a terminal.
     pub fn numbers(&mut self, operands: &[OsString]) -> io::Result<Status> {
         let pair = |signal: Signal| format!("{:>2} {signal}", signal.number());
         if !operands.is_empty() {
-            return self.each(operands, |out, operand| {
-                let Some(signal) = parse(operand) else {
-                    return Ok(None);
-                };
-                writeln!(out, "{}", pair(signal)).map(Some)
-            });
+            return self.each(operands, |text| Some(pair(text.parse().ok()?) + "\n"));
         }
-        let pairs: Vec<String> = short_list()
-            .filter(|signal| !signal.is_null())
-            .map(pair)
-            .collect();
+        let signals = short_list().filter(|signal| !signal.is_null());
+        let pairs: Vec<String> = signals.map(pair).collect();
         match self.width {
             Some(width) => columns(self.out, &pairs, width)?,
-            None => {
-                for pair in pairs {
-                    writeln!(self.out, "{pair}")?;
-                }
-            }
+            None => writeln!(self.out, "{}", pairs.join("\n"))?,
         }
         Ok(Status::Success)
     }
 
     /// `-t`: one row per signal, cut to the width of the terminal.
     pub fn table(&mut self, operands: &[OsString]) -> io::Result<Status> {
-        let width = self.width;
-        let row = move |out: &mut dyn Write, signal: Signal| {
+        let width = self.width.unwrap_or(usize::MAX);
+        let row = |signal: Signal| {
             let (number, name) = (signal.number(), signal.to_string());
-            let action = signal.default_action();
-            let row = format!("{number:>2} {name:<8} {action:<9} {}", signal.description());
-            match width {
-                Some(width) => writeln!(out, "{}", row.chars().take(width).collect::<String>()),
-                None => writeln!(out, "{row}"),
-            }
+            let (action, meaning) = (signal.default_action(), signal.description());
+            let row = format!("{number:>2} {name:<8} {action:<9} {meaning}");
+            row.chars().take(width).chain(['\n']).collect()
         };
         if !operands.is_empty() {
-            return self.each(operands, |out, operand| {
-                let Some(signal) = parse(operand) else {
-                    return Ok(None);
-                };
-                row(out, signal).map(Some)
-            });
+            return self.each(operands, |text| Some(row(text.parse().ok()?)));
         }
-        for signal in Signal::all() {
-            row(self.out, signal)?;
-        }
+        let rows: String = Signal::all().map(row).collect();
+        self.out.write_all(rows.as_bytes())?;
         Ok(Status::Success)
     }
 
-    /// Answers each operand. One that has no answer is an error and makes the status a failure.
+    /// Answers each operand with whole lines. One that has no answer is an error and makes the
+    /// status a failure.
     fn each(
         &mut self,
         operands: &[OsString],
-        answer: impl Fn(&mut dyn Write, &OsStr) -> io::Result<Option<()>>,
+        answer: impl Fn(&str) -> Option<String>,
     ) -> io::Result<Status> {
         let mut status = Status::Success;
         for operand in operands {
-            if answer(self.out, operand)?.is_none() {
+            if let Some(lines) = operand.to_str().and_then(&answer) {
+                self.out.write_all(lines.as_bytes())?;
+            } else {
                 (self.complain)(&invalid_signal(operand));
                 status = Status::Failure;
             }
@@ -120,25 +85,21 @@ impl Listing<'_> {
     }
 }
 
-/// What `-l` prints for an operand.
-enum Translation {
-    Name(Signal),
-    Number(Signal),
-    Set(SignalSet),
-}
-
-fn translate(text: &str) -> Option<Translation> {
+/// What `-l` prints for an operand: the names in a mask, the name for a number or a status, the
+/// number for a name.
+fn translation(text: &str) -> Option<String> {
     if text.starts_with("0x") || text.starts_with("0X") {
-        return text.parse().ok().map(Translation::Set);
+        let set: SignalSet = text.parse().ok()?;
+        let lines = set
+            .iter()
+            .flat_map(|signal| [signal.to_string(), "\n".to_owned()]);
+        return Some(lines.collect());
     }
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Signal::from_status(text.parse().ok()?).map(Translation::Name);
+        return Some(format!("{}\n", Signal::from_status(text.parse().ok()?)?));
     }
-    text.parse().ok().map(Translation::Number)
-}
-
-fn parse(operand: &OsStr) -> Option<Signal> {
-    operand.to_str()?.parse().ok()
+    let signal: Signal = text.parse().ok()?;
+    Some(format!("{}\n", signal.number()))
 }
 
 /// Every name, one a line.
