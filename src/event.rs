@@ -113,25 +113,6 @@ pub enum Outcome<'a> {
     },
 }
 
-impl Outcome<'_> {
-    /// The name of the event in JSON.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Sent { .. } | Self::SentUnseen { .. } => "sent",
-            Self::Failed(_) => "failed",
-            Self::Skipped => "skipped",
-            Self::Unstopped => "not-stopped",
-            Self::Escaped => "escaped",
-            Self::AlreadyGone(_) => "already-gone",
-            Self::Gone { .. } => "gone",
-            Self::StillThere { .. } => "still-there",
-            Self::Found => "found",
-            Self::Alive => "alive",
-            Self::WouldSend(_) | Self::WouldSendUnseen { .. } => "would-send",
-        }
-    }
-}
-
 /// What keeps a process that is still there when the time is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {

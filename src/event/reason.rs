@@ -173,26 +173,24 @@ impl Reason {
     /// The one place that knows what a reason means. Words are in `output`.
     pub fn facts(&self) -> Facts {
         use Says::{Gone, Lives, Refused, Unclear};
-        let says = match self {
+        let (says, errno) = match self {
             Self::Absent(NoProcess::Gone)
             | Self::Recycled
             | Self::NoGroup { .. }
             | Self::Refused(Errno::ESRCH)
-            | Self::Nobody(Nobody {
-                of_others: 0,
-                executables: 0,
-                hidden: false,
-                ..
-            })
-            | Self::NotListening { of_others: 0, .. }
-            | Self::ControlGroup(NoControlGroup::Empty) => Gone,
+            | Self::ControlGroup(NoControlGroup::Empty) => (Gone, Some(Errno::ESRCH)),
             Self::Nobody(Nobody {
                 executables: 0,
                 hidden: false,
+                of_others,
                 ..
             })
-            | Self::NotListening { .. }
-            | Self::OnlySigsend
+            | Self::NotListening { of_others, .. } => match of_others {
+                0 => (Gone, None),
+                _ => (Refused, None),
+            },
+            Self::ControlGroup(NoControlGroup::Missing) => (Refused, Some(Errno::ENOENT)),
+            Self::OnlySigsend
             | Self::OnlySpared { .. }
             | Self::Stale { .. }
             | Self::NotExpected { .. }
@@ -204,39 +202,27 @@ impl Reason {
             | Self::KernelThread
             | Self::Protected
             | Self::ControlGroup(
-                NoControlGroup::Missing
-                | NoControlGroup::Other
+                NoControlGroup::Other
                 | NoControlGroup::Version1
                 | NoControlGroup::Root
                 | NoControlGroup::Own
                 | NoControlGroup::Ancestor(_)
                 | NoControlGroup::Threaded,
-            ) => Refused,
-            Self::OtherNamespace { .. } => Lives,
+            ) => (Refused, None),
+            Self::NotPermitted { errno, .. }
+            | Self::Refused(errno)
+            | Self::ControlGroup(NoControlGroup::Refused(errno) | NoControlGroup::NoKill(errno)) => {
+                (Unclear, Some(*errno))
+            }
             Self::Absent(NoProcess::Thread { .. })
             | Self::EmptyWord
-            | Self::NotPermitted { .. }
-            | Self::Refused(_)
             | Self::Nobody(_)
             | Self::HolderUnseen { .. }
             | Self::Unverified { .. }
             | Self::CatchUnknown { .. }
             | Self::PerhapsAncestor { .. }
-            | Self::ChildrenUnread
-            | Self::ControlGroup(NoControlGroup::Refused(_) | NoControlGroup::NoKill(_)) => Unclear,
-        };
-        let errno = match self {
-            Self::Absent(NoProcess::Gone)
-            | Self::Recycled
-            | Self::NoGroup { .. }
-            | Self::ControlGroup(NoControlGroup::Empty) => Some(Errno::ESRCH),
-            Self::NotPermitted { errno, .. }
-            | Self::Refused(errno)
-            | Self::ControlGroup(NoControlGroup::Refused(errno) | NoControlGroup::NoKill(errno)) => {
-                Some(*errno)
-            }
-            Self::ControlGroup(NoControlGroup::Missing) => Some(Errno::ENOENT),
-            _ => None,
+            | Self::ChildrenUnread => (Unclear, None),
+            Self::OtherNamespace { .. } => (Lives, None),
         };
         let count = match self {
             Self::OtherNamespace { count } => *count,
@@ -248,21 +234,12 @@ impl Reason {
     /// The errno of an error that has been reported.
     pub fn from_error(error: &anyhow::Error) -> Self {
         let errno = error.chain().find_map(|cause| {
-            let of_io = || {
-                cause
-                    .downcast_ref::<io::Error>()?
-                    .raw_os_error()
-                    .map(Errno::from_raw)
-            };
-            cause.downcast_ref().copied().or_else(of_io)
+            let number = || cause.downcast_ref::<io::Error>()?.raw_os_error();
+            let errno = cause.downcast_ref().copied();
+            errno.or_else(|| number().map(Errno::from_raw))
         });
         // Without one it was memory that Rust's library could not get.
         Self::Refused(errno.unwrap_or(Errno::ENOMEM))
-    }
-
-    /// Whether the target has exited, or nobody is there.
-    pub fn is_gone(&self) -> bool {
-        self.facts().says == Says::Gone
     }
 }
 

@@ -39,15 +39,15 @@ impl Tally {
 /// The exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    Success,
+    Success = 0,
     /// Nothing was signalled, or output could not be written. With `--alive`: one is gone.
-    Failure,
+    Failure = 1,
     /// With `--alive`: it could not be determined.
-    Undecided,
+    Undecided = 2,
     /// Some processes were signalled, others were not, or one refused a follow-up.
-    Partial,
+    Partial = 64,
     /// A target was still there when the time was over.
-    TimedOut,
+    TimedOut = 124,
 }
 
 impl Status {
@@ -76,13 +76,7 @@ impl Status {
     ];
 
     pub const fn code(self) -> u8 {
-        match self {
-            Self::Success => 0,
-            Self::Failure => 1,
-            Self::Undecided => 2,
-            Self::Partial => 64,
-            Self::TimedOut => 124,
-        }
+        self as u8
     }
 }
 

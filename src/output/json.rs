@@ -52,17 +52,19 @@ impl fmt::Display for Object {
 
 /// One event. The line says why, in words.
 pub fn event(subject: &Subject, outcome: &Outcome, line: &str, hint: Option<&str>) -> Object {
-    let object = Object::new(outcome.name())
-        .with("target", &*subject.typed.text)
-        .with_some("pid", subject.pid.map(Pid::number))
-        .with_some("inode", subject.inode.map(Inode::number))
-        .with_some("name", subject.name.map(escape));
+    let event = |name| {
+        Object::new(name)
+            .with("target", &*subject.typed.text)
+            .with_some("pid", subject.pid.map(Pid::number))
+            .with_some("inode", subject.inode.map(Inode::number))
+            .with_some("name", subject.name.map(escape))
+    };
     let object = match outcome {
         Outcome::Sent {
             signal,
             value,
             after,
-        } => object
+        } => event("sent")
             .with_signal(*signal)
             .with_some("value", *value)
             .with("elapsed_ms", milliseconds(after.unwrap_or_default())),
@@ -70,34 +72,39 @@ pub fn event(subject: &Subject, outcome: &Outcome, line: &str, hint: Option<&str
             signal,
             count,
             after,
-        } => object
+        } => event("sent")
             .with_signal(*signal)
             .with("unseen", *count)
             .with("elapsed_ms", milliseconds(after.unwrap_or_default())),
-        Outcome::WouldSend(preview) => previewed(object, preview),
-        Outcome::WouldSendUnseen { signal, count } => {
-            object.with_signal(*signal).with("unseen", *count)
-        }
+        Outcome::WouldSend(preview) => previewed(event("would-send"), preview),
+        Outcome::WouldSendUnseen { signal, count } => event("would-send")
+            .with_signal(*signal)
+            .with("unseen", *count),
         Outcome::Failed(reason) => {
-            let object = object.with("reason", line);
-            let object = match reason {
-                Reason::OtherNamespace { count } => object.with("unseen", *count),
-                _ => object,
+            let unseen = match reason {
+                Reason::OtherNamespace { count } => Some(*count),
+                _ => None,
             };
             let errno = reason.facts().errno;
-            object.with_some("errno", errno.map(|errno| format!("{errno:?}")))
+            event("failed")
+                .with("reason", line)
+                .with_some("unseen", unseen)
+                .with_some("errno", errno.map(|errno| format!("{errno:?}")))
         }
-        Outcome::Skipped
-        | Outcome::Unstopped
-        | Outcome::Escaped
-        | Outcome::AlreadyGone(Some(_)) => object.with("reason", line),
+        Outcome::Skipped => event("skipped").with("reason", line),
+        Outcome::Unstopped => event("not-stopped").with("reason", line),
+        Outcome::Escaped => event("escaped").with("reason", line),
+        Outcome::AlreadyGone(reason) => {
+            event("already-gone").with_some("reason", reason.map(|_| line))
+        }
         Outcome::Gone { ending, after } => {
-            ended(object, *ending).with("elapsed_ms", milliseconds(*after))
+            ended(event("gone"), *ending).with("elapsed_ms", milliseconds(*after))
         }
-        Outcome::StillThere { after, state } => object
+        Outcome::StillThere { after, state } => event("still-there")
             .with("elapsed_ms", milliseconds(*after))
             .with_some("state", state.map(obstacle)),
-        Outcome::AlreadyGone(None) | Outcome::Found | Outcome::Alive => object,
+        Outcome::Found => event("found"),
+        Outcome::Alive => event("alive"),
     };
     object.with_some("hint", hint)
 }
