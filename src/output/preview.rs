@@ -16,75 +16,49 @@ pub fn line(who: &str, preview: &Preview) -> String {
 }
 
 fn fitted(who: &str, preview: &Preview, width: Option<usize>, mark: &str) -> String {
+    let (signal, owner) = (preview.signal, owner(preview));
     let would = format!(
         "would send {} to {who}: {}",
-        numbered(preview.signal),
+        numbered(signal),
         does(preview)
     );
-    let command = Command::of(preview);
-    let whole = format!("{would}; {}: {}", owner(preview), command.text());
+    let [before, found, after] = command(preview);
+    let whole = format!("{would}; {owner}: {before}{found}{after}");
     let Some(width) = width.filter(|width| columns(&whole) > *width) else {
         return whole;
     };
-    if command.found.is_empty() {
-        return cut(whole, Some(width), mark);
+    if found.is_empty() {
+        return cut(&whole, width, mark);
     }
     // The less room there is, the less stands before what was looked for.
     let heads = [
-        format!("{would}; {}: ", owner(preview)),
+        format!("{would}; {owner}: "),
         format!("{would}; "),
-        format!("would send {} to {who}; ", preview.signal),
+        format!("would send {signal} to {who}; "),
         format!("{who}: "),
     ];
-    let wanted = columns(&command.found) + 2 * columns(mark);
-    let head = heads
-        .into_iter()
-        .find(|head| columns(head) + wanted <= width)
-        .unwrap_or_default();
+    let wanted = columns(&found) + 2 * columns(mark);
+    let fits = |head: &String| columns(head) + wanted <= width;
+    let head = heads.into_iter().find(fits).unwrap_or_default();
     let room = width - columns(&head);
-    head + &command.around_found(room, mark)
+    let spare = room.saturating_sub(columns(&found) + columns(mark));
+    let before = match columns(&before) {
+        columns if columns <= spare => before,
+        _ => tail(&before, spare / 2, mark),
+    };
+    head + &cut(&(before + &found + &after), room, mark)
 }
 
-/// The command line, in parts: what is before the text that `-f` looked for, that text, and the
+/// The command line in parts: what is before the text that `-f` looked for, that text, and the
 /// rest. Without `-f` all of it is the rest.
-struct Command {
-    before: String,
-    found: String,
-    after: String,
-}
-
-impl Command {
-    fn of(preview: &Preview) -> Self {
-        let command = &preview.command;
-        let sought = preview.sought.as_deref().unwrap_or_default();
-        let at = match sought {
-            [] => None,
-            sought => command
-                .windows(sought.len())
-                .position(|window| window == sought),
-        };
-        let (start, end) = at.map_or((0, 0), |start| (start, start + sought.len()));
-        Self {
-            before: escape(&command[..start]),
-            found: escape(&command[start..end]),
-            after: escape(&command[end..]),
-        }
-    }
-
-    fn text(&self) -> String {
-        format!("{}{}{}", self.before, self.found, self.after)
-    }
-
-    /// As much as fits, from so far before what was found that it is in sight.
-    fn around_found(&self, room: usize, mark: &str) -> String {
-        let is_in_sight = columns(&self.before) + columns(&self.found) + columns(mark) <= room;
-        if is_in_sight {
-            return cut(self.text(), Some(room), mark);
-        }
-        let spare = room.saturating_sub(columns(&self.found) + columns(mark));
-        let before = tail(&self.before, spare / 2, mark);
-        cut(before + &self.found + &self.after, Some(room), mark)
-    }
+fn command(preview: &Preview) -> [String; 3] {
+    let command = &*preview.command;
+    let sought = preview.sought.as_deref().unwrap_or_default();
+    let mut windows = command.windows(sought.len().max(1));
+    let start = windows.position(|window| window == sought);
+    let (before, rest) = command.split_at(start.unwrap_or_default());
+    let (found, after) = rest.split_at(start.map_or(0, |_| sought.len()));
+    [before, found, after].map(escape)
 }
 
 /// What the signal does, and what comes later.
@@ -130,164 +104,113 @@ pub fn held(preview: &Preview) -> Option<Obstacle> {
 /// User, age, and the directory if `--cwd` was given.
 fn owner(preview: &Preview) -> String {
     let user = escape(&preview.user);
-    let age = preview.age.map_or_else(
-        || "unknown".to_owned(),
-        |age| humantime::format_duration(Duration::from_secs(age.as_secs())).to_string(),
-    );
-    let directory = preview.directory.as_deref().map(escape);
-    let directory = directory.map(|directory| format!(", in {directory}"));
+    let age = preview.age.map(|age| Duration::from_secs(age.as_secs()));
+    let age = age.map_or("unknown".to_owned(), |age| {
+        humantime::format_duration(age).to_string()
+    });
+    let directory = preview.directory.as_ref();
+    let directory = directory.map(|directory| format!(", in {}", escape(directory)));
     format!("user {user}, age {age}{}", directory.unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::tests::pid;
-
-    fn preview(command: &str, sought: Option<&str>) -> Preview {
-        Preview {
-            signal: Signal::TERM,
-            follow_ups: Vec::new(),
-            effect: Effect::Default(DefaultAction::Terminate),
-            mask: Mask::Open,
-            hold: None,
-            user: "www".to_owned(),
-            age: Some(Duration::from_millis(3_600_999)),
-            command: command.as_bytes().to_vec(),
-            sought: sought.map(|text| text.as_bytes().to_vec()),
-            directory: None,
-        }
-    }
+    use crate::output::tests::{pid, preview};
 
     #[test]
     fn what_a_signal_does_is_told_as_far_as_it_is_known() {
-        let later = FollowUp {
-            after: Duration::from_secs(10),
-            signal: Signal::KILL,
-        };
+        let (traced, stopped) = (Obstacle::TracedBy(pid(17)), Some(Obstacle::Stopped));
+        let traced = Some(traced);
         let terminate = Effect::Default(DefaultAction::Terminate);
-        let traced = Some(Obstacle::TracedBy(pid(17)));
-        let stopped = Some(Obstacle::Stopped);
-        let table = [
-            (Signal::TERM, terminate, None, "terminates it"),
-            (
-                Signal::TERM,
-                terminate,
-                stopped,
-                "terminates it when it continues (stopped)",
-            ),
-            (
-                Signal::HUP,
-                Effect::Caught,
-                traced,
-                "caught by a handler when its tracer lets it (traced by 17)",
-            ),
-            (Signal::KILL, terminate, stopped, "terminates it"),
-            (
-                Signal::CONT,
-                Effect::Default(DefaultAction::Continue),
-                stopped,
-                "continues it",
-            ),
-            (
-                Signal::CONT,
-                Effect::Default(DefaultAction::Continue),
-                traced,
-                "continues it when its tracer lets it (traced by 17)",
-            ),
-            (Signal::HUP, Effect::Ignored, stopped, "ignored"),
-            (Signal::NULL, Effect::Nothing, stopped, "does nothing"),
-            (
-                Signal::HUP,
-                Effect::Unknown,
-                None,
-                "what it does there cannot be read",
-            ),
+        let proceed = Effect::Default(DefaultAction::Continue);
+        let rows = [
+            (Signal::TERM, terminate, None),
+            (Signal::TERM, terminate, stopped),
+            (Signal::HUP, Effect::Caught, traced),
+            (Signal::KILL, terminate, stopped),
+            (Signal::CONT, proceed, stopped),
+            (Signal::CONT, proceed, traced),
+            (Signal::HUP, Effect::Ignored, stopped),
+            (Signal::NULL, Effect::Nothing, stopped),
+            (Signal::HUP, Effect::Unknown, None),
         ];
-        for (signal, effect, hold, words) in table {
-            let preview = Preview {
+        let told = rows.map(|(signal, effect, hold)| {
+            does(&Preview {
                 signal,
                 effect,
                 hold,
-                ..preview("cat", None)
-            };
-            assert_eq!(does(&preview), words);
-        }
+                ..preview()
+            })
+        });
+        let expected = [
+            "terminates it",
+            "terminates it when it continues (stopped)",
+            "caught by a handler when its tracer lets it (traced by 17)",
+            "terminates it",
+            "continues it",
+            "continues it when its tracer lets it (traced by 17)",
+            "ignored",
+            "does nothing",
+            "what it does there cannot be read",
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_preview_tells_what_comes_later_and_where_it_works() {
+        let (after, signal) = (Duration::from_secs(10), Signal::KILL);
         let preview = Preview {
             mask: Mask::Blocked,
-            follow_ups: vec![later],
+            follow_ups: vec![FollowUp { after, signal }],
             directory: Some(b"/srv\n".to_vec()),
-            ..preview("cat -", None)
+            command: "\x1b[2Jé\u{301}x y".into(),
+            sought: Some("x".into()),
+            ..preview()
         };
-        assert_eq!(
-            fitted("4242 (cat)", &preview, None, "…"),
-            "would send TERM (15) to 4242 (cat): terminates it, blocked right now, \
-             KILL (9) 10.00 s later; user www, age 1h, in /srv\\x0a: cat -"
-        );
+        let expected = "would send TERM (15) to 4242 (cat): terminates it, blocked right now, \
+             KILL (9) 10.00 s later; user www, age 1h, in /srv\\x0a: \\x1b[2Jé\\u{301}x y";
+        assert_eq!(fitted("4242 (cat)", &preview, None, "…"), expected);
     }
 
     #[test]
     fn what_was_looked_for_stays_in_sight() {
-        let long = "python3 /opt/jobs/worker.py --queue mail --verbose --retries 5";
-        let table = [
-            (
-                "cat -",
-                Some("cat"),
-                120,
-                "would send TERM (15) to 42 (sh): terminates it; user www, age 1h: cat -",
-            ),
-            (
-                long,
-                None,
-                80,
-                "would send TERM (15) to 42 (sh): terminates it; user www, age 1h: python3 /opt/…",
-            ),
-            (
-                long,
-                Some("python3"),
-                80,
-                "would send TERM (15) to 42 (sh): terminates it; user www, age 1h: python3 /opt/…",
-            ),
-            (
-                long,
-                Some("worker.py"),
-                90,
-                "would send TERM (15) to 42 (sh): terminates it; user www, age 1h: \
-                 …/jobs/worker.py --queu…",
-            ),
-            (
-                long,
-                Some("worker.py --queue mail"),
-                80,
-                "would send TERM (15) to 42 (sh): terminates it; …bs/worker.py --queue mail --ve…",
-            ),
-            (
-                long,
-                Some("worker.py --queue mail"),
-                60,
-                "would send TERM to 42 (sh); …bs/worker.py --queue mail --ve…",
-            ),
-            (
-                long,
-                Some("worker.py --queue mail"),
-                36,
-                "42 (sh): …/worker.py --queue mail -…",
-            ),
-            (
-                long,
-                Some("worker.py --queue mail"),
-                20,
-                "worker.py --queue m…",
-            ),
-            (long, Some("worker.py"), 1, "…"),
+        let mail = "worker.py --queue mail";
+        let widths = [
+            (mail, 200),
+            ("", 80),
+            ("python3", 80),
+            ("worker.py", 90),
+            (mail, 80),
+            (mail, 60),
+            (mail, 36),
+            (mail, 20),
+            ("worker.py", 1),
         ];
-        for (command, sought, width, line) in table {
-            let shown = fitted("42 (sh)", &preview(command, sought), Some(width), "…");
-            assert_eq!(shown, line);
-            assert!(columns(&shown) <= width);
-        }
-        let hostile = preview("\x1b[2Jé\u{301}x y", Some("x"));
-        let shown = fitted("42 (sh)", &hostile, None, "…");
-        assert!(shown.ends_with(": \\x1b[2Jé\\u{301}x y"), "{shown}");
+        let lines = widths.map(|(sought, width)| {
+            let command = b"python3 /opt/jobs/worker.py --queue mail --verbose --retries 5";
+            let preview = Preview {
+                command: command.to_vec(),
+                sought: Some(sought.into()),
+                ..preview()
+            };
+            let line = fitted("42 (sh)", &preview, Some(width), "…");
+            assert!(columns(&line) <= width);
+            line
+        });
+        let expected = [
+            "would send TERM (15) to 42 (sh): terminates it; user www, age 1h: \
+                python3 /opt/jobs/worker.py --queue mail --verbose --retries 5",
+            "would send TERM (15) to 42 (sh): terminates it; user www, age 1h: python3 /opt/…",
+            "would send TERM (15) to 42 (sh): terminates it; user www, age 1h: python3 /opt/…",
+            "would send TERM (15) to 42 (sh): terminates it; user www, age 1h: \
+                …/jobs/worker.py --queu…",
+            "would send TERM (15) to 42 (sh): terminates it; …bs/worker.py --queue mail --ve…",
+            "would send TERM to 42 (sh); …bs/worker.py --queue mail --ve…",
+            "42 (sh): …/worker.py --queue mail -…",
+            "worker.py --queue m…",
+            "…",
+        ];
+        assert_eq!(lines, expected);
     }
 }

@@ -57,10 +57,9 @@ pub fn line(pending: &Pending) -> String {
 
 /// As much as fits. The countdown is dropped last. With a mark in ASCII, all of it is.
 fn sentence(pending: &Pending, width: usize, mark: &str) -> String {
-    let example = if mark.is_ascii() {
-        ascii(pending.example)
-    } else {
-        pending.example.to_owned()
+    let example = match pending.example {
+        text if mark.is_ascii() => ascii(text),
+        text => text.to_owned(),
     };
     let who = match pending.left {
         1 => example,
@@ -80,12 +79,11 @@ fn sentence(pending: &Pending, width: usize, mark: &str) -> String {
     let shorter = [
         whole,
         format!("waiting for {who}: {end}"),
-        format!("{}: {end}", cut(who, Some(room), mark)),
+        format!("{}: {end}", cut(&who, room, mark)),
     ];
-    shorter
-        .into_iter()
-        .find(|line| room > 0 && columns(line) <= width)
-        .unwrap_or_else(|| cut(end, Some(width), mark))
+    let fits = |line: &String| room > 0 && columns(line) <= width;
+    let fitting = shorter.into_iter().find(fits);
+    fitting.unwrap_or_else(|| cut(&end, width, mark))
 }
 
 /// A name of a process with each character that the C locale lacks by its number.
@@ -101,71 +99,59 @@ fn ascii(text: &str) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_narrower_the_terminal_the_less_beside_the_countdown() {
-        let pending = |left, example, due| Pending {
+    fn pending(left: usize, example: &str) -> Pending<'_> {
+        Pending {
             left,
             example,
             waited: Duration::from_millis(1700),
-            due,
-        };
-        let kill = Some((Duration::from_millis(4100), Some(Signal::KILL)));
-        let end = Some((Duration::from_millis(1), None));
-        let table = [
-            (
-                pending(1, "42 (sh)", kill),
-                80,
-                "waiting for 42 (sh): 1 s, KILL in 5 s",
-            ),
-            (
-                pending(3, "42 (sh)", kill),
-                80,
-                "waiting for 42 (sh) and 2 more: 1 s, KILL in 5 s",
-            ),
-            (pending(1, "42 (sh)", None), 80, "waiting for 42 (sh): 1 s"),
-            (
-                pending(1, "42 (sh)", end),
-                80,
-                "waiting for 42 (sh): 1 s, giving up in 1 s",
-            ),
-            (
-                pending(1, "42 (sh)", kill),
-                36,
-                "waiting for 42 (sh): KILL in 5 s",
-            ),
-            (
-                pending(1, "4242 (sleep)", kill),
-                27,
-                "4242 (sleep): KILL in 5 s",
-            ),
-            (
-                pending(1, "4242 (sleep)", end),
-                27,
-                "4242 (sl…: giving up in 1 s",
-            ),
-            (
-                pending(1, "4242 (日本語)", kill),
-                21,
-                "4242 (…: KILL in 5 s",
-            ),
-            (pending(1, "4242 (sleep)", kill), 14, "…: KILL in 5 s"),
-            (pending(1, "4242 (sleep)", kill), 13, "KILL in 5 s"),
-            (pending(1, "4242 (sleep)", kill), 4, "KIL…"),
-            (pending(1, "4242 (sleep)", None), 17, "4242 (sleep): 1 s"),
-        ];
-        for (pending, width, line) in table {
-            assert_eq!(sentence(&pending, width, "…"), line);
+            due: None,
         }
     }
 
     #[test]
+    fn the_narrower_the_terminal_the_less_beside_the_countdown() {
+        let kill = Some((Duration::from_millis(4100), Some(Signal::KILL)));
+        let end = Some((Duration::from_millis(1), None));
+        let rows = [
+            (1, "42 (sh)", kill, 80),
+            (3, "42 (sh)", kill, 80),
+            (1, "42 (sh)", None, 80),
+            (1, "42 (sh)", end, 80),
+            (1, "42 (sh)", kill, 36),
+            (1, "4242 (sleep)", kill, 27),
+            (1, "4242 (sleep)", end, 27),
+            (1, "4242 (日本語)", kill, 21),
+            (1, "4242 (sleep)", kill, 14),
+            (1, "4242 (sleep)", kill, 13),
+            (1, "4242 (sleep)", kill, 4),
+            (1, "4242 (sleep)", None, 17),
+        ];
+        let lines = rows.map(|(left, example, due, width)| {
+            let pending = Pending {
+                due,
+                ..pending(left, example)
+            };
+            sentence(&pending, width, "…")
+        });
+        let expected = [
+            "waiting for 42 (sh): 1 s, KILL in 5 s",
+            "waiting for 42 (sh) and 2 more: 1 s, KILL in 5 s",
+            "waiting for 42 (sh): 1 s",
+            "waiting for 42 (sh): 1 s, giving up in 1 s",
+            "waiting for 42 (sh): KILL in 5 s",
+            "4242 (sleep): KILL in 5 s",
+            "4242 (sl…: giving up in 1 s",
+            "4242 (…: KILL in 5 s",
+            "…: KILL in 5 s",
+            "KILL in 5 s",
+            "KIL…",
+            "4242 (sleep): 1 s",
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
     fn the_c_locale_gets_ascii() {
-        let pending = Pending {
-            left: 1,
-            example: "42 (größe)",
-            waited: Duration::from_secs(1),
-            due: None,
-        };
         let table = [
             (80, "waiting for 42 (gr\\u{f6}\\u{df}e): 1 s"),
             (24, "42 (gr\\u{f6}\\u{d...: 1 s"),
@@ -173,7 +159,7 @@ mod tests {
             (2, ".."),
         ];
         for (width, line) in table {
-            assert_eq!(sentence(&pending, width, "..."), line);
+            assert_eq!(sentence(&pending(1, "42 (größe)"), width, "..."), line);
         }
     }
 }

@@ -9,17 +9,15 @@ use serde_json::Value;
 
 use crate::event::{
     Core, Effect, Ending, Mask, NoControlGroup, NoProcess, Nobody, Obstacle, Outcome, Preview,
-    Reason, Says, Status, Subject, Tally, Typed, What,
+    Reason, Status, Subject, Tally, Typed, What,
 };
-use crate::output::hint::{About, hint};
+use crate::output::hint::{About, Hint, hint};
 use crate::output::json;
 use crate::output::keys::{EVENTS, KEYS, rows};
 use crate::output::line::line;
 use crate::plan::{FollowUp, Mode, Question};
-use crate::signal::Signal;
+use crate::signal::{DefaultAction, Signal};
 use crate::target::{Inode, Pid, Target};
-
-const REFERENCE: &str = include_str!("../../docs/reference.md");
 
 pub fn pid(number: i32) -> Pid {
     Pid::try_from(number).expect("a PID")
@@ -52,133 +50,98 @@ fn subject(typed: &Typed) -> Subject<'_> {
     }
 }
 
-/// The words about an outcome, and its hint if it has one.
-fn told(mode: Mode, text: &str, pid: Option<Pid>, outcome: &Outcome) -> (String, String) {
+/// The line and the hint about a target that nothing was sent to.
+fn failed(text: &str, reason: &Reason) -> (String, Option<Hint>) {
     let typed = typed(text);
-    let subject = subject(&typed);
-    let pid = pid.or(subject.pid);
-    let subject = Subject { pid, ..subject };
-    let hint = hint("sigsend", None, &subject, outcome);
-    let hint = hint.map(|hint| hint.text).unwrap_or_default();
-    (line(mode, &subject, outcome), hint)
+    let (subject, outcome) = (subject(&typed), Outcome::Failed(reason));
+    let hint = hint("sigsend", None, &subject, &outcome);
+    (line(Mode::Send, &subject, &outcome), hint)
 }
 
-/// Every reason, each with the text of a target.
-fn reasons() -> Vec<(&'static str, Reason)> {
+/// Every reason, by the texts of targets.
+fn reasons() -> Vec<(&'static str, Vec<Reason>)> {
     let signal = Signal::HUP;
     let bytes = |text: &str| text.as_bytes().to_vec();
+    let root = || "root".to_owned();
     let hour = |hours: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(3600 * hours);
-    let (sh, nginx, root) = (bytes("sh"), bytes("nginx"), || "root".to_owned());
     let not_permitted = |errno, owner| Reason::NotPermitted { errno, owner };
     let not_listening = |of_others, other_protocol| Reason::NotListening {
         of_others,
         other_protocol,
     };
-    let only_spared = |first, name| Reason::OnlySpared { first, name };
-    let nobody = || Nobody::default();
-    let reasons = [
-        ("4242", Reason::Absent(NoProcess::Gone)),
-        (
-            "4243",
-            Reason::Absent(NoProcess::Thread {
-                of: Some(pid(4242)),
-            }),
-        ),
-        ("", Reason::EmptyWord),
-        (
-            "-4243",
-            Reason::NoGroup {
-                leader_is_in: Some(pid(17)),
-            },
-        ),
-        ("4242", not_permitted(Errno::EPERM, Some(root()))),
-        ("4242", not_permitted(Errno::EACCES, None)),
-        ("4242", Reason::Refused(Errno::EAGAIN)),
-        ("4242:7", Reason::Recycled),
-        (
-            "ngnix",
-            Reason::Nobody(Nobody {
-                nearest: Some("nginx".to_owned()),
-                ..nobody()
-            }),
-        ),
-        (
-            "node",
-            Reason::Nobody(Nobody {
-                executables: 2,
-                called: vec![bytes("MainThread")],
-                ..nobody()
-            }),
-        ),
-        (
-            "worker.py",
-            Reason::Nobody(Nobody {
-                of_others: 3,
-                ..nobody()
-            }),
-        ),
-        (
-            "/srv",
-            Reason::Nobody(Nobody {
-                hidden: true,
-                ..nobody()
-            }),
-        ),
-        ("./web", Reason::Nobody(nobody())),
-        (":8080", not_listening(0, true)),
-        (":8080", not_listening(1, false)),
-        (":8080", Reason::HolderUnseen { owner: None }),
-        ("kill", Reason::OnlySigsend),
-        ("sh", only_spared(pid(4242), sh.clone())),
-        (":8080", only_spared(pid(4242), sh.clone())),
-        (":8080", only_spared(Pid::INIT, bytes("systemd"))),
-        (
-            "4242",
-            Reason::Stale {
-                file: "pidfile x.pid".to_owned(),
-                started: hour(3),
-                written: hour(2),
-            },
-        ),
-        (
-            "4242",
-            Reason::NotExpected {
-                expected: nginx.clone(),
-                name: sh.clone(),
-            },
-        ),
-        (
-            "4242",
-            Reason::NoSuchText {
-                text: bytes("worker.py"),
-                name: sh.clone(),
-            },
-        ),
-        (
-            "4242",
-            Reason::WorksElsewhere {
-                wanted: bytes("/srv"),
-                directory: bytes("/root"),
-            },
-        ),
-        (
-            "4242",
-            Reason::OtherUser {
-                wanted: "www".to_owned(),
-                user: root(),
-            },
-        ),
-        ("4242", Reason::Unverified { expected: nginx }),
-        ("4242", Reason::NotCaught { signal, name: sh }),
-        ("4242", Reason::CatchUnknown { signal }),
-        ("1", Reason::Everyone),
-        ("4242", Reason::PerhapsAncestor { hidden: pid(17) }),
-        ("2", Reason::KernelThread),
-        ("1", Reason::Protected),
-        ("4242", Reason::ChildrenUnread),
-        ("./web", Reason::OtherNamespace { count: 2 }),
+    let only_spared = |first, name| Reason::OnlySpared {
+        first,
+        name: bytes(name),
+    };
+    let nobody = Nobody::default;
+    let of_process = vec![
+        Reason::Absent(NoProcess::Gone),
+        not_permitted(Errno::EPERM, Some(root())),
+        not_permitted(Errno::EACCES, None),
+        Reason::Refused(Errno::EAGAIN),
+        Reason::Stale {
+            file: "pidfile x.pid".to_owned(),
+            started: hour(3),
+            written: hour(2),
+        },
+        Reason::NotExpected {
+            expected: bytes("nginx"),
+            name: bytes("sh"),
+        },
+        Reason::NoSuchText {
+            text: bytes("worker.py"),
+            name: bytes("sh"),
+        },
+        Reason::WorksElsewhere {
+            wanted: bytes("/srv"),
+            directory: bytes("/root"),
+        },
+        Reason::OtherUser {
+            wanted: "www".to_owned(),
+            user: root(),
+        },
+        Reason::Unverified {
+            expected: bytes("nginx"),
+        },
+        Reason::NotCaught {
+            signal,
+            name: bytes("sh"),
+        },
+        Reason::CatchUnknown { signal },
+        Reason::PerhapsAncestor { hidden: pid(17) },
+        Reason::ChildrenUnread,
     ];
-    let control_groups = [
+    let of_thread = NoProcess::Thread {
+        of: Some(pid(4242)),
+    };
+    let of_group = Reason::NoGroup {
+        leader_is_in: Some(pid(17)),
+    };
+    let misspelt = Nobody {
+        nearest: Some("nginx".to_owned()),
+        ..nobody()
+    };
+    let renamed = Nobody {
+        executables: 2,
+        called: vec![bytes("MainThread")],
+        ..nobody()
+    };
+    let of_others = Nobody {
+        of_others: 3,
+        ..nobody()
+    };
+    let hidden = Nobody {
+        hidden: true,
+        ..nobody()
+    };
+    let of_port = vec![
+        not_listening(0, true),
+        not_listening(1, false),
+        Reason::HolderUnseen { owner: None },
+        only_spared(pid(4242), "sh"),
+        only_spared(Pid::INIT, "systemd"),
+    ];
+    let of_control_group = [
         NoControlGroup::Missing,
         NoControlGroup::Other,
         NoControlGroup::Version1,
@@ -190,8 +153,28 @@ fn reasons() -> Vec<(&'static str, Reason)> {
         NoControlGroup::Refused(Errno::ENOMEM),
         NoControlGroup::NoKill(Errno::EACCES),
     ];
-    let control_groups = control_groups.map(|reason| ("./web", Reason::ControlGroup(reason)));
-    reasons.into_iter().chain(control_groups).collect()
+    let of_members = [
+        Reason::Nobody(nobody()),
+        Reason::OtherNamespace { count: 2 },
+    ];
+    let of_control_group = of_control_group.into_iter().map(Reason::ControlGroup);
+    vec![
+        ("4242", of_process),
+        ("4242:7", vec![Reason::Recycled]),
+        ("4243", vec![Reason::Absent(of_thread)]),
+        ("2", vec![Reason::KernelThread]),
+        ("1", vec![Reason::Everyone, Reason::Protected]),
+        ("", vec![Reason::EmptyWord]),
+        ("-4243", vec![of_group]),
+        ("ngnix", vec![Reason::Nobody(misspelt)]),
+        ("node", vec![Reason::Nobody(renamed)]),
+        ("sh", vec![only_spared(pid(4242), "sh")]),
+        ("kill", vec![Reason::OnlySigsend]),
+        ("worker.py", vec![Reason::Nobody(of_others)]),
+        ("/srv", vec![Reason::Nobody(hidden)]),
+        (":8080", of_port),
+        ("./web", of_control_group.chain(of_members).collect()),
+    ]
 }
 
 #[test]
@@ -200,31 +183,30 @@ fn the_reference_has_every_reason_with_its_hint() {
         "" => String::new(),
         text => format!("`{text}`"),
     };
-    let rows = reasons().into_iter().map(|(text, reason)| {
-        let (line, hint) = told(Mode::Send, text, None, &Outcome::Failed(&reason));
+    let row = |text, reason: &Reason| {
+        let (line, hint) = failed(text, reason);
         let facts = reason.facts();
         let errno = facts.errno.map(|errno| format!("{errno:?}"));
-        let errno = code(&errno.unwrap_or_default());
-        let says = match facts.says {
-            Says::Gone => "gone",
-            Says::Refused => "refused",
-            Says::Unclear => "unclear",
-            Says::Lives => "lives",
-        };
-        format!("| `{line}` | {errno} | {says} | {} |", code(&hint))
-    });
+        let says = format!("{:?}", facts.says).to_lowercase();
+        let [errno, hint] = [errno, hint.map(|hint| hint.text)].map(Option::unwrap_or_default);
+        format!("| `{line}` | {} | {says} | {} |", code(&errno), code(&hint))
+    };
+    let reasons = reasons();
+    let rows = reasons
+        .iter()
+        .flat_map(|(text, reasons)| reasons.iter().map(|reason| row(text, reason)));
     assert_in_reference(rows);
 }
 
 #[track_caller]
 fn assert_in_reference(rows: impl Iterator<Item = String>) {
     let table = rows.collect::<Vec<_>>().join("\n");
-    let is_there = REFERENCE.contains(&table);
+    let is_there = include_str!("../../docs/reference.md").contains(&table);
     assert!(is_there, "docs/reference.md lacks:\n{table}");
 }
 
-/// Every event but failures, each with the text of a target.
-fn outcomes(preview: &Preview) -> Vec<(&'static str, Outcome<'_>)> {
+/// Every event of a real call but failures, each with the text of a target.
+fn outcomes() -> Vec<(&'static str, Outcome<'static>)> {
     let (signal, after) = (Signal::TERM, Duration::from_millis(5010));
     let sent = |signal, value, after| Outcome::Sent {
         signal,
@@ -263,64 +245,60 @@ fn outcomes(preview: &Preview) -> Vec<(&'static str, Outcome<'_>)> {
         still(Some(Obstacle::Ignores(signal))),
         ("4242", Outcome::Found),
         ("4242", Outcome::Alive),
-        ("4242", Outcome::WouldSend(preview)),
     ]
-}
-
-fn preview(hold: Option<Obstacle>) -> Preview {
-    let (signal, after) = (Signal::TERM, Duration::from_millis(500));
-    Preview {
-        signal,
-        follow_ups: vec![FollowUp { after, signal }],
-        effect: Effect::Caught,
-        mask: Mask::Open,
-        hold,
-        user: "www".to_owned(),
-        age: Some(after),
-        command: b"cat".to_vec(),
-        sought: None,
-        directory: Some(b"/srv".to_vec()),
-    }
 }
 
 #[test]
 fn every_event_has_its_line() {
-    let preview = preview(None);
-    let lines = outcomes(&preview).into_iter().map(|(text, outcome)| {
+    let lines = outcomes().into_iter().map(|(text, outcome)| {
         let typed = typed(text);
         let subject = Subject {
             name: Some(b"s\x1bh"),
             ..subject(&typed)
         };
-        line(Mode::Send, &subject, &outcome).replace("4242 (s\\x1bh)", "WHO") + "\n"
+        line(Mode::Send, &subject, &outcome).replace("4242 (s\\x1bh)", "WHO")
     });
-    let expected = "\
-        sent TERM (15) to WHO\n\
-        sent TERM (15) with value -7 to WHO after 5.01 s\n\
-        WHO may be signalled\n\
-        sent TERM (15) to /srv (s\\x1bh) in /srv after 5.01 s\n\
-        sent TERM (15) to 1 process of another PID namespace in ./web\n\
-        sent TERM (15) to 2 processes of another PID namespace in ./web after 5.01 s\n\
-        would send TERM (15) to 2 processes of another PID namespace in ./web\n\
-        WHO is sigsend itself or an ancestor of it: skipped\n\
-        WHO could not be kept stopped; it may have forked before it was killed\n\
-        WHO may be a child that a killed member left behind\n\
-        WHO is already gone\n\
-        '4242': invalid target: already gone\n\
-        WHO exited with status 3 after 5.01 s\n\
-        WHO was killed by TERM after 5.01 s\n\
-        WHO was killed by TERM (core dumped) after 5.01 s\n\
-        WHO ended in an unknown way after 5.01 s\n\
-        WHO is still there after 5.01 s\n\
-        WHO is still there after 5.01 s: stopped (CONT continues it)\n\
-        WHO is still there after 5.01 s: traced by 17\n\
-        WHO is still there after 5.01 s: blocked in the kernel\n\
-        WHO is still there after 5.01 s: ignores TERM\n\
-        WHO\n\
-        WHO is alive\n\
-        would send TERM (15) to WHO: caught by a handler, TERM (15) 0.50 s later; \
-        user www, age 0s, in /srv: cat\n";
-    assert_eq!(lines.collect::<String>(), expected);
+    let expected = [
+        "sent TERM (15) to WHO",
+        "sent TERM (15) with value -7 to WHO after 5.01 s",
+        "WHO may be signalled",
+        "sent TERM (15) to /srv (s\\x1bh) in /srv after 5.01 s",
+        "sent TERM (15) to 1 process of another PID namespace in ./web",
+        "sent TERM (15) to 2 processes of another PID namespace in ./web after 5.01 s",
+        "would send TERM (15) to 2 processes of another PID namespace in ./web",
+        "WHO is sigsend itself or an ancestor of it: skipped",
+        "WHO could not be kept stopped; it may have forked before it was killed",
+        "WHO may be a child that a killed member left behind",
+        "WHO is already gone",
+        "'4242': invalid target: already gone",
+        "WHO exited with status 3 after 5.01 s",
+        "WHO was killed by TERM after 5.01 s",
+        "WHO was killed by TERM (core dumped) after 5.01 s",
+        "WHO ended in an unknown way after 5.01 s",
+        "WHO is still there after 5.01 s",
+        "WHO is still there after 5.01 s: stopped (CONT continues it)",
+        "WHO is still there after 5.01 s: traced by 17",
+        "WHO is still there after 5.01 s: blocked in the kernel",
+        "WHO is still there after 5.01 s: ignores TERM",
+        "WHO",
+        "WHO is alive",
+    ];
+    assert_eq!(lines.collect::<Vec<_>>(), expected);
+}
+
+pub fn preview() -> Preview {
+    Preview {
+        signal: Signal::TERM,
+        follow_ups: Vec::new(),
+        effect: Effect::Default(DefaultAction::Terminate),
+        mask: Mask::Open,
+        hold: None,
+        user: "www".to_owned(),
+        age: Some(Duration::from_millis(3_600_999)),
+        command: b"cat -".to_vec(),
+        sought: None,
+        directory: None,
+    }
 }
 
 /// Every event as JSON, with every key that it may have.
@@ -331,27 +309,33 @@ fn objects() -> Vec<Value> {
         name: Some(b"cat"),
         ..subject(&typed)
     };
-    let object = |outcome: &Outcome| {
-        let hint = hint("sigsend", None, &subject, outcome).map(|hint| hint.text);
-        let line = line(Mode::Send, &subject, outcome);
-        json::event(&subject, outcome, &line, hint.as_deref())
+    let (after, signal) = (Duration::ZERO, Signal::KILL);
+    let preview = Preview {
+        follow_ups: vec![FollowUp { after, signal }],
+        hold: Some(Obstacle::Stopped),
+        directory: Some("/srv".into()),
+        ..preview()
     };
-    let preview = preview(Some(Obstacle::Stopped));
-    let outcomes = outcomes(&preview)
-        .into_iter()
-        .map(|(_, outcome)| object(&outcome));
-    let failures = reasons()
-        .into_iter()
-        .map(|(_, reason)| object(&Outcome::Failed(&reason)));
+    let reasons: Vec<Reason> = reasons().into_iter().flat_map(|(_, of)| of).collect();
+    let outcomes = outcomes().into_iter().map(|(_, outcome)| outcome);
+    let outcomes = outcomes
+        .chain([Outcome::WouldSend(&preview)])
+        .chain(reasons.iter().map(Outcome::Failed))
+        .chain(
+            reasons
+                .iter()
+                .map(|reason| Outcome::AlreadyGone(Some(reason))),
+        );
+    let events = outcomes.map(|outcome| {
+        let hint = hint("sigsend", None, &subject, &outcome).map(|hint| hint.text);
+        json::event(&subject, &outcome, "line", hint.as_deref())
+    });
     let ends = [
         json::error("reason", Some("hint")),
         json::summary(Tally::FAILURE, Status::Failure),
     ];
-    let objects = outcomes.chain(failures).chain(ends);
-    let parsed = |object: json::Object| serde_json::from_str(&object.to_string());
-    objects
-        .map(|object| parsed(object).expect("JSON"))
-        .collect()
+    let parsed = |object: json::Object| serde_json::from_str(&object.to_string()).expect("JSON");
+    events.chain(ends).map(parsed).collect()
 }
 
 #[test]
@@ -402,41 +386,89 @@ fn the_reference_has_every_event_and_key() {
 }
 
 #[test]
-fn a_target_of_many_processes_is_told_with_the_pid() {
-    let gone = Reason::Absent(NoProcess::Gone);
-    let targets = ["4242", "4242:7", "04242", "-17", "nginx", "worker.py"];
-    let lines = targets.map(|text| {
-        let (line, _) = told(
-            Mode::Ask(Question::Pid),
-            text,
-            Some(pid(4242)),
-            &Outcome::Failed(&gone),
-        );
-        line
+fn words_claim_only_what_could_be_read_and_hints_say_what_to_type() {
+    let (wanted, directory) = (b"/srv".to_vec(), Vec::new());
+    let (expected, name) = (b"nginx".to_vec(), Vec::new());
+    let (of_others, other_protocol) = (0, true);
+    let owner = Some("www".to_owned());
+    let told = [
+        ("4242", Reason::WorksElsewhere { wanted, directory }),
+        ("4242", Reason::NotExpected { expected, name }),
+        ("4242", Reason::Absent(NoProcess::Thread { of: None })),
+        (":53", Reason::HolderUnseen { owner }),
+        (
+            ":53/udp",
+            Reason::NotListening {
+                of_others,
+                other_protocol,
+            },
+        ),
+    ]
+    .map(|(text, reason)| {
+        let (line, hint) = failed(text, &reason);
+        line + "; " + &hint.map(|hint| hint.text).unwrap_or_default()
     });
-    let expected = "\
-        4242: No such process, 4242:7: No such process, 04242 (PID 4242): No such process, \
-        -17 (PID 4242): No such process, nginx (PID 4242): No such process, \
-        worker.py (PID 4242): No such process";
-    assert_eq!(lines.join(", "), expected);
+    let who = if geteuid().is_root() {
+        "its descriptors may not be looked at without CAP_SYS_PTRACE, or the kernel or another \
+         PID namespace holds the socket"
+    } else {
+        "only that user and root may look at the descriptors of www's processes"
+    };
+    let hidden =
+        format!("cannot tell which process listens on port 53, whose socket belongs to www; {who}");
+    let expected = [
+        "4242 does not work in /srv; ",
+        "4242 is not nginx; ",
+        "sending signal to 4242 failed: 4242 is a thread; ",
+        &hidden,
+        "nothing listens on port 53/udp; the port is in use with TCP: ':53'",
+    ];
+    assert_eq!(told, expected);
+}
+
+/// A script that calls this program as kill(1) gets one line an error, but for what it has typed.
+#[test]
+fn few_hints_are_about_the_words_of_the_command_line() {
+    let reasons = reasons();
+    let has = |text: &&str, reason: &Reason| {
+        failed(text, reason)
+            .1
+            .is_some_and(|hint| hint.about == About::Words)
+    };
+    let reasons = reasons
+        .iter()
+        .flat_map(|(text, reasons)| reasons.iter().map(move |reason| (text, reason)));
+    let texts = reasons
+        .filter(|(text, reason)| has(text, reason))
+        .map(|(text, _)| *text);
+    assert_eq!(
+        texts.collect::<Vec<_>>(),
+        ["4242", "4243", "", "./web", "./web"]
+    );
 }
 
 #[test]
-fn what_could_not_be_read_is_not_claimed() {
-    let (wanted, directory) = (b"/srv".to_vec(), Vec::new());
-    let (expected, name) = (b"nginx".to_vec(), Vec::new());
-    let reasons = [
-        Reason::WorksElsewhere { wanted, directory },
-        Reason::NotExpected { expected, name },
-        Reason::Absent(NoProcess::Thread { of: None }),
-    ];
-    let told = reasons.map(|reason| told(Mode::Send, "4242", None, &Outcome::Failed(&reason)).0);
+fn a_target_of_many_processes_is_told_with_the_pid() {
+    let gone = Outcome::Failed(&Reason::Absent(NoProcess::Gone));
+    let lines = ["4242", "4242:7", "04242", "17", "-17", "nginx", "worker.py"].map(|text| {
+        let typed = typed(text);
+        let pid = Some(pid(4242));
+        let subject = Subject {
+            pid,
+            ..Subject::target(&typed)
+        };
+        line(Mode::Ask(Question::Pid), &subject, &gone).replace(": No such process", "")
+    });
     let expected = [
-        "4242 does not work in /srv",
-        "4242 is not nginx",
-        "sending signal to 4242 failed: 4242 is a thread",
+        "4242",
+        "4242:7",
+        "04242 (PID 4242)",
+        "17 (PID 4242)",
+        "-17 (PID 4242)",
+        "nginx (PID 4242)",
+        "worker.py (PID 4242)",
     ];
-    assert_eq!(told, expected);
+    assert_eq!(lines, expected);
 }
 
 #[test]
@@ -467,9 +499,8 @@ fn a_name_that_nobody_has_is_answered_with_who_may_be_meant() {
         ("/srv", others(2)),
     ];
     let hints = rows.map(|(text, nobody)| {
-        let reason = Reason::Nobody(nobody);
-        let (_, hint) = told(Mode::Send, text, None, &Outcome::AlreadyGone(Some(&reason)));
-        hint + "\n"
+        let (_, hint) = failed(text, &Reason::Nobody(nobody));
+        hint.map(|hint| hint.text).unwrap_or_default() + "\n"
     });
     let expected = "\n\
         1 process has the executable node\n\
@@ -508,45 +539,5 @@ fn a_forgotten_dash_is_answered_with_what_to_type() {
         let outcome = Outcome::Failed(&reason);
         let hint = hint("kill", Some(pid(first)), &subject(&typed), &outcome);
         assert_eq!(hint.as_ref().map(|hint| &*hint.text), words, "{reason:?}");
-    }
-}
-
-/// A script that calls this program as kill(1) gets one line an error, but for what it has typed.
-#[test]
-fn hints_about_processes_are_told_apart() {
-    let reasons = reasons();
-    let about_words = reasons.iter().filter(|(text, reason)| {
-        let typed = typed(text);
-        let hint = hint("sigsend", None, &subject(&typed), &Outcome::Failed(reason));
-        hint.is_some_and(|hint| hint.about == About::Words)
-    });
-    let texts: Vec<&str> = about_words.map(|(text, _)| *text).collect();
-    assert_eq!(texts, ["4243", "", "4242", "./web", "./web"]);
-}
-
-#[test]
-fn a_port_in_use_with_the_other_protocol_is_answered_with_what_to_type() {
-    let in_use = Reason::NotListening {
-        of_others: 0,
-        other_protocol: true,
-    };
-    let (_, hint) = told(Mode::Send, ":53/udp", None, &Outcome::Failed(&in_use));
-    assert_eq!(hint, "the port is in use with TCP: ':53'");
-}
-
-#[test]
-fn a_hidden_listener_is_told_with_who_may_see_it() {
-    let owner = Some("www".to_owned());
-    let unseen = Reason::HolderUnseen { owner };
-    let (line, hint) = told(Mode::Send, ":53", None, &Outcome::Failed(&unseen));
-    assert_eq!(
-        line,
-        "cannot tell which process listens on port 53, whose socket belongs to www"
-    );
-    if !geteuid().is_root() {
-        assert_eq!(
-            hint,
-            "only that user and root may look at the descriptors of www's processes"
-        );
     }
 }
