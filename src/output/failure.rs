@@ -46,11 +46,11 @@ pub fn failure(mode: Mode, subject: &Subject, reason: &Reason) -> String {
             format!("only processes of other users listen on port {port}")
         }
         Reason::HolderUnseen { owner } => {
-            let of = owner
-                .as_ref()
-                .map(|user| format!(", whose socket belongs to {}", escape(user)));
-            let of = of.unwrap_or_default();
-            format!("cannot tell which process listens on port {port}{of}")
+            let cannot_tell = format!("cannot tell which process listens on port {port}");
+            match owner {
+                Some(owner) => format!("{cannot_tell}, whose socket belongs to {}", escape(owner)),
+                None => cannot_tell,
+            }
         }
         Reason::OnlySigsend => format!("only sigsend itself answers to \"{typed}\""),
         Reason::OnlySpared { first, name } => only_spared(subject, *first, name),
@@ -71,17 +71,16 @@ pub fn failure(mode: Mode, subject: &Subject, reason: &Reason) -> String {
             let (who, text) = (named(name), escape(text));
             format!("{who} does not have \"{text}\" in its command line")
         }
-        Reason::WorksElsewhere { wanted, directory } => match (&*escape(directory), escape(wanted))
-        {
-            ("", wanted) => format!("{pid} does not work in {wanted}"),
-            (directory, wanted) => format!("{pid} works in {directory}, not in {wanted}"),
-        },
+        Reason::WorksElsewhere { wanted, directory } => {
+            let (directory, wanted) = (escape(directory), escape(wanted));
+            match &*directory {
+                "" => format!("{pid} does not work in {wanted}"),
+                directory => format!("{pid} works in {directory}, not in {wanted}"),
+            }
+        }
         Reason::OtherUser { wanted, user } => {
-            format!(
-                "{pid} belongs to {}, not to {}",
-                escape(user),
-                escape(wanted)
-            )
+            let (user, wanted) = (escape(user), escape(wanted));
+            format!("{pid} belongs to {user}, not to {wanted}")
         }
         Reason::Unverified { expected } => {
             format!("{pid} cannot be verified to be {}", escape(expected))
@@ -155,10 +154,8 @@ fn no_control_group(directory: &str, refused: NoControlGroup) -> String {
         NoControlGroup::Empty => format!("{group} is empty"),
         NoControlGroup::Refused(errno) => format!("opening {group} failed: {}", errno_words(errno)),
         NoControlGroup::NoKill(errno) => {
-            format!(
-                "{group} cannot be killed as a whole: {}",
-                errno_words(errno)
-            )
+            let why = errno_words(errno);
+            format!("{group} cannot be killed as a whole: {why}")
         }
     }
 }

@@ -55,10 +55,8 @@ fn about_words(subject: &Subject, reason: &Reason) -> Option<String> {
             format!("'systemctl kill {unit}' signals a systemd unit, --cgroup DIR a control group")
         }
         Reason::Nobody(_) if is_name(subject) => {
-            format!(
-                "'{}' means what listens on that port",
-                Target::port_in(typed)?
-            )
+            let port = Target::port_in(typed)?;
+            format!("'{port}' means what listens on that port")
         }
         Reason::Stale { .. } => "--allow-stale signals it anyway, best with --expect NAME; \
              a PID:INODE in the file depends on no clock"
@@ -91,10 +89,8 @@ fn about_processes(program: &str, subject: &Subject, reason: &Reason) -> Option<
     Some(match (reason, &subject.typed.what) {
         (Reason::Nobody(nobody), _) => return nobody_but(program, subject, nobody),
         (Reason::NoGroup { leader_is_in }, What::Target(Target::Group(number))) => {
-            format!(
-                "{number} lives in group {}: '--tree {number}'",
-                (*leader_is_in)?
-            )
+            let group = (*leader_is_in)?;
+            format!("{number} lives in group {group}: '--tree {number}'")
         }
         (Reason::NotPermitted { errno, .. }, _) if *errno == Errno::EACCES => {
             "a security module forbids it; its audit log says which and why".into()
@@ -156,13 +152,11 @@ fn nobody_but(program: &str, subject: &Subject, nobody: &Nobody) -> Option<Strin
     Some(match (nobody.of_others, is_name(subject)) {
         (0, _) => {
             let hidden = "/proc hides processes of other users".to_owned();
+            let hidden = nobody.hidden.then_some(hidden);
             let nearest = nobody.nearest.as_ref();
             let nearest = nearest.map(|name| format!("did you mean {}?", escape(name)));
-            match nearest {
-                Some(nearest) if nobody.hidden => format!("{hidden}; {nearest}"),
-                None if nobody.hidden => hidden,
-                nearest => return nearest,
-            }
+            let known: Vec<String> = hidden.into_iter().chain(nearest).collect();
+            return (!known.is_empty()).then(|| known.join("; "));
         }
         (1, true) => "another user has a process of that name; -a selects it".into(),
         (1, false) => "a process of another user matches; -a selects it".into(),

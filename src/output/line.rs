@@ -1,15 +1,21 @@
 //! Events in words, one line each. `failure` has the words of what went wrong.
 
+use std::time::Duration;
+
 use crate::escape::escape;
 use crate::event::{Core, Ending, Obstacle, Outcome, Subject, What};
 use crate::output::failure::failure;
 use crate::output::preview;
-use crate::output::text::{described, later, numbered, obstacle, seconds, unseen};
+use crate::output::text::{described, numbered, obstacle, seconds, unseen};
 use crate::plan::Mode;
 
 /// The line about an event. Text from other processes is escaped.
 pub fn line(mode: Mode, subject: &Subject, outcome: &Outcome) -> String {
     let who = described(subject);
+    let later = |after: Option<Duration>| {
+        let later = after.map(|after| format!(" after {}", seconds(after)));
+        later.unwrap_or_default()
+    };
     match outcome {
         Outcome::Sent { signal, .. } if signal.is_null() => format!("{who} may be signalled"),
         Outcome::Sent {

@@ -24,15 +24,6 @@ const MOMENT: Duration = Duration::from_millis(250);
 /// Between two looks at a terminal that stops writers in the background.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// When texts are written.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
-    /// At once, however long it takes.
-    AtOnce,
-    /// Later, without delay for the caller.
-    Queued,
-}
-
 /// Texts for both standard streams, and the line of progress, in order.
 pub struct Queue {
     shared: Arc<Shared>,
@@ -41,10 +32,11 @@ pub struct Queue {
     line: String,
 }
 
-enum Writer {
-    /// The caller.
+/// Who writes.
+pub enum Writer {
+    /// The caller, at once, however long it takes.
     Caller(Screen),
-    /// Nothing writes yet. Most calls say little and end soon; they need no thread.
+    /// Nobody yet. Most calls say little and end soon; they need no thread.
     Nobody,
     Thread(JoinHandle<Screen>),
 }
@@ -76,11 +68,7 @@ enum Phase {
 }
 
 impl Queue {
-    pub fn new(pace: Pace) -> Self {
-        let writer = match pace {
-            Pace::AtOnce => Writer::Caller(Screen::default()),
-            Pace::Queued => Writer::Nobody,
-        };
+    pub fn new(writer: Writer) -> Self {
         Self {
             shared: Arc::default(),
             writer,

@@ -6,8 +6,8 @@ use crate::output::hint::{About, Hint, hint};
 use crate::output::json;
 use crate::output::line::line;
 use crate::output::progress::{self, Pending, Progress};
-use crate::output::queue::{Pace, Queue};
-use crate::output::screen::Entry;
+use crate::output::queue::{Queue, Writer};
+use crate::output::screen::{Entry, Screen};
 use crate::output::terminal::Stream;
 use crate::output::text::{error_words, refusal, sentence};
 use crate::plan::{Mode, Plan, Voice};
@@ -38,16 +38,14 @@ enum Told {
 
 impl Told {
     fn of(subject: &Subject, outcome: &Outcome) -> Self {
-        match (outcome, &subject.typed.what) {
-            (
-                Outcome::Failed(_)
-                | Outcome::Unstopped
-                | Outcome::Escaped
-                | Outcome::StillThere { .. },
-                _,
-            ) => Self::AsError,
+        let is_name = matches!(subject.typed.what, What::Target(Target::Name(_)));
+        match outcome {
+            Outcome::Failed(_)
+            | Outcome::Unstopped
+            | Outcome::Escaped
+            | Outcome::StillThere { .. } => Self::AsError,
             // Success, but the name may be a typing error.
-            (Outcome::AlreadyGone(Some(_)), What::Target(Target::Name(_))) => Self::OnTerminal,
+            Outcome::AlreadyGone(Some(_)) if is_name => Self::OnTerminal,
             _ => Self::AsEvent,
         }
     }
@@ -55,16 +53,16 @@ impl Told {
 
 impl<'a> Report<'a> {
     pub fn new(program: &'a str, voice: Voice, plan: &Plan) -> Self {
-        let pace = match plan.mode {
-            Mode::Send => Pace::Queued,
-            Mode::Rehearse | Mode::Ask(_) => Pace::AtOnce,
+        let writer = match plan.mode {
+            Mode::Send => Writer::Nobody,
+            Mode::Rehearse | Mode::Ask(_) => Writer::Caller(Screen::default()),
         };
         Self {
             program,
             voice,
             mode: plan.mode,
             perhaps_signal: plan.perhaps_signal,
-            queue: Queue::new(pace),
+            queue: Queue::new(writer),
             progress: Progress::default(),
         }
     }

@@ -22,11 +22,6 @@ pub fn unseen(subject: &Subject, count: usize) -> String {
     )
 }
 
-/// The time after the first signal, for a follow-up.
-pub fn later(after: Option<Duration>) -> String {
-    after.map_or_else(String::new, |after| format!(" after {}", seconds(after)))
-}
-
 /// The lines about a refused command line: the error, the usage line unless a single value is
 /// wrong, and a hint if the fix is known.
 pub fn refusal(program: &str, error: &UsageError) -> String {
