@@ -69,9 +69,8 @@ fn read<'a>(
     };
     let own = getpid();
     // sigsend's own PID comes last, with the dispositions that sigsend was started with.
-    let other = move |word: &OsStr| {
-        Pid::unpadded(word.as_bytes().iter().copied()).filter(|pid| pid.process() != own)
-    };
+    let other =
+        move |word: &OsStr| Pid::unpadded(word.to_str()?).filter(|pid| pid.process() != own);
     let mut checked = targets.clone();
     checked.all(|word| other(word).is_some()).then(|| {
         (

@@ -1,6 +1,6 @@
 //! From options and operands to the selection of processes, and whether they go together.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 
 use crate::cli::argv::Line;
 use crate::cli::given::Given;
@@ -86,14 +86,18 @@ fn targets(given: &Given, line: &Line) -> Result<Targets, UsageError> {
             Err(UsageError::new(error))
         })
     };
-    let invalid = |token: &OsStr| {
-        let error = values::invalid_target(token);
-        match hints::target_of(line, token) {
-            Some(hint) => error.hint(hint),
-            None => error,
-        }
-    };
-    Targets::new(&line.operands, invalid, check)
+    let mut targets = Targets::default();
+    for token in &line.operands {
+        let Ok(target) = targets.push(token) else {
+            let error = values::invalid_target(token);
+            return Err(match hints::target_of(line, token) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            });
+        };
+        check(&target)?;
+    }
+    Ok(targets)
 }
 
 /// Refuses a word that spells a signal where a signal could still be named: `HUP nginx`.

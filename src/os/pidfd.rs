@@ -190,7 +190,7 @@ impl Pinned {
         }
         // std's number has 64 bits everywhere.
         let inode = file.metadata().with_context(task)?.ino();
-        Ok(Inode::new(inode))
+        Ok(Inode(inode))
     }
 
     /// The pidfd; ESRCH after [`Self::release`].

@@ -56,7 +56,7 @@ pub fn event(subject: &Subject, outcome: &Outcome, line: &str, hint: Option<&str
         Object::new(name)
             .with("target", &*subject.typed.text)
             .with_some("pid", subject.pid.map(Pid::number))
-            .with_some("inode", subject.inode.map(Inode::number))
+            .with_some("inode", subject.inode.map(|inode| inode.0))
             .with_some("name", subject.name.map(escape))
     };
     let object = match outcome {

@@ -231,7 +231,7 @@ proptest! {
                     || matches!(selection.users, Users::Of(_))
                     || selection.reach != Reach::Process
                     || plan.value.is_some();
-                prop_assert!(!is_single || !targets().any(|target| target.is_many()));
+                prop_assert!(!is_single || !targets().any(|target| matches!(target, Target::Group(_) | Target::OwnGroup | Target::Everyone)));
                 prop_assert!(selection.reach == Reach::Process || selection.cgroup.is_none());
                 prop_assert!(selection.reach == Reach::Process || targets().all(|target| target.process() != Some(Pid::INIT)));
             }
