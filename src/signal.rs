@@ -83,13 +83,20 @@ const STANDARD: [(&str, DefaultAction, &str); 32] = [
     ("SYS", Core, "bad or forbidden system call"),
 ];
 
-/// Aliases that programs and other systems use.
-const ALIASES: [(&str, u8); 4] = [("NULL", 0), ("CLD", 17), ("IOT", 6), ("POLL", 29)];
-
 const RTMIN: u8 = 34;
 const RTMAX: u8 = 64;
 /// The last one written relative to `RTMIN`. Those above are written relative to `RTMAX`.
 const RTMIN_HALF: u8 = 49;
+
+/// Further names. The aliases are used by programs and other systems.
+const NAMES: [(&str, u8); 6] = [
+    ("RTMIN", RTMIN),
+    ("RTMAX", RTMAX),
+    ("NULL", 0),
+    ("CLD", 17),
+    ("IOT", 6),
+    ("POLL", 29),
+];
 
 impl Signal {
     pub const NULL: Self = Self(0);
@@ -141,16 +148,13 @@ impl Signal {
             385..=448 => status - 384,
             _ => status & 0xff,
         };
-        u8::try_from(number)
-            .ok()
-            .filter(|number| *number <= RTMAX)
-            .map(Self)
+        let number = u8::try_from(number).ok()?;
+        (number <= RTMAX).then_some(Self(number))
     }
 
     pub fn default_action(self) -> DefaultAction {
-        STANDARD
-            .get(usize::from(self.0))
-            .map_or(Terminate, |row| row.1)
+        let row = STANDARD.get(usize::from(self.0));
+        row.map_or(Terminate, |row| row.1)
     }
 
     /// Why it is sent, in a few words (signal(7)).
@@ -165,23 +169,22 @@ impl Signal {
     /// The name that `text` is most similar to, for the hint after an error.
     pub fn nearest(text: &str) -> Option<&'static str> {
         let text = text.to_ascii_uppercase();
-        let text = text.strip_prefix("SIG").unwrap_or(&text);
+        let names = STANDARD.iter().map(|row| row.0);
         nearest(
-            text,
-            STANDARD.iter().map(|row| row.0).chain(["RTMIN", "RTMAX"]),
+            text.strip_prefix("SIG").unwrap_or(&text),
+            names.chain(["RTMIN", "RTMAX"]),
         )
     }
 }
 
 /// The candidate that differs from `text` by one typing error, or by two in a long word.
 pub fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let errors = if text.chars().count() > 5 { 2 } else { 1 };
     let length = text.chars().count();
+    let errors = if length > 5 { 2 } else { 1 };
     // Comparing a name that is much longer or shorter would only take time.
     let alike = candidates.filter(|candidate| candidate.chars().count().abs_diff(length) <= errors);
-    let distances =
-        alike.map(|candidate| (strsim::damerau_levenshtein(text, candidate), candidate));
-    distances
+    alike
+        .map(|candidate| (strsim::damerau_levenshtein(text, candidate), candidate))
         .filter(|(distance, _)| *distance <= errors)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -197,56 +200,35 @@ impl FromStr for Signal {
     /// Reads a number (decimal digits, 0 to 64) or a name in any case, with at most one `SIG` in
     /// front.
     fn from_str(text: &str) -> Result<Self, InvalidSignal> {
-        let bytes = text.as_bytes();
-        let name = strip_prefix_ignoring_case(bytes, b"SIG").unwrap_or(bytes);
-        let spells = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-        let standard = (0..).zip(&STANDARD).map(|(number, row)| (row.0, number));
-        digits(bytes)
-            .filter(|number| *number <= RTMAX)
-            .or_else(|| {
-                let mut known = standard.chain(ALIASES);
-                known.find(|(known, _)| spells(known)).map(|(_, n)| n)
-            })
-            .map(Self)
-            .or_else(|| realtime(name))
-            .ok_or(InvalidSignal)
+        let name = strip_prefix_ignoring_case(text, "SIG").unwrap_or(text);
+        let standard = STANDARD.iter().map(|row| row.0).zip(0..);
+        let named = |(known, _): &(&str, u8)| known.eq_ignore_ascii_case(name);
+        let number = digits(text)
+            .or_else(|| Some(standard.chain(NAMES).find(named)?.1))
+            .or_else(|| realtime(name));
+        let number = number.filter(|number| *number <= RTMAX);
+        number.map(Self).ok_or(InvalidSignal)
     }
 }
 
-/// Reads `RTMIN`, `RTMIN+n`, `RTMAX`, `RTMAX-n` and `RTn`, within 34 to 64.
-fn realtime(name: &[u8]) -> Option<Signal> {
-    let rest = strip_prefix_ignoring_case(name, b"RT")?;
-    let number = if let Some(offset) = strip_prefix_ignoring_case(rest, b"MIN") {
-        match offset {
-            [] => Some(RTMIN),
-            [b'+', n @ ..] => RTMIN.checked_add(digits(n)?),
-            _ => None,
-        }
-    } else if let Some(offset) = strip_prefix_ignoring_case(rest, b"MAX") {
-        match offset {
-            [] => Some(RTMAX),
-            [b'-', n @ ..] => RTMAX.checked_sub(digits(n)?),
-            _ => None,
-        }
-    } else {
-        RTMIN.checked_add(digits(rest)?)
+/// Reads `RTMIN+n`, `RTMAX-n` and `RTn`, if that is not below `RTMIN`.
+fn realtime(name: &str) -> Option<u8> {
+    let after = |prefix| strip_prefix_ignoring_case(name, prefix).and_then(digits);
+    let number = match after("RTMAX-") {
+        Some(n) => RTMAX.checked_sub(n),
+        None => RTMIN.checked_add(after("RTMIN+").or_else(|| after("RT"))?),
     };
-    number
-        .filter(|number| (RTMIN..=RTMAX).contains(number))
-        .map(Signal)
+    number.filter(|number| *number >= RTMIN)
 }
 
-/// The value of one or more decimal digits, unless it is above 255.
-fn digits(text: &[u8]) -> Option<u8> {
-    let mut value = None;
-    for byte in text {
-        let digit = byte.is_ascii_digit().then(|| byte - b'0')?;
-        value = Some(value.unwrap_or(0u8).checked_mul(10)?.checked_add(digit)?);
-    }
-    value
+/// The value of decimal digits, unless it is above 255.
+fn digits(text: &str) -> Option<u8> {
+    // `parse` would take a sign in front.
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
 }
 
-fn strip_prefix_ignoring_case<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let (head, rest) = text.split_at_checked(prefix.len())?;
     head.eq_ignore_ascii_case(prefix).then_some(rest)
 }
@@ -269,101 +251,34 @@ impl fmt::Display for Signal {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Each number and its spellings.
+    const SPELLINGS: &str = "0 EXIT null SIGNULL 00|1 HUP SIGHUP hup SigHup 0001|9 kill|6 IOT ABRT\
+        |17 CLD CHLD|29 IO POLL sigpoll|31 SYS|32|33|34 RTMIN RTMIN+0 RTMAX-30 RT0|35 RTMIN+1\
+        |37 rtmin+3 SIGRTMIN+3|39 SIGRT5|63 sigrtmax-1|64 RTMIN+30 RTMAX RTMAX-0 rt30";
 
     #[test]
     fn every_spelling_of_a_signal_is_read() {
-        let spellings = [
-            ("0", 0),
-            ("EXIT", 0),
-            ("null", 0),
-            ("SIGNULL", 0),
-            ("00", 0),
-            ("1", 1),
-            ("HUP", 1),
-            ("SIGHUP", 1),
-            ("hup", 1),
-            ("SigHup", 1),
-            ("0001", 1),
-            ("9", 9),
-            ("kill", 9),
-            ("IOT", 6),
-            ("ABRT", 6),
-            ("CLD", 17),
-            ("CHLD", 17),
-            ("IO", 29),
-            ("POLL", 29),
-            ("sigpoll", 29),
-            ("SYS", 31),
-            ("32", 32),
-            ("33", 33),
-            ("34", 34),
-            ("64", 64),
-            ("RTMIN", 34),
-            ("RTMIN+0", 34),
-            ("RTMIN+1", 35),
-            ("RTMIN+30", 64),
-            ("rtmin+3", 37),
-            ("SIGRTMIN+3", 37),
-            ("RTMAX", 64),
-            ("RTMAX-0", 64),
-            ("RTMAX-30", 34),
-            ("sigrtmax-1", 63),
-            ("RT0", 34),
-            ("rt30", 64),
-            ("SIGRT5", 39),
-        ];
-        for (text, number) in spellings {
-            assert_eq!(
-                text.parse::<Signal>().map(Signal::number),
-                Ok(number),
-                "{text}"
-            );
+        for spellings in SPELLINGS.split('|').map(|row| row.split(' ')) {
+            let number = spellings.clone().next().expect("a number");
+            for text in spellings {
+                let signal: Signal = text.parse().expect(text);
+                assert_eq!(signal.number().to_string(), number, "{text}");
+            }
         }
     }
 
+    /// Look-alikes.
+    const REFUSED: &str = "| |65|99|137|256|265|4294967296|+1|-1| 1|1 |1x|0x9|SIG|SIG9|SIGSIGHUP\
+        |UNUSED|NOPE|HUPP|HU|RT|RT31|RTMIN3|RTMIN+|RTMIN+31|RTMIN-1|RTMIN+-1|RTMIN++1|RTMAX+1\
+        |RTMAX-31|RTMAX-|RTMIN+256|RTMIN+ 1|HUP |sigſys|1.0|٣";
+
     #[test]
     fn everything_else_is_refused() {
-        let refused = [
-            "",
-            " ",
-            "65",
-            "99",
-            "137",
-            "256",
-            "265",
-            "4294967296",
-            "+1",
-            "-1",
-            " 1",
-            "1 ",
-            "1x",
-            "0x9",
-            "SIG",
-            "SIG9",
-            "SIGSIGHUP",
-            "UNUSED",
-            "NOPE",
-            "HUPP",
-            "HU",
-            "RT",
-            "RT31",
-            "RTMIN3",
-            "RTMIN+",
-            "RTMIN+31",
-            "RTMIN-1",
-            "RTMIN+-1",
-            "RTMAX+1",
-            "RTMAX-31",
-            "RTMAX-",
-            "RTMIN+256",
-            "RTMIN+ 1",
-            "HUP ",
-            "sigſys",
-            "1.0",
-            "٣",
-        ];
-        for text in refused {
+        for text in REFUSED.split('|') {
             assert_eq!(text.parse::<Signal>(), Err(InvalidSignal), "{text:?}");
         }
     }
@@ -373,13 +288,9 @@ mod tests {
         for signal in Signal::all() {
             assert_eq!(signal.to_string().parse(), Ok(signal));
         }
-        let spelled = |number| Signal(number).to_string();
-        assert_eq!(
-            [0, 29, 32, 34, 35, 49, 50, 63, 64].map(spelled),
-            [
-                "EXIT", "IO", "32", "RTMIN", "RTMIN+1", "RTMIN+15", "RTMAX-14", "RTMAX-1", "RTMAX"
-            ]
-        );
+        let spelled = [0, 29, 32, 34, 35, 49, 50, 63, 64].map(|n| Signal(n).to_string());
+        let wanted = "EXIT IO 32 RTMIN RTMIN+1 RTMIN+15 RTMAX-14 RTMAX-1 RTMAX";
+        assert_eq!(spelled.join(" "), wanted);
     }
 
     #[test]
@@ -394,98 +305,53 @@ mod tests {
 
     #[test]
     fn statuses_become_signals() {
-        let signal = |status| Signal::from_status(status).map(Signal::number);
-        for (status, number) in [
-            (9, 9),
-            (137, 9),
-            (265, 9),
-            (0, 0),
-            (128, 0),
-            (256, 0),
-            (512, 0),
-            (2304, 0),
-            (65280, 0),
-            (64, 64),
-            (192, 64),
-            (320, 64),
-            (385, 1),
-            (393, 9),
-            (416, 32),
-            (448, 64),
+        for (number, statuses) in [
+            (Some(9), &[9, 137, 265, 393][..]),
+            (Some(0), &[0, 128, 256, 512, 2304, 65280]),
+            (Some(64), &[64, 192, 320, 448]),
+            (Some(1), &[385]),
+            (Some(32), &[416]),
+            (None, &[65, 99, 127, 193, 255, 321, 384, 449, u32::MAX]),
         ] {
-            assert_eq!(signal(status), Some(number), "{status}");
-        }
-        for status in [65, 99, 127, 193, 255, 321, 384, 449, u32::MAX] {
-            assert_eq!(signal(status), None, "{status}");
+            for status in statuses {
+                let signal = Signal::from_status(*status).map(Signal::number);
+                assert_eq!(signal, number, "{status}");
+            }
         }
     }
 
     #[test]
     fn a_typing_error_finds_its_signal() {
-        for (typed, meant) in [
-            ("HPU", "HUP"),
-            ("trem", "TERM"),
-            ("SIGKIL", "KILL"),
-            ("USR3", "USR1"),
-        ] {
+        let pairs = "HPU HUP|trem TERM|SIGKIL KILL|USR3 USR1";
+        for (typed, meant) in pairs.split('|').filter_map(|pair| pair.split_once(' ')) {
             assert_eq!(Signal::nearest(typed), Some(meant), "{typed}");
         }
         assert_eq!(Signal::nearest("zzzz").or(Signal::nearest("X")), None);
     }
-}
-
-#[cfg(test)]
-mod properties {
-    use proptest::prelude::*;
-
-    use super::*;
 
     /// The signal that a text means, found by trying every spelling of every signal.
     fn spelled(text: &str) -> Option<u8> {
-        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-            let digits = text.trim_start_matches('0');
-            return (0..=64).find(|number| {
-                if *number == 0 {
-                    digits.is_empty()
-                } else {
-                    digits == number.to_string()
-                }
-            });
-        }
         let text = text.to_ascii_uppercase();
         let name = text.strip_prefix("SIG").unwrap_or(&text);
-        let aliases = [
-            ("NULL", 0),
-            ("CLD", 17),
-            ("IOT", 6),
-            ("POLL", 29),
-            ("RTMIN", 34),
-            ("RTMAX", 64),
-        ];
-        let known = STANDARD
-            .iter()
-            .map(|row| row.0)
-            .zip(0..)
-            .chain(aliases)
-            .find(|(known, _)| *known == name);
-        let from = |prefix: &str, at: &dyn Fn(u8) -> u8| {
-            let digits = name.strip_prefix(prefix)?;
-            let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-            let digits = digits.trim_start_matches('0');
-            let spells = |n: &u8| {
-                if *n == 0 {
-                    digits.is_empty()
-                } else {
-                    digits == n.to_string()
-                }
-            };
-            (0..=30).filter(|_| is_number).find(spells).map(at)
+        let is_digit = |c: char| c.is_ascii_digit();
+        // Zeros in front of a number do not count.
+        let name = match name.split_at(name.find(is_digit).unwrap_or(name.len())) {
+            (prefix @ ("" | "RT" | "RTMIN+" | "RTMAX-"), digits) => digits
+                .parse()
+                .map_or(name.to_owned(), |n: u64| format!("{prefix}{n}")),
+            _ => name.to_owned(),
         };
-        known
+        let standard = STANDARD.iter().map(|row| row.0.to_owned()).zip(0..);
+        let others = NAMES.map(|(name, number)| (name.to_owned(), number));
+        let numbers = (0..=64).filter(|_| !text.starts_with("SIG"));
+        let numbers = numbers.map(|n| (n.to_string(), n));
+        let realtime = (0..=30).flat_map(|n| {
+            let up = [format!("RTMIN+{n}"), format!("RT{n}")].map(|name| (name, 34 + n));
+            up.into_iter().chain([(format!("RTMAX-{n}"), 64 - n)])
+        });
+        let mut all = standard.chain(others).chain(numbers).chain(realtime);
+        all.find(|(known, _)| *known == name)
             .map(|(_, number)| number)
-            .or_else(|| from("RTMIN+", &|n| 34 + n))
-            .or_else(|| from("RTMAX-", &|n| 64 - n))
-            .or_else(|| from("RT", &|n| 34 + n))
     }
 
     fn nearly() -> impl Strategy<Value = String> {
@@ -495,8 +361,8 @@ mod properties {
             "0{0,20}[0-9]{0,4}",
             "(SIG|sig|Sig){0,2}[+ -]?[0-9]{1,3}",
             "(SIG|sig)?[Rr][Tt]([Mm][Ii][Nn]|[Mm][Aa][Xx])?[+-]?0{0,3}[0-9]{0,3}",
-            (names, "(SIG|siG|sigsig|)", "[A-Z0-9 ]{0,1}")
-                .prop_map(|(name, sig, tail)| format!("{sig}{name}{tail}")),
+            ("(SIG|siG|sigsig|)", names, "[A-Z0-9 ]{0,1}")
+                .prop_map(|(sig, name, tail)| format!("{sig}{name}{tail}")),
         ]
     }
 
