@@ -8,7 +8,6 @@ pub mod hints;
 pub mod lookup;
 pub mod options;
 pub mod parse;
-pub mod refusal;
 pub mod selection;
 pub mod value_hints;
 pub mod values;

@@ -81,6 +81,14 @@ impl UsageError {
         }
     }
 
+    /// With this hint, if there is one; it is better than one that the error has.
+    pub fn better_hint(self, hint: Option<String>) -> Self {
+        Self {
+            hint: hint.or(self.hint),
+            ..self
+        }
+    }
+
     /// With this hint, if it has none.
     pub fn or_hint(self, hint: impl FnOnce() -> Option<String>) -> Self {
         Self {

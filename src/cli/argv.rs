@@ -5,7 +5,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use crate::cli::options::{Arity, OPTIONS, Opt, SIGNAL};
+use crate::cli::options::{Arity, OPTIONS, Opt, id};
 use crate::escape::escape;
 use crate::signal::Signal;
 use crate::usage::UsageError;
@@ -21,7 +21,7 @@ pub struct Line {
     /// How many of the operands stand before `--` and before a signal was named.
     pub before_signal: usize,
     /// The id of each known option, in order, as often as it was given.
-    given: Vec<&'static str>,
+    pub given: Vec<&'static str>,
     /// What is refused here. The rest of the line has been read all the same.
     pub error: Option<UsageError>,
 }
@@ -61,7 +61,7 @@ pub fn candidates(name: &[u8]) -> Vec<&'static Opt> {
 /// Each of these returns how many of the following arguments belong to the one that it takes.
 impl Line {
     fn operand(&mut self, arg: &'static OsStr) -> usize {
-        self.before_signal += usize::from(!self.has(SIGNAL));
+        self.before_signal += usize::from(!self.has(id::SIGNAL));
         self.operands.push(arg);
         0
     }
@@ -70,7 +70,7 @@ impl Line {
     /// options.
     fn short(&mut self, arg: &'static OsStr, short: &[u8]) -> usize {
         match short {
-            [b'0'..=b'9', ..] if self.has(SIGNAL) => self.operand(arg),
+            [b'0'..=b'9', ..] if self.has(id::SIGNAL) => self.operand(arg),
             [b'0'..=b'9', ..] if self.operands.is_empty() => self.name_signal(short),
             digits if digits.iter().all(u8::is_ascii_digit) => {
                 self.error.get_or_insert_with(|| ambiguous_number(arg));
@@ -89,7 +89,7 @@ impl Line {
         let mut option = OsString::from("--signal=");
         option.push(OsStr::from_bytes(short));
         self.options.push(option);
-        self.given.push(SIGNAL);
+        self.given.push(id::SIGNAL);
         0
     }
 
@@ -155,274 +155,138 @@ impl Arity {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::usage::Kind;
 
-    fn words(text: &'static str) -> impl Iterator<Item = &'static OsStr> {
-        text.split_whitespace().map(OsStr::new)
+    fn words(text: &'static str) -> Vec<&'static OsStr> {
+        text.split_whitespace().map(OsStr::new).collect()
     }
 
-    fn read(text: &'static str) -> Line {
-        split(&words(text).collect::<Vec<_>>())
-    }
+    /// A line, its options for clap, and its operands.
+    const LINES: &str = "
+        -9 123                  | --signal=9                | 123
+        -HUP 123                | --signal=HUP              | 123
+        -hup 123                | --signal=hup              | 123
+        -RTMIN+3 123            | --signal=RTMIN+3          | 123
+        -65 7                   | --signal=65               | 7
+        -NOPE 7                 | --signal=NOPE             | 7
+        -9x 7                   | --signal=9x               | 7
+        -a -9 123               | -a --signal=9             | 123
+        123 -HUP                | --signal=HUP              | 123
+        123 -HUP -9             | --signal=HUP              | 123 -9
+        -9 -1                   | --signal=9                | -1
+        -s TERM -5              | -s TERM                   | -5
+        -sTERM -5               | -sTERM                    | -5
+        -n TERM -5              | -n TERM                   | -5
+        --sig TERM -5           | --sig TERM                | -5
+        --signal=TERM -01       | --signal=TERM             | -01
+        -s -9 7                 | -s -9                     | 7
+        --queue 5 -HUP 123      | --queue 5 --signal=HUP    | 123
+        --que 5 -HUP 123        | --que 5 --signal=HUP      | 123
+        -q -1 123               | -q -1                     | 123
+        -q-1 -2 123             | -q-1 --signal=2           | 123
+        -aq -1 123              | -aq -1                    | 123
+        --timeout 5s KILL -9 1  | --timeout 5s KILL --signal=9 | 1
+        --timeout -9 -9 -9 1    | --timeout -9 -9 --signal=9 | 1
+        --time=5s KILL -9 1     | --time 5s KILL --signal=9 | 1
+        --wi=5s 1               | --wi=5s                   | 1
+        -- -9 -HUP              |                           | -9 -HUP
+        -s -- 123               | -s --                     | 123
+        -pwr 5                  | --signal=pwr              | 5
+        -l 9 HUP                | -l                        | 9 HUP
+        -lTERM -                | -lTERM                    | -
+        -wa 1 -- -2             | -wa                       | 1 -2";
 
     #[test]
     fn the_old_form_names_the_signal_and_swallows_nothing() {
-        let table = [
-            ("-9 123", "--signal=9", "123"),
-            ("-HUP 123", "--signal=HUP", "123"),
-            ("-hup 123", "--signal=hup", "123"),
-            ("-RTMIN+3 123", "--signal=RTMIN+3", "123"),
-            ("-65 7", "--signal=65", "7"),
-            ("-NOPE 7", "--signal=NOPE", "7"),
-            ("-9x 7", "--signal=9x", "7"),
-            ("-a -9 123", "-a --signal=9", "123"),
-            ("123 -HUP", "--signal=HUP", "123"),
-            ("123 -HUP -9", "--signal=HUP", "123 -9"),
-            ("-9 -1", "--signal=9", "-1"),
-            ("-s TERM -5", "-s TERM", "-5"),
-            ("-sTERM -5", "-sTERM", "-5"),
-            ("-n TERM -5", "-n TERM", "-5"),
-            ("--sig TERM -5", "--sig TERM", "-5"),
-            ("--signal=TERM -01", "--signal=TERM", "-01"),
-            ("-s -9 7", "-s -9", "7"),
-            ("--queue 5 -HUP 123", "--queue 5 --signal=HUP", "123"),
-            ("--que 5 -HUP 123", "--que 5 --signal=HUP", "123"),
-            ("-q -1 123", "-q -1", "123"),
-            ("-q-1 -2 123", "-q-1 --signal=2", "123"),
-            ("-aq -1 123", "-aq -1", "123"),
-            (
-                "--timeout 5s KILL -9 123",
-                "--timeout 5s KILL --signal=9",
-                "123",
-            ),
-            (
-                "--timeout -9 -9 -9 123",
-                "--timeout -9 -9 --signal=9",
-                "123",
-            ),
-            ("--time=5s KILL -9 123", "--time 5s KILL --signal=9", "123"),
-            ("-- -9 -HUP", "", "-9 -HUP"),
-            ("-s -- 123", "-s --", "123"),
-            ("-pwr 5", "--signal=pwr", "5"),
-            ("-l 9 HUP", "-l", "9 HUP"),
-            ("-lTERM -", "-lTERM", "-"),
-            ("-wa 1 -- -2", "-wa", "1 -2"),
-        ];
-        for (text, options, operands) in table {
-            let line = read(text);
-            assert_eq!(line.options, words(options).collect::<Vec<_>>(), "{text}");
-            assert!(
-                line.operands.iter().copied().eq(words(operands)),
-                "{text}: {line:?}"
-            );
-            assert_eq!(line.error, None, "{text}");
+        for row in LINES.lines().skip(1) {
+            let columns: Vec<_> = row.split(" | ").map(words).collect();
+            let line = split(&columns[0]);
+            assert_eq!(line.options, columns[1], "{row}");
+            assert_eq!(line.operands, columns[2], "{row}");
+            assert_eq!(line.error, None, "{row}");
         }
     }
 
     #[test]
     fn a_number_after_a_target_is_refused_unless_a_signal_was_named() {
-        for text in [
-            "123 -9",
-            "123 -1 -HUP",
-            "123 --timeout 5s KILL -9",
-            "-q 5 123 -9",
-            "-l 9 -9",
-        ] {
-            assert_eq!(
-                read(text).error.map(|error| error.kind),
-                Some(Kind::Usage),
-                "{text}"
-            );
+        for text in "123 -9|123 -1 -HUP|123 --timeout 5s KILL -9|-q 5 123 -9|-l 9 -9".split('|') {
+            assert!(split(&words(text)).error.is_some(), "{text}");
         }
     }
 
     #[test]
     fn abbreviations_count_while_unambiguous() {
-        assert_eq!(read("--wit 5s 1").given, ["within"]);
-        assert_eq!(read("--wi=5s 1").options, ["--wi=5s"]);
+        assert_eq!(split(&words("--wit 5s 1")).given, ["within"]);
         for unknown in ["--w 1", "--nope 1", "-x 1"] {
-            let line = read(unknown);
-            assert!(
-                line.given.is_empty() && line.operands == ["1"],
-                "{unknown}: {line:?}"
-            );
+            let line = split(&words(unknown));
+            assert!(line.given.is_empty(), "{unknown}: {line:?}");
+            assert_eq!(line.operands, ["1"], "{unknown}");
         }
     }
 
     #[test]
     fn bytes_that_are_not_utf8_go_through_untouched() {
-        let bytes = |bytes: &'static [u8]| OsStr::from_bytes(bytes);
-        let line = split(&[
-            bytes(b"-\xff"),
-            bytes(b"-s"),
-            bytes(b"\xff"),
-            bytes(b"\xfe"),
-        ]);
-        assert!(
-            line.operands == [bytes(b"-\xff"), bytes(b"\xfe")],
-            "{line:?}"
-        );
-        assert_eq!(line.options, [bytes(b"-s"), bytes(b"\xff")]);
-        let line = split(&[bytes(b"-T\xff")]);
-        assert_eq!(line.options, [bytes(b"--signal=T\xff")]);
+        let line = split(&[&b"-\xff"[..], b"-s", b"\xff", b"-T\xff"].map(OsStr::from_bytes));
+        assert_eq!(line.operands, [OsStr::from_bytes(b"-\xff")]);
+        let options = [&b"-s"[..], b"\xff", b"--signal=T\xff"].map(OsStr::from_bytes);
+        assert_eq!(line.options, options);
     }
-}
-
-#[cfg(test)]
-mod properties {
-    use proptest::prelude::*;
-
-    use super::*;
 
     /// Words that are nearly this and nearly that.
-    const WORDS: [&str; 64] = [
-        "-",
-        "--",
-        "-0",
-        "-1",
-        "-9",
-        "-01",
-        "-15",
-        "-65",
-        "-4242",
-        "-HUP",
-        "-TERM",
-        "-NOPE",
-        "-hup",
-        "-pwr",
-        "-int",
-        "-RTMIN+1",
-        "0",
-        "1",
-        "42",
-        "007",
-        "+1",
-        "",
-        " ",
-        "nginx",
-        "KILL",
-        "5s",
-        "-s",
-        "-n",
-        "-sHUP",
-        "-n9",
-        "-s-9",
-        "-as",
-        "-q",
-        "-q-1",
-        "-aq",
-        "-vq5",
-        "-l",
-        "-l9",
-        "-lTERM",
-        "-L",
-        "-t",
-        "-a",
-        "-v",
-        "-w",
-        "-vw",
-        "-x",
-        "-ax",
-        "-é",
-        "-9x",
-        "--signal",
-        "--signal=9",
-        "--sig",
-        "--queue",
-        "--queue=-1",
-        "--timeout",
-        "--timeout=5s",
-        "--time",
-        "--wi",
-        "--with",
-        "--list",
-        "--list=9",
-        "--nope",
-        "--all",
-        "--pidfile",
-    ];
+    const WORDS: &str = "- -- -0 -1 -9 -01 -15 -65 -4242 -HUP -TERM -NOPE -hup -pwr -int -RTMIN+1 0 1 \
+        42 007 +1 nginx KILL 5s -s -n -sHUP -n9 -s-9 -as -q -q-1 -aq -vq5 -l -l9 -lTERM -L -t -a -v \
+        -w -vw -x -ax -é -9x --signal --signal=9 --sig --queue --queue=-1 --timeout --timeout=5s \
+        --time --wi --with --list --list=9 --nope --all --pidfile";
 
-    fn read(args: &[&'static str]) -> Line {
-        let args: Vec<&OsStr> = args.iter().map(|arg| OsStr::new(*arg)).collect();
-        split(&args)
+    fn lines() -> impl Strategy<Value = Vec<&'static OsStr>> {
+        let words = [words(WORDS), vec![OsStr::new(""), OsStr::new(" ")]].concat();
+        prop::collection::vec(prop::sample::select(words), 0..9)
     }
 
-    /// Whether options and operands, each in order, make up the arguments: unchanged except the old
-    /// form, a first value that was attached to its option, and `--`. A word that is refused may be
-    /// left out.
-    fn makes_up(args: &[&str], options: &[OsString], operands: &[&OsStr], may_omit: bool) -> bool {
-        let Some((arg, args)) = args.split_first() else {
-            return options.is_empty() && operands.is_empty();
-        };
-        let old_form = || format!("--signal={}", arg.strip_prefix('-').unwrap_or("-"));
-        if *arg == "--"
-            && options.is_empty()
-            && args.iter().map(OsStr::new).eq(operands.iter().copied())
-        {
-            return true;
-        }
-        if operands.first().is_some_and(|first| first == arg)
-            && makes_up(args, options, &operands[1..], may_omit)
-        {
-            return true;
-        }
-        if options
-            .first()
-            .is_some_and(|first| *first == **arg || **first == *old_form())
-            && makes_up(args, &options[1..], operands, may_omit)
-        {
-            return true;
-        }
-        if let ([first, second, rest @ ..], Some((name, value))) = (options, arg.split_once('='))
-            && **first == *name
-            && **second == *value
-            && makes_up(args, rest, operands, may_omit)
-        {
-            return true;
-        }
-        may_omit && makes_up(args, options, operands, may_omit)
-    }
-
-    fn lines() -> impl Strategy<Value = Vec<&'static str>> {
-        prop::collection::vec(prop::sample::select(WORDS.to_vec()), 0..9)
+    /// The words by the alphabet. The old form, and a value that was detached from its option, are
+    /// written as they were typed.
+    fn sorted(words: impl IntoIterator<Item = &'static OsStr>) -> Vec<String> {
+        let words = words.into_iter().filter_map(OsStr::to_str);
+        let parts = words.flat_map(|word| match word.split_once('=') {
+            Some(("--signal", signal)) => vec![format!("-{signal}")],
+            Some(("--timeout", value)) => vec!["--timeout".to_owned(), value.to_owned()],
+            _ => vec![word.to_owned()],
+        });
+        let mut parts: Vec<String> = parts.collect();
+        parts.sort();
+        parts
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(5000))]
 
         #[test]
-        fn arguments_keep_their_number_and_order(args in lines()) {
-            let line = read(&args);
-            prop_assert!(makes_up(&args, &line.options, &line.operands, line.error.is_some()), "{:?}", line);
+        fn nothing_is_lost_and_nothing_made_up(args in lines()) {
+            let line = split(&args);
+            if line.error.is_some() {
+                return Ok(());
+            }
+            let options = line.options.iter().map(|option| &*option.clone().leak());
+            let found = sorted(options.chain(line.operands.iter().copied()));
+            let mut wanted = sorted(args);
+            if found.len() < wanted.len() {
+                let dashes = wanted.iter().position(|word| word == "--");
+                wanted.remove(dashes.expect("only what ends the options is left out"));
+            }
+            prop_assert_eq!(found, wanted, "{:?}", line);
         }
 
         #[test]
         fn nothing_after_two_dashes_is_read(before in lines(), after in lines()) {
-            let first = read(&before);
-            let mut args = before.clone();
-            // Enough of it that it is no option's value.
-            args.extend(["--", "--", "--"]);
-            let with_dashes = read(&args).operands.len();
+            // Enough dashes that one pair is no option's value.
+            let mut args = [before.clone(), words("-- -- --")].concat();
+            let with_dashes = split(&args).operands.len();
             args.extend(&after);
-            let line = read(&args);
-            prop_assert!(line.operands[with_dashes..] == *after);
-            prop_assert_eq!(&line.given, &first.given);
-        }
-
-        #[test]
-        fn what_belongs_to_an_option_stays_with_it(
-            before in lines(),
-            option in prop::sample::select(vec!["-s", "-n", "-q", "--signal", "--que", "--expect", "--grace", "-as", "-vq"]),
-            value in prop::sample::select(WORDS.to_vec()),
-        ) {
-            // No word in front may want values of its own, or end the options.
-            if read(&[&before[..], &["-a", "-a"]].concat()).given.len() != read(&before).given.len() + 2 {
-                return Ok(());
-            }
-            let line = read(&[&before[..], &[option, value]].concat());
-            prop_assert_eq!(&line.operands, &read(&before).operands);
-            prop_assert_eq!(line.options[line.options.len() - 2..].to_vec(), vec![option, value]);
+            let line = split(&args);
+            prop_assert_eq!(&line.operands[with_dashes..], after);
+            prop_assert_eq!(line.given, split(&before).given);
         }
     }
 }

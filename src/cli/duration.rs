@@ -3,11 +3,10 @@
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use crate::escape::escape;
 use crate::usage::UsageError;
 
 /// Every unit in its spellings, and its milliseconds.
-const UNITS: [(&str, u64); 5] = [
+const UNITS: [(&str, u128); 5] = [
     ("ms msec msecs", 1),
     ("s sec secs second seconds", 1000),
     ("m min mins minute minutes", 60_000),
@@ -28,24 +27,21 @@ pub enum Bare {
 
 /// Reads one or more numbers, each with its unit, without blanks: `1m30s`, `0.5s`.
 pub fn duration(text: &OsStr, bare: Bare) -> Result<Duration, UsageError> {
-    let invalid = || UsageError::invalid(text, "duration");
-    let parsed = match text.to_str() {
-        Some(digits) if is_number(digits) => match bare {
-            Bare::Refused => {
-                let shown = escape(text.as_encoded_bytes());
-                let needs = format!("{shown} needs a unit, such as {shown}s");
-                return Err(UsageError::value(needs));
-            }
-            Bare::Milliseconds => Some(Duration::from_millis(number(digits))),
-        },
+    let read = match text.to_str() {
+        Some(digits) if is_number(digits) && bare == Bare::Refused => {
+            let needs = format!("{digits} needs a unit, such as {digits}s");
+            return Err(UsageError::value(needs));
+        }
+        Some(digits) if is_number(digits) => part(digits, 1),
         Some(text) => sum(text),
         None => None,
     };
-    match parsed {
-        Some(parsed) if parsed <= LONGEST => Ok(parsed),
-        Some(_) => Err(invalid().hint("it is longer than a hundred years")),
-        None => Err(invalid().hint("units are ms, s, m, h and d, in lower case: 500ms, 5s, 1m30s")),
-    }
+    let hint = match read {
+        Some(duration) if duration <= LONGEST => return Ok(duration),
+        Some(_) => "it is longer than a hundred years",
+        None => "units are ms, s, m, h and d, in lower case: 500ms, 5s, 1m30s",
+    };
+    Err(UsageError::invalid(text, "duration").hint(hint))
 }
 
 fn sum(mut text: &str) -> Option<Duration> {
@@ -54,9 +50,9 @@ fn sum(mut text: &str) -> Option<Duration> {
     loop {
         let (count, rest) = text.split_at(text.find(|c| !in_number(c))?);
         let (unit, rest) = rest.split_at(rest.find(in_number).unwrap_or(rest.len()));
-        let spells = |(spellings, _): &&(&str, u64)| spellings.split(' ').any(|one| one == unit);
+        let spells = |(spellings, _): &&(&str, u128)| spellings.split(' ').any(|one| one == unit);
         let (_, milliseconds) = UNITS.iter().find(spells)?;
-        sum = sum.saturating_add(part(count, u128::from(*milliseconds) * 1_000_000)?);
+        sum = sum.saturating_add(part(count, *milliseconds)?);
         if rest.is_empty() {
             return Some(sum);
         }
@@ -64,71 +60,82 @@ fn sum(mut text: &str) -> Option<Duration> {
     }
 }
 
-/// `count` times this many nanoseconds. A fraction has at most nine digits.
-fn part(count: &str, unit: u128) -> Option<Duration> {
+/// `count` times this many milliseconds, or, where that is longer than [`LONGEST`], some time that
+/// is longer. A fraction has at most nine digits.
+fn part(count: &str, milliseconds: u128) -> Option<Duration> {
     let (whole, fraction) = count.split_once('.').unwrap_or((count, "0"));
     if !is_number(whole) || !is_number(fraction) || fraction.len() > 9 {
         return None;
     }
-    let fraction = u128::from(number(&format!("{fraction:0<9}"))) * unit / 1_000_000_000;
-    let nanoseconds = u128::from(number(whole)) * unit + fraction;
-    let seconds = u64::try_from(nanoseconds / 1_000_000_000).unwrap_or(u64::MAX);
-    let rest = u32::try_from(nanoseconds % 1_000_000_000).ok()?;
-    Some(Duration::new(seconds, rest))
+    let billionths = format!("{whole}{fraction:0<9}")
+        .parse()
+        .unwrap_or(u128::MAX);
+    let nanoseconds = billionths.saturating_mul(milliseconds) / 1000;
+    let nanoseconds = u64::try_from(nanoseconds).unwrap_or(u64::MAX);
+    Some(Duration::from_nanos(nanoseconds))
 }
 
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The value of digits. What is too large for it is longer than [`LONGEST`] in any unit.
-fn number(digits: &str) -> u64 {
-    digits.parse().unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    #[test]
-    fn every_unit_is_read_and_no_other() {
-        let read = |text: &str| duration(OsStr::new(text), Bare::Refused).ok();
-        for (spellings, length) in UNITS {
-            for unit in spellings.split(' ') {
-                let meant = Duration::from_millis(7 * length);
-                assert_eq!(read(&format!("7{unit}")), Some(meant), "{unit}");
-                assert_eq!(read(&format!("7{}", unit.to_uppercase())), None, "{unit}");
-            }
-        }
-        assert_eq!(read("1m30s"), Some(Duration::from_secs(90)));
-        assert_eq!(read("0s"), Some(Duration::ZERO));
-        assert_eq!(read("1.5s"), Some(Duration::from_millis(1500)));
-        assert_eq!(read("0.25m0.5ms"), Some(Duration::from_micros(15_000_500)));
-        for text in "5M 1M 2y 1S 1w 1week 1month 1us 1ns 1h5M 5Min s ms 5s5 .5s 5.s 1.2.3s 1.0000000000s 1e3s -5s +5s 5ſ ٣s"
-            .split(' ')
-            .chain(["", " ", "5 s", " 5s", "5s ", "5s\n"])
-        {
-            let refused = duration(OsStr::new(text), Bare::Milliseconds).expect_err(text);
-            assert!(
-                refused.hint.is_some_and(|hint| hint.contains("ms, s, m, h")),
-                "{text}"
-            );
-        }
-        assert_eq!(read("36500d"), Some(LONGEST));
-        for text in ["36501d", "18446744073709551615d", "99999999999999999999ms"] {
-            assert_eq!(read(text), None, "{text}");
-        }
-    }
-}
-
-#[cfg(test)]
-mod properties {
     use proptest::prelude::*;
 
     use super::*;
 
     fn read(text: &str, bare: Bare) -> Option<Duration> {
         duration(OsStr::new(text), bare).ok()
+    }
+
+    /// Every spelling of a unit, and its milliseconds.
+    fn units() -> impl Iterator<Item = (&'static str, u64)> {
+        UNITS.into_iter().flat_map(|(spellings, length)| {
+            let length = u64::try_from(length).expect("at most a day");
+            spellings.split(' ').map(move |spelling| (spelling, length))
+        })
+    }
+
+    const REFUSED: &str = "| |5M|1M|2y|1S|1w|1week|1month|1us|1ns|1h5M|5Min|s|ms|5s5|.5s|5.s|1.2.3s\
+        |1.0000000000s|1e3s|-5s|+5s|5ſ|٣s|5 s| 5s|5s |5s\n";
+
+    #[test]
+    fn every_unit_is_read_and_no_other() {
+        for (unit, length) in units() {
+            let meant = Some(Duration::from_millis(7 * length));
+            assert_eq!(read(&format!("7{unit}"), Bare::Refused), meant, "{unit}");
+            let upper = format!("7{}", unit.to_uppercase());
+            assert_eq!(read(&upper, Bare::Refused), None, "{unit}");
+        }
+        for (text, microseconds) in [
+            ("1m30s", 90_000_000),
+            ("0s", 0),
+            ("1.5s", 1_500_000),
+            ("0.25m0.5ms", 15_000_500),
+            ("36500d", 36500 * 24 * 3_600_000_000),
+        ] {
+            let meant = Some(Duration::from_micros(microseconds));
+            assert_eq!(read(text, Bare::Refused), meant, "{text}");
+        }
+        for text in REFUSED.split('|') {
+            let refused = duration(OsStr::new(text), Bare::Milliseconds).expect_err(text);
+            let hint = refused.hint.unwrap_or_default();
+            assert!(hint.contains("ms, s, m, h"), "{text}: {hint}");
+        }
+        for text in [
+            "36501d",
+            "18446744073709551615d",
+            "99999999999999999999999999999999ms",
+        ] {
+            let refused = duration(OsStr::new(text), Bare::Refused).expect_err(text);
+            assert!(
+                refused
+                    .hint
+                    .is_some_and(|hint| hint.contains("longer than")),
+                "{text}"
+            );
+        }
     }
 
     fn nearly() -> impl Strategy<Value = String> {
@@ -139,34 +146,21 @@ mod properties {
         ]
     }
 
-    fn unit() -> impl Strategy<Value = (&'static str, u64)> {
-        let spellings = UNITS.iter().flat_map(|(spellings, length)| {
-            let spellings = spellings.split(' ');
-            spellings.map(|spelling| (spelling, *length))
-        });
-        prop::sample::select(spellings.collect::<Vec<_>>())
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
         fn a_duration_is_the_sum_of_its_parts(
-            parts in prop::collection::vec((0u64..1_000_000, unit()), 1..4),
+            parts in prop::collection::vec((0u64..1_000_000, prop::sample::select(units().collect::<Vec<_>>())), 1..4),
         ) {
-            let words: Vec<String> =
-                parts.iter().map(|(count, (unit, _))| format!("{count}{unit}")).collect();
-            let text = words.concat();
-            let sum = parts.iter().map(|(count, (_, length))| count * length).sum();
-            let sum = Duration::from_millis(sum);
-            let meant = (sum <= LONGEST).then_some(sum);
-            prop_assert_eq!(read(&text, Bare::Refused), meant);
-            prop_assert_eq!(read(&text, Bare::Milliseconds), meant);
+            let words: Vec<String> = parts.iter().map(|(count, (unit, _))| format!("{count}{unit}")).collect();
+            let sum = Duration::from_millis(parts.iter().map(|(count, (_, length))| count * length).sum());
+            prop_assert_eq!(read(&words.concat(), Bare::Refused), (sum <= LONGEST).then_some(sum));
         }
 
         #[test]
-        fn a_number_alone_is_milliseconds_or_refused(number in any::<u64>(), zeros in 0usize..4) {
-            let text = format!("{}{number}", "0".repeat(zeros));
+        fn a_number_alone_is_milliseconds_or_refused(number in any::<u64>(), zeros in "0{0,3}") {
+            let text = format!("{zeros}{number}");
             let meant = Some(Duration::from_millis(number)).filter(|meant| *meant <= LONGEST);
             prop_assert_eq!(read(&text, Bare::Refused), None);
             prop_assert_eq!(read(&text, Bare::Milliseconds), meant);
@@ -174,12 +168,10 @@ mod properties {
 
         #[test]
         fn whatever_is_read_can_be_printed_and_read_again(text in nearly()) {
-            for bare in [Bare::Refused, Bare::Milliseconds] {
-                let Some(duration) = read(&text, bare) else { continue };
+            if let Some(duration) = read(&text, Bare::Milliseconds) {
                 prop_assert!(duration <= LONGEST && text.starts_with(|c: char| c.is_ascii_digit()));
                 prop_assert!(text.chars().all(|c| c.is_ascii_digit() || c.is_ascii_lowercase() || c == '.'));
-                let nanoseconds = duration.subsec_nanos();
-                let printed = format!("{}.{nanoseconds:09}s", duration.as_secs());
+                let printed = format!("{}.{:09}s", duration.as_secs(), duration.subsec_nanos());
                 prop_assert_eq!(read(&printed, Bare::Refused), Some(duration), "{}", printed);
             }
         }

@@ -1,51 +1,106 @@
-//! The options of one line, as clap has parsed them.
+//! The options of one line, as clap parses them, and its errors in the words of this program.
+//! clap's rendered text is not used: it is cut at a line break, and shows control characters as
+//! they are.
+
+use std::ffi::{OsStr, OsString};
 
 use clap::ArgMatches;
-use clap::parser::ValueSource;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::cli::options::{ALIVE, DRY_RUN, ID, JSON, Opt, PID, VERBOSE, option};
-use crate::plan::{Mode, Question, Voice};
+use crate::cli::argv::{Line, candidates};
+use crate::cli::hints;
+use crate::cli::options::{Opt, command, option};
+use crate::cli::value_hints;
+use crate::escape::escape;
+use crate::usage::UsageError;
 
-/// The options of a line and their values.
-pub struct Given(pub ArgMatches);
+/// A line whose options and the number of their values are right.
+pub struct Given<'a> {
+    pub line: &'a Line,
+    values: ArgMatches,
+}
 
-impl Given {
+impl<'a> Given<'a> {
+    pub fn new(line: &'a Line) -> Result<Self, UsageError> {
+        match command().try_get_matches_from(&line.options) {
+            Ok(values) => Ok(Self { line, values }),
+            Err(error) => Err(usage_error(&error, line)),
+        }
+    }
+
     pub fn has(&self, id: &str) -> bool {
-        self.0.value_source(id) == Some(ValueSource::CommandLine)
-    }
-
-    /// The value of an option that may be given once.
-    pub fn one<T: Clone + Send + Sync + 'static>(&self, id: &str) -> Option<T> {
-        self.0.get_one(id).cloned()
-    }
-
-    /// All values of an option that may be repeated.
-    pub fn all<T: Clone + Send + Sync + 'static>(&self, id: &str) -> Vec<T> {
-        let values = self.0.get_many(id).into_iter().flatten();
-        values.cloned().collect()
+        self.line.has(id)
     }
 
     /// The first of these options that is given.
-    pub fn first(&self, mut ids: impl Iterator<Item = &'static str>) -> Option<&'static Opt> {
-        ids.find(|id| self.has(id)).map(option)
+    pub fn first(&self, ids: &[&str]) -> Option<&'static Opt> {
+        let id = ids.iter().find(|id| self.has(id));
+        id.map(|id| option(id))
     }
 
-    pub fn mode(&self) -> Mode {
-        match () {
-            () if self.has(PID) => Mode::Ask(Question::Pid),
-            () if self.has(ID) => Mode::Ask(Question::Id),
-            () if self.has(ALIVE) => Mode::Ask(Question::Alive),
-            () if self.has(DRY_RUN) => Mode::Rehearse,
-            () => Mode::Send,
-        }
+    /// The value of an option that may be given once.
+    pub fn one<T>(
+        &self,
+        id: &str,
+        read: impl Fn(&OsStr) -> Result<T, UsageError>,
+    ) -> Result<Option<T>, UsageError> {
+        let value = self.values.get_one::<OsString>(id);
+        value.map(|value| read(value)).transpose()
     }
 
-    pub fn voice(&self) -> Voice {
-        // The preview is what a dry run is for, so it is printed without -v too.
-        match () {
-            () if self.has(JSON) => Voice::Json,
-            () if self.has(VERBOSE) || self.mode() == Mode::Rehearse => Voice::Verbose,
-            () => Voice::Quiet,
-        }
+    /// All values of an option that may be repeated.
+    pub fn all<T>(
+        &self,
+        id: &str,
+        read: impl Fn(&OsStr) -> Result<T, UsageError>,
+    ) -> Result<Vec<T>, UsageError> {
+        let values = self.values.get_many::<OsString>(id);
+        let values = values.into_iter().flatten();
+        values.map(|value| read(value)).collect()
     }
+}
+
+fn usage_error(error: &clap::Error, line: &Line) -> UsageError {
+    let argument = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(text)) => text.as_str(),
+        _ => "",
+    };
+    // `--queue <VALUE>`, or `--all...` for a flag that is counted.
+    let option = argument.split([' ', '.']).next().unwrap_or_default();
+    match error.kind() {
+        ErrorKind::UnknownArgument => unknown(argument, line),
+        ErrorKind::ArgumentConflict => {
+            UsageError::new(format!("'{option}' can be given only once"))
+        }
+        ErrorKind::TooManyValues => {
+            let error = UsageError::new(format!("'{option}' takes no value"));
+            error.or_hint(|| (option == "--wait").then(|| hints::time_for_wait(line))?)
+        }
+        ErrorKind::InvalidValue | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
+            let form = argument.replace(['<', '>'], "");
+            let mut words = line.options.iter();
+            UsageError::new(format!("'{option}' is missing a value: {form}"))
+                .or_hint(|| words.find_map(|word| value_hints::timeout(word)))
+        }
+        kind => UsageError::new(escape(format!("{kind}: {argument}").as_bytes())),
+    }
+}
+
+/// An option that does not exist, or an abbreviation that means more than one.
+fn unknown(argument: &str, line: &Line) -> UsageError {
+    let shown = escape(argument.as_bytes());
+    let name = argument.strip_prefix("--").unwrap_or_default();
+    let meant = candidates(name.as_bytes());
+    if meant.len() > 1 && !name.is_empty() {
+        let meant: Vec<_> = meant.iter().map(|option| option.spelled()).collect();
+        return UsageError::new(format!("'{shown}' is ambiguous: {}", meant.join(", ")));
+    }
+    // `-w5`, which is a cluster of options.
+    let is_digit = matches!(argument.as_bytes(), [b'-', b'0'..=b'9']);
+    let hint = if is_digit {
+        hints::time_for_wait(line)
+    } else {
+        hints::option(argument, line)
+    };
+    UsageError::new(format!("unknown option '{shown}'")).better_hint(hint)
 }

@@ -4,12 +4,8 @@
 
 pub mod table;
 
-use std::ffi::{OsStr, OsString};
-
-use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser};
+use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, Command};
-
-use crate::usage::UsageError;
 
 pub use table::OPTIONS;
 
@@ -22,7 +18,6 @@ pub struct Opt {
     pub arity: Arity,
     /// The names of the values in the help.
     pub values: &'static [&'static str],
-    parser: fn() -> ValueParser,
     action: ArgAction,
     pub group: &'static str,
     pub rank: Rank,
@@ -47,37 +42,40 @@ pub enum Rank {
     Rare,
 }
 
-pub const SIGNAL: &str = "signal";
-pub const QUEUE: &str = "queue";
-pub const LIST: &str = "list";
-pub const NUMBERS: &str = "numbers";
-pub const TABLE: &str = "table";
-pub const STATE: &str = "show-process-state";
-pub const ALL: &str = "all";
-pub const USER: &str = "user";
-pub const FULL: &str = "full";
-pub const CWD: &str = "cwd";
-pub const PID: &str = "pid";
-pub const PIDFILE: &str = "pidfile";
-pub const CGROUP: &str = "cgroup";
-pub const TREE: &str = "tree";
-pub const MIXED: &str = "mixed";
-pub const HANDLER: &str = "require-handler";
-pub const EXPECT: &str = "expect";
-pub const ALLOW_STALE: &str = "allow-stale";
-pub const ID: &str = "id";
-pub const ALIVE: &str = "alive";
-pub const DRY_RUN: &str = "dry-run";
-pub const WAIT: &str = "wait";
-pub const WITHIN: &str = "within";
-pub const TIMEOUT: &str = "timeout";
-pub const GRACE: &str = "grace";
-pub const VERBOSE: &str = "verbose";
-pub const JSON: &str = "json";
-pub const GENERATE: &str = "generate";
-pub const SHORT_HELP: &str = "short-help";
-pub const LONG_HELP: &str = "help";
-pub const VERSION: &str = "version";
+/// The name of each option in the program, which is its long one if it has one.
+pub mod id {
+    pub const SIGNAL: &str = "signal";
+    pub const QUEUE: &str = "queue";
+    pub const LIST: &str = "list";
+    pub const NUMBERS: &str = "numbers";
+    pub const TABLE: &str = "table";
+    pub const STATE: &str = "show-process-state";
+    pub const ALL: &str = "all";
+    pub const USER: &str = "user";
+    pub const FULL: &str = "full";
+    pub const CWD: &str = "cwd";
+    pub const PID: &str = "pid";
+    pub const PIDFILE: &str = "pidfile";
+    pub const CGROUP: &str = "cgroup";
+    pub const TREE: &str = "tree";
+    pub const MIXED: &str = "mixed";
+    pub const HANDLER: &str = "require-handler";
+    pub const EXPECT: &str = "expect";
+    pub const ALLOW_STALE: &str = "allow-stale";
+    pub const ID: &str = "id";
+    pub const ALIVE: &str = "alive";
+    pub const DRY_RUN: &str = "dry-run";
+    pub const WAIT: &str = "wait";
+    pub const WITHIN: &str = "within";
+    pub const TIMEOUT: &str = "timeout";
+    pub const GRACE: &str = "grace";
+    pub const VERBOSE: &str = "verbose";
+    pub const JSON: &str = "json";
+    pub const GENERATE: &str = "generate";
+    pub const SHORT_HELP: &str = "short-help";
+    pub const LONG_HELP: &str = "help";
+    pub const VERSION: &str = "version";
+}
 
 const fn flag(group: &'static str, id: &'static str, shorts: &'static str) -> Opt {
     Opt {
@@ -86,7 +84,6 @@ const fn flag(group: &'static str, id: &'static str, shorts: &'static str) -> Op
         shorts,
         arity: Arity::Flag,
         values: &[],
-        parser: ValueParser::os_string,
         // Count may be repeated, and costs less at start-up than SetTrue, whose default is parsed
         // in each run.
         action: ArgAction::Count,
@@ -118,10 +115,6 @@ impl Opt {
             long_help,
             ..self
         }
-    }
-
-    const fn reads(self, parser: fn() -> ValueParser) -> Self {
-        Self { parser, ..self }
     }
 
     const fn repeats(self) -> Self {
@@ -175,7 +168,7 @@ impl Opt {
             Arity::Values(count) => arg.num_args(count).allow_hyphen_values(true),
         };
         arg.value_names(self.values.iter().copied())
-            .value_parser((self.parser)())
+            .value_parser(ValueParser::os_string())
     }
 }
 
@@ -196,14 +189,4 @@ pub fn command() -> Command {
         .disable_version_flag(true)
         .infer_long_args(true)
         .args(OPTIONS.iter().map(Opt::arg))
-}
-
-/// A value parser from one of the functions in `values`, whose error clap passes on as the source
-/// of its own.
-fn typed<T: Clone + Send + Sync + 'static>(
-    read: fn(&OsStr) -> Result<T, UsageError>,
-) -> ValueParser {
-    OsStringValueParser::new()
-        .try_map(move |text: OsString| read(&text))
-        .into()
 }

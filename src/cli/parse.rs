@@ -1,22 +1,16 @@
 //! From a command line to an action: clap parses the options, and the checks here decide whether
 //! they go together. Pure: nothing is looked up and nothing is sent.
 
-use std::ffi::{OsStr, OsString};
-use std::time::Duration;
+use std::ffi::OsStr;
 
 use crate::cli::argv::{self, Line};
 use crate::cli::given::Given;
 use crate::cli::hints::with_hint;
-use crate::cli::options::{
-    ALIVE, ALL, CGROUP, DRY_RUN, GENERATE, GRACE, HANDLER, ID, JSON, LIST, LONG_HELP, MIXED,
-    NUMBERS, OPTIONS, PID, QUEUE, SHORT_HELP, SIGNAL, STATE, TABLE, TIMEOUT, TREE, USER, VERBOSE,
-    VERSION, WAIT, WITHIN, command,
-};
-use crate::cli::refusal::usage_error;
-use crate::cli::selection::selection;
+use crate::cli::options::{OPTIONS, id};
+use crate::cli::selection::{QUESTIONS, selection};
 use crate::cli::values;
 use crate::event::Status;
-use crate::plan::{Action, Begun, Detail, FollowUp, Plan, Until, Voice};
+use crate::plan::{Action, Begun, Detail, FollowUp, Mode, Plan, Question, Until, Voice};
 use crate::signal::Signal;
 use crate::target::{Pid, Target};
 use crate::usage::UsageError;
@@ -32,91 +26,102 @@ pub struct Refusal {
 /// Reads the arguments after argv[0].
 pub fn parse(args: &[&'static OsStr]) -> Result<Action, Refusal> {
     let mut line = argv::split(args);
-    // A supervisor must not take a usage error for a dead service: with --alive the answer is
-    // "could not be determined".
-    let status = if line.has(ALIVE) {
-        Status::Undecided
-    } else {
-        Status::Failure
+    let action = match line.error.take() {
+        Some(error) => Err(error),
+        None => Given::new(&line).and_then(|given| action(&given)),
     };
-    let voice = if line.has(JSON) {
-        Voice::Json
-    } else {
-        Voice::Quiet
-    };
-    let error = match line.error.take() {
-        Some(error) => error,
-        None => match action(&line) {
-            Ok(action) => return Ok(action),
-            Err(error) => error,
-        },
-    };
-    Err(Refusal {
+    action.map_err(|error| Refusal {
         error: with_hint(error, &line),
-        status,
-        voice,
+        // A supervisor must not take a usage error for a dead service: with --alive the answer is
+        // "could not be determined".
+        status: if line.has(id::ALIVE) {
+            Status::Undecided
+        } else {
+            Status::Failure
+        },
+        voice: voice(&line),
     })
 }
 
-fn action(line: &Line) -> Result<Action, UsageError> {
-    let given = command()
-        .try_get_matches_from(&line.options)
-        .map(Given)
-        .map_err(|error| usage_error(&error, line))?;
-    let early = [
-        (LONG_HELP, Action::Help(Detail::Long)),
-        (SHORT_HELP, Action::Help(Detail::Short)),
-        (VERSION, Action::Version),
-    ];
-    if let Some((_, action)) = early.into_iter().find(|(id, _)| given.has(id)) {
-        return Ok(action);
+fn action(given: &Given) -> Result<Action, UsageError> {
+    if given.has(id::LONG_HELP) {
+        return Ok(Action::Help(Detail::Long));
+    } else if given.has(id::SHORT_HELP) {
+        return Ok(Action::Help(Detail::Short));
+    } else if given.has(id::VERSION) {
+        return Ok(Action::Version);
     }
-    check_exclusions(&given)?;
-    let operands = || line.operands.iter().map(|operand| (*operand).to_owned());
-    Ok(match () {
-        () if given.has(LIST) => {
-            Action::List(given.one(LIST).into_iter().chain(operands()).collect())
+    check_exclusions(given)?;
+    let operands = given.line.operands.iter();
+    let words = operands.clone().map(|&word| word.to_owned());
+    Ok(if given.has(id::LIST) {
+        let attached = given.one(id::LIST, |word| Ok(word.to_owned()))?;
+        Action::List(attached.into_iter().chain(words).collect())
+    } else if given.has(id::NUMBERS) {
+        Action::Numbers(words.collect())
+    } else if given.has(id::TABLE) {
+        Action::Table(words.collect())
+    } else if given.has(id::STATE) {
+        let mut pids = given.all(id::STATE, values::process_id)?;
+        for pid in operands {
+            pids.push(values::process_id(pid)?);
         }
-        () if given.has(NUMBERS) => Action::Numbers(operands().collect()),
-        () if given.has(TABLE) => Action::Table(operands().collect()),
-        () if given.has(STATE) => {
-            let more = line.operands.iter().map(|pid| values::process_id(pid));
-            let pids = given.all(STATE).into_iter().map(Ok).chain(more);
-            Action::State(pids.collect::<Result<_, _>>()?)
-        }
-        () => match given.one(GENERATE) {
-            Some(product) => Action::Generate(product),
-            None => Action::Run(plan(&given, line)?.into(), given.voice()),
-        },
+        Action::State(pids)
+    } else if let Some(product) = given.one(id::GENERATE, values::product)? {
+        Action::Generate(product)
+    } else {
+        Action::Run(plan(given)?.into(), voice(given.line))
     })
+}
+
+fn mode(line: &Line) -> Mode {
+    if line.has(id::PID) {
+        Mode::Ask(Question::Pid)
+    } else if line.has(id::ID) {
+        Mode::Ask(Question::Id)
+    } else if line.has(id::ALIVE) {
+        Mode::Ask(Question::Alive)
+    } else if line.has(id::DRY_RUN) {
+        Mode::Rehearse
+    } else {
+        Mode::Send
+    }
+}
+
+fn voice(line: &Line) -> Voice {
+    if line.has(id::JSON) {
+        Voice::Json
+    } else if line.has(id::VERBOSE) || line.has(id::DRY_RUN) {
+        // The preview is what a dry run is for, so it is printed without -v too.
+        Voice::Verbose
+    } else {
+        Voice::Quiet
+    }
 }
 
 /// Options that list, show or print. Each stands alone, except for `--verbose`.
-const ALONE: [&str; 5] = [LIST, NUMBERS, TABLE, STATE, GENERATE];
+const ALONE: [&str; 5] = [id::LIST, id::NUMBERS, id::TABLE, id::STATE, id::GENERATE];
 
 /// Options of which two cannot be combined: any of the first list with any other of the second.
-const EXCLUSIONS: [(&[&str], &[&str]); 4] = [
-    (
-        &[PID, ID, ALIVE],
-        &[
-            PID, ID, ALIVE, SIGNAL, QUEUE, TIMEOUT, WAIT, WITHIN, GRACE, DRY_RUN,
-        ],
-    ),
-    (&[GRACE], &[TIMEOUT, WITHIN]),
+const EXCLUSIONS: [(&[&str], &[&str]); 6] = [
+    (&QUESTIONS, &QUESTIONS),
+    (&QUESTIONS, &[id::SIGNAL, id::QUEUE, id::TIMEOUT, id::WAIT]),
+    (&QUESTIONS, &[id::WITHIN, id::GRACE, id::DRY_RUN]),
+    (&[id::GRACE], &[id::TIMEOUT, id::WITHIN]),
     // The descendants of members are members, and what has left the group is not meant.
-    (&[TREE, MIXED], &[CGROUP]),
-    (&[USER], &[ALL]),
+    (&[id::TREE, id::MIXED], &[id::CGROUP]),
+    (&[id::USER], &[id::ALL]),
 ];
 
 fn check_exclusions(given: &Given) -> Result<(), UsageError> {
-    let all: Vec<&str> = OPTIONS.iter().map(|option| option.id).collect();
-    let all: Vec<&str> = all.into_iter().filter(|id| *id != VERBOSE).collect();
+    let all = OPTIONS.iter().map(|option| option.id);
+    let all: Vec<&str> = all.filter(|id| *id != id::VERBOSE).collect();
     for (ones, others) in [(&ALONE[..], &all[..])].into_iter().chain(EXCLUSIONS) {
-        let Some(one) = given.first(ones.iter().copied()) else {
+        let Some(one) = given.first(ones) else {
             continue;
         };
-        let others = others.iter().copied().filter(|other| *other != one.id);
-        if let Some(other) = given.first(others) {
+        let others: Vec<&str> = others.iter().copied().filter(|id| *id != one.id).collect();
+        if let Some(other) = given.first(&others) {
             let (one, other) = (one.spelled(), other.spelled());
             let error = format!("'{one}' cannot be used with '{other}'");
             return Err(UsageError::new(error));
@@ -125,9 +130,8 @@ fn check_exclusions(given: &Given) -> Result<(), UsageError> {
     Ok(())
 }
 
-fn plan(given: &Given, line: &Line) -> Result<Plan, UsageError> {
-    let signals: Vec<Signal> = given.all(SIGNAL);
-    let first = match signals[..] {
+fn plan(given: &Given) -> Result<Plan, UsageError> {
+    let first = match given.all(id::SIGNAL, values::signal)?[..] {
         [] => Signal::TERM,
         [one] => one,
         [one, other, ..] => {
@@ -135,50 +139,50 @@ fn plan(given: &Given, line: &Line) -> Result<Plan, UsageError> {
             return Err(UsageError::new(error));
         }
     };
-    let timeouts: Vec<OsString> = given.all(TIMEOUT);
+    let timeouts = given.all(id::TIMEOUT, |word| Ok(word.to_owned()))?;
     let timeouts = timeouts.chunks_exact(2);
-    let mut follow_ups: Vec<FollowUp> = timeouts
-        .map(|pair| values::follow_up(&pair[0], &pair[1]))
-        .collect::<Result<_, _>>()?;
-    let selection = selection(given, line, first)?;
-    if given.has(HANDLER) && matches!(first, Signal::NULL | Signal::KILL | Signal::STOP) {
+    let follow_ups = timeouts.map(|pair| values::follow_up(&pair[0], &pair[1]));
+    let mut follow_ups: Vec<FollowUp> = follow_ups.collect::<Result<_, _>>()?;
+    let within = given.one(id::WITHIN, values::duration_with_unit)?;
+    let grace = given.one(id::GRACE, values::duration_with_unit)?;
+    let value = given.one(id::QUEUE, values::queued_value)?;
+    let selection = selection(given, first)?;
+    if given.has(id::HANDLER) && matches!(first, Signal::NULL | Signal::KILL | Signal::STOP) {
         return Err(UsageError::new(format!(
             "'--require-handler' is of no use with {first}, which no process can catch"
         )));
     }
-    let grace: Option<Duration> = given.one(GRACE);
     if grace.is_some() && first.is_null() {
         return Err(UsageError::new(format!(
             "'--grace' cannot be used with {first}, which signals nobody: '--within' waits only"
         )));
     }
-    follow_ups.extend(grace.map(|after| FollowUp {
-        after,
-        signal: Signal::KILL,
-    }));
+    let signal = Signal::KILL;
+    follow_ups.extend(grace.map(|after| FollowUp { after, signal }));
     let wants_cont = grace.is_some() && !matches!(first, Signal::KILL | Signal::CONT);
-    let may_be_signal = |pid: &Pid| pid.number() <= Signal::RTMAX.number();
     Ok(Plan {
-        mode: given.mode(),
-        perhaps_signal: match line.operands[..line.before_signal] {
-            [word, ..] if signals.is_empty() && line.operands.len() > 1 => {
-                let target = Target::try_from(word).ok();
-                target.and_then(|target| target.process().filter(may_be_signal))
-            }
-            _ => None,
-        },
+        mode: mode(given.line),
+        perhaps_signal: perhaps_signal(given.line),
         selection,
         first,
         companions: wants_cont.then_some(Signal::CONT).into_iter().collect(),
         follow_ups,
-        value: given.one(QUEUE),
-        until: match given.one(WITHIN).or(grace) {
+        value,
+        until: match within.or(grace) {
             Some(within) => Until::Within(within),
-            None if given.has(WAIT) => Until::Gone,
+            None if given.has(id::WAIT) => Until::Gone,
             None => Until::Sent,
         },
         begun: Begun::default(),
     })
+}
+
+/// The first of several targets, if no signal is named and its number may mean one.
+fn perhaps_signal(line: &Line) -> Option<Pid> {
+    let is_first = line.before_signal > 0 && line.operands.len() > 1 && !line.has(id::SIGNAL);
+    let target = Target::try_from(*line.operands.first().filter(|_| is_first)?).ok()?;
+    let pid = target.process()?;
+    (pid.number() <= Signal::RTMAX.number()).then_some(pid)
 }
 
 #[cfg(test)]

@@ -30,16 +30,17 @@ pub fn signal(text: &OsStr) -> Option<String> {
     {
         return Some(format!("'-s {rest}' and '-{rest}' name the signal"));
     }
-    let signals: Option<Vec<Signal>> = text.split(',').map(|one| one.parse().ok()).collect();
-    match signals?.as_slice() {
-        [Signal::TERM, Signal::KILL] => {
-            Some("'--grace 5s' sends TERM, and KILL to what is left after 5 seconds".to_owned())
+    let signals = text.split(',').map(str::parse);
+    let signals: Vec<Signal> = signals.collect::<Result<_, _>>().ok()?;
+    let [first, then, ..] = signals[..] else {
+        return None;
+    };
+    Some(match (first, then) {
+        (Signal::TERM, Signal::KILL) if signals.len() == 2 => {
+            "'--grace 5s' sends TERM, and KILL to what is left after 5 seconds".to_owned()
         }
-        [first, then, ..] => Some(format!(
-            "'-{first} --timeout 5s {then}' sends {then} to what is left after 5 seconds"
-        )),
-        _ => None,
-    }
+        _ => format!("'-{first} --timeout 5s {then}' sends {then} to what is left after 5 seconds"),
+    })
 }
 
 /// For a text that is no duration: `1s:KILL`, as timeouts are written elsewhere.
@@ -64,52 +65,53 @@ pub fn target(token: &OsStr) -> Option<String> {
         [b':', ..] => "':PORT' takes the number of a port, 1 to 65535, in decimal digits",
         b"?" | [b'p', b't', b's', b'/', ..] | [_, _, b':', _, _, b':', _, _] => PS_LINE,
         digits if digits.iter().all(u8::is_ascii_digit) => "a PID is 1 to 2147483647",
-        _ => "",
+        _ => {
+            return no_dash(token)
+                .or_else(|| port(token))
+                .or_else(|| path(token))
+                .or_else(|| several(token));
+        }
     };
-    if !fixed.is_empty() {
-        return Some(fixed.to_owned());
-    }
-    let text = token.to_str();
-    if let Some(rest) = text.and_then(|text| text.strip_prefix(NO_DASHES)) {
-        let shown = escape(rest.as_bytes());
-        return Some(format!(
-            "it begins with a character that is no dash: write -{shown}"
-        ));
-    }
-    if let Some(port) = text.and_then(Target::port_in) {
-        return Some(format!("'{port}' means what listens on that port"));
-    }
-    if bytes.contains(&b'/') {
-        return Some(path(token));
-    }
-    several(text?)
+    Some(fixed.to_owned())
+}
+
+/// For a word whose dash was typeset.
+fn no_dash(token: &OsStr) -> Option<String> {
+    let rest = escape(token.to_str()?.strip_prefix(NO_DASHES)?.as_bytes());
+    Some(format!(
+        "it begins with a character that is no dash: write -{rest}"
+    ))
+}
+
+/// For a port as other tools take it.
+fn port(token: &OsStr) -> Option<String> {
+    let port = Target::port_in(token.to_str()?)?;
+    Some(format!("'{port}' means what listens on that port"))
 }
 
 /// For a path: that of a pidfile, or of a program.
-fn path(token: &OsStr) -> String {
+fn path(token: &OsStr) -> Option<String> {
+    if !token.as_bytes().contains(&b'/') {
+        return None;
+    }
     let shown = escape(token.as_bytes());
     let pidfile = format!("'--pidfile {shown}' reads targets from a file");
     let name = token.to_str().and_then(|path| path.rsplit('/').next());
     let name = name.filter(|name| matches!(name.parse(), Ok(Target::Name(_))));
-    match name {
+    Some(match name {
         Some(name) if Path::new(name).extension() != Some(OsStr::new("pid")) => format!(
             "'{{program}} {name}' selects by command name, '--expect {name}' verifies; {pidfile}"
         ),
         _ => pidfile,
-    }
+    })
 }
 
-/// The PIDs in a list with commas, or in one that was quoted as a whole.
-fn several(token: &str) -> Option<String> {
-    let words = token
-        .split([',', ';', ' ', '\t', '\n'])
-        .filter(|word| !word.is_empty());
-    let pids: Option<Vec<String>> = words
-        .map(|word| Some(word.parse::<Target>().ok()?.process()?.to_string()))
-        .collect();
-    let pids = pids.filter(|pids| (2..=8).contains(&pids.len()))?;
-    Some(format!(
-        "each target is a word of its own: {}",
-        pids.join(" ")
-    ))
+/// For PIDs in a list with commas, or in one that was quoted as a whole.
+fn several(token: &OsStr) -> Option<String> {
+    let words = token.to_str()?.split([',', ';', ' ', '\t', '\n']);
+    let words = words.filter(|word| !word.is_empty());
+    let pid = |word: &str| Some(word.parse::<Target>().ok()?.process()?.to_string());
+    let pids: Vec<String> = words.map(pid).collect::<Option<_>>()?;
+    let is_list = (2..=8).contains(&pids.len());
+    is_list.then(|| format!("each target is a word of its own: {}", pids.join(" ")))
 }

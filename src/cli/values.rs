@@ -18,17 +18,11 @@ const UNSET: &str = "the word was empty; is a variable unset?";
 
 pub fn signal(text: &OsStr) -> Result<Signal, UsageError> {
     let parsed = text.to_str().and_then(|text| text.parse().ok());
-    parsed.ok_or_else(|| {
-        let error = invalid_signal(text);
-        match value_hints::signal(text) {
-            Some(hint) => error.hint(hint),
-            None => error,
-        }
-    })
+    parsed.ok_or_else(|| invalid_signal(text).better_hint(value_hints::signal(text)))
 }
 
 pub fn invalid_target(token: &OsStr) -> UsageError {
-    let error = UsageError::invalid(token, "target").or_hint(|| value_hints::target(token));
+    let error = UsageError::invalid(token, "target").better_hint(value_hints::target(token));
     match token.to_str().and_then(|token| token.strip_prefix(':')) {
         Some(service) => error.lookup(Lookup::Service(service.to_owned())),
         None => error,
@@ -107,11 +101,12 @@ pub fn queued_value(text: &OsStr) -> Result<i32, UsageError> {
 }
 
 pub fn product(what: &OsStr) -> Result<Product, UsageError> {
-    let product = Product::NAMES.iter().find(|(name, _)| what == *name);
-    product.map(|(_, product)| *product).ok_or_else(|| {
-        let names = Product::NAMES.map(|(name, _)| name).join(", ");
-        UsageError::invalid(what, "operand of --generate").hint(format!("one of {names}"))
-    })
+    let mut products = Product::NAMES.into_iter();
+    if let Some((_, product)) = products.find(|(name, _)| what == *name) {
+        return Ok(product);
+    }
+    let names = Product::NAMES.map(|(name, _)| name).join(", ");
+    Err(UsageError::invalid(what, "operand of --generate").hint(format!("one of {names}")))
 }
 
 pub fn duration_with_unit(text: &OsStr) -> Result<Duration, UsageError> {
@@ -120,19 +115,17 @@ pub fn duration_with_unit(text: &OsStr) -> Result<Duration, UsageError> {
 
 /// The values of `--timeout`. A bare number is milliseconds.
 pub fn follow_up(after: &OsStr, text: &OsStr) -> Result<FollowUp, UsageError> {
-    let after =
-        duration(after, Bare::Milliseconds).map_err(|error| match value_hints::timeout(after) {
-            Some(hint) => error.hint(hint),
-            None => error,
-        })?;
+    let hint = || value_hints::timeout(after);
     Ok(FollowUp {
-        after,
+        after: duration(after, Bare::Milliseconds).map_err(|error| error.better_hint(hint()))?,
         signal: signal(text)?,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -147,38 +140,13 @@ mod tests {
 
     #[test]
     fn a_user_is_a_login_name_or_a_number() {
-        for text in [
-            "",
-            "-1",
-            "+0",
-            " root",
-            "root:root",
-            "a\nb",
-            "4294967295",
-            "4294967296",
-        ] {
+        for text in "|-1|+0| root|root:root|a\nb|4294967295|4294967296".split('|') {
             assert!(user(OsStr::new(text)).is_err(), "{text}");
         }
-        for text in [
-            "0",
-            "1000",
-            "4294967294",
-            "root",
-            "_apt",
-            "bob-2",
-            "größe",
-            "007",
-        ] {
+        for text in "0|1000|4294967294|root|_apt|bob-2|größe|007".split('|') {
             assert!(user(OsStr::new(text)).is_ok(), "{text}");
         }
     }
-}
-
-#[cfg(test)]
-mod properties {
-    use proptest::prelude::*;
-
-    use super::*;
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]

@@ -2,7 +2,7 @@
 //! and the list of signals. What completes the value of an option follows from the name of the
 //! value.
 
-use crate::cli::options::{Arity, CGROUP, OPTIONS, Opt};
+use crate::cli::options::{Arity, OPTIONS, Opt, id};
 use crate::plan::Product;
 use crate::signal::Signal;
 
@@ -36,7 +36,7 @@ const KINDS: [(&str, Kind); 9] = [
 /// The kind of a value by its name, or `None` for a flag.
 fn kind(option: &Opt) -> Option<Kind> {
     Some(match *option.values.first()? {
-        "DIR" if option.id == CGROUP => Kind::ControlGroup,
+        "DIR" if option.id == id::CGROUP => Kind::ControlGroup,
         "SIGNAL" | "X" => Kind::Signal,
         "PID" => Kind::Pid,
         "NAME" => Kind::Name,

@@ -1,127 +1,37 @@
 //! Random command lines: sigsend's own group and everyone are selected only by their exact tokens.
 
+use std::ffi::OsString;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::plan::{Mode, Reach, Selection, Users};
+use crate::plan::{Reach, Selection, Users};
+
+const OPTIONS: &str = "-u -u0 --user=bob -f -f/ --full --full=abc --cwd --cwd=/ --cwd=/x --mixed \
+    --mix -s -n -q -l -L -t -d -a -p -r -w -v -h -V -s0 -s9 -n1 -q0 -q-1 -aw -wv -vs -aq -- --signal \
+    --signal=0 --signal=TERM --sig --queue --queue=-1 --all --pid --require-handler --pidfile \
+    --pidfile=- --pidfile=/x --allow-stale --expect --expect=x --alive --id --tree --timeout \
+    --timeout=0 --timeout=5s --ti --wait --within --within=0s --grace --grace=1s --dry-run --verbose \
+    --json --wi --list=9";
+
+const TOKENS: &str = "0|-1|0|-1|00|-0|-00|-01|+0|+1|| |0 | 0|-1 | -1|-|-2|-9|-15|-64|-65|1|2|42|007\
+    |0:1|1:0|42:7|%1|nginx|-TERM|-HUP|-KILL|KILL|TERM|5s|10ms|4294967296|-4294967295";
+
+/// Ways in which many accepted lines begin.
+const STARTS: &str =
+    "||-9|-s HUP|-TERM --|-KILL --wait|--tree|--grace 1s|-q 0 -USR1|--timeout 0 KILL";
+
+/// One of the words.
+fn one_of(words: &'static str, separator: char) -> impl Strategy<Value = String> {
+    let words: Vec<&str> = words.split(separator).collect();
+    prop::sample::select(words).prop_map(str::to_owned)
+}
 
 /// Arguments that are valid, nearly valid, or nearly `0` and `-1`.
 fn argument() -> impl Strategy<Value = String> {
-    const OPTIONS: [&str; 68] = [
-        "-u",
-        "-u0",
-        "--user=bob",
-        "-f",
-        "-f/",
-        "--full",
-        "--full=abc",
-        "--cwd",
-        "--cwd=/",
-        "--cwd=/x",
-        "--mixed",
-        "--mix",
-        "-s",
-        "-n",
-        "-q",
-        "-l",
-        "-L",
-        "-t",
-        "-d",
-        "-a",
-        "-p",
-        "-r",
-        "-w",
-        "-v",
-        "-h",
-        "-V",
-        "-s0",
-        "-s9",
-        "-n1",
-        "-q0",
-        "-q-1",
-        "-aw",
-        "-wv",
-        "-vs",
-        "-aq",
-        "--",
-        "--signal",
-        "--signal=0",
-        "--signal=TERM",
-        "--sig",
-        "--queue",
-        "--queue=-1",
-        "--all",
-        "--pid",
-        "--require-handler",
-        "--pidfile",
-        "--pidfile=-",
-        "--pidfile=/x",
-        "--allow-stale",
-        "--expect",
-        "--expect=x",
-        "--alive",
-        "--id",
-        "--tree",
-        "--timeout",
-        "--timeout=0",
-        "--timeout=5s",
-        "--ti",
-        "--wait",
-        "--within",
-        "--within=0s",
-        "--grace",
-        "--grace=1s",
-        "--dry-run",
-        "--verbose",
-        "--json",
-        "--wi",
-        "--list=9",
-    ];
-    const TOKENS: [&str; 40] = [
-        "0",
-        "-1",
-        "0",
-        "-1",
-        "00",
-        "-0",
-        "-00",
-        "-01",
-        "+0",
-        "+1",
-        "",
-        " ",
-        "0 ",
-        " 0",
-        "-1 ",
-        " -1",
-        "-",
-        "-2",
-        "-9",
-        "-15",
-        "-64",
-        "-65",
-        "1",
-        "2",
-        "42",
-        "007",
-        "0:1",
-        "1:0",
-        "42:7",
-        "%1",
-        "nginx",
-        "-TERM",
-        "-HUP",
-        "-KILL",
-        "KILL",
-        "TERM",
-        "5s",
-        "10ms",
-        "4294967296",
-        "-4294967295",
-    ];
     prop_oneof![
-        4 => prop::sample::select(OPTIONS.to_vec()).prop_map(str::to_owned),
-        4 => prop::sample::select(TOKENS.to_vec()).prop_map(str::to_owned),
+        4 => one_of(OPTIONS, ' '),
+        4 => one_of(TOKENS, '|'),
         1 => "-?0{0,2}[0-9]{1,3}",
         1 => "-?(21474836|42949672|184467440737095516)[0-9]{1,2}",
         1 => "[ +-]{0,2}[0-9]{1,2}[ \n]{0,1}",
@@ -129,39 +39,18 @@ fn argument() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Lines that begin in a common way, so that many are accepted.
 fn arguments() -> impl Strategy<Value = Vec<String>> {
-    let words = |text: &str| {
-        text.split_whitespace()
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
-    let starts = [
-        "",
-        "",
-        "-9",
-        "-s HUP",
-        "-TERM --",
-        "-KILL --wait",
-        "--tree",
-        "--grace 1s",
-        "-q 0 -USR1",
-        "--timeout 0 KILL",
-    ];
-    (
-        prop::sample::select(starts.map(words).to_vec()),
-        prop::collection::vec(argument(), 0..7),
-    )
-        .prop_map(|(start, rest)| [start, rest].concat())
+    let rest = prop::collection::vec(argument(), 0..7);
+    (one_of(STARTS, '|'), rest).prop_map(|(start, rest)| {
+        let start = start.split_whitespace().map(str::to_owned);
+        start.chain(rest).collect()
+    })
 }
 
 fn read(args: &[String]) -> Result<Action, Refusal> {
     // The arguments of the program live as long as it does; these are leaked to do the same.
-    let args: Vec<&OsStr> = args
-        .iter()
-        .map(|arg| &*OsString::from(arg).leak())
-        .collect();
-    parse(&args)
+    let leak = |arg: &String| &*OsString::from(arg).leak();
+    parse(&args.iter().map(leak).collect::<Vec<_>>())
 }
 
 fn selection(action: &Action) -> Option<&Selection> {

@@ -1,14 +1,18 @@
-//! Tables of command lines: what is planned, and what is refused.
+//! Tables of command lines: what is planned, and what is refused with which hint.
+
+use std::time::Duration;
 
 use super::*;
-use crate::plan::{Age, Mode, Reach, Users};
+use crate::plan::{Age, Reach, Users};
 
+/// Reads a line of words, of which some are in single quotes.
 fn read(line: &'static str) -> Result<Action, Refusal> {
-    let words = line.split_whitespace().map(|word| match word {
-        "''" => OsStr::new(""),
-        word => OsStr::new(word),
+    let parts = line.split('\'').enumerate();
+    let words = parts.flat_map(|(index, part)| match index % 2 {
+        0 => part.split_whitespace().collect(),
+        _ => vec![part],
     });
-    parse(&words.collect::<Vec<_>>())
+    parse(&words.map(OsStr::new).collect::<Vec<_>>())
 }
 
 #[track_caller]
@@ -19,7 +23,7 @@ fn planned(line: &'static str) -> (Plan, Voice) {
     }
 }
 
-/// Lines that are refused, and a part of the error.
+/// Lines that are refused, a part of the error, and of the hint if that is given.
 const REFUSED: &str = "
     -s HUP -TERM 7          | one signal at a time: HUP and TERM
     7 -9                    | neither a signal nor a process group
@@ -41,17 +45,9 @@ const REFUSED: &str = "
     -r -KILL nginx          | '--require-handler' is of no use with KILL
     -r -HUP -- -7           | '--require-handler' cannot be used with the target '-7'
     --expect x 0            | '--expect' cannot be used with the target '0'
-    -f abc 0                | '--full' cannot be used with the target '0'
-    --cwd /x -- -1          | '--cwd' cannot be used with the target '-1'
-    -u bob -- -7            | '--user' cannot be used with the target '-7'
     -p 0                    | '--pid' cannot be used with the target '0'
-    --id -- -7              | '--id' cannot be used with the target '-7'
     --alive -- -7           | '--alive' cannot be used with the target '-7'
-    --tree 0                | '--tree' cannot be used with the target '0'
-    --mixed -- -7           | '--mixed' cannot be used with the target '-7'
-    -q 1 -- -7              | '--queue' cannot be used with the target '-7'
     -w 0                    | '--wait' cannot be used with the target '0'
-    --within 5s -- -1       | '--within' cannot be used with the target '-1'
     --timeout 1s KILL 0     | '--timeout' cannot be used with the target '0'
     --grace 5s 0            | '--grace' cannot be used with the target '0'
     --tree 1                | the tree of process 1 is every process
@@ -60,67 +56,91 @@ const REFUSED: &str = "
     -u bob -KILL -w         | '--user' selects nobody by itself
     -a                      | no process ID specified
     --mixed -KILL           | no process ID specified
-    -f ab                   | '--full' selects by itself only with three bytes
-    -f 4242                 | '--full' selects by itself only with three bytes
+    -f ab                   | '--full' selects by itself only with three bytes |
+    -f 4242                 | '--full' selects by itself only with three bytes | 'kill 4242'
+    -9 -f 4242              | '--full' selects by itself | 'kill -9 4242' signals the process 4242
     -f ab -f 12345 -u bob   | '--full' selects by itself only with three bytes
     --cwd /x -f ab          | '--full' selects by itself only with three bytes
     -f '' nginx             | '': invalid text
     --cwd / nginx           | '/': invalid directory
     --cwd '' nginx          | '': invalid directory
     -u '' nginx             | '': invalid user
-    HUP nginx               | 'HUP' is a signal without its dash
+    HUP nginx               | 'HUP' is a signal without its dash | '-HUP'
     nginx stop              | 'stop' is a signal without its dash
     nginx HUP -TERM         | 'HUP' is a signal without its dash
     --timeout 1s KILL USR1 7 | 'USR1' is a signal without its dash
     SigTerm --pidfile x     | 'SigTerm' is a signal without its dash
-    --alive hup             | 'hup' is a signal without its dash
+    --alive hup             | 'hup' is a signal without its dash | '-- hup' means processes
     --pidfile x --cgroup    | '--cgroup' is missing a value
     -d ''                   | '': invalid process ID
     --cwd /x --cwd /y       | '--cwd' can be given only once
+    8080/udp                | invalid target | ':8080/udp'
+    https://[::1]:8080/x?y  | invalid target | ':8080'
+    [::]:8080               | invalid target | ':8080'
+    :http                   | invalid target | ':PORT' takes the number of a port
+    /usr/sbin/nginx         | invalid target | 'kill nginx' selects by command name, '--expect nginx' verifies; '--pidfile /usr/sbin/nginx' reads
+    ./a/                    | invalid target | '--pidfile ./a/'
+    -vw5 7                  | unknown option '-5' | '--within 5s'
+    -w10m 7                 | unknown option '-1' | '--within 10m'
+    --wait=5s 7             | '--wait' takes no value | '--within 5s'
+    --wait=5 7              | '--wait' takes no value | '--within 5s'
+    --wait 5s 7             | invalid target | '--within 5s'
+    7 -w 1m30s              | invalid target | '--within 1m30s'
+    --grace 1S 7            | invalid duration | units are ms, s, m, h and d
+    --timeout 5M KILL 7     | invalid duration | units are ms, s, m, h and d
+    -TERM,KILL 7            | invalid signal | '--grace 5s'
+    -s term,9 7             | invalid signal | '--grace 5s'
+    -INT,TERM,KILL 7        | invalid signal | '-INT --timeout 5s TERM'
+    -n -HUP 7               | invalid signal | '-s HUP' and '-HUP'
+    --timeout 1s:KILL 7     | invalid duration | '--timeout 1s KILL'
+    7 --timeout=1s:KILL     | '--timeout' is missing a value | '--timeout 1s KILL'
+    –TERM 7                 | invalid target | write -TERM
+    -TERM - 20005           | invalid target | tr -d ' '
+    -TERM '- 20005'         | unknown option | tr -d ' '
+    -- '- 20005'            | invalid target | tr -d ' '
+    4242 ? 00:00:00 cron    | invalid target | 'ps -o pid='
+    4242 00:00:00 cron      | invalid target | 'ps -o pid='
+    -ei nginx               | unknown option '-e' | '-v'
+    --port=8080             | unknown option '--port' | 'kill :8080'
+    --port x                | unknown option '--port' | 'kill :PORT'
+    -P 7                    | unknown option '-P' | '--tree PID'
+    --older 7               | unknown option '--older' | pgrep selects by age: 'pgrep
+    --user-name bob         | unknown option '--user-name' |
+    --hup 7                 | unknown option '--hup' | did you mean -HUP?
 ";
 
 #[test]
-fn what_does_not_go_together_is_refused() {
-    for row in REFUSED.lines().filter(|row| !row.trim().is_empty()) {
-        let (line, error) = row.split_once(" | ").expect("two columns");
+fn what_does_not_go_together_is_refused_with_what_to_type() {
+    for row in REFUSED.lines().skip(1) {
+        let mut columns = row.split(" |").map(str::trim);
+        let mut column = || columns.next();
+        let (line, error) = (column().expect("a line"), column().expect("an error"));
         let refused = read(line).expect_err(line);
-        let is_it = refused.error.text.contains(error.trim());
-        assert!(is_it, "{line}: {}", refused.error.text);
+        let (told, hint) = (&refused.error.text, refused.error.hint_for("kill"));
+        assert!(told.contains(error), "{line}: {told}");
+        match column() {
+            Some("") => assert_eq!(hint, None, "{line}"),
+            Some(wanted) => assert!(
+                hint.iter().any(|hint| hint.contains(wanted)),
+                "{line}: {hint:?}"
+            ),
+            None => {}
+        }
         let alive = line.contains("--alive");
         assert_eq!(refused.status == Status::Undecided, alive, "{line}");
     }
 }
 
+/// Lines that are not refused.
+const PLANNED: &str = "nginx ''|'' ''|-w ''|-f ab nginx|-f ab ''|-f 4242 --pidfile -|-f ab -f abc\
+    |-f a12 -u bob|--cwd . -a|-u bob nginx|-u 0 7|-u bob --cgroup /x|-f x --cgroup /x -KILL\
+    |--tree --mixed 7|-aa -ww -vv -rr nginx|-HUP HUP|-s 1 stop|nginx -- stop|-TERM -- stop\
+    |--wait :80/udp :80/tcp :80|--pidfile a --pidfile b|--alive -a nginx|--alive -u bob nginx\
+    |-p -r --tree nginx";
+
 #[test]
 fn a_plan_says_what_the_line_says() {
-    for line in [
-        "nginx ''",
-        "'' ''",
-        "-w ''",
-        "-f ab nginx",
-        "-f ab ''",
-        "-f 4242 --pidfile -",
-        "-f ab -f abc",
-        "-f a12 -u bob",
-        "--cwd . -a",
-        "-u bob nginx",
-        "-u 0 7",
-        "-u bob --cgroup /x",
-        "-f x --cgroup /x -KILL",
-        "--tree --mixed 7",
-        "-aa -ww -vv -rr nginx",
-        "-HUP HUP",
-        "-s 1 stop",
-        "nginx -- stop",
-        "-TERM -- stop",
-        "--wait :80/udp :80/tcp :80",
-        "--pidfile a --pidfile b",
-        "--alive -a nginx",
-        "--alive -u bob nginx",
-        "-p -r --tree nginx",
-    ] {
-        let _ = planned(line);
-    }
+    PLANNED.split('|').for_each(|line| _ = planned(line));
     let (plan, voice) = planned("--dry-run --grace 5s --mixed -u bob -f abc -f d --cwd /x");
     let wanted = (Mode::Rehearse, Voice::Verbose, Reach::Mixed);
     assert_eq!((plan.mode, voice, plan.selection.reach), wanted);
@@ -128,18 +148,15 @@ fn a_plan_says_what_the_line_says() {
     assert_eq!(plan.selection.full, ["abc", "d"]);
     assert_eq!(plan.selection.cwd, Some("/x".into()));
     assert_eq!(plan.companions, [Signal::CONT]);
-    let five = Duration::from_secs(5);
-    let kill = FollowUp {
-        after: five,
-        signal: Signal::KILL,
-    };
-    assert_eq!(plan.follow_ups, [kill]);
-    assert_eq!(plan.until, Until::Within(five));
+    let (after, signal) = (Duration::from_secs(5), Signal::KILL);
+    assert_eq!(plan.follow_ups, [FollowUp { after, signal }]);
+    assert_eq!(plan.until, Until::Within(after));
     let (plan, _) = planned(
         "--timeout 9 KILL --timeout 1s INT -w -r -HUP --allow-stale --pidfile a --pidfile -",
     );
-    assert_eq!(plan.follow_ups.len(), 2);
-    assert_eq!((plan.first, plan.until), (Signal::HUP, Until::Gone));
+    let signals: Vec<Signal> = plan.signals().collect();
+    assert_eq!(signals, [Signal::HUP, Signal::KILL, Signal::INT]);
+    assert_eq!(plan.until, Until::Gone);
     assert_eq!(plan.selection.catching, Some(Signal::HUP));
     let pidfiles = &plan.selection.pidfiles;
     assert!(pidfiles.iter().all(|pidfile| pidfile.age == Age::Any));
@@ -151,22 +168,13 @@ fn a_plan_says_what_the_line_says() {
 
 #[test]
 fn a_small_number_in_front_may_be_meant_for_a_signal() {
-    for (line, number) in [
-        ("9 4242", Some(9)),
-        ("09 4242 7", Some(9)),
-        ("-w 64 nginx", Some(64)),
-        ("-p 9 4242", Some(9)),
-        ("9", None),
-        ("65 4242", None),
-        ("nginx 9", None),
-        ("9:7 4242", None),
-        ("-HUP 9 4242", None),
-        ("9 4242 -HUP", None),
-        ("-- 9 4242", None),
-        ("0 4242", None),
-    ] {
-        let (plan, _) = planned(line);
-        let perhaps = plan.perhaps_signal.map(Pid::number);
-        assert_eq!(perhaps, number, "{line}");
+    let perhaps = |line| planned(line).0.perhaps_signal.map(Pid::number);
+    for line in "9 4242|09 4242 7|-p 9 4242".split('|') {
+        assert_eq!(perhaps(line), Some(9), "{line}");
+    }
+    assert_eq!(perhaps("-w 64 nginx"), Some(64));
+    let others = "9|65 4242|nginx 9|9:7 4242|-HUP 9 4242|9 4242 -HUP|-- 9 4242|0 4242";
+    for line in others.split('|') {
+        assert_eq!(perhaps(line), None, "{line}");
     }
 }
