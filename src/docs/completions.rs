@@ -1,105 +1,87 @@
 //! Completion scripts: a template in the language of each shell, filled from the table of options
-//! and the list of signals. What completes the value of an option follows from the name of the
-//! value.
+//! and the list of signals.
 
 use crate::cli::options::{Arity, OPTIONS, Opt, id};
 use crate::plan::Product;
 use crate::signal::Signal;
 
-/// What completes the value of an option.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Signal,
-    Pid,
-    Name,
-    User,
-    File,
-    Directory,
-    ControlGroup,
-    Product,
-    Nothing,
+/// What completes a value.
+struct Kind {
+    /// The name of the value in the help. `@NAME@` in a template stands for the options that take
+    /// one.
+    name: &'static str,
+    /// The action of a specification for `_arguments` (zshcompsys(1)).
+    zsh: &'static str,
+    /// Arguments of complete(1).
+    fish: &'static str,
 }
 
-/// Placeholders for the options whose values are of a kind.
-const KINDS: [(&str, Kind); 9] = [
-    ("@SIGNAL@", Kind::Signal),
-    ("@PID@", Kind::Pid),
-    ("@NAME@", Kind::Name),
-    ("@USER@", Kind::User),
-    ("@FILE@", Kind::File),
-    ("@DIR@", Kind::Directory),
-    ("@GROUP@", Kind::ControlGroup),
-    ("@WHAT@", Kind::Product),
-    ("@NOTHING@", Kind::Nothing),
+const fn kind(name: &'static str, zsh: &'static str, fish: &'static str) -> Kind {
+    Kind { name, zsh, fish }
+}
+
+static KINDS: [Kind; 8] = [
+    kind("SIGNAL", "_sigsend_signals", " -x -a '(__sigsend_signals)'"),
+    kind("PID", "_sigsend_pids", " -x -a '(__sigsend_pids)'"),
+    kind("NAME", "_sigsend_names", " -x -a '(__sigsend_names)'"),
+    kind("USER", "_users", " -x -a '(__fish_complete_users)'"),
+    kind("FILE", "_files", " -r -F"),
+    kind("DIR", "_files -/", " -x -a '(__fish_complete_directories)'"),
+    kind(
+        "GROUP",
+        "_sigsend_groups",
+        " -x -a '(__fish_complete_directories; __sigsend_groups)'",
+    ),
+    kind("WHAT", "(@PRODUCTS@)", " -x -a '@PRODUCTS@'"),
 ];
 
-/// The kind of a value by its name, or `None` for a flag.
-fn kind(option: &Opt) -> Option<Kind> {
-    Some(match *option.values.first()? {
-        "DIR" if option.id == id::CGROUP => Kind::ControlGroup,
-        "SIGNAL" | "X" => Kind::Signal,
-        "PID" => Kind::Pid,
-        "NAME" => Kind::Name,
-        "USER" => Kind::User,
-        "FILE" => Kind::File,
-        "DIR" => Kind::Directory,
-        "WHAT" => Kind::Product,
-        _ => Kind::Nothing,
-    })
+/// For a value that only the user knows.
+static NOTHING: Kind = kind("NOTHING", " ", " -x");
+
+/// What completes a value of an option.
+fn kind_of(option: &Opt, value: &str) -> &'static Kind {
+    let name = match value {
+        "X" => "SIGNAL",
+        "DIR" if option.id == id::CGROUP => "GROUP",
+        value => value,
+    };
+    let kind = KINDS.iter().find(|kind| kind.name == name);
+    kind.unwrap_or(&NOTHING)
 }
 
 pub fn bash() -> String {
+    let options: Vec<String> = OPTIONS.iter().flat_map(Opt::spellings).collect();
     let template = include_str!("completions/sigsend.bash");
-    fill(template).replace(
-        "@OPTIONS@",
-        &OPTIONS
-            .iter()
-            .flat_map(Opt::spellings)
-            .collect::<Vec<_>>()
-            .join(" "),
-    )
+    fill(&template.replace("@OPTIONS@", &options.join(" ")))
 }
 
 pub fn zsh() -> String {
-    let template = include_str!("completions/sigsend.zsh");
     let described = |signal: Signal| {
-        quoted(
-            &format!("{signal}:{}", signal.description().replace('\\', r"\\")),
-            r"'\''",
-        )
+        let description = signal.description().replace('\\', r"\\");
+        zsh_quoted(&format!("{signal}:{description}"))
     };
-    fill(template)
-        .replace("@DESCRIBED@", &each_signal(described))
-        .replace("@OPTIONS@", &lines(zsh_option))
+    let options: String = OPTIONS.iter().flat_map(zsh_options).collect();
+    let template = include_str!("completions/sigsend.zsh");
+    let script = template.replace("@OPTIONS@", &options);
+    fill(&script.replace("@DESCRIBED@", &each_signal(described)))
 }
 
-/// An `_arguments` specification for each spelling (zshcompsys(1)).
-fn zsh_option(option: &Opt) -> String {
+/// A specification for each spelling.
+fn zsh_options(option: &Opt) -> impl Iterator<Item = String> {
     let mut help = String::new();
     for c in option.help.chars() {
         help.extend(['[', ']', ':', '\\'].contains(&c).then_some('\\'));
         help.push(c);
     }
-    let value = |name: &&str| match kind(option) {
-        // The second value of --timeout.
-        _ if *name == "SIGNAL" => format!("{name}:_sigsend_signals"),
-        Some(Kind::Signal) => format!("{name}:_sigsend_signals"),
-        Some(Kind::Pid) => format!("{name}:_sigsend_pids"),
-        Some(Kind::Name) => format!("{name}:_sigsend_names"),
-        Some(Kind::User) => format!("{name}:_users"),
-        Some(Kind::File) => format!("{name}:_files"),
-        Some(Kind::Directory) => format!("{name}:_files -/"),
-        Some(Kind::ControlGroup) => format!("{name}:_sigsend_groups"),
-        Some(Kind::Product) => format!("{name}:({})", products().join(" ")),
-        Some(Kind::Nothing) | None => format!("{name}: "),
+    // A value that may be left out has two colons.
+    let colons = match option.arity {
+        Arity::Attached => "::",
+        _ => ":",
     };
-    let values = option.values.iter().map(|name| match option.arity {
-        // It may be left out, and is attached.
-        Arity::Attached => format!("::{}", value(name)),
-        _ => format!(":{}", value(name)),
-    });
-    let values: String = values.collect();
-    let specification = |spelling: String| {
+    let value = |value: &&str| format!("{colons}{value}:{}", kind_of(option, value).zsh);
+    let values: Vec<String> = option.values.iter().map(value).collect();
+    let values = values.concat();
+    option.spellings().map(move |spelling| {
         let attached = match (option.arity, spelling.starts_with("--")) {
             (Arity::Flag, _) => "",
             (Arity::Attached, true) => "=-",
@@ -107,87 +89,57 @@ fn zsh_option(option: &Opt) -> String {
             (Arity::Values(_), true) => "=",
             (Arity::Values(_), false) => "+",
         };
-        format!(
-            "        {} \\\n",
-            quoted(&format!("*{spelling}{attached}[{help}]{values}"), r"'\''")
-        )
-    };
-    option.spellings().map(specification).collect()
+        let option = zsh_quoted(&format!("*{spelling}{attached}[{help}]{values}"));
+        format!("        {option} \\\n")
+    })
+}
+
+fn zsh_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 pub fn fish() -> String {
+    let described = |signal: Signal| format!("{signal} {}", fish_quoted(signal.description()));
+    let options: String = OPTIONS.iter().map(fish_option).collect();
     let template = include_str!("completions/sigsend.fish");
-    let described = |signal: Signal| format!("{signal} {}", quoted(signal.description(), r"\'"));
-    fill(template)
-        .replace("@DESCRIBED@", &each_signal(described))
-        .replace("@OPTIONS@", &lines(fish_option))
+    let script = template.replace("@OPTIONS@", &options);
+    fill(&script.replace("@DESCRIBED@", &each_signal(described)))
 }
 
 fn fish_option(option: &Opt) -> String {
-    let shorts = option
-        .shorts
-        .chars()
-        .flat_map(|short| [" -s ".to_owned(), short.to_string()])
-        .collect::<String>();
-    let long = option
-        .long
-        .map(|long| format!(" -l {long}"))
-        .unwrap_or_default();
-    let value = match kind(option) {
-        None => String::new(),
-        Some(Kind::Signal) => " -x -a '(__sigsend_signals)'".to_owned(),
-        Some(Kind::Pid) => " -x -a '(__sigsend_pids)'".to_owned(),
-        Some(Kind::Name) => " -x -a '(__sigsend_names)'".to_owned(),
-        Some(Kind::User) => " -x -a '(__fish_complete_users)'".to_owned(),
-        Some(Kind::File) => " -r -F".to_owned(),
-        Some(Kind::Directory) => " -x -a '(__fish_complete_directories)'".to_owned(),
-        Some(Kind::ControlGroup) => {
-            " -x -a '(__fish_complete_directories; __sigsend_groups)'".to_owned()
-        }
-        Some(Kind::Product) => format!(" -x -a '{}'", products().join(" ")),
-        Some(Kind::Nothing) => " -x".to_owned(),
-    };
-    format!(
-        "complete -c sigsend{shorts}{long}{value} -d {}\n",
-        quoted(option.help, r"\'")
-    )
+    let shorts = option.shorts.chars().map(|short| format!(" -s {short}"));
+    let long = option.long.map(|long| format!(" -l {long}"));
+    let value = option.values.first();
+    let value = value.map_or("", |value| kind_of(option, value).fish);
+    let spellings: String = shorts.chain(long).collect();
+    let help = fish_quoted(option.help);
+    format!("complete -c sigsend{spellings}{value} -d {help}\n")
 }
 
-/// Puts the signals, the products, and the spellings of the options of each kind into a template.
-fn fill(template: &str) -> String {
-    let mut script = template.replace("@SIGNALS@", &each_signal(|signal| signal.to_string()));
-    script = script.replace("@PRODUCTS@", &products().join(" "));
-    for (placeholder, wanted) in KINDS {
-        let options = OPTIONS.iter();
-        let options = options.filter(|option| kind(option) == Some(wanted));
+fn fish_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\\', r"\\").replace('\'', r"\'"))
+}
+
+/// Puts the signals, the products, and the spellings of the options of each kind into a script.
+fn fill(script: &str) -> String {
+    let products = Product::NAMES.map(|(name, _)| name).join(" ");
+    let script = script.replace("@PRODUCTS@", &products);
+    let mut script = script.replace("@SIGNALS@", &each_signal(|signal| signal.to_string()));
+    for kind in KINDS.iter().chain([&NOTHING]) {
+        let takes_it = |option: &&Opt| {
+            let value = option.values.first();
+            value.is_some_and(|value| kind_of(option, value).name == kind.name)
+        };
+        let options = OPTIONS.iter().filter(takes_it);
         let spellings: Vec<String> = options.flat_map(Opt::spellings).collect();
-        script = script.replace(placeholder, &spellings.join("|"));
+        script = script.replace(&format!("@{}@", kind.name), &spellings.join("|"));
     }
     script
-}
-
-fn products() -> [&'static str; 4] {
-    Product::NAMES.map(|(name, _)| name)
 }
 
 fn each_signal(words: impl Fn(Signal) -> String) -> String {
     let signals = Signal::all().filter(|signal| signal.has_name());
     signals.map(words).collect::<Vec<_>>().join(" ")
-}
-
-fn lines(line: impl Fn(&Opt) -> String) -> String {
-    OPTIONS.iter().map(line).collect()
-}
-
-/// A text in single quotes, in which a single quote is written as `escaped`.
-fn quoted(text: &str, escaped: &str) -> String {
-    // fish alone knows the backslash in single quotes.
-    let text = if escaped == r"\'" {
-        text.replace('\\', r"\\")
-    } else {
-        text.to_owned()
-    };
-    format!("'{}'", text.replace('\'', escaped))
 }
 
 #[cfg(test)]
@@ -197,15 +149,13 @@ mod tests {
     #[test]
     fn every_placeholder_is_filled() {
         for script in [bash(), zsh(), fish()] {
-            let is_placeholder =
-                |part: &str| part.len() > 1 && part.chars().all(|c| c.is_ascii_uppercase());
-            let left: Vec<_> = script
-                .split('@')
-                .filter(|part| is_placeholder(part))
-                .collect();
-            assert!(left.is_empty(), "{left:?}");
-            let is_filled = script.contains("RTMIN+15") && script.contains("timeout");
-            assert!(is_filled, "{script}");
+            let is_name =
+                |part: &&str| part.len() > 1 && part.chars().all(|c| c.is_ascii_uppercase());
+            assert_eq!(script.split('@').find(is_name), None);
+            assert!(
+                script.contains("RTMIN+15") && script.contains("timeout"),
+                "{script}"
+            );
         }
     }
 }
