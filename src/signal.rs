@@ -169,11 +169,9 @@ impl Signal {
     /// The name that `text` is most similar to, for the hint after an error.
     pub fn nearest(text: &str) -> Option<&'static str> {
         let text = text.to_ascii_uppercase();
+        let text = text.strip_prefix("SIG").unwrap_or(&text);
         let names = STANDARD.iter().map(|row| row.0);
-        nearest(
-            text.strip_prefix("SIG").unwrap_or(&text),
-            names.chain(["RTMIN", "RTMAX"]),
-        )
+        nearest(text, names.chain(["RTMIN", "RTMAX"]))
     }
 }
 

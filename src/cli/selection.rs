@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use crate::cli::given::Given;
 use crate::cli::hints;
 use crate::cli::options::id;
-use crate::cli::values;
+use crate::cli::values::{self, not_empty};
 use crate::plan::{Age, Pidfile, Reach, Selection, Users};
 use crate::signal::Signal;
 use crate::target::{Pid, Target, Targets};
@@ -33,7 +33,7 @@ pub fn selection(given: &Given, signal: Signal) -> Result<Selection, UsageError>
             let path = path.to_owned();
             Ok(Pidfile { path, age })
         })?,
-        cgroup: given.one(id::CGROUP, values::control_group)?,
+        cgroup: given.one(id::CGROUP, |path| not_empty(path, "control group"))?,
         users: match &user {
             Some(user) => Users::Of(user.clone()),
             None if given.has(id::ALL) => Users::All,
@@ -41,7 +41,7 @@ pub fn selection(given: &Given, signal: Signal) -> Result<Selection, UsageError>
         },
         expect: given.one(id::EXPECT, values::expected_name)?,
         catching: given.has(id::HANDLER).then_some(signal),
-        full: given.all(id::FULL, values::text)?,
+        full: given.all(id::FULL, |text| not_empty(text, "text"))?,
         cwd: given.one(id::CWD, values::directory)?,
         reach: if given.has(id::MIXED) {
             Reach::Mixed

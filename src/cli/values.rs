@@ -49,16 +49,6 @@ pub fn expected_name(name: &OsStr) -> Result<OsString, UsageError> {
     not_empty(name, "name to expect")
 }
 
-/// A text to look for in command lines. The empty one is in all of them.
-pub fn text(text: &OsStr) -> Result<OsString, UsageError> {
-    not_empty(text, "text")
-}
-
-/// The path of a control group, which is looked up later.
-pub fn control_group(path: &OsStr) -> Result<OsString, UsageError> {
-    not_empty(path, "control group")
-}
-
 /// A directory in which processes work. Everything works below the root.
 pub fn directory(path: &OsStr) -> Result<OsString, UsageError> {
     let mut components = Path::new(path).components();
@@ -85,7 +75,8 @@ pub fn user(user: &OsStr) -> Result<OsString, UsageError> {
     not_empty(user, "user")
 }
 
-fn not_empty(word: &OsStr, wanted: &str) -> Result<OsString, UsageError> {
+/// A word that is used as it is.
+pub fn not_empty(word: &OsStr, wanted: &str) -> Result<OsString, UsageError> {
     if word.is_empty() {
         return Err(UsageError::invalid(word, wanted).hint(UNSET));
     }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use proptest::prelude::*;
 
 use super::*;
-use crate::plan::{Reach, Selection, Users};
+use crate::plan::Reach;
 
 const OPTIONS: &str = "-u -u0 --user=bob -f -f/ --full --full=abc --cwd --cwd=/ --cwd=/x --mixed \
     --mix -s -n -q -l -L -t -d -a -p -r -w -v -h -V -s0 -s9 -n1 -q0 -q-1 -aw -wv -vs -aq -- --signal \
@@ -47,15 +47,12 @@ fn arguments() -> impl Strategy<Value = Vec<String>> {
     })
 }
 
-fn read(args: &[String]) -> Result<Action, Refusal> {
+/// The plan of a line that is accepted.
+fn plan_of(args: &[String]) -> Option<Plan> {
     // The arguments of the program live as long as it does; these are leaked to do the same.
     let leak = |arg: &String| &*OsString::from(arg).leak();
-    parse(&args.iter().map(leak).collect::<Vec<_>>())
-}
-
-fn selection(action: &Action) -> Option<&Selection> {
-    match action {
-        Action::Run(plan, _) => Some(&plan.selection),
+    match parse(&args.iter().map(leak).collect::<Vec<_>>()) {
+        Ok(Action::Run(plan, _)) => Some(*plan),
         _ => None,
     }
 }
@@ -71,30 +68,21 @@ proptest! {
 
     #[test]
     fn own_group_and_everyone_are_only_ever_spelled_out(args in arguments()) {
-        let Ok(action) = read(&args) else { return Ok(()) };
-        let Some(selection) = selection(&action) else { return Ok(()) };
-        let count = |target: &Target| selection.targets.iter().filter(|other| other == target).count();
+        let Some(plan) = plan_of(&args) else { return Ok(()) };
+        let count = |target: &Target| plan.selection.targets.iter().filter(|other| other == target).count();
         let spelled = |token: &str| args.iter().filter(|arg| *arg == token).count();
         prop_assert!(count(&Target::OwnGroup) <= spelled("0"));
         prop_assert!(count(&Target::Everyone) <= spelled("-1"));
-    }
-
-    #[test]
-    fn each_target_stands_in_the_line_as_typed_and_in_order(args in arguments()) {
-        let Ok(action) = read(&args) else { return Ok(()) };
-        let Some(selection) = selection(&action) else { return Ok(()) };
-        let targets: Vec<String> = selection.targets.iter().map(|target| target.to_string()).collect();
+        let targets: Vec<String> = plan.selection.targets.iter().map(|target| target.to_string()).collect();
         prop_assert!(is_within(&targets, &args), "{targets:?}");
     }
 
     #[test]
     fn a_group_or_everyone_needs_a_signal_or_two_dashes_in_front(args in arguments()) {
-        let Ok(action) = read(&args) else { return Ok(()) };
-        let Some(selection) = selection(&action) else { return Ok(()) };
-        if selection.targets.iter().any(|target| matches!(target, Target::Group(_) | Target::Everyone)) {
-            let named = |arg: &String| {
-                arg == "--" || arg.starts_with("--s") || (arg.starts_with('-') && arg.contains(|c: char| c.is_ascii_uppercase() || "sn0123456789".contains(c)))
-            };
+        let Some(plan) = plan_of(&args) else { return Ok(()) };
+        if plan.selection.targets.iter().any(|target| matches!(target, Target::Group(_) | Target::Everyone)) {
+            let names = |c: char| c.is_ascii_uppercase() || "sn0123456789".contains(c);
+            let named = |arg: &String| arg == "--" || arg.starts_with("--s") || (arg.starts_with('-') && arg.contains(names));
             let first = args.iter().position(|arg| arg.starts_with('-') && arg[1..].parse::<i64>().is_ok());
             let first_named = args.iter().position(named);
             prop_assert!(first_named.is_some() && first_named <= first);
@@ -103,35 +91,31 @@ proptest! {
 
     #[test]
     fn what_is_planned_excludes_what_cannot_go_together(args in arguments()) {
-        match read(&args) {
-            Ok(Action::Run(plan, _)) if matches!(plan.mode, Mode::Ask(_)) => {
-                let signals = args.iter().take_while(|arg| *arg != "--").filter(|arg| arg.starts_with("-s") || arg.starts_with("--signal"));
-                let values = args.windows(2).filter(|pair| pair[1].starts_with("-s") || pair[1].starts_with("--signal")).count();
-                prop_assert!(signals.count() <= values);
-            }
-            Ok(Action::Run(plan, _)) => {
-                let selection = &plan.selection;
-                let targets = || selection.targets.iter();
-                let are_many = targets().any(|target| matches!(target, Target::OwnGroup | Target::Everyone));
-                prop_assert!(!are_many || plan.is_single(), "one would wait for oneself");
-                let is_single = selection.expect.is_some()
-                    || selection.catching.is_some()
-                    || selection.describes()
-                    || matches!(selection.users, Users::Of(_))
-                    || selection.reach != Reach::Process
-                    || plan.value.is_some();
-                prop_assert!(!is_single || !targets().any(|target| matches!(target, Target::Group(_) | Target::OwnGroup | Target::Everyone)));
-                prop_assert!(selection.reach == Reach::Process || selection.cgroup.is_none());
-                prop_assert!(selection.reach == Reach::Process || targets().all(|target| target.process() != Some(Pid::INIT)));
-            }
-            _ => {}
+        let Some(plan) = plan_of(&args) else { return Ok(()) };
+        let selection = &plan.selection;
+        if matches!(plan.mode, Mode::Ask(_)) {
+            let names = |arg: &String| arg.starts_with("-s") || arg.starts_with("--signal");
+            let signals = args.iter().take_while(|arg| *arg != "--").filter(|arg| names(arg));
+            let values = args.windows(2).filter(|pair| names(&pair[1])).count();
+            prop_assert!(signals.count() <= values);
+            return Ok(());
         }
+        let targets = || selection.targets.iter();
+        let are_many = |target| matches!(target, Target::OwnGroup | Target::Everyone);
+        prop_assert!(!targets().any(are_many) || plan.is_single(), "one would wait for oneself");
+        let is_single = selection.expect.is_some()
+            || selection.catching.is_some()
+            || selection.narrows()
+            || selection.reach != Reach::Process
+            || plan.value.is_some();
+        prop_assert!(!is_single || !targets().any(|target| are_many(target.clone()) || matches!(target, Target::Group(_))));
+        let is_tree = selection.reach != Reach::Process;
+        prop_assert!(!is_tree || selection.cgroup.is_none() && targets().all(|target| target.process() != Some(Pid::INIT)));
     }
 
     #[test]
     fn what_selects_is_given_and_selects_not_too_much(args in arguments()) {
-        let Ok(action) = read(&args) else { return Ok(()) };
-        let Some(selection) = selection(&action) else { return Ok(()) };
+        let Some(Plan { selection, .. }) = plan_of(&args) else { return Ok(()) };
         prop_assert!(!selection.is_empty(), "nothing selects");
         prop_assert!(selection.full.iter().all(|text| !text.is_empty()));
         prop_assert!(selection.cwd.as_ref().is_none_or(|directory| !directory.is_empty() && directory != "/"));
@@ -144,9 +128,7 @@ proptest! {
     #[test]
     fn a_signal_without_its_dash_is_no_target(args in arguments(), signal in "(SIG|)(HUP|term|Kill|RTMIN)") {
         // In front, where no signal is named and nothing takes it for its value.
-        let args = [&[signal][..], &args].concat();
-        if let Ok(Action::Run(plan, _)) = read(&args) {
-            prop_assert!(false, "{plan:?}");
-        }
+        let plan = plan_of(&[&[signal][..], &args].concat());
+        prop_assert!(plan.is_none(), "{plan:?}");
     }
 }
