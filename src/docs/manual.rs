@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use crate::cli::options::{Arity, OPTIONS};
 use crate::docs::completions;
-use crate::docs::help::FORMS;
 use crate::output::keys::{EVENTS, KEYS, rows};
+use crate::output::list::short_list;
 use crate::plan::Product;
 use crate::signal::Signal;
 
@@ -23,7 +23,6 @@ pub fn generate(product: Product) -> String {
 fn page() -> String {
     include_str!("manual/sigsend.man")
         .replace("@VERSION@", env!("CARGO_PKG_VERSION"))
-        .replace("@FORMS@\n", &forms())
         .replace("@SIGNALS@\n", &signals())
         .replace("@OPTIONS@\n", &options())
         .replace("@KEYS@\n", &keys())
@@ -39,10 +38,8 @@ fn options() -> String {
             group = option.group;
             let _ = writeln!(text, ".SS {group}");
         }
-        let spellings = option.spellings();
-        let spellings: Vec<String> = spellings
-            .map(|spelling| format!("\\fB{}\\fR", roff(&spelling)))
-            .collect();
+        let bold = |spelling: String| format!("\\fB{}\\fR", roff(&spelling));
+        let spellings: Vec<String> = option.spellings().map(bold).collect();
         let _ = write!(text, ".TP\n{}", spellings.join(", "));
         for value in option.values {
             let _ = match option.arity {
@@ -62,22 +59,12 @@ fn roff(text: &str) -> String {
 
 /// The rows of a tbl(1) table: number, name, default action and meaning.
 fn signals() -> String {
-    let plain = |signal: &Signal| {
-        signal.has_name()
-            && (!signal.is_realtime() || [Signal::RTMIN, Signal::RTMAX].contains(signal))
-    };
     let row = |signal: Signal| {
-        let (number, action, meaning) = (
-            signal.number(),
-            signal.default_action(),
-            signal.description(),
-        );
-        format!(
-            "{number}\t{signal}\t{action}\tT{{\n{}\nT}}\n",
-            roff(meaning)
-        )
+        let (number, action) = (signal.number(), signal.default_action());
+        let meaning = roff(signal.description());
+        format!("{number}\t{signal}\t{action}\tT{{\n{meaning}\nT}}\n")
     };
-    Signal::all().filter(plain).map(row).collect()
+    short_list().map(row).collect()
 }
 
 /// The rows of a tbl(1) table: the keys of JSON output.
@@ -111,23 +98,17 @@ fn literal(text: &str) -> String {
     words.map(style).collect()
 }
 
-/// The synopsis: literal words in bold, placeholders in italics.
-fn forms() -> String {
-    let word = |word: &str| {
-        let stem = word.trim_matches(|c: char| "[].".contains(c));
-        let style = match stem {
-            "" | "|" => return word.to_owned(),
-            _ if stem.starts_with('-') && stem != "-SIGNAL" => "\\fB",
-            _ => "\\fI",
-        };
-        word.replacen(stem, &format!("{style}{stem}\\fR"), 1)
-            .replace('-', "\\-")
-    };
-    let form = |form: &&str| {
-        format!(
-            "\\fBsigsend\\fR {}\n",
-            form.split(' ').map(word).collect::<Vec<_>>().join(" ")
-        )
-    };
-    FORMS.iter().map(form).collect::<Vec<_>>().join(".br\n")
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::docs::help::FORMS;
+
+    #[test]
+    fn the_synopsis_is_the_usage_of_the_help() {
+        let page = page().replace("\\fB", "").replace("\\fI", "");
+        let synopsis = page.replace("\\fR", "").replace("\\-", "-");
+        let forms = FORMS.map(|form| format!("sigsend {form}\n"));
+        let wanted = format!(".SH SYNOPSIS\n{}.SH", forms.join(".br\n"));
+        assert!(synopsis.contains(&wanted), "{wanted}");
+    }
 }

@@ -110,7 +110,7 @@ pub fn names(out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// The signals of the lists on a terminal: of the realtime range only its ends.
-fn short_list() -> impl Iterator<Item = Signal> {
+pub fn short_list() -> impl Iterator<Item = Signal> {
     Signal::all().filter(|signal| {
         signal.has_name()
             && (!signal.is_realtime() || matches!(*signal, Signal::RTMIN | Signal::RTMAX))
