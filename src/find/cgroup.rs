@@ -197,11 +197,6 @@ impl ControlGroup {
         Ok(self.list()?.pids.into_iter().collect())
     }
 
-    /// Whether KILL reaches all members, those of other users and those not seen included.
-    pub fn is_killed_whole(&self) -> bool {
-        matches!(self.kill_file, Some(KillFile::Kill(_)))
-    }
-
     /// Freezes the group if that is how it is killed, unless it is frozen already; whether it was
     /// frozen now, so that it is to be thawed later.
     pub fn freeze(&self) -> nix::Result<bool> {

@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::num::NonZeroU16;
+use std::ops::Index;
 use std::rc::Rc;
 
 use anyhow::{Error, Result};
@@ -15,7 +16,9 @@ use crate::find::group::{ProcessGroup, Sought};
 use crate::find::names::{self, check_proc};
 use crate::find::pidfile::{self, Written};
 use crate::find::port;
-use crate::find::recipients::{NamedBy, Place, Recipient, Recipients, SourceId, Standing};
+use crate::find::recipients::{
+    NamedBy, Place, Recipient, RecipientId, Recipients, SourceId, Standing,
+};
 use crate::find::source::Source;
 use crate::find::spared::{Spared, own};
 use crate::find::tree::Trees;
@@ -66,6 +69,36 @@ impl<'a> Found<'a> {
         first.chain(last)
     }
 
+    pub fn source_ids(&self) -> impl Iterator<Item = SourceId> + use<> {
+        (0..self.sources.len()).map(SourceId)
+    }
+
+    /// Looks once for new members of a source; `found` is called with each when it is admitted.
+    pub fn look(
+        &mut self,
+        source: SourceId,
+        mut found: impl FnMut(&Recipient, RecipientId),
+    ) -> Result<()> {
+        let Self {
+            rules,
+            recipients,
+            sources,
+            ..
+        } = self;
+        let mut found = |recipients: &mut Recipients, id| found(&recipients[id], id);
+        sources[source.0].look(rules, recipients, &mut found)
+    }
+
+    /// Admits the children of a member of a tree; who is new.
+    pub fn adopt(&mut self, parent: RecipientId) -> (Vec<RecipientId>, Result<()>) {
+        let known = self.recipients.len();
+        let adopted = match self.sources.first_mut() {
+            Some(Source::Trees(trees)) => trees.adopt(&self.rules, &mut self.recipients, parent),
+            _ => Ok(()),
+        };
+        (self.recipients.ids_from(known).collect(), adopted)
+    }
+
     /// Notes members of trees whose children could not be read.
     pub fn miss_unread(&mut self) {
         for source in &mut self.sources {
@@ -80,6 +113,14 @@ impl<'a> Found<'a> {
                 }
             }
         }
+    }
+}
+
+impl Index<SourceId> for Found<'_> {
+    type Output = Source;
+
+    fn index(&self, id: SourceId) -> &Source {
+        &self.sources[id.0]
     }
 }
 

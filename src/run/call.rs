@@ -3,46 +3,17 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Error;
+use anyhow::{Error, Result};
 use nix::errno::Errno;
 
 use crate::event::{Ending, Outcome, Reason, Says, Subject, Tally};
 use crate::find::recipients::{RecipientId, SourceId, Standing};
 use crate::find::select::{Found, Miss};
+use crate::os::exit;
 use crate::output::report::Report;
 use crate::plan::{Mode, Plan};
 use crate::run::preview::preview;
-use crate::run::sender::{Occasion, Route, Sender, Sent, is_forbidden, refusal};
-use crate::signal::Signal;
-
-/// What the sender answered for a recipient.
-pub struct Answer {
-    id: RecipientId,
-    signal: Signal,
-    pub sent: nix::Result<Sent>,
-    at: Instant,
-}
-
-impl Answer {
-    /// To be made right after the signal was sent.
-    pub fn new(id: RecipientId, signal: Signal, sent: nix::Result<Sent>) -> Self {
-        let at = Instant::now();
-        Self {
-            id,
-            signal,
-            sent,
-            at,
-        }
-    }
-
-    pub fn id(&self) -> RecipientId {
-        self.id
-    }
-
-    pub fn signal(&self) -> Signal {
-        self.signal
-    }
-}
+use crate::run::sender::{Answer, Occasion, Sender, Sent, Step, is_forbidden, refusal};
 
 /// A call in progress.
 pub struct Call<'a, 'r> {
@@ -54,8 +25,6 @@ pub struct Call<'a, 'r> {
     pub tally: Tally,
     /// When the first signal was sent.
     pub began: Instant,
-    /// Recipients whose exit was noticed when a later signal was sent.
-    pub exited: Vec<RecipientId>,
     /// Sources of which a look has failed.
     blind: Vec<SourceId>,
 }
@@ -63,18 +32,14 @@ pub struct Call<'a, 'r> {
 impl<'a, 'r> Call<'a, 'r> {
     /// Takes over what was found, and reports targets that were not found or get no signal.
     pub fn new(plan: &'a Plan, found: Found<'a>, report: &'a mut Report<'r>) -> Self {
-        let sender = Sender::of(plan);
-        let (tally, began) = (Tally::default(), Instant::now());
-        let (exited, blind) = (Vec::new(), Vec::new());
         let mut call = Self {
             plan,
             report,
             found,
-            sender,
-            tally,
-            began,
-            exited,
-            blind,
+            sender: Sender::of(plan),
+            tally: Tally::default(),
+            began: Instant::now(),
+            blind: Vec::new(),
         };
         let mut unseen = plan.begun.done;
         for id in call.found.recipients.ids().take(plan.begun.done) {
@@ -158,36 +123,70 @@ impl<'a, 'r> Call<'a, 'r> {
         self.report.tell(&subject, outcome);
     }
 
+    /// Admits new members of a source, and sends them these signals as soon as each is found.
+    /// Whether there was one that is present.
+    pub fn look(&mut self, source: SourceId, steps: &[Step]) -> Result<bool> {
+        let known = self.found.recipients.len();
+        let sender = self.sender;
+        let mut answers = Vec::new();
+        let looked = self.found.look(source, |recipient, id| {
+            if recipient.is_present() {
+                answers.extend(
+                    steps
+                        .iter()
+                        .map(|step| sender.send_to(id, recipient, *step)),
+                );
+            }
+        });
+        self.report_skipped(known);
+        self.record_all(&answers);
+        self.found.miss_unread();
+        self.report_misses();
+        looked.map(|()| !answers.is_empty())
+    }
+
     /// Sends a signal to one recipient, if it is present and has not had it.
-    pub fn send(&mut self, id: RecipientId, signal: Signal, occasion: Occasion) {
+    pub fn send(&mut self, id: RecipientId, step: Step) {
         let recipient = &self.found.recipients[id];
-        let is_done = occasion == Occasion::First && recipient.signalled;
+        let is_done = step.is_first() && recipient.signalled;
         if recipient.is_present() && !is_done {
-            let route = Route::Process(&recipient.process);
-            let answer = self.sender.send(route, signal, self.plan.value);
-            self.record(&Answer::new(id, signal, answer), occasion);
+            let answer = self.sender.send_to(id, recipient, step);
+            self.record(&answer);
+        }
+    }
+
+    pub fn record_all(&mut self, answers: &[Answer]) {
+        for answer in answers {
+            self.record(answer);
         }
     }
 
     /// Reports and records the result of one signal to one recipient.
-    pub fn record(&mut self, answer: &Answer, occasion: Occasion) {
-        let Answer {
-            id,
-            signal,
-            sent,
-            at,
-        } = *answer;
+    fn record(&mut self, answer: &Answer) {
+        let Answer { id, step, sent, at } = *answer;
         let waits = self.plan.waits();
-        let elapsed = at.saturating_duration_since(self.began);
+        let after = self.after(step, at);
         let recipient = &mut self.found.recipients[id];
         match sent {
-            Ok(sent) => {
-                recipient.signalled |= occasion == Occasion::First;
-                self.report_sent((id, signal), sent, occasion, elapsed);
+            Ok(Sent::Receipt(receipt)) => {
+                recipient.signalled |= step.is_first();
+                self.tell(id, &receipt.outcome(after));
+            }
+            // The preview of the first signal has what would be sent later.
+            Ok(Sent::Rehearsed) if !step.is_first() && recipient.signalled => {}
+            Ok(Sent::Rehearsed) => {
+                recipient.signalled |= step.is_first();
+                let preview = preview(self.plan, recipient.pid(), step);
+                self.tell(id, &Outcome::WouldSend(&preview));
             }
             // Waiting needs no permission.
-            Err(errno) if is_forbidden(errno) && signal.is_null() && waits => {}
-            Err(Errno::ESRCH) if occasion != Occasion::First => self.exited.push(id),
+            Err(errno) if is_forbidden(errno) && step.signal.is_null() && waits => {}
+            Err(Errno::ESRCH) if !step.is_first() => {
+                recipient.standing = Standing::Gone;
+                let ending = exit::ending(&recipient.process);
+                let elapsed = at.saturating_duration_since(self.began);
+                self.report_gone(id, ending.unwrap_or(Ending::Unknown), elapsed);
+            }
             Err(Errno::ESRCH) if waits || recipient.is_found() => {
                 recipient.standing = Standing::Gone;
                 self.tell(id, &Outcome::AlreadyGone(None));
@@ -198,35 +197,17 @@ impl<'a, 'r> Call<'a, 'r> {
                 self.report.tell(&subject, &Outcome::Failed(&reason));
                 // A process that refuses a companion got the signal that this one was to go with,
                 // so its end is waited for all the same.
-                if occasion != Occasion::Companion {
+                if step.occasion != Occasion::Companion {
                     recipient.standing = Standing::Refused(reason);
                 }
             }
         }
     }
 
-    fn report_sent(
-        &mut self,
-        (id, signal): (RecipientId, Signal),
-        sent: Sent,
-        occasion: Occasion,
-        elapsed: Duration,
-    ) {
-        match sent {
-            Sent::Receipt(receipt) => {
-                let after = (occasion == Occasion::FollowUp).then_some(elapsed);
-                self.tell(id, &receipt.outcome(after));
-            }
-            // The preview of the first signal has what would be sent later.
-            Sent::Rehearsed
-                if occasion == Occasion::First || !self.found.recipients[id].signalled =>
-            {
-                let pid = self.found.recipients[id].pid();
-                let preview = preview(self.plan, pid, signal, occasion);
-                self.tell(id, &Outcome::WouldSend(&preview));
-            }
-            Sent::Rehearsed => {}
-        }
+    /// For a follow-up, the time since the first signal.
+    pub fn after(&self, step: Step, at: Instant) -> Option<Duration> {
+        let is_later = step.occasion == Occasion::FollowUp;
+        is_later.then(|| at.saturating_duration_since(self.began))
     }
 
     /// Reports the end of a process.

@@ -1,13 +1,13 @@
 //! One loop on one clock: the steps of a plan, chases after new members, exits, endings, and the
 //! line of progress. Nothing in it waits for one target while another is due.
 
-use std::collections::VecDeque;
+use std::mem;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 
 use crate::event::{Ending, Outcome, Reason, Subject, Tally};
-use crate::find::recipients::{RecipientId, SourceId, Standing};
+use crate::find::recipients::{RecipientId, Standing};
 use crate::find::select::select;
 use crate::find::source::Source;
 use crate::os::sys;
@@ -17,10 +17,10 @@ use crate::output::text::described;
 use crate::plan::{FollowUp, Labels, Mode, Plan, Until};
 use crate::run::call::Call;
 use crate::run::chase::Chase;
-use crate::run::deliver::{deliver, look};
+use crate::run::deliver::deliver;
 use crate::run::ending::Endings;
 use crate::run::preview::obstacle;
-use crate::run::sender::Occasion;
+use crate::run::sender::{Occasion, Sender, Step};
 use crate::run::watch::{Watch, Woken};
 use crate::signal::Signal;
 
@@ -45,10 +45,11 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<Tally> {
         }
         found => found?,
     };
-    let call = Call::new(plan, found, report);
     let mut engine = Engine {
-        call,
-        labels,
+        call: Call::new(plan, found, report),
+        later: &plan.follow_ups,
+        stepped: Instant::now(),
+        end: None,
         watch: None,
         chases: Vec::new(),
         endings: Endings::default(),
@@ -56,11 +57,7 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<Tally> {
         settled: 0,
         last_signal: plan.first,
     };
-    let done = match plan.mode {
-        Mode::Rehearse => engine.rehearse(),
-        _ => engine.take_steps(),
-    };
-    Ok(match done {
+    Ok(match engine.take_steps() {
         Ok(()) => engine.call.tally(),
         Err(error) => {
             engine.call.report.fail(&error);
@@ -72,7 +69,12 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<Tally> {
 /// A plan under way.
 struct Engine<'a, 'r> {
     call: Call<'a, 'r>,
-    labels: Labels,
+    /// The follow-ups that are still to come.
+    later: &'a [FollowUp],
+    /// When the last step began: what a freeze takes is part of the time until the next.
+    stepped: Instant,
+    /// When waiting ends, once the last signal was sent.
+    end: Option<Instant>,
     /// `None` if nothing is waited for.
     watch: Option<Watch>,
     chases: Vec<Chase>,
@@ -84,71 +86,43 @@ struct Engine<'a, 'r> {
     last_signal: Signal,
 }
 
-/// When the engine stops waiting for its targets.
-#[derive(Clone, Copy)]
-enum Deadline {
-    /// Once every signal was sent.
-    Sent,
-    Never,
-    At(Instant),
-}
-
 impl Engine<'_, '_> {
-    /// The same walk as the real call, without its waits: nothing changes meanwhile.
-    fn rehearse(&mut self) -> Result<()> {
-        let plan = self.call.plan;
-        deliver(&mut self.call, plan.first, Occasion::First)?;
-        for signal in &plan.companions {
-            deliver(&mut self.call, *signal, Occasion::Companion)?;
-        }
-        for follow_up in plan
-            .follow_ups
-            .iter()
-            .filter(|later| !later.signal.is_null())
-        {
-            deliver(&mut self.call, follow_up.signal, Occasion::FollowUp)?;
-        }
-        Ok(())
-    }
-
-    /// Takes all steps and waits as long as the plan says. A step's time is when it begins: what a
-    /// freeze takes is part of the time until the next.
+    /// Takes all steps and waits as long as the plan says. The rehearsal waits for nothing: nothing
+    /// changes meanwhile.
     fn take_steps(&mut self) -> Result<()> {
         let plan = self.call.plan;
-        let mut follow_ups: VecDeque<FollowUp> = plan.follow_ups.iter().copied().collect();
-        if plan.waits() || !follow_ups.is_empty() {
+        let is_rehearsal = self.call.sender == Sender::Rehearsal;
+        if !is_rehearsal && (plan.waits() || !self.later.is_empty()) {
             self.prepare_to_wait()?;
         }
         self.call.began = Instant::now();
-        let mut last = self.call.began;
+        self.stepped = self.call.began;
         self.step(plan.first, Occasion::First)?;
         for signal in &plan.companions {
             self.step(*signal, Occasion::Companion)?;
         }
-        let mut deadline = self.deadline(&follow_ups, last);
+        if is_rehearsal {
+            let mut signals = plan.follow_ups.iter().map(|later| later.signal);
+            return signals.try_for_each(|signal| self.step(signal, Occasion::FollowUp));
+        }
         loop {
-            if let Some(next) = follow_ups.front().copied()
-                && Instant::now() >= last + next.after
+            if let [next, later @ ..] = self.later
+                && Instant::now() >= self.stepped + next.after
             {
                 self.note_exits()?;
-                last = Instant::now();
+                self.stepped = Instant::now();
                 if self.is_anybody_left()? {
-                    follow_ups.pop_front();
+                    self.later = later;
                     self.step(next.signal, Occasion::FollowUp)?;
-                    deadline = self.deadline(&follow_ups, last);
                     continue;
                 }
             }
             self.advance_chases();
-            self.note_exited()?;
             self.endings.report_due(&mut self.call);
-            if self.is_over(deadline)? {
+            if self.is_over()? {
                 return Ok(());
             }
-            let next = follow_ups
-                .front()
-                .map(|next| (last + next.after, next.signal));
-            self.sleep(next, deadline)?;
+            self.sleep()?;
         }
     }
 
@@ -163,8 +137,7 @@ impl Engine<'_, '_> {
             watch.add_control_group(control.events())?;
         }
         self.watch = Some(watch);
-        let refused = self.watch_newcomers().into_iter().next();
-        refused.map_or(Ok(()), |(_, error)| Err(error))
+        self.watch_newcomers().map_err(|(_, error)| error)
     }
 
     /// Sends one signal of the plan. Chases of a step before are over: new members get this
@@ -174,88 +147,74 @@ impl Engine<'_, '_> {
             self.end_chases()?;
         }
         self.last_signal = signal;
-        for source in deliver(&mut self.call, signal, occasion)? {
-            self.chase(source, signal, occasion)?;
+        let step = Step { signal, occasion };
+        let growing = deliver(&mut self.call, step)?;
+        if self.call.sender != Sender::Rehearsal && !signal.is_null() {
+            for source in growing {
+                match self.chases.iter_mut().find(|chase| chase.source == source) {
+                    Some(chase) => chase.add(step),
+                    None => self.chases.push(Chase::new(&self.call, source, step)?),
+                }
+            }
         }
-        Ok(())
-    }
-
-    fn chase(&mut self, source: SourceId, signal: Signal, occasion: Occasion) -> Result<()> {
-        if signal.is_null() {
-            return Ok(());
-        }
-        match self.chases.iter_mut().find(|chase| chase.source == source) {
-            Some(chase) => chase.add(signal),
-            None => self
-                .chases
-                .push(Chase::new(&self.call, source, signal, occasion)?),
-        }
-        Ok(())
-    }
-
-    /// When waiting ends, once the last signal was sent.
-    fn deadline(&self, follow_ups: &VecDeque<FollowUp>, last: Instant) -> Deadline {
-        match self.call.plan.until {
-            _ if !follow_ups.is_empty() => Deadline::Never,
-            Until::Sent => Deadline::Sent,
-            Until::Gone => Deadline::Never,
-            Until::Within(duration) => {
+        self.end = match self.call.plan.until {
+            Until::Within(duration) if self.later.is_empty() => {
                 // If a slow freeze has used up the time, those that have just got KILL still need a
                 // moment to die.
-                let moment = if last.elapsed() > DYING {
+                let moment = if self.stepped.elapsed() > DYING {
                     DYING
                 } else {
                     Duration::ZERO
                 };
-                Deadline::At((last + duration).max(Instant::now() + moment))
+                Some((self.stepped + duration).max(Instant::now() + moment))
             }
-        }
+            _ => None,
+        };
+        Ok(())
     }
 
     fn advance_chases(&mut self) {
         let now = Instant::now();
-        for chase in self.chases.iter_mut().filter(|chase| chase.next() <= now) {
-            // What goes wrong concerns the source alone; the others get their later signals.
-            if let Err(error) = chase.look(&mut self.call) {
-                self.call.fail_source(chase.source, &error);
+        for mut chase in mem::take(&mut self.chases) {
+            let looked = if chase.next <= now {
+                chase.look(&mut self.call)
+            } else {
+                Ok(false)
+            };
+            if matches!(looked, Ok(false)) {
+                self.chases.push(chase);
+                continue;
+            }
+            let source = chase.source;
+            if let Err(error) = chase.end(&self.call).and(looked) {
+                // It concerns the source alone; the others get their later signals.
+                self.call.fail_source(source, &error);
             }
         }
-        self.chases.retain(|chase| !chase.is_over());
     }
 
     /// Whether all is done: everything was sent, and nobody is waited for or the time is over.
-    fn is_over(&mut self, deadline: Deadline) -> Result<bool> {
-        if self.watch.is_none() {
-            return Ok(self.chases.is_empty());
-        }
-        let is_late = matches!(deadline, Deadline::At(end) if Instant::now() >= end);
+    fn is_over(&mut self) -> Result<bool> {
+        let is_late = self.end.is_some_and(|end| Instant::now() >= end);
         if is_late {
             self.note_exits()?;
         }
-        if !self.is_anybody_left()? {
-            let is_over = self.chases.is_empty() && self.endings.is_empty();
-            if is_over {
-                self.call.report.clear();
-            }
-            return Ok(is_over);
+        let is_left = self.watch.is_some() && self.is_anybody_left()?;
+        if is_left && is_late {
+            self.end_chases()?;
+            // The line of progress would be drawn again below the survivors.
+            self.call.report.clear();
+            self.report_survivors();
+            self.wait_for_endings()?;
+            return Ok(true);
         }
-        match deadline {
-            Deadline::Sent => Ok(self.chases.is_empty() && self.endings.is_empty()),
-            Deadline::At(_) if is_late => {
-                self.end_chases()?;
-                // The line of progress would be drawn again below the survivors.
-                self.call.report.clear();
-                self.report_survivors();
-                self.wait_for_endings()?;
-                Ok(true)
-            }
-            Deadline::At(_) | Deadline::Never => Ok(false),
-        }
+        let is_awaited = is_left && (self.call.plan.waits() || !self.later.is_empty());
+        Ok(!is_awaited && self.chases.is_empty() && self.endings.is_empty())
     }
 
     fn end_chases(&mut self) -> Result<()> {
-        let mut chases = std::mem::take(&mut self.chases).into_iter();
-        chases.try_for_each(|mut chase| chase.end(&self.call))
+        let mut chases = mem::take(&mut self.chases).into_iter();
+        chases.try_for_each(|chase| chase.end(&self.call))
     }
 
     /// Reports how those ended that have exited, once their time is over at the latest.
@@ -268,33 +227,26 @@ impl Engine<'_, '_> {
     }
 
     /// Sleeps until something happens or is due.
-    fn sleep(&mut self, next: Option<(Instant, Signal)>, deadline: Deadline) -> Result<()> {
-        let chase = self.chases.iter().map(Chase::next).min();
+    fn sleep(&mut self) -> Result<()> {
+        let chase = self.chases.iter().map(|chase| chase.next).min();
         let Some(watch) = &mut self.watch else {
             if let Some(until) = chase {
                 sys::sleep_until(until);
             }
             return Ok(());
         };
-        let end = if let Deadline::At(end) = deadline {
-            Some(end)
-        } else {
-            None
+        let due = match self.later.first() {
+            Some(next) => Some((self.stepped + next.after, Some(next.signal))),
+            None => self.end.map(|end| (end, None)),
         };
-        let due = next.map_or_else(
-            || end.map(|end| (end, None)),
-            |(at, signal)| Some((at, Some(signal))),
-        );
         if self.call.report.progress.is_due() {
             draw_progress(&mut self.call, due);
         }
         self.call.report.before_sleep();
         let look = self.call.report.progress.next_look();
-        let at = due.map(|(at, _)| at);
-        let earliest = [at, chase, look, self.endings.next()]
-            .into_iter()
-            .flatten()
-            .min();
+        let due = due.map(|(at, _)| at);
+        let times = [due, chase, look, self.endings.next()];
+        let earliest = times.into_iter().flatten().min();
         match watch.next(earliest)? {
             Woken::Exited(ids) => {
                 // While the exited members are unreaped, they prove that the number is still their
@@ -320,14 +272,6 @@ impl Engine<'_, '_> {
         Ok(())
     }
 
-    /// Takes note of those whose exit a later signal has shown.
-    fn note_exited(&mut self) -> Result<()> {
-        for id in std::mem::take(&mut self.call.exited) {
-            self.note_exit(id)?;
-        }
-        Ok(())
-    }
-
     /// Checks each recipient that is present: at a deadline it counts who is there, not whose exit
     /// was reported.
     fn note_exits(&mut self) -> Result<()> {
@@ -343,7 +287,7 @@ impl Engine<'_, '_> {
             return Ok(());
         }
         recipient.standing = Standing::Gone;
-        match self.labels {
+        match self.call.found.rules.labels {
             Labels::Wanted => self.endings.add(&mut self.call, self.watch.as_ref(), id),
             Labels::Unwanted => {
                 let after = self.call.began.elapsed();
@@ -358,7 +302,10 @@ impl Engine<'_, '_> {
         if !self.has_present() {
             self.look_for_members()?;
         }
-        self.watch_or_refuse();
+        while let Err((id, error)) = self.watch_newcomers() {
+            self.call.report.fail(&error);
+            self.call.found.recipients[id].standing = Standing::Refused(Reason::from_error(&error));
+        }
         if self.has_present() {
             return Ok(true);
         }
@@ -375,53 +322,43 @@ impl Engine<'_, '_> {
         self.settled < recipients.len()
     }
 
-    /// Watches all that are present and not watched yet; those that cannot be watched, and why.
-    fn watch_newcomers(&mut self) -> Vec<(RecipientId, anyhow::Error)> {
-        let Some(watch) = &self.watch else {
-            return Vec::new();
-        };
+    /// Watches all that are present and not watched yet, up to one that cannot be watched.
+    fn watch_newcomers(&mut self) -> Result<(), (RecipientId, Error)> {
         let recipients = &self.call.found.recipients;
-        let newcomers = recipients.ids_from(self.watched);
-        let newcomers = newcomers.filter(|id| recipients[*id].is_present());
-        let refused =
-            newcomers.filter_map(|id| Some((id, watch.add(id, &recipients[id].process).err()?)));
-        let refused = refused.collect();
-        self.watched = recipients.len();
-        refused
-    }
-
-    /// Admits members of groups that were forked, or joined, since the last look. If the group is
-    /// being killed, they get KILL.
-    fn look_for_members(&mut self) -> Result<()> {
-        for source in (0..self.call.found.sources.len()).map(SourceId) {
-            if matches!(self.call.found.sources[source.0], Source::Trees(_)) {
-                continue;
-            }
-            let known = self.call.found.recipients.len();
-            if let Err(error) = look(&mut self.call, source) {
-                self.call.fail_source(source, &error);
-            }
-            let recipients = &self.call.found.recipients;
-            let newcomers: Vec<RecipientId> = recipients
-                .ids_from(known)
-                .filter(|id| recipients[*id].is_present())
-                .collect();
-            if self.last_signal == Signal::KILL && !newcomers.is_empty() {
-                for id in newcomers {
-                    self.call.send(id, Signal::KILL, Occasion::FollowUp);
-                }
-                self.chase(source, Signal::KILL, Occasion::FollowUp)?;
+        for id in recipients.ids_from(self.watched) {
+            self.watched += 1;
+            if let Some(watch) = &self.watch
+                && recipients[id].is_present()
+            {
+                let watched = watch.add(id, &recipients[id].process);
+                watched.map_err(|error| (id, error))?;
             }
         }
         Ok(())
     }
 
-    /// Watches those that were admitted since; one that cannot be watched is refused.
-    fn watch_or_refuse(&mut self) {
-        for (id, error) in self.watch_newcomers() {
-            self.call.report.fail(&error);
-            self.call.found.recipients[id].standing = Standing::Refused(Reason::from_error(&error));
+    /// Admits members of groups that were forked, or joined, since the last look. If the group is
+    /// being killed, they get KILL.
+    fn look_for_members(&mut self) -> Result<()> {
+        let kill = Step {
+            signal: Signal::KILL,
+            occasion: Occasion::FollowUp,
+        };
+        let is_killed = self.last_signal == Signal::KILL;
+        let steps = if is_killed { &[kill][..] } else { &[] };
+        for source in self.call.found.source_ids() {
+            if matches!(self.call.found[source], Source::Trees(_)) {
+                continue;
+            }
+            match self.call.look(source, steps) {
+                Err(error) => self.call.fail_source(source, &error),
+                Ok(true) if self.chases.iter().all(|chase| chase.source != source) => {
+                    self.chases.push(Chase::new(&self.call, source, kill)?);
+                }
+                Ok(_) => {}
+            }
         }
+        Ok(())
     }
 
     /// Reports the processes that are still there, and what keeps them.

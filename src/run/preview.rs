@@ -12,31 +12,33 @@ use crate::find::spared::own;
 use crate::os::pids::GroupMembers;
 use crate::os::proc::{self, State, Status};
 use crate::plan::{FollowUp, Plan};
-use crate::run::sender::Occasion;
+use crate::run::sender::Step;
 use crate::signal::{DefaultAction, Signal};
 use crate::target::{Pgid, Pid, Target};
 
 /// The processes that kill(2) would reach by a number: not sigsend itself and process 1 for
 /// everyone.
-pub fn reached_by(target: &Target) -> Result<Vec<Pid>> {
-    let members = |group: Pgid| Ok(GroupMembers::of(group).list()?);
-    match target {
-        Target::Group(group) => members(*group),
+pub fn reached_by(target: &Target) -> Result<Vec<Target>> {
+    let reached = match target {
+        Target::Group(group) => GroupMembers::of(*group).list()?,
         // 0 if the group was made in a PID namespace above: it has no number here.
         Target::OwnGroup => match Pid::try_from(getpgrp().as_raw()).and_then(Pgid::try_from) {
-            Ok(group) => members(group),
-            Err(_) => Ok(vec![own()]),
+            Ok(group) => GroupMembers::of(group).list()?,
+            Err(_) => vec![own()],
         },
         Target::Everyone => {
-            let is_meant = |pid: &Pid| *pid != Pid::INIT && *pid != own();
-            Ok(processes()?.into_iter().filter(is_meant).collect())
+            let mut others = processes()?;
+            others.retain(|pid| *pid != Pid::INIT && *pid != own());
+            others
         }
-        one => Ok(one.process().into_iter().collect()),
-    }
+        one => return Ok(vec![one.clone()]),
+    };
+    Ok(reached.into_iter().map(Target::Process).collect())
 }
 
 /// What a signal of the plan would do to a process; what follows the first one is told with it.
-pub fn preview(plan: &Plan, pid: Pid, signal: Signal, occasion: Occasion) -> Preview {
+pub fn preview(plan: &Plan, pid: Pid, step: Step) -> Preview {
+    let signal = step.signal;
     let status = proc::status(pid).ok();
     let stat = proc::stat(pid).ok();
     // The state of a process is that of its liveliest thread: the main one may have exited.
@@ -59,7 +61,7 @@ pub fn preview(plan: &Plan, pid: Pid, signal: Signal, occasion: Occasion) -> Pre
         .and_then(|_| proc::working_directory(pid).ok());
     Preview {
         signal,
-        follow_ups: later.filter(|_| occasion == Occasion::First).collect(),
+        follow_ups: later.filter(|_| step.is_first()).collect(),
         effect: if takes_nothing {
             Effect::Nothing
         } else {

@@ -1,13 +1,13 @@
 //! One signal by one route. The kernel's sender is the only code that sends what a plan asks for;
 //! the rehearsal asks the same permissions and sends nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::signal;
 use nix::unistd::{self, geteuid, getsid};
 
 use crate::event::{Outcome, Reason};
+use crate::find::recipients::{Recipient, RecipientId};
 use crate::find::select::ends_sigsend;
 use crate::find::spared::own;
 use crate::os::cgroup::Switch;
@@ -27,8 +27,15 @@ pub enum Route<'a> {
     Process(&'a Pinned),
     /// The whole process group, through the pidfd of the process with its number (Linux 6.9).
     GroupOf(&'a Pinned),
-    /// A whole control group, through its cgroup.kill. KILL only, without a value.
+    /// A whole control group, through its cgroup.kill. KILL only.
     ControlGroup(&'a Switch),
+}
+
+/// One signal of the plan, on its way to the recipients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub signal: Signal,
+    pub occasion: Occasion,
 }
 
 /// Whether a signal is sent for the first time or to processes that are still there.
@@ -40,10 +47,23 @@ pub enum Occasion {
     FollowUp,
 }
 
+impl Step {
+    pub fn is_first(self) -> bool {
+        self.occasion == Occasion::First
+    }
+
+    pub fn is_kill(self) -> bool {
+        self.signal == Signal::KILL
+    }
+}
+
 /// Who sends the signals of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
-    Kernel,
+    /// `value` is queued with each signal to a process, as by sigqueue(3).
+    Kernel {
+        value: Option<i32>,
+    },
     Rehearsal,
 }
 
@@ -75,32 +95,51 @@ impl Receipt {
 
     /// The same for so many processes that have no PID here.
     pub fn unseen(self, count: usize, after: Option<Duration>) -> Outcome<'static> {
-        let Self { signal, .. } = self;
         Outcome::SentUnseen {
-            signal,
+            signal: self.signal,
             count,
             after,
         }
     }
 }
 
+/// What the sender answered for a recipient.
+pub struct Answer {
+    pub id: RecipientId,
+    pub step: Step,
+    pub sent: nix::Result<Sent>,
+    pub at: Instant,
+}
+
+impl Answer {
+    /// To be made right after the signal was sent.
+    pub fn new(id: RecipientId, step: Step, sent: nix::Result<Sent>) -> Self {
+        Self {
+            id,
+            step,
+            sent,
+            at: Instant::now(),
+        }
+    }
+}
+
 impl Sender {
     pub fn of(plan: &Plan) -> Self {
-        if plan.mode == Mode::Rehearse {
-            Self::Rehearsal
-        } else {
-            Self::Kernel
+        match plan.mode {
+            Mode::Rehearse => Self::Rehearsal,
+            Mode::Send | Mode::Ask(_) => Self::Kernel { value: plan.value },
         }
     }
 
-    /// Sends a signal, with a value as by sigqueue(3). The errors are those of kill(2) and
-    /// pidfd_send_signal(2).
-    pub fn send(self, route: Route, signal: Signal, value: Option<i32>) -> nix::Result<Sent> {
+    /// Sends a signal. The errors are those of kill(2) and pidfd_send_signal(2).
+    pub fn send(self, route: Route, signal: Signal) -> nix::Result<Sent> {
         match self {
-            Self::Kernel => {
+            Self::Kernel { value } => {
                 if route.ends_sigsend() {
                     sys::restore_disposition(signal);
                 }
+                // cgroup.kill takes none.
+                let value = value.filter(|_| !matches!(route, Route::ControlGroup(_)));
                 route.send(signal, value)?;
                 Ok(Sent::Receipt(Receipt { signal, value }))
             }
@@ -117,6 +156,15 @@ impl Sender {
             }
         }
     }
+
+    /// Sends a signal to one recipient through its pidfd.
+    pub fn send_to(self, id: RecipientId, recipient: &Recipient, step: Step) -> Answer {
+        Answer::new(
+            id,
+            step,
+            self.send(Route::Process(&recipient.process), step.signal),
+        )
+    }
 }
 
 impl Route<'_> {
@@ -129,9 +177,7 @@ impl Route<'_> {
             Self::GroupOf(leader) => {
                 sys::pidfd_send_signal(leader.fd()?, signal, value, Scope::Group)
             }
-            Self::ControlGroup(switch) if signal == Signal::KILL && value.is_none() => {
-                switch.set(true)
-            }
+            Self::ControlGroup(switch) if signal == Signal::KILL => switch.set(true),
             Self::ControlGroup(_) => Err(Errno::EINVAL),
         }
     }
@@ -156,21 +202,16 @@ impl Route<'_> {
 
 /// A target that has to be looked up means no process before that: ESRCH.
 fn by_number(target: &Target, signal: Signal, value: Option<i32>) -> nix::Result<()> {
-    let pid = match (target, value) {
-        (Target::Process(pid) | Target::Padded(pid, _), Some(value)) => {
-            return sys::sigqueue(*pid, signal, value);
-        }
-        (Target::Process(pid) | Target::Padded(pid, _), None) => pid.process(),
-        (Target::Group(pgid), _) => pgid.group(),
-        (Target::OwnGroup, _) => unistd::Pid::from_raw(0),
-        (Target::Everyone, _) => unistd::Pid::from_raw(-1),
-        _ => return Err(Errno::ESRCH),
-    };
-    match signal.named() {
-        Some(named) => signal::kill(pid, named),
-        None if signal.is_null() => signal::kill(pid, None),
-        None => sys::kill(pid, signal),
+    if let (Some(pid), Some(value)) = (target.process(), value) {
+        return sys::sigqueue(pid, signal, value);
     }
+    let number = match target {
+        Target::Group(group) => group.group(),
+        Target::OwnGroup => unistd::Pid::from_raw(0),
+        Target::Everyone => unistd::Pid::from_raw(-1),
+        target => target.process().ok_or(Errno::ESRCH)?.process(),
+    };
+    sys::kill(number, signal)
 }
 
 /// Whether the signal is CONT to a process of sigsend's session, which needs no other permission

@@ -1,14 +1,15 @@
-//! One member of a tree on its way to rest: STOP, and what /proc says of it afterwards. The trees
-//! are `tree_kill`'s.
+//! A tree on its way to rest: STOP to each member, and what /proc says of it afterwards. When it is
+//! killed is decided in `tree_kill`.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::unistd::{self, getsid};
 
-use crate::find::recipients::{Recipient, RecipientId};
+use crate::find::recipients::{Recipient, RecipientId, Recipients};
+use crate::find::select::Found;
 use crate::os::pidfd::Pinned;
 use crate::os::proc::{self, State};
 use crate::os::sys::{self, Scope};
@@ -24,12 +25,20 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The memory that must be free before a process is stopped.
 const ROOM: [usize; 16] = [64 << 10; 16];
 
+/// A tree that is stopped.
+pub struct Tree {
+    pub root: RecipientId,
+    pub members: Vec<Stopping>,
+    /// Why it could not be stopped. Its members have been continued.
+    pub failed: Option<Error>,
+}
+
 /// A member of a tree that is stopped.
 pub struct Stopping {
-    pub root: RecipientId,
-    pub got_stop: bool,
+    pub id: RecipientId,
+    got_stop: bool,
     /// It ran before, so it must not stay stopped.
-    pub ran: bool,
+    ran: bool,
     first_look: Option<Instant>,
     pub rest: Rest,
     /// What /proc/PID/stat said at the last look.
@@ -44,26 +53,153 @@ pub enum Rest {
     Still,
     /// Blocked in the kernel, as a vfork(2) parent is whose child is stopped.
     Blocked,
-    /// It got no STOP and goes on running.
+    /// Goes on running: it got no STOP, or the time for all was over.
     Never,
     /// It did not stop in time.
     Late,
 }
 
-impl Stopping {
+/// What a look at the members of a tree at rest has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    None,
+    /// New children.
+    Children,
+    /// A member that runs again: somebody sends CONT.
+    Continued,
+}
+
+impl Tree {
     pub fn new(root: RecipientId) -> Self {
         Self {
             root,
+            members: Vec::new(),
+            failed: None,
+        }
+    }
+
+    pub fn is_at_rest(&self) -> bool {
+        let rests = |member: &Stopping| member.rest != Rest::NotYet;
+        self.failed.is_some() || self.members.iter().all(rests)
+    }
+
+    /// The process groups of its members.
+    pub fn groups(&self) -> impl Iterator<Item = i32> {
+        let stats = self.members.iter().filter_map(|member| member.stat);
+        stats.map(|stat| stat.group)
+    }
+
+    /// Takes in a member and sends it STOP.
+    pub fn stop(&mut self, recipients: &Recipients, id: RecipientId) {
+        let mut member = Stopping {
+            id,
             got_stop: false,
             ran: false,
             first_look: None,
             rest: Rest::NotYet,
             stat: None,
+        };
+        // The rest of a tree that was given up goes on running.
+        let stopped = if self.failed.is_none() {
+            member.stop(&recipients[id])
+        } else {
+            Ok(())
+        };
+        self.members.push(member);
+        if let Err(error) = stopped {
+            self.give_up(recipients, error);
         }
     }
 
-    /// Sends STOP. A member that is spared or refused, or may not be signalled, gets none.
-    pub fn stop(&mut self, recipient: &Recipient) -> Result<()> {
+    /// Leaves the tree alone after an error: its members are continued, children before their
+    /// parents.
+    fn give_up(&mut self, recipients: &Recipients, error: Error) {
+        if self.failed.is_none() {
+            self.failed = Some(error);
+            for member in self.members.iter().rev() {
+                member.resume(&recipients[member.id]);
+            }
+        }
+    }
+
+    /// Looks once at each member that has yet to come to rest, and reads the children of those that
+    /// have. Whether there are such.
+    pub fn look(&mut self, found: &mut Found, is_over: bool) -> bool {
+        let mut is_changed = false;
+        for place in 0..self.members.len() {
+            let member = &mut self.members[place];
+            if self.failed.is_some() || member.rest != Rest::NotYet {
+                continue;
+            }
+            let id = member.id;
+            match member.look(&found.recipients[id].process, is_over) {
+                Ok(Rest::NotYet) => continue,
+                Ok(_) => _ = self.take_children(found, id),
+                Err(error) => self.give_up(&found.recipients, error),
+            }
+            is_changed = true;
+        }
+        is_changed
+    }
+
+    /// Looks at all members once more: one that runs again is stopped again unless the time is
+    /// over, and new children are stopped.
+    pub fn look_again(&mut self, found: &mut Found, is_over: bool) -> Change {
+        let mut change = Change::None;
+        for place in 0..self.members.len() {
+            let member = &mut self.members[place];
+            if self.failed.is_some() {
+                break;
+            }
+            let id = member.id;
+            match member.runs_again(&found.recipients[id].process) {
+                Ok(true) => {
+                    change = Change::Continued;
+                    if !is_over {
+                        member.got_stop = signal(&found.recipients[id], Signal::STOP).is_ok();
+                        member.rest = Rest::NotYet;
+                    }
+                }
+                Ok(false) => {}
+                Err(error) => self.give_up(&found.recipients, error),
+            }
+            change = change.max(self.take_children(found, id));
+        }
+        change
+    }
+
+    /// Reads the children of members that are blocked in the kernel.
+    pub fn look_at_blocked(&mut self, found: &mut Found) -> Change {
+        let mut change = Change::None;
+        for place in 0..self.members.len() {
+            if self.members[place].rest == Rest::Blocked {
+                change = change.max(self.take_children(found, self.members[place].id));
+            }
+        }
+        change
+    }
+
+    /// Admits the children of one member and stops those that are new.
+    fn take_children(&mut self, found: &mut Found, parent: RecipientId) -> Change {
+        let (new, adopted) = found.adopt(parent);
+        for id in &new {
+            self.stop(&found.recipients, *id);
+        }
+        if let Err(error) = adopted {
+            self.give_up(&found.recipients, error);
+        }
+        if new.is_empty() {
+            Change::None
+        } else {
+            Change::Children
+        }
+    }
+}
+
+impl Stopping {
+    /// Sends STOP. A member that is spared or refused, or may not be signalled, gets none and is
+    /// not waited for.
+    fn stop(&mut self, recipient: &Recipient) -> Result<()> {
         // Its group is known from now on.
         let state = self.read(&recipient.process)?;
         if !recipient.is_present() {
@@ -82,15 +218,15 @@ impl Stopping {
     }
 
     /// How it has come to rest by now.
-    pub fn look(&mut self, process: &Pinned, is_over: bool) -> Result<Rest> {
+    fn look(&mut self, process: &Pinned, is_over: bool) -> Result<Rest> {
         let state = self.read(process)?;
-        let is_late =
-            is_over || self.first_look.get_or_insert_with(Instant::now).elapsed() >= PATIENCE;
+        let is_late = self.first_look.get_or_insert_with(Instant::now).elapsed() >= PATIENCE;
         self.rest = match state {
             State::Dead => Rest::Still,
             _ if !self.got_stop => Rest::Never,
             State::Stopped => Rest::Still,
-            State::Blocked if is_late => Rest::Blocked,
+            State::Blocked if is_late || is_over => Rest::Blocked,
+            State::Live if is_over => Rest::Never,
             State::Live if is_late => Rest::Late,
             State::Blocked | State::Live => Rest::NotYet,
         };
@@ -99,13 +235,20 @@ impl Stopping {
 
     /// Looks again at one that has come to rest, and learns what the order of the KILLs follows
     /// from. Whether it runs again.
-    pub fn runs_again(&mut self, process: &Pinned) -> Result<bool> {
+    fn runs_again(&mut self, process: &Pinned) -> Result<bool> {
         let state = self.read(process)?;
         if let Some(stat) = &mut self.stat {
             stat.session_of_parent = session_of(stat.parent);
             stat.hangup = hangup(process.pid);
         }
         Ok(self.rest == Rest::Still && state > State::Stopped)
+    }
+
+    /// Continues it if it ran before. One that cannot be continued is dead or another user's.
+    pub fn resume(&self, recipient: &Recipient) {
+        if self.ran {
+            let _ = signal(recipient, Signal::CONT);
+        }
     }
 
     /// The state of the liveliest thread; a process that has gone is dead.
@@ -156,11 +299,6 @@ fn check_room() -> Result<()> {
 }
 
 /// The freeze's own signals, STOP and CONT, which are no part of the plan.
-pub fn signal(recipient: &Recipient, signal: Signal) -> nix::Result<()> {
+fn signal(recipient: &Recipient, signal: Signal) -> nix::Result<()> {
     sys::pidfd_send_signal(recipient.process.fd()?, signal, None, Scope::Process)
-}
-
-/// Continues a process. One that cannot be continued is dead or another user's.
-pub fn resume(recipient: &Recipient) {
-    let _ = signal(recipient, Signal::CONT);
 }
