@@ -61,6 +61,11 @@ impl<'a> Subject<'a> {
             name: None,
         }
     }
+
+    /// One process of the target, with its command name if that is known.
+    pub fn process(self, pid: Option<Pid>, name: Option<&'a [u8]>) -> Self {
+        Self { pid, name, ..self }
+    }
 }
 
 /// One event: something that happened, or the answer to a question.

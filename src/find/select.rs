@@ -9,7 +9,7 @@ use std::rc::Rc;
 use anyhow::{Error, Result};
 use nix::unistd::getpgrp;
 
-use crate::event::{Reason, Typed, What};
+use crate::event::{Reason, Subject, Typed, What};
 use crate::find::cgroup::ControlGroup;
 use crate::find::filter::{Claim, Rules, Verdict, Way};
 use crate::find::group::{ProcessGroup, Sought};
@@ -46,6 +46,12 @@ pub struct Miss {
     pub typed: Rc<Typed>,
     pub pid: Option<Pid>,
     pub reason: Reason,
+}
+
+impl<'a> From<&'a Miss> for Subject<'a> {
+    fn from(miss: &'a Miss) -> Self {
+        Subject::target(&miss.typed).process(miss.pid, None)
+    }
 }
 
 impl<'a> Found<'a> {

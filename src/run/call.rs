@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use crate::event::{Ending, Outcome, Reason, Says, Subject, Tally};
 use crate::find::recipients::{RecipientId, SourceId, Standing};
-use crate::find::select::{Found, Miss};
+use crate::find::select::Found;
 use crate::os::exit;
 use crate::output::report::Report;
 use crate::plan::{Mode, Plan};
@@ -75,14 +75,7 @@ impl<'a, 'r> Call<'a, 'r> {
     /// Reports and counts targets that nothing is sent to.
     pub fn report_misses(&mut self) {
         for miss in std::mem::take(&mut self.found.misses) {
-            let Miss { typed, pid, reason } = &miss;
-            let subject = Subject {
-                typed,
-                pid: *pid,
-                inode: None,
-                name: None,
-            };
-            self.report_failure(&subject, reason);
+            self.report_failure(&Subject::from(&miss), &miss.reason);
         }
     }
 
@@ -116,9 +109,6 @@ impl<'a, 'r> Call<'a, 'r> {
     }
 
     pub fn tell(&mut self, id: RecipientId, outcome: &Outcome) {
-        if matches!(outcome, Outcome::StillThere { .. }) {
-            self.found.recipients[id].learn_name();
-        }
         let subject = Subject::from(&self.found.recipients[id]);
         self.report.tell(&subject, outcome);
     }

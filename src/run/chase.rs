@@ -68,9 +68,12 @@ impl Chase {
         self.steps.push(step);
     }
 
-    /// Looks once, and signals each new member when it is found. Whether it is over; then, and
-    /// after an error, it must be ended.
+    /// Looks once if it is time, and signals each new member when it is found. Whether it is over;
+    /// then, and after an error, it must be ended.
     pub fn look(&mut self, call: &mut Call) -> Result<bool> {
+        if Instant::now() < self.next {
+            return Ok(false);
+        }
         let is_new = call.look(self.source, &self.steps)?;
         let is_pending = self.is_pending(call)?;
         let now = Instant::now();

@@ -11,7 +11,7 @@ use crate::event::{Outcome, Reason, Subject, Typed};
 use crate::find::cgroup::{Awaited, KillFile};
 use crate::find::group::ProcessGroup;
 use crate::find::recipients::{Place, Recipient, SourceId};
-use crate::find::select::{Found, ends_sigsend};
+use crate::find::select::ends_sigsend;
 use crate::find::source::Source;
 use crate::find::spared::own;
 use crate::os::proc;
@@ -127,11 +127,7 @@ fn to_number(call: &mut Call, target: &Target, step: Step) -> Result<()> {
             Ok(sent) => {
                 refused = None;
                 call.tally.signalled += 1;
-                let subject = Subject {
-                    pid,
-                    name: name.as_deref(),
-                    ..Subject::target(&typed)
-                };
+                let subject = Subject::target(&typed).process(pid, name.as_deref());
                 match (sent, pid) {
                     (Sent::Receipt(receipt), _) => {
                         call.report.tell(&subject, &receipt.outcome(None));
@@ -160,11 +156,7 @@ fn report_refusal(call: &mut Call, target: &Target, errno: Errno) {
         _ => refusal(errno, pid),
     };
     let (typed, name) = (Typed::target(target.clone()), name(call, pid));
-    let subject = Subject {
-        pid,
-        name: name.as_deref(),
-        ..Subject::target(&typed)
-    };
+    let subject = Subject::target(&typed).process(pid, name.as_deref());
     call.tally.failed += 1;
     call.report.tell(&subject, &Outcome::Failed(&reason));
 }
@@ -293,36 +285,29 @@ fn report_unseen(call: &mut Call, source: SourceId, step: Step) {
 /// Kills a control group by its cgroup.kill; whether it has one. A member that has left it gets
 /// KILL through its pidfd.
 fn kill_whole(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
-    let sender = call.sender;
-    let members = call.found.recipients.members_of(source);
-    let Found {
-        sources,
-        recipients,
-        ..
-    } = &mut call.found;
-    let Some(control) = sources[source.0].control_mut() else {
+    let (sender, found) = (call.sender, &call.found);
+    let Source::Control(control) = &found[source] else {
         return Ok(false);
     };
     let Some(KillFile::Kill(switch)) = &control.kill_file else {
         return Ok(false);
     };
     let inside = control.pids().unwrap_or_default();
+    let (count, typed) = (control.unseen, Rc::clone(control.subject()));
     let whole = sender.send(Route::ControlGroup(switch), step.signal);
-    let answers = members.into_iter().map(|id| {
+    let answers = found.recipients.members_of(source).into_iter().map(|id| {
         // For one that is dying already this changes nothing; for one that left at the last moment
         // it does.
-        let direct = sender.send_to(id, &recipients[id], step);
+        let direct = sender.send_to(id, &found.recipients[id], step);
         // cgroup.kill kills all that it reaches, also the processes of other users.
         match whole {
-            Ok(sent) if inside.contains(&recipients[id].pid()) => Answer::new(id, step, Ok(sent)),
+            Ok(sent) if inside.contains(&found.recipients[id].pid()) => {
+                Answer::new(id, step, Ok(sent))
+            }
             _ => direct,
         }
     });
     let answers: Vec<Answer> = answers.collect();
-    if whole.is_ok() {
-        control.awaited = Awaited::Killed;
-    }
-    let (count, typed) = (control.unseen, Rc::clone(control.subject()));
     call.record_all(&answers);
     let sent = match whole {
         Ok(sent) => sent,
@@ -330,6 +315,9 @@ fn kill_whole(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
         Err(Errno::ESRCH) => return Ok(true),
         Err(errno) => return Err(errno).context("writing to cgroup.kill"),
     };
+    if let Some(control) = call.found.sources[source.0].control_mut() {
+        control.awaited = Awaited::Killed;
+    }
     if count > 0 {
         if step.is_first() {
             call.tally.signalled += count;

@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::event::Ending;
 use crate::find::recipients::RecipientId;
 use crate::os::exit;
+use crate::plan::Labels;
 use crate::run::call::Call;
 use crate::run::watch::Watch;
 
@@ -26,11 +27,16 @@ struct Exited {
 }
 
 impl Endings {
-    /// Reports how a process ended if that can be told, else when its parent has reaped it.
+    /// Reports how a process ended: at once if that can be told or is not shown, else when its
+    /// parent has reaped it.
     pub fn add(&mut self, call: &mut Call, watch: Option<&Watch>, id: RecipientId) -> Result<()> {
         let after = call.began.elapsed();
         let process = &call.found.recipients[id].process;
-        if let Some(ending) = exit::ending(process) {
+        let known = match call.found.rules.labels {
+            Labels::Wanted => exit::ending(process),
+            Labels::Unwanted => Some(Ending::Unknown),
+        };
+        if let Some(ending) = known {
             call.report_gone(id, ending, after);
         } else {
             if let Some(watch) = watch {

@@ -4,9 +4,9 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
-use anyhow::{Error, Result};
+use anyhow::Result;
 
-use crate::event::{Ending, Outcome, Reason, Subject, Tally};
+use crate::event::{Outcome, Reason, Subject, Tally};
 use crate::find::recipients::{RecipientId, Standing};
 use crate::find::select::select;
 use crate::find::source::Source;
@@ -53,7 +53,6 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<Tally> {
         watch: None,
         chases: Vec::new(),
         endings: Endings::default(),
-        watched: 0,
         settled: 0,
         last_signal: plan.first,
     };
@@ -79,8 +78,6 @@ struct Engine<'a, 'r> {
     watch: Option<Watch>,
     chases: Vec<Chase>,
     endings: Endings,
-    /// So many recipients are watched, or were not present when they were reached.
-    watched: usize,
     /// So many recipients are gone, refused or skipped, for good.
     settled: usize,
     last_signal: Signal,
@@ -136,8 +133,10 @@ impl Engine<'_, '_> {
         for control in self.call.found.sources.iter().filter_map(Source::control) {
             watch.add_control_group(control.events())?;
         }
+        let added = watch.add_newcomers(&self.call.found.recipients);
+        added.map_err(|(_, error)| error)?;
         self.watch = Some(watch);
-        self.watch_newcomers().map_err(|(_, error)| error)
+        Ok(())
     }
 
     /// Sends one signal of the plan. Chases of a step before are over: new members get this
@@ -161,11 +160,7 @@ impl Engine<'_, '_> {
             Until::Within(duration) if self.later.is_empty() => {
                 // If a slow freeze has used up the time, those that have just got KILL still need a
                 // moment to die.
-                let moment = if self.stepped.elapsed() > DYING {
-                    DYING
-                } else {
-                    Duration::ZERO
-                };
+                let moment = DYING * u32::from(self.stepped.elapsed() > DYING);
                 Some((self.stepped + duration).max(Instant::now() + moment))
             }
             _ => None,
@@ -174,13 +169,8 @@ impl Engine<'_, '_> {
     }
 
     fn advance_chases(&mut self) {
-        let now = Instant::now();
         for mut chase in mem::take(&mut self.chases) {
-            let looked = if chase.next <= now {
-                chase.look(&mut self.call)
-            } else {
-                Ok(false)
-            };
+            let looked = chase.look(&mut self.call);
             if matches!(looked, Ok(false)) {
                 self.chases.push(chase);
                 continue;
@@ -251,8 +241,8 @@ impl Engine<'_, '_> {
             Woken::Exited(ids) => {
                 // While the exited members are unreaped, they prove that the number is still their
                 // group's.
-                let groups = self.call.found.sources.iter().filter_map(Source::group);
-                if groups.into_iter().any(|group| group.leader().is_none()) {
+                let mut groups = self.call.found.sources.iter().filter_map(Source::group);
+                if !ids.is_empty() && groups.any(|group| group.leader().is_none()) {
                     self.look_for_members()?;
                 }
                 for id in ids {
@@ -267,7 +257,6 @@ impl Engine<'_, '_> {
                 }
                 self.call.report.progress.start();
             }
-            Woken::Due => {}
         }
         Ok(())
     }
@@ -287,14 +276,7 @@ impl Engine<'_, '_> {
             return Ok(());
         }
         recipient.standing = Standing::Gone;
-        match self.call.found.rules.labels {
-            Labels::Wanted => self.endings.add(&mut self.call, self.watch.as_ref(), id),
-            Labels::Unwanted => {
-                let after = self.call.began.elapsed();
-                self.call.report_gone(id, Ending::Unknown, after);
-                Ok(())
-            }
-        }
+        self.endings.add(&mut self.call, self.watch.as_ref(), id)
     }
 
     /// Whether anything is waited for: a recipient, or a member of a group that is none yet.
@@ -302,9 +284,12 @@ impl Engine<'_, '_> {
         if !self.has_present() {
             self.look_for_members()?;
         }
-        while let Err((id, error)) = self.watch_newcomers() {
+        let recipients = &mut self.call.found.recipients;
+        while let Some(watch) = &mut self.watch
+            && let Err((id, error)) = watch.add_newcomers(recipients)
+        {
             self.call.report.fail(&error);
-            self.call.found.recipients[id].standing = Standing::Refused(Reason::from_error(&error));
+            recipients[id].standing = Standing::Refused(Reason::from_error(&error));
         }
         if self.has_present() {
             return Ok(true);
@@ -320,21 +305,6 @@ impl Engine<'_, '_> {
         let rest = recipients.ids_from(self.settled);
         self.settled += rest.take_while(|id| !recipients[*id].is_present()).count();
         self.settled < recipients.len()
-    }
-
-    /// Watches all that are present and not watched yet, up to one that cannot be watched.
-    fn watch_newcomers(&mut self) -> Result<(), (RecipientId, Error)> {
-        let recipients = &self.call.found.recipients;
-        for id in recipients.ids_from(self.watched) {
-            self.watched += 1;
-            if let Some(watch) = &self.watch
-                && recipients[id].is_present()
-            {
-                let watched = watch.add(id, &recipients[id].process);
-                watched.map_err(|error| (id, error))?;
-            }
-        }
-        Ok(())
     }
 
     /// Admits members of groups that were forked, or joined, since the last look. If the group is
@@ -364,22 +334,21 @@ impl Engine<'_, '_> {
     /// Reports the processes that are still there, and what keeps them.
     fn report_survivors(&mut self) {
         let after = self.call.began.elapsed();
-        let present: Vec<RecipientId> = self.call.found.recipients.present().collect();
-        for id in &present {
-            let state = obstacle(self.call.found.recipients[*id].pid(), self.last_signal);
-            self.call.tell(*id, &Outcome::StillThere { after, state });
-        }
-        if !present.is_empty() {
-            return;
-        }
         let call = &mut self.call;
-        for group in call.found.sources.iter().filter_map(Source::control) {
-            if group.is_awaited(&call.found.recipients) {
-                call.tally.left += group.unseen.max(1);
-                let outcome = Outcome::StillThere { after, state: None };
-                call.report
-                    .tell(&Subject::target(group.subject()), &outcome);
-            }
+        let present: Vec<RecipientId> = call.found.recipients.present().collect();
+        for id in &present {
+            let recipient = &mut call.found.recipients[*id];
+            recipient.learn_name();
+            let state = obstacle(recipient.pid(), self.last_signal);
+            call.tell(*id, &Outcome::StillThere { after, state });
+        }
+        let recipients = &call.found.recipients;
+        let groups = call.found.sources.iter().filter_map(Source::control);
+        for group in groups.filter(|group| present.is_empty() && group.is_awaited(recipients)) {
+            call.tally.left += group.unseen.max(1);
+            let outcome = Outcome::StillThere { after, state: None };
+            call.report
+                .tell(&Subject::target(group.subject()), &outcome);
         }
     }
 }

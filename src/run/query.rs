@@ -22,13 +22,11 @@ pub fn ask(question: Question, plan: &Plan, report: &mut Report) -> Result<(Tall
         // Part of its caller's tree only for as long as it asks.
         recipients.retain(|recipient| recipient.pid() != own());
     }
-    for skipped in recipients
-        .iter()
-        .filter(|one| matches!(one.standing, Standing::Skipped))
-    {
+    let is_skipped = |one: &Recipient| matches!(one.standing, Standing::Skipped);
+    let (skipped, mut recipients): (Vec<_>, Vec<_>) = recipients.into_iter().partition(is_skipped);
+    for skipped in &skipped {
         report.tell(&Subject::from(skipped), &Outcome::Skipped);
     }
-    recipients.retain(|one| !matches!(one.standing, Standing::Skipped));
     match question {
         Question::Alive => alive(&recipients, &found.misses, report),
         Question::Pid | Question::Id => list(question, &mut recipients, &found.misses, report),
@@ -42,11 +40,7 @@ fn list(
     misses: &[Miss],
     report: &mut Report,
 ) -> Result<(Tally, Status)> {
-    let failed = misses.iter().map(|miss| miss.reason.facts().count).sum();
-    let mut tally = Tally {
-        failed,
-        ..Tally::default()
-    };
+    let mut tally = Tally::default();
     for recipient in recipients {
         if let Standing::Refused(reason) = &recipient.standing {
             tally.failed += 1;
@@ -54,21 +48,22 @@ fn list(
             continue;
         }
         tally.settled += 1;
-        let token = match question {
-            Question::Id => {
-                let inode = recipient.process.inode()?;
-                recipient.inode = Some(inode);
-                Target::Token(recipient.pid(), inode)
-            }
-            Question::Pid | Question::Alive => Target::Process(recipient.pid()),
-        };
+        let mut target = Target::Process(recipient.pid());
+        if question == Question::Id {
+            let inode = recipient.process.inode()?;
+            recipient.inode = Some(inode);
+            target = Target::Token(recipient.pid(), inode);
+        }
         if report.voice == Voice::Json {
             report.tell(&Subject::from(&*recipient), &Outcome::Found);
         } else {
-            report.print(&token.to_string());
+            report.print(&target.to_string());
         }
     }
-    report_misses(misses, report);
+    for miss in misses {
+        tally.failed += miss.reason.facts().count;
+        report.tell(&Subject::from(miss), &Outcome::Failed(&miss.reason));
+    }
     Ok((tally, tally.status()))
 }
 
@@ -79,24 +74,14 @@ fn alive(
     misses: &[Miss],
     report: &mut Report,
 ) -> Result<(Tally, Status)> {
-    let gone = Reason::Absent(NoProcess::Gone);
+    let mut settled = 0;
+    let mut answered: Vec<&Rc<Typed>> = Vec::new();
+    let (mut refused, mut exited) = (Vec::new(), Vec::new());
     // Without a PID here it cannot be signalled, but it is alive.
     let lives = |miss: &&Miss| miss.reason.facts().says == Says::Lives;
-    let is_unclear = |reason: &Reason| reason.facts().says == Says::Unclear;
     let (living, misses): (Vec<&Miss>, Vec<&Miss>) = misses.iter().partition(lives);
-    let mut tally = Tally {
-        failed: misses.len(),
-        ..Tally::default()
-    };
-    let mut unclear = misses
-        .iter()
-        .filter(|miss| is_unclear(&miss.reason))
-        .count();
-    let mut answered: Vec<&Rc<Typed>> = Vec::new();
-    let mut exited: Vec<&Recipient> = Vec::new();
-    let mut refused: Vec<(&Recipient, &Reason)> = Vec::new();
     for miss in living {
-        tally.settled += miss.reason.facts().count;
+        settled += miss.reason.facts().count;
         answered.push(&miss.typed);
         report.tell(&Subject::target(&miss.typed), &Outcome::Alive);
     }
@@ -105,54 +90,41 @@ fn alive(
         match &recipient.standing {
             Standing::Refused(reason) if is_running => refused.push((recipient, reason)),
             _ if is_running => {
-                tally.settled += 1;
+                settled += 1;
                 answered.push(&recipient.typed);
                 report.tell(&Subject::from(recipient), &Outcome::Alive);
             }
-            _ => exited.push(recipient),
+            _ => exited.push((recipient, &Reason::Absent(NoProcess::Gone))),
         }
     }
-    let is_answered =
-        |typed: &Rc<Typed>| answered.iter().any(|answered| Rc::ptr_eq(answered, typed));
-    for (recipient, reason) in refused {
-        // A control group is alive while one of its members is what it is expected to be.
-        if recipient.group().is_none() || !is_answered(&recipient.typed) {
-            tally.failed += 1;
-            unclear += usize::from(is_unclear(reason));
-            report.tell(&Subject::from(recipient), &Outcome::Failed(reason));
-        }
+    let is_unanswered =
+        |typed: &Rc<Typed>| !answered.iter().any(|answered| Rc::ptr_eq(answered, typed));
+    // A control group is alive while one of its members is what it is expected to be.
+    refused.retain(|(one, _)| one.group().is_none() || is_unanswered(&one.typed));
+    // A name is alive while one living process answers to it: one that has just exited does not
+    // count.
+    exited.retain(|(one, _)| one.named_by == NamedBy::Identity || is_unanswered(&one.typed));
+    let failed = refused.into_iter().chain(exited);
+    let failed = failed.map(|(recipient, reason)| (Subject::from(recipient), reason));
+    let missed = misses
+        .iter()
+        .map(|miss| (Subject::from(*miss), &miss.reason));
+    let failed: Vec<(Subject, &Reason)> = failed.chain(missed).collect();
+    for (subject, reason) in &failed {
+        report.tell(subject, &Outcome::Failed(reason));
     }
-    for recipient in exited {
-        // A name is alive while one living process answers to it: one that has just exited does not
-        // count.
-        if recipient.named_by == NamedBy::Identity || !is_answered(&recipient.typed) {
-            tally.failed += 1;
-            report.tell(&Subject::from(recipient), &Outcome::Failed(&gone));
-        }
-    }
-    report_misses(misses, report);
+    let is_unclear = |(_, reason): &(Subject, &Reason)| reason.facts().says == Says::Unclear;
     // What cannot be verified is neither alive nor gone; one that is surely gone settles the
     // question.
-    let status = match tally {
-        Tally {
-            failed: 0,
-            settled: 1..,
-            ..
-        } => Status::Success,
-        Tally { failed, .. } if failed > 0 && failed == unclear => Status::Undecided,
+    let status = match failed.len() {
+        0 if settled > 0 => Status::Success,
+        1.. if failed.iter().all(is_unclear) => Status::Undecided,
         _ => Status::Failure,
     };
+    let tally = Tally {
+        settled,
+        failed: failed.len(),
+        ..Tally::default()
+    };
     Ok((tally, status))
-}
-
-fn report_misses<'a>(misses: impl IntoIterator<Item = &'a Miss>, report: &mut Report) {
-    for Miss { typed, pid, reason } in misses {
-        let subject = Subject {
-            typed,
-            pid: *pid,
-            inode: None,
-            name: None,
-        };
-        report.tell(&subject, &Outcome::Failed(reason));
-    }
 }

@@ -77,11 +77,8 @@ pub fn kill_trees(call: &mut Call, step: Step) -> Result<()> {
     for (id, orphan) in orphans {
         call.tally.failed += 1;
         let name = proc::name(orphan).ok();
-        let subject = Subject {
-            pid: Some(orphan),
-            name: name.as_deref(),
-            ..Subject::target(&call.found.recipients[id].typed)
-        };
+        let subject = Subject::target(&call.found.recipients[id].typed);
+        let subject = subject.process(Some(orphan), name.as_deref());
         call.report.tell(&subject, &Outcome::Escaped);
     }
     call.found.miss_unread();

@@ -4,14 +4,14 @@
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal as Named};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::getpid;
 
-use crate::find::recipients::RecipientId;
+use crate::find::recipients::{Recipient, RecipientId, Recipients};
 use crate::os::pidfd::Pinned;
 use crate::os::proc;
 use crate::signal::Signal;
@@ -20,11 +20,9 @@ use crate::target::Pid;
 /// What ended a wait.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Woken {
-    /// These have exited or were reaped, each told once. Without any, a control group has become
-    /// empty or populated.
+    /// These have exited or were reaped, each told once. Without any, the time is over, or a
+    /// control group has become empty or populated.
     Exited(Vec<RecipientId>),
-    /// The time is over.
-    Due,
     /// A signal is pending that will end this program, or stop it.
     Interrupted,
 }
@@ -40,6 +38,8 @@ const BATCH: usize = 1024;
 pub struct Watch {
     epoll: Epoll,
     interrupts: Option<Interrupts>,
+    /// So many recipients are watched, or were not present when they were reached.
+    reached: usize,
 }
 
 impl Watch {
@@ -48,15 +48,27 @@ impl Watch {
         Ok(Self {
             epoll,
             interrupts: None,
+            reached: 0,
         })
     }
 
-    /// Watches a process until its exit was reported. One-shot: an unreaped zombie would wake a
-    /// level-triggered epoll again and again.
-    pub fn add(&self, id: RecipientId, process: &Pinned) -> Result<()> {
-        let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLONESHOT, id.key());
-        let added = process.fd().and_then(|fd| self.epoll.add(fd, event));
-        added.with_context(|| format!("preparing to wait for process {}", process.pid))
+    /// Watches the recipients that are present and not watched yet, until their exits were
+    /// reported; an error is about one of them, after which the others can be tried. One-shot: an
+    /// unreaped zombie would wake a level-triggered epoll again and again.
+    pub fn add_newcomers(&mut self, recipients: &Recipients) -> Result<(), (RecipientId, Error)> {
+        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLONESHOT;
+        for id in recipients.ids_from(self.reached) {
+            self.reached += 1;
+            let Recipient { process, .. } = &recipients[id];
+            if recipients[id].is_present() {
+                let event = EpollEvent::new(flags, id.key());
+                let added = process.fd().and_then(|fd| self.epoll.add(fd, event));
+                let added =
+                    added.with_context(|| format!("preparing to wait for process {}", process.pid));
+                added.map_err(|error| (id, error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Watches an exited process until it is reaped, which epoll reports unasked (EPOLLHUP).
@@ -100,39 +112,30 @@ impl Watch {
     /// long as it takes.
     pub fn next(&self, deadline: Option<Instant>) -> Result<Woken> {
         let mut events = vec![EpollEvent::empty(); BATCH];
-        loop {
-            match self
-                .epoll
-                .wait(&mut events, deadline.map_or(EpollTimeout::NONE, until))
-            {
-                Ok(0) => return Ok(Woken::Due),
-                Ok(count) => {
-                    let keys = events[..count].iter().map(EpollEvent::data);
-                    if keys.clone().any(|key| key == INTERRUPT) {
-                        return Ok(Woken::Interrupted);
-                    }
-                    let keys = keys.filter(|key| *key != CONTROL_GROUP);
-                    return Ok(Woken::Exited(
-                        keys.filter_map(RecipientId::from_key).collect(),
-                    ));
-                }
+        let count = loop {
+            let timeout = deadline.map_or(EpollTimeout::NONE, until);
+            match self.epoll.wait(&mut events, timeout) {
                 // Being stopped and continued interrupts the wait, too.
                 Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno).context("waiting"),
+                woken => break woken.context("waiting")?,
             }
+        };
+        let keys = events[..count].iter().map(EpollEvent::data);
+        if keys.clone().any(|key| key == INTERRUPT) {
+            return Ok(Woken::Interrupted);
         }
+        let exited = keys.filter(|key| *key != CONTROL_GROUP);
+        Ok(Woken::Exited(
+            exited.filter_map(RecipientId::from_key).collect(),
+        ))
     }
 }
 
-/// The time left, in milliseconds rounded up so that nothing is done too early. 24 days at most,
-/// which is as much as fits.
+/// The time left, in milliseconds rounded up so that nothing is done too early; 24 days if it is
+/// more.
 fn until(deadline: Instant) -> EpollTimeout {
     let left = deadline.saturating_duration_since(Instant::now());
-    let milliseconds = left.as_nanos().div_ceil(1_000_000);
-    i32::try_from(milliseconds)
-        .ok()
-        .and_then(|left| EpollTimeout::try_from(left).ok())
-        .unwrap_or(EpollTimeout::MAX)
+    EpollTimeout::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(EpollTimeout::MAX)
 }
 
 /// INT, TERM, HUP and TSTP, unless they were ignored or blocked before: blocked, and reported by a
