@@ -277,18 +277,6 @@ impl Recipients {
         ids
     }
 
-    /// The root of the tree of each recipient, in order of admission.
-    pub fn roots(&self) -> Vec<RecipientId> {
-        let mut roots: BTreeMap<RecipientId, RecipientId> = BTreeMap::new();
-        for id in self.root_first() {
-            let root = self[id]
-                .parent()
-                .and_then(|parent| roots.get(&parent).copied());
-            roots.insert(id, root.unwrap_or(id));
-        }
-        roots.into_values().collect()
-    }
-
     /// A recipient, its parent, and so on up to the root.
     fn lineage(&self, id: RecipientId) -> impl Iterator<Item = RecipientId> {
         // Bounded, since a parent's PID that is reused by its descendant could close a circle.

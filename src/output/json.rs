@@ -11,7 +11,7 @@ use crate::output::preview::held;
 use crate::output::text::obstacle;
 use crate::plan::FollowUp;
 use crate::signal::Signal;
-use crate::target::{Inode, Pid};
+use crate::target::Pid;
 
 /// A JSON object whose keys keep the order in which they are read: event and target first.
 /// serde_json's own map sorts them, or needs three more crates not to.

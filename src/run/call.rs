@@ -7,7 +7,7 @@ use anyhow::{Error, Result};
 use nix::errno::Errno;
 
 use crate::event::{Ending, Outcome, Reason, Says, Subject, Tally};
-use crate::find::recipients::{RecipientId, SourceId, Standing};
+use crate::find::recipients::{Recipient, RecipientId, SourceId, Standing};
 use crate::find::select::Found;
 use crate::os::exit;
 use crate::output::report::Report;
@@ -120,12 +120,8 @@ impl<'a, 'r> Call<'a, 'r> {
         let sender = self.sender;
         let mut answers = Vec::new();
         let looked = self.found.look(source, |recipient, id| {
-            if recipient.is_present() {
-                answers.extend(
-                    steps
-                        .iter()
-                        .map(|step| sender.send_to(id, recipient, *step)),
-                );
+            for step in steps.iter().filter(|_| recipient.is_present()) {
+                answers.push(sender.send_to(id, recipient, *step));
             }
         });
         self.report_skipped(known);
@@ -153,14 +149,14 @@ impl<'a, 'r> Call<'a, 'r> {
 
     /// Reports and records the result of one signal to one recipient.
     fn record(&mut self, answer: &Answer) {
-        let Answer { id, step, sent, at } = *answer;
+        let Answer { id, step, sent } = *answer;
         let waits = self.plan.waits();
-        let after = self.after(step, at);
+        let began = self.began(step);
         let recipient = &mut self.found.recipients[id];
         match sent {
             Ok(Sent::Receipt(receipt)) => {
                 recipient.signalled |= step.is_first();
-                self.tell(id, &receipt.outcome(after));
+                self.tell(id, &receipt.outcome(began));
             }
             // The preview of the first signal has what would be sent later.
             Ok(Sent::Rehearsed) if !step.is_first() && recipient.signalled => {}
@@ -174,8 +170,8 @@ impl<'a, 'r> Call<'a, 'r> {
             Err(Errno::ESRCH) if !step.is_first() => {
                 recipient.standing = Standing::Gone;
                 let ending = exit::ending(&recipient.process);
-                let elapsed = at.saturating_duration_since(self.began);
-                self.report_gone(id, ending.unwrap_or(Ending::Unknown), elapsed);
+                let after = self.began.elapsed();
+                self.report_gone(id, ending.unwrap_or(Ending::Unknown), after);
             }
             Err(Errno::ESRCH) if waits || recipient.is_found() => {
                 recipient.standing = Standing::Gone;
@@ -194,10 +190,9 @@ impl<'a, 'r> Call<'a, 'r> {
         }
     }
 
-    /// For a follow-up, the time since the first signal.
-    pub fn after(&self, step: Step, at: Instant) -> Option<Duration> {
-        let is_later = step.occasion == Occasion::FollowUp;
-        is_later.then(|| at.saturating_duration_since(self.began))
+    /// When the first signal was sent, for a follow-up.
+    pub fn began(&self, step: Step) -> Option<Instant> {
+        (step.occasion == Occasion::FollowUp).then_some(self.began)
     }
 
     /// Reports the end of a process.
@@ -228,14 +223,11 @@ impl<'a, 'r> Call<'a, 'r> {
     /// The count after an error that ended the call: those whose end was to be waited for are not
     /// known to be there or gone.
     pub fn tally_of_broken(&self) -> Tally {
-        let tally = self.tally();
-        let is_unsent = |id: &RecipientId| !self.found.recipients[*id].signalled;
-        let unsent = self.found.recipients.present().filter(is_unsent).count();
-        let failed = (tally.failed + unsent).max(1);
-        Tally {
-            failed,
-            left: 0,
-            ..tally
-        }
+        let mut tally = self.tally();
+        let is_unsent = |one: &&Recipient| one.is_present() && !one.signalled;
+        let unsent = self.found.recipients.iter().filter(is_unsent).count();
+        tally.failed = (tally.failed + unsent).max(1);
+        tally.left = 0;
+        tally
     }
 }

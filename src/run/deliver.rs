@@ -2,7 +2,6 @@
 //! target needs. Knows not whether the sender is the kernel's or the rehearsal.
 
 use std::rc::Rc;
-use std::time::Instant;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -196,13 +195,12 @@ fn to_group(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
     let sent = sender.send(Route::GroupOf(leader), signal);
     let answers = members.into_iter().zip(shares).map(|(id, share)| {
         let member = &recipients[id];
-        match (sent, share) {
-            (Ok(sent), Share::Whole) if !was_missed(group, member, signal) => {
-                Answer::new(id, step, Ok(sent))
-            }
-            (Ok(_), Share::Forbidden) => Answer::new(id, step, Err(Errno::EPERM)),
-            _ => sender.send_to(id, member, step),
-        }
+        let sent = match share {
+            Share::Whole if sent.is_ok() && !was_missed(group, member, signal) => sent,
+            Share::Forbidden if sent.is_ok() => Err(Errno::EPERM),
+            _ => return sender.send_to(id, member, step),
+        };
+        Answer { id, step, sent }
     });
     let answers: Vec<Answer> = answers.collect();
     call.record_all(&answers);
@@ -268,12 +266,10 @@ fn to_control_group(call: &mut Call, source: SourceId, step: Step) -> Result<boo
 /// the call waits, the null signal needs to reach no process.
 fn report_unseen(call: &mut Call, source: SourceId, step: Step) {
     let waits = call.plan.waits();
-    let Some(control) = call.found.sources[source.0].control_mut() else {
+    let control = call.found.sources[source.0].control_mut();
+    let Some(control) = control.filter(|of| of.awaited != Awaited::Recipients) else {
         return;
     };
-    if control.awaited == Awaited::Recipients {
-        return;
-    }
     if step.signal.is_null() && waits {
         control.awaited = Awaited::Unseen;
     } else if control.unseen > 0 {
@@ -298,14 +294,12 @@ fn kill_whole(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
     let answers = found.recipients.members_of(source).into_iter().map(|id| {
         // For one that is dying already this changes nothing; for one that left at the last moment
         // it does.
-        let direct = sender.send_to(id, &found.recipients[id], step);
+        let mut answer = sender.send_to(id, &found.recipients[id], step);
         // cgroup.kill kills all that it reaches, also the processes of other users.
-        match whole {
-            Ok(sent) if inside.contains(&found.recipients[id].pid()) => {
-                Answer::new(id, step, Ok(sent))
-            }
-            _ => direct,
+        if whole.is_ok() && inside.contains(&found.recipients[id].pid()) {
+            answer.sent = whole;
         }
+        answer
     });
     let answers: Vec<Answer> = answers.collect();
     call.record_all(&answers);
@@ -324,7 +318,7 @@ fn kill_whole(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
         }
         let signal = step.signal;
         let outcome = match sent {
-            Sent::Receipt(receipt) => receipt.unseen(count, call.after(step, Instant::now())),
+            Sent::Receipt(receipt) => receipt.unseen(count, call.began(step)),
             Sent::Rehearsed if step.is_first() => Outcome::WouldSendUnseen { signal, count },
             Sent::Rehearsed => return Ok(true),
         };

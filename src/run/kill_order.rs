@@ -32,16 +32,22 @@ pub enum Hangup {
     Survives,
 }
 
-/// Whether the order keeps its promise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    Safe,
-    /// Groups form a circle.
-    Circle,
+impl Member {
+    /// One of which only the PID is known.
+    pub fn unknown(pid: i32) -> Self {
+        Self {
+            pid,
+            parent: 0,
+            group: pid,
+            session: pid,
+            session_of_parent: 0,
+            hangup: Hangup::Survives,
+        }
+    }
 }
 
 /// The order of the members, by their places in the list.
-pub fn kill_order(members: &[Member]) -> (Vec<usize>, Order) {
+pub fn kill_order(members: &[Member]) -> Vec<usize> {
     let places: BTreeMap<i32, usize> = (0..)
         .zip(members)
         .map(|(place, one)| (one.pid, place))
@@ -53,13 +59,13 @@ pub fn kill_order(members: &[Member]) -> (Vec<usize>, Order) {
     });
     let groups: BTreeSet<i32> = members.iter().map(|member| member.group).collect();
     let edges: BTreeSet<(i32, i32)> = parents_elsewhere.collect();
-    let (mut ranks, mut order) = ranks(&groups, &edges);
-    if order == Order::Circle {
+    let (mut ranks, circle) = ranks(&groups, &edges);
+    if !circle.is_empty() {
         let survivors = members.iter().filter(|one| one.hangup == Hangup::Survives);
         let dangerous: BTreeSet<i32> = survivors.map(|one| one.group).collect();
         let is_inside = |(first, then): &&(i32, i32)| ranks[first] == ranks[then];
         let is_kept = |edge: &&(i32, i32)| dangerous.contains(&edge.0) || !is_inside(edge);
-        (ranks, order) = self::ranks(&groups, &edges.iter().filter(is_kept).copied().collect());
+        (ranks, _) = self::ranks(&groups, &edges.iter().filter(is_kept).copied().collect());
     }
     let depths = depths(members, &places);
     // Members whose death may continue members of another group that is killed with theirs.
@@ -85,29 +91,28 @@ pub fn kill_order(members: &[Member]) -> (Vec<usize>, Order) {
         let is_last = triggers.contains(&member.pid);
         (ranks[&member.group], is_last, Reverse(depths[*place]))
     });
-    (places, order)
+    places
 }
 
 /// A rank for each group: lower ones are killed first. An edge leads from a group to one that must
-/// come after it. Groups in circles, and those between circles, have the same rank.
-fn ranks(groups: &BTreeSet<i32>, edges: &BTreeSet<(i32, i32)>) -> (BTreeMap<i32, usize>, Order) {
+/// come after it. Groups in circles, and those between circles, have the same rank, and are
+/// returned beside.
+fn ranks(
+    groups: &BTreeSet<i32>,
+    edges: &BTreeSet<(i32, i32)>,
+) -> (BTreeMap<i32, usize>, BTreeSet<i32>) {
     let reversed: BTreeSet<(i32, i32)> =
         edges.iter().map(|(first, then)| (*then, *first)).collect();
     let first = peel(groups, edges);
     let rest: BTreeSet<i32> = groups - &first.iter().copied().collect();
     let last = peel(&rest, &reversed);
     let circle: BTreeSet<i32> = &rest - &last.iter().copied().collect();
-    let order = if circle.is_empty() {
-        Order::Safe
-    } else {
-        Order::Circle
-    };
     let mut ranks: BTreeMap<i32, usize> = BTreeMap::new();
     ranks.extend(first.iter().enumerate().map(|(rank, group)| (*group, rank)));
-    ranks.extend(circle.into_iter().map(|group| (group, first.len())));
+    ranks.extend(circle.iter().map(|group| (*group, first.len())));
     let ends = last.iter().rev().enumerate();
     ranks.extend(ends.map(|(rank, group)| (*group, first.len() + 1 + rank)));
-    (ranks, order)
+    (ranks, circle)
 }
 
 /// Those nodes that no edge from another one leads to, then those that none of the rest leads to,
@@ -170,7 +175,7 @@ mod tests {
     use super::*;
 
     /// PID, parent, group, session.
-    fn order(members: &[(i32, i32, i32, i32)]) -> (Vec<i32>, Order) {
+    fn order(members: &[(i32, i32, i32, i32)]) -> Vec<i32> {
         let members = members.iter().map(|&(pid, parent, group, session)| Member {
             pid,
             parent,
@@ -184,21 +189,18 @@ mod tests {
             },
         });
         let members: Vec<Member> = members.collect();
-        let (order, circle) = kill_order(&members);
-        (
-            order.into_iter().map(|place| members[place].pid).collect(),
-            circle,
-        )
+        let order = kill_order(&members).into_iter();
+        order.map(|place| members[place].pid).collect()
     }
 
     #[test]
     fn no_death_orphans_a_group_that_has_no_kill_yet() {
         // One group: children before parents, the root last, which ties it to the session.
         let one = [(10, 1, 10, 5), (11, 10, 10, 5), (12, 11, 10, 5)];
-        assert_eq!(order(&one), (vec![12, 11, 10], Order::Safe));
+        assert_eq!(order(&one), vec![12, 11, 10]);
         // A group that hangs on its parent in another one.
         let hanging = [(10, 1, 10, 5), (11, 10, 11, 5), (12, 11, 11, 5)];
-        assert_eq!(order(&hanging), (vec![12, 11, 10], Order::Safe));
+        assert_eq!(order(&hanging), vec![12, 11, 10]);
         // A shell with jobs.
         let jobs = [
             (10, 1, 10, 10),
@@ -207,7 +209,7 @@ mod tests {
             (13, 10, 13, 10),
             (14, 13, 14, 10),
         ];
-        assert_eq!(order(&jobs), (vec![11, 12, 14, 13, 10], Order::Safe));
+        assert_eq!(order(&jobs), vec![11, 12, 14, 13, 10]);
         // The group of a session's leader is tied to it by a grandchild alone.
         let tied = [
             (10, 1, 10, 5),
@@ -216,7 +218,7 @@ mod tests {
             (13, 12, 11, 11),
             (14, 11, 11, 11),
         ];
-        assert_eq!(order(&tied), (vec![14, 11, 13, 10, 12], Order::Safe));
+        assert_eq!(order(&tied), vec![14, 11, 13, 10, 12]);
     }
 
     proptest! {
@@ -231,8 +233,8 @@ mod tests {
                 let group = if is_own { pid } else { above.group };
                 members.push(Member { pid, parent: above.pid, group, session: 5, session_of_parent: 5, hangup: Hangup::Survives });
             }
-            let (order, circle) = kill_order(&members);
-            prop_assert_eq!((order.len(), circle), (members.len(), Order::Safe));
+            let order = kill_order(&members);
+            prop_assert_eq!(order.len(), members.len());
             let rank = |pid: i32| order.iter().position(|place| members[*place].pid == pid);
             for member in &members[1..] {
                 prop_assert!(rank(member.pid) < rank(member.parent), "{order:?} {members:?}");

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::find::recipients::{RecipientId, Recipients};
+use crate::find::spared::above;
 use crate::os::pids;
 use crate::os::proc::{self, State};
 use crate::os::sys;
+use crate::run::sender::Answer;
 use crate::target::Pid;
 
 /// How long killed members may take to die before their children are looked for.
@@ -18,79 +20,90 @@ const BIRTHS: usize = 1 << 16;
 
 /// What a process that escaped is told by.
 pub struct Traces {
+    /// The processes above the trees; `None` if they could not be read.
+    above: Option<BTreeSet<Pid>>,
     /// For each time that trees were killed, the PID that was handed out last before the children
     /// of their members were read for the last time, and the one after the KILLs: with KILL pending
     /// no fork succeeds.
     pub windows: Vec<(i32, i32)>,
-    /// The tree that is named where it cannot be told which one it was.
-    pub root: Option<RecipientId>,
     /// The process groups of the members, each with the root of a tree that has it.
     pub groups: BTreeMap<i32, RecipientId>,
-    pub killed: Vec<RecipientId>,
 }
 
-/// The processes that a member may have left behind: they have appeared between the last look at
-/// the children and the KILLs, are none of the recipients, have a parent above the trees, as the
-/// children of an exited process have, and are in the group of a member or in a session that is as
-/// new as they are: others start processes at the same time. The last window has no end, since a
-/// process that escaped may fork on.
-pub fn orphans(
-    traces: &Traces,
-    recipients: &Recipients,
-    above: Option<&BTreeSet<Pid>>,
-) -> Vec<(RecipientId, Pid)> {
-    let (Some(root), Some(now)) = (traces.root, pids::last_pid()) else {
-        return Vec::new();
-    };
-    let mut windows = traces.windows.clone();
-    extend(&mut windows, now);
-    if windows.iter().all(|(first, last)| first == last) {
-        return Vec::new();
+impl Traces {
+    /// None yet, of trees with these roots.
+    pub fn above(roots: impl IntoIterator<Item = Pid>) -> Self {
+        Self {
+            above: above(roots),
+            windows: Vec::new(),
+            groups: BTreeMap::new(),
+        }
     }
-    // The children of a member have another parent once it is dead.
-    let end = Instant::now() + DYING;
-    let runs = |id: &RecipientId| recipients[*id].process.is_running().unwrap_or(false);
-    while traces.killed.iter().any(runs) && Instant::now() < end {
-        sys::sleep_until(Instant::now() + PAUSE);
+
+    /// The processes that a member may have left behind: they have appeared between the last look
+    /// at the children and the KILLs, are none of the recipients, have a parent above the trees, as
+    /// the children of an exited process have, and are in the group of a member or in a session
+    /// that is as new as they are: others start processes at the same time. The last window has no
+    /// end, since a process that escaped may fork on.
+    pub fn orphans(
+        &mut self,
+        recipients: &Recipients,
+        answers: &[Answer],
+    ) -> Vec<(RecipientId, Pid)> {
+        self.extend_last_window();
+        if self.windows.iter().all(|(first, last)| first == last) {
+            return Vec::new();
+        }
+        // The children of a member have another parent once it is dead.
+        let end = Instant::now() + DYING;
+        let runs = |answer: &Answer| {
+            let process = &recipients[answer.id].process;
+            answer.sent.is_ok() && process.is_running().unwrap_or(false)
+        };
+        while answers.iter().any(runs) && Instant::now() < end {
+            sys::sleep_until(Instant::now() + PAUSE);
+        }
+        // One that is about to lose its parent shows at the next look.
+        let mut left = Vec::new();
+        loop {
+            self.extend_last_window();
+            let windows = self.windows.iter();
+            let births = windows.flat_map(|(first, last)| pids::handed_out(*first, *last));
+            let found = births.take(BIRTHS).filter_map(|pid| {
+                let root = self.left_by(pid, recipients)?;
+                Some((root, pid))
+            });
+            let found: Vec<_> = found.collect();
+            if found.is_empty() || found == left || Instant::now() >= end {
+                return found;
+            }
+            left = found;
+            sys::sleep_until(Instant::now() + PAUSE);
+        }
     }
-    let is_above = |parent: i32| {
-        above.is_none_or(|above| proc::pid_of(parent).is_some_and(|pid| above.contains(&pid)))
-    };
-    let left_by = |pid: Pid, windows: &[(i32, i32)]| {
+
+    fn extend_last_window(&mut self) {
+        if let (Some((_, last)), Some(now)) = (self.windows.last_mut(), pids::last_pid()) {
+            *last = now;
+        }
+    }
+
+    /// The root of the tree that a process may be an orphan of. If it is in no known group, this is
+    /// any of them.
+    fn left_by(&self, pid: Pid, recipients: &Recipients) -> Option<RecipientId> {
         let stat = proc::stat(pid).ok()?;
-        let of_group = traces.groups.get(&stat.group).copied();
-        let contains = |(first, last): &(i32, i32)| is_between(*first, stat.session, *last);
-        let is_new = || windows.iter().any(contains);
-        let of = of_group.or_else(|| is_new().then_some(root))?;
+        let is_new = |(first, last): &(i32, i32)| is_between(*first, stat.session, *last);
+        let root = match self.groups.get(&stat.group) {
+            None if self.windows.iter().any(is_new) => self.groups.values().min(),
+            root => root,
+        }?;
+        let parent = proc::pid_of(stat.parent);
+        let is_above = |above: &BTreeSet<Pid>| parent.is_some_and(|pid| above.contains(&pid));
         let is_left = stat.state != State::Dead
-            && is_above(stat.parent)
+            && self.above.as_ref().is_none_or(is_above)
             && proc::process_of_thread(pid).is_none()
             && recipients.id_of(pid).is_ok_and(|id| id.is_none());
-        is_left.then_some((of, pid))
-    };
-    // One that is about to lose its parent shows at the next look.
-    let mut left = Vec::new();
-    loop {
-        extend(&mut windows, pids::last_pid().unwrap_or(now));
-        let births = windows
-            .iter()
-            .flat_map(|(first, last)| pids::handed_out(*first, *last));
-        let found: Vec<_> = births
-            .take(BIRTHS)
-            .filter_map(|pid| left_by(pid, &windows))
-            .collect();
-        if found.is_empty() || found == left || Instant::now() >= end {
-            return found;
-        }
-        left = found;
-        sys::sleep_until(Instant::now() + PAUSE);
-    }
-}
-
-/// Has the last window end at this PID.
-fn extend(windows: &mut [(i32, i32)], now: i32) {
-    if let Some((_, last)) = windows.last_mut() {
-        *last = now;
+        is_left.then_some(*root)
     }
 }
 

@@ -1,7 +1,7 @@
 //! One signal by one route. The kernel's sender is the only code that sends what a plan asks for;
 //! the rehearsal asks the same permissions and sends nothing.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::unistd::{self, geteuid, getsid};
@@ -80,25 +80,25 @@ pub enum Sent {
 pub struct Receipt {
     signal: Signal,
     value: Option<i32>,
+    at: Instant,
 }
 
 impl Receipt {
-    /// `after` is the time since the first signal, for a follow-up.
-    pub fn outcome(self, after: Option<Duration>) -> Outcome<'static> {
-        let Self { signal, value } = self;
+    /// `began` is when the first signal was sent, if this one is a follow-up.
+    pub fn outcome(self, began: Option<Instant>) -> Outcome<'static> {
         Outcome::Sent {
-            signal,
-            value,
-            after,
+            signal: self.signal,
+            value: self.value,
+            after: began.map(|began| self.at.saturating_duration_since(began)),
         }
     }
 
     /// The same for so many processes that have no PID here.
-    pub fn unseen(self, count: usize, after: Option<Duration>) -> Outcome<'static> {
+    pub fn unseen(self, count: usize, began: Option<Instant>) -> Outcome<'static> {
         Outcome::SentUnseen {
             signal: self.signal,
             count,
-            after,
+            after: began.map(|began| self.at.saturating_duration_since(began)),
         }
     }
 }
@@ -108,19 +108,6 @@ pub struct Answer {
     pub id: RecipientId,
     pub step: Step,
     pub sent: nix::Result<Sent>,
-    pub at: Instant,
-}
-
-impl Answer {
-    /// To be made right after the signal was sent.
-    pub fn new(id: RecipientId, step: Step, sent: nix::Result<Sent>) -> Self {
-        Self {
-            id,
-            step,
-            sent,
-            at: Instant::now(),
-        }
-    }
 }
 
 impl Sender {
@@ -141,7 +128,8 @@ impl Sender {
                 // cgroup.kill takes none.
                 let value = value.filter(|_| !matches!(route, Route::ControlGroup(_)));
                 route.send(signal, value)?;
-                Ok(Sent::Receipt(Receipt { signal, value }))
+                let at = Instant::now();
+                Ok(Sent::Receipt(Receipt { signal, value, at }))
             }
             Self::Rehearsal => {
                 let asked = match route {
@@ -159,11 +147,8 @@ impl Sender {
 
     /// Sends a signal to one recipient through its pidfd.
     pub fn send_to(self, id: RecipientId, recipient: &Recipient, step: Step) -> Answer {
-        Answer::new(
-            id,
-            step,
-            self.send(Route::Process(&recipient.process), step.signal),
-        )
+        let sent = self.send(Route::Process(&recipient.process), step.signal);
+        Answer { id, step, sent }
     }
 }
 

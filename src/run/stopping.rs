@@ -22,13 +22,23 @@ use crate::target::Pid;
 /// busy machine is blocked, too, and completes.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long all of it lasts at most.
+const LONGEST: Duration = Duration::from_secs(3);
+
+/// How often members are stopped again because somebody continues them. What they fork after that
+/// is found after the KILL.
+const TRIES: u32 = 3;
+
 /// The memory that must be free before a process is stopped.
 const ROOM: [usize; 16] = [64 << 10; 16];
 
 /// A tree that is stopped.
 pub struct Tree {
     pub root: RecipientId,
+    began: Instant,
     pub members: Vec<Stopping>,
+    /// How many looks found a member that ran again after it had stopped: somebody sends CONT.
+    continued: u32,
     /// Why it could not be stopped. Its members have been continued.
     pub failed: Option<Error>,
 }
@@ -42,7 +52,7 @@ pub struct Stopping {
     first_look: Option<Instant>,
     pub rest: Rest,
     /// What /proc/PID/stat said at the last look.
-    pub stat: Option<Member>,
+    pub stat: Member,
 }
 
 /// How a member came to rest.
@@ -59,23 +69,20 @@ pub enum Rest {
     Late,
 }
 
-/// What a look at the members of a tree at rest has found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Change {
-    None,
-    /// New children.
-    Children,
-    /// A member that runs again: somebody sends CONT.
-    Continued,
-}
-
 impl Tree {
     pub fn new(root: RecipientId) -> Self {
         Self {
             root,
+            began: Instant::now(),
             members: Vec::new(),
+            continued: 0,
             failed: None,
         }
+    }
+
+    /// Whether it is no longer waited for until all its members are at rest.
+    pub fn is_over(&self) -> bool {
+        self.continued > TRIES || self.began.elapsed() > LONGEST
     }
 
     pub fn is_at_rest(&self) -> bool {
@@ -85,8 +92,7 @@ impl Tree {
 
     /// The process groups of its members.
     pub fn groups(&self) -> impl Iterator<Item = i32> {
-        let stats = self.members.iter().filter_map(|member| member.stat);
-        stats.map(|stat| stat.group)
+        self.members.iter().map(|member| member.stat.group)
     }
 
     /// Takes in a member and sends it STOP.
@@ -97,7 +103,7 @@ impl Tree {
             ran: false,
             first_look: None,
             rest: Rest::NotYet,
-            stat: None,
+            stat: Member::unknown(recipients[id].pid().number()),
         };
         // The rest of a tree that was given up goes on running.
         let stopped = if self.failed.is_none() {
@@ -124,7 +130,8 @@ impl Tree {
 
     /// Looks once at each member that has yet to come to rest, and reads the children of those that
     /// have. Whether there are such.
-    pub fn look(&mut self, found: &mut Found, is_over: bool) -> bool {
+    pub fn look(&mut self, found: &mut Found) -> bool {
+        let is_over = self.is_over();
         let mut is_changed = false;
         for place in 0..self.members.len() {
             let member = &mut self.members[place];
@@ -143,9 +150,10 @@ impl Tree {
     }
 
     /// Looks at all members once more: one that runs again is stopped again unless the time is
-    /// over, and new children are stopped.
-    pub fn look_again(&mut self, found: &mut Found, is_over: bool) -> Change {
-        let mut change = Change::None;
+    /// over, and new children are stopped. Whether there was neither.
+    pub fn look_again(&mut self, found: &mut Found) -> bool {
+        let is_over = self.is_over();
+        let (mut is_continued, mut is_grown) = (false, false);
         for place in 0..self.members.len() {
             let member = &mut self.members[place];
             if self.failed.is_some() {
@@ -153,34 +161,41 @@ impl Tree {
             }
             let id = member.id;
             match member.runs_again(&found.recipients[id].process) {
+                Ok(true) if is_over => is_continued = true,
                 Ok(true) => {
-                    change = Change::Continued;
-                    if !is_over {
-                        member.got_stop = signal(&found.recipients[id], Signal::STOP).is_ok();
-                        member.rest = Rest::NotYet;
-                    }
+                    is_continued = true;
+                    member.got_stop = signal(&found.recipients[id], Signal::STOP).is_ok();
+                    member.rest = Rest::NotYet;
                 }
                 Ok(false) => {}
                 Err(error) => self.give_up(&found.recipients, error),
             }
-            change = change.max(self.take_children(found, id));
+            is_grown |= self.take_children(found, id);
         }
-        change
+        self.continued += u32::from(is_continued);
+        !is_continued && !is_grown
     }
 
-    /// Reads the children of members that are blocked in the kernel.
-    pub fn look_at_blocked(&mut self, found: &mut Found) -> Change {
-        let mut change = Change::None;
+    /// Reads the children of members that are blocked in the kernel. Whether none is new.
+    pub fn look_at_blocked(&mut self, found: &mut Found) -> bool {
+        let mut is_grown = false;
         for place in 0..self.members.len() {
             if self.members[place].rest == Rest::Blocked {
-                change = change.max(self.take_children(found, self.members[place].id));
+                is_grown |= self.take_children(found, self.members[place].id);
             }
         }
-        change
+        !is_grown
     }
 
-    /// Admits the children of one member and stops those that are new.
-    fn take_children(&mut self, found: &mut Found, parent: RecipientId) -> Change {
+    /// Whether a member may have forked unseen: it did not stop, or may not be stopped, or somebody
+    /// continues it.
+    pub fn is_leaky(&self) -> bool {
+        let runs = |member: &Stopping| matches!(member.rest, Rest::Never | Rest::Late);
+        self.continued > 0 || self.members.iter().any(runs)
+    }
+
+    /// Admits the children of one member and stops those that are new. Whether there are such.
+    fn take_children(&mut self, found: &mut Found, parent: RecipientId) -> bool {
         let (new, adopted) = found.adopt(parent);
         for id in &new {
             self.stop(&found.recipients, *id);
@@ -188,11 +203,7 @@ impl Tree {
         if let Err(error) = adopted {
             self.give_up(&found.recipients, error);
         }
-        if new.is_empty() {
-            Change::None
-        } else {
-            Change::Children
-        }
+        !new.is_empty()
     }
 }
 
@@ -237,10 +248,8 @@ impl Stopping {
     /// from. Whether it runs again.
     fn runs_again(&mut self, process: &Pinned) -> Result<bool> {
         let state = self.read(process)?;
-        if let Some(stat) = &mut self.stat {
-            stat.session_of_parent = session_of(stat.parent);
-            stat.hangup = hangup(process.pid);
-        }
+        self.stat.session_of_parent = session_of(self.stat.parent);
+        self.stat.hangup = hangup(process.pid);
         Ok(self.rest == Rest::Still && state > State::Stopped)
     }
 
@@ -260,21 +269,20 @@ impl Stopping {
         let Some(stat) = stat.filter(|_| process.still_has_pid().unwrap_or(true)) else {
             return Ok(State::Dead);
         };
-        self.stat = Some(Member {
-            pid: pid.number(),
+        self.stat = Member {
             parent: stat.parent,
             group: stat.group,
             session: stat.session,
-            session_of_parent: 0,
-            hangup: Hangup::Survives,
-        });
+            ..Member::unknown(pid.number())
+        };
         Ok(stat.state)
     }
 }
 
 /// The session of a process; 0 if it cannot be read.
 fn session_of(pid: i32) -> i32 {
-    getsid(Some(unistd::Pid::from_raw(pid))).map_or(0, unistd::Pid::as_raw)
+    let session = proc::pid_of(pid).and_then(|pid| getsid(Some(pid.process())).ok());
+    session.map_or(0, unistd::Pid::as_raw)
 }
 
 /// What HUP would do to a process.

@@ -9,21 +9,15 @@ use anyhow::{Context, Error, Result};
 use crate::event::{Outcome, Reason, Subject};
 use crate::find::recipients::{Place, Recipient, RecipientId, SourceId, Standing};
 use crate::find::select::Found;
-use crate::find::spared::above;
 use crate::os::pids;
 use crate::os::proc;
 use crate::os::sys::{self, HeldSignals};
 use crate::run::call::Call;
-use crate::run::kill_order::{Hangup, Member, kill_order};
-use crate::run::orphans::{Traces, orphans};
+use crate::run::kill_order::kill_order;
+use crate::run::orphans::Traces;
 use crate::run::sender::{Answer, Sender, Step};
-use crate::run::stopping::{Change, Rest, Stopping, Tree};
+use crate::run::stopping::{Rest, Tree};
 
-/// How long all of it lasts at most before the KILLs.
-const LONGEST: Duration = Duration::from_secs(3);
-/// How often members are stopped again because somebody continues them. What they fork after that
-/// is found after the KILL.
-const TRIES: u32 = 3;
 /// How long processes that were forked meanwhile are looked for after the KILL.
 const CHASE: Duration = Duration::from_secs(1);
 /// A short time between two looks at what the kernel gives no event for.
@@ -37,22 +31,19 @@ pub fn kill_trees(call: &mut Call, step: Step) -> Result<()> {
     let held = HeldSignals::hold().context("holding signals back")?;
     let recipients = call.found.recipients.iter();
     let roots = recipients.filter(|recipient| recipient.parent().is_none());
-    let above = above(roots.map(Recipient::pid));
     let mut kill = Kill {
-        began: Instant::now(),
+        traces: Traces::above(roots.map(Recipient::pid)),
         found: &mut call.found,
         sender: call.sender,
         step,
         killed: Vec::new(),
         answers: Vec::new(),
-        continued: 0,
         looked_from: None,
-        windows: Vec::new(),
         error: None,
     };
     kill.run();
     kill.kill_newcomers();
-    let orphans = orphans(&kill.traces(), &kill.found.recipients, above.as_ref());
+    let orphans = kill.traces.orphans(&kill.found.recipients, &kill.answers);
     kill.thaw_refused();
     // From here on writing may block.
     drop(held);
@@ -106,19 +97,16 @@ fn report_unstoppable(call: &mut Call, tree: &Tree, step: Step, error: &Error) {
 
 /// Trees being killed.
 struct Kill<'a, 'p> {
-    began: Instant,
     found: &'a mut Found<'p>,
     sender: Sender,
     step: Step,
     /// Trees that have got KILL, or that could not be stopped.
     killed: Vec<Tree>,
     answers: Vec<Answer>,
-    /// How many looks found a member that ran again after it had stopped.
-    continued: u32,
+    traces: Traces,
     /// The PID that was handed out last before the children were read for the last time that found
     /// no new one; if every time found one, before the first.
     looked_from: Option<i32>,
-    windows: Vec<(i32, i32)>,
     /// The first error of a look after the KILL.
     error: Option<Error>,
 }
@@ -129,14 +117,12 @@ impl Kill<'_, '_> {
         while !trees.is_empty() {
             let mut is_changed = false;
             for tree in &mut trees {
-                let is_over = self.is_over();
-                is_changed |= tree.look(self.found, is_over);
+                is_changed |= tree.look(self.found);
             }
             let (mut resting, busy) = split_resting(trees);
             trees = busy;
-            if !resting.is_empty() && (self.is_confirmed(&mut resting) || self.is_over()) {
-                self.kill(&resting);
-                self.killed.extend(resting);
+            if self.is_confirmed(&mut resting) || resting.iter().any(Tree::is_over) {
+                self.kill(resting);
                 continue;
             }
             trees.extend(resting);
@@ -144,17 +130,18 @@ impl Kill<'_, '_> {
                 sys::sleep_until(Instant::now() + PAUSE);
             }
         }
-        self.killed.sort_by_key(|tree| tree.root);
     }
 
     /// Sends STOP to all members that are known, from the roots down.
     fn stop(&mut self) -> Vec<Tree> {
         let recipients = &self.found.recipients;
-        let roots: BTreeMap<_, _> = recipients.ids().zip(recipients.roots()).collect();
+        let mut roots: BTreeMap<RecipientId, RecipientId> = BTreeMap::new();
         let mut trees: BTreeMap<RecipientId, Tree> = BTreeMap::new();
         for id in recipients.root_first() {
-            if matches!(recipients[id].place, Place::Tree { .. }) {
-                let root = roots[&id];
+            if let Place::Tree { parent } = recipients[id].place {
+                let root = parent.and_then(|parent| roots.get(&parent).copied());
+                let root = root.unwrap_or(id);
+                roots.insert(id, root);
                 let tree = trees.entry(root).or_insert_with(|| Tree::new(root));
                 tree.stop(recipients, id);
             }
@@ -162,27 +149,23 @@ impl Kill<'_, '_> {
         trees.into_values().collect()
     }
 
-    fn is_over(&self) -> bool {
-        self.continued > TRIES || self.began.elapsed() > LONGEST
-    }
-
     /// Looks at all members of these trees once more. Whether none runs again and no child is new.
     fn is_confirmed(&mut self, trees: &mut [Tree]) -> bool {
+        if trees.is_empty() {
+            return false;
+        }
         let last_pid = pids::last_pid();
-        let mut change = Change::None;
+        let mut is_quiet = true;
         for tree in &mut *trees {
-            let is_over = self.is_over();
-            change = change.max(tree.look_again(self.found, is_over));
+            is_quiet &= tree.look_again(self.found);
         }
         // A fork that was in flight when its parent was seen blocked completes in time; those
         // parents are looked at last, and twice, right before the KILL that makes such a fork fail.
         for _ in 0..2 {
             for tree in &mut *trees {
-                change = change.max(tree.look_at_blocked(self.found));
+                is_quiet &= tree.look_at_blocked(self.found);
             }
         }
-        let is_quiet = change == Change::None;
-        self.continued += u32::from(change == Change::Continued);
         if is_quiet || self.looked_from.is_none() {
             self.looked_from = last_pid;
         }
@@ -190,91 +173,59 @@ impl Kill<'_, '_> {
     }
 
     /// Kills trees that are at rest. Nothing is read or written between two KILLs.
-    fn kill(&mut self, trees: &[Tree]) {
+    fn kill(&mut self, trees: Vec<Tree>) {
         let recipients = &self.found.recipients;
         let due = trees.iter().filter(|tree| self.gets_kill(tree));
         let due = due.flat_map(|tree| &tree.members);
-        let due: Vec<&Stopping> = due
-            .filter(|member| recipients[member.id].is_present())
-            .collect();
-        let order_of = |member: &&Stopping| {
-            let pid = recipients[member.id].pid().number();
-            member.stat.unwrap_or(Member {
-                pid,
-                parent: 0,
-                group: pid,
-                session: pid,
-                session_of_parent: 0,
-                hangup: Hangup::Survives,
-            })
-        };
-        let (places, _) = kill_order(&due.iter().map(order_of).collect::<Vec<_>>());
-        self.answers.reserve(due.len());
+        let due = due.filter(|member| recipients[member.id].is_present());
+        let (ids, stats): (Vec<_>, Vec<_>) = due.map(|member| (member.id, member.stat)).unzip();
+        let places = kill_order(&stats);
+        self.answers.reserve(ids.len());
         for place in places {
-            let id = due[place].id;
+            let id = ids[place];
             let answer = self.sender.send_to(id, &recipients[id], self.step);
             self.answers.push(answer);
         }
-        self.windows
-            .extend(self.looked_from.take().zip(pids::last_pid()));
+        let window = self.looked_from.take().zip(pids::last_pid());
+        self.traces.windows.extend(window);
+        for tree in &trees {
+            let groups = tree.groups().map(|group| (group, tree.root));
+            self.traces.groups.extend(groups);
+        }
+        self.killed.extend(trees);
     }
 
     fn gets_kill(&self, tree: &Tree) -> bool {
         tree.failed.is_none() || !self.step.is_first()
     }
 
-    /// Whether a member may have forked unseen: it did not stop, or may not be stopped, or somebody
-    /// continues it.
-    fn is_leaky(&self) -> bool {
-        let runs = |member: &Stopping| matches!(member.rest, Rest::Never | Rest::Late);
-        let mut members = self.killed.iter().flat_map(|tree| &tree.members);
-        self.continued > 0 || members.any(runs)
-    }
-
     /// Kills what members have forked before their KILL, until no new process appears. With KILL
     /// pending no fork succeeds, so what is read now is complete unless it has exited.
     fn kill_newcomers(&mut self) {
         let end = Instant::now() + CHASE;
-        let is_leaky = self.is_leaky();
+        let is_leaky = self.killed.iter().any(Tree::is_leaky);
         let killed = self.killed.iter().filter(|tree| self.gets_kill(tree));
         let members = killed.flat_map(|tree| &tree.members);
-        let mut known: Vec<RecipientId> = members.map(|member| member.id).collect();
-        let mut parents = known.clone();
-        while !parents.is_empty() && Instant::now() < end {
-            let mut newcomers = Vec::new();
-            for parent in parents {
-                let (new, adopted) = self.found.adopt(parent);
-                if let Err(error) = adopted {
-                    self.error.get_or_insert(error);
-                }
-                newcomers.extend(new);
+        let mut members: Vec<RecipientId> = members.map(|member| member.id).collect();
+        let (mut asked, mut is_grown) = (0, false);
+        while asked < members.len() && Instant::now() < end {
+            let (new, adopted) = self.found.adopt(members[asked]);
+            asked += 1;
+            if let Err(error) = adopted {
+                self.error.get_or_insert(error);
             }
-            for id in &newcomers {
+            for id in &new {
                 let recipient = &self.found.recipients[*id];
                 if recipient.is_present() {
                     let answer = self.sender.send_to(*id, recipient, self.step);
                     self.answers.push(answer);
                 }
             }
-            known.extend(&newcomers);
-            parents = if is_leaky && !newcomers.is_empty() {
-                known.clone()
-            } else {
-                newcomers
-            };
-        }
-    }
-
-    /// What a process that escaped is told by.
-    fn traces(&self) -> Traces {
-        let groups = self.killed.iter();
-        let groups = groups.flat_map(|tree| tree.groups().map(|group| (group, tree.root)));
-        let killed = self.answers.iter().filter(|answer| answer.sent.is_ok());
-        Traces {
-            windows: self.windows.clone(),
-            root: self.killed.first().map(|tree| tree.root),
-            groups: groups.collect(),
-            killed: killed.map(|answer| answer.id).collect(),
+            is_grown |= !new.is_empty();
+            members.extend(new);
+            if is_leaky && is_grown && asked == members.len() {
+                (asked, is_grown) = (0, false);
+            }
         }
     }
 
