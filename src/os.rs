@@ -7,7 +7,6 @@ compile_error!("sigsend is for Linux: it needs pidfds, /proc and Linux's signals
 mod bounded;
 pub mod cgroup;
 mod cwd;
-mod directory;
 pub mod exit;
 pub mod net;
 pub mod pidfd;

@@ -263,7 +263,6 @@ impl<'a> Rules<'a> {
                 Ok(true) => {}
                 Ok(false) => {
                     let directory = proc::working_directory(pid).unwrap_or_default();
-                    let directory = directory.into_os_string().into_encoded_bytes();
                     return Ok(Some(Reason::WorksElsewhere { wanted, directory }));
                 }
                 Err(_) => return Ok(Some(unverified(&wanted))),

@@ -209,7 +209,7 @@ fn listed(port: NonZeroU16, protocol: Protocol) -> Result<BTreeSet<Socket>> {
 }
 
 /// Which of these sockets a process holds, as far as the caller may see.
-fn held(pid: Pid, sockets: &BTreeSet<Socket>) -> Result<Vec<Socket>> {
+fn held(pid: Pid, sockets: &BTreeSet<Socket>) -> Result<BTreeSet<Socket>> {
     let held = proc::if_visible(net::held(pid, sockets));
     let held = held.with_context(|| format!("looking for sockets of process {pid}"))?;
     Ok(held.unwrap_or_default())

@@ -13,7 +13,6 @@ use crate::find::filter::{Claim, Rules, Verdict, Way};
 use crate::find::recipients::{Place, Recipient, RecipientId, Recipients, Standing};
 use crate::os::pidfd::{Opened, Pinned};
 use crate::os::pids;
-use crate::os::proc;
 
 /// All trees of a call.
 #[derive(Default)]
@@ -67,15 +66,17 @@ impl Trees {
         parent: RecipientId,
     ) -> Result<()> {
         let process = &recipients[parent].process;
-        let is_node = matches!(recipients[parent].place, Place::Tree { .. });
-        if !is_node || !process.still_has_pid()? {
+        if !matches!(recipients[parent].place, Place::Tree { .. }) {
             return Ok(());
         }
         let pid = process.pid;
         let task = || format!("looking for the children of process {pid}");
-        let listed = pids::children(pid).with_context(task)?;
-        // It may be hidden (hidepid) while its children are not.
-        let listed = listed.or_else(|| pids::children_by_parent(pid).ok());
+        let listed = match pids::children(pid).with_context(task)? {
+            None if !process.still_has_pid()? => return Ok(()),
+            // It may be hidden (hidepid) while its children are not.
+            None => pids::children_by_parent(pid).ok(),
+            listed => listed,
+        };
         let Some(listed) = listed else {
             self.unread.insert(parent);
             return Ok(());
@@ -87,9 +88,8 @@ impl Trees {
                 continue;
             }
             let opened = Pinned::open_if(child, |process| {
-                let stat = proc::if_visible(proc::stat(child)).with_context(task)?;
-                let is_child = match stat {
-                    Some(stat) => stat.parent == pid.number(),
+                let is_child = match process.parent().with_context(task)? {
+                    Some(parent) => parent == pid.number(),
                     // Hidden in /proc: if its parent lists it again, the pidfd is of the child.
                     None => pids::children(pid)
                         .with_context(task)?

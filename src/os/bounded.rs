@@ -176,7 +176,7 @@ impl<R> Drop for Ahead<R> {
 
 /// Whether a thread of this process waits for nothing but a CPU.
 fn is_runnable(thread: i32) -> bool {
-    let stat = slurp(format!("/proc/self/task/{thread}/stat").as_ref());
+    let stat = slurp(&format!("self/task/{thread}/stat"));
     stat.is_ok_and(|stat| stat.windows(4).any(|part| part == b") R "))
 }
 

@@ -10,14 +10,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::str;
 
+use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
-use nix::sys::stat::Mode;
+use nix::fcntl::{AT_FDCWD, OFlag};
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs};
 
-use crate::os::directory;
 use crate::os::procfs::{self, pid_in};
-use crate::os::sys::retry;
+use crate::os::sys::{self, retry};
 use crate::target::Pid;
 
 /// A directory, by a descriptor that means this group even if another one takes its name.
@@ -46,15 +45,7 @@ pub struct Members {
 
 impl Directory {
     pub fn open(path: &Path) -> nix::Result<Self> {
-        retry(|| {
-            openat(
-                AT_FDCWD,
-                path,
-                OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-                Mode::empty(),
-            )
-        })
-        .map(Self)
+        sys::open(AT_FDCWD, path, OFlag::O_PATH | OFlag::O_DIRECTORY).map(Self)
     }
 
     pub fn kind(&self) -> nix::Result<Kind> {
@@ -78,12 +69,7 @@ impl Directory {
 
     /// False once the group was removed.
     fn has_procs(&self) -> nix::Result<bool> {
-        match openat(
-            &self.0,
-            "cgroup.procs",
-            OFlag::O_PATH | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        ) {
+        match sys::open(&self.0, "cgroup.procs", OFlag::O_PATH) {
             Ok(_) => Ok(true),
             Err(Errno::ENOENT) => Ok(false),
             Err(errno) => Err(errno),
@@ -96,23 +82,23 @@ impl Directory {
     /// control group cannot be moved, so ".." is the one that was left.
     pub fn members(&self) -> nix::Result<Members> {
         let mut members = Members::default();
-        let mut directory = match directory::open(&self.0, ".") {
+        let mut directory = match sys::directory(&self.0, ".") {
             Err(Errno::ENOENT | Errno::ENODEV) => return Ok(members),
             directory => directory?,
         };
         // For each level down to this directory, what is left to be visited.
-        let mut levels = vec![members.of(&directory)?];
+        let mut levels = vec![members.of(&mut directory)?];
         while let Some(level) = levels.last_mut() {
             if let Some(name) = level.pop() {
-                match directory::open(&directory, &*name) {
+                match sys::directory(&directory, &*name) {
                     Err(Errno::ENOENT | Errno::ENODEV) => continue,
                     below => directory = below?,
                 }
-                levels.push(members.of(&directory)?);
+                levels.push(members.of(&mut directory)?);
             } else {
                 levels.pop();
                 if !levels.is_empty() {
-                    directory = directory::open(&directory, "..")?;
+                    directory = sys::directory(&directory, "..")?;
                 }
             }
         }
@@ -134,13 +120,13 @@ impl Directory {
     }
 
     fn file(&self, name: &str, mode: OFlag) -> nix::Result<File> {
-        retry(|| openat(&self.0, name, mode | OFlag::O_CLOEXEC, Mode::empty())).map(File::from)
+        sys::open(&self.0, name, mode).map(File::from)
     }
 }
 
 impl Members {
     /// Takes the processes of one group; the names of the groups below it.
-    fn of(&mut self, group: &OwnedFd) -> nix::Result<Vec<CString>> {
+    fn of(&mut self, group: &mut Dir) -> nix::Result<Vec<CString>> {
         let mut below = Vec::new();
         match read(group.as_fd(), "cgroup.procs") {
             Ok(text) => {
@@ -154,26 +140,24 @@ impl Members {
             Err(Errno::ENOENT | Errno::ENODEV) => return Ok(below),
             Err(errno) => return Err(errno),
         }
-        let found = directory::each_entry(group, |entry| {
-            below.extend(entry.is_directory().then(|| entry.name.to_owned()));
-            Ok(())
-        });
-        match found {
-            Err(errno) if !matches!(errno, Errno::ENOENT | Errno::ENODEV) => Err(errno),
-            _ => Ok(below),
+        for entry in group.iter() {
+            match entry {
+                Ok(entry) => {
+                    let name = entry.file_name();
+                    let is_below = entry.file_type() == Some(Type::Directory);
+                    let is_below = is_below && !matches!(name.to_bytes(), b"." | b"..");
+                    below.extend(is_below.then(|| name.to_owned()));
+                }
+                Err(Errno::ENOENT | Errno::ENODEV) => break,
+                Err(errno) => return Err(errno),
+            }
         }
+        Ok(below)
     }
 }
 
 fn read(directory: BorrowedFd, name: &str) -> nix::Result<Vec<u8>> {
-    let file = retry(|| {
-        openat(
-            directory,
-            name,
-            OFlag::O_RDONLY | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        )
-    })?;
+    let file = sys::open(directory, name, OFlag::O_RDONLY)?;
     let mut text = Vec::new();
     File::from(file)
         .read_to_end(&mut text)
@@ -240,7 +224,7 @@ impl Switch {
 /// The directories that a path may mean which /proc/PID/cgroup shows, one for each mount of the
 /// hierarchy that has it.
 pub fn directories(shown: &[u8]) -> io::Result<Vec<PathBuf>> {
-    let mounts = procfs::slurp("/proc/self/mountinfo".as_ref())?;
+    let mounts = procfs::slurp("self/mountinfo")?;
     Ok(mounts
         .split(|byte| *byte == b'\n')
         .filter_map(|mount| place(mount, shown))

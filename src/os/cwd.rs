@@ -2,19 +2,17 @@
 //! where the process sees it. To follow a working directory may block on a dead file system; `proc`
 //! bounds it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
-use nix::sys::stat::Mode;
+use nix::fcntl::OFlag;
 
-use crate::os::procfs::{numbers, path};
-use crate::os::sys::retry;
+use crate::os::procfs;
+use crate::os::sys;
 use crate::target::Pid;
 
 /// A directory that processes may work in, or below.
@@ -48,7 +46,7 @@ impl Place {
         let Some((link, text)) = link(pid)? else {
             return Ok(false);
         };
-        let cwd = match open(AT_FDCWD, &link) {
+        let cwd = match procfs::open(&link, DIRECTORY) {
             // It exits, and has let go of its directory.
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             cwd => cwd?,
@@ -59,7 +57,7 @@ impl Place {
             return Ok(true);
         }
         // A removed directory has a path only; one that is there may be called so, too.
-        let Some(removed) = text.as_os_str().as_bytes().strip_suffix(b" (deleted)") else {
+        let Some(removed) = text.as_bytes().strip_suffix(b" (deleted)") else {
             return Ok(false);
         };
         if fs::metadata(&text).is_ok_and(|named| Identity::of(&named) == identity) {
@@ -67,27 +65,30 @@ impl Place {
         }
         Ok(
             Path::new(OsStr::from_bytes(removed)).starts_with(&self.path)
-                && fs::read_link(path(pid, "ns/mnt")?)? == fs::read_link("/proc/self/ns/mnt")?,
+                && procfs::link(&format!("{pid}/ns/mnt"))? == procfs::link("self/ns/mnt")?,
         )
     }
 }
 
 /// The link to the working directory of a process, and its text. `None` for a zombie, which works
 /// nowhere; a process whose main thread has exited has another thread's.
-pub fn link(pid: Pid) -> io::Result<Option<(PathBuf, PathBuf)>> {
-    let of_main = path(pid, "cwd")?;
-    match fs::read_link(&of_main) {
+pub fn link(pid: Pid) -> io::Result<Option<(String, OsString)>> {
+    let of_main = format!("{pid}/cwd");
+    match procfs::link(&of_main) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         text => return Ok(Some((of_main, text?))),
     }
-    for thread in numbers(&path(pid, "task")?)? {
-        let of_thread = path(pid, &format!("task/{thread}/cwd"))?;
-        if let Ok(text) = fs::read_link(&of_thread) {
+    for thread in procfs::numbers(&format!("{pid}/task"))? {
+        let of_thread = format!("{pid}/task/{thread}/cwd");
+        if let Ok(text) = procfs::link(&of_thread) {
             return Ok(Some((of_thread, text)));
         }
     }
     Ok(None)
 }
+
+/// A directory that is looked at, and not read.
+const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY);
 
 /// A directory, under whatever path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,17 +113,12 @@ fn is_in_or_below(mut directory: File, place: Identity) -> io::Result<bool> {
     // but not twice in a row.
     let mut repeated = 0;
     while identity != place && repeated < 2 {
-        directory = open(&directory, Path::new(".."))?;
+        directory = sys::open(&directory, "..", DIRECTORY)?.into();
         let above = Identity::of(&directory.metadata()?);
         repeated = if above == identity { repeated + 1 } else { 0 };
         identity = above;
     }
     Ok(identity == place)
-}
-
-fn open(from: impl AsFd, path: &Path) -> io::Result<File> {
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    Ok(retry(|| openat(&from, path, flags, Mode::empty()))?.into())
 }
 
 /// An absolute path without symbolic links, as far as it exists.

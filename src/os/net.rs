@@ -2,20 +2,17 @@
 //! and which of them a process holds (/proc/PID/fd). All of sigsend's own network namespace.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{self, ErrorKind};
 use std::num::NonZeroU16;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
 use std::str;
 
-use nix::fcntl::AT_FDCWD;
-use nix::libc;
+use nix::fcntl::readlinkat;
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use nix::unistd;
 
-use crate::os::directory;
 use crate::os::proc;
-use crate::os::procfs::{self, if_visible, number_in, path};
+use crate::os::procfs::{self, if_visible, number_in, numbers_in};
 use crate::os::sys::{self, retry};
 use crate::target::Pid;
 
@@ -55,7 +52,12 @@ pub fn sockets(port: NonZeroU16, protocol: Protocol) -> io::Result<BTreeSet<Sock
 
 /// Asks the kernel for these sockets alone, so that a table of others costs nothing.
 fn diagnosed(port: NonZeroU16, protocol: Protocol) -> io::Result<BTreeSet<Socket>> {
-    let netlink = sys::netlink(libc::NETLINK_SOCK_DIAG)?;
+    let netlink = socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkSockDiag,
+    )?;
     let mut sockets = BTreeSet::new();
     let mut answer = vec![0; 32 << 10];
     for family in [AF_INET, AF_INET6] {
@@ -141,8 +143,7 @@ fn listed(port: NonZeroU16, protocol: Protocol) -> io::Result<BTreeSet<Socket>> 
     };
     let mut sockets = BTreeSet::new();
     for table in tables {
-        let path = format!("/proc/net/{table}");
-        match procfs::slurp(Path::new(&path)) {
+        match procfs::slurp(&format!("net/{table}")) {
             Ok(text) => sockets.extend(
                 text.split(|byte| *byte == b'\n')
                     .filter_map(|row| in_row(row, port, protocol)),
@@ -151,7 +152,8 @@ fn listed(port: NonZeroU16, protocol: Protocol) -> io::Result<BTreeSet<Socket>> 
             // "nothing listens".
             Err(error) if error.kind() == ErrorKind::NotFound && table.ends_with('6') => {}
             Err(error) => {
-                return Err(io::Error::new(error.kind(), format!("{path}: {error}")));
+                let what = format!("/proc/net/{table}: {error}");
+                return Err(io::Error::new(error.kind(), what));
             }
         }
     }
@@ -176,40 +178,34 @@ fn in_row(row: &[u8], port: NonZeroU16, protocol: Protocol) -> Option<Socket> {
 ///
 /// A thread may have a descriptor table of its own (unshare(2), `CLONE_FILES`), and a main thread
 /// that has exited has none.
-pub fn held(pid: Pid, sockets: &BTreeSet<Socket>) -> io::Result<Vec<Socket>> {
-    let mut held = among(&path(pid, "fd")?, sockets)?;
-    // The links of a directory of threads are two more than there are threads.
-    if held.len() == sockets.len() || fs::metadata(path(pid, "task")?)?.nlink() <= 3 {
+pub fn held(pid: Pid, sockets: &BTreeSet<Socket>) -> io::Result<BTreeSet<Socket>> {
+    let mut held = among(&format!("{pid}/fd"), sockets)?;
+    if held.len() == sockets.len() || proc::has_one_thread(pid)? {
         return Ok(held);
     }
     let mut tables = vec![pid.number()];
     for thread in proc::threads(pid)? {
-        if tables
-            .iter()
-            .any(|known| sys::share_descriptors(*known, thread))
-        {
-            continue;
+        let is_known = |table: &i32| sys::share_descriptors(*table, thread);
+        if !tables.iter().any(is_known) {
+            tables.push(thread);
+            let of_thread = among(&format!("{pid}/task/{thread}/fd"), sockets);
+            held.extend(if_visible(of_thread)?.unwrap_or_default());
         }
-        tables.push(thread);
-        let directory = path(pid, &format!("task/{thread}/fd"))?;
-        held.extend(if_visible(among(&directory, sockets))?.unwrap_or_default());
     }
-    held.sort_unstable();
-    held.dedup();
     Ok(held)
 }
 
-fn among(descriptors: &Path, sockets: &BTreeSet<Socket>) -> io::Result<Vec<Socket>> {
-    let descriptors = directory::open(AT_FDCWD, descriptors)?;
-    let (mut held, mut link) = (Vec::new(), [0; 64]);
-    directory::each_entry(&descriptors, |entry| {
+fn among(descriptors: &str, sockets: &BTreeSet<Socket>) -> io::Result<BTreeSet<Socket>> {
+    let mut directory = sys::directory(procfs::root()?, descriptors)?;
+    let mut held = BTreeSet::new();
+    for descriptor in numbers_in(&mut directory)? {
         // A descriptor that was closed meanwhile is not held.
-        let link = directory::read_link(&descriptors, entry.name, &mut link);
-        if let Some(inode) = if_visible(link.map_err(io::Error::from))?.and_then(inode_in) {
+        let link = readlinkat(&directory, descriptor.to_string().as_str());
+        let link = if_visible(link.map_err(io::Error::from))?;
+        if let Some(inode) = link.and_then(|link| inode_in(link.as_bytes())) {
             held.extend(sockets.iter().find(|socket| socket.inode == inode));
         }
-        io::Result::Ok(())
-    })?;
+    }
     Ok(held)
 }
 
@@ -260,7 +256,8 @@ mod tests {
         let socket = found.first().expect("it is bound");
         assert_eq!(socket.owner, nix::unistd::getuid().as_raw());
         let own = Pid::try_from(unistd::getpid().as_raw()).expect("a process has a PID");
-        assert_eq!(held(own, &found).expect("of this process"), [*socket]);
+        let held = held(own, &found).expect("of this process");
+        assert_eq!(held, BTreeSet::from([*socket]));
         server.connect(address).expect("to itself");
         assert_eq!(both(address.port(), Protocol::Udp).len(), 0);
     }

@@ -172,6 +172,15 @@ impl Pinned {
         }
     }
 
+    /// The PID of the parent, in the same way; 0 if it is in another PID namespace.
+    pub fn parent(&self) -> io::Result<Option<i32>> {
+        match self.fd().and_then(sys::parent) {
+            Ok(parent) => Ok(i32::try_from(parent).ok()),
+            Err(Errno::ESRCH) => Ok(None),
+            Err(_) => Ok(proc::if_visible(proc::stat(self.pid))?.map(|stat| stat.parent)),
+        }
+    }
+
     /// Whether the PID still belongs to this process, so that what was read by PID since it was
     /// pinned is true of this process.
     pub fn still_has_pid(&self) -> Result<bool> {

@@ -1,23 +1,19 @@
 //! Lists of processes: all, the members of a process group, the children of a process. What /proc
 //! has about one of them is in `proc`.
 
-use std::fs;
 use std::io;
 use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::unistd::getpgid;
 
-use crate::os::proc::{stat, threads};
-use crate::os::procfs::{if_visible, numbers, path, pid_in, pid_of, slurp};
+use crate::os::proc::{has_one_thread, stat, threads};
+use crate::os::procfs::{if_visible, metadata, numbers, pid_in, pid_of, slurp};
 use crate::target::{Pgid, Pid};
 
 /// Every process that /proc shows, in one pass.
 pub fn pids() -> io::Result<Vec<Pid>> {
-    Ok(numbers("/proc".as_ref())?
-        .into_iter()
-        .filter_map(pid_of)
-        .collect())
+    Ok(numbers(".")?.into_iter().filter_map(pid_of).collect())
 }
 
 /// Where the members of a process group are looked for. getpgid(2) is asked about each PID: it
@@ -80,12 +76,12 @@ pub fn handed_out(before: i32, now: i32) -> impl Iterator<Item = Pid> {
 
 /// The PID that was handed out last in this PID namespace: the last field of /proc/loadavg.
 pub fn last_pid() -> Option<i32> {
-    let text = slurp("/proc/loadavg".as_ref()).ok()?;
+    let text = slurp("loadavg").ok()?;
     pid_in(text.trim_ascii().rsplit(|byte| *byte == b' ').next()?).map(Pid::number)
 }
 
 fn highest_pid() -> i32 {
-    let highest = slurp("/proc/sys/kernel/pid_max".as_ref())
+    let highest = slurp("sys/kernel/pid_max")
         .ok()
         .and_then(|text| pid_in(text.trim_ascii()));
     highest.map_or(1 << 22, Pid::number)
@@ -106,7 +102,7 @@ pub fn hides_processes() -> io::Result<bool> {
     if let Some(hides) = HIDES.get() {
         return Ok(*hides);
     }
-    let mounts = slurp("/proc/self/mountinfo".as_ref())?;
+    let mounts = slurp("self/mountinfo")?;
     let hidden = |line: &[u8]| {
         let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
         let options = fields.last().copied().unwrap_or_default();
@@ -126,29 +122,30 @@ pub fn hides_processes() -> io::Result<bool> {
     Ok(*HIDES.get_or_init(|| hides.is_some_and(hidden)))
 }
 
-/// Children of all threads of a process. `None` if they cannot be read: the process has gone, or
-/// /proc hides it; then [`children_by_parent`] may find them. Complete only while the process
-/// neither forks nor loses children.
+/// Children of all threads of a process: from /proc/PID/task/*/children where the kernel has it
+/// (`CONFIG_PROC_CHILDREN`), else by one pass over all of /proc. `None` if they cannot be read: the
+/// process has gone, or /proc hides it; then [`children_by_parent`] may find them. Complete only
+/// while the process neither forks nor loses children.
 pub fn children(pid: Pid) -> io::Result<Option<Vec<Pid>>> {
-    match if_visible(threads(pid))? {
-        Some(threads) => children_of(pid, &threads),
-        None => Ok(None),
-    }
+    let threads = match if_visible(has_one_thread(pid))? {
+        Some(true) => vec![pid.number()],
+        Some(false) => if_visible(threads(pid))?.unwrap_or_default(),
+        None => return Ok(None),
+    };
+    children_of(pid, &threads)
 }
 
-/// Children of these threads of a process: from /proc/PID/task/*/children where the kernel has it
-/// (`CONFIG_PROC_CHILDREN`), else by one pass over all of /proc.
+/// Children of these threads of a process.
 pub fn children_of(pid: Pid, threads: &[i32]) -> io::Result<Option<Vec<Pid>>> {
     let mut children = Vec::new();
+    let exists = |path: &str| metadata(path).is_ok();
     for thread in threads {
-        match if_visible(slurp(&path(pid, &format!("task/{thread}/children"))?))? {
+        match if_visible(slurp(&format!("{pid}/task/{thread}/children")))? {
             Some(list) => children.extend(list.split(u8::is_ascii_whitespace).filter_map(pid_in)),
-            None if !fs::exists("/proc/thread-self/children").unwrap_or(false) => {
-                return children_by_parent(pid).map(Some);
-            }
+            None if !exists("thread-self/children") => return children_by_parent(pid).map(Some),
             // The thread has ended, or the process is one that /proc hides since it executed a
             // program.
-            None if fs::exists(path(pid, "task")?).unwrap_or(false) => {}
+            None if exists(&format!("{pid}/task")) => {}
             None => return Ok(None),
         }
     }

@@ -6,7 +6,6 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
@@ -16,8 +15,8 @@ use nix::unistd::{SysconfVar, sysconf};
 use crate::os::bounded;
 use crate::os::cwd;
 pub use crate::os::cwd::Place;
-use crate::os::procfs::{first, number_in, numbers, path, read, words};
-pub use crate::os::procfs::{if_visible, is_ours, pid_of};
+use crate::os::procfs::{self, first, number_in, numbers, read, words};
+pub use crate::os::procfs::{if_visible, pid_of, root};
 use crate::signal::Signal;
 use crate::signal_set::SignalSet;
 use crate::target::Pid;
@@ -142,10 +141,9 @@ pub fn name(pid: Pid) -> io::Result<Vec<u8>> {
 /// The basename of the executable, or of its old name if it was deleted. EACCES if ptrace(2) would
 /// not be permitted, ENOENT for kernel threads and zombies.
 pub fn executable(pid: Pid) -> io::Result<Vec<u8>> {
-    let link = |file: &str| fs::read_link(path(pid, file)?);
+    let link = |file: &str| procfs::link(&format!("{pid}/{file}"));
     let target = link("exe")
         .or_else(|error| by_other_threads(pid, "exe", link).ok_or(error))?
-        .into_os_string()
         .into_vec();
     let target = target.strip_suffix(b" (deleted)").unwrap_or(&target);
     Ok(basename(target).to_vec())
@@ -205,8 +203,8 @@ pub fn basename(path: &[u8]) -> &[u8] {
 
 /// The path of the working directory, as the process sees it. Never blocks. `NotFound` for a
 /// zombie.
-pub fn working_directory(pid: Pid) -> io::Result<PathBuf> {
-    let found = cwd::link(pid)?.map(|(_, text)| text);
+pub fn working_directory(pid: Pid) -> io::Result<Vec<u8>> {
+    let found = cwd::link(pid)?.map(|(_, text)| text.into_vec());
     found.ok_or_else(|| ErrorKind::NotFound.into())
 }
 
@@ -261,9 +259,15 @@ pub fn is_taking(pid: Pid, signal: Signal) -> io::Result<bool> {
         && matches!(status.state, State::Live | State::Blocked))
 }
 
+/// Whether a process has but one thread.
+pub fn has_one_thread(pid: Pid) -> io::Result<bool> {
+    // The links of a directory of threads are two more than there are threads.
+    Ok(procfs::metadata(&format!("{pid}/task"))?.st_nlink <= 3)
+}
+
 /// The IDs of the threads of a process.
 pub fn threads(pid: Pid) -> io::Result<Vec<i32>> {
-    numbers(&path(pid, "task")?)
+    numbers(&format!("{pid}/task"))
 }
 
 /// The process that a thread ID belongs to; `None` if the number is a process's or free.

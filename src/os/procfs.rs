@@ -1,50 +1,52 @@
-//! Files of /proc: where they are and how they are read. What they say of a process is in `proc`.
+//! Files of /proc, all read relative to one descriptor of it. What they say of a process is in
+//! `proc`.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::str::{self, FromStr};
 use std::sync::OnceLock;
 
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::dir::Dir;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, readlinkat};
 use nix::libc::ESRCH;
-use nix::sys::stat::Mode;
+use nix::sys::stat::{FileStat, fstatat};
 use nix::unistd::{self, getpid};
 
-use crate::os::directory;
-use crate::os::sys::retry;
+use crate::os::sys::{self, retry};
 use crate::target::Pid;
 
-/// Whether /proc belongs to this PID namespace. One that was mounted in another has other PIDs, and
-/// must never decide who gets a signal. An error if there is no /proc, or if this process is not in
-/// it.
+/// The directory /proc. An error if there is none, if this process is not in it, or if it belongs
+/// to another PID namespace: that one has other PIDs, and must never decide who gets a signal.
 ///
 /// The line NSpid (Linux 4.1) has the PID of this process in the namespace of the mount and in each
 /// one below it down to its own, so it must hold a single number.
-pub fn is_ours() -> io::Result<bool> {
-    static OURS: OnceLock<bool> = OnceLock::new();
-    if let Some(ours) = OURS.get() {
-        return Ok(*ours);
+pub fn root() -> io::Result<BorrowedFd<'static>> {
+    static ROOT: OnceLock<OwnedFd> = OnceLock::new();
+    if let Some(root) = ROOT.get() {
+        return Ok(root.as_fd());
     }
-    let status = slurp("/proc/self/status".as_ref())?;
-    let ours = match words(&status, "NSpid") {
+    let root = sys::open(AT_FDCWD, "/proc", OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+    let status = to_end(sys::open(&root, "self/status", OFlag::O_RDONLY)?)?;
+    let is_ours = match words(&status, "NSpid") {
         Some(numbers) => numbers.count() == 1,
         None => first(&status, "Pid", str::parse::<i32>)? == getpid().as_raw(),
     };
-    Ok(*OURS.get_or_init(|| ours))
+    if !is_ours {
+        return Err(io::Error::other("it belongs to another PID namespace"));
+    }
+    Ok(ROOT.get_or_init(|| root).as_fd())
 }
 
-/// A file about a process, in the /proc of this PID namespace.
-pub fn path(pid: Pid, file: &str) -> io::Result<PathBuf> {
-    if !is_ours()? {
-        return Err(io::Error::other("/proc belongs to another PID namespace"));
-    }
-    Ok(format!("/proc/{pid}/{file}").into())
+/// Opens a file of /proc.
+pub fn open(path: &str, flags: OFlag) -> io::Result<File> {
+    Ok(sys::open(root()?, path, flags)?.into())
 }
 
 /// A file about a process that the kernel writes as one piece, so that a short read is its end.
 pub fn read(pid: Pid, file: &str) -> io::Result<Vec<u8>> {
-    let file = open(&path(pid, file)?)?;
+    let file = open(&format!("{pid}/{file}"), OFlag::O_RDONLY)?;
     let (mut text, mut length) = (vec![0; 4096], 0);
     loop {
         length += retry(|| unistd::read(&file, &mut text[length..]))?;
@@ -56,26 +58,38 @@ pub fn read(pid: Pid, file: &str) -> io::Result<Vec<u8>> {
     }
 }
 
-/// A whole file of /proc, up to its end. Its size is 0.
-pub fn slurp(path: &Path) -> io::Result<Vec<u8>> {
+/// A whole file of /proc.
+pub fn slurp(path: &str) -> io::Result<Vec<u8>> {
+    to_end(open(path, OFlag::O_RDONLY)?)
+}
+
+fn to_end(file: impl Into<File>) -> io::Result<Vec<u8>> {
+    // The size of a file of /proc is 0, so it is not asked for.
     let mut text = Vec::with_capacity(4096);
-    open(path)?.take(u64::MAX).read_to_end(&mut text)?;
+    file.into().take(u64::MAX).read_to_end(&mut text)?;
     Ok(text)
 }
 
-/// musl's open(2) is two system calls, its openat(2) is one.
-fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-    Ok(retry(|| openat(AT_FDCWD, path, flags, Mode::empty()))?.into())
+/// The text of a symbolic link.
+pub fn link(path: &str) -> io::Result<OsString> {
+    Ok(readlinkat(root()?, path)?)
+}
+
+/// What stat(2) tells of a file, links followed.
+pub fn metadata(path: &str) -> io::Result<FileStat> {
+    Ok(fstatat(root()?, path, AtFlags::empty())?)
 }
 
 /// The entries of a directory that are numbers.
-pub fn numbers(path: &Path) -> io::Result<Vec<i32>> {
+pub fn numbers(path: &str) -> io::Result<Vec<i32>> {
+    numbers_in(&mut sys::directory(root()?, path)?)
+}
+
+pub fn numbers_in(directory: &mut Dir) -> io::Result<Vec<i32>> {
     let mut numbers = Vec::new();
-    directory::each_entry(directory::open(AT_FDCWD, path)?, |entry| {
-        numbers.extend(number_in::<i32>(entry.name.to_bytes()));
-        io::Result::Ok(())
-    })?;
+    for entry in directory.iter() {
+        numbers.extend(number_in::<i32>(entry?.file_name().to_bytes()));
+    }
     Ok(numbers)
 }
 

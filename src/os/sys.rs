@@ -11,11 +11,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
+use nix::NixPath;
+use nix::dir::Dir;
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
 use nix::libc::{self, c_int, c_long, c_uint};
 use nix::poll::ppoll;
 use nix::sys::signal::{self, SigSet, SigmaskHow};
-use nix::sys::stat::fstat;
+use nix::sys::stat::{Mode, fstat};
 use nix::sys::time::TimeSpec;
 use nix::unistd;
 
@@ -128,6 +131,17 @@ pub fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     }
 }
 
+/// Opens a file by a path from a directory, close-on-exec. musl's open(2) is two system calls,
+/// openat(2) is one.
+pub fn open(from: impl AsFd, path: &(impl NixPath + ?Sized), flags: OFlag) -> nix::Result<OwnedFd> {
+    retry(|| openat(&from, path, flags | OFlag::O_CLOEXEC, Mode::empty()))
+}
+
+/// Opens a directory, to be read and looked up in.
+pub fn directory(from: impl AsFd, path: &(impl NixPath + ?Sized)) -> nix::Result<Dir> {
+    Dir::from_fd(open(from, path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?)
+}
+
 /// Sleeps until a time has come, or a signal.
 pub fn sleep_until(time: Instant) {
     let left = time.saturating_duration_since(Instant::now());
@@ -222,15 +236,6 @@ pub fn pidfd_send_signal(
     Errno::result(result).map(drop)
 }
 
-/// A netlink socket of a protocol (netlink(7)). What is written to it goes to the kernel.
-pub fn netlink(protocol: c_int) -> nix::Result<OwnedFd> {
-    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
-    // SAFETY: takes three integers and returns a descriptor.
-    let fd = Errno::result(unsafe { libc::socket(libc::AF_NETLINK, kind, protocol) })?;
-    // SAFETY: the kernel just returned this descriptor, and nothing else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
 /// Whether two threads are known to have the same descriptor table (kcmp(2)).
 pub fn share_descriptors(one: i32, other: i32) -> bool {
     const KCMP_FILES: c_int = 2;
@@ -250,6 +255,11 @@ pub fn exit_status(fd: BorrowedFd) -> Option<c_int> {
 /// reaped.
 pub fn real_user(fd: BorrowedFd) -> nix::Result<u32> {
     info(fd, libc::PIDFD_INFO_CREDS).map(|info| info.ruid)
+}
+
+/// The parent of a process, in the same way.
+pub fn parent(fd: BorrowedFd) -> nix::Result<u32> {
+    info(fd, libc::PIDFD_INFO_PID).map(|info| info.ppid)
 }
 
 /// What a pidfd tells of its process; ENODATA if not what was asked for.

@@ -84,7 +84,7 @@ pub fn preview(plan: &Plan, pid: Pid, step: Step) -> Preview {
             .full
             .first()
             .map(|text| text.as_encoded_bytes().to_vec()),
-        directory: directory.map(|path| path.into_os_string().into_encoded_bytes()),
+        directory,
     }
 }
 
