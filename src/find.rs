@@ -3,8 +3,10 @@
 //! signal; that is `run`'s.
 
 pub mod cgroup;
+pub mod description;
 pub mod filter;
 pub mod group;
+pub mod member;
 pub mod names;
 pub mod pidfile;
 pub mod port;

@@ -13,11 +13,11 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 
 use crate::event::{NoControlGroup, Reason, Typed, What};
-use crate::find::filter::{Claim, Rules, Verdict, Way};
-use crate::find::recipients::{NamedBy, Place, Recipient, Recipients, SourceId, Standing};
+use crate::find::filter::{Rules, Way};
+use crate::find::member::{Member, members};
+use crate::find::recipients::{NamedBy, Origin, Place, Recipients, SourceId, Standing};
 use crate::find::spared::own;
 use crate::os::cgroup::{Directory, Events, Kind, Members, Switch, directories};
-use crate::os::pidfd::{Opened, Pinned};
 use crate::plan::Plan;
 use crate::signal::Signal;
 use crate::target::Pid;
@@ -149,41 +149,26 @@ impl ControlGroup {
     /// in the group again.
     fn admit(&mut self, listed: Members, rules: &Rules, recipients: &mut Recipients) -> Result<()> {
         self.unseen = listed.unseen;
-        let mut newcomers = Vec::new();
-        for pid in listed.pids.into_iter().collect::<BTreeSet<_>>() {
-            if let Some(known) = recipients.id_of(pid)? {
-                if matches!(recipients[known].place, Place::Alone) {
-                    recipients[known].place = Place::Member(self.id);
-                }
+        let listed: BTreeSet<Pid> = listed.pids.into_iter().collect();
+        let listed = members(listed, Way::ControlGroup, rules, recipients, |_| Ok(true))?;
+        let is_new = |member: &Member| matches!(member, Member::New(..));
+        let again = if listed.iter().any(is_new) {
+            self.pids()?
+        } else {
+            BTreeSet::new()
+        };
+        for member in listed {
+            if let Member::New(process, _) = &member
+                && !(again.contains(&process.pid) && process.still_has_pid()?)
+            {
                 continue;
             }
-            let opened = Pinned::open_if(pid, |process| {
-                rules.judge(process, Way::ControlGroup, |_| Ok(Claim::Holds))
-            })?;
-            match opened {
-                Opened::Process(process, Verdict::Takes(standing)) => {
-                    newcomers.push((process, standing));
-                }
-                Opened::Process(process, Verdict::Refused(reason)) => {
-                    newcomers.push((process, Standing::Refused(reason)));
-                }
-                Opened::Process(..) | Opened::Absent(_) => {}
-            }
-        }
-        if newcomers.is_empty() {
-            return Ok(());
-        }
-        let members = self.pids()?;
-        for (process, standing) in newcomers {
-            if members.contains(&process.pid) && process.still_has_pid()? {
-                let typed = Rc::clone(&self.typed);
-                let recipient = Recipient::new(process, typed, NamedBy::Description, rules.labels);
-                recipients.admit(Recipient {
-                    place: Place::Member(self.id),
-                    standing,
-                    ..recipient
-                })?;
-            }
+            let origin = Origin {
+                typed: Rc::clone(&self.typed),
+                named_by: NamedBy::Description,
+                place: Place::Member(self.id),
+            };
+            member.admit(origin, rules, recipients)?;
         }
         Ok(())
     }

@@ -51,6 +51,17 @@ pub enum Verdict {
     NotMeant,
 }
 
+impl Verdict {
+    /// How a member of a tree or group stands; `None` if it is not one.
+    pub fn standing(self) -> Option<Standing> {
+        match self {
+            Self::Takes(standing) => Some(standing),
+            Self::Refused(reason) => Some(Standing::Refused(reason)),
+            Self::Spared | Self::NotMeant => None,
+        }
+    }
+}
+
 /// What a process is by the look-up that found it.
 pub enum Claim {
     Holds,
@@ -58,6 +69,12 @@ pub enum Claim {
     /// What it is cannot be read.
     Unclear,
     Refused(Reason),
+}
+
+impl From<bool> for Claim {
+    fn from(holds: bool) -> Self {
+        if holds { Self::Holds } else { Self::Fails }
+    }
 }
 
 /// The rules of a call.
@@ -69,7 +86,7 @@ pub struct Rules<'a> {
     /// The user whose processes a description selects; `None` for all.
     owner: Option<u32>,
     /// The directory of `--cwd`.
-    directory: Option<Place>,
+    pub directory: Option<Place>,
     /// Whether it could not be told of a running process whether it is meant.
     unclear: Cell<bool>,
 }
@@ -113,13 +130,6 @@ impl<'a> Rules<'a> {
         self.unclear.get()
     }
 
-    /// Notes that something could not be read of a process. Of one that exits, nothing can.
-    fn note_unclear(&self, process: &Pinned) -> Result<()> {
-        self.unclear
-            .set(self.unclear.get() || process.is_running()?);
-        Ok(())
-    }
-
     /// Whether a process belongs to those whose processes a description selects. Reads nothing that
     /// the process can hold up.
     pub fn is_owned(&self, process: &Pinned) -> Result<bool> {
@@ -132,6 +142,23 @@ impl<'a> Rules<'a> {
             self.note_unclear(process)?;
         }
         Ok(user == Some(owner))
+    }
+
+    /// Notes that something could not be read of a process. Of one that exits, nothing can.
+    pub fn note_unclear(&self, process: &Pinned) -> Result<()> {
+        self.unclear
+            .set(self.unclear.get() || process.is_running()?);
+        Ok(())
+    }
+
+    /// Whether a process may belong to those whose processes a description selects. A hint; its
+    /// directory in /proc tells the effective user by one system call.
+    pub fn may_own(&self, pid: Pid) -> Result<bool> {
+        if self.owner.is_none() || proc::effective_user(pid).ok() == self.owner {
+            return Ok(true);
+        }
+        let is_owned = Pinned::open_if(pid, |process| self.is_owned(process))?;
+        Ok(is_owned.process().is_some_and(|(_, is_owned)| is_owned))
     }
 
     /// Decides about a pinned process. `claim` asks whether it is what the look-up took it for.

@@ -7,11 +7,10 @@ use nix::errno::Errno;
 use nix::sys::signal;
 
 use crate::event::{NoProcess, Reason, Typed};
-use crate::find::filter::{Claim, Rules, Verdict, Way};
+use crate::find::filter::{Rules, Way};
+use crate::find::member::{Member, members};
 use crate::find::names::check_proc;
-use crate::find::recipients::{
-    NamedBy, Place, Recipient, RecipientId, Recipients, SourceId, Standing,
-};
+use crate::find::recipients::{NamedBy, Origin, Place, Recipients, SourceId};
 use crate::os::pidfd::{Opened, Pinned};
 use crate::os::pids::{self, GroupMembers};
 use crate::target::Pgid;
@@ -123,57 +122,29 @@ impl ProcessGroup {
         Ok(group == Some(self.number.leader()))
     }
 
-    /// The processes that are in the group, and not known as its members.
+    /// The processes that are in the group.
     fn list(&mut self, rules: &Rules, recipients: &Recipients) -> Result<Vec<Member>> {
         let number = self.number;
         check_proc()?;
         let pids = self.numbers.list();
         let pids = pids.with_context(|| format!("looking for the members of group {number}"))?;
-        let mut members = Vec::new();
-        for pid in pids {
-            if let Some(id) = recipients.id_of(pid)? {
-                if recipients[id].group() != Some(self.id) {
-                    members.push(Member::Known(id));
-                }
-                continue;
-            }
-            let claim = |process: &Pinned| {
-                Ok(if self.has(process)? {
-                    Claim::Holds
-                } else {
-                    Claim::Fails
-                })
-            };
-            match Pinned::open_if(pid, |process| rules.judge(process, Way::Group, claim))? {
-                Opened::Process(process, Verdict::Takes(standing)) => {
-                    members.push(Member::New(process, standing));
-                }
-                Opened::Process(process, Verdict::Refused(reason)) => {
-                    members.push(Member::New(process, Standing::Refused(reason)));
-                }
-                Opened::Process(..) | Opened::Absent(_) => {}
-            }
-        }
-        Ok(members)
+        members(pids, Way::Group, rules, recipients, |process| {
+            self.has(process)
+        })
     }
 
     fn admit(&self, member: Member, rules: &Rules, recipients: &mut Recipients) -> Result<()> {
         let place = Place::Member(self.id);
-        match member {
-            Member::Known(id) => {
-                recipients[id].place = place;
-                Ok(())
-            }
-            Member::New(process, standing) => {
-                let typed = Rc::clone(&self.typed);
-                let recipient = Recipient::new(process, typed, NamedBy::Identity, rules.labels);
-                recipients.admit(Recipient {
-                    place,
-                    standing,
-                    ..recipient
-                })
-            }
+        // It may have come from another group.
+        if let Member::Known(id) = member {
+            recipients[id].place = place;
         }
+        let origin = Origin {
+            typed: Rc::clone(&self.typed),
+            named_by: NamedBy::Identity,
+            place,
+        };
+        member.admit(origin, rules, recipients)
     }
 }
 
@@ -181,20 +152,4 @@ impl ProcessGroup {
 pub enum Sought {
     Found(ProcessGroup),
     Missed(Reason),
-}
-
-/// A process that was listed as a member.
-enum Member {
-    /// A recipient by another target.
-    Known(RecipientId),
-    New(Pinned, Standing),
-}
-
-impl Member {
-    fn process<'a>(&'a self, recipients: &'a Recipients) -> &'a Pinned {
-        match self {
-            Self::Known(id) => &recipients[*id].process,
-            Self::New(process, _) => process,
-        }
-    }
 }

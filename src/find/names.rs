@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 
 use crate::event::Nobody;
-use crate::find::filter::{Claim, Rules, contains};
+use crate::find::filter::{Claim, Rules, Verdict, Way};
 use crate::find::spared::own;
 use crate::os::pidfd::{Opened, Pinned};
 use crate::os::pids;
@@ -29,23 +29,24 @@ pub fn check_proc() -> Result<()> {
     proc::root().map(drop).context(LOOKING)
 }
 
-/// The processes whose command name alone allows them to have the name.
-pub fn candidates(name: &str) -> Result<Vec<Pid>> {
+/// The living processes that have a name, pinned, and what was decided about each.
+pub fn named(name: &str, rules: &Rules) -> Result<Vec<(Pinned, Verdict)>> {
     let mut found = Vec::new();
     for pid in processes()? {
         let known = proc::if_visible(proc::name(pid)).context(LOOKING)?;
-        found.extend(known.filter(|known| may_mean(name, known)).map(|_| pid));
+        if !known.is_some_and(|known| may_mean(name, &known)) {
+            continue;
+        }
+        let claim = |process: &Pinned| {
+            Ok(match is_named(pid, name)? {
+                Some(is_named) => (is_named && process.is_running()?).into(),
+                None => Claim::Unclear,
+            })
+        };
+        let judge = |process: &Pinned| rules.judge(process, Way::Name, claim);
+        found.extend(Pinned::open_if(pid, judge)?.process());
     }
     Ok(found)
-}
-
-/// Whether a pinned process lives and has the name.
-pub fn claim(process: &Pinned, name: &str) -> Result<Claim> {
-    Ok(match is_named(process.pid, name)? {
-        Some(true) if process.is_running()? => Claim::Holds,
-        Some(_) => Claim::Fails,
-        None => Claim::Unclear,
-    })
 }
 
 /// A command name holds 15 bytes.
@@ -81,7 +82,7 @@ fn is_named(pid: Pid, name: &str) -> Result<Option<bool>> {
 pub fn nobody_named(name: &str, rules: &Rules) -> Result<Nobody> {
     let mut nobody = Nobody::default();
     let mut names = Vec::new();
-    each_pinned(|process| {
+    let mut look = |process: &Pinned| {
         let pid = process.pid;
         let Ok(known) = proc::name(pid) else {
             return Ok(());
@@ -106,7 +107,10 @@ pub fn nobody_named(name: &str, rules: &Rules) -> Result<Nobody> {
             }
         }
         Ok(())
-    })?;
+    };
+    for pid in processes()?.into_iter().filter(|pid| *pid != own()) {
+        let _: Opened<()> = Pinned::open_if(pid, &mut look)?;
+    }
     let starts = |known: &&String| known.to_lowercase().starts_with(&name.to_lowercase());
     let same_letters = names.iter().find(|known| known.eq_ignore_ascii_case(name));
     let similar = || nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
@@ -122,44 +126,6 @@ pub fn nobody_named(name: &str, rules: &Rules) -> Result<Nobody> {
     Ok(nobody)
 }
 
-/// Why no process is described by `-f` and `--cwd`.
-pub fn nobody_described(rules: &Rules) -> Result<Nobody> {
-    let mut nobody = Nobody::default();
-    let texts = &rules.plan.selection.full;
-    each_pinned(|process| {
-        let is_owned = rules.is_owned(process)?;
-        let line = proc::arguments(process.pid).unwrap_or_default().join(&b' ');
-        let has = |line: &[u8], text: &[u8]| line.len() >= text.len() && contains(line, text);
-        let all = |line: &[u8], fold: fn(&[u8]) -> Vec<u8>| {
-            let line = fold(line);
-            !texts.is_empty()
-                && texts
-                    .iter()
-                    .all(|text| has(&line, &fold(text.as_encoded_bytes())))
-        };
-        let is_spared = rules.spared.has(process.pid);
-        if is_owned
-            && !is_spared
-            && nobody.nearest.is_none()
-            && all(&line, <[u8]>::to_ascii_lowercase)
-        {
-            nobody.nearest = Some(String::from_utf8_lossy(&line).into_owned());
-        }
-        nobody.of_others += usize::from(!is_owned && all(&line, <[u8]>::to_vec));
-        Ok(())
-    })?;
-    nobody.hidden = hides(rules)?;
-    Ok(nobody)
-}
-
-fn hides(rules: &Rules) -> Result<bool> {
+pub fn hides(rules: &Rules) -> Result<bool> {
     Ok(rules.is_unclear() || pids::hides_processes().context(LOOKING)?)
-}
-
-/// Asks about each process but sigsend, pinned.
-fn each_pinned(mut ask: impl FnMut(&Pinned) -> Result<()>) -> Result<()> {
-    for pid in processes()?.into_iter().filter(|pid| *pid != own()) {
-        let _: Opened<()> = Pinned::open_if(pid, &mut ask)?;
-    }
-    Ok(())
 }

@@ -63,7 +63,10 @@ pub fn holders(port: NonZeroU16, protocol: Protocol, rules: &Rules) -> Result<Ho
         };
         let newer: Vec<Pid> = all.into_iter().filter(|pid| known.insert(*pid)).collect();
         for pid in &newer {
-            look.at(*pid, &sockets)?;
+            // Another user's process may have a hundred thousand descriptors.
+            if rules.may_own(*pid)? {
+                look.at(*pid, &sockets)?;
+            }
         }
         let before = std::mem::replace(&mut sockets, listed(port, protocol)?);
         let is_same = before == sockets;
@@ -84,7 +87,7 @@ pub fn holders(port: NonZeroU16, protocol: Protocol, rules: &Rules) -> Result<Ho
         let is_open = look.selected.is_empty() || look.unseen(&sockets).is_some();
         if is_open && !sockets.is_empty() {
             for pid in processes()? {
-                look.look_at(pid, &sockets)?;
+                look.at(pid, &sockets)?;
             }
         }
         if look.unseen(&sockets).is_some() && start.elapsed() < EXITING {
@@ -107,17 +110,7 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Looks at one process, unless it is another user's: it may have a hundred thousand
-    /// descriptors.
     fn at(&mut self, pid: Pid, sockets: &BTreeSet<Socket>) -> Result<()> {
-        let is_owned = Pinned::open_if(pid, |process| self.rules.is_owned(process))?;
-        if !is_owned.process().is_some_and(|(_, is_owned)| is_owned) {
-            return Ok(());
-        }
-        self.look_at(pid, sockets)
-    }
-
-    fn look_at(&mut self, pid: Pid, sockets: &BTreeSet<Socket>) -> Result<()> {
         let of_process = held(pid, sockets)?;
         self.seen.extend(&of_process);
         // sigsend can have inherited the socket that it is to look for.
@@ -200,7 +193,7 @@ impl Look<'_> {
 /// Whether a pinned process lives and holds one of the sockets.
 fn claim(process: &Pinned, sockets: &BTreeSet<Socket>) -> Result<Claim> {
     let holds = !held(process.pid, sockets)?.is_empty() && process.is_running()?;
-    Ok(if holds { Claim::Holds } else { Claim::Fails })
+    Ok(holds.into())
 }
 
 fn listed(port: NonZeroU16, protocol: Protocol) -> Result<BTreeSet<Socket>> {

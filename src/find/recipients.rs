@@ -81,20 +81,41 @@ pub enum Standing {
     Skipped,
 }
 
+/// How a process came to be a recipient.
+pub struct Origin {
+    pub typed: Rc<Typed>,
+    pub named_by: NamedBy,
+    pub place: Place,
+}
+
+impl Place {
+    /// Another place of the same process: a tree's member has the parent that was found first.
+    pub fn join(&mut self, other: Self) {
+        let gives_way = match self {
+            Self::Alone => true,
+            Self::Member(_) | Self::Tree { parent: None } => matches!(other, Self::Tree { .. }),
+            Self::Tree { parent: Some(_) } => false,
+        };
+        if gives_way {
+            *self = other;
+        }
+    }
+}
+
 impl Recipient {
-    pub fn new(process: Pinned, typed: Rc<Typed>, named_by: NamedBy, labels: Labels) -> Self {
+    pub fn new(process: Pinned, origin: Origin, standing: Standing, labels: Labels) -> Self {
         let (name, inode) = match labels {
             Labels::Wanted => (proc::name(process.pid).ok(), process.inode().ok()),
             Labels::Unwanted => (None, None),
         };
         Self {
             process,
-            typed,
-            named_by,
+            typed: origin.typed,
+            named_by: origin.named_by,
             name,
             inode,
-            place: Place::Alone,
-            standing: Standing::Present,
+            place: origin.place,
+            standing,
             signalled: false,
         }
     }
@@ -173,9 +194,7 @@ impl Recipients {
         let pid = recipient.pid();
         if let Some(known) = self.id_of(pid)? {
             let known = &mut self[known];
-            if matches!(known.place, Place::Alone) {
-                known.place = recipient.place;
-            }
+            known.place.join(recipient.place);
             // A process that was named by identity is a failure if it is gone.
             if recipient.named_by == NamedBy::Identity {
                 known.named_by = NamedBy::Identity;

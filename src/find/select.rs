@@ -11,13 +11,14 @@ use nix::unistd::getpgrp;
 
 use crate::event::{Reason, Subject, Typed, What};
 use crate::find::cgroup::ControlGroup;
+use crate::find::description::{described, nobody_described};
 use crate::find::filter::{Claim, Rules, Verdict, Way};
 use crate::find::group::{ProcessGroup, Sought};
 use crate::find::names::{self, check_proc};
 use crate::find::pidfile::{self, Written};
 use crate::find::port;
 use crate::find::recipients::{
-    NamedBy, Place, Recipient, RecipientId, Recipients, SourceId, Standing,
+    NamedBy, Origin, Place, Recipient, RecipientId, Recipients, SourceId, Standing,
 };
 use crate::find::source::Source;
 use crate::find::spared::{Spared, own};
@@ -163,7 +164,7 @@ pub fn select(plan: &Plan, labels: Labels) -> Result<Found<'_>> {
         .iter()
         .map(pidfile::read)
         .collect::<Result<Vec<_>>>()?;
-    let found = Found {
+    let mut found = Found {
         rules: Rules::new(plan, labels, spared(plan)?)?,
         recipients: Recipients::default(),
         sources: Vec::new(),
@@ -173,12 +174,11 @@ pub fn select(plan: &Plan, labels: Labels) -> Result<Found<'_>> {
     if plan.is_plain() {
         return Ok(found);
     }
-    let mut finder = Finder { found };
     if selection.reach != Reach::Process {
-        finder.found.sources.push(Source::Trees(Trees::default()));
+        found.sources.push(Source::Trees(Trees::default()));
     }
     for target in selection.targets.iter() {
-        finder.all_or_nothing(|finder| finder.target(target, Way::Number, None))?;
+        found.all_or_nothing(|found| found.target(target, Way::Number, None))?;
     }
     for listed in listed {
         let way = if listed.is_input {
@@ -188,16 +188,15 @@ pub fn select(plan: &Plan, labels: Labels) -> Result<Found<'_>> {
         };
         for target in listed.targets {
             let written = listed.written.as_ref();
-            finder.all_or_nothing(|finder| finder.target(target, way, written))?;
+            found.all_or_nothing(|found| found.target(target, way, written))?;
         }
     }
     if let Some(path) = &selection.cgroup {
-        finder.all_or_nothing(|finder| finder.control_group(path))?;
+        found.all_or_nothing(|found| found.control_group(path))?;
     }
     if selection.is_description_alone() {
-        finder.all_or_nothing(Finder::description)?;
+        found.all_or_nothing(Found::description)?;
     }
-    let mut found = finder.found;
     found.miss_unread();
     Ok(found)
 }
@@ -235,22 +234,18 @@ fn spared(plan: &Plan) -> Result<Spared> {
     Ok(spared.unwrap_or_else(Spared::only_sigsend))
 }
 
-struct Finder<'a> {
-    found: Found<'a>,
-}
-
-impl Finder<'_> {
+impl Found<'_> {
     /// Finds all that a target means, its trees included, or nothing of it: with too few
     /// descriptors or too little memory for one target there may be enough for the others.
     fn all_or_nothing(&mut self, find: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
-        let (known, sources) = (self.found.recipients.len(), self.found.sources.len());
+        let (known, sources) = (self.recipients.len(), self.sources.len());
         let found = find(self).and_then(|()| {
             let Found {
                 rules,
                 recipients,
                 sources,
                 ..
-            } = &mut self.found;
+            } = self;
             match sources.first_mut() {
                 Some(Source::Trees(trees)) => {
                     trees.look_from(known, rules, recipients, &mut |_, _| {})
@@ -259,10 +254,10 @@ impl Finder<'_> {
             }
         });
         match found {
-            Err(error) if !self.found.rules.is_question() && is_exhaustion(&error) => {
-                self.found.recipients.forget(known, sources);
-                self.found.sources.truncate(sources);
-                self.found.errors.push(error);
+            Err(error) if !self.rules.is_question() && is_exhaustion(&error) => {
+                self.recipients.forget(known, sources);
+                self.sources.truncate(sources);
+                self.errors.push(error);
                 Ok(())
             }
             found => found,
@@ -303,7 +298,7 @@ impl Finder<'_> {
         disproof: impl FnOnce(&Pinned) -> Result<Option<Reason>>,
     ) -> Result<()> {
         let claim = |process: &Pinned| Ok(disproof(process)?.map_or(Claim::Holds, Claim::Refused));
-        match Pinned::open_if(pid, |process| self.found.rules.judge(process, way, claim))? {
+        match Pinned::open_if(pid, |process| self.rules.judge(process, way, claim))? {
             Opened::Process(process, verdict) => {
                 self.take(process, verdict, typed, NamedBy::Identity)?;
             }
@@ -313,15 +308,9 @@ impl Finder<'_> {
     }
 
     fn name(&mut self, name: &str, typed: &Rc<Typed>) -> Result<()> {
-        let mut found = Vec::new();
-        for pid in names::candidates(name)? {
-            let rules = &self.found.rules;
-            let claim = |process: &Pinned| names::claim(process, name);
-            let opened = Pinned::open_if(pid, |process| rules.judge(process, Way::Name, claim))?;
-            found.extend(opened.process());
-        }
+        let found = names::named(name, &self.rules)?;
         if !self.answers(found, typed)? {
-            let nobody = names::nobody_named(name, &self.found.rules)?;
+            let nobody = names::nobody_named(name, &self.rules)?;
             self.miss(typed, None, Reason::Nobody(nobody));
         }
         Ok(())
@@ -332,7 +321,7 @@ impl Finder<'_> {
             Transport::Unsaid | Transport::Tcp => Protocol::Tcp,
             Transport::Udp => Protocol::Udp,
         };
-        let holders = port::holders(port, protocol, &self.found.rules)?;
+        let holders = port::holders(port, protocol, &self.rules)?;
         let is_answered = self.answers(holders.selected, typed)?;
         match holders.passed_over {
             Some(reason) => self.miss(typed, None, reason),
@@ -354,7 +343,7 @@ impl Finder<'_> {
 
     /// `-f` and `--cwd` alone.
     fn description(&mut self) -> Result<()> {
-        let selection = &self.found.rules.plan.selection;
+        let selection = &self.rules.plan.selection;
         let (text, what) = match (selection.full.first(), &selection.cwd) {
             (Some(text), _) => (text, What::CommandLine),
             (None, Some(directory)) => (directory, What::Directory),
@@ -364,22 +353,9 @@ impl Finder<'_> {
             text: text.to_string_lossy().into(),
             what,
         });
-        let mut found = Vec::new();
-        for pid in names::processes()? {
-            let rules = &self.found.rules;
-            let judge = |process: &Pinned| {
-                rules.judge(process, Way::Description, |process| {
-                    Ok(if process.is_running()? {
-                        Claim::Holds
-                    } else {
-                        Claim::Fails
-                    })
-                })
-            };
-            found.extend(Pinned::open_if(pid, judge)?.process());
-        }
+        let found = described(&self.rules)?;
         if !self.answers(found, &typed)? {
-            let nobody = names::nobody_described(&self.found.rules)?;
+            let nobody = nobody_described(&self.rules)?;
             self.miss(&typed, None, Reason::Nobody(nobody));
         }
         Ok(())
@@ -391,7 +367,7 @@ impl Finder<'_> {
             recipients,
             sources,
             ..
-        } = &mut self.found;
+        } = self;
         if sources
             .iter()
             .filter_map(Source::group)
@@ -414,7 +390,7 @@ impl Finder<'_> {
             recipients,
             sources,
             ..
-        } = &mut self.found;
+        } = self;
         let typed = ControlGroup::typed(path);
         let id = SourceId(sources.len());
         let mut group = match ControlGroup::open(path, &typed, id, rules.plan) {
@@ -431,7 +407,7 @@ impl Finder<'_> {
         }
         let is_narrowed = rules.plan.selection.narrows();
         if is_narrowed && recipients.len() == known {
-            let nobody = names::nobody_described(rules)?;
+            let nobody = nobody_described(rules)?;
             self.miss(&typed, None, Reason::Nobody(nobody));
             return Ok(());
         }
@@ -439,7 +415,7 @@ impl Finder<'_> {
         if rules.is_question() && unseen > 0 && !is_narrowed {
             self.miss(&typed, None, Reason::OtherNamespace { count: unseen });
         }
-        self.found.sources.push(Source::Control(group));
+        self.sources.push(Source::Control(group));
         Ok(())
     }
 
@@ -466,14 +442,14 @@ impl Finder<'_> {
             self.miss(typed, None, reason);
         }
         for process in spared {
-            let typed = Rc::clone(typed);
-            let labels = self.found.rules.labels;
-            let recipient = Recipient::new(process, typed, NamedBy::Description, labels);
-            let standing = Standing::Skipped;
-            self.found.recipients.admit(Recipient {
-                standing,
-                ..recipient
-            })?;
+            let origin = Origin {
+                typed: Rc::clone(typed),
+                named_by: NamedBy::Description,
+                place: Place::Alone,
+            };
+            let labels = self.rules.labels;
+            let skipped = Recipient::new(process, origin, Standing::Skipped, labels);
+            self.recipients.admit(skipped)?;
         }
         Ok(is_answered || is_spared_alone)
     }
@@ -488,17 +464,18 @@ impl Finder<'_> {
     ) -> Result<bool> {
         match verdict {
             Verdict::Takes(standing) => {
-                let labels = self.found.rules.labels;
-                let place = match self.found.rules.plan.selection.reach {
+                let place = match self.rules.plan.selection.reach {
                     Reach::Process => Place::Alone,
                     Reach::Tree | Reach::Mixed => Place::Tree { parent: None },
                 };
-                let recipient = Recipient::new(process, Rc::clone(typed), named_by, labels);
-                self.found.recipients.admit(Recipient {
+                let origin = Origin {
+                    typed: Rc::clone(typed),
+                    named_by,
                     place,
-                    standing,
-                    ..recipient
-                })?;
+                };
+                let labels = self.rules.labels;
+                let recipient = Recipient::new(process, origin, standing, labels);
+                self.recipients.admit(recipient)?;
             }
             Verdict::Refused(reason) => self.miss(typed, Some(process.pid), reason),
             Verdict::Spared | Verdict::NotMeant => return Ok(false),
@@ -508,7 +485,7 @@ impl Finder<'_> {
 
     fn miss(&mut self, typed: &Rc<Typed>, pid: Option<Pid>, reason: Reason) {
         let typed = Rc::clone(typed);
-        self.found.misses.push(Miss { typed, pid, reason });
+        self.misses.push(Miss { typed, pid, reason });
     }
 }
 

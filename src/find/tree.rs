@@ -9,9 +9,10 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
-use crate::find::filter::{Claim, Rules, Verdict, Way};
-use crate::find::recipients::{Place, Recipient, RecipientId, Recipients, Standing};
-use crate::os::pidfd::{Opened, Pinned};
+use crate::find::filter::{Rules, Way};
+use crate::find::member::{Member, members};
+use crate::find::recipients::{Origin, Place, RecipientId, Recipients};
+use crate::os::pidfd::Pinned;
 use crate::os::pids;
 
 /// All trees of a call.
@@ -81,79 +82,34 @@ impl Trees {
             self.unread.insert(parent);
             return Ok(());
         };
-        let mut children = Vec::new();
-        for child in listed {
-            if let Some(id) = recipients.id_of(child)? {
-                children.push(Child::Known(id));
-                continue;
+        let is_child = |process: &Pinned| {
+            if let Some(parent) = process.parent().with_context(task)? {
+                return Ok(parent == pid.number());
             }
-            let opened = Pinned::open_if(child, |process| {
-                let is_child = match process.parent().with_context(task)? {
-                    Some(parent) => parent == pid.number(),
-                    // Hidden in /proc: if its parent lists it again, the pidfd is of the child.
-                    None => pids::children(pid)
-                        .with_context(task)?
-                        .is_some_and(|children| children.contains(&child)),
-                };
-                let claim = if is_child { Claim::Holds } else { Claim::Fails };
-                rules.judge(process, Way::Child, |_| Ok(claim))
-            })?;
-            match opened {
-                Opened::Process(process, Verdict::Takes(standing)) => {
-                    children.push(Child::New(process, standing));
-                }
-                Opened::Process(process, Verdict::Refused(reason)) => {
-                    children.push(Child::New(process, Standing::Refused(reason)));
-                }
-                Opened::Process(..) | Opened::Absent(_) => {}
-            }
-        }
+            // Hidden in /proc: if its parent lists it again, the pidfd is of the child.
+            let listed = pids::children(pid).with_context(task)?;
+            Ok(listed.is_some_and(|children| children.contains(&process.pid)))
+        };
+        let children = members(listed, Way::Child, rules, recipients, is_child)?;
         // What was read by the parent's PID is true of the parent if it has the PID still.
         if children.is_empty() || !recipients[parent].process.still_has_pid()? {
             return Ok(());
         }
         for child in children {
-            match child {
-                Child::Known(id) if id != parent => recipients[id].become_child_of(parent),
-                Child::Known(_) => {}
-                Child::New(process, standing) => {
-                    let (typed, named_by) = (
-                        Rc::clone(&recipients[parent].typed),
-                        recipients[parent].named_by,
-                    );
-                    let recipient = Recipient::new(process, typed, named_by, rules.labels);
-                    recipients.admit(Recipient {
-                        place: Place::Tree {
-                            parent: Some(parent),
-                        },
-                        standing,
-                        ..recipient
-                    })?;
-                }
+            // A PID that was reused can make a process its own child.
+            if matches!(child, Member::Known(id) if id == parent) {
+                continue;
             }
+            let above = &recipients[parent];
+            let origin = Origin {
+                typed: Rc::clone(&above.typed),
+                named_by: above.named_by,
+                place: Place::Tree {
+                    parent: Some(parent),
+                },
+            };
+            child.admit(origin, rules, recipients)?;
         }
         Ok(())
-    }
-}
-
-enum Child {
-    Known(RecipientId),
-    New(Pinned, Standing),
-}
-
-impl Recipient {
-    /// Notes its parent, if it was known for another reason.
-    fn become_child_of(&mut self, above: RecipientId) {
-        match &mut self.place {
-            Place::Tree {
-                parent: parent @ None,
-            } => *parent = Some(above),
-            Place::Tree { .. } => {}
-            place => {
-                *place = Place::Tree {
-                    parent: Some(above),
-                }
-            }
-        }
     }
 }

@@ -129,6 +129,11 @@ fn parse_status(text: &[u8]) -> io::Result<Status> {
     })
 }
 
+/// The effective user. The real one needs a look at more: see `Pinned::real_user`.
+pub fn effective_user(pid: Pid) -> io::Result<u32> {
+    Ok(procfs::metadata(&pid.to_string())?.st_uid)
+}
+
 /// The command name, at most 15 bytes of any value but NUL.
 pub fn name(pid: Pid) -> io::Result<Vec<u8>> {
     let mut name = read(pid, "comm")?;

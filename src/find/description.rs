@@ -1,0 +1,100 @@
+//! Processes by their command line and working directory, `-f` and `--cwd`.
+
+use std::ffi::OsString;
+use std::io::{self, ErrorKind};
+
+use anyhow::Result;
+use nix::libc::ESRCH;
+
+use crate::event::Nobody;
+use crate::find::filter::{Rules, Verdict, Way, contains};
+use crate::find::names::{hides, processes};
+use crate::find::spared::own;
+use crate::os::pidfd::Pinned;
+use crate::os::proc;
+use crate::target::Pid;
+
+/// The living processes that are described, pinned, and what was decided about each.
+pub fn described(rules: &Rules) -> Result<Vec<(Pinned, Verdict)>> {
+    let mut found = Vec::new();
+    for pid in candidates(rules)? {
+        let claim = |process: &Pinned| Ok(process.is_running()?.into());
+        let judge = |process: &Pinned| rules.judge(process, Way::Description, claim);
+        found.extend(Pinned::open_if(pid, judge)?.process());
+    }
+    Ok(found)
+}
+
+/// The processes that may be meant, as they look before they are pinned. Nothing is read of those
+/// of other users.
+fn candidates(rules: &Rules) -> Result<Vec<Pid>> {
+    let mut pids = Vec::new();
+    for pid in processes()? {
+        if !rules.spared.has(pid) && rules.may_own(pid)? {
+            pids.push(pid);
+        }
+    }
+    let texts = &rules.plan.selection.full;
+    if !texts.is_empty() {
+        let has_all = |arguments: Vec<Vec<u8>>| {
+            let line = arguments.join(&b' ');
+            let has = |text: &OsString| contains(&line, text.as_encoded_bytes());
+            texts.iter().all(has)
+        };
+        pids = passing(proc::each_arguments(pids), has_all);
+    }
+    if let Some(place) = &rules.directory {
+        pids = passing(proc::each_works_in(pids, place), |is_there| is_there);
+    }
+    Ok(pids)
+}
+
+/// The processes whose answer passes a test, or that do not answer: [`Rules::judge`] decides.
+fn passing<T>(
+    answers: impl Iterator<Item = (Pid, io::Result<T>)>,
+    test: impl Fn(T) -> bool,
+) -> Vec<Pid> {
+    answers
+        .filter_map(|(pid, answer)| match answer {
+            Ok(answer) => test(answer).then_some(pid),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) if error.raw_os_error() == Some(ESRCH) => None,
+            Err(_) => Some(pid),
+        })
+        .collect()
+}
+
+/// Why no process is described: what could be meant, and what speaks against it.
+pub fn nobody_described(rules: &Rules) -> Result<Nobody> {
+    let mut nobody = Nobody::default();
+    let texts = &rules.plan.selection.full;
+    let folded: Vec<Vec<u8>> = texts
+        .iter()
+        .map(|text| text.as_encoded_bytes().to_ascii_lowercase())
+        .collect();
+    let pids = processes()?.into_iter().filter(|pid| *pid != own());
+    let pids = if texts.is_empty() {
+        Vec::new()
+    } else {
+        pids.collect()
+    };
+    for (pid, arguments) in proc::each_arguments(pids) {
+        let line = arguments.unwrap_or_default().join(&b' ');
+        let lowercase = line.to_ascii_lowercase();
+        if !folded.iter().all(|text| contains(&lowercase, text)) {
+            continue;
+        }
+        let owned = Pinned::open_if(pid, |process| rules.is_owned(process))?;
+        match owned.process() {
+            Some((_, true)) if rules.spared.has(pid) || nobody.nearest.is_some() => {}
+            Some((_, true)) => nobody.nearest = Some(String::from_utf8_lossy(&line).into_owned()),
+            Some((_, false)) => {
+                let has = |text: &OsString| contains(&line, text.as_encoded_bytes());
+                nobody.of_others += usize::from(texts.iter().all(has));
+            }
+            None => {}
+        }
+    }
+    nobody.hidden = hides(rules)?;
+    Ok(nobody)
+}
