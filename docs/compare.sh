@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Runs the command lines of the table in README.md with each kill(1) that is named, and prints who got which signal.
-# Usage: docs/compare.sh KILL...   e.g. docs/compare.sh /usr/bin/kill 'busybox kill' target/release/sigsend
-# Each call runs in a PID namespace of its own with three recorders: the victim, whose number is PID; a bystander in another session;
-# a neighbour in the caller's process group. Needs root or user namespaces, and unshare(1).
+# Runs the command lines of the tables in docs/comparison.md and prints who got which signal.
+# Usage: docs/compare.sh KILL...              e.g. docs/compare.sh /usr/bin/kill 'busybox kill' target/release/sigsend
+#        docs/compare.sh --select COMMAND...  e.g. docs/compare.sh --select 'pkill -x named' 'killall named' \
+#                                                  'fuser -k lockfile' "$PWD/target/release/sigsend named"
+# Each call of a KILL runs in a PID namespace of its own with three recorders: the victim, whose number is PID; a bystander in
+# another session; a neighbour in the caller's process group. Each COMMAND runs in one with two processes called `named` that
+# hold `lockfile` open, one of another user, and runs again as the child of a shell called `named`. Needs root and unshare(1).
 # shellcheck disable=SC2016 # what is quoted is expanded by another shell
 set -euo pipefail
 
@@ -30,6 +33,44 @@ if [[ ${1-} == --inside ]]; then
     # The builtin of bash: this is the namespace's process 1, and both are its children.
     kill -0 "$victim" 2>/dev/null || echo KILL >>"$dir/victim"
     kill -0 "$bystander" 2>/dev/null || echo KILL >>"$dir/bystander"
+    exit 0
+fi
+
+# Inside the namespace: $2 is the command.
+if [[ ${1-} == --select-inside ]]; then
+    cp "$(type -P sleep)" named
+    exec 9>lockfile
+    ./named 60 & own=$!
+    setpriv --reuid 65534 --clear-groups ./named 60 & foreign=$!
+    exec 9>&-
+    until [[ $(cat /proc/$own/comm /proc/$foreign/comm) == $'named\nnamed' ]]; do sleep 0.01; done
+    set +e
+    $2 >/dev/null 2>&1 9>&-
+    echo "status $?"
+    sleep 0.2
+    for victim in own foreign; do
+        if kill -0 "${!victim}" 2>/dev/null; then echo "$victim process: lives"; else echo "$victim process: signalled"; fi
+    done
+    kill -KILL $own $foreign 2>/dev/null
+    wait
+    cp "$(type -P bash)" named
+    ./named -c 'exec 9>lockfile; $0 >/dev/null 2>&1; true' "$2"
+    (($? > 128)) && echo 'calling shell: signalled' || echo 'calling shell: lives'
+    $2 >/dev/null 2>&1
+    echo "status $? if there is none"
+    exit 0
+fi
+
+if [[ ${1-} == --select ]]; then
+    shift
+    script=$(realpath "$0")
+    for command in "$@"; do
+        dir=$(mktemp -d)
+        echo "== $command"
+        chmod 755 "$dir"
+        (cd "$dir" && unshare --pid --fork --mount-proc --kill-child bash "$script" --select-inside "$command" 2>/dev/null)
+        rm -rf -- "$dir"
+    done
     exit 0
 fi
 

@@ -1,11 +1,16 @@
-//! Documents, man page and program agree on the short help and on every event of the JSON lines
-//! with all its keys.
+//! Documents, man page and program agree on the short help, on the compiler that is needed and on
+//! every event of the JSON lines with all its keys. The pages keep to their form.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use crate::support::{sigsend, stdout};
+use crate::support::{contains, sigsend, stdout};
+
+/// The pages that are wrapped by hand.
+const PAGES: &str = "README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs/comparison.md \
+    docs/fleet.md docs/from-pkill.md docs/kernels.md docs/recipes.md docs/reference.md \
+    docs/safety.md docs/tried.md";
 
 fn file(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
@@ -73,6 +78,28 @@ fn keys(source: &str) -> BTreeSet<&str> {
 fn the_options_in_the_reference_are_the_short_help() {
     let help = stdout(&sigsend().arg("-h").assert().success());
     assert_eq!(block(&file("docs/reference.md"), "sigsend -h"), help);
+}
+
+#[test]
+fn the_readme_is_short_and_names_the_oldest_compiler() {
+    let readme = file("README.md");
+    assert!(readme.lines().count() <= 200, "README.md is too long");
+    let compiler = env!("CARGO_PKG_RUST_VERSION");
+    contains!(readme, "(https://rustup.rs) {compiler} or newer");
+}
+
+#[test]
+fn pages_keep_to_100_columns() {
+    for page in PAGES.split_whitespace() {
+        let (mut is_code, text) = (false, file(page));
+        for (line, number) in text.lines().zip(1..) {
+            is_code ^= line.starts_with("```");
+            let is_free = is_code || line.starts_with(['|', '!']) || line.starts_with("<!--");
+            let is_link = line.split_whitespace().count() == 1;
+            let is_short = line.chars().count() <= 100;
+            assert!(is_free || is_link || is_short, "{page}:{number}: {line}");
+        }
+    }
 }
 
 #[test]

@@ -33,6 +33,7 @@ at() { echo $(($1 - 1)) >/proc/sys/kernel/ns_last_pid; }
 # daemon NAME [PID [TITLE]]: a process of this name that catches HUP and USR1, and its NAME.pid. Sets pid.
 daemon() {
     ln -sf "$(type -P bash)" "$1"
+    rm -f "$1.fifo" "$1.ready"
     mkfifo "$1.fifo"
     echo "trap : HUP USR1; exec 8<>$1.fifo; : >$1.ready; while :; do read -u 8; done" >"$1.script"
     if [[ -n ${2-} ]]; then at "$2"; fi
@@ -50,8 +51,8 @@ listen() {
 
 /// The pages that this test runs, those without commands, and those that others run or nobody.
 const PAGES: &str = "README.md docs/recipes.md docs/reference.md";
-const WITHOUT_COMMANDS: &str = "SECURITY.md docs/ARCHITECTURE.md docs/benchmark.md docs/kernels.md \
-    docs/safety.md docs/tried.md CHANGELOG.md";
+const WITHOUT_COMMANDS: &str = "SECURITY.md docs/ARCHITECTURE.md docs/benchmark.md \
+    docs/comparison.md docs/kernels.md docs/safety.md docs/tried.md CHANGELOG.md";
 const ELSEWHERE: &str = "CONTRIBUTING.md docs/fleet.md docs/from-pkill.md";
 
 /// A fenced block and the comments before it.
