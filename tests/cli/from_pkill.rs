@@ -50,6 +50,7 @@ pgrep 'ngin[xz]' | sigsend --pidfile - => both killed 15
 pgrep -n -x nginx | sigsend --pidfile - --expect nginx => nginx2 killed 15
 pgrep -o -x nginx | sigsend --pidfile - --expect nginx => nginx killed 15
 pgrep -t "$tty" | sigsend --pidfile - => terminal killed 15
+pgrep -U nobody | sigsend --pidfile - => node killed 15
 pgrep -P 4242 | sigsend --pidfile - => nginx exited 50
 fuser nginx.log 2>/dev/null | sigsend --pidfile - => both killed 15
 "#;

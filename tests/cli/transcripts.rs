@@ -406,6 +406,40 @@ fn every_command_of_the_reference_works_as_it_says() {
     in_pid_namespace(|| run_page("docs/reference.md"));
 }
 
+/// The recipe for a script's children, in the environment of cron, with each ending of a script.
+#[test]
+fn children_end_with_the_script_in_every_shell() {
+    in_pid_namespace(|| {
+        let page = blocks("docs/recipes.md");
+        let has_trap = |block: &&Block| block.lines.iter().any(|line| line.ends_with(" EXIT"));
+        let recipe = page.iter().find(has_trap).expect("the recipe");
+        let recipe = recipe.lines.join("\n").replace("2s", "100ms");
+        for name in ["sh", "bash", "zsh", "busybox sh"] {
+            let program_name = name.split(' ').next().unwrap_or_default();
+            if program(program_name).is_none() {
+                skip(format!("no {name}"));
+                continue;
+            }
+            let mut shell = Shell::new();
+            settle();
+            let before = processes();
+            for (ending, status) in [
+                ("", 0),
+                ("false", 1),
+                ("exit 9", 9),
+                ("sigsend $$; wait", 143),
+                ("sigsend -INT $$; wait", 130),
+            ] {
+                let script = shell.dir.arg("script", format!("{recipe}\n{ending}\n"));
+                let (ended, text) = shell.run(&format!("env -i PATH=\"$PATH\" {name} {script}"));
+                assert_eq!(ended, status, "{name}: {ending}\nprints\n{text}");
+                settle();
+                assert_eq!(processes(), before, "{name}: {ending}: left behind");
+            }
+        }
+    });
+}
+
 #[test]
 fn no_page_is_left_out() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
