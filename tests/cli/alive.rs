@@ -213,7 +213,7 @@ fn alive_takes_pidfiles_expect_names_and_tokens() {
     run!("--alive -v --pidfile {file}").says(format!("{pid} ({name}) is alive\n"));
     call!(piped(&*pid), "--alive --pidfile -").code(0);
 
-    back_date(&path, Duration::from_mins(1));
+    back_date(&path, Duration::from_secs(60));
     alive!(1, "--pidfile {file}");
     alive!(0, "--pidfile {file} --allow-stale");
     run!("-KILL {token}").code(0);

@@ -130,7 +130,7 @@ fn a_file_can_be_old_and_is_removed_with_its_directory() {
     assert!(program("sh").is_some() && program("no such program").is_none());
     let dir = tempdir();
     let file = dir.file("pid", "4242\n");
-    back_date(&file, Duration::from_hours(1));
+    back_date(&file, Duration::from_secs(3600));
     let modified = file
         .metadata()
         .and_then(|data| data.modified())

@@ -271,7 +271,8 @@ fn a_text_narrows_verifies_and_spares_the_caller() {
     let fit = |command: &mut Command| {
         command.arg0(&text);
     };
-    let filter = Filter(&format!("-f {text}"), &fit);
+    let option = format!("-f {text}");
+    let filter = Filter(&option, &fit);
     filter.assert_narrows_and_verifies();
     filter.assert_spares_the_caller();
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command as Bounded;
+use nix::fcntl::{Flock, FlockArg};
 
 use crate::cgroup::group::{Group, control_group, mount};
 use crate::family::Family;
@@ -80,7 +81,7 @@ struct KernelThread {
     pid: i32,
     home: PathBuf,
     /// Other runs of the test wait for it.
-    _lock: File,
+    _lock: Flock<File>,
 }
 
 impl KernelThread {
@@ -89,7 +90,7 @@ impl KernelThread {
         // Threads of these names do nothing in a quiet machine. Those bound to a CPU cannot be moved.
         const NAMES: [&str; 5] = ["khungtaskd", "ksmd", "oom_reaper", "khugepaged", "kauditd"];
         let lock = File::open(mount()).expect("a directory");
-        lock.lock().expect("a lock of our own");
+        let lock = Flock::lock(lock, FlockArg::LockExclusive).expect("a lock of our own");
         let processes = fs::read_dir("/proc").expect("a /proc").flatten();
         let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
         let about = |pid: i32, file| fs::read_to_string(format!("/proc/{pid}/{file}"));

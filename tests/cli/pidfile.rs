@@ -274,7 +274,7 @@ fn a_file_on_standard_input_is_checked_like_a_named_one() {
     let (dir, target) = (tempdir(), Victim::sleeping());
     let file = dir.file("x.pid", target.arg());
     given(&file, "-0").ok();
-    back_date(&file, Duration::from_mins(1));
+    back_date(&file, Duration::from_secs(60));
     given(&file, "-KILL").begins(1, "sigsend: standard input is stale: ");
     given(&file, "-0 --allow-stale").ok();
     target.assert_alive();

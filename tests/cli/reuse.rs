@@ -54,7 +54,7 @@ fn a_stale_pidfile_or_a_token_never_hits_the_next_owner_of_its_pid() {
             let token = token(&daemon);
             let file = dir.arg("daemon.pid", format!("{NUMBER}\n"));
             let unrelated = reuse_pid(daemon, "daemon");
-            back_date(Path::new(&file), Duration::from_hours(1));
+            back_date(Path::new(&file), Duration::from_secs(3600));
             let told = run!("{command} --pidfile {file}").code(1).err;
             contains!(told, "pidfile {file} is stale: {NUMBER} started at ");
             let done = run!("{command} {token}");

@@ -82,7 +82,7 @@ fn a_token_or_a_typed_target_has_no_age() {
     let token = token(&target);
     let old_file = |content: &str| {
         let file = dir.arg("old.pid", content);
-        back_date(Path::new(&file), Duration::from_mins(1));
+        back_date(Path::new(&file), Duration::from_secs(60));
         file
     };
     run!("-USR1 --pidfile {}", old_file(&token)).fine();
@@ -101,7 +101,7 @@ fn in_a_time_namespace_a_pidfile_has_the_same_age() {
         dir.arg("fresh", target.arg()),
         dir.arg("stale", target.arg()),
     );
-    back_date(Path::new(&stale), Duration::from_hours(1));
+    back_date(Path::new(&stale), Duration::from_secs(3600));
     for shift in ["0", "864000", "-1"] {
         let unshare = |program: &str| {
             let mut command = Command::new("unshare");

@@ -339,7 +339,7 @@ fn in_a_time_namespace_a_pidfile_has_the_same_age() {
         let target = Recorder::new();
         let fresh = dir.file("fresh", target.arg());
         let stale = dir.file("stale", target.arg());
-        back_date(&stale, Duration::from_hours(1));
+        back_date(&stale, Duration::from_secs(3600));
         for offset in ["0", "1000000"] {
             let run = |file: &std::path::Path| {
                 let mut command = Command::new("unshare");
