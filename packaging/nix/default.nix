@@ -24,12 +24,8 @@ pkgs.rustPlatform.buildRustPackage {
   ];
 
   postInstall = ''
-    $out/bin/sigsend --generate man >sigsend.1
-    installManPage sigsend.1
-    installShellCompletion --cmd sigsend \
-      --bash <($out/bin/sigsend --generate bash) \
-      --zsh <($out/bin/sigsend --generate zsh) \
-      --fish <($out/bin/sigsend --generate fish)
+    installManPage contrib/sigsend.1
+    installShellCompletion contrib/completions/{sigsend.bash,_sigsend,sigsend.fish}
   '';
 
   meta = {
