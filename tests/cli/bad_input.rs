@@ -47,7 +47,7 @@ impl Crowd {
         let told = command.run(&[]).begins(1, "sigsend: ").err;
         self.good.assert_untouched();
         self.leader.assert_alive();
-        self.at_risk.iter().for_each(Victim::assert_alive);
+        alive(&self.at_risk);
         told
     }
 }

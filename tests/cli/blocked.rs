@@ -9,16 +9,12 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use assert_cmd::Command;
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::killpg;
 use nix::unistd::Pid;
 
 use crate::cgroup::group::{Group, control_group};
 use crate::family::{Family, children, state};
-use crate::support::{
-    NOBODY, STUBBORN, Unprivileged, Victim, eventually, in_pid_namespace, may_change_user, program,
-    raw, raw_sigsend, skip, strace, victim,
-};
+use crate::support::{prelude::*, raw};
 use fuse::Unreadable;
 
 /// What is due earlier has come by then, even on a busy machine. What waits for a look that lasts a
@@ -44,48 +40,28 @@ const LONG_NAME: &str = "blocked-in-the-kernel";
 #[test]
 fn a_command_line_that_cannot_be_read_holds_up_no_call() {
     in_pid_namespace(|| {
-        if !may_change_user() {
-            return skip("needs root");
-        }
+        needs!(may_change_user(), "root");
         let Some(unreadable) = Unreadable::named(&LONG_NAME[..15]) else {
             return;
         };
-        let run = |args: &[&str]| {
-            let mut command = Command::from_std(raw_sigsend());
-            command.args(args).timeout(Duration::from_secs(10));
-            let status = command.output().expect("sigsend starts").status.code();
+        let run = |call: &str| {
+            let call = call.replace("LONG", LONG_NAME);
+            let begin = Instant::now();
+            let done = run!("{}", call.replace("PID", &unreadable.arg()));
+            assert!(begin.elapsed() < Duration::from_secs(10), "{done:?}");
             unreadable.assert_untouched();
-            status
+            done
         };
         // Another user's, and whether it has the name cannot be told.
-        for (call, status) in [
-            ("-HUP LONG", 1),
-            ("-HUP --within 1s LONG", 1),
-            ("-HUP -a LONG", 1),
-            ("-HUP -a -f LONG", 1),
-            ("-p -a LONG", 1),
-            ("--alive LONG", 2),
-            ("--alive -f LONG", 2),
-            ("-HUP --expect LONG PID", 1),
-            ("-HUP --expect LONG --within 1s PID", 1),
-            ("-HUP -f LONG PID", 1),
-            ("-HUP --tree -f LONG PID", 1),
-        ] {
-            let call = call
-                .replace("LONG", LONG_NAME)
-                .replace("PID", &unreadable.arg());
-            let args: Vec<&str> = call.split(' ').collect();
-            assert_eq!(run(&args), Some(status), "{call}");
+        let calls = "-HUP LONG | -HUP --within 1s LONG | -HUP -a LONG | -HUP -a -f LONG | -p -a LONG \
+            | --alive LONG | --alive -f LONG | -HUP --expect LONG PID \
+            | -HUP --expect LONG --within 1s PID | -HUP -f LONG PID | -HUP --tree -f LONG PID";
+        for call in each(calls) {
+            run(call).code(if call.contains("--alive") { 2 } else { 1 });
         }
-        for call in [
-            "-HUP LONG",
-            "-HUP -a LONG",
-            "-HUP -a -f LONG",
-            "-HUP --within 10s LONG",
-        ] {
+        for call in each("-HUP LONG | -HUP -a LONG | -HUP -a -f LONG | -HUP --within 10s LONG") {
             let other = victim().named(LONG_NAME).sleeping();
-            let call = call.replace("LONG", LONG_NAME);
-            run(&call.split(' ').collect::<Vec<_>>());
+            run(call);
             other.assert_killed_by(1);
         }
     });
@@ -149,8 +125,7 @@ impl Undecided {
                 below.freeze();
             }
             _ => {
-                kill(Pid::from_raw(leader.pid()), Signal::SIGKILL).expect("a child of ours");
-                leader.reap();
+                leader.kill();
             }
         }
         Some(Self {
@@ -186,12 +161,8 @@ fn a_wait_for_processes_that_have_yet_to_take_a_signal_ends_on_time() {
         let undecided = Undecided::start(role, place)?;
         let begin = Instant::now();
         let status = undecided.call("--within 100ms", place).wait();
-        let took = begin.elapsed();
-        assert_eq!(
-            status.expect("a child").code(),
-            Some(124),
-            "{role}, {place:?}"
-        );
+        let (took, status) = (begin.elapsed(), status.expect("a child").code());
+        assert_eq!(status, Some(124), "{role}, {place:?}");
         Some(took)
     });
     assert!(late.is_empty(), "{late:#?}");
@@ -208,17 +179,11 @@ fn a_group_does_not_wait_for_another_whose_members_have_yet_to_take_the_signal()
         if let Some(control) = &undecided.control {
             call.args(["--cgroup", &control.arg()]);
         }
-        let groups = [
-            others[0].group_arg(),
-            undecided.leader.group_arg(),
-            others[1].group_arg(),
-        ];
-        call.arg("--").args(&groups);
+        let groups = [&others[0], &undecided.leader, &others[1]];
+        call.arg("--").args(groups.map(Victim::group_arg));
         let begin = Instant::now();
         let mut call = call.spawn().expect("sigsend starts");
-        for other in &others {
-            other.assert_killed_by(15);
-        }
+        killed(&others, 15);
         let took = begin.elapsed();
         call.wait().expect("a child");
         Some(took)
@@ -234,9 +199,8 @@ fn a_kill_of_processes_that_have_yet_to_take_a_signal_is_on_time() {
             let begin = Instant::now();
             let mut call = undecided.call(call, place);
             // A tree is stopped before it is killed, which takes a second if a member is blocked.
-            eventually("KILL, or the STOP before it", || {
-                "TZ".contains(state(undecided.head.pid()))
-            });
+            let is_stopped = || "TZ".contains(state(undecided.head.pid()));
+            eventually("KILL, or the STOP before it", is_stopped);
             let took = begin.elapsed();
             call.wait().expect("a child");
             undecided.head.assert_killed_by(9);
@@ -270,9 +234,7 @@ fn a_tree_is_killed_while_another_is_still_being_stopped() {
 #[test]
 fn a_process_that_appears_after_the_kill_of_one_tree_is_no_orphan_of_it() {
     in_pid_namespace(|| {
-        let Some(setsid) = program("setsid") else {
-            return skip("no setsid");
-        };
+        needs!(program("setsid").is_some(), "setsid");
         let (mut blocked, other) = (Family::with_role("vfork"), Victim::sleeping());
         let mut call = raw_sigsend();
         call.args(["--tree", "-KILL", &blocked.arg(), &other.arg()]);
@@ -280,21 +242,16 @@ fn a_process_that_appears_after_the_kill_of_one_tree_is_no_orphan_of_it() {
         let call = call.expect("sigsend starts");
         other.assert_killed_by(9);
         // It loses its parent and has a session of its own, as an escaped member would.
-        let mut stranger = std::process::Command::new(setsid);
-        let stranger = stranger.args(["--fork", "sleep", "60"]).status();
+        let stranger = tool("setsid --fork sleep 60").status();
         assert!(stranger.expect("setsid starts").success());
-        let told = call.wait_with_output().expect("a child");
-        assert_eq!(String::from_utf8_lossy(&told.stderr), "");
-        assert!(told.status.success());
+        Done::of("--tree -KILL", call.wait_with_output().expect("a child")).fine();
         assert_eq!(blocked.assert_all_ended(), Vec::<String>::new());
     });
 }
 
 #[test]
 fn a_step_does_not_wait_until_it_is_known_how_a_process_ended() {
-    if !may_change_user() {
-        return skip("needs root");
-    }
+    needs!(may_change_user(), "root");
     // Each step ends one process, which is not reaped, and how it ended is hidden from the user.
     let steps = [1, 2, 3, 5, 6, 10, 12, 14, 15, 24, 25, 26, 27];
     let user = Unprivileged::new();
@@ -319,13 +276,4 @@ fn a_step_does_not_wait_until_it_is_known_how_a_process_ended() {
         Some(took)
     });
     assert!(late.is_empty(), "{late:#?}");
-}
-
-#[test]
-fn a_write_that_writes_nothing_ends_a_listing() {
-    let Some(trace) = strace("inject=write,writev:retval=0", &["-l"]) else {
-        return;
-    };
-    assert_eq!(trace.output.status.code(), Some(1));
-    assert_eq!(String::from_utf8_lossy(&trace.output.stdout), "");
 }

@@ -36,9 +36,7 @@ fn a_group_selects_its_members_and_those_of_its_descendants_only() {
     has_members(&deep.arg(), &[&members[2]]);
     let sent = run!("-v --grace 15s --cgroup {group}").told();
     assert_eq!(sent.matches("sent TERM (15) to").count(), 3, "{sent}");
-    members
-        .iter()
-        .for_each(|member| member.assert_killed_by(15));
+    killed(&members, 15);
     bystanders.iter_mut().for_each(Recorder::assert_untouched);
 }
 
@@ -377,9 +375,9 @@ fn members_of_another_pid_namespace_are_counted_and_only_killed_as_a_whole() {
     let late = format!("sigsend: {group} is still there after 0.");
     run("-0 --within 50ms").begins(124, late);
     run("--dry-run -KILL").says(format!("would send KILL (9) to {them}\n"));
-    members.iter().for_each(Victim::assert_alive);
+    alive(&members);
     run("-v -KILL --wait").says(format!("sent KILL (9) to {them}\n"));
-    members.iter().for_each(|member| member.assert_killed_by(9));
+    killed(&members, 9);
 }
 
 #[test]

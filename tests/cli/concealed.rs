@@ -4,15 +4,11 @@
 use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 
-use nix::sched::{CloneFlags, unshare};
-
 use crate::family::Family;
 use crate::hidden::hide_processes;
 use crate::limits::{may_open, size};
-use crate::support::{
-    NOBODY, Unprivileged, in_pid_namespace, may_change_user, raw, sigsend, skip, stderr, strace,
-    victim,
-};
+use crate::port::entered_network;
+use crate::support::prelude::*;
 
 /// The name of processes that no other has.
 const NAME: &str = "concealed";
@@ -26,75 +22,36 @@ fn a_name_that_a_hidden_process_may_have_is_not_called_gone() {
         let user = Unprivileged::new();
         // One of the caller, which is not dumpable, like ssh-agent; one of another user; and none.
         let own = || Some(Family::with_role(&format!("not-dumpable {NAME}")));
-        let foreign = || {
-            Some(Family::shell(&format!(
-                "echo {NAME} >/proc/$$/comm; echo ready; read line"
-            )))
-        };
+        let renamed = format!("echo {NAME} >/proc/$$/comm; echo ready; read line");
+        let foreign = || Some(Family::shell(&renamed));
         let process: [&dyn Fn() -> Option<Family>; 3] = [&own, &foreign, &|| None];
-        for (row, start) in process.into_iter().enumerate() {
+        for start in process {
             let process = start();
-            let selections = [&[NAME][..], &["-f", NAME]];
-            for selection in selections {
-                user.sigsend()
-                    .arg("--alive")
-                    .args(selection)
-                    .assert()
-                    .code(2);
-                for call in [&["-TERM"][..], &["--wait"], &["--grace", "5s"]] {
-                    let told = user
-                        .sigsend()
-                        .arg("-v")
-                        .args(call)
-                        .args(selection)
-                        .assert()
-                        .code(1);
-                    assert!(
-                        stderr(&told).contains("hid"),
-                        "{row} {call:?}: {}",
-                        stderr(&told)
-                    );
+            for selection in [NAME, &format!("-f {NAME}")] {
+                call!(user.sigsend(), "--alive {selection}").code(2);
+                for call in ["-TERM", "--wait", "--grace 5s"] {
+                    let done = call!(user.sigsend(), "-v {call} {selection}").code(1);
+                    contains!(done.err, "hid");
                 }
             }
-            if let Some(process) = process {
-                process.assert_alive();
-            }
+            process.iter().for_each(|process| process.assert_alive());
         }
         // What can be seen is enough to be alive, and gets the signal.
         let visible = victim().named(NAME).owned_by(NOBODY).sleeping();
         let _hidden = own();
-        user.sigsend().args(["--alive", NAME]).assert().success();
-        user.sigsend().args(["-HUP", NAME]).assert().success();
+        call!(user.sigsend(), "--alive {NAME}").code(0);
+        call!(user.sigsend(), "-HUP {NAME}").code(0);
         visible.assert_killed_by(1);
     });
-}
-
-/// Moves this thread and its children to a network namespace in which no other process listens.
-#[track_caller]
-fn entered_network() -> bool {
-    let entered = unshare(CloneFlags::CLONE_NEWNET);
-    if let Err(error) = entered {
-        skip(format!("no network namespace: {error}"));
-    }
-    entered.is_ok()
 }
 
 #[test]
 fn a_socket_that_only_a_thread_has_open_is_found() {
     in_pid_namespace(|| {
-        if !entered_network() {
-            return;
-        }
+        needs!(entered_network(), "a network namespace");
         let process = Family::with_role("listens-in-a-thread 8080");
-        sigsend()
-            .args(["-p", ":8080"])
-            .assert()
-            .success()
-            .stdout(format!("{}\n", process.pid()));
-        sigsend()
-            .args(["-KILL", "--wait", ":8080"])
-            .assert()
-            .success();
+        assert_eq!(run!("-p :8080").code(0).out, format!("{process}\n"));
+        run!("-KILL --wait :8080").code(0);
         process.assert_killed_by(9);
     });
 }
@@ -102,26 +59,16 @@ fn a_socket_that_only_a_thread_has_open_is_found() {
 #[test]
 fn descriptors_of_other_users_are_not_looked_at_for_a_port() {
     in_pid_namespace(|| {
-        if !may_change_user() {
-            return skip("needs root");
-        }
-        if !entered_network() {
-            return;
-        }
+        needs!(may_change_user() && entered_network(), "root");
         let foreign = victim().owned_by(NOBODY).sleeping();
         let own = Family::with_role("crowded 8080 0 0");
         let Some(trace) = strace("trace=openat", &["-p", ":8080"]) else {
             return;
         };
-        assert_eq!(
-            String::from_utf8_lossy(&trace.output.stdout),
-            format!("{}\n", own.pid())
-        );
-        let looked = format!("/{}/", foreign.pid());
-        let looks = trace
-            .calls
-            .iter()
-            .filter(|call| call.contains(&looked) && call.contains("/fd"));
+        assert_eq!(Done::of("-p", trace.output).out, format!("{own}\n"));
+        let looked = format!("/{foreign}/");
+        let is_look = |call: &&String| call.contains(&looked) && call.contains("/fd");
+        let looks = trace.calls.iter().filter(is_look);
         assert_eq!(looks.collect::<Vec<_>>(), [""; 0]);
     });
 }
@@ -129,63 +76,40 @@ fn descriptors_of_other_users_are_not_looked_at_for_a_port() {
 #[test]
 fn a_port_is_found_among_many_descriptors_and_sockets() {
     in_pid_namespace(|| {
-        if !entered_network() {
-            return;
-        }
-        let crowds = size(1, 5);
+        needs!(entered_network(), "a network namespace");
         let mut sizes = [size(10_000, 100_000), 10_000].into_iter();
         let Some(descriptors) = sizes.find(|size| may_open(*size)) else {
             return skip("a process may not open 10,000 files");
         };
         let crowd = |nth| Family::with_role(&format!("crowded {} 0 9999", 10_000 * nth));
-        let _crowds: Vec<_> = (1..=crowds).map(crowd).collect();
+        let _crowds: Vec<_> = (1..=size(1, 5)).map(crowd).collect();
         let process = Family::with_role(&format!("crowded 8080 {descriptors} 0"));
         let begin = Instant::now();
-        sigsend()
-            .args(["-p", ":8080"])
-            .assert()
-            .success()
-            .stdout(format!("{}\n", process.pid()));
-        assert!(
-            begin.elapsed() < Duration::from_secs(10),
-            "{:?}",
-            begin.elapsed()
-        );
+        let done = run!("-p :8080").code(0);
+        assert!(begin.elapsed() < Duration::from_secs(10), "{done:?}");
+        assert_eq!(done.out, format!("{process}\n"));
     });
 }
 
 #[test]
 fn a_name_means_the_callers_processes_in_a_user_namespace_too() {
     in_pid_namespace(|| {
-        if !may_change_user() {
-            return skip("needs root");
-        }
+        needs!(may_change_user(), "root");
         let user = Unprivileged::new();
         // As root of the namespace, and as a user that it does not map.
-        for (options, statuses) in [
-            (&["--user", "--map-root-user"][..], &[0][..]),
-            (&["--user"], &[0, 64]),
-        ] {
+        for (options, statuses) in [("--user --map-root-user", &[0][..]), ("--user", &[0, 64])] {
             let own = victim().named(NAME).owned_by(NOBODY).sleeping();
             let foreign = victim().named(NAME).sleeping();
-            let mut command = raw("unshare");
-            command
-                .uid(NOBODY)
-                .gid(NOBODY)
-                .args(options)
-                .arg(user.path());
-            let told = command
-                .args(["-HUP", NAME])
-                .output()
-                .expect("unshare starts");
-            let said = String::from_utf8_lossy(&told.stderr);
-            if said.starts_with("unshare: ") {
-                return skip(said);
+            let mut command = tool(&format!("unshare {options}"));
+            command.uid(NOBODY).gid(NOBODY).arg(user.path());
+            let done = call!(command, "-HUP {NAME}");
+            if done.err.starts_with("unshare: ") {
+                return skip(done.err);
             }
             own.assert_killed_by(1);
             foreign.assert_alive();
-            let status = told.status.code().expect("it is not killed");
-            assert!(statuses.contains(&status), "{status}: {said}");
+            let status = done.status.expect("it is not killed");
+            assert!(statuses.contains(&status), "{done:?}");
         }
     });
 }

@@ -71,7 +71,7 @@ fn a_name_is_found_among_thousands_in_one_pass() {
             assert!(reads <= names + 60, "{reads} reads of {names} small files");
         }
         run!("-HUP wanted").ok();
-        wanted.iter().for_each(|wanted| wanted.assert_killed_by(1));
+        killed(&wanted, 1);
         crowd.assert_alive();
     });
 }

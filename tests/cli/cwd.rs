@@ -117,10 +117,8 @@ fn an_equal_path_in_another_mount_namespace_is_another_directory() {
         assert_selects(&dir, &same.each_ref());
         assert_selects(dir.join("x"), &[]);
         run!("-KILL --cwd {}", dir.display()).ok();
-        for victim in &same {
-            victim.assert_killed_by(9);
-        }
-        others.iter().for_each(Victim::assert_alive);
+        killed(&same, 9);
+        alive(&others);
     });
 }
 

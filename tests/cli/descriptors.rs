@@ -49,9 +49,7 @@ fn each_target_that_cannot_be_pinned_is_an_error() {
             Some(0) => {
                 whole += 1;
                 assert_eq!((signalled, &*done.err), (8, ""), "limit {limit}");
-                victims
-                    .iter()
-                    .for_each(|victim| victim.assert_killed_by(15));
+                killed(&victims, 15);
             }
             Some(64) => {
                 partial += 1;
@@ -77,11 +75,9 @@ fn no_member_of_a_group_is_signalled_that_cannot_be_pinned_whole() {
             .collect();
         if all_or_nothing(limit, &format!("--wait -- -{leader}")) {
             enough += 1;
-            members
-                .iter()
-                .for_each(|victim| victim.assert_killed_by(15));
+            killed(&members, 15);
         } else {
-            members.iter().for_each(Victim::assert_alive);
+            alive(&members);
             leader.assert_alive();
         }
     }
@@ -99,7 +95,7 @@ fn a_group_that_cannot_be_pinned_does_not_affect_targets_before_and_after_it() {
     let targets = format!("-{before} {member} -{leader} {member} {leader}");
     let done = limited(20, 20, &format!("-RTMIN --within 0s -- {targets}")).code(124);
     assert_eq!(count(&done.err), 1, "{done:?}");
-    others.iter().for_each(Victim::assert_alive);
+    alive(&others);
     for mut recorder in [before, member, leader] {
         assert_eq!(recorder.signals(), [34]);
     }
@@ -163,7 +159,5 @@ fn no_process_of_a_name_is_missed() {
     }
     assert!((1..19).contains(&enough), "{enough}");
     limited(8, 200, &format!("-TERM --wait {name}")).ok();
-    victims
-        .iter()
-        .for_each(|victim| victim.assert_killed_by(15));
+    killed(&victims, 15);
 }

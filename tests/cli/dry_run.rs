@@ -8,27 +8,17 @@ use crate::support::prelude::*;
 
 /// The effect on one process that a dry run reports.
 #[track_caller]
-pub fn effect(signal: &str, pid: &str) -> String {
-    let told = sigsend()
-        .args(["--dry-run", signal, pid])
-        .assert()
-        .success()
-        .stderr("");
-    let told = stdout(&told);
+pub fn effect(signal: &str, pid: i32) -> String {
+    let told = run!("--dry-run {signal} {pid}").told();
     let effect = told
         .split_once("): ")
-        .and_then(|(_, rest)| rest.split_once("; user "))
-        .map(|(effect, _)| effect);
-    effect
-        .unwrap_or_else(|| panic!("no effect in {told:?}"))
-        .to_owned()
+        .and_then(|(_, rest)| rest.split_once("; user "));
+    effect.expect(&told).0.to_owned()
 }
 
-/// Asserts the effect on one process that a dry run reports.
 #[track_caller]
-fn has_effect(signal: &str, pid: i32, effect: &str) {
-    let told = run!("--dry-run {signal} {pid}").told();
-    contains!(told, "): {effect}; user ");
+fn has_effect(signal: &str, pid: i32, expected: &str) {
+    assert_eq!(effect(signal, pid), expected, "{signal} {pid}");
 }
 
 #[test]

@@ -123,9 +123,7 @@ fn ten_stubborn_processes_take_the_time_of_one() {
         (Duration::from_secs(1)..Duration::from_secs(6)).contains(&took),
         "{took:?}"
     );
-    stubborn
-        .iter()
-        .for_each(|victim| victim.assert_killed_by(9));
+    killed(&stubborn, 9);
 }
 
 #[test]
@@ -195,9 +193,7 @@ fn a_member_that_uses_up_the_descriptors_does_not_affect_the_others() {
             .replace('B', &stubborn[1].arg());
         let done = call!(limited(), "--grace 500ms {targets}").fails(64, "24 open files");
         assert_eq!(done.err.lines().count(), 1, "reported once: {done:?}");
-        stubborn
-            .iter()
-            .for_each(|victim| victim.assert_killed_by(9));
+        killed(&stubborn, 9);
         assert_eq!(family.next_line(), Some(format!("forked {family}")));
     }
     // Nor does one that has too many members from the start.

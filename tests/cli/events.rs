@@ -328,9 +328,7 @@ fn output_that_cannot_be_written_does_not_stop_an_escalation() {
         drop(reader);
         assert!(line.contains("TERM"), "{line}");
         Done::of(voice, child.wait_with_output().expect("sigsend ends")).ok();
-        stubborn
-            .iter()
-            .for_each(|victim| victim.assert_killed_by(9));
+        killed(&stubborn, 9);
 
         // Open for reading only, and a full disk.
         let mut target = Recorder::new();

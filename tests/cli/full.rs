@@ -234,7 +234,7 @@ fn every_description_must_match() {
     let dir = dir.path().display();
     run!("-HUP --full={one} -f{two} --cwd {dir}").ok();
     meant.assert_killed_by(1);
-    others.iter().for_each(Victim::assert_alive);
+    alive(&others);
 }
 
 #[test]

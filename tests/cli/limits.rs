@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit};
 
-use crate::support::prelude::*;
+use crate::support::{is_dynamic, prelude::*};
 
 /// The longest single argument (`MAX_ARG_STRLEN` less its NUL).
 const LONGEST: usize = 128 * 1024 - 1;
@@ -298,6 +298,33 @@ fn closed_standard_descriptors_change_only_the_output() {
         target.arg(),
         "the file on standard input was overwritten"
     );
+}
+
+#[test]
+fn closed_standard_descriptors_need_no_dev_null() {
+    needs!(running_as_root(), "root");
+    needs!(
+        !is_dynamic(),
+        "a static program, since an empty root has no dynamic linker"
+    );
+    let (root, mut target) = (tempdir(), Recorder::new());
+    copy(*SIGSEND, &root.path().join("sigsend"));
+    let chroot = format!("exec chroot {} /sigsend", root.path().display());
+    for closed in each(CLOSED) {
+        let inside = |line: &str| sh(&format!("{chroot} {line} {closed}")).run(&[]);
+        assert_eq!(
+            inside(&format!("-USR1 {target}")).code(0).err,
+            "",
+            "{closed}"
+        );
+        let is_mute = closed.split(' ').any(|word| word == ">&-");
+        let late = inside(&format!("-v -USR1 --within 0s {target}"));
+        late.code(if is_mute { 1 } else { 124 });
+        assert_eq!(target.signals(), [10, 10], "{closed}");
+        let read = inside("-USR1 --allow-stale --pidfile -");
+        read.code(i32::from(closed.contains("<&-")));
+    }
+    target.assert_untouched();
 }
 
 #[test]

@@ -7,7 +7,6 @@
 
 mod alive;
 mod bad_input;
-mod bare;
 mod blocked;
 mod cgroup;
 mod completions;

@@ -1,69 +1,46 @@
 //! Little memory: no process is left stopped when an allocation fails.
 
-use std::process::Command;
-
-use nix::sys::resource::{Resource, getrlimit};
-
 use crate::family::{Family, state};
-use crate::support::{SIGSEND, eventually, program, skip, tempdir};
+use crate::limits::may_open;
+use crate::support::prelude::*;
 
 #[test]
 fn a_freeze_that_runs_out_of_memory_leaves_no_process_stopped() {
-    let (Some(strace), Some(prlimit)) = (program("strace"), program("prlimit")) else {
-        return skip("no strace or no prlimit");
-    };
-    let children = 1500;
-    if getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(_, hard)| hard < children + 100) {
-        return skip("too few open files");
-    }
-    let mut family = Family::with_role(&format!("children {children}"));
+    let is_possible = program("strace").is_some() && program("prlimit").is_some();
+    needs!(
+        is_possible && may_open(1600),
+        "strace, prlimit and open files"
+    );
+    let mut family = Family::with_role("children 1500");
     let members = family.children();
     let dir = tempdir();
-    let log = dir.path().join("strace");
-    let limited = |kilobytes: u64, args: &[&str]| {
-        let mut command = Command::new(&strace);
-        command
-            .args([
-                "-f",
-                "-qq",
-                "-e",
-                "signal=none",
-                "-e",
-                "trace=pidfd_send_signal",
-                "-o",
-            ])
-            .arg(&log);
-        command
-            .arg(&prlimit)
-            .arg(format!("--as={}", kilobytes * 1024))
-            .arg(*SIGSEND)
-            .args(args);
-        let output = command
-            .current_dir(dir.path())
-            .output()
-            .expect("strace starts");
-        let signals = std::fs::read_to_string(&log).unwrap_or_default();
-        (output, signals)
+    let log = dir.arg("strace", "");
+    let limited = |kilobytes: u64, args: &str| {
+        let traced = format!("strace -f -qq -e signal=none -e trace=pidfd_send_signal -o {log}");
+        call!(
+            through(&format!("{traced} prlimit --as={}", kilobytes * 1024)),
+            "{args}"
+        )
     };
     // The smallest limit with which sigsend starts.
     let mut least = 0;
     for bit in (4..20).rev() {
-        if !limited(least + (1 << bit), &["-V"]).0.status.success() {
+        if limited(least + (1 << bit), "-V").status != Some(0) {
             least += 1 << bit;
         }
     }
     let mut refused = 0;
     for step in 0.. {
-        let (output, signals) = limited(least + step * 96, &["--tree", "-KILL", &family.arg()]);
-        if output.status.success() {
+        let done = limited(least + step * 96, &format!("--tree -KILL {family}"));
+        if done.status == Some(0) {
             break;
         }
-        refused += usize::from(
-            String::from_utf8_lossy(&output.stderr).contains("stopping a tree: memory"),
-        );
+        refused += usize::from(done.err.contains("stopping a tree: memory"));
+        let signals = std::fs::read_to_string(&log).unwrap_or_default();
         assert!(!signals.contains("SIGKILL"), "{signals}");
+        let is_asleep = |pid: &i32| state(*pid) == 'S';
         eventually("all processes to continue", || {
-            members.iter().all(|pid| state(*pid) == 'S')
+            members.iter().all(is_asleep)
         });
         assert!(step < 1000, "with {} KiB it still fails", least + step * 96);
     }

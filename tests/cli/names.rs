@@ -54,7 +54,7 @@ fn a_name_selects_exactly_the_processes_of_that_name() {
     run!("-INT {name} nobody-here {plain}").fails(64, unfound);
     named.assert_killed_by(2);
     plain.assert_killed_by(2);
-    others.iter().for_each(Victim::assert_alive);
+    alive(&others);
 }
 
 #[test]

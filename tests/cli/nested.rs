@@ -5,16 +5,12 @@ use std::fs::{self, File};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
-use assert_cmd::Command as Bounded;
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::cgroup::group::{Group, control_group, mount};
-use crate::family::Family;
-use crate::strange::{Held, Window, may_trace};
-use crate::support::{
-    Ending, NOBODY, SIGSEND, Timed, Unprivileged, Victim, eventually, in_pid_namespace,
-    may_change_user, program, raw, sigsend, skip, stderr, victim,
-};
+use crate::family::{Family, all_pids};
+use crate::strange::{Held, WINDOWS, may_trace};
+use crate::support::prelude::*;
 
 /// A chain of groups, each in the previous one. Removed on drop.
 struct Chain<'a> {
@@ -46,33 +42,21 @@ impl Drop for Chain<'_> {
 
 #[test]
 fn a_deep_group_is_killed_with_few_descriptors() {
-    let Some(prlimit) = program("prlimit") else {
-        return skip("no prlimit");
-    };
+    needs!(program("prlimit").is_some(), "prlimit");
     // KILL needs no list of the members. For other signals the soft limit is raised.
     for (limits, depth, call, signal) in [
-        ("--nofile=64:64", 100, &["-KILL", "--wait"][..], 9),
-        ("--nofile=64:64", 100, &["-KILL"], 9),
-        ("--nofile=1024:4096", 1020, &["-KILL", "--wait"], 9),
-        ("--nofile=64:4096", 100, &["-HUP", "--wait"], 1),
+        ("64:64", 100, "-KILL --wait", 9),
+        ("64:64", 100, "-KILL", 9),
+        ("1024:4096", 1020, "-KILL --wait", 9),
+        ("64:4096", 100, "-HUP --wait", 1),
     ] {
         let Some(group) = control_group() else { return };
         let chain = Chain::below(&group, depth);
         let members = [group.sleeping(), Victim::sleeping()];
         chain.take(members[1].pid());
-        let mut command = raw(&prlimit);
-        command.arg(limits).arg(*SIGSEND).args(call);
-        command.args(["--cgroup", &group.arg()]);
-        let told = Bounded::from_std(command).timed().assert();
-        let said = stderr(&told);
-        assert_eq!(
-            told.get_output().status.code(),
-            Some(0),
-            "{limits} {call:?}: {said}"
-        );
-        for member in &members {
-            member.assert_killed_by(signal);
-        }
+        let limited = through(&format!("prlimit --nofile={limits}"));
+        call!(limited, "{call} --cgroup {group}").code(0);
+        killed(&members, signal);
     }
 }
 
@@ -91,18 +75,14 @@ impl KernelThread {
         const NAMES: [&str; 5] = ["khungtaskd", "ksmd", "oom_reaper", "khugepaged", "kauditd"];
         let lock = File::open(mount()).expect("a directory");
         let lock = Flock::lock(lock, FlockArg::LockExclusive).expect("a lock of our own");
-        let processes = fs::read_dir("/proc").expect("a /proc").flatten();
-        let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
         let about = |pid: i32, file| fs::read_to_string(format!("/proc/{pid}/{file}"));
         let is_named =
             |pid: &i32| about(*pid, "comm").is_ok_and(|name| NAMES.contains(&name.trim()));
         let is_kernel = |pid: &i32| about(*pid, "cmdline").is_ok_and(|line| line.is_empty());
-        let (pid, home) = pids.filter(is_named).filter(is_kernel).find_map(|pid| {
+        let mut threads = all_pids().into_iter().filter(is_named).filter(is_kernel);
+        let (pid, home) = threads.find_map(|pid| {
             let home = about(pid, "cgroup").ok()?;
-            let home = home
-                .lines()
-                .find_map(|line| line.strip_prefix("0::/"))?
-                .to_owned();
+            let home = home.lines().find_map(|line| line.strip_prefix("0::/"))?;
             let home = Path::new(&mount()).join(home);
             let moved = fs::write(group.path().join("cgroup.procs"), pid.to_string());
             moved.is_ok().then_some((pid, home))
@@ -117,81 +97,57 @@ impl KernelThread {
 
 impl Drop for KernelThread {
     fn drop(&mut self) {
-        fs::write(self.home.join("cgroup.procs"), self.pid.to_string())
-            .expect("it came from there");
+        let back = fs::write(self.home.join("cgroup.procs"), self.pid.to_string());
+        back.expect("it came from there");
     }
 }
 
 #[test]
 fn a_kernel_thread_in_a_group_is_refused_and_not_waited_for() {
-    for (call, signal) in [
-        (&["-KILL", "--wait"][..], 9),
-        (&["-KILL", "--within", "10s"], 9),
-        (&["-TERM", "--wait"], 15),
-        (&["--grace", "5s"], 15),
-        (&["-TERM", "--timeout", "100ms", "KILL", "--wait"], 15),
-    ] {
+    let calls = "-KILL --wait | 9
+        -KILL --within 10s | 9
+        -TERM --wait | 15
+        --grace 5s | 15
+        -TERM --timeout 100ms KILL --wait | 15";
+    for [call, signal] in rows(calls) {
         let Some(group) = control_group() else { return };
-        let Some(thread) = KernelThread::moved_into(&group) else {
+        let Some(_thread) = KernelThread::moved_into(&group) else {
             return skip("no kernel thread can be moved");
         };
-        let run = || {
-            let told = sigsend()
-                .args(call)
-                .args(["--cgroup", &group.arg()])
-                .assert()
-                .stdout("");
-            let output = told.get_output();
-            let told = String::from_utf8_lossy(&output.stderr).into_owned();
-            (output.status.code(), told)
-        };
         let member = group.sleeping();
-        let (status, told) = run();
-        member.assert_killed_by(signal);
-        assert_eq!(status, Some(64), "{call:?}: {told}");
-        assert!(told.contains("kernel thread"), "{call:?}: {told}");
+        let done = run!("{call} --cgroup {group}");
+        member.assert_killed_by(signal.parse().expect("a signal"));
+        done.fails(64, "kernel thread");
         // Alone.
-        assert_eq!(run().0, Some(1), "{call:?}");
-        drop(thread);
+        let alone = run!("{call} --cgroup {group}").code(1);
+        assert_eq!(alone.out, "", "{call}");
     }
 }
 
 #[test]
 fn members_that_appear_after_the_time_of_a_freeze_are_killed() {
-    if !may_trace() {
-        return skip("no strace");
-    }
+    needs!(may_trace(), "strace");
     let Some(group) = control_group() else { return };
     let mut hopping = Family::with_role("hops 30000");
     group.take(hopping.pid());
     hopping.write_line("go");
     // A kernel without cgroup.kill, on which the group is not frozen at first.
-    let freeze = format!("{}/cgroup.freeze", group.arg());
-    let mut command = raw("strace");
-    command.args(["-qq", "-o", "/dev/null", "-P", "cgroup.kill", "-P", &freeze]);
-    command.args(["-e", "inject=openat:error=ENOENT"]);
-    command.args(["-e", "inject=write,pwrite64:retval=1:when=1"]);
-    command.args([*SIGSEND, "-KILL", "--wait", "--cgroup", &group.arg()]);
-    Bounded::from_std(command)
-        .timed()
-        .assert()
-        .success()
-        .stdout("")
-        .stderr("");
+    let files = format!("-P cgroup.kill -P {group}/cgroup.freeze");
+    let faults = "inject=openat:error=ENOENT -e inject=write,pwrite64:retval=1:when=1";
+    let traced = through(&format!("strace -qq -o /dev/null {files} -e {faults}"));
+    call!(traced, "-KILL --wait --cgroup {group}").ok();
     assert!(!group.is_populated());
     hopping.assert_all_ended();
 }
 
 #[test]
 fn a_user_kills_a_group_that_was_delegated() {
-    if !may_change_user() {
-        return skip("needs root");
-    }
+    needs!(may_change_user(), "root");
     let user = Unprivileged::new();
     for (call, signal, status) in [
-        (&["-KILL", "--wait"][..], 9, 0),
-        (&["-TERM", "--wait"], 15, 64),
-        (&["--grace", "10s"], 15, 64),
+        ("-KILL --wait", 9, 0),
+        ("-TERM --wait", 15, 64),
+        ("--grace 10s", 15, 64),
     ] {
         let Some(group) = control_group() else { return };
         let below = group.child("below");
@@ -207,24 +163,11 @@ fn a_user_kills_a_group_that_was_delegated() {
         });
         // Only the group's own files reach it.
         let foreign = below.sleeping();
-        let told = user
-            .sigsend()
-            .args(call)
-            .args(["--cgroup", &group.arg()])
-            .assert();
-        let said = stderr(&told);
-        assert_eq!(
-            told.get_output().status.code(),
-            Some(status),
-            "{call:?}: {said}"
-        );
-        for own in &own {
-            own.assert_killed_by(signal);
-        }
-        if status == 0 {
-            foreign.assert_killed_by(9);
-        } else {
-            foreign.assert_alive();
+        call!(user.sigsend(), "{call} --cgroup {group}").code(status);
+        killed(&own, signal);
+        match status {
+            0 => foreign.assert_killed_by(9),
+            _ => foreign.assert_alive(),
         }
     }
 }
@@ -232,38 +175,33 @@ fn a_user_kills_a_group_that_was_delegated() {
 #[test]
 fn a_group_that_becomes_threaded_meanwhile_is_an_error_and_not_waited_for() {
     in_pid_namespace(|| {
-        if !may_trace() {
-            return skip("no strace");
-        }
-        for window in [
-            Window::BeforePinning,
-            Window::AfterPinning,
-            Window::BeforeSending,
-        ] {
-            for call in [&["-HUP"][..], &["-HUP", "--wait"], &["--grace", "2s"]] {
-                let Some(parent) = control_group() else {
-                    return;
-                };
-                let group = parent.child("threaded");
-                // It ends a call that waits for it in vain.
-                let member = group.shell("echo ready; exec sleep 10");
-                let held = Held::at(window, &[call, &["--cgroup", &group.arg()]].concat());
-                // Only an empty group can be changed.
-                parent.take(member.pid());
-                let changed = fs::write(group.path().join("cgroup.type"), "threaded");
-                group.take(member.pid());
-                let output = held.go();
-                if let Err(error) = changed {
-                    return skip(format!("no threaded group: {error}"));
-                }
-                let said = String::from_utf8_lossy(&output.stderr);
-                let row = format!("{window:?} {call:?}: {:?} {said}", output.status);
-                match output.status.code() {
-                    Some(0) => assert!(matches!(member.ending(), Ending::Killed(_)), "{row}"),
-                    Some(1 | 64) => assert_ne!(said, "", "{row}"),
-                    _ => panic!("{row}"),
-                }
+        needs!(may_trace(), "strace");
+        let calls = || each("-HUP | -HUP --wait | --grace 2s");
+        for (window, call) in WINDOWS
+            .into_iter()
+            .flat_map(|w| calls().map(move |c| (w, c)))
+        {
+            let Some(parent) = control_group() else {
+                return;
+            };
+            let group = parent.child("threaded");
+            // It ends a call that waits for it in vain.
+            let member = group.shell("echo ready; exec sleep 10");
+            let held = Held::at(window, &words(&format!("{call} --cgroup {group}")));
+            // Only an empty group can be changed.
+            parent.take(member.pid());
+            let changed = fs::write(group.path().join("cgroup.type"), "threaded");
+            group.take(member.pid());
+            let done = held.finish();
+            if let Err(error) = changed {
+                return skip(format!("no threaded group: {error}"));
             }
+            let is_told = match done.status {
+                Some(0) => matches!(member.ending(), Ending::Killed(_)),
+                Some(1 | 64) => !done.err.is_empty(),
+                _ => false,
+            };
+            assert!(is_told, "{window:?} {call}: {done:?}");
         }
     });
 }

@@ -1,40 +1,27 @@
 //! Trees that outrun KILL: members that run again while the tree is killed, because a KILL to
 //! another member continues them, or somebody else does. None survives, or it is named.
 
-use std::fs;
 use std::time::Instant;
 
 use nix::libc;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::kill;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
-use crate::family::{Family, children, state};
+use crate::family::{Family, all_pids, children, stat_field, state};
 use crate::strange::{Call, Held, may_trace};
-use crate::support::{
-    SIGSEND, eventually, in_pid_namespace, raw, sigsend, skip, stderr, strace, victim,
-};
+use crate::support::prelude::*;
 
 /// Members that do nothing in each group. They make the time between two KILLs long.
-const IDLE: usize = 100;
-const ROUNDS: usize = 20;
-
-/// A field of /proc/PID/stat after the command name, counted as in proc(5).
-fn stat_field(pid: i32, field: usize) -> i32 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
-    fields
-        .split(' ')
-        .nth(field - 3)
-        .and_then(|field| field.parse().ok())
-        .unwrap_or(0)
+const IDLE_MEMBERS: usize = 100;
+/// Rounds of each role; more in full.
+fn rounds() -> std::ops::Range<usize> {
+    0..if in_full() { 20 } else { 6 }
 }
 
 /// All other processes of this PID namespace.
 fn others() -> Vec<i32> {
-    let processes = fs::read_dir("/proc").expect("a /proc").flatten();
-    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| *pid != 1).collect()
+    all_pids().into_iter().filter(|pid| *pid != 1).collect()
 }
 
 /// The processes that are alive, when all are at rest.
@@ -74,24 +61,13 @@ fn is_named(told: &str, pid: i32) -> bool {
 #[test]
 fn no_member_that_a_kill_continues_outruns_its_own() {
     in_pid_namespace(|| {
-        for role in [
-            "tied-by-a-grandchild",
-            "tied-by-its-parent",
-            "told-of-its-parent",
-        ] {
-            for round in 0..ROUNDS {
-                let family = Family::with_role(&format!("{role} {IDLE}"));
-                let told = sigsend()
-                    .args(["--tree", "-KILL", "--wait", &family.arg()])
-                    .assert();
+        for role in each("tied-by-a-grandchild | tied-by-its-parent | told-of-its-parent") {
+            for round in rounds() {
+                let family = Family::with_role(&format!("{role} {IDLE_MEMBERS}"));
+                let done = run!("--tree -KILL --wait {family}");
                 family.assert_killed_by(9);
-                let left = survivors();
-                let said = stderr(&told);
-                assert!(
-                    left.is_empty(),
-                    "{role}, round {round}: {left:?} survived: {said}"
-                );
-                told.success().stdout("").stderr("");
+                assert_eq!(survivors(), [0; 0], "{role}, round {round}: {done:?}");
+                done.ok();
                 clean_up(&family);
             }
         }
@@ -101,26 +77,16 @@ fn no_member_that_a_kill_continues_outruns_its_own() {
 #[test]
 fn trees_that_share_a_group_are_killed_together() {
     in_pid_namespace(|| {
-        for round in 0..ROUNDS {
-            let mut family = Family::with_role(&format!("tied-by-another-tree {IDLE}"));
-            let mut root = || {
-                let line = family.next_line().expect("the family is alive");
-                line.strip_prefix("root ").expect("a root").to_owned()
-            };
-            let mut roots = [root(), root()];
-            if round % 2 == 1 {
-                roots.reverse();
-            }
+        for round in rounds() {
+            let mut family = Family::with_role(&format!("tied-by-another-tree {IDLE_MEMBERS}"));
+            let mut roots = [family.next_pid(), family.next_pid()];
+            roots.rotate_left(round % 2);
             let outside = [family.pid(), family.children()[0]];
-            let told = sigsend()
-                .args(["--tree", "-KILL", "--wait"])
-                .args(&roots)
-                .assert();
+            let done = run!("--tree -KILL --wait {} {}", roots[0], roots[1]);
             let mut left = survivors();
             left.retain(|pid| !outside.contains(pid));
-            let said = stderr(&told);
-            assert!(left.is_empty(), "round {round}: {left:?} survived: {said}");
-            told.success().stdout("").stderr("");
+            assert_eq!(left, [0; 0], "round {round}: {done:?}");
+            done.ok();
             family.assert_alive();
             clean_up(&family);
         }
@@ -130,20 +96,16 @@ fn trees_that_share_a_group_are_killed_together() {
 #[test]
 fn a_survivor_of_a_circle_of_groups_is_named() {
     in_pid_namespace(|| {
-        for round in 0..ROUNDS {
-            let family = Family::with_role(&format!("circle-of-groups {IDLE}"));
-            let told = sigsend()
-                .args(["--tree", "-KILL", "--wait", &family.arg()])
-                .assert()
-                .stdout("");
+        for round in rounds() {
+            let family = Family::with_role(&format!("circle-of-groups {IDLE_MEMBERS}"));
+            let done = run!("--tree -KILL --wait {family}");
             family.assert_killed_by(9);
             let left = survivors();
-            let said = stderr(&told);
-            assert!(
-                left.iter().all(|pid| is_named(&said, *pid)),
-                "round {round}: {left:?} survived: {said}"
-            );
-            told.code(if said.is_empty() { 0 } else { 64 });
+            let are_named = left.iter().all(|pid| is_named(&done.err, *pid));
+            assert!(are_named, "round {round}: {left:?} survived: {done:?}");
+            assert_eq!(done.out, "");
+            let status = if done.err.is_empty() { 0 } else { 64 };
+            done.code(status);
             clean_up(&family);
         }
     });
@@ -152,32 +114,19 @@ fn a_survivor_of_a_circle_of_groups_is_named() {
 #[test]
 fn a_process_that_escaped_between_the_freeze_and_kill_is_named_and_counts_as_failed() {
     in_pid_namespace(|| {
-        if !may_trace() {
-            return skip("no strace");
-        }
+        needs!(may_trace(), "strace");
         for role in ["escapes", "escapes-to-a-session", "escapes-beside"] {
             let mut family = Family::with_role(&format!("{role} 1"));
             // The first one is STOP.
-            let kill_call = Call {
-                name: "pidfd_send_signal".into(),
-                nth: 2,
-            };
+            let kill_call = Call::nth("pidfd_send_signal", 2);
             let held = Held::before(&kill_call, &["--json", "--tree", "-KILL", &family.arg()]);
             held.has_entered(libc::SYS_pidfd_send_signal);
-            kill(Pid::from_raw(family.pid()), Signal::SIGCONT).expect("it is a child");
-            let line = family.next_line().expect("the family is alive");
-            let escaped: i32 = line
-                .strip_prefix("escaped ")
-                .and_then(|pid| pid.parse().ok())
-                .expect("a PID");
-            let output = held.go();
-            let said = String::from_utf8_lossy(&output.stderr);
+            send(family.pid(), Signal::SIGCONT);
+            let escaped = family.next_pid();
+            let done = held.finish();
             family.assert_killed_by(9);
             assert_eq!(survivors(), [escaped], "{role}");
-            assert!(said.contains(&escaped.to_string()), "{role}: {said}");
-            assert_eq!(output.status.code(), Some(64), "{role}: {said}");
-            let summary = String::from_utf8_lossy(&output.stdout);
-            assert!(summary.contains("\"failed\":1,"), "{summary}");
+            done.is(64, "\"failed\":1,", escaped.to_string());
             clean_up(&family);
         }
     });
@@ -191,20 +140,16 @@ fn a_deep_tree_takes_linear_time() {
         format!("exec 3<&0; export LINK='{link}'; sh -c \"$LINK\" sh {depth} <&3 & wait")
     };
     let took = |depth| {
-        let round = |_| {
-            let mut family = Family::shell(&chain(depth));
-            let begin = Instant::now();
-            let told = sigsend()
-                .args(["--tree", "-KILL", "--wait", &family.arg()])
-                .assert();
-            let took = begin.elapsed();
-            told.success().stdout("").stderr("");
-            family.assert_all_ended();
-            took
-        };
-        (0..2).map(round).min().expect("two rounds")
+        let mut family = Family::shell(&chain(depth));
+        let begin = Instant::now();
+        let done = run!("--tree -KILL --wait {family}");
+        let took = begin.elapsed();
+        done.ok();
+        family.assert_all_ended();
+        took
     };
-    let (short, long) = (took(250), took(1000));
+    // The better of two, since a busy machine may spoil one.
+    let [short, long] = [250, 1000].map(|depth| took(depth).min(took(depth)));
     assert!(long < short * 10, "{short:?} for 250, {long:?} for 1,000");
 }
 
@@ -217,8 +162,7 @@ fn no_process_is_named_because_the_kills_take_long() {
         let Some(trace) = strace(slow, &["--tree", "-KILL", &family.arg()]) else {
             return;
         };
-        assert_eq!(String::from_utf8_lossy(&trace.output.stderr), "");
-        assert!(trace.output.status.success());
+        Done::of("slow kills", trace.output).fine();
         family.assert_killed_by(9);
         family.assert_all_ended();
     });
@@ -226,27 +170,16 @@ fn no_process_is_named_because_the_kills_take_long() {
 
 #[test]
 fn a_stop_from_the_terminal_is_held_back_until_a_frozen_tree_is_killed() {
+    needs!(may_trace(), "strace");
     let mut family = Family::with_role("children 5");
     // Each signal is delayed, so that there is time for the stop.
-    let mut slow = raw("strace");
-    slow.args([
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=pidfd_send_signal",
-    ]);
-    slow.args(["-e", "inject=pidfd_send_signal:delay_exit=100000", *SIGSEND]);
+    let mut slow = through(SLOW_SIGNALS);
     slow.args(["--tree", "-KILL", &family.arg()]);
-    if !may_trace() {
-        return skip("no strace");
-    }
     let tracer = victim().command(slow);
     eventually("the root to be stopped", || state(family.pid()) == 'T');
     let sigsend = children(tracer.pid())[0];
     for signal in [Signal::SIGTSTP, Signal::SIGTTOU, Signal::SIGTTIN] {
-        kill(Pid::from_raw(sigsend), signal).expect("a child of strace");
+        send(sigsend, signal);
     }
     family.assert_killed_by(9);
     assert_eq!(family.assert_all_ended().len(), 5, "each was created");
@@ -258,3 +191,7 @@ fn a_stop_from_the_terminal_is_held_back_until_a_frozen_tree_is_killed() {
     });
     tracer.assert_exited_with(0);
 }
+
+/// sigsend under it takes a tenth of a second for each signal.
+pub const SLOW_SIGNALS: &str = "strace -f -qq -o /dev/null -e trace=pidfd_send_signal \
+    -e inject=pidfd_send_signal:delay_exit=100000";

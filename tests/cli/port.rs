@@ -53,7 +53,7 @@ pub fn serving(socket: OwnedFd) -> Victim {
 }
 
 /// Lets the children that `start` starts inherit a descriptor.
-fn with_inheritable<T>(fd: impl AsFd, start: impl FnOnce() -> T) -> T {
+pub fn with_inheritable<T>(fd: impl AsFd, start: impl FnOnce() -> T) -> T {
     fcntl(&fd, FcntlArg::F_SETFD(FdFlag::empty())).expect("a descriptor of ours");
     let started = start();
     fcntl(&fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("a descriptor of ours");
@@ -61,7 +61,7 @@ fn with_inheritable<T>(fd: impl AsFd, start: impl FnOnce() -> T) -> T {
 }
 
 /// Whether this namespace has addresses that begin with 127.
-fn has_loopback() -> bool {
+pub fn has_loopback() -> bool {
     let up = Command::new("ip")
         .args(["link", "set", "lo", "up"])
         .status();
@@ -95,7 +95,7 @@ fn a_port_selects_listeners_on_any_address() {
                 neighbour.assert_alive();
             }
         }
-        neighbours.iter().for_each(Victim::assert_alive);
+        alive(&neighbours);
     });
 }
 

@@ -6,16 +6,10 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use assert_cmd::Command as Bounded;
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::sched::{CloneFlags, unshare};
-
 use crate::cgroup::group::control_group;
-use crate::family::state;
-use crate::support::{
-    Recorder, SIGSEND, STUBBORN, Timed, Victim, clean, in_pid_namespace, program, sigsend, skip,
-    stderr, tempdir, victim,
-};
+use crate::family::{all_pids, state};
+use crate::port::{entered_network, with_inheritable};
+use crate::support::prelude::*;
 
 /// A shell that runs the calls that it is given; `$S` is sigsend, `$$` the shell. It says `caught`
 /// after USR1.
@@ -30,20 +24,19 @@ impl Caller {
         let mut options = victim().named(name);
         let mut command = Command::new(options.linked(program("sh").expect("a shell")));
         command.args(["-c", SCRIPT]).args(words).env("S", *SIGSEND);
-        let mut shell = options.command(command);
-        assert_eq!(shell.read_line(), "ready");
-        Self(shell)
+        Self(options.ready(&mut command))
     }
 
-    /// The output and the status of a call.
+    /// The output of a call, whose status must be this one.
     #[track_caller]
-    fn run(&mut self, call: &str) -> (String, i32) {
+    fn run(&mut self, call: &str, expected: i32) -> String {
         self.0.write_line(call);
         let mut told = String::new();
         loop {
             let line = self.0.read_line();
             if let Some(status) = line.strip_prefix("status ") {
-                return (told, status.parse().expect("a status"));
+                assert_eq!(status, expected.to_string(), "{call}: {told}");
+                return told;
             }
             told += &line;
             told.push('\n');
@@ -52,19 +45,19 @@ impl Caller {
 }
 
 /// The PIDs to which a call says that it has sent, in order.
-fn sent_to(told: &str) -> Vec<String> {
+fn sent_to(told: &str) -> String {
     let sent = told
         .lines()
         .filter_map(|line| line.strip_prefix("sent ")?.split_once(" to "));
-    sent.map(|(_, to)| to.split(' ').next().unwrap_or_default().to_owned())
-        .collect()
+    let pids: Vec<&str> = sent.filter_map(|(_, to)| to.split(' ').next()).collect();
+    pids.join(" ")
 }
 
-/// Moves this thread and its children to a network namespace of their own, where a port is free.
+/// A socket that listens in a network namespace of this thread and its children.
 #[track_caller]
 fn listening(port: u16) -> Option<TcpListener> {
-    if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
-        skip(format!("no network namespace: {error}"));
+    if !entered_network() {
+        skip("no network namespace");
         return None;
     }
     Some(TcpListener::bind(("0.0.0.0", port)).expect("a free port"))
@@ -72,9 +65,8 @@ fn listening(port: u16) -> Option<TcpListener> {
 
 /// All living processes of a PID namespace.
 fn living() -> Vec<i32> {
-    let entries = fs::read_dir("/proc").expect("a /proc").flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let mut living: Vec<i32> = pids.filter(|pid| !"ZX".contains(state(*pid))).collect();
+    let mut living = all_pids();
+    living.retain(|pid| !"ZX".contains(state(*pid)));
     living.sort_unstable();
     living
 }
@@ -88,35 +80,38 @@ fn a_description_selects_the_others_and_not_the_ancestors() {
         // Both hold the socket, are called webd, have this directory and these words.
         let dir = tempdir();
         std::env::set_current_dir(dir.path()).expect("the only test of this process");
-        fcntl(&socket, FcntlArg::F_SETFD(FdFlag::empty())).expect("a descriptor of ours");
-        let mut other = Recorder::of(victim().named("webd"));
-        let mut caller = Caller::named("webd", &["plays_its_role"]);
+        let (mut other, mut caller) = with_inheritable(&socket, || {
+            let other = Recorder::of(victim().named("webd"));
+            (other, Caller::named("webd", &["plays_its_role"]))
+        });
         drop(socket);
-        let (own, pid) = (caller.0.arg(), other.arg());
-        let list = format!("printf '%s\\n' $$ {pid} |");
-        for (call, is_told) in [
-            ("$S -v -USR1 webd".into(), true),
-            ("$S -v -USR1 -a webd".into(), true),
-            ("$S -v -USR1 --tree webd".into(), true),
-            ("($S -v -USR1 webd; exit $?)".into(), true),
-            ("$S -v -USR1 :8080".into(), true),
-            (format!("{list} $S -v -USR1 --pidfile -"), false),
-            (format!("{list} $S -v -USR1 --tree --pidfile -"), false),
-            ("$S -v -USR1 --full=plays_its_role".into(), false),
-            ("$S -v -USR1 --cwd .".into(), false),
-        ] {
-            let (told, status) = caller.run(&call);
-            assert_eq!(status, 0, "{call}: {told}");
+        let list = format!("printf '%s\\n' $$ {other}");
+        let told_too = "webd ; -a webd ; --tree webd ; :8080";
+        let silent = "--full=plays_its_role ; --cwd .";
+        let described = |line: &str, is_told| (format!("$S -v -USR1 {line}"), is_told);
+        let mut calls: Vec<_> = told_too
+            .split(" ; ")
+            .map(|line| described(line, true))
+            .collect();
+        calls.push(("($S -v -USR1 webd; exit $?)".into(), true));
+        calls.extend(silent.split(" ; ").map(|line| described(line, false)));
+        for tree in ["", "--tree"] {
+            calls.push((format!("{list} | $S -v -USR1 {tree} --pidfile -"), false));
+        }
+        for (call, is_told) in calls {
+            let told = caller.run(&call, 0);
             assert_eq!(other.signals(), [10], "{call}: {told}");
-            assert_eq!(sent_to(&told), [&*pid], "{call}: {told}");
+            assert_eq!(sent_to(&told), other.arg(), "{call}: {told}");
             assert!(!told.contains("caught"), "{call}: {told}");
             assert_eq!(told.lines().count() > 1, is_told, "{call}: {told}");
         }
-        let (told, status) = caller.run("$S --json -USR1 webd");
-        let skipped = format!("{{\"event\":\"skipped\",\"target\":\"webd\",\"pid\":{own},");
-        assert!(told.contains(&skipped), "{told}");
-        assert!(told.contains("\"signalled\":1,\"already_gone\":0,\"failed\":0,"));
-        assert_eq!(status, 0, "{told}");
+        let told = caller.run("$S --json -USR1 webd", 0);
+        let own = &caller.0;
+        contains!(
+            told,
+            "{{\"event\":\"skipped\",\"target\":\"webd\",\"pid\":{own},"
+        );
+        contains!(told, "\"signalled\":1,\"already_gone\":0,\"failed\":0,");
         caller.0.assert_alive();
     });
 }
@@ -128,33 +123,24 @@ fn a_typed_ancestor_and_one_in_a_pidfile_are_meant_and_come_last() {
         let mut other = Recorder::of(victim().named("webd"));
         let mut caller = Caller::named("webd", &[]);
         let (own, pid) = (caller.0.arg(), other.arg());
-        let both = dir.file("both.pid", format!("{own}\n{pid}\n"));
-        let last = [&*pid, &*own];
-        for (call, order) in [
-            (
-                format!("$S -v -USR1 --expect webd $$ {pid}"),
-                last.as_slice(),
-            ),
-            (format!("$S -v -USR1 --pidfile {}", both.display()), &last),
-            (format!("$S -v -USR1 webd $$ {pid}"), &last),
-            // The plain kill(2) form keeps the typed order.
-            (format!("$S -v -USR1 $$ {pid}"), &[&*own, &*pid]),
-        ] {
-            let (told, status) = caller.run(&call);
-            assert_eq!(status, 0, "{call}: {told}");
-            assert_eq!(sent_to(&told), order, "{call}: {told}");
-            assert!(told.contains("caught"), "{call}: {told}");
-            assert_eq!(other.signals(), [10], "{call}");
+        let both = dir.arg("both.pid", format!("{own}\n{pid}\n"));
+        let pinned = format!("--expect webd $$ {pid} | --pidfile {both} | webd $$ {pid}");
+        let pinned = each(&pinned).map(|line| (line, format!("{pid} {own}")));
+        // The plain kill(2) form keeps the typed order.
+        let plain = format!("$$ {pid}");
+        for (line, order) in pinned.chain([(&*plain, format!("{own} {pid}"))]) {
+            let told = caller.run(&format!("$S -v -USR1 {line}"), 0);
+            assert_eq!(sent_to(&told), order, "{line}: {told}");
+            contains!(told, "caught");
+            assert_eq!(other.signals(), [10], "{line}");
         }
         // sigsend's own PID is last in every form, and the signal does what it does to any program.
-        let own_file = dir.path().join("own.pid");
-        let own_file = own_file.display();
+        let own_file = dir.arg("own.pid", "");
         for call in [
             format!("exec \"$S\" -USR1 $$ {pid}"),
             format!("echo $$ {pid} >{own_file}; exec \"$S\" -USR1 --pidfile {own_file}"),
         ] {
-            let (told, status) = caller.run(&format!("sh -c '{call}'"));
-            assert_eq!(status, 128 + 10, "{call}: {told}");
+            caller.run(&format!("sh -c '{call}'"), 128 + 10);
             assert_eq!(other.signals(), [10], "{call}");
         }
     });
@@ -166,23 +152,23 @@ fn the_descendants_of_a_typed_ancestor_are_signalled_and_that_is_success() {
     in_pid_namespace(|| {
         let dir = tempdir();
         let mut caller = Caller::named("webd", &[]);
-        let file = dir.file("own.pid", caller.0.arg());
+        let file = dir.arg("own.pid", caller.0.arg());
         let alone = living();
         let grow = |caller: &mut Caller| {
-            caller.run(START);
-            crate::support::eventually("three descendants", || living().len() == alone.len() + 3);
+            caller.run(START, 0);
+            eventually("three descendants", || living().len() == alone.len() + 3);
         };
-        for call in [
-            "$S --tree --wait $$".into(),
-            "$S --tree -KILL --wait $$".into(),
-            "$S --tree --grace 15s $$".into(),
-            format!("$S --tree --wait --pidfile {}", file.display()),
-            "($S --tree --wait $$; exit $?)".into(),
-        ] {
+        let lines =
+            format!("--wait $$ | -KILL --wait $$ | --grace 15s $$ | --wait --pidfile {file}");
+        let mut calls: Vec<_> = each(&lines)
+            .map(|line| format!("$S --tree {line}"))
+            .collect();
+        calls.push("($S --tree --wait $$; exit $?)".into());
+        for call in calls {
             grow(&mut caller);
-            assert_eq!(caller.run(&call), (String::new(), 0), "{call}");
+            assert_eq!(caller.run(&call, 0), "", "{call}");
             assert_eq!(living(), alone, "{call}");
-            assert_eq!(caller.run(&call), (String::new(), 0), "{call}: no children");
+            assert_eq!(caller.run(&call, 0), "", "{call}: no children");
         }
         // Where it is described, it is no root.
         grow(&mut caller);
@@ -191,12 +177,26 @@ fn the_descendants_of_a_typed_ancestor_are_signalled_and_that_is_success() {
             ("$S --tree -KILL webd", 1),
             ("echo $$ | $S --tree -KILL --pidfile -", 0),
         ] {
-            let (told, status) = caller.run(call);
-            assert_eq!(status, expected, "{call}: {told}");
+            let told = caller.run(call, expected);
             assert_eq!(living().len(), alone.len() + 3, "{call}: {told}");
         }
     });
 }
+
+/// Calls of a shell that is all that is described, the status, and a part of the output. A socket
+/// answers for itself, and a list of nobody else is an empty list.
+const LONELY: &str = "
+    $S -USR1 lonely                     ; 1 ; lonely
+    $S -KILL -a lonely                  ; 1 ; lonely
+    $S -KILL --tree lonely              ; 1 ; lonely
+    $S -KILL :8080                      ; 1 ; 8080
+    $S -p lonely                        ; 1 ; lonely
+    $S --json lonely                    ; 1 ; \"event\":\"skipped\"
+    $S -KILL --full=nobody_else         ; 1 ; sigsend: 
+    $S --alive lonely                   ; 1 ; lonely
+    $S --alive :8080                    ; 0 ;
+    echo $$ | $S -KILL --pidfile -      ; 0 ;
+    echo $$ | $S --grace 15s --pidfile - ; 0 ;";
 
 #[test]
 fn a_description_of_nobody_but_ancestors_is_told_and_signals_nobody() {
@@ -204,26 +204,13 @@ fn a_description_of_nobody_but_ancestors_is_told_and_signals_nobody() {
         let Some(socket) = listening(8080) else {
             return;
         };
-        fcntl(&socket, FcntlArg::F_SETFD(FdFlag::empty())).expect("a descriptor of ours");
-        let mut caller = Caller::named("lonely", &["nobody_else"]);
+        let start = || Caller::named("lonely", &["nobody_else"]);
+        let mut caller = with_inheritable(&socket, start);
         drop(socket);
-        for (call, expected, words) in [
-            ("$S -USR1 lonely", 1, "lonely"),
-            ("$S -KILL -a lonely", 1, "lonely"),
-            ("$S -KILL --tree lonely", 1, "lonely"),
-            ("$S -KILL :8080", 1, "8080"),
-            ("$S -p lonely", 1, "lonely"),
-            ("$S --json lonely", 1, "\"event\":\"skipped\""),
-            ("$S -KILL --full=nobody_else", 1, "sigsend: "),
-            ("$S --alive lonely", 1, "lonely"),
-            // A socket answers for itself.
-            ("$S --alive :8080", 0, ""),
-            // A list of nobody else is an empty list.
-            ("echo $$ | $S -KILL --pidfile -", 0, ""),
-            ("echo $$ | $S --grace 15s --pidfile -", 0, ""),
-        ] {
-            let (told, status) = caller.run(call);
-            assert_eq!(status, expected, "{call}: {told}");
+        for row in LONELY.lines().skip(1) {
+            let row: Vec<&str> = row.split(';').map(str::trim).collect();
+            let (call, words) = (row[0], row[2]);
+            let told = caller.run(call, row[1].parse().expect("a status"));
             assert!(told.contains(words), "{call}: {told}");
             assert!(!words.is_empty() || told.is_empty(), "{call}: {told}");
         }
@@ -238,20 +225,14 @@ fn process_1_that_listens_for_a_service_is_spared() {
             return;
         };
         let mut bystander = Recorder::new();
-        for args in [
-            &["-INT"][..],
-            &["-a", "-INT"],
-            &["--tree", "-KILL"],
-            &["--grace", "15s"],
-        ] {
-            let told = sigsend().arg("-v").args(args).arg(":8080").assert().code(1);
-            let told = stderr(&told);
+        for line in each("-INT | -a -INT | --tree -KILL | --grace 15s") {
+            let done = run!("-v {line} :8080").code(1);
             for words in ["process 1 ", "systemctl stop", "socket"] {
-                assert!(told.contains(words), "{args:?}: {told}");
+                contains!(done.err, "{words}");
             }
             bystander.assert_untouched();
         }
-        sigsend().args(["--alive", ":8080"]).assert().success();
+        run!("--alive :8080").code(0);
     });
 }
 
@@ -262,19 +243,18 @@ fn an_ancestor_in_a_control_group_is_spared() {
     };
     let mut other = Recorder::new();
     let mut caller = Caller::named("webd", &[]);
-    let out = format!("echo $$ >{}/cgroup.procs", outside.arg());
     group.take(other.victim().pid());
     group.take(caller.0.pid());
-    let mut run = |words: &str| {
-        let call = format!("exec \"$S\" {words} --cgroup {}", group.arg());
-        caller.run(&format!("sh -c '{out}; {call}'"))
+    let mut run = |words: &str, status| {
+        let out = format!("echo $$ >{outside}/cgroup.procs");
+        let call = format!("exec \"$S\" {words} --cgroup {group}");
+        caller.run(&format!("sh -c '{out}; {call}'"), status)
     };
-    let (told, status) = run("--json -USR1");
-    assert_eq!((status, other.signals()), (0, vec![10]), "{told}");
+    let told = run("--json -USR1", 0);
+    assert_eq!(other.signals(), [10], "{told}");
     assert!(told.contains("\"event\":\"skipped\"") && !told.contains("caught"));
-    for words in ["-KILL", "-USR1 --wait", "--grace 15s", "--timeout 15s KILL"] {
-        let (told, status) = run(words);
-        assert_eq!(status, 1, "{words}: {told}");
+    for words in each("-KILL | -USR1 --wait | --grace 15s | --timeout 15s KILL") {
+        run(words, 1);
         other.assert_untouched();
     }
     caller.0.assert_alive();
@@ -282,36 +262,31 @@ fn an_ancestor_in_a_control_group_is_spared() {
 
 /// A script that a shell runs with `-c`, as a terminal, make or ssh would, or as cron does in a
 /// session of its own. `$S` is sigsend.
-fn script(in_session: &[&str], shell: &str, script: &str) -> Bounded {
-    let words = [in_session, &[shell, "-c", script]].concat();
-    let mut command = clean(Command::new(words[0]));
-    command.args(&words[1..]).env("S", *SIGSEND);
-    Bounded::from_std(command).timed()
+fn script(in_session: &str, shell: &str, script: &str) -> Done {
+    let mut command = tool(&format!("{in_session} {shell} -c"));
+    command.arg(script).env("S", *SIGSEND);
+    command.run(&[])
 }
 
-const SESSIONS: [&[&str]; 2] = [&[], &["setsid"]];
+const SESSIONS: [&str; 2] = ["", "setsid"];
 
 #[test]
 fn a_list_may_hold_the_shell_that_makes_it_and_sigsend() {
     in_pid_namespace(|| {
         for session in SESSIONS {
             if program("pgrep").is_some() {
-                let mut command = Command::new("sleep");
-                command.arg("9871");
-                let sleeper = victim().command(command);
+                let sleeper = victim().command(tool("sleep 9871"));
                 sleeper.await_name("sleep");
                 let recipe = "pgrep -f 'sleep 9871' | \"$S\" --pidfile -; echo next";
-                let told = script(session, "sh", recipe).assert().success();
-                told.stdout("next\n").stderr("");
+                script(session, "sh", recipe).says("next\n");
                 sleeper.assert_killed_by(15);
             } else {
                 skip("no pgrep");
             }
             // As `fuser DIR | sigsend --grace` has it, whose list holds all that work in DIR.
             let stubborn = Victim::shell(STUBBORN);
-            let list = format!("$$ {}", stubborn.arg());
-            let recipe = format!("exec \"$S\" --grace 50ms --pidfile - <<END\n{list}\nEND");
-            script(session, "sh", &recipe).assert().success().stderr("");
+            let call = "exec \"$S\" --grace 50ms --pidfile -";
+            script(session, "sh", &format!("{call} <<END\n$$ {stubborn}\nEND")).fine();
             stubborn.assert_killed_by(9);
         }
     });
@@ -330,14 +305,13 @@ fn a_script_ends_its_descendants_and_keeps_its_status() {
                 skip(format!("no {shell}"));
                 continue;
             }
-            let code =
-                format!("set -e; trap '{trap}' EXIT; sleep 60 & sh -c 'sleep 61 & wait' & exit 3");
+            let jobs = "sleep 60 & sh -c 'sleep 61 & wait' &";
+            let code = format!("set -e; trap '{trap}' EXIT; {jobs} exit 3");
             for session in SESSIONS {
-                let told = script(session, shell, &code).assert().code(3);
-                let told = told.stdout("");
+                let done = script(session, shell, &code).code(3);
                 // bash may tell what became of its own jobs.
-                let said = stderr(&told);
-                assert!(said.lines().all(|line| line == "Terminated"), "{said}");
+                let is_bash = done.err.lines().all(|line| line == "Terminated");
+                assert!(done.out.is_empty() && is_bash, "{done:?}");
                 assert_eq!(living(), alone, "{shell}: {trap}");
             }
         }
@@ -348,16 +322,13 @@ fn a_script_ends_its_descendants_and_keeps_its_status() {
 fn a_script_stops_its_older_self() {
     in_pid_namespace(|| {
         let dir = tempdir();
-        let job = dir.file(
-            "nightly",
-            "#!/bin/sh\n\"$S\" --grace 15s nightly\necho alone $?\n",
-        );
+        let content = "#!/bin/sh\n\"$S\" --grace 15s nightly\necho alone $?\n";
+        let job = dir.file("nightly", content);
         fs::set_permissions(&job, fs::Permissions::from_mode(0o755)).expect("ours");
         for session in SESSIONS {
             let older = victim().named("nightly").sleeping();
-            let call = format!("{}; echo next", job.display());
-            let told = script(session, "sh", &call).assert().success();
-            told.stdout("alone 0\nnext\n");
+            let done = script(session, "sh", &format!("{}; echo next", job.display()));
+            assert_eq!(done.code(0).out, "alone 0\nnext\n");
             older.assert_killed_by(15);
         }
     });

@@ -11,15 +11,16 @@ mod sys;
 mod terminal;
 pub mod tokens;
 mod victim;
+mod workers;
 
 /// What nearly every test needs.
 pub mod prelude {
     pub use super::{
         DEADLINE, Done, Ending, IDLE, NOBODY, Received, Recorder, Runs, SIGSEND, STUBBORN, TempDir,
-        Terminal, Unprivileged, Victim, back_date, clean, copy, each, eventually, in_full,
-        in_pid_namespace, link, may_change_user, on_terminal, piped, program, raw_sigsend,
-        redirected, rows, running_as_root, send, sh, sigsend, sigsend_as, skip, stdout, strace,
-        tempdir, token, victim, words,
+        Terminal, Unprivileged, Victim, alive, back_date, clean, copy, each, eventually, in_full,
+        in_pid_namespace, killed, link, may_change_user, on_terminal, piped, program, raw_sigsend,
+        redirected, rows, running_as_root, send, sh, sigsend, sigsend_as, skip, strace, tempdir,
+        through, token, tool, victim, words,
     };
     pub use nix::sys::signal::Signal;
 
@@ -50,13 +51,14 @@ use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::Pid;
 
-pub use call::{Done, Runs, each, redirected, rows, sh, token, words};
+pub use call::{Done, Runs, each, redirected, rows, sh, sh_of, through, token, tool, words};
 pub(crate) use call::{call, contains, needs, run};
 pub use namespace::{in_pid_namespace, keep_pids_small, kernel};
 pub use recorder::{Received, Recorder};
 pub use sys::Ending;
 pub use terminal::{Terminal, screen};
-pub use victim::{Victim, VictimOptions, link, victim};
+pub use victim::{Victim, VictimOptions, alive, killed, link, status_field, victim};
+pub use workers::{again, side_by_side};
 
 /// Whether the long tests run in full, as in `.ci/run`, which sets `SIGSEND_FULL`: all rounds of the
 /// storms, all faults, all lines of the fuzzer.
@@ -186,11 +188,6 @@ pub fn clean(mut command: StdCommand) -> StdCommand {
 /// What a finished command has written to standard output.
 pub fn stdout(finished: &Assert) -> String {
     String::from_utf8(finished.get_output().stdout.clone()).expect("sigsend writes UTF-8")
-}
-
-/// What a finished command has written to standard error.
-pub fn stderr(finished: &Assert) -> String {
-    String::from_utf8(finished.get_output().stderr.clone()).expect("sigsend writes UTF-8")
 }
 
 /// Whether the program under test needs a dynamic linker: a build with other flags than

@@ -12,6 +12,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
 use crate::family::{Family, children, is_dead, state};
+use crate::outrun::SLOW_SIGNALS;
 use crate::strange::{Call, Held, calls, calls_after, may_trace};
 use crate::support::prelude::*;
 
@@ -320,12 +321,8 @@ fn an_interrupt_is_held_back_until_a_frozen_tree_is_killed() {
     let mut family = Family::shell(GENERATIONS);
     let root = family.pid();
     // Each signal is delayed, so that there is time for the interrupt.
-    let slow = "-f -qq -o /dev/null -e trace=pidfd_send_signal \
-        -e inject=pidfd_send_signal:delay_exit=100000";
-    let mut command = Command::new("strace");
-    command
-        .args(words(slow))
-        .args([*SIGSEND, "--tree", "-KILL", &family.arg()]);
+    let mut command = through(SLOW_SIGNALS);
+    command.args(["--tree", "-KILL", &family.arg()]);
     let tracer = victim().command(command);
     let is_stopped = || state(root) == 'T' || tracer.has_ended();
     eventually(

@@ -160,7 +160,7 @@ fn a_similar_name_is_suggested_and_escaped() {
             run!("{typed}").fails(1, &line);
             run!("-v {typed}").fails(1, format!("{line}did you mean {near}?\n"));
         }
-        names.iter().for_each(Victim::assert_alive);
+        alive(&names);
     });
 }
 

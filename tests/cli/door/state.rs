@@ -7,17 +7,14 @@ use std::process::Command;
 use nix::sys::ptrace;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
+use serde_json::Value;
 
-use crate::door::says;
 use crate::dry_run::effect;
 use crate::family::{Family, state};
 use crate::hidden::{hide_processes, set_user_id};
 use crate::port::{SERVES, entered_network, holding, tcp};
 use crate::strange::leaderless;
-use crate::support::{
-    NOBODY, Recorder, SIGSEND, STUBBORN, Unprivileged, Victim, in_pid_namespace, may_change_user,
-    program, sigsend, skip, stderr, stdout, strace, tempdir, victim,
-};
+use crate::support::prelude::*;
 
 /// A victim that this thread traces and holds stopped.
 fn traced() -> Victim {
@@ -33,43 +30,42 @@ fn traced() -> Victim {
 fn blocked() -> (Family, i32) {
     let family = Family::with_role("catching-vfork");
     let blocked = family.children()[0];
-    crate::support::eventually("vfork", || state(blocked) == 'D');
+    eventually("vfork", || state(blocked) == 'D');
     (family, blocked)
 }
 
-/// When the last KILL of a call went to `pid`, in milliseconds.
+fn objects(json: &str) -> impl DoubleEndedIterator<Item = Value> {
+    json.lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+}
+
+/// When the last KILL of a call went to a process, in milliseconds.
 #[track_caller]
-fn killed_at(told: &str, pid: i32) -> u64 {
-    let of_pid = format!("\"pid\":{pid},");
-    let kill = told
-        .lines()
-        .rfind(|line| line.contains(&of_pid) && line.contains("\"signal\":\"KILL\""));
-    let time = kill.and_then(|line| line.split_once("\"elapsed_ms\":"));
-    let (_, time) = time.unwrap_or_else(|| panic!("no KILL to {pid}: {told}"));
-    time.trim_end_matches('}').parse().expect("a number")
+fn killed_at(told: &str, process: &Victim) -> u64 {
+    let is_it = |event: &Value| event["pid"] == process.pid() && event["signal"] == "KILL";
+    let kill = objects(told).rfind(is_it).expect("it was killed");
+    kill["elapsed_ms"].as_u64().expect("a number")
 }
 
 #[test]
 fn what_keeps_a_process_is_told() {
     let (stopped, stubborn, traced) = (victim().stopped(), Victim::shell(STUBBORN), traced());
     let (_family, blocked) = blocked();
-    for (pid, words) in [
-        (stopped.pid(), ["stopped", "CONT"]),
-        (stubborn.pid(), ["ignores TERM", ""]),
-        (traced.pid(), ["traced by ", ""]),
-        (blocked, ["blocked in the kernel", ""]),
+    for (pid, words, state) in [
+        (stopped.pid(), "CONT", "stopped"),
+        (stubborn.pid(), "ignores TERM", "ignores TERM"),
+        (traced.pid(), "traced by ", "traced by"),
+        (blocked, "blocked in the kernel", "blocked"),
     ] {
-        let call = ["--json", "-TERM", "--within", "50ms", &pid.to_string()];
-        let told = sigsend().args(call).assert().code(124);
-        let (text, json) = (stderr(&told), stdout(&told));
-        let mut words = words.iter();
-        assert!(words.all(|words| text.contains(words)), "{pid}: {text}");
-        let line = json.lines().find(|line| line.contains("\"still-there\""));
-        let (_, state) = line
-            .and_then(|line| line.split_once("\"state\":\""))
-            .unwrap_or_else(|| panic!("no state: {json}"));
-        let kind = ["stopped", "ignores", "traced", "blocked"];
-        assert!(kind.iter().any(|kind| state.starts_with(kind)), "{json}");
+        let done = run!("--json -TERM --within 50ms {pid}").code(124);
+        assert!(
+            done.err.contains(words) && done.err.contains(state),
+            "{done:?}"
+        );
+        let is_late = |event: &Value| event["event"] == "still-there";
+        let event = objects(&done.out).find(is_late).expect("an event");
+        let told = event["state"].as_str().unwrap_or_default();
+        assert!(told.starts_with(state), "{event}");
     }
 }
 
@@ -77,15 +73,9 @@ fn what_keeps_a_process_is_told() {
 fn a_wait_for_process_1_which_the_kernel_protects_is_refused() {
     in_pid_namespace(|| {
         let mut bystander = Recorder::new();
-        for args in [
-            &["-KILL", "--wait"][..],
-            &["--wait"],
-            &["--within", "15s"],
-            &["--grace", "15s"],
-            &["--timeout", "15s", "KILL"],
-        ] {
-            let told = sigsend().args(args).arg("1").assert().code(1).stdout("");
-            assert!(says(&stderr(&told), "process 1"), "{}", stderr(&told));
+        for form in each("-KILL --wait | --wait | --within 15s | --grace 15s | --timeout 15s KILL")
+        {
+            run!("{form} 1").fails(1, "process 1");
         }
         bystander.assert_untouched();
     });
@@ -94,35 +84,31 @@ fn a_wait_for_process_1_which_the_kernel_protects_is_refused() {
 #[test]
 fn a_dry_run_knows_a_stopped_a_traced_and_a_leaderless_process() {
     let (leaderless, _) = leaderless("leaderless");
-    for signal in ["-TERM", "-KILL"] {
-        assert_eq!(effect(signal, &leaderless.arg()), "terminates it");
-    }
     let (stopped, traced) = (victim().stopped(), traced());
-    let told = effect("-TERM", &stopped.arg());
-    assert!(says(&told, "stopped"), "{told}");
-    assert_eq!(effect("-KILL", &stopped.arg()), "terminates it");
-    let told = effect("-TERM", &traced.arg());
-    assert!(says(&told, "traced"), "{told}");
+    for (signal, process) in [
+        ("-TERM", &leaderless),
+        ("-KILL", &leaderless),
+        ("-KILL", &stopped),
+    ] {
+        assert_eq!(effect(signal, process.pid()), "terminates it");
+    }
+    contains!(effect("-TERM", stopped.pid()), "stopped");
+    contains!(effect("-TERM", traced.pid()), "traced");
 }
 
 #[test]
 fn a_hidden_list_of_children_hides_no_child() {
     in_pid_namespace(|| {
-        let Some(setpriv) = program("setpriv") else {
-            return skip("no setpriv");
-        };
+        needs!(program("setpriv").is_some(), "setpriv");
         if !hide_processes() {
             return;
         }
         let (user, dir) = (Unprivileged::new(), tempdir());
         let sh = set_user_id(&dir, "sh");
         // The user may signal both; only the child is visible.
-        let drop = format!(
-            "{} --reuid 65534 --regid 65534 --clear-groups",
-            setpriv.display()
-        );
-        let script =
-            format!("trap : HUP; exec 3<&0; {drop} sh -c 'echo $$; exec cat' <&3 & wait; wait");
+        let drop = "setpriv --reuid 65534 --regid 65534 --clear-groups";
+        let child = format!("{drop} sh -c 'echo $$; exec cat'");
+        let script = format!("trap : HUP; exec 3<&0; {child} <&3 & wait; wait");
         let start = || {
             let mut command = Command::new(&sh);
             command.args(["-p", "-c", &script]);
@@ -131,21 +117,16 @@ fn a_hidden_list_of_children_hides_no_child() {
             (head, child)
         };
         let (head, _child) = start();
-        for args in [["-r", "-HUP"], ["--dry-run", "-HUP"]] {
-            let told = user.sigsend().args(args).arg(head.arg()).assert();
-            let told = stdout(&told) + &stderr(&told);
-            for claim in ["does not catch", "terminates it"] {
-                assert!(!told.contains(claim), "{args:?}: {told}");
-            }
+        for form in ["-r -HUP", "--dry-run -HUP"] {
+            let done = call!(user.sigsend(), "{form} {head}");
+            done.lacks("does not catch").lacks("terminates it");
         }
         head.assert_alive();
-        for args in [&["-KILL", "--wait"][..], &["--grace", "15s"], &["-KILL"]] {
+        for form in each("-KILL --wait | --grace 15s | -KILL") {
             let (head, child) = start();
-            let mut command = user.sigsend();
-            command.arg("--tree").args(args).arg(head.arg());
-            command.assert().success().stderr("");
-            head.assert_killed_by(if args[0] == "-KILL" { 9 } else { 15 });
-            assert!("ZX".contains(state(child)), "{args:?}: {}", state(child));
+            call!(user.sigsend(), "--tree {form} {head}").fine();
+            head.assert_killed_by(if form.contains("-KILL") { 9 } else { 15 });
+            assert!("ZX".contains(state(child)), "{form}: {}", state(child));
         }
     });
 }
@@ -157,43 +138,23 @@ fn a_blocked_process_delays_nobody_else() {
         let groups = [(); 2].map(|()| {
             let mut leader = Victim::sleeping();
             let member = victim().in_group_of(&leader).shell(STUBBORN);
-            let group = leader.group_arg();
-            nix::sys::signal::kill(Pid::from_raw(leader.pid()), nix::sys::signal::SIGKILL)
-                .expect("a child");
-            leader.reap();
-            (group, member)
+            leader.kill();
+            (leader.group_arg(), member)
         });
         let (family, blocked) = blocked();
-        let follow_up = [
-            "--json",
-            "-TERM",
-            "--timeout",
-            "10ms",
-            "KILL",
-            "--within",
-            "15s",
-        ];
+        let follow_up = "--json -TERM --timeout 10ms KILL --within 15s";
         let [(one, first), (two, second)] = &groups;
-        let mut command = sigsend();
-        command.args(follow_up);
-        command.args(["--", &blocked.to_string(), one, two]);
-        let told = stdout(&command.assert().success());
+        let told = run!("{follow_up} -- {blocked} {one} {two}").code(0).out;
         for member in [first, second] {
-            let time = killed_at(&told, member.pid());
-            assert!(time < 800, "{time}: {told}");
+            assert!(killed_at(&told, member) < 800, "{told}");
             member.assert_killed_by(9);
         }
         drop(family);
         // Nor does a tree that takes time to stop delay another.
         let (mut slow, _) = self::blocked();
         let stubborn = Victim::shell(STUBBORN);
-        let mut command = sigsend();
-        command
-            .args(follow_up)
-            .args(["--tree", &slow.arg(), &stubborn.arg()]);
-        let told = stdout(&command.assert().success());
-        let time = killed_at(&told, stubborn.pid());
-        assert!(time < 800, "{time}: {told}");
+        let told = run!("{follow_up} --tree {slow} {stubborn}").code(0).out;
+        assert!(killed_at(&told, &stubborn) < 800, "{told}");
         stubborn.assert_killed_by(9);
         slow.assert_all_ended();
     });
@@ -202,20 +163,17 @@ fn a_blocked_process_delays_nobody_else() {
 #[test]
 fn a_security_module_that_refuses_is_told_as_such() {
     let target = Victim::sleeping();
-    let pid = target.arg();
     let refused = "inject=kill,pidfd_send_signal:error=EACCES";
-    for (args, status, words) in [
-        (&["-0", "--within", "1ms", &pid][..], 124, ""),
-        (&["--alive", &pid], 0, ""),
-        (&["-v", "-TERM", &pid], 1, "audit"),
-        (&["-v", "-TERM", "--within", "15s", &pid], 1, "audit"),
+    for (line, status, hint) in [
+        ("-0 --within 1ms", 124, ""),
+        ("--alive", 0, ""),
+        ("-v -TERM", 1, "audit"),
+        ("-v -TERM --within 15s", 1, "audit"),
     ] {
-        let Some(trace) = strace(refused, args) else {
+        let Some(trace) = strace(refused, &words(&format!("{line} {target}"))) else {
             return;
         };
-        let told = String::from_utf8_lossy(&trace.output.stderr);
-        assert_eq!(trace.output.status.code(), Some(status), "{args:?}: {told}");
-        assert!(told.contains(words), "{args:?}: {told}");
+        contains!(Done::of(line, trace.output).code(status).err, "{hint}");
     }
     target.assert_alive();
 }
@@ -223,26 +181,14 @@ fn a_security_module_that_refuses_is_told_as_such() {
 #[test]
 fn root_without_a_capability_is_not_told_to_be_root() {
     in_pid_namespace(|| {
-        let Some(setpriv) = program("setpriv") else {
-            return skip("no setpriv");
-        };
-        if !may_change_user() {
-            return skip("needs root");
-        }
-        if !entered_network() {
-            return;
-        }
+        let is_possible = program("setpriv").is_some() && may_change_user() && entered_network();
+        needs!(is_possible, "root and setpriv");
         let socket = tcp("0.0.0.0:8080");
         fchown(&socket, Some(NOBODY), None).expect("root may");
         let server = holding(victim().owned_by(NOBODY), socket, SERVES);
-        let mut command = Command::new(setpriv);
-        command.args(["--bounding-set", "-sys_ptrace", *SIGSEND]);
-        command.args(["-v", "-a", ":8080"]);
-        let output = command.output().expect("setpriv starts");
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{told}");
-        assert!(!told.contains("root may"), "{told}");
-        assert!(told.contains("CAP_SYS_PTRACE"), "{told}");
+        let confined = through("setpriv --bounding-set -sys_ptrace");
+        let done = call!(confined, "-v -a :8080").code(1);
+        done.has("CAP_SYS_PTRACE").lacks("root may");
         server.assert_alive();
     });
 }

@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::errnos::{INFALLIBLE, listed, may_last};
-use crate::support::{DEADLINE, SIGSEND, raw_sigsend};
+use crate::support::{DEADLINE, SIGSEND, tool};
 
 /// A system call of a run, as written by strace, and its number among the calls of its name.
 pub struct Call {
@@ -18,32 +18,19 @@ pub struct Call {
     pub number: usize,
 }
 
-/// Whether only one call fails, or also all later calls of its name.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Extent {
-    Once,
-    Lasting,
-}
-
 /// An error to inject into a run.
 pub struct Fault<'a> {
     pub call: &'a Call,
-    pub errno: &'static str,
-    pub extent: Extent,
+    pub errno: String,
+    /// `+` if all later calls of its name fail, too.
+    lasting: &'static str,
 }
 
 impl fmt::Display for Fault<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lasting = if self.extent == Extent::Lasting {
-            "+"
-        } else {
-            ""
-        };
-        write!(
-            f,
-            "inject={}:error={}:when={}{lasting}",
-            self.call.name, self.errno, self.call.number
-        )
+        let Call { name, number, .. } = self.call;
+        let Self { errno, lasting, .. } = self;
+        write!(f, "inject={name}:error={errno}:when={number}{lasting}")
     }
 }
 
@@ -55,7 +42,7 @@ impl Fault<'_> {
         let of_a_process = text.contains("/proc/") || text.contains("S_IFDIR") || text.starts_with("getdents")
             // A descriptor of a process.
             || text.starts_with("readlinkat");
-        match self.errno {
+        match &*self.errno {
             "ESRCH" => true,
             "ENOENT" => of_a_process || self.call.name == "pidfd_open",
             "EACCES" | "EPERM" => of_a_process,
@@ -67,29 +54,15 @@ impl Fault<'_> {
 /// Runs sigsend under strace, which writes the calls selected by `expressions` to `log`. Its output
 /// goes to files: if sigsend hangs, it survives strace, which is killed, and would keep pipes open.
 pub fn traced(log: &Path, expressions: &[&str], args: &[String]) -> Output {
-    let mut command = Command::new("strace");
-    command
-        .args(["-qq", "-s", "200", "-e", "signal=none", "-o"])
-        .arg(log);
+    let mut command = tool("strace -qq -s 200 -e signal=none -o");
+    command.arg(log);
     command.args(expressions.iter().flat_map(|expression| ["-e", expression]));
-    let program = raw_sigsend();
-    command.env_clear().current_dir("/").stdin(Stdio::null());
-    command.envs(
-        program
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
     let files = ["stdout", "stderr"].map(|name| log.with_extension(name));
-    let [stdout, stderr] = files
-        .each_ref()
-        .map(|file| File::create(file).expect("our own directory"));
-    let mut child = command
-        .arg(*SIGSEND)
-        .args(args)
-        .stdout(stdout)
-        .stderr(stderr)
-        .spawn()
-        .expect("strace starts");
+    let created = |file| File::create(file).expect("our own directory");
+    let [stdout, stderr] = files.each_ref().map(created);
+    command.arg(*SIGSEND).args(args).stdin(Stdio::null());
+    let child = command.stdout(stdout).stderr(stderr).spawn();
+    let mut child = child.expect("strace starts");
     let end = Instant::now() + DEADLINE;
     let status = loop {
         if let Some(status) = child.try_wait().expect("our child") {
@@ -119,11 +92,8 @@ pub fn calls(log: &Path) -> Vec<Call> {
         };
         let number = numbers.entry(name).or_default();
         *number += 1;
-        calls.push(Call {
-            name: name.to_owned(),
-            text: line.to_owned(),
-            number: *number,
-        });
+        let (name, text, number) = (name.to_owned(), line.to_owned(), *number);
+        calls.push(Call { name, text, number });
     }
     // The first thing that the program does is to look at its standard descriptors; what is before
     // is the C library's.
@@ -133,20 +103,20 @@ pub fn calls(log: &Path) -> Vec<Call> {
     let directories: HashSet<String> = directories
         .filter_map(|call| Some(call.text.rsplit_once("= ")?.1.trim().to_owned()))
         .collect();
-    own.into_iter()
-        .filter(|call| !is_excepted(call, &directories))
-        .collect()
+    let fails = |call: &Call| !is_excepted(call, &directories);
+    own.into_iter().filter(fails).collect()
 }
 
 /// Failed writes to standard error cannot be reported. A debug build checks whether a descriptor is
 /// open before it closes it, and aborts on purpose if it is not. Rust's library panics if
 /// closedir(3) fails, which no kernel does for a directory in /proc.
 fn is_excepted(call: &Call, directories: &HashSet<String>) -> bool {
-    let known = !listed(&call.name).is_empty() || INFALLIBLE.contains(&call.name.as_str());
+    let name = &call.name;
+    let is_known = !listed(name).is_empty() || INFALLIBLE.split(' ').any(|known| known == name);
     assert!(
-        known,
-        "the errors of {} are not listed: {}",
-        call.name, call.text
+        is_known,
+        "the errors of {name} are not listed: {}",
+        call.text
     );
     let closes_directory = call.name == "close" && directories.contains(first_argument(&call.text));
     let checks = call.text.contains("F_GETFD") && !is_first_look(&call.text);
@@ -155,9 +125,7 @@ fn is_excepted(call: &Call, directories: &HashSet<String>) -> bool {
 
 /// Whether the call looks if standard input or output is open.
 fn is_first_look(call: &str) -> bool {
-    ["fcntl(0, F_GETFD", "fcntl(1, F_GETFD"]
-        .iter()
-        .any(|look| call.starts_with(look))
+    call.starts_with("fcntl(0, F_GETFD") || call.starts_with("fcntl(1, F_GETFD")
 }
 
 fn first_argument(call: &str) -> &str {
@@ -169,20 +137,22 @@ fn first_argument(call: &str) -> &str {
 pub fn faults(calls: &[Call]) -> Vec<Fault<'_>> {
     let mut faults = Vec::new();
     for call in calls {
-        for errno in listed(&call.name) {
-            faults.push(Fault {
-                call,
-                errno,
-                extent: Extent::Once,
-            });
+        for error in listed(&call.name) {
+            let errno = format!("E{error}");
             // Standard error is looked at after the others.
-            if may_last(&call.name, errno) && !is_first_look(&call.text) {
+            if may_last(&call.name, error) && !is_first_look(&call.text) {
+                let (errno, lasting) = (errno.clone(), "+");
                 faults.push(Fault {
                     call,
                     errno,
-                    extent: Extent::Lasting,
+                    lasting,
                 });
             }
+            faults.push(Fault {
+                call,
+                errno,
+                lasting: "",
+            });
         }
     }
     faults

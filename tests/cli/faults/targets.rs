@@ -1,12 +1,11 @@
 //! The targets of a run with a fault, and what happened to them.
 
 use std::env;
-use std::fs;
 use std::net::TcpListener;
 
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-
-use crate::support::{Recorder, TempDir, Victim, eventually, sigsend, stdout, tempdir, victim};
+use crate::family::children;
+use crate::port::with_inheritable;
+use crate::support::{prelude::*, status_field};
 
 /// The kind of targets of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,14 +52,11 @@ impl Targets {
         let named = || victim().named(NAME);
         match self.kind {
             Kind::Recorders => {
-                let flags = |flags| {
-                    fcntl(&self.listener, FcntlArg::F_SETFD(flags)).expect("a socket of ours");
-                };
-                flags(FdFlag::empty());
-                let first = Recorder::of(named());
-                let second = Recorder::of(named().in_group_of(first.victim()));
-                flags(FdFlag::FD_CLOEXEC);
-                self.recorders = vec![first, second];
+                self.recorders = with_inheritable(&self.listener, || {
+                    let first = Recorder::of(named());
+                    let second = Recorder::of(named().in_group_of(first.victim()));
+                    vec![first, second]
+                });
             }
             Kind::Single => self.victims = vec![named().sleeping()],
             Kind::Group => {
@@ -71,18 +67,14 @@ impl Targets {
             Kind::Tree => {
                 let children = "(read a <&3 & read b <&3) & read c <&3 & echo ready; read d <&3";
                 let root = named().shell(&format!("exec 3<&0; {children}"));
-                eventually("the tree to be complete", || {
-                    descendants(root.pid()).len() == 4
-                });
+                let is_complete = || descendants(root.pid()).len() == 4;
+                eventually("the tree to be complete", is_complete);
                 self.members = descendants(root.pid());
                 self.victims = vec![root];
             }
         }
-        let victims = self
-            .recorders
-            .iter()
-            .map(Recorder::victim)
-            .chain(&self.victims);
+        let recorders = self.recorders.iter().map(Recorder::victim);
+        let victims = recorders.chain(&self.victims);
         if self.kind != Kind::Tree {
             self.members = victims.map(Victim::pid).collect();
         }
@@ -99,11 +91,7 @@ impl Targets {
             "PID" => vec![first.clone()],
             "BOTH" => self.members.iter().map(ToString::to_string).collect(),
             "GROUP" => vec![format!("-{first}")],
-            "TOKEN" => vec![
-                stdout(&sigsend().args(["--id", &first]).assert().success())
-                    .trim_end()
-                    .to_owned(),
-            ],
+            "TOKEN" => vec![token(&first)],
             "NAME" => vec![NAME.to_owned()],
             "HERE" => vec![env::current_dir().expect("it exists").display().to_string()],
             "PORT" => {
@@ -127,11 +115,8 @@ impl Targets {
     /// What happened to each target since the last call.
     pub fn effects(&mut self) -> Vec<Effect> {
         if self.kind == Kind::Recorders {
-            return self
-                .recorders
-                .iter_mut()
-                .map(|recorder| Effect::Received(recorder.signals()))
-                .collect();
+            let received = |recorder: &mut Recorder| Effect::Received(recorder.signals());
+            return self.recorders.iter_mut().map(received).collect();
         }
         // A signal kills some time after it was sent, so wait until each target is at rest.
         self.members.iter().map(|pid| final_effect(*pid)).collect()
@@ -156,18 +141,9 @@ impl Effect {
 fn final_effect(pid: i32) -> Effect {
     let mut effect = Effect::Unharmed;
     eventually("a target to be at rest", || {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let field = |name: &str| {
-            status
-                .lines()
-                .find_map(|line| line.strip_prefix(name))
-                .unwrap_or_default()
-                .trim()
-        };
-        let is_pending = ["SigPnd:", "ShdPnd:"]
-            .iter()
-            .any(|name| field(name).contains(|c| c != '0'));
-        match field("State:").chars().next() {
+        let is_set = |name| status_field(pid, name).contains(|c| c != '0');
+        let is_pending = is_set("SigPnd") || is_set("ShdPnd");
+        match status_field(pid, "State").chars().next() {
             None | Some('Z' | 'X') => effect = Effect::Died,
             Some('T' | 't') => effect = Effect::LeftStopped,
             Some('S') => effect = Effect::Unharmed,
@@ -180,12 +156,6 @@ fn final_effect(pid: i32) -> Effect {
 
 /// A process and its descendants.
 fn descendants(pid: i32) -> Vec<i32> {
-    let children =
-        fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let children = children
-        .split_whitespace()
-        .filter_map(|child| child.parse().ok());
-    std::iter::once(pid)
-        .chain(children.flat_map(descendants))
-        .collect()
+    let below = children(pid).into_iter().flat_map(descendants);
+    std::iter::once(pid).chain(below).collect()
 }

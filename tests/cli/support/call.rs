@@ -1,6 +1,7 @@
 //! One call of the program from its words to its exit status and output, on one line of a test:
 //! `run!("-HUP --wait {victim}").fails(1, "not permitted")`.
 
+use std::ffi::OsStr;
 use std::fmt::{self, Debug, Display, Formatter};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -34,10 +35,30 @@ pub fn token(process: impl Display) -> String {
     run!("--id {process}").told().trim_end().to_owned()
 }
 
+/// A program of this system with these words.
+pub fn tool(line: &str) -> Command {
+    let words = words(line);
+    let mut command = super::clean(Command::new(&words[0]));
+    command.args(&words[1..]);
+    command
+}
+
+/// The program under test as it is run by another one, such as `prlimit --nofile=16:16`.
+pub fn through(line: &str) -> Command {
+    let mut command = tool(line);
+    command.arg(*super::SIGSEND);
+    command
+}
+
 /// `sh -c script`, which gets the program under test as `$0`.
 pub fn sh(script: &str) -> Command {
-    let mut command = super::clean(Command::new("sh"));
-    command.args(["-c", script]).arg(*super::SIGSEND);
+    sh_of(*super::SIGSEND, script)
+}
+
+/// The same with another program as `$0`.
+pub fn sh_of(program: impl AsRef<OsStr>, script: &str) -> Command {
+    let mut command = tool("sh -c");
+    command.arg(script).arg(program);
     command
 }
 
@@ -196,6 +217,31 @@ impl Done {
         let begins = self.out.is_empty() && self.err.starts_with(err.as_ref());
         assert!(begins, "{self:?}\nwanted: {}", err.as_ref());
         self.code(status)
+    }
+
+    /// Asserts that this is a part of the output or of the errors.
+    #[track_caller]
+    pub fn has(self, part: impl AsRef<str>) -> Self {
+        let part = part.as_ref();
+        let is_there = self.out.contains(part) || self.err.contains(part);
+        assert!(is_there, "{self:?}\nwanted: {part:?}");
+        self
+    }
+
+    /// Asserts that this is no part of the output nor of the errors.
+    #[track_caller]
+    pub fn lacks(self, part: impl AsRef<str>) -> Self {
+        let part = part.as_ref();
+        let is_there = self.out.contains(part) || self.err.contains(part);
+        assert!(!is_there, "{self:?}\nunwanted: {part:?}");
+        self
+    }
+
+    /// Asserts the number of lines on standard error.
+    #[track_caller]
+    pub fn complains(self, lines: usize) -> Self {
+        assert_eq!(self.err.lines().count(), lines, "{self:?}");
+        self
     }
 
     /// Asserts success without any output.

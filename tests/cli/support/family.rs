@@ -13,7 +13,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::roles::player;
 use super::victim::{VictimOptions, readable};
-use super::{DEADLINE, Victim, victim};
+use super::{DEADLINE, Victim, sh, victim};
 
 /// A victim in a group of its own and all its descendants: each live one holds the other end of
 /// `lifeline`, which is its standard error.
@@ -27,13 +27,13 @@ impl Family {
     /// A family whose head runs this script, which must `echo ready`.
     #[track_caller]
     pub fn shell(script: &str) -> Self {
-        Self::of(victim(), shell(script))
+        Self::of(victim(), sh(script))
     }
 
     /// The same in the group of another victim. At the end of the test only the head is killed.
     #[track_caller]
     pub fn shell_in_group_of(leader: &Victim, script: &str) -> Self {
-        Self::of(victim().in_group_of(leader), shell(script))
+        Self::of(victim().in_group_of(leader), sh(script))
     }
 
     /// A family with a role from `roles`.
@@ -69,11 +69,8 @@ impl Family {
             if let Some(length) = self.output.find('\n') {
                 return Some(self.output.drain(..=length).take(length).collect());
             }
-            assert!(
-                readable(&self.lifeline, end),
-                "the family of {} writes nothing",
-                self.head
-            );
+            let is_readable = readable(&self.lifeline, end);
+            assert!(is_readable, "the family of {} writes nothing", self.head);
             let mut chunk = [0; 4096];
             let length = self.lifeline.read(&mut chunk).expect("a pipe can be read");
             if length == 0 {
@@ -141,33 +138,45 @@ impl Display for Family {
     }
 }
 
-fn shell(script: &str) -> Command {
-    let mut command = Command::new("sh");
-    command.args(["-c", script]);
-    command
-}
-
 /// The children of all threads of a process.
 pub fn children(pid: i32) -> Vec<i32> {
     let threads = fs::read_dir(format!("/proc/{pid}/task"))
         .into_iter()
-        .flatten()
         .flatten();
-    let lists =
-        threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    let lists: Vec<String> = lists.collect();
-    let pids = lists.iter().flat_map(|list| list.split_whitespace());
+    let list = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("children"));
+    let lists: String = threads
+        .flatten()
+        .filter_map(|thread| list(thread).ok())
+        .collect();
+    let pids = lists.split_whitespace();
     pids.map(|pid| pid.parse().expect("a PID")).collect()
+}
+
+/// /proc/PID/stat from its third field on, the state; empty for a process that does not exist.
+pub fn stat(pid: i32) -> String {
+    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let stat = String::from_utf8_lossy(&stat);
+    let fields = stat.rsplit_once(") ");
+    fields.map_or_else(String::new, |(_, fields)| fields.trim().to_owned())
+}
+
+/// A numeric field of /proc/PID/stat after the command name, counted as in proc(5).
+pub fn stat_field(pid: i32, field: usize) -> i32 {
+    let stat = stat(pid);
+    let field = stat.split(' ').nth(field - 3);
+    field.and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
 /// The state letter of proc(5), `X` for a process that does not exist.
 pub fn state(pid: i32) -> char {
-    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let stat = String::from_utf8_lossy(&stat);
-    let state = stat
-        .rsplit_once(") ")
-        .and_then(|(_, fields)| fields.chars().next());
-    state.unwrap_or('X')
+    stat(pid).chars().next().unwrap_or('X')
+}
+
+/// The PIDs of all processes in /proc.
+pub fn all_pids() -> Vec<i32> {
+    let entries = fs::read_dir("/proc").expect("a /proc").flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.collect()
 }
 
 /// Whether a process has ended, reaped or not.

@@ -6,7 +6,6 @@
 )]
 
 use std::collections::BTreeMap;
-use std::env;
 use std::ffi::{OsStr, c_int};
 use std::fmt::Display;
 use std::fs;
@@ -22,7 +21,9 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, gettid};
 
 use super::roles::player;
-use super::{Done, SIGSEND, Trace, Victim, eventually, tempdir, victim};
+use super::{
+    Done, Runs, SIGSEND, Trace, Victim, eventually, program, status_field, tempdir, tool, victim,
+};
 
 /// A process whose main thread has exited while another one runs: its state is `Z`, but it is
 /// alive. Also returns the ID of the running thread. Its command name is `name`. It exits on a line
@@ -133,6 +134,13 @@ pub enum Window {
     BeforeSending,
 }
 
+/// All of them.
+pub const WINDOWS: [Window; 3] = [
+    Window::BeforePinning,
+    Window::AfterPinning,
+    Window::BeforeSending,
+];
+
 /// A sigsend that strace holds in a window until [`Self::go`], so that an event in the window is no
 /// race.
 pub struct Held {
@@ -152,17 +160,12 @@ impl Held {
             Window::AfterPinning => ("pidfd_open", pinning, "delay_exit"),
             Window::BeforeSending => ("pidfd_send_signal", sending, "delay_enter"),
         };
-        let child = held(
-            call,
-            &format!("{delay}={LONGEST_DELAY}"),
-            "/dev/null".as_ref(),
-            args,
-        );
-        let path = format!("/proc/{}/syscall", child.id());
-        let is_in =
-            || fs::read_to_string(&path).is_ok_and(|c| c.starts_with(&format!("{number} ")));
+        let inject = format!("{delay}={LONGEST_DELAY}");
+        let child = held(call, &inject, "/dev/null".as_ref(), args);
+        let has_pinned = || has_open(child.id(), "pidfd");
+        let is_there = || is_in(child.id(), number);
         eventually("sigsend to reach the window", || {
-            is_in() && has_open(child.id(), "pidfd") == (window != Window::BeforePinning)
+            is_there() && has_pinned() == (window != Window::BeforePinning)
         });
         let tracer = Some(tracer_in(&status_of(child.id())).expect("held by a tracer"));
         Self { child, tracer }
@@ -190,16 +193,12 @@ impl Held {
         let (names, set) = match &**name {
             "epoll_wait" => (
                 vec![&**name, "epoll_pwait"],
-                "?epoll_wait,?epoll_pwait".to_owned(),
+                "?epoll_wait,?epoll_pwait".into(),
             ),
             name => (vec![name], format!("?{name}")),
         };
-        let child = held(
-            &set,
-            &format!("{delay}={LONGEST_DELAY}:when={nth}"),
-            log.as_os_str(),
-            args,
-        );
+        let inject = format!("{delay}={LONGEST_DELAY}:when={nth}");
+        let child = held(&set, &inject, log.as_os_str(), args);
         let mut tracer = None;
         eventually("sigsend to reach the system call", || {
             // A line is complete when a call returns. With all but one of them in the log, the next
@@ -224,10 +223,8 @@ impl Held {
     /// its tracer, too.
     #[track_caller]
     pub fn has_entered(&self, number: i64) {
-        let path = format!("/proc/{}/syscall", self.child.id());
-        let is_in =
-            || fs::read_to_string(&path).is_ok_and(|c| c.starts_with(&format!("{number} ")));
-        eventually("sigsend to enter the system call", is_in);
+        let is_there = || is_in(self.child.id(), number);
+        eventually("sigsend to enter the system call", is_there);
     }
 
     /// Whether it has opened a pidfd.
@@ -276,10 +273,8 @@ impl Call {
 /// The system calls of a trace, numbered by name.
 pub fn calls(trace: &Trace) -> Vec<Call> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    let names = trace
-        .calls
-        .iter()
-        .filter_map(|line| Some(line.split_once('(')?.0));
+    let lines = trace.calls.iter();
+    let names = lines.filter_map(|line| Some(line.split_once('(')?.0));
     let numbered = names.map(|name| {
         let count = counts.entry(name).or_default();
         *count += 1;
@@ -299,10 +294,15 @@ pub fn calls_after(trace: &Trace, text: &str) -> Vec<Call> {
 pub fn has_open(pid: impl Display, kind: &str) -> bool {
     let fds = fs::read_dir(format!("/proc/{pid}/fd"))
         .into_iter()
-        .flatten()
         .flatten();
-    let mut links = fds.filter_map(|fd| fs::read_link(fd.path()).ok());
+    let mut links = fds.flatten().filter_map(|fd| fs::read_link(fd.path()).ok());
     links.any(|to| to.to_string_lossy().contains(kind))
+}
+
+/// Whether a process is in the system call of this number.
+fn is_in(pid: u32, number: i64) -> bool {
+    let call = fs::read_to_string(format!("/proc/{pid}/syscall"));
+    call.is_ok_and(|call| call.starts_with(&format!("{number} ")))
 }
 
 /// The longest that a test can take, in microseconds.
@@ -310,23 +310,16 @@ const LONGEST_DELAY: &str = "100000000";
 
 /// Starts `sigsend args` under strace with an injection into these calls.
 fn held(calls: &str, inject: &str, log: &OsStr, args: &[impl AsRef<OsStr>]) -> Child {
-    let mut command = Command::new("strace");
     // The tracer as a grandchild: sigsend is our child, and continues when the tracer is gone.
-    command.args(["-D", "-qq", "-e", &format!("trace={calls}")]);
+    let line = format!("strace -D -qq -e trace={calls} -e inject={calls}:{inject} -o");
+    let mut command = tool(&line);
     command
-        .args(["-e", &format!("inject={calls}:{inject}"), "-o"])
-        .arg(log);
-    command
+        .arg(log)
         .arg(*SIGSEND)
         .args(args)
-        .env_clear()
-        .current_dir("/");
-    command.env("PATH", env::var_os("PATH").unwrap_or_default());
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command.spawn().expect("strace starts")
+        .stdin(Stdio::null());
+    let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    piped.spawn().expect("strace starts")
 }
 
 fn status_of(pid: impl Display) -> String {
@@ -338,13 +331,8 @@ fn status_of(pid: impl Display) -> String {
 fn is_delayed(pid: u32, tracer: i32) -> bool {
     // A tracer that has run in between has slept once more.
     let sleeps = || {
-        let status = status_of(tracer);
-        let count = status
-            .lines()
-            .find(|line| line.starts_with("voluntary_ctxt_switches:"));
-        count
-            .filter(|_| status.contains("State:\tS"))
-            .map(str::to_owned)
+        let is_asleep = status_field(tracer, "State").starts_with('S');
+        is_asleep.then(|| status_field(tracer, "voluntary_ctxt_switches"))
     };
     let before = sleeps();
     let is_stopped = status_of(pid).contains("State:\tt");
@@ -353,17 +341,13 @@ fn is_delayed(pid: u32, tracer: i32) -> bool {
 
 /// The PID of the tracer in the text of /proc/PID/status.
 fn tracer_in(status: &str) -> Option<i32> {
-    let tracer = status
-        .lines()
-        .find_map(|line| line.strip_prefix("TracerPid:\t"))?;
+    let mut lines = status.lines();
+    let tracer = lines.find_map(|line| line.strip_prefix("TracerPid:\t"))?;
     tracer.parse().ok().filter(|tracer| *tracer != 0)
 }
 
 /// Whether strace can be used here at all.
 pub fn may_trace() -> bool {
-    let mut traced = Command::new("strace");
-    traced
-        .args(["-D", "-qq", "-o", "/dev/null", "true"])
-        .stderr(Stdio::null());
-    traced.status().is_ok_and(|status| status.success())
+    program("strace").is_some()
+        && tool("strace -D -qq -o /dev/null true").run(&[]).status == Some(0)
 }

@@ -2,6 +2,7 @@
 //! killed with its group, and reaped. If it ends before, it stays a zombie, so its PID is not
 //! reused.
 
+use std::borrow::Borrow;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fmt::{self, Display, Formatter};
 use std::fs::{self, File};
@@ -108,11 +109,16 @@ impl VictimOptions {
 
     /// Starts `command` with pipes as standard input and output. Name and PID cannot be chosen.
     #[track_caller]
+    pub fn command(self, mut command: Command) -> Victim {
+        self.spawned(&mut command)
+    }
+
+    #[track_caller]
     #[expect(
         clippy::zombie_processes,
         reason = "a victim reaps by its PID, so that it can look without reaping"
     )]
-    pub fn command(self, mut command: Command) -> Victim {
+    fn spawned(self, command: &mut Command) -> Victim {
         assert!(
             self.pid.is_none() && self.name.is_none(),
             "a command has its own name and any PID"
@@ -123,7 +129,7 @@ impl VictimOptions {
         if let Some(user) = self.user {
             command.uid(user).gid(user);
         }
-        sys::start_with_defaults(&mut command);
+        sys::start_with_defaults(command);
         command
             .process_group(self.group)
             .stdin(Stdio::piped())
@@ -138,6 +144,12 @@ impl VictimOptions {
             stdin,
             stdout,
         )
+    }
+
+    /// Starts `command`, which must print `ready` when it is ready.
+    #[track_caller]
+    pub fn ready(self, command: &mut Command) -> Victim {
+        self.spawned(command).await_ready()
     }
 
     #[track_caller]
@@ -371,13 +383,7 @@ impl Victim {
 
     /// A field of /proc/PID/status, or an empty string when the process is gone.
     pub fn status_field(&self, field: &str) -> String {
-        // A victim may have a name that is not UTF-8.
-        let status = std::fs::read(format!("/proc/{}/status", self.pid)).unwrap_or_default();
-        let status = String::from_utf8_lossy(&status);
-        let value = status
-            .lines()
-            .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-        value.unwrap_or_default().trim().to_owned()
+        status_field(self.pid, field)
     }
 
     fn state(&self) -> char {
@@ -397,6 +403,13 @@ impl Victim {
         self.look(Look::AndReap);
         self.reaped = true;
         ending
+    }
+
+    /// Kills and reaps it. Afterwards its PID is free.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        super::send(self.pid, Signal::SIGKILL);
+        self.reap();
     }
 
     fn look(&self, look: Look) -> Option<Ending> {
@@ -427,6 +440,32 @@ impl Drop for Victim {
         if readable(&self.pidfd, Instant::now() + DEADLINE) {
             self.look(Look::AndReap);
         }
+    }
+}
+
+/// A field of /proc/PID/status, or an empty string when the process is gone.
+pub fn status_field(pid: i32, field: &str) -> String {
+    // A victim may have a name that is not UTF-8.
+    let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
+    let mut lines = status.lines();
+    let value = lines.find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    value.unwrap_or_default().trim().to_owned()
+}
+
+/// Asserts that each was killed by this signal.
+#[track_caller]
+pub fn killed(victims: impl IntoIterator<Item = impl Borrow<Victim>>, signal: i32) {
+    for victim in victims {
+        victim.borrow().assert_killed_by(signal);
+    }
+}
+
+/// Asserts that each is alive.
+#[track_caller]
+pub fn alive(victims: impl IntoIterator<Item = impl Borrow<Victim>>) {
+    for victim in victims {
+        victim.borrow().assert_alive();
     }
 }
 
