@@ -11,7 +11,7 @@ use crate::support::{keep_pids_small, prelude::*};
 
 /// Hides the processes of other users in the /proc of this namespace; `false` if that is not
 /// possible here.
-fn hide(how: u8) -> bool {
+pub fn hide(how: u8) -> bool {
     let option = format!("remount,hidepid={how}");
     let mounted = Command::new("mount")
         .args(["-o", &option, "/proc"])

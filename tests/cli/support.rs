@@ -55,9 +55,9 @@ pub use call::{Done, Runs, each, redirected, rows, sh, sh_of, through, token, to
 pub(crate) use call::{call, contains, needs, run};
 pub use namespace::{in_pid_namespace, keep_pids_small, kernel};
 pub use recorder::{Received, Recorder};
-pub use sys::Ending;
+pub use sys::{Ending, pidfd};
 pub use terminal::{Terminal, screen};
-pub use victim::{Victim, VictimOptions, alive, killed, link, status_field, victim};
+pub use victim::{Victim, VictimOptions, alive, killed, link, readable, status_field, victim};
 pub use workers::{again, side_by_side};
 
 /// Whether the long tests run in full, as in `.ci/run`, which sets `SIGSEND_FULL`: all rounds of the

@@ -7,6 +7,7 @@ use super::model::{self, Bounds, Forecast, KILLED};
 use super::reading::{Mode, Reading};
 use super::roles::Habit;
 use super::runner::Ended;
+use super::victim::Receipt;
 use super::world::{Observation, PATIENCE, Victim, World};
 
 /// The differences between the forecast and how the line ended and what the victims received; empty
@@ -20,38 +21,26 @@ pub fn differences(
     observations: &[Observation],
 ) -> Vec<String> {
     let mut wrong = output_differences(line, reading, forecast, ended);
-    for ((victim, observation), bounds) in
-        world.victims.iter().zip(observations).zip(&forecast.bounds)
-    {
-        let who = || {
-            format!(
-                "{} ({:?}, {})",
-                victim.pid,
-                victim.name.escape_ascii().to_string(),
-                victim.describe()
-            )
-        };
-        let is_parent = world
-            .victims
-            .iter()
-            .any(|child| child.exists() && child.parent == victim.pid);
-        let differences = victim_differences(victim, is_parent, observation, bounds);
+    let observed = world.victims.iter().zip(observations);
+    for ((victim, observation), bounds) in observed.zip(&forecast.bounds) {
+        let name = victim.name.escape_ascii().to_string();
+        let who = format!("{} ({name:?}, {})", victim.pid, victim.describe());
+        let is_child = |child: &Victim| child.exists() && child.parent == victim.pid;
+        let is_parent = world.victims.iter().any(is_child);
+        let mut differences = victim_differences(victim, is_parent, observation, bounds);
         // Without CONT it is forked only because the kernel or another process continues a member.
-        if let Some(pid) = observation.escaped
-            && bounds.frozen
-            && bounds.most[18] == 0
-            && ended.exit == 0
-        {
-            wrong.push(format!("{}: its child {pid} outran KILL", who()));
+        let is_escape = bounds.frozen && bounds.most[18] == 0 && ended.exit == 0;
+        if let Some(pid) = observation.escaped.filter(|_| is_escape) {
+            differences.push(format!("its child {pid} outran KILL"));
         }
-        wrong.extend(
-            differences
-                .into_iter()
-                .map(|what| format!("{}: {what}", who())),
-        );
         let is_stormy = line.storm == Some(victim.family);
-        let senders = sender_differences(reading, observation, ended.pid, is_stormy);
-        wrong.extend(senders.into_iter().map(|what| format!("{}: {what}", who())));
+        differences.extend(sender_differences(
+            reading,
+            observation,
+            ended.pid,
+            is_stormy,
+        ));
+        wrong.extend(differences.iter().map(|what| format!("{who}: {what}")));
     }
     wrong
 }
@@ -70,34 +59,27 @@ fn output_differences(
         }
     };
     report_if(ended.hung, format!("did not end within {PATIENCE:?}"));
-    report_if(
-        ended.delayed,
-        "waited for a reader before it sent a predicted signal".into(),
-    );
+    let delayed = "waited for a reader before it sent a predicted signal";
+    report_if(ended.delayed, delayed.into());
     let is_raw = |c: char| c.is_control() && c != '\n';
     let is_request = matches!(reading, Reading::Request(_));
     let raw = ended.stderr.contains(is_raw) || is_request && ended.stdout.contains(is_raw);
     let panicked = ended.exit == 101 || ended.exit == 134 || ended.stderr.contains("panicked");
     report_if(panicked, format!("panicked: {}", ended.stderr));
     let exits = &forecast.exits;
+    let is_foreseen = exits.contains(&ended.exit);
     report_if(
-        !exits.contains(&ended.exit),
+        !is_foreseen,
         format!("ended with {}, not one of {exits:?}", ended.exit),
     );
     let text = format!("stdout {:?}, stderr {:?}", ended.stdout, ended.stderr);
     report_if(raw, format!("control characters in the output: {text}"));
-    let (has_stderr, has_stdout) = match line.sink {
-        Sink::File | Sink::Late => (true, true),
-        Sink::Closed | Sink::Full => (true, false),
-        Sink::Limited(_) => (false, false),
-    };
-    if let Reading::Refused = reading
-        && has_stderr
-        && forecast.listed.is_none()
-        && !exits.contains(&0)
-    {
-        let clear = ended.stderr.starts_with("sigsend: ")
-            && (ended.stdout.is_empty() || ended.stdout.starts_with('{'));
+    let has_stdout = matches!(line.sink, Sink::File | Sink::Late);
+    let has_stderr = has_stdout || matches!(line.sink, Sink::Closed | Sink::Full);
+    let is_refused = matches!(reading, Reading::Refused) && forecast.listed.is_none();
+    if is_refused && has_stderr && !exits.contains(&0) {
+        let is_error = ended.stderr.starts_with("sigsend: ");
+        let clear = is_error && (ended.stdout.is_empty() || ended.stdout.starts_with('{'));
         report_if(!clear, format!("no clear usage error: {text}"));
     }
     if let Reading::Request(request) = reading {
@@ -112,21 +94,15 @@ fn output_differences(
             silent && !is_quiet,
             format!("success is not silent: {text}"),
         );
-        report_if(
-            has_stderr
-                && matches!(ended.exit, 1 | 64)
-                && request.mode == Mode::Send
-                && ended.stderr.is_empty(),
-            "no message about the failure".into(),
-        );
-        let garbage = |line: &&str| {
-            !serde_json::from_str::<serde_json::Value>(line).is_ok_and(|value| value.is_object())
+        let fails = matches!(ended.exit, 1 | 64) && request.mode == Mode::Send;
+        let is_mute = fails && has_stderr && ended.stderr.is_empty();
+        report_if(is_mute, "no message about the failure".into());
+        let is_garbage = |line: &&str| {
+            let value = serde_json::from_str::<serde_json::Value>(line);
+            !value.is_ok_and(|value| value.is_object())
         };
-        let garbage = ended
-            .stdout
-            .lines()
-            .find(garbage)
-            .filter(|_| request.has("json") && has_stdout);
+        let has_json = request.has("json") && has_stdout;
+        let garbage = ended.stdout.lines().find(is_garbage).filter(|_| has_json);
         report_if(garbage.is_some(), format!("no JSON: {garbage:?}"));
     }
     if has_stdout && let Some(listed) = &forecast.listed {
@@ -138,26 +114,23 @@ fn output_differences(
         );
     }
     if has_stdout && let Reading::Request(request) = reading {
-        let summary = summary(&ended.stdout).filter(|_| request.has("json") && ended.exit < KILLED);
-        let is_missing =
-            request.has("json") && ended.exit < KILLED && !request.loose && summary.is_none();
+        let has_json = request.has("json") && ended.exit < KILLED;
+        let summary = summary(&ended.stdout).filter(|_| has_json);
+        let is_missing = has_json && !request.loose && summary.is_none();
         report_if(is_missing, format!("no summary: {text}"));
         if let Some([signalled, gone, failed, remaining, status]) = summary {
+            let exit = ended.exit;
+            let is_other = i64::from(exit) != status;
             report_if(
-                i64::from(ended.exit) != status,
-                format!("reports status {status} and exits with {}", ended.exit),
+                is_other,
+                format!("reports status {status} and exits with {exit}"),
             );
             let counted = [signalled, gone, failed, remaining];
-            let fits = |count: i64, [least, most]: [usize; 2]| {
+            let fits = |(count, [least, most]): (i64, [usize; 2])| {
                 usize::try_from(count).is_ok_and(|count| (least..=most).contains(&count))
             };
-            let fits = |counts: [[usize; 2]; 4]| {
-                counted
-                    .into_iter()
-                    .zip(counts)
-                    .all(|(count, may)| fits(count, may))
-            };
-            let bad = forecast.counts.filter(|&counts| !fits(counts));
+            let fits = |may: &[[usize; 2]; 4]| counted.into_iter().zip(*may).all(fits);
+            let bad = forecast.counts.filter(|may| !fits(may));
             report_if(
                 bad.is_some(),
                 format!("counts {counted:?}, not {bad:?}: {text}"),
@@ -166,8 +139,9 @@ fn output_differences(
     }
     if let Some([must, may]) = forecast.printed.as_ref().filter(|_| has_stdout) {
         let printed: BTreeSet<String> = ended.stdout.lines().map(str::to_owned).collect();
+        let fits = must.is_subset(&printed) && printed.is_subset(may);
         report_if(
-            !(must.is_subset(&printed) && printed.is_subset(may)),
+            !fits,
             format!("printed {printed:?}, not {must:?} to {may:?}"),
         );
     }
@@ -181,9 +155,8 @@ fn summary(stdout: &str) -> Option<[i64; 5]> {
     let number = |key: &str| value[key].as_i64();
     let keys = ["signalled", "already_gone", "failed", "remaining", "status"];
     let numbers: Option<Vec<i64>> = keys.into_iter().map(number).collect();
-    numbers
-        .and_then(|numbers| numbers.try_into().ok())
-        .filter(|_| value["event"] == "summary")
+    let numbers: Option<[i64; 5]> = numbers?.try_into().ok();
+    numbers.filter(|_| value["event"] == "summary")
 }
 
 /// Differences in the sender of the signals, the system call used and the value.
@@ -198,12 +171,8 @@ fn sender_differences(
     };
     let first = i32::from(request.signal.unwrap_or(15));
     let mut wrong = Vec::new();
-    for &[signal, code, sender, value] in observation
-        .receipts
-        .iter()
-        .filter(|receipt| receipt[1] <= 0)
-    {
-        if is_stormy && signal == 18 {
+    for &[signal, code, sender, value] in &observation.receipts {
+        if code > 0 || is_stormy && signal == 18 {
             continue;
         }
         if sender != sigsend {
@@ -211,12 +180,9 @@ fn sender_differences(
                 "{signal} came from {sender}, not from sigsend ({sigsend})"
             ));
         }
-        let sent = (code == -1).then_some(value);
-        if sent != request.queue && signal == first && !request.loose {
-            wrong.push(format!(
-                "{signal} came with value {sent:?}, not {:?}",
-                request.queue
-            ));
+        let (sent, queue) = ((code == -1).then_some(value), request.queue);
+        if sent != queue && signal == first && !request.loose {
+            wrong.push(format!("{signal} came with value {sent:?}, not {queue:?}"));
         }
     }
     wrong
@@ -237,10 +203,8 @@ fn victim_differences(
     if let Some(code) = observation.exited.filter(|_| !may_exit) {
         wrong.push(format!("exited with {code}"));
     }
-    if let Some(signal) = observation
-        .killed
-        .filter(|&signal| most[number(signal)] == 0)
-    {
+    let is_unforeseen = |signal: &i32| most[number(*signal)] == 0;
+    if let Some(signal) = observation.killed.filter(is_unforeseen) {
         wrong.push(format!("was killed by {signal}"));
     }
     // CONT discards pending stop signals, and a stop signal discards a pending CONT.
@@ -248,21 +212,19 @@ fn victim_differences(
     // A victim may be stopped on its way into a handler.
     let midway = victim.habit.counts() && observation.stopped;
     let is_observable = !midway && (victim.habit.counts() || victim.habit.reports());
-    let dead = observation.killed.is_some() || observation.exited.is_some();
+    let dead = observation.is_dead();
     for signal in (1..=64).filter(|signal| ![9, 19].contains(signal)) {
         let got = observation.counts[signal];
-        if got > most[signal] {
+        let (least, most) = (least[signal], most[signal]);
+        if got > most {
             wrong.push(format!(
-                "received {signal} {got} times, at most {} predicted",
-                most[signal]
+                "received {signal} {got} times, at most {most} predicted"
             ));
         }
         // The kernel's own CHLD and HUP (a child ended, a group was orphaned) may have merged with
         // sigsend's.
-        let merged = observation
-            .receipts
-            .iter()
-            .any(|receipt| receipt[1] > 0 && number(receipt[0]) == signal)
+        let by_kernel = |receipt: &Receipt| receipt[1] > 0 && number(receipt[0]) == signal;
+        let merged = observation.receipts.iter().any(by_kernel)
             || signal == 17 && (observation.unanswered || is_parent && victim.habit.counts());
         let flushed = both_ways && matches!(signal, 18 | 20..=22);
         // The children of process 1 end at any time, too.
@@ -270,11 +232,8 @@ fn victim_differences(
             victim.is_zombie() || victim.habit == Habit::Init && matches!(signal, 17 | 32 | 33);
         // Standard signals merge while they are pending, and pending realtime signals are not
         // counted.
-        let needed = if signal < 32 || observation.unanswered {
-            least[signal].min(1)
-        } else {
-            least[signal]
-        };
+        let merge = signal < 32 || observation.unanswered;
+        let needed = if merge { least.min(1) } else { least };
         if is_observable && !dead && !merged && !flushed && !uncounted && got < needed {
             wrong.push(format!(
                 "received {signal} {got} times, at least {needed} predicted"
@@ -284,11 +243,12 @@ fn victim_differences(
     let may_stop = most[19] > 0
         || victim.habit == Habit::Dies && [20, 21, 22].iter().any(|&stop| most[stop] > 0);
     if observation.stopped && !victim.stopped && !may_stop {
-        wrong.push(if bounds.frozen {
-            "was left frozen".into()
+        let what = if bounds.frozen {
+            "was left frozen"
         } else {
-            "was stopped".into()
-        });
+            "was stopped"
+        };
+        wrong.push(what.into());
     }
     if victim.stopped && !observation.stopped && !dead && most[18] == 0 {
         wrong.push("was continued".into());

@@ -68,8 +68,8 @@ fn react(signal: libc::c_int) {
                     std::thread::sleep(CHILD_LIFETIME);
                     exit_now(0)
                 }
-                slot.forked
-                    .store(i32::try_from(forked).unwrap_or(0), Ordering::Release);
+                let forked = i32::try_from(forked).unwrap_or(0);
+                slot.forked.store(forked, Ordering::Release);
                 exit_now(0)
             }
             _ => {}
@@ -108,9 +108,8 @@ pub fn set_dispositions(slot: &'static Slot, habit: Habit) {
         _ => Reaction::None,
     };
     if reaction != Reaction::None {
-        REACTION
-            .set((reaction, slot))
-            .expect("a victim has one habit");
+        let set = REACTION.set((reaction, slot));
+        set.expect("a victim has one habit");
     }
     for signal in 1..=64 {
         let caught = match habit {
@@ -139,13 +138,8 @@ pub fn set_dispositions(slot: &'static Slot, habit: Habit) {
                     0,
                     0,
                 ];
-                libc::syscall(
-                    libc::SYS_rt_sigaction,
-                    signal,
-                    action.as_ptr(),
-                    ptr::null_mut::<usize>(),
-                    8,
-                );
+                let (new, old) = (action.as_ptr(), ptr::null_mut::<usize>());
+                libc::syscall(libc::SYS_rt_sigaction, signal, new, old, 8);
             }
         }
     }
@@ -161,15 +155,8 @@ pub fn with_open_mask<T>(start: impl FnOnce() -> T) -> T {
 
 /// Sets the mask of blocked signals.
 pub fn block(mask: u64) {
+    let (call, old) = (libc::SYS_rt_sigprocmask, ptr::null_mut::<u64>());
     // SAFETY: the kernel reads eight bytes. The raw call, since libc's leaves 32 and 33 alone.
-    let set = unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            libc::SIG_SETMASK,
-            &raw const mask,
-            ptr::null_mut::<u64>(),
-            8,
-        )
-    };
+    let set = unsafe { libc::syscall(call, libc::SIG_SETMASK, &raw const mask, old, 8) };
     assert_eq!(set, 0);
 }

@@ -7,15 +7,16 @@
 )]
 
 use std::ffi::OsString;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::ptr;
 
 use nix::libc;
+use nix::sys::resource::{Resource, setrlimit};
 
 use super::handlers::block;
 use super::victim::{exit_now, send};
@@ -25,49 +26,19 @@ pub const LAUNCH: u8 = b'x';
 /// Asks the victim to reap sigsend: its PID follows, and one byte is the answer.
 pub const REAP: u8 = b'w';
 
-/// The command that the victim starts. `files` are paths; descriptors of the harness are named by
-/// their links in /proc/1/fd.
-#[derive(Debug)]
-pub struct Launch<'a> {
-    pub program: OsString,
-    pub directory: OsString,
-    pub files: [OsString; 3],
-    pub user: u32,
-    pub limit: Option<u64>,
-    pub args: &'a [OsString],
-}
-
-impl Launch<'_> {
-    /// Requests the victim at the other end of this socket to start the command. Returns its PID.
-    pub fn request(&self, mut channel: &UnixStream) -> io::Result<i32> {
-        let user = self.user.to_string().into();
-        let limit = self
-            .limit
-            .map_or_else(String::new, |limit| limit.to_string())
-            .into();
-        let [stdin, stdout, stderr] = &self.files;
-        let head = [
-            &self.program,
-            &self.directory,
-            stdin,
-            stdout,
-            stderr,
-            &user,
-            &limit,
-        ];
-        let words: Vec<&[u8]> = head
-            .into_iter()
-            .chain(self.args)
-            .map(|word| word.as_bytes())
-            .collect();
-        let text = words.join(&0);
-        channel.write_all(&[LAUNCH])?;
-        channel.write_all(&text.len().to_ne_bytes())?;
-        channel.write_all(&text)?;
-        let mut pid = [0; 4];
-        channel.read_exact(&mut pid)?;
-        Ok(i32::from_ne_bytes(pid))
-    }
+/// Requests the victim at the other end of this socket to start a command. Returns its PID. The
+/// words are the program, its directory, three files by their paths, the user, the limit of file
+/// sizes or nothing, and the arguments. Descriptors of the harness are named by their links in
+/// /proc/1/fd.
+pub fn request(mut channel: &UnixStream, words: &[OsString]) -> io::Result<i32> {
+    let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+    let text = words.join(&0);
+    channel.write_all(&[LAUNCH])?;
+    channel.write_all(&text.len().to_ne_bytes())?;
+    channel.write_all(&text)?;
+    let mut pid = [0; 4];
+    channel.read_exact(&mut pid)?;
+    Ok(i32::from_ne_bytes(pid))
 }
 
 /// Requests the victim at the other end of this socket to reap sigsend. Returns whether it did.
@@ -77,7 +48,7 @@ pub fn request_reap(mut channel: &UnixStream, pid: i32) -> bool {
         && channel.read_exact(&mut [0]).is_ok()
 }
 
-/// The victim's side of [`Launch::request`]: forks the child that becomes sigsend.
+/// The victim's side of [`request`]: forks the child that becomes sigsend.
 pub fn launch(channel: i32) {
     let mut length = [0; size_of::<usize>()];
     read(channel, &mut length);
@@ -95,15 +66,15 @@ pub fn launch(channel: i32) {
 }
 
 fn become_sigsend(text: &[u8]) -> io::Result<()> {
-    let mut words = text
-        .split(|&byte| byte == 0)
-        .map(|word| OsString::from_vec(word.to_vec()));
+    let words = text.split(|&byte| byte == 0);
+    let mut words = words.map(|word| OsString::from_vec(word.to_vec()));
     let mut word = || words.next().ok_or(io::ErrorKind::InvalidInput);
     let mut command = Command::new(word()?);
     command.current_dir(word()?).env_clear().process_group(0);
-    command.stdin(Stdio::from(OpenOptions::new().read(true).open(word()?)?));
-    command.stdout(Stdio::from(OpenOptions::new().append(true).open(word()?)?));
-    command.stderr(Stdio::from(OpenOptions::new().append(true).open(word()?)?));
+    command.stdin(File::open(word()?)?);
+    let append = |path| OpenOptions::new().append(true).open(path);
+    command.stdout(append(word()?)?);
+    command.stderr(append(word()?)?);
     let (user, limit) = (word()?, word()?);
     let number = |text: &OsString| text.to_str().and_then(|text| text.parse().ok());
     if let Some(user) = number(&user).filter(|&user| user != 0) {
@@ -119,18 +90,7 @@ fn become_sigsend(text: &[u8]) -> io::Result<()> {
 
 /// Limits the size of each file that the command writes (`RLIMIT_FSIZE`).
 pub fn limit_files(command: &mut Command, bytes: u64) {
-    let limit = libc::rlimit {
-        rlim_cur: bytes,
-        rlim_max: bytes,
-    };
-    let set = move || {
-        // SAFETY: `limit` is an rlimit that outlives the call.
-        if unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) } == 0 {
-            Ok(())
-        } else {
-            Err(io::Error::last_os_error())
-        }
-    };
+    let set = move || setrlimit(Resource::RLIMIT_FSIZE, bytes, bytes).map_err(io::Error::from);
     // SAFETY: one system call between fork and exec.
     unsafe { command.pre_exec(set) };
 }

@@ -6,7 +6,7 @@ pub mod value;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-use value::{Invalid, PID_MAX, Read, digits, duration, named_signal, positive, signal};
+use value::{Invalid, PID_MAX, Read, digits, duration, named_signal, positive, signal, valid};
 
 /// A target, as in the manual's table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,37 +82,12 @@ pub enum Reading {
     Request(Box<Request>),
 }
 
-/// Long options and the number of their values. `list` may have one, joined by `=`.
-const LONG: &[(&str, usize)] = &[
-    ("signal", 1),
-    ("queue", 1),
-    ("list", 0),
-    ("table", 0),
-    ("show-process-state", 0),
-    ("all", 0),
-    ("pid", 0),
-    ("require-handler", 0),
-    ("pidfile", 1),
-    ("cgroup", 1),
-    ("allow-stale", 0),
-    ("user", 1),
-    ("full", 1),
-    ("cwd", 1),
-    ("mixed", 0),
-    ("expect", 1),
-    ("alive", 0),
-    ("id", 0),
-    ("tree", 0),
-    ("timeout", 2),
-    ("wait", 0),
-    ("within", 1),
-    ("grace", 1),
-    ("dry-run", 0),
-    ("verbose", 0),
-    ("json", 0),
-    ("generate", 1),
-    ("help", 0),
-    ("version", 0),
+/// Long options by the number of their values. `list` may have one, joined by `=`.
+const LONG: [&str; 3] = [
+    "list table show-process-state all pid require-handler allow-stale mixed alive id tree wait \
+     dry-run verbose json help version",
+    "signal queue pidfile cgroup user full cwd expect within grace generate",
+    "timeout",
 ];
 
 impl Request {
@@ -136,9 +111,10 @@ impl Request {
     }
 
     fn target(&mut self, text: &[u8]) -> Read<()> {
-        let pid = |n: u128| i32::try_from(n).map_err(|_| Invalid);
+        let pid = |text| i32::try_from(positive(text, PID_MAX)?).map_err(|_| Invalid);
         let text = str::from_utf8(text).map_err(|_| Invalid)?;
         let spelled = self.signal.is_some() || self.escaped;
+        let trimmed = text.trim_matches([' ', '\t', '\n']);
         let target = if text.is_empty() {
             Target::Nobody
         } else if text == "0" {
@@ -146,11 +122,11 @@ impl Request {
         } else if text == "-1" && spelled {
             Target::Everyone
         } else if let Some(group) = text.strip_prefix('-') {
-            let group = positive(group, PID_MAX)
-                .ok()
-                .filter(|&n| n > 1 && spelled && !group.starts_with('0'))
-                .ok_or(Invalid)?;
-            Target::Group(pid(group)?)
+            let number = pid(group)?;
+            if number < 2 || !spelled || group.starts_with('0') {
+                return Err(Invalid);
+            }
+            Target::Group(number)
         } else if let Some(port) = text.strip_prefix(':') {
             self.loose |= port.starts_with('0');
             let (port, protocol) = match port.split_once('/') {
@@ -160,15 +136,12 @@ impl Request {
             };
             let port = u16::try_from(positive(port, 65_535)?).map_err(|_| Invalid)?;
             Target::Port(port, protocol)
-        } else if let Some(n) = Some(text.trim_matches([' ', '\t', '\n'])).filter(|n| digits(n)) {
-            Target::Pid(pid(positive(n, PID_MAX)?)?)
+        } else if digits(trimmed) {
+            Target::Pid(pid(trimmed)?)
         } else if let Some((n, inode)) = text.split_once(':').filter(|(n, _)| digits(n)) {
             self.loose |= n.starts_with('0') || inode.starts_with('0');
             let inode = positive(inode, u128::from(u64::MAX))?;
-            Target::Token(
-                pid(positive(n, PID_MAX)?)?,
-                u64::try_from(inode).map_err(|_| Invalid)?,
-            )
+            Target::Token(pid(n)?, u64::try_from(inode).map_err(|_| Invalid)?)
         } else if text.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == '.') {
             // The manual does not define whether letters outside ASCII are letters.
             self.loose |= text.starts_with(|c: char| !c.is_ascii());
@@ -187,12 +160,8 @@ impl Request {
 
     fn name(&mut self, (signal, loose): (u8, bool)) -> Read<()> {
         self.loose |= loose;
-        // Two signals are a usage error.
-        if self.signal.replace(signal).is_some() {
-            Err(Invalid)
-        } else {
-            Ok(())
-        }
+        let is_first = self.signal.replace(signal).is_none();
+        valid(is_first)
     }
 
     fn value(&mut self, option: &str, value: &[u8]) -> Read<()> {
@@ -213,28 +182,19 @@ impl Request {
                 self.cgroup = Some(value.to_vec());
             }
             "expect" => {
-                self.loose |= !self.expect.is_empty()
-                    || value.is_empty()
-                    || str::from_utf8(value).is_err()
-                    || value.contains(&b'/');
+                let is_odd = str::from_utf8(value).is_err() || value.contains(&b'/');
+                self.loose |= !self.expect.is_empty() || value.is_empty() || is_odd;
                 self.expect.push(value.to_vec());
             }
             "full" => {
                 self.loose |= !self.full.is_empty();
                 self.full.push(value.to_vec());
-                return if value.is_empty() {
-                    Err(Invalid)
-                } else {
-                    Ok(())
-                };
+                valid(!value.is_empty())?;
             }
             "cwd" => {
                 self.loose |= self.cwd.is_some();
                 self.cwd = Some(value.to_vec());
-                return match value {
-                    b"" | b"/" => Err(Invalid),
-                    _ => Ok(()),
-                };
+                valid(!matches!(value, b"" | b"/"))?;
             }
             "user" => {
                 let text = str::from_utf8(value).map_err(|_| Invalid)?;
@@ -244,7 +204,8 @@ impl Request {
             }
             "within" | "grace" => {
                 let (time, loose) = duration(value, false)?;
-                let place = if option == "within" {
+                let is_within = option == "within";
+                let place = if is_within {
                     &mut self.within
                 } else {
                     &mut self.grace
@@ -258,11 +219,8 @@ impl Request {
     }
 
     fn ask(&mut self, question: Mode) {
-        self.question = Some(if self.question.is_some_and(|q| q != question) {
-            Mode::Mixed
-        } else {
-            question
-        });
+        let is_other = self.question.is_some_and(|asked| asked != question);
+        self.question = Some(if is_other { Mode::Mixed } else { question });
     }
 
     fn flag(&mut self, option: &'static str) {
@@ -270,11 +228,8 @@ impl Request {
             "pid" => self.ask(Mode::Pids),
             "id" => self.ask(Mode::Ids),
             "alive" => self.ask(Mode::Alive),
-            "dry-run" | "require-handler" | "allow-stale" | "all" | "tree" | "mixed" | "wait"
-            | "verbose" | "json" => {
-                self.flags.push(option);
-            }
-            _ => self.quiet = true,
+            "list" | "table" | "show-process-state" | "help" | "version" => self.quiet = true,
+            flag => self.flags.push(flag),
         }
     }
 
@@ -282,10 +237,14 @@ impl Request {
         let sign = text.iter().position(|&b| b == b'=');
         let joined = sign.map(|sign| &text[sign + 1..]);
         let name = str::from_utf8(&text[..sign.unwrap_or(text.len())]).map_err(|_| Invalid)?;
-        let mut fitting = LONG.iter().filter(|(long, _)| long.starts_with(name));
-        let exact = LONG.iter().find(|(long, _)| *long == name);
+        let all = || {
+            let lists = LONG.into_iter().enumerate();
+            lists.flat_map(|(values, list)| list.split(' ').map(move |long| (long, values)))
+        };
+        let mut fitting = all().filter(|(long, _)| long.starts_with(name));
+        let exact = all().find(|(long, _)| *long == name);
         let found = exact.or_else(|| fitting.next().filter(|_| fitting.next().is_none()));
-        let &(option, values) = found.ok_or(Invalid)?;
+        let (option, values) = found.ok_or(Invalid)?;
         match (option, joined) {
             ("list", _) => self.quiet = true,
             (_, None) if values == 0 => self.flag(option),
@@ -327,21 +286,14 @@ impl Request {
                         b'u' => "user",
                         _ => "signal",
                     };
+                    // The manual does not define `-s=VALUE`: getopt keeps the `=`, other parsers
+                    // drop it.
                     let joined = &text[index + 1..];
-                    if let Some(value) = joined.strip_prefix(b"=") {
-                        // The manual does not define this spelling: getopt keeps the `=`, other
-                        // parsers drop it.
-                        self.loose = true;
-                        return self.value(option, value);
-                    }
-                    return self.value(
-                        option,
-                        if joined.is_empty() {
-                            rest.next().ok_or(Invalid)?
-                        } else {
-                            joined
-                        },
-                    );
+                    self.loose |= joined.starts_with(b"=");
+                    let joined = joined
+                        .strip_prefix(b"=")
+                        .or(Some(joined).filter(|j| !j.is_empty()));
+                    return self.value(option, joined.or_else(|| rest.next()).ok_or(Invalid)?);
                 }
                 _ => return Err(Invalid),
             };
@@ -354,10 +306,8 @@ impl Request {
         let mut request = Self::default();
         let mut rest = args.iter().map(|arg| arg.as_bytes());
         while let Some(arg) = rest.next() {
-            let Some(short) = arg
-                .strip_prefix(b"-")
-                .filter(|short| !request.escaped && !short.is_empty())
-            else {
+            let is_option = |short: &&[u8]| !request.escaped && !short.is_empty();
+            let Some(short) = arg.strip_prefix(b"-").filter(is_option) else {
                 request.target(arg)?;
                 continue;
             };
@@ -374,10 +324,9 @@ impl Request {
                 request.name(signal(short).ok().filter(|_| first).ok_or(Invalid)?)?;
             } else if let Some(named) = named_signal(name) {
                 request.name(named)?;
-            } else if short[0].is_ascii_uppercase() && short.len() > 1 && request.targets.is_empty()
-            {
-                return Err(Invalid);
             } else {
+                let is_signal = short[0].is_ascii_uppercase() && short.len() > 1;
+                valid(!is_signal || !request.targets.is_empty())?;
                 request.cluster(short, &mut rest)?;
             }
         }
@@ -390,9 +339,11 @@ impl Request {
         let dry = self.has("dry-run");
         let follow = !self.steps.is_empty();
         let waits = self.has("wait") || self.within.is_some() || self.grace.is_some();
-        self.mode = self
-            .question
-            .unwrap_or(if dry { Mode::DryRun } else { Mode::Send });
+        self.mode = match self.question {
+            Some(question) => question,
+            None if dry => Mode::DryRun,
+            None => Mode::Send,
+        };
         self.loose |= self.question.is_some() && (dry || self.has("require-handler"));
         if self.quiet {
             return Ok(());
@@ -400,29 +351,21 @@ impl Request {
         let asks_and_sends = self.question.is_some()
             && (self.signal.is_some() || self.queue.is_some() || follow || waits);
         let two_plans = self.grace.is_some() && (follow || self.within.is_some());
-        let nothing_to_catch =
-            self.has("require-handler") && matches!(self.signal, Some(0 | 9 | 19));
-        let many = |target: &Target| {
-            matches!(
-                target,
-                Target::Group(_) | Target::OwnGroup | Target::Everyone
-            )
-        };
+        let handles = self.has("require-handler");
+        let nothing_to_catch = handles && matches!(self.signal, Some(0 | 9 | 19));
+        let own = |target: &Target| matches!(target, Target::OwnGroup | Target::Everyone);
+        let many = |target: &Target| own(target) || matches!(target, Target::Group(_));
         let checked = self.question.is_some()
             || self.queue.is_some()
             || self.verifies()
-            || self.has("require-handler")
+            || handles
             || self.is_tree();
-        let own = |target: &Target| matches!(target, Target::OwnGroup | Target::Everyone);
         let unfit = checked && self.targets.iter().any(many)
             || (waits || follow) && self.targets.iter().any(own);
         let null_grace = self.grace.is_some() && self.signal == Some(0);
         // The manual defines only in part how checks and values combine with a control group.
-        self.loose |= self.cgroup.is_some()
-            && (self.is_tree()
-                || self.has("require-handler")
-                || self.queue.is_some()
-                || self.verifies());
+        let combined = self.is_tree() || handles || self.queue.is_some() || self.verifies();
+        self.loose |= self.cgroup.is_some() && combined;
         // How the steps of a mixed tree end depends on the order in which its members die.
         self.loose |= self.has("mixed");
         let mut no_target =
@@ -441,7 +384,7 @@ impl Request {
             || no_target
             || two_users
             || self.dashless.is_some();
-        if wrong { Err(Invalid) } else { Ok(()) }
+        valid(!wrong)
     }
 }
 

@@ -11,7 +11,8 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::roles::{Habit, Place, Role};
-use super::victim::{REAPED, Slot, answer, fork_at, pidfd, send};
+use super::victim::{REAPED, Slot, answer, fork_at, send};
+use crate::support::pidfd;
 
 /// Milliseconds between two attempts to reuse a PID that is not free yet.
 const RETRY: u16 = 1;
@@ -26,34 +27,27 @@ pub fn prepare() {
 /// descendants.
 pub fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> ! {
     let roles = role.all();
-    let place = |so: &dyn Fn(&Role) -> bool| {
-        roles
-            .iter()
-            .skip(1)
-            .position(|role| so(role))
-            .expect("among the roles")
-            + 1
+    let place = |so: &dyn Fn(&&Role) -> bool| {
+        let found = roles.iter().skip(1).position(so);
+        found.expect("among the roles") + 1
     };
     let reuser = place(&|role| role.habit == Habit::ReusesPid);
     let leader = place(&|role| role.place == Place::Group && role.habit == Habit::Dies);
     let channel = channels[0].as_raw_fd();
     let members = 1..slots.len().min(roles.len());
     let absent = |slot: &Slot| slot.pid.load(Ordering::Acquire) == 0;
+    let born: Vec<&Slot> = members
+        .filter(|&index| index != reuser)
+        .map(|n| &slots[n])
+        .collect();
     // A child stores its PID only when it runs, and pidfd_open(2) needs the PID.
-    while members
-        .clone()
-        .any(|index| index != reuser && absent(&slots[index]))
-    {
+    while born.iter().any(|slot| absent(slot)) {
         std::thread::yield_now();
     }
     let number = slots[leader].pid.load(Ordering::Acquire);
-    let mut living: Vec<OwnedFd> = members
-        .clone()
-        .filter(|&index| index != reuser)
-        .map(|index| {
-            pidfd(slots[index].pid.load(Ordering::Acquire)).expect("only this process reaps it")
-        })
-        .collect();
+    let life = |slot: &&Slot| pidfd(slot.pid.load(Ordering::Acquire));
+    let living = born.iter().map(life).collect::<Result<_, _>>();
+    let mut living: Vec<OwnedFd> = living.expect("only this process reaps them");
     send(channel, b"r");
     let mut wanted = true;
     loop {
@@ -63,24 +57,23 @@ pub fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream])
                 .iter()
                 .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)),
         );
-        let is_dead = slots[leader].status.load(Ordering::Relaxed) != 0;
-        let timeout = if is_dead && wanted {
+        let is_dead = || slots[leader].status.load(Ordering::Relaxed) != 0;
+        let retries = is_dead() && wanted;
+        let timeout = if retries {
             RETRY.into()
         } else {
             PollTimeout::NONE
         };
         poll(&mut polls, timeout).expect("nothing interrupts it");
-        let ready: Vec<bool> = polls
-            .iter()
-            .map(|poll| poll.revents().is_some_and(|events| !events.is_empty()))
-            .collect();
+        let is_ready = |poll: &PollFd| poll.any().unwrap_or(false);
+        let ready: Vec<bool> = polls.iter().map(is_ready).collect();
         if ready[0] {
             answer(channel);
         }
         let mut ended = ready[1..].iter();
         living.retain(|_| !ended.next().is_some_and(|ended| *ended));
         reap_all(&slots[1..roles.len()]);
-        if wanted && slots[leader].status.load(Ordering::Relaxed) != 0 {
+        if wanted && is_dead() {
             wanted = fork_at(number, roles[reuser], &slots[reuser..], &channels[reuser..]).is_err();
         }
     }
@@ -90,32 +83,24 @@ pub fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream])
 /// in between, and then the harness inherits the children.
 fn reap_all(slots: &[Slot]) {
     loop {
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
         // SAFETY: zeros are a valid siginfo, which outlives the call; the fields read are those of
         // CHLD.
-        let (pid, status) = unsafe {
+        let (pid, code, status) = unsafe {
             let mut from: libc::siginfo_t = std::mem::zeroed();
-            libc::waitid(
-                libc::P_ALL,
-                0,
-                &raw mut from,
-                libc::WEXITED | libc::WNOHANG | libc::WNOWAIT,
-            );
-            (
-                from.si_pid(),
-                if from.si_code == libc::CLD_EXITED {
-                    from.si_status() << 8
-                } else {
-                    from.si_status()
-                },
-            )
+            libc::waitid(libc::P_ALL, 0, &raw mut from, flags);
+            (from.si_pid(), from.si_code, from.si_status())
+        };
+        let status = if code == libc::CLD_EXITED {
+            status << 8
+        } else {
+            status
         };
         if pid == 0 {
             return;
         }
-        if let Some(slot) = slots
-            .iter()
-            .find(|slot| slot.pid.load(Ordering::Relaxed) == pid)
-        {
+        let is_its = |slot: &&Slot| slot.pid.load(Ordering::Relaxed) == pid;
+        if let Some(slot) = slots.iter().find(is_its) {
             slot.status.store(status | REAPED, Ordering::Release);
         }
         // SAFETY: the status is not asked for.

@@ -1,4 +1,12 @@
-//! The victims of each world, grouped into families, and how each of them handles signals.
+//! The victims of each world, grouped into families, and how each of them handles signals. A new
+//! scenario is a row of [`TABLE`].
+
+use std::iter::Peekable;
+use std::str::Lines;
+use std::sync::LazyLock;
+
+use super::reading::Protocol;
+use crate::support::words;
 
 /// How a victim handles signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,23 +53,15 @@ pub enum Habit {
 impl Habit {
     /// Whether it blocks all signals and reports the pending ones.
     pub fn reports(self) -> bool {
-        matches!(
-            self,
-            Self::Records { .. }
-                | Self::Threads
-                | Self::LeaderExited
-                | Self::Launches
-                | Self::Reaps
-                | Self::ReusesPid
-        )
+        use Habit::{Launches, LeaderExited, Reaps, Records, ReusesPid, Threads};
+        let plain = [Threads, LeaderExited, Launches, Reaps, ReusesPid];
+        matches!(self, Records { .. }) || plain.contains(&self)
     }
 
     /// Whether it has handlers that count all signals.
     pub fn counts(self) -> bool {
-        matches!(
-            self,
-            Self::Counts | Self::Moves(_) | Self::Forks | Self::Escapes | Self::Vforks | Self::Init
-        )
+        use Habit::{Counts, Escapes, Forks, Init, Moves, Vforks};
+        matches!(self, Moves(_)) || [Counts, Forks, Escapes, Vforks, Init].contains(&self)
     }
 }
 
@@ -81,13 +81,6 @@ pub enum Place {
     Leader,
 }
 
-/// A socket of a victim, inherited by its children.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Socket {
-    Tcp,
-    Udp,
-}
-
 /// The control group of a victim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cgroup {
@@ -99,83 +92,60 @@ pub enum Cgroup {
 /// The description of a victim and its children.
 #[derive(Debug)]
 pub struct Role {
-    pub name: &'static [u8],
-    pub argv0: &'static [u8],
+    pub name: Vec<u8>,
+    pub argv0: Vec<u8>,
     pub habit: Habit,
     pub place: Place,
     pub user: u32,
     pub stopped: bool,
     /// Its user may not ptrace(2) it, so that hidepid hides it.
     pub undumpable: bool,
-    pub socket: Option<Socket>,
+    /// Its socket, inherited by its children.
+    pub socket: Option<Protocol>,
     pub cgroup: Option<Cgroup>,
-    pub children: &'static [Role],
+    pub children: Vec<Role>,
 }
 
 impl Role {
-    pub const fn new(name: &'static [u8], habit: Habit) -> Self {
-        Self {
+    /// A line of the table: the name, the habit, and what else there is to say.
+    fn of_line(line: &str) -> Self {
+        let words = words(line);
+        let name = bytes(&words[0]);
+        let mut role = Self {
+            argv0: name.clone(),
             name,
-            argv0: name,
-            habit,
+            habit: habit(&words[1]),
             place: Place::Inherited,
             user: 0,
             stopped: false,
             undumpable: false,
             socket: None,
             cgroup: None,
-            children: &[],
+            children: Vec::new(),
+        };
+        for word in &words[2..] {
+            match &**word {
+                "group" => role.place = Place::Group,
+                "session" => role.place = Place::Session,
+                "leader" => role.place = Place::Leader,
+                "anna" => role.user = ANNA,
+                "bert" => role.user = BERT,
+                "stopped" => role.stopped = true,
+                "undumpable" => role.undumpable = true,
+                "tcp" => role.socket = Some(Protocol::Tcp),
+                "udp" => role.socket = Some(Protocol::Udp),
+                "upper" => role.cgroup = Some(Cgroup::Upper),
+                "lower" => role.cgroup = Some(Cgroup::Lower),
+                title => role.argv0 = bytes(title.strip_prefix("as=").expect(title)),
+            }
         }
-    }
-
-    pub const fn titled(self, argv0: &'static [u8]) -> Self {
-        Self { argv0, ..self }
-    }
-
-    pub const fn owned(self, user: u32) -> Self {
-        Self { user, ..self }
-    }
-
-    pub const fn placed(self, place: Place) -> Self {
-        Self { place, ..self }
-    }
-
-    pub const fn stopped(self) -> Self {
-        Self {
-            stopped: true,
-            ..self
-        }
-    }
-
-    pub const fn undumpable(self) -> Self {
-        Self {
-            undumpable: true,
-            ..self
-        }
-    }
-
-    pub const fn serving(self, socket: Socket) -> Self {
-        Self {
-            socket: Some(socket),
-            ..self
-        }
-    }
-
-    pub const fn in_cgroup(self, cgroup: Cgroup) -> Self {
-        Self {
-            cgroup: Some(cgroup),
-            ..self
-        }
-    }
-
-    pub const fn with(self, children: &'static [Role]) -> Self {
-        Self { children, ..self }
+        role
     }
 
     /// The role and its descendants, parents first: the order of the slots.
-    pub fn all(&'static self) -> Vec<&'static Role> {
+    pub fn all(&self) -> Vec<&Self> {
         let mut roles = vec![self];
-        roles.extend(self.children.iter().flat_map(Role::all));
+        roles.extend(self.children.iter().flat_map(Self::all));
         roles
     }
 }
@@ -184,123 +154,146 @@ impl Role {
 pub const ANNA: u32 = 1001;
 pub const BERT: u32 = 1002;
 
-const BLOCKS_ALL: Habit = Habit::Records { caught: 0 };
-const CATCHES_SOME: Habit = Habit::Records {
-    caught: 1 | 1 << 1 | 1 << 9 | 1 << 11 | 1 << 14 | 1 << 34,
-};
-
-const fn group(name: &'static [u8], habit: Habit) -> Role {
-    Role::new(name, habit).placed(Place::Group)
+fn habit(word: &str) -> Habit {
+    match word {
+        "blocks" => Habit::Records { caught: 0 },
+        "catches" => Habit::Records {
+            caught: 1 | 1 << 1 | 1 << 9 | 1 << 11 | 1 << 14 | 1 << 34,
+        },
+        "counts" => Habit::Counts,
+        "dies" => Habit::Dies,
+        "ignores" => Habit::Ignores,
+        "zombie" => Habit::Zombie,
+        "reaped" => Habit::Reaped,
+        "threads" => Habit::Threads,
+        "leader-exited" => Habit::LeaderExited,
+        "moves-to-a-group" => Habit::Moves(Place::Group),
+        "moves-to-a-session" => Habit::Moves(Place::Session),
+        "forks" => Habit::Forks,
+        "escapes" => Habit::Escapes,
+        "vforks" => Habit::Vforks,
+        "launches" => Habit::Launches,
+        "reaps" => Habit::Reaps,
+        "reuses" => Habit::ReusesPid,
+        other => panic!("no such habit: {other}"),
+    }
 }
 
-/// The families. sigsend is often started in the group of the first.
-pub const FAMILIES: &[Role] = &[
-    group(b"home", BLOCKS_ALL).with(&[
-        Role::new(b"housemate", Habit::Counts),
-        Role::new(b"lodger", Habit::Dies),
-    ]),
-    group(b"chief", CATCHES_SOME).with(&[
-        Role::new(b"member", Habit::Dies),
-        Role::new(b"guest", BLOCKS_ALL).owned(ANNA),
-    ]),
-    group(b"vanished", Habit::Reaped).with(&[
-        Role::new(b"heir", CATCHES_SOME),
-        Role::new(b"heir", Habit::Dies),
-    ]),
-    group(b"ghost", Habit::Zombie).with(&[Role::new(b"haunted", BLOCKS_ALL)]),
-    group(b"zombie", Habit::Zombie),
-    // Parents that never reap.
-    group(b"hoarder", CATCHES_SOME).with(&[
-        Role::new(b"hoarded", Habit::Zombie),
-        Role::new(b"hoarded", Habit::Dies),
-    ]),
-    group(b"service", CATCHES_SOME).with(&[Role::new(b"service", Habit::Zombie)]),
-    group(b"leaver", BLOCKS_ALL).with(&[
-        Role::new(b"leaver", Habit::Moves(Place::Session)),
-        Role::new(b"leaver", Habit::Moves(Place::Group)),
-        Role::new(b"left", CATCHES_SOME).placed(Place::Group),
-    ]),
-    group(b"annas-move", Habit::Dies).owned(ANNA).with(&[
-        Role::new(b"annas-move", Habit::Moves(Place::Session)).owned(ANNA),
-        Role::new(b"annas-move", BLOCKS_ALL).owned(BERT),
-    ]),
-    group(b"forker", Habit::Forks).with(&[
-        Role::new(b"forker", Habit::Forks),
-        Role::new(b"forker", Habit::Dies),
-    ]),
-    group(b"server", CATCHES_SOME).serving(Socket::Tcp).with(&[
-        Role::new(b"worker", Habit::Dies),
-        Role::new(b"worker", BLOCKS_ALL).owned(ANNA),
-        Role::new(b"worker", Habit::Zombie),
-    ]),
-    group(b"annas-port", BLOCKS_ALL)
-        .owned(ANNA)
-        .serving(Socket::Udp),
-    group(b"caged", CATCHES_SOME)
-        .in_cgroup(Cgroup::Upper)
-        .with(&[
-            Role::new(b"caged", Habit::Dies).in_cgroup(Cgroup::Lower),
-            Role::new(b"caged", Habit::Moves(Place::Session)).in_cgroup(Cgroup::Upper),
-            Role::new(b"caged", Habit::Zombie).in_cgroup(Cgroup::Lower),
-            Role::new(b"uncaged", BLOCKS_ALL),
-        ]),
-    group(b"terminal", BLOCKS_ALL).with(&[group(b"shell", Habit::Launches).with(&[
-        Role::new(b"command", Habit::Dies),
-        Role::new(b"command", CATCHES_SOME),
-    ])]),
-    group(b"subreaper", Habit::Reaps).with(&[
-        group(b"reuser", Habit::ReusesPid),
-        group(b"mortal", Habit::Dies).with(&[
-            Role::new(b"mortal", Habit::Dies),
-            Role::new(b"escaped", Habit::Moves(Place::Session)),
-        ]),
-    ]),
-    Role::new(b"login", BLOCKS_ALL)
-        .placed(Place::Session)
-        .with(&[
-            group(b"job", CATCHES_SOME),
-            Role::new(b"sub", Habit::Counts),
-        ]),
-    group(b"tree", BLOCKS_ALL).with(&[
-        group(b"branch", Habit::Dies).with(&[
-            Role::new(b"leaf", CATCHES_SOME),
-            Role::new(b"leaf", BLOCKS_ALL).stopped(),
-        ]),
-        Role::new(b"twig", Habit::Counts),
-        Role::new(b"bud", Habit::Dies),
-    ]),
-    // The last member of the leader's group keeps that group from being orphaned.
-    Role::new(b"rogue", Habit::Escapes)
-        .placed(Place::Session)
-        .with(&[group(b"between", Habit::Counts)
-            .with(&[Role::new(b"tie", Habit::Counts).placed(Place::Leader)])]),
-    group(b"stuck", Habit::Vforks).with(&[Role::new(b"sticky", BLOCKS_ALL).titled(b"stuck")]),
-    group(b"agent", BLOCKS_ALL)
-        .owned(ANNA)
-        .undumpable()
-        .with(&[Role::new(b"agent", Habit::Dies).owned(ANNA)]),
-    group(b"annas", BLOCKS_ALL)
-        .owned(ANNA)
-        .with(&[Role::new(b"annas", Habit::Dies).owned(ANNA)]),
-    group(b"nginx", BLOCKS_ALL).owned(ANNA),
-    group(b"nginx", Habit::Dies).owned(BERT),
-    group(b"nginx", CATCHES_SOME).with(&[Role::new(b"nginx", Habit::Dies)]),
-    group(b"frozen", BLOCKS_ALL).stopped(),
-    group(b"frozen", Habit::Dies).stopped(),
-    group(b"stubborn", Habit::Ignores),
-    group(b"threads", Habit::Threads),
-    group(b"headless", Habit::LeaderExited),
-    group(b"my app", BLOCKS_ALL).titled(b"/opt/my app/bin/my app"),
-    group(b".hidden", CATCHES_SOME).titled(b"./.hidden"),
-    group(b"a-very-long-nam", BLOCKS_ALL).titled(b"/usr/lib/a-very-long-name-indeed"),
-    group(b"a-very-long-nam", BLOCKS_ALL).titled(b"a-very-long-name-else"),
-    group(b"fifteen-letters", CATCHES_SOME).titled(b"worker: fifteen/letters"),
-    group(b"TERM", BLOCKS_ALL),
-    group(b"9lives", BLOCKS_ALL),
-    group(b"-x", CATCHES_SOME),
-    group(b"a:1", BLOCKS_ALL),
-    group(b"two\nlines", BLOCKS_ALL),
-    group(b"caf\xe9", BLOCKS_ALL),
-    group(b"sigsend", BLOCKS_ALL).titled(b"kill"),
-    group(b"_init", BLOCKS_ALL).titled(b"nginx"),
-];
+/// A text of the table: Latin-1, and ␤ is a line end.
+fn bytes(text: &str) -> Vec<u8> {
+    let byte = |c: char| {
+        if c == '␤' {
+            b'\n'
+        } else {
+            u8::try_from(c).expect("Latin-1")
+        }
+    };
+    text.chars().map(byte).collect()
+}
+
+/// The families, a process a line and children indented below their parents: the name, the habit,
+/// and what else is not as usual. sigsend is often started in the group of the first family.
+const TABLE: &str = "
+home                  blocks        group
+  housemate           counts
+  lodger              dies
+chief                 catches       group
+  member              dies
+  guest               blocks        anna
+vanished              reaped        group
+  heir                catches
+  heir                dies
+ghost                 zombie        group
+  haunted             blocks
+zombie                zombie        group
+hoarder               catches       group
+  hoarded             zombie
+  hoarded             dies
+service               catches       group
+  service             zombie
+leaver                blocks        group
+  leaver              moves-to-a-session
+  leaver              moves-to-a-group
+  left                catches       group
+annas-move            dies          group anna
+  annas-move          moves-to-a-session anna
+  annas-move          blocks        bert
+forker                forks         group
+  forker              forks
+  forker              dies
+server                catches       group tcp
+  worker              dies
+  worker              blocks        anna
+  worker              zombie
+annas-port            blocks        group anna udp
+caged                 catches       group upper
+  caged               dies          lower
+  caged               moves-to-a-session upper
+  caged               zombie        lower
+  uncaged             blocks
+terminal              blocks        group
+  shell               launches      group
+    command           dies
+    command           catches
+subreaper             reaps         group
+  reuser              reuses        group
+  mortal              dies          group
+    mortal            dies
+    escaped           moves-to-a-session
+login                 blocks        session
+  job                 catches       group
+  sub                 counts
+tree                  blocks        group
+  branch              dies          group
+    leaf              catches
+    leaf              blocks        stopped
+  twig                counts
+  bud                 dies
+rogue                 escapes       session
+  between             counts        group
+    tie               counts        leader
+stuck                 vforks        group
+  sticky              blocks        as=stuck
+agent                 blocks        group anna undumpable
+  agent               dies          anna
+annas                 blocks        group anna
+  annas               dies          anna
+nginx                 blocks        group anna
+nginx                 dies          group bert
+nginx                 catches       group
+  nginx               dies
+frozen                blocks        group stopped
+frozen                dies          group stopped
+stubborn              ignores       group
+threads               threads       group
+headless              leader-exited group
+'my app'              blocks        group 'as=/opt/my app/bin/my app'
+.hidden               catches       group as=./.hidden
+a-very-long-nam       blocks        group as=/usr/lib/a-very-long-name-indeed
+a-very-long-nam       blocks        group as=a-very-long-name-else
+fifteen-letters       catches       group 'as=worker: fifteen/letters'
+TERM                  blocks        group
+9lives                blocks        group
+-x                    catches       group
+a:1                   blocks        group
+two␤lines             blocks        group
+café                  blocks        group
+sigsend               blocks        group as=kill
+_init                 blocks        group as=nginx
+";
+
+/// The families of [`TABLE`].
+pub static FAMILIES: LazyLock<Vec<Role>> =
+    LazyLock::new(|| indented(&mut TABLE.trim().lines().peekable(), 0));
+
+/// The processes that are indented by this many blanks, with those below them.
+fn indented(lines: &mut Peekable<Lines>, blanks: usize) -> Vec<Role> {
+    let mut roles = Vec::new();
+    let is_here = |line: &&str| line.len() - line.trim_start().len() == blanks;
+    while let Some(line) = lines.next_if(is_here) {
+        let mut role = Role::of_line(line);
+        role.children = indented(lines, blanks + 2);
+        roles.push(role);
+    }
+    roles
+}

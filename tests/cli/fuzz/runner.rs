@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -18,13 +18,14 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::handlers::with_open_mask;
-use super::launcher::{Launch, limit_files};
+use super::launcher::{self, limit_files};
 use super::line::{Age, Line, Pidfile, Sink, Start};
 use super::model::{Forecast, KILLED, STOPPED};
 use super::roles::Habit;
-use super::victim;
-use super::world::{PATIENCE, World, stat, until};
-use crate::support::{SIGSEND, TempDir, tempdir};
+use super::world::{PATIENCE, World, zombie_status};
+use crate::family::state;
+use crate::hidden::hide;
+use crate::support::{SIGSEND, TempDir, copy, eventually, pidfd, tempdir};
 
 /// How one run of sigsend ended.
 #[derive(Debug)]
@@ -69,11 +70,8 @@ enum Started {
 impl Runner {
     pub fn new() -> Self {
         let dir = tempdir();
-        let open = Permissions::from_mode(0o755);
-        fs::set_permissions(dir.path(), open.clone()).expect("our own directory");
         let program = dir.path().join("sigsend");
-        fs::copy(*SIGSEND, &program).expect("a copy of the program");
-        fs::set_permissions(&program, open).expect("our own copy");
+        copy(*SIGSEND, &program);
         Self { program, dir }
     }
 
@@ -87,10 +85,9 @@ impl Runner {
     fn remove_files(&self, line: &Line) {
         for (name, file) in &line.files {
             let path = self.dir.path().join(name);
-            let removed = if matches!(file, Pidfile::Directory) {
-                fs::remove_dir(&path)
-            } else {
-                fs::remove_file(&path)
+            let removed = match file {
+                Pidfile::Directory => fs::remove_dir(&path),
+                _ => fs::remove_file(&path),
             };
             removed.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         }
@@ -100,22 +97,20 @@ impl Runner {
     pub fn run(&self, line: &Line, world: &mut World, forecast: &Forecast) -> Ended {
         self.write_files(line);
         if line.hidden {
-            victim::hide_processes(true);
+            assert!(hide(2), "remounting /proc");
         }
         let is_over = AtomicBool::new(false);
-        let targets = line
-            .storm
-            .map_or_else(Vec::new, |family| world.family(family));
+        let targets = line.storm.map(|family| world.family(family));
         let ended = thread::scope(|scope| {
-            if !targets.is_empty() {
-                scope.spawn(|| send_cont(&targets, &is_over));
+            if let Some(targets) = &targets {
+                scope.spawn(|| send_cont(targets, &is_over));
             }
             let ended = self.start_and_wait(line, world, forecast);
             is_over.store(true, Ordering::Relaxed);
             ended
         });
         if line.hidden {
-            victim::hide_processes(false);
+            assert!(hide(0), "remounting /proc");
         }
         self.remove_files(line);
         ended
@@ -126,64 +121,58 @@ impl Runner {
         File::create(&err).expect("our own file");
         let mut output = self.output(line.sink);
         let (pid, mut started) = self.start(line, world, &mut output, &err);
-        let fd = victim::pidfd(pid).expect("unreaped");
+        let fd = pidfd(pid).expect("unreaped");
         let since = Instant::now();
+        let patience = Duration::from_millis(forecast.patience);
         let (mut stopped, mut hung, mut delayed) = (false, false, false);
         let send = |signal| kill(Pid::from_raw(pid), signal).expect("unreaped");
         while poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], 25_u16).expect("poll") == 0 {
             let waited = since.elapsed();
-            let patience = Duration::from_millis(forecast.patience);
-            let state = stat(pid).chars().next();
-            if let Output::Pipe(from, _, read) = &mut output {
-                let is_late = !delayed
-                    && waited > patience + DELIVERY_LIMIT
-                    && !is_delivered(world, forecast);
+            let is_idle = waited > patience;
+            if let Output::Pipe(from, _, read) = &mut output
+                && is_idle
+            {
+                let is_delivered = is_delivered(world, forecast);
+                let is_late = !delayed && !is_delivered && waited > patience + DELIVERY_LIMIT;
                 delayed |= is_late;
-                if is_late || waited > patience && is_delivered(world, forecast) {
+                if is_late || is_delivered {
                     drain(from, read);
                 }
             }
-            if state == Some('T') {
+            if state(pid) == 'T' {
                 stopped = true;
                 send(Signal::SIGKILL);
             } else if waited > PATIENCE {
                 hung = true;
                 send(Signal::SIGKILL);
-            } else if forecast.hangs
-                && waited > patience
-                && (waits_without_end(pid) || waited > PATIENCE / 2)
+            } else if forecast.hangs && is_idle && (waits_without_end(pid) || waited > PATIENCE / 2)
             {
                 send(Signal::SIGTERM);
             }
         }
         let status = started.reap(pid, world);
-        let exit = status
-            .signal()
-            .map_or_else(|| status.code().unwrap_or(-1), |signal| KILLED + signal);
-        let read = |path: &Path| {
-            String::from_utf8_lossy(&fs::read(path).expect("our own file")).into_owned()
-        };
+        let by_signal = status.signal().map(|signal| KILLED + signal);
+        let exit = by_signal.unwrap_or(status.code().unwrap_or(-1));
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let read = |path: &Path| text(fs::read(path).expect("our own file"));
         let stdout = match output {
             Output::File(path) => read(&path),
             Output::Discarded(_) => String::new(),
-            Output::Pipe(mut from, _, mut text) => {
-                drain(&mut from, &mut text);
-                let text = text
-                    .iter()
-                    .copied()
-                    .filter(|&byte| byte != FILLER)
-                    .collect::<Vec<_>>();
-                String::from_utf8_lossy(&text).into_owned()
+            Output::Pipe(mut from, _, mut bytes) => {
+                drain(&mut from, &mut bytes);
+                bytes.retain(|&byte| byte != FILLER);
+                text(bytes)
             }
         };
         let exit = if stopped { STOPPED } else { exit };
+        let stderr = read(&err);
         Ended {
             pid,
             exit,
             hung,
             delayed,
             stdout,
-            stderr: read(&err),
+            stderr,
         }
     }
 
@@ -205,46 +194,41 @@ impl Runner {
     }
 
     fn start(&self, line: &Line, world: &World, output: &mut Output, err: &Path) -> (i32, Started) {
-        let limit = if let Sink::Limited(bytes) = line.sink {
-            Some(bytes)
-        } else {
-            None
+        let limit = match line.sink {
+            Sink::Limited(bytes) => Some(bytes),
+            _ => None,
         };
         if line.start == Start::Shell {
             let input = self.dir.file("in", &line.stdin);
             let out = match output {
                 Output::File(path) => path.clone().into(),
-                Output::Pipe(_, writer, _) => {
-                    format!("/proc/1/fd/{}", std::os::fd::AsRawFd::as_raw_fd(writer)).into()
-                }
+                Output::Pipe(_, writer, _) => format!("/proc/1/fd/{}", writer.as_raw_fd()).into(),
                 Output::Discarded(_) => "/dev/full".into(),
             };
-            let launch = Launch {
-                program: self.program.clone().into(),
-                directory: self.dir.path().into(),
-                files: [input.into(), out, err.into()],
-                user: line.user,
+            let (program, directory) = (self.program.clone().into(), self.dir.path().into());
+            let user = line.user.to_string().into();
+            let limit = limit
+                .map_or_else(String::new, |limit| limit.to_string())
+                .into();
+            let mut words = vec![
+                program,
+                directory,
+                input.into(),
+                out,
+                err.into(),
+                user,
                 limit,
-                args: &line.args,
-            };
-            let (launcher, line) = world.launcher();
-            let state = || fs::read_to_string(format!("/proc/{}/status", launcher.pid));
-            let pid = launch
-                .request(line)
-                .unwrap_or_else(|e| panic!("no answer of the launcher: {e}: {:?}", state()));
-            return (pid, Started::Launched);
+            ];
+            words.extend(line.args.iter().cloned());
+            let pid = launcher::request(world.launcher().1, &words);
+            return (pid.expect("an answer of the launcher"), Started::Launched);
         }
         let (stdin, mut content) = io::pipe().expect("a pipe");
-        content
-            .write_all(&line.stdin)
-            .expect("less than a pipe holds");
+        let written = content.write_all(&line.stdin);
+        written.expect("less than a pipe holds");
         drop(content);
-        let append = |path: &Path| {
-            OpenOptions::new()
-                .append(true)
-                .open(path)
-                .expect("our own file")
-        };
+        let append = |path: &Path| OpenOptions::new().append(true).open(path);
+        let append = |path: &Path| append(path).expect("our own file");
         let mut command = Command::new(&self.program);
         command
             .args(&line.args)
@@ -268,10 +252,8 @@ impl Runner {
             limit_files(&mut command, limit);
         }
         let child = with_open_mask(|| command.spawn()).expect("sigsend starts");
-        (
-            i32::try_from(child.id()).expect("a PID"),
-            Started::Child(child),
-        )
+        let pid = i32::try_from(child.id()).expect("a PID");
+        (pid, Started::Child(child))
     }
 }
 
@@ -281,17 +263,11 @@ impl Started {
         if let Self::Child(child) = self {
             return child.wait().expect("our own child");
         }
-        let status = stat(pid)
-            .rsplit(' ')
-            .next()
-            .and_then(|code| code.parse().ok())
-            .expect("a zombie's status");
+        let status = zombie_status(pid).expect("it has ended");
         let (launcher, line) = world.launcher();
-        let state = || stat(launcher.pid).chars().next();
-        until("the launcher", || {
-            matches!(state(), Some('S' | 'T' | 'Z') | None)
-        });
-        if !(state() == Some('S') && super::launcher::request_reap(line, pid)) {
+        let state = || state(launcher.pid);
+        eventually("the launcher", || "STZX".contains(state()));
+        if !(state() == 'S' && launcher::request_reap(line, pid)) {
             world.reap_later(pid);
         }
         ExitStatus::from_raw(status)
@@ -337,9 +313,8 @@ fn waits_without_end(pid: i32) -> bool {
     let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
     let mut fields = call.split_whitespace();
     let number = fields.next().and_then(|number| number.parse::<i64>().ok());
-    let args: Vec<u64> = fields
-        .filter_map(|field| u64::from_str_radix(field.trim_start_matches("0x"), 16).ok())
-        .collect();
+    let hex = |field: &str| u64::from_str_radix(field.trim_start_matches("0x"), 16).ok();
+    let args: Vec<u64> = fields.filter_map(hex).collect();
     match number {
         // The time limit is passed by pointer.
         Some(libc::SYS_ppoll) => args.get(2) == Some(&0),
@@ -356,9 +331,7 @@ fn is_delivered(world: &World, forecast: &Forecast) -> bool {
     let mut bounds = world.victims.iter().zip(&forecast.bounds);
     bounds.all(|(victim, bounds)| {
         let survives = victim.habit == Habit::Init || victim.is_zombie() || !victim.exists();
-        survives
-            || bounds.least[9] == 0
-            || !matches!(stat(victim.pid).chars().next(), Some('S' | 'R' | 'T' | 'D'))
+        survives || bounds.least[9] == 0 || !"SRTD".contains(state(victim.pid))
     })
 }
 
@@ -376,18 +349,13 @@ fn write_pidfile(path: &Path, file: &Pidfile) -> io::Result<()> {
     match file {
         Pidfile::File(content, age) => {
             fs::write(path, content)?;
-            let hour = Duration::from_secs(3600);
-            match age {
-                Age::Now => Ok(()),
-                Age::Old => File::options()
-                    .write(true)
-                    .open(path)?
-                    .set_modified(SystemTime::now() - hour),
-                Age::Future => File::options()
-                    .write(true)
-                    .open(path)?
-                    .set_modified(SystemTime::now() + hour),
-            }
+            let (now, hour) = (SystemTime::now(), Duration::from_secs(3600));
+            let time = match age {
+                Age::Now => return Ok(()),
+                Age::Old => now - hour,
+                Age::Future => now + hour,
+            };
+            File::options().write(true).open(path)?.set_modified(time)
         }
         Pidfile::Unreadable(content) => {
             fs::write(path, content)?;

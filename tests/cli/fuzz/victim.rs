@@ -4,10 +4,9 @@
 #![expect(unsafe_code, reason = "fork and shared memory have no safe form")]
 
 use std::ffi::CString;
-use std::fs;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::ptr;
 use std::sync::OnceLock;
@@ -16,8 +15,10 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use nix::libc;
 
 use super::handlers::{block, set_dispositions};
-use super::roles::{Habit, Place, Role, Socket};
+use super::reading::Protocol;
+use super::roles::{Habit, Place, Role};
 use super::{launcher, reaper};
+use crate::family::stat;
 
 /// The highest signal number plus one, so that a signal's number is its index.
 pub const SIGNALS: usize = 65;
@@ -68,39 +69,14 @@ pub const RECEIPT: usize = 16;
 /// Shared, zeroed memory for `count` victims; never unmapped.
 pub fn map_slots(count: usize) -> &'static [Slot] {
     let size = count * size_of::<Slot>();
+    let access = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
     // SAFETY: an anonymous mapping of our own choice of address; Slot is made of atomics, for which
     // zeros are valid.
     unsafe {
-        let memory = libc::mmap(
-            ptr::null_mut(),
-            size,
-            libc::PROT_READ | libc::PROT_WRITE,
-            flags,
-            -1,
-            0,
-        );
-        assert_ne!(
-            memory,
-            libc::MAP_FAILED,
-            "mmap: {}",
-            io::Error::last_os_error()
-        );
+        let memory = libc::mmap(ptr::null_mut(), size, access, flags, -1, 0);
+        assert_ne!(memory, libc::MAP_FAILED, "{}", io::Error::last_os_error());
         std::slice::from_raw_parts(memory.cast::<Slot>(), count)
-    }
-}
-
-/// A pidfd, for its inode and for waiting with a time limit.
-pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
-    // SAFETY: plain numbers in, and a descriptor that is ours out.
-    unsafe {
-        let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
-        let fd = i32::try_from(fd).expect("a descriptor fits an int");
-        if fd < 0 {
-            Err(io::Error::last_os_error())
-        } else {
-            Ok(OwnedFd::from_raw_fd(fd))
-        }
     }
 }
 
@@ -116,16 +92,9 @@ pub fn prepare_harness(slot: &'static Slot) {
 fn argv() -> (usize, usize) {
     static ARGV: OnceLock<(usize, usize)> = OnceLock::new();
     *ARGV.get_or_init(|| {
-        let stat = fs::read_to_string("/proc/self/stat").expect("own stat");
-        let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
-        let field = |n: usize| {
-            fields
-                .split_whitespace()
-                .nth(n - 3)
-                .and_then(|f| f.parse().ok())
-                .expect("a number")
-        };
-        (field(48), field(49))
+        let stat = stat(1);
+        let field = |n: usize| stat.split(' ').nth(n - 3).and_then(|f| f.parse().ok());
+        field(48).zip(field(49)).expect("two addresses")
     })
 }
 
@@ -183,11 +152,8 @@ pub fn fork_at(
         clone.parent_tid = slots[0].pid.as_ptr().addr() as u64;
         clone.set_tid = (&raw const number).addr() as u64;
         clone.set_tid_size = 1;
-        match libc::syscall(
-            libc::SYS_clone3,
-            &raw const clone,
-            size_of::<libc::clone_args>(),
-        ) {
+        let size = size_of::<libc::clone_args>();
+        match libc::syscall(libc::SYS_clone3, &raw const clone, size) {
             0 => start(role, slots, channels),
             -1 => Err(io::Error::last_os_error()),
             _ => Ok(()),
@@ -222,23 +188,21 @@ fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> 
         reaper::prepare();
     }
     // The children of a server inherit its socket. A socket of a user must be created by that user.
-    let shared = role
-        .socket
-        .filter(|_| role.user == 0)
-        .map(|socket| serve(socket, &slots[0]));
+    let socket = |so| {
+        role.socket
+            .filter(|_| so)
+            .map(|socket| serve(socket, &slots[0]))
+    };
+    let shared = socket(role.user == 0);
     let mut next = 1;
-    for child in role.children {
+    for child in &role.children {
         if child.habit != Habit::ReusesPid && role.habit != Habit::Vforks {
             fork(child, &slots[next..], &channels[next..]);
         }
         next += child.all().len();
     }
     set_identity(role);
-    let own = role
-        .socket
-        .filter(|_| role.user != 0)
-        .map(|socket| serve(socket, &slots[0]));
-    std::mem::forget((shared, own));
+    std::mem::forget((shared, socket(role.user != 0)));
     set_dispositions(&slots[0], role.habit);
     let channel = channels[0].as_raw_fd();
     match role.habit {
@@ -255,17 +219,11 @@ fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> 
             block(3 << 31);
             send(channel, b"r");
             vfork(role, slots, channels);
-            loop {
-                pause();
-            }
+            stay()
         }
         Habit::Dies | Habit::Ignores => block(0),
         Habit::Threads => {
-            second_thread(&slots[0], || {
-                loop {
-                    pause();
-                }
-            });
+            second_thread(&slots[0], || stay());
             record(channel, true)
         }
         Habit::LeaderExited => {
@@ -276,9 +234,7 @@ fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> 
         }
     }
     send(channel, b"r");
-    loop {
-        pause();
-    }
+    stay()
 }
 
 /// Starts the only child of a role in the memory of its parent, and returns when it is dead.
@@ -299,49 +255,39 @@ fn vfork(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) {
         record(child.channel, true)
     }
     let mut child = Child {
-        name: CString::new(role.children[0].name).expect("no NUL in a name"),
+        name: CString::new(&*role.children[0].name).expect("no NUL in a name"),
         slot: &slots[1],
         channel: channels[1].as_raw_fd(),
     };
     let mut stack = vec![0_u8; 1 << 20];
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    let top = stack.as_mut_ptr_range().end;
     // SAFETY: the child runs on a stack of its own, and this process is blocked as long as it lives.
-    unsafe {
-        libc::clone(
-            run,
-            stack.as_mut_ptr_range().end.cast(),
-            flags,
-            (&raw mut child).cast(),
-        )
-    };
+    unsafe { libc::clone(run, top.cast(), flags, (&raw mut child).cast()) };
 }
 
 /// Listens on a free port and stores the port in the slot.
-fn serve(socket: Socket, slot: &Slot) -> OwnedFd {
-    let (port, socket) = match socket {
-        Socket::Tcp => {
+fn serve(protocol: Protocol, slot: &Slot) -> OwnedFd {
+    let (address, socket) = match protocol {
+        Protocol::Tcp => {
             let socket = TcpListener::bind("0.0.0.0:0").expect("a free port");
-            (
-                socket.local_addr().expect("bound").port(),
-                OwnedFd::from(socket),
-            )
+            (socket.local_addr(), OwnedFd::from(socket))
         }
-        Socket::Udp => {
+        Protocol::Udp => {
             let socket = UdpSocket::bind("[::]:0").or_else(|_| UdpSocket::bind("0.0.0.0:0"));
             let socket = socket.expect("a free port");
-            (
-                socket.local_addr().expect("bound").port(),
-                OwnedFd::from(socket),
-            )
+            (socket.local_addr(), OwnedFd::from(socket))
         }
     };
+    let port = address.expect("bound").port();
     slot.port.store(port.into(), Ordering::Release);
     socket
 }
 
-fn pause() {
-    // SAFETY: no arguments.
-    unsafe { libc::pause() };
+fn stay() -> ! {
+    loop {
+        nix::unistd::pause();
+    }
 }
 
 /// Starts `main` in a second thread and returns when its TID is in the slot.
@@ -349,9 +295,8 @@ fn second_thread(slot: &'static Slot, main: impl FnOnce() + Send + 'static) {
     slot.thread.store(0, Ordering::Release);
     std::thread::spawn(move || {
         block(u64::MAX);
-        // SAFETY: no arguments.
-        slot.thread
-            .store(unsafe { libc::gettid() }, Ordering::Release);
+        let thread = nix::unistd::gettid().as_raw();
+        slot.thread.store(thread, Ordering::Release);
         main();
     });
     // libc has unblocked 32 and 33.
@@ -364,51 +309,28 @@ fn second_thread(slot: &'static Slot, main: impl FnOnce() + Send + 'static) {
 /// Sets the role's user, command name and argv[0].
 fn set_identity(role: &Role) {
     let (start, end) = argv();
-    let mut title = role.argv0.to_vec();
+    let mut title = role.argv0.clone();
     title.resize(end - start, 0);
-    let name = CString::new(role.name).expect("no NUL in a name");
+    let name = CString::new(&*role.name).expect("no NUL in a name");
+    let user = role.user;
+    let done = |result: libc::c_long| assert_eq!(result, 0, "{}", io::Error::last_os_error());
     // SAFETY: the argument area is this process's own writable stack and nothing refers to it; then
     // plain system calls, the raw ones, because libc's would look for the harness's threads.
     unsafe {
-        ptr::copy_nonoverlapping(
-            title.as_ptr(),
-            ptr::with_exposed_provenance_mut(start),
-            end - start,
-        );
-        if role.user != 0 {
-            assert_eq!(
-                libc::syscall(libc::SYS_setgroups, 0, ptr::null::<libc::gid_t>()),
-                0
-            );
-            assert_eq!(
-                libc::syscall(libc::SYS_setresgid, role.user, role.user, role.user),
-                0
-            );
-            assert_eq!(
-                libc::syscall(libc::SYS_setresuid, role.user, role.user, role.user),
-                0
-            );
-            let dumpable = libc::c_int::from(!role.undumpable);
-            assert_eq!(libc::prctl(libc::PR_SET_DUMPABLE, dumpable), 0);
+        let area = ptr::with_exposed_provenance_mut(start);
+        ptr::copy_nonoverlapping(title.as_ptr(), area, end - start);
+        if user != 0 {
+            done(libc::syscall(
+                libc::SYS_setgroups,
+                0,
+                ptr::null::<libc::gid_t>(),
+            ));
+            done(libc::syscall(libc::SYS_setresgid, user, user, user));
+            done(libc::syscall(libc::SYS_setresuid, user, user, user));
+            done(libc::prctl(libc::PR_SET_DUMPABLE, libc::c_int::from(!role.undumpable)).into());
         }
-        assert_eq!(libc::prctl(libc::PR_SET_NAME, name.as_ptr()), 0);
+        done(libc::prctl(libc::PR_SET_NAME, name.as_ptr()).into());
     }
-}
-
-/// Remounts /proc with other users' processes hidden from users other than root, or visible.
-pub fn hide_processes(hidden: bool) {
-    let options = if hidden { c"hidepid=2" } else { c"hidepid=0" };
-    // SAFETY: strings that outlive the call.
-    let done = unsafe {
-        libc::mount(
-            c"proc".as_ptr(),
-            c"/proc".as_ptr(),
-            c"proc".as_ptr(),
-            libc::MS_REMOUNT | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC,
-            options.as_ptr().cast(),
-        )
-    };
-    assert_eq!(done, 0, "remounting /proc: {}", io::Error::last_os_error());
 }
 
 /// Sends bytes to the harness.
@@ -453,14 +375,9 @@ fn report(channel: i32) {
         unsafe {
             let mut from: libc::siginfo_t = std::mem::zeroed();
             let now: libc::timespec = std::mem::zeroed();
-            let signal = libc::syscall(
-                libc::SYS_rt_sigtimedwait,
-                &raw const all,
-                &raw mut from,
-                &raw const now,
-                8,
-            );
-            if signal > 0 {
+            let (all, now) = (&raw const all, &raw const now);
+            let wait = libc::SYS_rt_sigtimedwait;
+            if libc::syscall(wait, all, &raw mut from, now, 8) > 0 {
                 let value = from.si_value().sival_ptr.addr().to_ne_bytes();
                 let value = i32::from_ne_bytes([value[0], value[1], value[2], value[3]]);
                 receipt = [from.si_signo, from.si_code, from.si_pid(), value];

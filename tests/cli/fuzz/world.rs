@@ -8,13 +8,11 @@ mod observation;
 use std::env;
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process;
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -23,14 +21,14 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{Pid, gettid};
 
 use super::reading::Protocol;
-use super::roles::{Cgroup, FAMILIES, Habit, Role, Socket};
+use super::roles::{Cgroup, FAMILIES, Habit, Role};
 use super::victim::{self, Slot};
-use crate::support::keep_pids_small;
+use crate::family::{stat, stat_field, state};
+use crate::support::{eventually, keep_pids_small, pidfd, readable, status_field};
 pub use cgroups::Cgroups;
 pub use observation::Observation;
 
 /// The state of a victim before a command line is run.
-#[derive(Debug)]
 pub struct Victim {
     pub pid: i32,
     pub group: i32,
@@ -83,7 +81,6 @@ impl Victim {
 }
 
 /// All victims, in the order of their slots; slot 0 is the harness, which is process 1.
-#[derive(Debug)]
 pub struct World {
     pub victims: Vec<Victim>,
     /// PIDs of processes that were reaped.
@@ -104,16 +101,14 @@ impl World {
             1,
             "the harness must be the first process of its namespace"
         );
-        let count: usize = 1 + FAMILIES.iter().map(|role| role.all().len()).sum::<usize>();
-        let slots = victim::map_slots(count);
+        let slots = victim::map_slots(first_slot(FAMILIES.len()));
         victim::prepare_harness(&slots[0]);
         keep_pids_small();
         slots[0].pid.store(1, Ordering::Relaxed);
         // Its first thread is the one that handles signals, this one is the second.
-        let init = Victim {
-            thread: gettid().as_raw(),
-            ..Victim::read(1, 1, Habit::Init)
-        };
+        let mut init = Victim::absent(Habit::Init, usize::MAX);
+        init.read(1, 1);
+        init.thread = gettid().as_raw();
         let mut world = Self {
             victims: vec![init],
             gone: Vec::new(),
@@ -130,93 +125,81 @@ impl World {
     }
 
     fn spawn(&mut self, family: usize) {
-        let first: usize = 1 + FAMILIES[..family]
-            .iter()
-            .map(|role| role.all().len())
-            .sum::<usize>();
-        let roles = FAMILIES[family].all();
+        let (first, head) = (first_slot(family), &FAMILIES[family]);
+        let roles = head.all();
         let pairs = roles
             .iter()
             .map(|_| UnixStream::pair().expect("a socket pair"));
         let (ours, theirs): (Vec<_>, Vec<_>) = pairs.unzip();
-        self.slots[first..first + roles.len()]
-            .iter()
-            .for_each(Slot::clear);
-        victim::fork_head(&FAMILIES[family], &self.slots[first..], &theirs);
+        let slots = &self.slots[first..first + roles.len()];
+        slots.iter().for_each(Slot::clear);
+        victim::fork_head(head, &self.slots[first..], &theirs);
         drop(theirs);
-        for (offset, (role, mut line)) in roles.into_iter().zip(ours).enumerate() {
+        for ((offset, role), line) in roles.into_iter().enumerate().zip(ours) {
             line.set_read_timeout(Some(PATIENCE)).expect("a time limit");
-            if role.habit == Habit::ReusesPid {
-                self.victims
-                    .push(Victim::absent(role, first + offset, family, line));
-                continue;
-            }
-            line.read_exact(&mut [0])
-                .unwrap_or_else(|e| panic!("{:?} is not ready: {e}", role.name.escape_ascii()));
-            let slot = first + offset;
-            let pid = self.slots[slot].pid.load(Ordering::Relaxed);
-            match role.habit {
-                Habit::Reaped => {
-                    reap(pid);
-                    self.gone.push(pid);
-                    continue;
-                }
-                Habit::Zombie | Habit::LeaderExited => {
-                    until("a new victim", || stat(pid).starts_with('Z'));
-                }
-                Habit::Vforks => until("a new victim", || stat(pid).starts_with('D')),
-                Habit::Threads => until("a new victim", || {
-                    self.slots[slot].thread.load(Ordering::Acquire) != 0
-                }),
-                _ if role.stopped => {
-                    signal::kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("our own victim");
-                    until("a new victim", || stat(pid).starts_with('T'));
-                }
-                _ => {}
-            }
-            let thread = self.slots[slot].thread.load(Ordering::Acquire);
-            let living = if role.habit == Habit::LeaderExited {
-                thread
-            } else {
-                pid
-            };
-            let mut victim = Victim::read(pid, living, role.habit);
-            (victim.slot, victim.family, victim.thread) = (slot, family, thread);
-            victim.line = Some(line);
-            victim.stopped = role.stopped;
+            let mut victim = Victim::absent(role.habit, family);
+            victim.slot = first + offset;
+            victim.has_reaper = head.habit == Habit::Reaps && offset > 0;
             victim.undumpable = role.undumpable;
-            victim.cgroup = role
-                .cgroup
-                .filter(|&cgroup| self.cgroups.take(cgroup, pid, role.habit));
-            // A zombie has no open sockets.
-            let port = self.slots[first].port.load(Ordering::Acquire);
-            victim.port = u16::try_from(port)
-                .ok()
-                .filter(|&port| port != 0 && role.habit != Habit::Zombie);
-            victim.protocol = FAMILIES[family].socket.map(|socket| match socket {
-                Socket::Tcp => Protocol::Tcp,
-                Socket::Udp => Protocol::Udp,
-            });
-            victim.has_reaper = FAMILIES[family].habit == Habit::Reaps && offset > 0;
-            self.victims.push(victim);
+            victim.line = Some(line);
+            if self.is_started(&mut victim, role) {
+                let port = u16::try_from(slots[0].port.load(Ordering::Acquire)).ok();
+                // A zombie has no open sockets.
+                victim.port = port.filter(|port| *port != 0 && role.habit != Habit::Zombie);
+                victim.protocol = head.socket;
+                self.victims.push(victim);
+            }
         }
         // Orphans of a leader that was reaped have a new parent now.
-        for victim in self
-            .victims
+        let family = |victim: &&mut Victim| victim.family == family && victim.exists();
+        self.victims
             .iter_mut()
-            .filter(|victim| victim.family == family && victim.exists())
-        {
-            victim.read_relations();
-        }
+            .filter(family)
+            .for_each(Victim::read_relations);
         self.gone.drain(..self.gone.len().saturating_sub(40));
+    }
+
+    /// Waits until a process that was forked is as its role says, and reads what it is. `false` if
+    /// it was to be reaped at once.
+    fn is_started(&mut self, victim: &mut Victim, role: &Role) -> bool {
+        if role.habit == Habit::ReusesPid {
+            victim.user = role.user;
+            (victim.name, victim.title) = (role.name.clone(), role.argv0.clone());
+            return true;
+        }
+        let mut line = victim.line.as_ref().expect("it has a socket");
+        let ready = line.read_exact(&mut [0]);
+        ready.unwrap_or_else(|e| panic!("{:?} is not ready: {e}", role.name.escape_ascii()));
+        let slot = &self.slots[victim.slot];
+        let pid = slot.pid.load(Ordering::Relaxed);
+        if role.habit == Habit::Reaped {
+            reap(pid);
+            self.gone.push(pid);
+            return false;
+        }
+        if role.stopped {
+            signal::kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("our own victim");
+        }
+        let thread = || slot.thread.load(Ordering::Acquire);
+        eventually("a new victim", || match role.habit {
+            Habit::Zombie | Habit::LeaderExited => state(pid) == 'Z',
+            Habit::Vforks => state(pid) == 'D',
+            Habit::Threads => thread() != 0,
+            _ => !role.stopped || state(pid) == 'T',
+        });
+        let has_leader = role.habit != Habit::LeaderExited;
+        victim.read(pid, if has_leader { pid } else { thread() });
+        victim.thread = thread();
+        victim.stopped = role.stopped;
+        let is_taken = |cgroup: &Cgroup| self.cgroups.take(*cgroup, pid, role.habit);
+        victim.cgroup = role.cgroup.filter(is_taken);
+        true
     }
 
     /// Kills and reaps the rest of a family, and starts it again.
     fn replace(&mut self, family: usize) {
-        let members = self
-            .victims
-            .extract_if(.., |victim| victim.family == family)
-            .collect::<Vec<_>>();
+        let of_family = |victim: &mut Victim| victim.family == family;
+        let members: Vec<_> = self.victims.extract_if(.., of_family).collect();
         self.replaced += u64::try_from(members.len()).expect("a count");
         // Kill the reaper first: the harness inherits the children that it has not reaped.
         if let Some(reaper) = members.iter().find(|victim| victim.habit == Habit::Reaps) {
@@ -224,29 +207,23 @@ impl World {
             self.gone.push(reaper.pid);
         }
         let slot = |victim: &Victim| &self.slots[victim.slot];
-        let rest = members.iter().filter(|victim| victim.habit != Habit::Reaps);
-        let rest = rest.filter(|victim| slot(victim).status.load(Ordering::Acquire) == 0);
-        let pids: Vec<i32> = rest
-            .map(|victim| slot(victim).pid.load(Ordering::Acquire))
-            .filter(|&pid| pid != 0)
-            .collect();
+        // Members that the reaper has recorded but not reaped.
+        let is_recorded = |victim: &&Victim| slot(victim).status.load(Ordering::Acquire) != 0;
+        let (recorded, rest): (Vec<_>, Vec<_>) = members.iter().partition(is_recorded);
+        let rest = rest.iter().filter(|victim| victim.habit != Habit::Reaps);
+        let pids = rest.map(|victim| slot(victim).pid.load(Ordering::Acquire));
+        let pids: Vec<i32> = pids.filter(|&pid| pid != 0).collect();
         for &pid in &pids {
             // It is not reaped, so its PID is not reused.
             signal::kill(Pid::from_raw(pid), Signal::SIGKILL).expect("our own victim");
         }
-        for &pid in &pids {
-            reap(pid);
-            self.gone.push(pid);
-        }
+        pids.iter().for_each(|pid| reap(*pid));
+        self.gone.extend(pids);
         let forked = members
             .iter()
             .map(|victim| slot(victim).forked.swap(0, Ordering::AcqRel));
         forked.filter(|&pid| pid != 0).for_each(end);
-        // Members that the reaper has recorded but not reaped.
-        let stored = members
-            .iter()
-            .filter(|victim| slot(victim).status.load(Ordering::Acquire) != 0);
-        stored.for_each(|victim| _ = is_reaped(victim.pid));
+        recorded.iter().for_each(|victim| _ = is_reaped(victim.pid));
         self.to_reap.retain(|&pid| !is_reaped(pid));
         self.spawn(family);
         self.victims.sort_by_key(|victim| victim.slot);
@@ -259,39 +236,28 @@ impl World {
 
     /// What each victim, in order, has received since the last call. Waits until all are at rest.
     pub fn observe(&self) -> Vec<Observation> {
-        self.victims
-            .iter()
-            .map(|victim| victim.observe(&self.slots[victim.slot]))
-            .collect()
+        let observe = |victim: &Victim| victim.observe(&self.slots[victim.slot]);
+        self.victims.iter().map(observe).collect()
     }
 
     /// Replaces the families in which the state of a member has changed.
     pub fn replace_changed(&mut self, observations: &[Observation]) {
         let changed = |(victim, observation): (&Victim, &Observation)| {
-            let dead = observation.killed.is_some() || observation.exited.is_some();
-            let changed = dead
+            let is_changed = observation.is_dead()
                 || observation.moved
                 || observation.stopped != victim.stopped
                 || observation.unanswered;
-            changed.then_some(victim.family)
+            is_changed.then_some(victim.family)
         };
-        let mut families: Vec<usize> = self
-            .victims
-            .iter()
-            .zip(observations)
-            .filter_map(changed)
-            .collect();
+        let both = self.victims.iter().zip(observations);
+        let mut families: Vec<usize> = both.filter_map(changed).collect();
         families.dedup();
-        for family in families {
-            self.replace(family);
-        }
+        families.into_iter().for_each(|family| self.replace(family));
     }
 
     /// Replaces all families: after a failure their state is unknown.
     pub fn replace_all(&mut self) {
-        for family in 0..FAMILIES.len() {
-            self.replace(family);
-        }
+        (0..FAMILIES.len()).for_each(|family| self.replace(family));
     }
 
     /// The number of victims that were replaced.
@@ -313,17 +279,15 @@ impl World {
 
     /// The PIDs of a family.
     pub fn family(&self, family: usize) -> Vec<i32> {
-        let members = self
-            .victims
-            .iter()
-            .filter(|victim| victim.family == family && victim.exists());
+        let is_member = |victim: &&Victim| victim.family == family && victim.exists();
+        let members = self.victims.iter().filter(is_member);
         members.map(|victim| victim.pid).collect()
     }
 }
 
 impl Victim {
-    /// A victim that may be created while a command line runs.
-    fn absent(role: &Role, slot: usize, family: usize, line: UnixStream) -> Self {
+    /// A victim that does not exist yet.
+    fn absent(habit: Habit, family: usize) -> Self {
         Self {
             pid: 0,
             group: 0,
@@ -333,136 +297,84 @@ impl Victim {
             port: None,
             protocol: None,
             cgroup: None,
-            user: role.user,
-            name: role.name.to_vec(),
-            title: role.argv0.to_vec(),
+            user: 0,
+            name: Vec::new(),
             command_line: Vec::new(),
+            title: Vec::new(),
             program: Vec::new(),
             inode: 0,
             caught: 0,
-            habit: role.habit,
+            habit,
             stopped: false,
-            undumpable: role.undumpable,
-            has_reaper: true,
+            undumpable: false,
+            has_reaper: false,
             family,
-            slot,
+            slot: 0,
             status: None,
-            line: Some(line),
+            line: None,
         }
     }
 
     /// Reads it through a live thread: a dead one has no arguments and no executable.
-    fn read(pid: i32, living: i32, habit: Habit) -> Self {
-        let status = fs::read(format!("/proc/{pid}/status")).expect("a victim's status");
-        let status = String::from_utf8_lossy(&status);
-        let field = |label| field(&status, label).unwrap_or_default().to_owned();
-        let cmdline = fs::read(format!("/proc/{pid}/task/{living}/cmdline")).unwrap_or_default();
-        let argv0 = cmdline.split(|&b| b == 0).next().unwrap_or_default();
-        let exe = fs::read_link(format!("/proc/{pid}/task/{living}/exe")).unwrap_or_default();
-        let mut name = fs::read(format!("/proc/{pid}/comm")).expect("a victim's name");
-        name.pop();
-        let fd = victim::pidfd(pid).expect("pidfd_open");
-        let inode = File::from(fd).metadata().expect("a pidfd's inode").ino();
-        let mut victim = Self {
-            pid,
-            name,
-            habit,
-            slot: 0,
-            family: usize::MAX,
-            inode,
-            title: basename(argv0),
-            command_line: joined(&cmdline),
-            program: basename(exe.as_os_str().as_encoded_bytes()),
-            user: field("Uid")
-                .split_whitespace()
-                .next()
-                .and_then(|n| n.parse().ok())
-                .expect("a user"),
-            caught: u64::from_str_radix(&field("SigCgt"), 16).unwrap_or(0),
-            status: File::open(format!("/proc/{pid}/task/{living}/status")).ok(),
-            line: None,
-            stopped: false,
-            undumpable: false,
-            has_reaper: false,
-            group: 0,
-            session: 0,
-            parent: 0,
-            thread: 0,
-            port: None,
-            protocol: None,
-            cgroup: None,
-        };
-        victim.read_relations();
-        victim
+    fn read(&mut self, pid: i32, living: i32) {
+        let task = format!("/proc/{pid}/task/{living}");
+        let cmdline = fs::read(format!("{task}/cmdline")).unwrap_or_default();
+        let arguments: Vec<&[u8]> = cmdline.split(|&b| b == 0).collect();
+        self.title = basename(arguments[0]);
+        // A title that is overwritten has zeros at its end.
+        self.command_line = arguments.join(&b' ').trim_ascii_end().to_vec();
+        let exe = fs::read_link(format!("{task}/exe")).unwrap_or_default();
+        self.program = basename(exe.as_os_str().as_encoded_bytes());
+        self.name = fs::read(format!("/proc/{pid}/comm")).expect("a victim's name");
+        self.name.pop();
+        let pidfd = File::from(pidfd(pid).expect("pidfd_open"));
+        self.inode = pidfd.metadata().expect("a pidfd's inode").ino();
+        let users = status_field(pid, "Uid");
+        let user = users.split_whitespace().next().expect("a user");
+        self.user = user.parse().expect("a user");
+        self.caught = u64::from_str_radix(&status_field(pid, "SigCgt"), 16).unwrap_or(0);
+        self.status = File::open(format!("{task}/status")).ok();
+        self.pid = pid;
+        self.read_relations();
     }
 
     fn read_relations(&mut self) {
-        let stat = stat(self.pid);
-        let mut numbers = stat
-            .split(' ')
-            .skip(1)
-            .map(|n| n.parse().expect("a number"));
-        (self.parent, self.group, self.session) = (
-            numbers.next().unwrap_or(0),
-            numbers.next().unwrap_or(0),
-            numbers.next().unwrap_or(0),
-        );
+        [self.parent, self.group, self.session] = [4, 5, 6].map(|n| stat_field(self.pid, n));
     }
+}
+
+/// The number of slots before those of a family.
+fn first_slot(family: usize) -> usize {
+    let before = FAMILIES[..family].iter().map(|role| role.all().len());
+    1 + before.sum::<usize>()
 }
 
 /// The time limit for everything that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Polling interval.
-const POLL_INTERVAL: Duration = Duration::from_micros(50);
-
-/// Polls until the condition holds; panics after [`PATIENCE`].
-#[track_caller]
-pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < PATIENCE, "timed out waiting for {what}");
-        thread::sleep(POLL_INTERVAL);
-    }
-}
-
 /// The value of one line of a status file.
 fn field<'a>(status: &'a str, label: &str) -> Option<&'a str> {
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix(label)?.strip_prefix(':'))
-        .map(str::trim)
+    let mut lines = status.lines();
+    let value = lines.find_map(|line| line.strip_prefix(label)?.strip_prefix(':'));
+    value.map(str::trim)
 }
 
-/// /proc/PID/stat from the state field on; empty if there is no such process.
-pub fn stat(pid: i32) -> String {
-    let stat = fs::read(format!("/proc/{pid}/stat"))
-        .map(|stat| String::from_utf8_lossy(&stat).into_owned());
-    stat.ok()
-        .as_ref()
-        .and_then(|stat| stat.rsplit_once(") "))
-        .map_or_else(String::new, |(_, rest)| rest.trim().into())
-}
-
-/// The arguments with blanks between; a title that is overwritten has zeros at its end.
-fn joined(cmdline: &[u8]) -> Vec<u8> {
-    let arguments = cmdline.split(|&b| b == 0).collect::<Vec<_>>();
-    arguments.join(&b' ').trim_ascii_end().to_vec()
+/// The wait status of a zombie, from /proc/PID/stat.
+pub fn zombie_status(pid: i32) -> Option<i32> {
+    let stat = stat(pid);
+    let status = stat.rsplit(' ').next()?.parse().ok();
+    status.filter(|_| stat.starts_with('Z'))
 }
 
 fn basename(path: &[u8]) -> Vec<u8> {
-    path.rsplit(|&b| b == b'/')
-        .next()
-        .unwrap_or_default()
-        .to_vec()
+    let last = path.rsplit(|&b| b == b'/').next();
+    last.unwrap_or_default().to_vec()
 }
 
 /// Reaps a process if it is a dead child of the harness. Returns whether it was reaped.
 fn is_reaped(pid: i32) -> bool {
-    match waitid(
-        Id::Pid(Pid::from_raw(pid)),
-        WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG,
-    ) {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
+    match waitid(Id::Pid(Pid::from_raw(pid)), flags) {
         Ok(status) => status != WaitStatus::StillAlive,
         // nix returns EINVAL if the process was killed by a realtime signal.
         Err(error) => error == Errno::EINVAL,
@@ -476,12 +388,7 @@ fn end(pid: i32) {
 }
 
 fn reap(pid: i32) {
-    let fd = victim::pidfd(pid).expect("unreaped");
-    let mut polls = [nix::poll::PollFd::new(
-        fd.as_fd(),
-        nix::poll::PollFlags::POLLIN,
-    )];
-    nix::poll::poll(&mut polls, 20_000_u16).expect("poll");
+    readable(&pidfd(pid).expect("unreaped"), Instant::now() + PATIENCE);
     // Its parent may not have exited yet.
-    until("a killed process", || is_reaped(pid));
+    eventually("a killed process", || is_reaped(pid));
 }

@@ -28,10 +28,8 @@ pub fn answers(args: &[OsString]) -> Option<(Vec<String>, i32)> {
 fn answer(operand: &str) -> Option<Read<Vec<String>>> {
     if let Some(mask) = operand.strip_prefix("0x") {
         let mask = u64::from_str_radix(mask, 16).ok()?;
-        return Some(Ok((1..=64)
-            .filter(|n| mask >> (n - 1) & 1 == 1)
-            .filter_map(name)
-            .collect()));
+        let numbers = (1..=64).filter(|n| mask >> (n - 1) & 1 == 1);
+        return Some(Ok(numbers.filter_map(name).collect()));
     }
     if digits(operand) {
         let number = operand.parse::<u32>().ok().filter(|&n| n < 65_536)?;

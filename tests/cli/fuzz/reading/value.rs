@@ -1,11 +1,18 @@
 //! Values as the manual spells them: signals, durations, numbers.
 
+use crate::support::{tokens::UNSPECIFIED_DURATIONS, words};
+
 /// The text is not valid.
 #[derive(Debug)]
 pub struct Invalid;
 
 /// A value read from a text.
 pub type Read<T> = Result<T, Invalid>;
+
+/// An error unless the condition holds.
+pub fn valid(condition: bool) -> Read<()> {
+    condition.then_some(()).ok_or(Invalid)
+}
 
 /// Names by number, 1 first.
 pub const NAMES: &str = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG \
@@ -30,12 +37,8 @@ pub fn named_signal(text: &str) -> Option<(u8, bool)> {
     let bare = text.strip_prefix("SIG").unwrap_or(&text);
     let range = |n: &str| {
         let padded = n.len() > 1 && n.starts_with('0');
-        Some((
-            number(n)
-                .and_then(|n| u8::try_from(n).ok())
-                .filter(|&n| n <= 30)?,
-            padded,
-        ))
+        let place = u8::try_from(number(n)?).ok();
+        Some((place.filter(|&n| n <= 30)?, padded))
     };
     match bare {
         "EXIT" | "NULL" => return Some((0, bare != text)),
@@ -52,21 +55,18 @@ pub fn named_signal(text: &str) -> Option<(u8, bool)> {
     if let Some((n, loose)) = bare.strip_prefix("RTMAX-").and_then(range) {
         return Some((64 - n, loose));
     }
-    let (n, loose) = bare
+    let place = bare
         .strip_prefix("RTMIN+")
-        .or_else(|| bare.strip_prefix("RT"))
-        .and_then(range)?;
+        .or_else(|| bare.strip_prefix("RT"));
+    let (n, loose) = place.and_then(range)?;
     Some((34 + n, loose))
 }
 
 pub fn signal(text: &[u8]) -> Read<(u8, bool)> {
     let text = str::from_utf8(text).map_err(|_| Invalid)?;
     if let Some(n) = number(text) {
-        return u8::try_from(n)
-            .ok()
-            .filter(|&n| n <= 64)
-            .map(|n| (n, false))
-            .ok_or(Invalid);
+        let signal = u8::try_from(n).ok().filter(|&n| n <= 64);
+        return signal.map(|n| (n, false)).ok_or(Invalid);
     }
     named_signal(text).ok_or(Invalid)
 }
@@ -75,18 +75,14 @@ pub fn signal(text: &[u8]) -> Read<(u8, bool)> {
 pub fn duration(text: &[u8], bare_is_fine: bool) -> Read<(u64, bool)> {
     let text = str::from_utf8(text).map_err(|_| Invalid)?;
     let whole = |n: Option<u128>| {
-        n.and_then(|n| u64::try_from(n).ok())
-            .map(|n| (n, false))
-            .ok_or(Invalid)
+        let time = n.and_then(|n| u64::try_from(n).ok());
+        time.map(|n| (n, false)).ok_or(Invalid)
     };
     if digits(text) {
         return whole(number(text).filter(|_| bare_is_fine));
     }
-    match text {
-        "5 ms" | "1.5ms" | "5MS" | "5millis" | "500us" | " 5ms" | "5ms " | "1ns" | "1ms1ms" => {
-            return Ok((5, true));
-        }
-        _ => {}
+    if words(UNSPECIFIED_DURATIONS).iter().any(|odd| odd == text) {
+        return Ok((5, true));
     }
     let split = text.find(|c: char| !c.is_ascii_digit()).ok_or(Invalid)?;
     let (n, unit) = text.split_at(split);
@@ -99,9 +95,8 @@ pub fn duration(text: &[u8], bare_is_fine: bool) -> Read<(u64, bool)> {
 }
 
 pub fn positive(text: &str, most: u128) -> Read<u128> {
-    number(text)
-        .filter(|n| (1..=most).contains(n))
-        .ok_or(Invalid)
+    let number = number(text).filter(|n| (1..=most).contains(n));
+    number.ok_or(Invalid)
 }
 
 /// The greatest PID there can be.

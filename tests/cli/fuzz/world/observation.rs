@@ -7,9 +7,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::atomic::Ordering;
 
-use super::{Victim, field, stat, until};
+use super::{Victim, field, zombie_status};
+use crate::family::{stat_field, state};
 use crate::fuzz::roles::Habit;
 use crate::fuzz::victim::{REAPED, RECEIPT, Receipt, SIGNALS, Slot};
+use crate::support::eventually;
 
 /// What a victim has received while a command line ran.
 #[derive(Debug, Default)]
@@ -32,15 +34,22 @@ pub struct Observation {
 impl Observation {
     /// The number of signals known to have arrived.
     pub fn total(&self) -> u64 {
-        self.counts
-            .iter()
-            .map(|&count| u64::from(count))
-            .sum::<u64>()
-            + u64::from(self.killed.is_some())
+        let received = self.counts.iter().map(|&count| u64::from(count));
+        received.sum::<u64>() + u64::from(self.killed.is_some())
     }
-}
 
-impl Observation {
+    pub fn is_dead(&self) -> bool {
+        self.killed.is_some() || self.exited.is_some()
+    }
+
+    fn new() -> Self {
+        let counts = vec![0; SIGNALS];
+        Self {
+            counts,
+            ..Self::default()
+        }
+    }
+
     fn end(&mut self, status: ExitStatus) {
         (self.killed, self.exited) = (status.signal(), status.code());
         self.stopped = false;
@@ -58,10 +67,7 @@ impl Observation {
 impl Victim {
     /// Waits until the victim is at rest, so that every signal sent before has been delivered.
     pub fn observe(&self, slot: &Slot) -> Observation {
-        let mut observation = Observation {
-            counts: vec![0; SIGNALS],
-            ..Observation::default()
-        };
+        let mut observation = Observation::new();
         if self.is_zombie() {
             return observation;
         }
@@ -69,117 +75,86 @@ impl Victim {
             return self.observe_reuser(slot);
         }
         let mut pending = 0;
-        until(&self.describe(), || {
+        eventually(&self.describe(), || {
             let mut text = [0; 4096];
-            let text = self
+            let read = self
                 .status
                 .as_ref()
-                .and_then(|status| status.read_at(&mut text, 0).ok().map(|n| &text[..n]));
-            let text = String::from_utf8_lossy(text.unwrap_or_default());
-            let mask = |label| {
-                field(&text, label)
-                    .and_then(|mask| u64::from_str_radix(mask, 16).ok())
-                    .unwrap_or(0)
-            };
-            pending = mask("SigPnd") | mask("ShdPnd");
+                .and_then(|status| status.read_at(&mut text, 0).ok());
+            let text = String::from_utf8_lossy(&text[..read.unwrap_or(0)]);
+            let mask = |label| u64::from_str_radix(field(&text, label)?, 16).ok();
+            let [private, shared, blocked] =
+                ["SigPnd", "ShdPnd", "SigBlk"].map(|label| mask(label).unwrap_or(0));
+            pending = private | shared;
             match field(&text, "State").and_then(|state| state.chars().next()) {
                 // Asleep and no unblocked signal pending: every signal sent so far was handled.
                 Some('D') if self.habit == Habit::Vforks => true,
-                Some('S') => pending & !mask("SigBlk") == 0,
+                Some('S') => pending & !blocked == 0,
                 Some('T') => {
                     observation.stopped = true;
                     pending & 1 << 8 == 0
                 }
-                // Another victim has reaped it or is about to.
-                Some('Z' | 'X') | None if slot.status.load(Ordering::Acquire) != 0 => {
-                    observation.end(ExitStatus::from_raw(
-                        slot.status.load(Ordering::Acquire) & !REAPED,
-                    ));
-                    true
-                }
                 // Dead, or the second thread has exited and its status file cannot be read.
-                Some('Z' | 'X') | None => {
-                    let stat = stat(self.pid);
-                    let code = stat
-                        .rsplit(' ')
-                        .next()
-                        .and_then(|code| code.parse::<i32>().ok())
-                        .unwrap_or(-1);
-                    let ended = stat.starts_with('Z');
-                    if ended {
-                        observation.end(ExitStatus::from_raw(code));
-                    }
-                    ended
-                }
+                Some('Z' | 'X') | None => Self::end_in(slot, &mut observation),
                 _ => false,
             }
         });
-        observation.moved = matches!(self.habit, Habit::Moves(_))
-            && observation.killed.is_none()
-            && stat(self.pid)
-                .split(' ')
-                .nth(2)
-                .and_then(|group| group.parse().ok())
-                != Some(self.group);
+        let has_moved = || stat_field(self.pid, 5) != self.group;
+        let moves = matches!(self.habit, Habit::Moves(_)) && observation.killed.is_none();
+        observation.moved = moves && has_moved();
         let forked = slot.forked.load(Ordering::Acquire);
         if self.habit == Habit::Escapes && forked != 0 {
             observation.moved = true;
-            let outlives = observation.killed.is_some() && !stat(forked).starts_with(['Z', 'X']);
+            let outlives = observation.killed.is_some() && !"ZX".contains(state(forked));
             observation.escaped = outlives.then_some(forked);
         }
-        let at_rest =
-            observation.killed.is_none() && observation.exited.is_none() && !observation.stopped;
+        let at_rest = !observation.is_dead() && !observation.stopped;
         if pending != 0 && at_rest && self.habit.reports() {
             observation.take(self.drain());
-        } else {
-            observation.unanswered = pending != 0;
-            // The sender of pending signals is unknown; CHLD may come from the kernel.
-            pending &= !(1 << 16);
-            for (index, count) in observation.counts.iter_mut().enumerate().skip(1) {
-                *count = slot.counts[index].swap(0, Ordering::Relaxed)
-                    + u32::from(pending >> (index - 1) & 1 == 1);
-            }
+            return observation;
+        }
+        observation.unanswered = pending != 0;
+        // The sender of pending signals is unknown; CHLD may come from the kernel.
+        pending &= !(1 << 16);
+        for (index, count) in observation.counts.iter_mut().enumerate().skip(1) {
+            let is_pending = u32::from(pending >> (index - 1) & 1 == 1);
+            *count = slot.counts[index].swap(0, Ordering::Relaxed) + is_pending;
         }
         observation
     }
 
+    /// How the process has ended, if it has: another victim has reaped it or is about to, or is dead
+    /// itself.
+    fn end_in(slot: &Slot, observation: &mut Observation) -> bool {
+        let stored = slot.status.load(Ordering::Acquire);
+        let pid = slot.pid.load(Ordering::Acquire);
+        let status = if stored != 0 {
+            Some(stored & !REAPED)
+        } else {
+            zombie_status(pid)
+        };
+        status
+            .inspect(|status| observation.end(ExitStatus::from_raw(*status)))
+            .is_some()
+    }
+
     /// What the process that reuses a PID has received, if it exists.
     fn observe_reuser(&self, slot: &Slot) -> Observation {
-        let mut observation = Observation {
-            counts: vec![0; SIGNALS],
-            ..Observation::default()
-        };
+        let mut observation = Observation::new();
         let pid = slot.pid.load(Ordering::Acquire);
         if pid == 0 {
             return observation;
         }
-        let status = || slot.status.load(Ordering::Acquire);
-        let mut greeting = [0];
         let mut line = self.line.as_ref().expect("it has a socket from the start");
-        let is_ready = line.read_exact(&mut greeting).is_ok();
-        until("the process that reuses a PID", || {
-            let stat = stat(pid);
-            let ended = Some(status())
-                .filter(|&status| status != 0)
-                .map(|status| status & !REAPED);
-            // The reaper may be dead itself.
-            let unreaped = || {
-                stat.starts_with('Z')
-                    .then(|| stat.rsplit(' ').next()?.parse().ok())
-                    .flatten()
-            };
-            if let Some(status) = ended.or_else(unreaped) {
-                observation.end(ExitStatus::from_raw(status));
+        let is_ready = line.read_exact(&mut [0]).is_ok();
+        eventually("the process that reuses a PID", || {
+            if Self::end_in(slot, &mut observation) {
                 return true;
             }
-            observation.stopped = stat.starts_with('T');
-            observation.stopped || stat.starts_with('S')
+            observation.stopped = state(pid) == 'T';
+            observation.stopped || state(pid) == 'S'
         });
-        if is_ready
-            && !observation.stopped
-            && observation.killed.is_none()
-            && observation.exited.is_none()
-        {
+        if is_ready && !observation.stopped && !observation.is_dead() {
             observation.take(self.drain());
         }
         // The leader is dead, so the family must be replaced.
@@ -197,10 +172,9 @@ impl Victim {
         let next = || {
             let mut bytes = [0; RECEIPT];
             line.read_exact(&mut bytes).expect("a victim that answers");
-            let number = |n: usize| {
-                i32::from_ne_bytes(bytes[n * 4..n * 4 + 4].try_into().expect("four bytes"))
-            };
-            Some([number(0), number(1), number(2), number(3)]).filter(|receipt| receipt[0] != 0)
+            let number = |at: usize| bytes[at..at + 4].try_into().expect("four bytes");
+            let receipt = [0, 4, 8, 12].map(|at| i32::from_ne_bytes(number(at)));
+            Some(receipt).filter(|receipt| receipt[0] != 0)
         };
         std::iter::from_fn(next).collect()
     }
