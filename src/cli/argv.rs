@@ -253,7 +253,7 @@ mod tests {
             if line.error.is_some() {
                 return Ok(());
             }
-            let options = line.options.iter().map(|option| &*option.clone().leak());
+            let options = line.options.iter().map(|option| &*Box::leak(option.clone().into_boxed_os_str()));
             let found = sorted(options.chain(line.operands.iter().copied()));
             let mut wanted = sorted(args);
             if found.len() < wanted.len() {

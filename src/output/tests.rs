@@ -305,7 +305,7 @@ pub fn preview() -> Preview {
 fn objects() -> Vec<Value> {
     let typed = typed("4242");
     let subject = Subject {
-        inode: Some(Inode::new(7)),
+        inode: Some(Inode(7)),
         name: Some(b"cat"),
         ..subject(&typed)
     };

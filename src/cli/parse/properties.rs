@@ -50,7 +50,7 @@ fn arguments() -> impl Strategy<Value = Vec<String>> {
 /// The plan of a line that is accepted.
 fn plan_of(args: &[String]) -> Option<Plan> {
     // The arguments of the program live as long as it does; these are leaked to do the same.
-    let leak = |arg: &String| &*OsString::from(arg).leak();
+    let leak = |arg: &String| &*Box::leak(OsString::from(arg).into_boxed_os_str());
     match parse(&args.iter().map(leak).collect::<Vec<_>>()) {
         Ok(Action::Run(plan, _)) => Some(*plan),
         _ => None,

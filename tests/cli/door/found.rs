@@ -107,7 +107,7 @@ fn to_wait_for_what_is_not_there_is_success() {
         nginx.assert_alive();
         // What is more likely a typing error or a clock is no success.
         let stale = dir.file("stale.pid", nginx.arg());
-        back_date(&stale, Duration::from_hours(1));
+        back_date(&stale, Duration::from_secs(3600));
         run!("--wait --pidfile {}", path("none.pid")).code(1);
         run!("--wait --pidfile {}", stale.display()).code(1);
         run!("--grace 15s --cgroup {}", path("none")).code(1);
