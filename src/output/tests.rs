@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
-use nix::unistd::geteuid;
 use serde_json::Value;
 
 use crate::event::{
@@ -58,8 +57,8 @@ fn failed(text: &str, reason: &Reason) -> (String, Option<Hint>) {
     (line(Mode::Send, &subject, &outcome), hint)
 }
 
-/// Every reason, by the texts of targets.
-fn reasons() -> Vec<(&'static str, Vec<Reason>)> {
+/// Every reason, each with the text of a target.
+fn reasons() -> Vec<(&'static str, Reason)> {
     let signal = Signal::HUP;
     let bytes = |text: &str| text.as_bytes().to_vec();
     let root = || "root".to_owned();
@@ -88,6 +87,10 @@ fn reasons() -> Vec<(&'static str, Vec<Reason>)> {
             expected: bytes("nginx"),
             name: bytes("sh"),
         },
+        Reason::NotExpected {
+            expected: bytes("nginx"),
+            name: Vec::new(),
+        },
         Reason::NoSuchText {
             text: bytes("worker.py"),
             name: bytes("sh"),
@@ -95,6 +98,10 @@ fn reasons() -> Vec<(&'static str, Vec<Reason>)> {
         Reason::WorksElsewhere {
             wanted: bytes("/srv"),
             directory: bytes("/root"),
+        },
+        Reason::WorksElsewhere {
+            wanted: bytes("/srv"),
+            directory: Vec::new(),
         },
         Reason::OtherUser {
             wanted: "www".to_owned(),
@@ -111,9 +118,7 @@ fn reasons() -> Vec<(&'static str, Vec<Reason>)> {
         Reason::PerhapsAncestor { hidden: pid(17) },
         Reason::ChildrenUnread,
     ];
-    let of_thread = NoProcess::Thread {
-        of: Some(pid(4242)),
-    };
+    let thread = |of| Reason::Absent(NoProcess::Thread { of });
     let of_group = Reason::NoGroup {
         leader_is_in: Some(pid(17)),
     };
@@ -158,10 +163,10 @@ fn reasons() -> Vec<(&'static str, Vec<Reason>)> {
         Reason::OtherNamespace { count: 2 },
     ];
     let of_control_group = of_control_group.into_iter().map(Reason::ControlGroup);
-    vec![
+    let rows = [
         ("4242", of_process),
         ("4242:7", vec![Reason::Recycled]),
-        ("4243", vec![Reason::Absent(of_thread)]),
+        ("4243", vec![thread(Some(pid(4242))), thread(None)]),
         ("2", vec![Reason::KernelThread]),
         ("1", vec![Reason::Everyone, Reason::Protected]),
         ("", vec![Reason::EmptyWord]),
@@ -173,29 +178,11 @@ fn reasons() -> Vec<(&'static str, Vec<Reason>)> {
         ("worker.py", vec![Reason::Nobody(of_others)]),
         ("/srv", vec![Reason::Nobody(hidden)]),
         (":8080", of_port),
+        (":53/udp", vec![not_listening(0, true)]),
         ("./web", of_control_group.chain(of_members).collect()),
-    ]
-}
-
-#[test]
-fn the_reference_has_every_reason_with_its_hint() {
-    let code = |text: &str| match text {
-        "" => String::new(),
-        text => format!("`{text}`"),
-    };
-    let row = |text, reason: &Reason| {
-        let (line, hint) = failed(text, reason);
-        let facts = reason.facts();
-        let errno = facts.errno.map(|errno| format!("{errno:?}"));
-        let says = format!("{:?}", facts.says).to_lowercase();
-        let [errno, hint] = [errno, hint.map(|hint| hint.text)].map(Option::unwrap_or_default);
-        format!("| `{line}` | {} | {says} | {} |", code(&errno), code(&hint))
-    };
-    let reasons = reasons();
-    let rows = reasons
-        .iter()
-        .flat_map(|(text, reasons)| reasons.iter().map(|reason| row(text, reason)));
-    assert_in_reference(rows);
+    ];
+    let each = |(text, reasons): (_, Vec<_>)| reasons.into_iter().map(move |reason| (text, reason));
+    rows.into_iter().flat_map(each).collect()
 }
 
 #[track_caller]
@@ -203,6 +190,46 @@ fn assert_in_reference(rows: impl Iterator<Item = String>) {
     let table = rows.collect::<Vec<_>>().join("\n");
     let is_there = include_str!("../../docs/reference.md").contains(&table);
     assert!(is_there, "docs/reference.md lacks:\n{table}");
+}
+
+/// Hints that are always told are bold.
+#[test]
+fn the_reference_has_every_reason_with_its_hint() {
+    assert_in_reference(reasons().into_iter().map(|(text, reason)| {
+        let (line, hint) = failed(text, &reason);
+        let facts = reason.facts();
+        let errno = facts
+            .errno
+            .map_or_else(String::new, |errno| format!("`{errno:?}`"));
+        let says = format!("{:?}", facts.says).to_lowercase();
+        let hint = match hint {
+            Some(Hint {
+                text,
+                about: About::Words,
+            }) => format!("**`{text}`**"),
+            Some(Hint {
+                text,
+                about: About::Processes,
+            }) => format!("`{text}`"),
+            None => String::new(),
+        };
+        format!("| `{line}` | {errno} | {says} | {hint} |")
+    }));
+}
+
+#[test]
+fn the_reference_has_every_event_and_key() {
+    assert_in_reference(rows(EVENTS).map(|[event, meaning, keys]| {
+        let code = format!("`{}`", keys.replace(", ", "`, `"));
+        let keys = match event {
+            "found" | "alive" => keys.to_owned(),
+            "error" | "summary" => code + "; no target",
+            _ => code,
+        };
+        format!("| `{event}` | {meaning} | {keys} |")
+    }));
+    let row = |[key, kind, meaning]: [&str; 3]| format!("| `{key}` | {kind} | {meaning} |");
+    assert_in_reference(rows(KEYS).map(row));
 }
 
 /// Every event of a real call but failures, each with the text of a target.
@@ -316,16 +343,10 @@ fn objects() -> Vec<Value> {
         directory: Some("/srv".into()),
         ..preview()
     };
-    let reasons: Vec<Reason> = reasons().into_iter().flat_map(|(_, of)| of).collect();
+    let reasons = reasons();
+    let failed = reasons.iter().map(|(_, reason)| Outcome::Failed(reason));
     let outcomes = outcomes().into_iter().map(|(_, outcome)| outcome);
-    let outcomes = outcomes
-        .chain([Outcome::WouldSend(&preview)])
-        .chain(reasons.iter().map(Outcome::Failed))
-        .chain(
-            reasons
-                .iter()
-                .map(|reason| Outcome::AlreadyGone(Some(reason))),
-        );
+    let outcomes = outcomes.chain([Outcome::WouldSend(&preview)]).chain(failed);
     let events = outcomes.map(|outcome| {
         let hint = hint("sigsend", None, &subject, &outcome).map(|hint| hint.text);
         json::event(&subject, &outcome, "line", hint.as_deref())
@@ -365,86 +386,6 @@ fn the_tables_have_what_json_prints_and_nothing_else() {
             .map(move |key| format!("{event} {key}"))
     });
     assert_eq!(printed, listed.collect());
-}
-
-#[test]
-fn the_reference_has_every_event_and_key() {
-    assert_in_reference(rows(EVENTS).map(|[event, meaning, keys]| {
-        let keys = match keys {
-            "" => String::new(),
-            keys => format!("`{}`", keys.replace(", ", "`, `")),
-        };
-        let end = match event {
-            "error" | "summary" => "; no target",
-            _ => "",
-        };
-        format!("| `{event}` | {meaning} | {keys}{end} |")
-    }));
-    assert_in_reference(
-        rows(KEYS).map(|[key, kind, meaning]| format!("| `{key}` | {kind} | {meaning} |")),
-    );
-}
-
-#[test]
-fn words_claim_only_what_could_be_read_and_hints_say_what_to_type() {
-    let (wanted, directory) = (b"/srv".to_vec(), Vec::new());
-    let (expected, name) = (b"nginx".to_vec(), Vec::new());
-    let (of_others, other_protocol) = (0, true);
-    let owner = Some("www".to_owned());
-    let told = [
-        ("4242", Reason::WorksElsewhere { wanted, directory }),
-        ("4242", Reason::NotExpected { expected, name }),
-        ("4242", Reason::Absent(NoProcess::Thread { of: None })),
-        (":53", Reason::HolderUnseen { owner }),
-        (
-            ":53/udp",
-            Reason::NotListening {
-                of_others,
-                other_protocol,
-            },
-        ),
-    ]
-    .map(|(text, reason)| {
-        let (line, hint) = failed(text, &reason);
-        line + "; " + &hint.map(|hint| hint.text).unwrap_or_default()
-    });
-    let who = if geteuid().is_root() {
-        "its descriptors may not be looked at without CAP_SYS_PTRACE, or the kernel or another \
-         PID namespace holds the socket"
-    } else {
-        "only that user and root may look at the descriptors of www's processes"
-    };
-    let hidden =
-        format!("cannot tell which process listens on port 53, whose socket belongs to www; {who}");
-    let expected = [
-        "4242 does not work in /srv; ",
-        "4242 is not nginx; ",
-        "sending signal to 4242 failed: 4242 is a thread; ",
-        &hidden,
-        "nothing listens on port 53/udp; the port is in use with TCP: ':53'",
-    ];
-    assert_eq!(told, expected);
-}
-
-/// A script that calls this program as kill(1) gets one line an error, but for what it has typed.
-#[test]
-fn few_hints_are_about_the_words_of_the_command_line() {
-    let reasons = reasons();
-    let has = |text: &&str, reason: &Reason| {
-        failed(text, reason)
-            .1
-            .is_some_and(|hint| hint.about == About::Words)
-    };
-    let reasons = reasons
-        .iter()
-        .flat_map(|(text, reasons)| reasons.iter().map(move |reason| (text, reason)));
-    let texts = reasons
-        .filter(|(text, reason)| has(text, reason))
-        .map(|(text, _)| *text);
-    assert_eq!(
-        texts.collect::<Vec<_>>(),
-        ["4242", "4243", "", "./web", "./web"]
-    );
 }
 
 #[test]
