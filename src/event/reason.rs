@@ -241,6 +241,11 @@ impl Reason {
         // Without one it was memory that Rust's library could not get.
         Self::Refused(errno.unwrap_or(Errno::ENOMEM))
     }
+
+    /// Whether the target has exited, or nobody is there.
+    pub fn is_gone(&self) -> bool {
+        self.facts().says == Says::Gone
+    }
 }
 
 /// Why a number could not be pinned although pidfds are available.

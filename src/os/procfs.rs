@@ -34,7 +34,7 @@ pub fn root() -> io::Result<BorrowedFd<'static>> {
         None => first(&status, "Pid", str::parse::<i32>)? == getpid().as_raw(),
     };
     if !is_ours {
-        return Err(io::Error::other("it belongs to another PID namespace"));
+        return Err(io::Error::other("/proc belongs to another PID namespace"));
     }
     Ok(ROOT.get_or_init(|| root).as_fd())
 }

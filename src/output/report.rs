@@ -26,7 +26,7 @@ pub struct Report<'a> {
 }
 
 /// Where an event is told, beside `--json`, which has all of them.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
     /// On standard error.
     AsError,
@@ -164,5 +164,23 @@ impl<'a> Report<'a> {
     pub fn settle(&mut self) {
         self.clear();
         self.queue.settle();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Reason;
+    use crate::output::tests::typed;
+
+    #[test]
+    fn success_because_nobody_has_a_name_is_told_on_a_terminal() {
+        let nobody = Outcome::AlreadyGone(Some(&Reason::OnlySigsend));
+        let told = |text, outcome| Told::of(&Subject::target(&typed(text)), outcome);
+        assert_eq!(told("ngnix", &nobody), Told::OnTerminal);
+        for text in [":8080", "/srv", "4242"] {
+            assert_eq!(told(text, &nobody), Told::AsEvent);
+        }
+        assert_eq!(told("ngnix", &Outcome::AlreadyGone(None)), Told::AsEvent);
     }
 }

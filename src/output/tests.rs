@@ -23,7 +23,7 @@ pub fn pid(number: i32) -> Pid {
 }
 
 /// What a text on the command line means.
-fn typed(text: &str) -> Typed {
+pub fn typed(text: &str) -> Typed {
     let what = match text {
         "/srv" => What::Directory,
         "worker.py" => What::CommandLine,

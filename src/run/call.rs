@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Error, Result};
 use nix::errno::Errno;
 
-use crate::event::{Ending, Outcome, Reason, Says, Subject, Tally};
+use crate::event::{Ending, Outcome, Reason, Subject, Tally};
 use crate::find::recipients::{Recipient, RecipientId, SourceId, Standing};
 use crate::find::select::Found;
 use crate::os::exit;
@@ -83,7 +83,7 @@ impl<'a, 'r> Call<'a, 'r> {
     /// gone is success.
     pub fn report_failure(&mut self, subject: &Subject, reason: &Reason) {
         let facts = reason.facts();
-        if self.plan.waits() && facts.says == Says::Gone {
+        if self.plan.waits() && reason.is_gone() {
             self.tally.settled += 1;
             let is_nobody = matches!(reason, Reason::Nobody(_) | Reason::NotListening { .. });
             let reason = is_nobody.then_some(reason);
