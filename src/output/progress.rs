@@ -52,11 +52,11 @@ impl Progress {
 /// The line, cut to the terminal on standard error.
 pub fn line(pending: &Pending) -> String {
     let columns = Stream::Error.width().unwrap_or(80);
-    sentence(pending, columns.saturating_sub(MARGIN).max(1), ellipsis())
+    fitted(pending, columns.saturating_sub(MARGIN).max(1), ellipsis())
 }
 
 /// As much as fits. The countdown is dropped last. With a mark in ASCII, all of it is.
-fn sentence(pending: &Pending, width: usize, mark: &str) -> String {
+fn fitted(pending: &Pending, width: usize, mark: &str) -> String {
     let example = match pending.example {
         text if mark.is_ascii() => ascii(text),
         text => text.to_owned(),
@@ -82,8 +82,8 @@ fn sentence(pending: &Pending, width: usize, mark: &str) -> String {
         format!("{}: {end}", cut(&who, room, mark)),
     ];
     let fits = |line: &String| room > 0 && columns(line) <= width;
-    let fitting = shorter.into_iter().find(fits);
-    fitting.unwrap_or_else(|| cut(&end, width, mark))
+    let line = shorter.into_iter().find(fits);
+    line.unwrap_or_else(|| cut(&end, width, mark))
 }
 
 /// A name of a process with each character that the C locale lacks by its number.
@@ -131,7 +131,7 @@ mod tests {
                 due,
                 ..pending(left, example)
             };
-            sentence(&pending, width, "…")
+            fitted(&pending, width, "…")
         });
         let expected = [
             "waiting for 42 (sh): 1 s, KILL in 5 s",
@@ -159,7 +159,7 @@ mod tests {
             (2, ".."),
         ];
         for (width, line) in table {
-            assert_eq!(sentence(&pending(1, "42 (größe)"), width, "..."), line);
+            assert_eq!(fitted(&pending(1, "42 (größe)"), width, "..."), line);
         }
     }
 }

@@ -15,14 +15,14 @@ use crate::os::sys::HeldSignals;
 use crate::output::screen::{Entry, Screen};
 use crate::output::terminal::Stream;
 
-/// How many bytes are queued at most; texts that do not fit are dropped and counted.
-const MOST: usize = 4 << 20;
-/// The thread is started before the caller sleeps if this many bytes are queued.
-const MANY: usize = 4 << 10;
+/// Bytes that are queued at most. Texts that do not fit are dropped, and their lines counted.
+const CAPACITY: usize = 4 << 20;
+/// Queued bytes at which the thread starts although the caller does not sleep yet.
+const THREAD_THRESHOLD: usize = 4 << 10;
 /// How long a signal that may end this program waits for output.
-const MOMENT: Duration = Duration::from_millis(250);
-/// Between two looks at a terminal that stops writers in the background.
-const LOOK: Duration = Duration::from_millis(100);
+const SETTLE_TIMEOUT: Duration = Duration::from_millis(250);
+/// Between two checks of a terminal that stops writers in the background.
+const TOSTOP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Texts for both standard streams, and the line of progress, in order.
 pub struct Queue {
@@ -78,13 +78,6 @@ impl Queue {
 
     /// Writes a text or queues it.
     pub fn push(&mut self, stream: Stream, text: String) {
-        let mut state = self.shared.lock();
-        let is_queued = !matches!(self.writer, Writer::Caller(_));
-        if is_queued && state.size + text.len() > MOST {
-            state.dropped += text.matches('\n').count();
-            return;
-        }
-        drop(state);
         // The text wipes it.
         self.line.clear();
         self.put(Entry::Text(stream, text));
@@ -103,6 +96,12 @@ impl Queue {
             return screen.write(&entry);
         }
         let mut state = self.shared.lock();
+        if let Entry::Text(_, text) = &entry
+            && state.size + text.len() > CAPACITY
+        {
+            state.dropped += text.matches('\n').count();
+            return;
+        }
         if let (Entry::Line(_), Some(Entry::Line(_))) = (&entry, state.entries.back()) {
             // What was not drawn in time is out of date.
             state.entries.pop_back();
@@ -110,10 +109,10 @@ impl Queue {
         state.size += entry.size();
         state.entries.push_back(entry);
         state.phase = Phase::Busy;
-        let is_much = state.size >= MANY;
+        let needs_thread = state.size >= THREAD_THRESHOLD;
         drop(state);
         self.shared.changed.notify_all();
-        if is_much {
+        if needs_thread {
             self.start();
         }
     }
@@ -142,7 +141,7 @@ impl Queue {
         if let Writer::Thread(_) = self.writer {
             let is_busy = |state: &mut State| state.phase == Phase::Busy;
             let (changed, state) = (&self.shared.changed, self.shared.lock());
-            let waited = changed.wait_timeout_while(state, MOMENT, is_busy);
+            let waited = changed.wait_timeout_while(state, SETTLE_TIMEOUT, is_busy);
             drop(waited.unwrap_or_else(PoisonError::into_inner));
         }
     }
@@ -190,7 +189,7 @@ impl Shared {
             // put off until the job is in the foreground; at the end the caller writes, and is
             // stopped. The line of progress is not even tried then.
             if next.is_some_and(Stream::stops_writers) {
-                let waited = self.changed.wait_timeout(self.lock(), LOOK);
+                let waited = self.changed.wait_timeout(self.lock(), TOSTOP_INTERVAL);
                 state = waited.unwrap_or_else(PoisonError::into_inner).0;
                 continue;
             }

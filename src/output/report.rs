@@ -25,28 +25,28 @@ pub struct Report<'a> {
     pub progress: Progress,
 }
 
-/// Where an event is told, beside `--json`, which has all of them.
+/// Where an event is printed. `--json` has all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+enum Severity {
     /// On standard error.
-    AsError,
+    Failure,
     /// With `--verbose`, and on standard error if that is a terminal.
-    OnTerminal,
+    Notice,
     /// With `--verbose`.
-    AsEvent,
+    Event,
 }
 
-impl Told {
+impl Severity {
     fn of(subject: &Subject, outcome: &Outcome) -> Self {
         let is_name = matches!(subject.typed.what, What::Target(Target::Name(_)));
         match outcome {
             Outcome::Failed(_)
             | Outcome::Unstopped
             | Outcome::Escaped
-            | Outcome::StillThere { .. } => Self::AsError,
+            | Outcome::StillThere { .. } => Self::Failure,
             // Success, but the name may be a typing error.
-            Outcome::AlreadyGone(Some(_)) if is_name => Self::OnTerminal,
-            _ => Self::AsEvent,
+            Outcome::AlreadyGone(Some(_)) if is_name => Self::Notice,
+            _ => Self::Event,
         }
     }
 }
@@ -107,11 +107,11 @@ impl<'a> Report<'a> {
     /// Reports one event. A failure goes to standard error alone, except that `--json` has all
     /// events.
     pub fn tell(&mut self, subject: &Subject, outcome: &Outcome) {
-        let told = Told::of(subject, outcome);
-        let is_error = match told {
-            Told::AsError => true,
-            Told::OnTerminal => Stream::Error.is_terminal(),
-            Told::AsEvent => false,
+        let severity = Severity::of(subject, outcome);
+        let is_error = match severity {
+            Severity::Failure => true,
+            Severity::Notice => Stream::Error.is_terminal(),
+            Severity::Event => false,
         };
         if self.voice == Voice::Quiet && !is_error {
             return;
@@ -119,7 +119,7 @@ impl<'a> Report<'a> {
         let line = line(self.mode, subject, outcome);
         let hint = hint(self.program, self.perhaps_signal, subject, outcome);
         match self.voice {
-            Voice::Verbose if told != Told::AsError => self.print(&line),
+            Voice::Verbose if severity != Severity::Failure => self.print(&line),
             Voice::Json => {
                 let hint = hint.as_ref().map(|hint| &*hint.text);
                 self.print(&json::event(subject, outcome, &line, hint).to_string());
@@ -176,11 +176,14 @@ mod tests {
     #[test]
     fn success_because_nobody_has_a_name_is_told_on_a_terminal() {
         let nobody = Outcome::AlreadyGone(Some(&Reason::OnlySigsend));
-        let told = |text, outcome| Told::of(&Subject::target(&typed(text)), outcome);
-        assert_eq!(told("ngnix", &nobody), Told::OnTerminal);
+        let severity = |text, outcome| Severity::of(&Subject::target(&typed(text)), outcome);
+        assert_eq!(severity("ngnix", &nobody), Severity::Notice);
         for text in [":8080", "/srv", "4242"] {
-            assert_eq!(told(text, &nobody), Told::AsEvent);
+            assert_eq!(severity(text, &nobody), Severity::Event);
         }
-        assert_eq!(told("ngnix", &Outcome::AlreadyGone(None)), Told::AsEvent);
+        assert_eq!(
+            severity("ngnix", &Outcome::AlreadyGone(None)),
+            Severity::Event
+        );
     }
 }

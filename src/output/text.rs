@@ -1,7 +1,6 @@
 //! Words that lines share, and errors of the whole call. Text from other processes is escaped.
 
 use std::ffi::OsStr;
-use std::fmt::Write;
 use std::io;
 use std::time::Duration;
 
@@ -16,10 +15,8 @@ use crate::usage::{Kind, UsageError};
 /// Members of a control group that have no PID here.
 pub fn unseen(subject: &Subject, count: usize) -> String {
     let processes = if count == 1 { "process" } else { "processes" };
-    format!(
-        "{count} {processes} of another PID namespace in {}",
-        escape(subject.typed.text.as_bytes())
-    )
+    let group = escape(&*subject.typed.text);
+    format!("{count} {processes} of another PID namespace in {group}")
 }
 
 /// The lines about a refused command line: the error, the usage line unless a single value is
@@ -35,10 +32,7 @@ pub fn refusal(program: &str, error: &UsageError) -> String {
 
 /// A text that should name a signal. The hint is the nearest name.
 pub fn invalid_signal(text: &OsStr) -> UsageError {
-    let error = UsageError::value(format!(
-        "'{}': invalid signal",
-        escape(text.as_encoded_bytes())
-    ));
+    let error = UsageError::invalid(text, "signal");
     if text.is_empty() {
         return error.hint("the signal was empty; is a variable unset?");
     }
@@ -71,30 +65,30 @@ pub fn error_words(error: &io::Error) -> String {
 
 /// An error with its causes on one line.
 pub fn sentence(error: &anyhow::Error) -> String {
-    let causes = error
-        .chain()
-        .map(|cause| match cause.downcast_ref::<Errno>() {
-            Some(errno) => errno_words(*errno).to_owned(),
-            None => cause
-                .downcast_ref()
-                .map_or_else(|| cause.to_string(), error_words),
-        });
+    let causes =
+        error.chain().map(
+            |cause| match (cause.downcast_ref::<Errno>(), cause.downcast_ref()) {
+                (Some(errno), _) => errno_words(*errno).to_owned(),
+                (None, Some(error)) => error_words(error),
+                (None, None) => cause.to_string(),
+            },
+        );
     causes.collect::<Vec<_>>().join(": ")
 }
 
 /// `4242 (nginx)`, or the target if there is no PID.
 pub fn described(subject: &Subject) -> String {
-    let mut text = match (subject.pid, &subject.typed.what) {
+    let target = match (subject.pid, &subject.typed.what) {
         (Some(pid), _) => pid.to_string(),
         (None, What::Target(Target::OwnGroup)) => "sigsend's own process group".to_owned(),
         (None, What::Target(Target::Everyone)) => "everyone".to_owned(),
         (None, What::Target(Target::Group(group))) => format!("process group {group}"),
-        (None, _) => escape(subject.typed.text.as_bytes()),
+        (None, _) => escape(&*subject.typed.text),
     };
-    if let Some(name) = subject.name {
-        write!(text, " ({})", escape(name)).expect("a String takes everything");
+    match subject.name {
+        Some(name) => format!("{target} ({})", escape(name)),
+        None => target,
     }
-    text
 }
 
 /// The number of a `:PORT`, with what follows it.
