@@ -17,11 +17,11 @@ pub struct Hint {
 /// What a hint is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum About {
-    /// What was typed. Always told.
+    /// What was typed. Always printed.
     Words,
     /// What processes are, or say of themselves. A script that calls this program as kill(1)
-    /// expects one line for each error, so it is told on a terminal, with `--verbose` and with
-    /// `--json`.
+    /// expects one line for each error, so it is printed on a terminal, with `--verbose` and with
+    /// `--json` only.
     Processes,
 }
 
@@ -103,27 +103,18 @@ fn about_processes(program: &str, subject: &Subject, reason: &Reason) -> Option<
         (Reason::NotListening { of_others: 1, .. }, _) => {
             "another user's process listens there; -a selects it".into()
         }
-        (
-            Reason::NotListening {
-                of_others: others @ 2..,
-                ..
-            },
-            _,
-        ) => {
-            format!("{others} processes of other users listen there; -a selects them")
+        (Reason::NotListening { of_others, .. }, _) if *of_others > 1 => {
+            format!("{of_others} processes of other users listen there; -a selects them")
         }
-        (
-            Reason::NotListening {
-                other_protocol: true,
-                ..
-            },
-            What::Target(Target::Port(port, transport)),
-        ) => match transport {
-            Transport::Udp => format!("the port is in use with TCP: ':{port}'"),
-            Transport::Tcp | Transport::Unsaid => {
-                format!("the port is in use with UDP: ':{port}/udp'")
+        (Reason::NotListening { other_protocol, .. }, What::Target(Target::Port(port, wanted))) => {
+            match wanted {
+                _ if !other_protocol => return None,
+                Transport::Udp => format!("the port is in use with TCP: ':{port}'"),
+                Transport::Tcp | Transport::Unsaid => {
+                    format!("the port is in use with UDP: ':{port}/udp'")
+                }
             }
-        },
+        }
         (Reason::HolderUnseen { owner: Some(owner) }, _) if !geteuid().is_root() => {
             let user = escape(owner);
             let who = who_may(&user);
@@ -134,12 +125,11 @@ fn about_processes(program: &str, subject: &Subject, reason: &Reason) -> Option<
              or the kernel or another PID namespace holds the socket"
                 .into()
         }
-        (
-            Reason::OnlySpared {
-                first: Pid::INIT, ..
-            },
-            What::Target(Target::Port(..)),
-        ) => "it may listen for a service: 'systemctl stop NAME.socket'".into(),
+        (Reason::OnlySpared { first, .. }, What::Target(Target::Port(..)))
+            if *first == Pid::INIT =>
+        {
+            "it may listen for a service: 'systemctl stop NAME.socket'".into()
+        }
         _ => return None,
     })
 }
