@@ -1,5 +1,5 @@
-//! What is printed: events as text or JSON, lists, progress. Text from other processes is escaped
-//! here.
+//! What is printed: events as text or JSON lines, hints, lists, the line of progress. What happened
+//! is known from `event`; nothing is looked up here. Text from other processes is escaped here.
 
 pub mod failure;
 pub mod hint;
