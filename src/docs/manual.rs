@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::cli::options::{Arity, OPTIONS};
 use crate::docs::completions;
+use crate::event::Status;
 use crate::output::keys::{EVENTS, KEYS, rows};
 use crate::output::list::short_list;
 use crate::plan::Product;
@@ -27,6 +28,7 @@ fn page() -> String {
         .replace("@OPTIONS@\n", &options())
         .replace("@KEYS@\n", &keys())
         .replace("@EVENTS@\n", &events())
+        .replace("@STATUSES@\n", &statuses())
 }
 
 /// A subsection for each group of the help, a paragraph for each option.
@@ -86,6 +88,19 @@ fn events() -> String {
         format!("{name}\tT{{\n{meaning}\nT}}\tT{{\n{keys}\nT}}\n")
     };
     rows(EVENTS).map(row).collect()
+}
+
+/// A paragraph for each exit status, the options in it bold.
+fn statuses() -> String {
+    let word = |word: &str| match word.strip_prefix("--") {
+        Some(_) => format!("\\fB{}\\fR", roff(word)),
+        None => roff(word),
+    };
+    let paragraph = |(status, meaning): (Status, &str)| {
+        let words: Vec<String> = meaning.split(' ').map(word).collect();
+        format!(".TP\n.B {}\n{}.\n", status.code(), words.join(" "))
+    };
+    Status::MEANINGS.map(paragraph).concat()
 }
 
 /// A text for roff(7), the words in backticks bold.

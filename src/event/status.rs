@@ -51,27 +51,30 @@ pub enum Status {
 }
 
 impl Status {
-    /// Each status with what it means, for the help and the manual.
+    /// Each status with what it means, for the help, the manual and the README.
     pub const MEANINGS: [(Self, &str); 5] = [
         (
             Self::Success,
-            "every target was signalled and, if waiting was requested, is gone",
+            "every target was signalled and, with a waiting option, is gone; \
+             every question was answered with yes",
         ),
         (
             Self::Failure,
-            "nothing was signalled, or output could not be written",
+            "nothing was signalled: usage error, no such target, not permitted, refused; \
+             or output could not be written",
         ),
         (
             Self::Undecided,
-            "only --alive: whether all are alive could not be determined",
+            "only --alive: whether all targets are alive could not be determined",
         ),
         (
             Self::Partial,
-            "some processes were signalled, others were not, or one got no follow-up",
+            "some processes were signalled and others were not, \
+             or one got the first signal and not a later one",
         ),
         (
             Self::TimedOut,
-            "a target was still there when the time of --within or --grace was over",
+            "a target was still there when the time of --within or --grace ran out",
         ),
     ];
 
@@ -83,6 +86,17 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_readme_has_every_status() {
+        let readme = include_str!("../../README.md").replace('`', "");
+        // The README has those of --alive where it has the option.
+        let listed = |(status, _): &(Status, &str)| *status != Status::Undecided;
+        for (status, meaning) in Status::MEANINGS.into_iter().filter(listed) {
+            let row = format!("| {} | {meaning} |", status.code());
+            assert!(readme.contains(&row), "README.md lacks {row}");
+        }
+    }
 
     #[test]
     fn the_status_follows_from_the_count() {
