@@ -159,7 +159,7 @@ pub struct Facts {
 /// What a failure says about the life of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Says {
-    /// Gone, or nobody there: success where waiting was asked for.
+    /// Gone, or nobody there: success if the call waits.
     Gone,
     /// Not what was asked for, so not alive as such; nothing else is known.
     Refused,

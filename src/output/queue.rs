@@ -28,7 +28,7 @@ const TOSTOP_INTERVAL: Duration = Duration::from_millis(100);
 pub struct Queue {
     shared: Arc<Shared>,
     writer: Writer,
-    /// The line of progress that was asked for after the last text.
+    /// The line of progress, if it was shown after the last text.
     line: String,
 }
 

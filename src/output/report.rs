@@ -94,13 +94,13 @@ impl<'a> Report<'a> {
         let lost = (dropped > 0)
             .then(|| format!("{dropped} lines were dropped, since nobody read them in time"));
         let failed = screen.failure(Stream::Output).map(error_words);
-        for why in lost.iter().chain(&failed) {
+        let problems: Vec<String> = lost.into_iter().chain(failed).collect();
+        for why in &problems {
             let line = format!("{}: write error: {why}\n", self.program);
             screen.write(&Entry::Text(Stream::Error, line));
         }
         // A failure of standard error cannot be reported.
-        let is_whole =
-            lost.is_none() && failed.is_none() && screen.failure(Stream::Error).is_none();
+        let is_whole = problems.is_empty() && screen.failure(Stream::Error).is_none();
         if is_whole { status } else { on_error }
     }
 

@@ -192,7 +192,7 @@ fn assert_in_reference(rows: impl Iterator<Item = String>) {
     assert!(is_there, "docs/reference.md lacks:\n{table}");
 }
 
-/// Hints that are always told are bold.
+/// Hints that are always printed are bold.
 #[test]
 fn the_reference_has_every_reason_with_its_hint() {
     assert_in_reference(reasons().into_iter().map(|(text, reason)| {
