@@ -85,12 +85,6 @@ impl fmt::Display for Pgid {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Inode(pub u64);
 
-impl fmt::Display for Inode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 /// The processes that a token selects.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
@@ -287,7 +281,7 @@ impl fmt::Display for Target {
             Self::Group(pgid) => write!(f, "-{pgid}"),
             Self::OwnGroup => f.write_str("0"),
             Self::Everyone => f.write_str("-1"),
-            Self::Token(pid, inode) => write!(f, "{pid}:{inode}"),
+            Self::Token(pid, Inode(inode)) => write!(f, "{pid}:{inode}"),
             Self::Name(name) => f.write_str(name),
             Self::Port(port, Transport::Unsaid) => write!(f, ":{port}"),
             Self::Port(port, Transport::Tcp) => write!(f, ":{port}/tcp"),

@@ -106,11 +106,9 @@ pub fn with_hint(error: UsageError, line: &Line) -> UsageError {
 
 /// A long option with one dash, such as `-help`.
 fn single_dash(options: &[OsString]) -> Option<String> {
-    let longs = || OPTIONS.iter().filter_map(|option| option.long);
-    let is_typed = |word: &OsString, long: &str| {
-        word.to_str().and_then(|word| word.strip_prefix('-')) == Some(long)
-    };
-    let long = longs().find(|long| options.iter().any(|word| is_typed(word, long)))?;
+    let is_typed = |long: &&str| options.contains(&OsString::from(format!("-{long}")));
+    let mut longs = OPTIONS.iter().filter_map(|option| option.long);
+    let long = longs.find(is_typed)?;
     Some(format!("did you mean --{long}?"))
 }
 

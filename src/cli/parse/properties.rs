@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use proptest::prelude::*;
 
 use super::*;
-use crate::plan::Reach;
 
 const OPTIONS: &str = "-u -u0 --user=bob -f -f/ --full --full=abc --cwd --cwd=/ --cwd=/x --mixed \
     --mix -s -n -q -l -L -t -d -a -p -r -w -v -h -V -s0 -s9 -n1 -q0 -q-1 -aw -wv -vs -aq -- --signal \
@@ -87,30 +86,6 @@ proptest! {
             let first_named = args.iter().position(named);
             prop_assert!(first_named.is_some() && first_named <= first);
         }
-    }
-
-    #[test]
-    fn what_is_planned_excludes_what_cannot_go_together(args in arguments()) {
-        let Some(plan) = plan_of(&args) else { return Ok(()) };
-        let selection = &plan.selection;
-        if matches!(plan.mode, Mode::Ask(_)) {
-            let names = |arg: &String| arg.starts_with("-s") || arg.starts_with("--signal");
-            let signals = args.iter().take_while(|arg| *arg != "--").filter(|arg| names(arg));
-            let values = args.windows(2).filter(|pair| names(&pair[1])).count();
-            prop_assert!(signals.count() <= values);
-            return Ok(());
-        }
-        let targets = || selection.targets.iter();
-        let are_many = |target| matches!(target, Target::OwnGroup | Target::Everyone);
-        prop_assert!(!targets().any(are_many) || plan.is_single(), "one would wait for oneself");
-        let is_single = selection.expect.is_some()
-            || selection.catching.is_some()
-            || selection.narrows()
-            || selection.reach != Reach::Process
-            || plan.value.is_some();
-        prop_assert!(!is_single || !targets().any(|target| are_many(target.clone()) || matches!(target, Target::Group(_))));
-        let is_tree = selection.reach != Reach::Process;
-        prop_assert!(!is_tree || selection.cgroup.is_none() && targets().all(|target| target.process() != Some(Pid::INIT)));
     }
 
     #[test]
