@@ -41,7 +41,11 @@ use DefaultAction::{Continue, Core, Ignore, Stop, Terminate};
 
 /// The null signal and the 31 standard ones, indexed by number.
 const STANDARD: [(&str, DefaultAction, &str); 32] = [
-    ("EXIT", Ignore, "null signal: sends nothing, only checks"),
+    (
+        "EXIT",
+        Ignore,
+        "null signal: only checks whether one could be sent",
+    ),
     (
         "HUP",
         Terminate,

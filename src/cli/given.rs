@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::cli::argv::{Line, candidates};
 use crate::cli::hints;
-use crate::cli::options::{Opt, command, option};
+use crate::cli::options::{Opt, command};
 use crate::cli::value_hints;
 use crate::escape::escape;
 use crate::usage::UsageError;
@@ -28,33 +28,32 @@ impl<'a> Given<'a> {
         }
     }
 
-    pub fn has(&self, id: &str) -> bool {
-        self.line.has(id)
+    pub fn has(&self, option: &Opt) -> bool {
+        self.line.has(option)
     }
 
     /// The first of these options that is given.
-    pub fn first(&self, ids: &[&str]) -> Option<&'static Opt> {
-        let id = ids.iter().find(|id| self.has(id));
-        id.map(|id| option(id))
+    pub fn first(&self, options: &[&'static Opt]) -> Option<&'static Opt> {
+        options.iter().copied().find(|option| self.has(option))
     }
 
     /// The value of an option that may be given once.
     pub fn one<T>(
         &self,
-        id: &str,
+        option: &Opt,
         read: impl Fn(&OsStr) -> Result<T, UsageError>,
     ) -> Result<Option<T>, UsageError> {
-        let value = self.values.get_one::<OsString>(id);
+        let value = self.values.get_one::<OsString>(option.id);
         value.map(|value| read(value)).transpose()
     }
 
     /// All values of an option that may be repeated.
     pub fn all<T>(
         &self,
-        id: &str,
+        option: &Opt,
         read: impl Fn(&OsStr) -> Result<T, UsageError>,
     ) -> Result<Vec<T>, UsageError> {
-        let values = self.values.get_many::<OsString>(id);
+        let values = self.values.get_many::<OsString>(option.id);
         let values = values.into_iter().flatten();
         values.map(|value| read(value)).collect()
     }

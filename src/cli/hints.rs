@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::cli::argv::Line;
 use crate::cli::duration::{Bare, duration};
-use crate::cli::options::{OPTIONS, id};
+use crate::cli::options::{OPTIONS, table as opt};
 use crate::cli::value_hints::PADDED_GROUP;
 use crate::escape::escape;
 use crate::signal::{Signal, nearest};
@@ -95,7 +95,7 @@ pub fn target_of(line: &Line, token: &OsStr) -> Option<String> {
     if token == "-" && next.is_some_and(|next| next.process().is_some()) {
         return Some(PADDED_GROUP.to_owned());
     }
-    line.has(id::WAIT).then(|| within(token.to_str()?))?
+    line.has(&opt::WAIT).then(|| within(token.to_str()?))?
 }
 
 /// Adds the hint that only the whole line gives.
@@ -117,7 +117,7 @@ fn single_dash(options: &[OsString]) -> Option<String> {
 fn taken(line: &Line) -> Option<String> {
     let (value, before) = line.options.split_last()?;
     let is_number = value.as_bytes().iter().all(u8::is_ascii_digit);
-    if !is_number || !line.operands.is_empty() || line.has(id::STATE) {
+    if !is_number || !line.operands.is_empty() || line.has(&opt::STATE) {
         return None;
     }
     let is_option = |word: &&OsString| word.as_bytes().starts_with(b"-");

@@ -11,7 +11,9 @@ pub use table::OPTIONS;
 
 /// One option, with its texts for the short and the long help. Each text stands alone, since
 /// completions sort the options.
+#[derive(Debug)]
 pub struct Opt {
+    /// Its name for clap, which is the long one if it has one.
     pub id: &'static str,
     pub long: Option<&'static str>,
     pub shorts: &'static str,
@@ -26,7 +28,7 @@ pub struct Opt {
 }
 
 /// How many arguments belong to an option.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arity {
     Flag,
     /// One that may be attached (`-l9`, `--list=9`). The next argument is never its value.
@@ -36,45 +38,10 @@ pub enum Arity {
 }
 
 /// Whether the short help has an option.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rank {
     Daily,
     Rare,
-}
-
-/// The name of each option in the program, which is its long one if it has one.
-pub mod id {
-    pub const SIGNAL: &str = "signal";
-    pub const QUEUE: &str = "queue";
-    pub const LIST: &str = "list";
-    pub const NUMBERS: &str = "numbers";
-    pub const TABLE: &str = "table";
-    pub const STATE: &str = "show-process-state";
-    pub const ALL: &str = "all";
-    pub const USER: &str = "user";
-    pub const FULL: &str = "full";
-    pub const CWD: &str = "cwd";
-    pub const PID: &str = "pid";
-    pub const PIDFILE: &str = "pidfile";
-    pub const CGROUP: &str = "cgroup";
-    pub const TREE: &str = "tree";
-    pub const MIXED: &str = "mixed";
-    pub const HANDLER: &str = "require-handler";
-    pub const EXPECT: &str = "expect";
-    pub const ALLOW_STALE: &str = "allow-stale";
-    pub const ID: &str = "id";
-    pub const ALIVE: &str = "alive";
-    pub const DRY_RUN: &str = "dry-run";
-    pub const WAIT: &str = "wait";
-    pub const WITHIN: &str = "within";
-    pub const TIMEOUT: &str = "timeout";
-    pub const GRACE: &str = "grace";
-    pub const VERBOSE: &str = "verbose";
-    pub const JSON: &str = "json";
-    pub const GENERATE: &str = "generate";
-    pub const SHORT_HELP: &str = "short-help";
-    pub const LONG_HELP: &str = "help";
-    pub const VERSION: &str = "version";
 }
 
 const fn flag(group: &'static str, id: &'static str, shorts: &'static str) -> Opt {
@@ -172,14 +139,6 @@ impl Opt {
     }
 }
 
-/// The option with this id.
-pub fn option(id: &str) -> &'static Opt {
-    OPTIONS
-        .iter()
-        .find(|option| option.id == id)
-        .expect("every id has a row in the table")
-}
-
 /// The command that parses the options. It has no positional arguments: `argv` separates the
 /// operands.
 pub fn command() -> Command {
@@ -188,5 +147,5 @@ pub fn command() -> Command {
         .disable_help_flag(true)
         .disable_version_flag(true)
         .infer_long_args(true)
-        .args(OPTIONS.iter().map(Opt::arg))
+        .args(OPTIONS.iter().map(|option| option.arg()))
 }

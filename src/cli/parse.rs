@@ -6,8 +6,8 @@ use std::ffi::OsStr;
 use crate::cli::argv::{self, Line};
 use crate::cli::given::Given;
 use crate::cli::hints::with_hint;
-use crate::cli::options::{OPTIONS, id};
-use crate::cli::selection::{QUESTIONS, selection};
+use crate::cli::options::{Opt, table as opt};
+use crate::cli::selection::selection;
 use crate::cli::values;
 use crate::event::Status;
 use crate::plan::{Action, Begun, Detail, FollowUp, Mode, Plan, Question, Until, Voice};
@@ -34,7 +34,7 @@ pub fn parse(args: &[&'static OsStr]) -> Result<Action, Refusal> {
         error: with_hint(error, &line),
         // A supervisor must not take a usage error for a dead service: with --alive the answer is
         // "could not be determined".
-        status: if line.has(id::ALIVE) {
+        status: if line.has(&opt::ALIVE) {
             Status::Undecided
         } else {
             Status::Failure
@@ -44,30 +44,30 @@ pub fn parse(args: &[&'static OsStr]) -> Result<Action, Refusal> {
 }
 
 fn action(given: &Given) -> Result<Action, UsageError> {
-    if given.has(id::LONG_HELP) {
+    if given.has(&opt::LONG_HELP) {
         return Ok(Action::Help(Detail::Long));
-    } else if given.has(id::SHORT_HELP) {
+    } else if given.has(&opt::HELP) {
         return Ok(Action::Help(Detail::Short));
-    } else if given.has(id::VERSION) {
+    } else if given.has(&opt::VERSION) {
         return Ok(Action::Version);
     }
     check_exclusions(given)?;
     let operands = given.line.operands.iter();
     let words = operands.clone().map(|&word| word.to_owned());
-    Ok(if given.has(id::LIST) {
-        let attached = given.one(id::LIST, |word| Ok(word.to_owned()))?;
+    Ok(if given.has(&opt::LIST) {
+        let attached = given.one(&opt::LIST, |word| Ok(word.to_owned()))?;
         Action::List(attached.into_iter().chain(words).collect())
-    } else if given.has(id::NUMBERS) {
+    } else if given.has(&opt::NUMBERS) {
         Action::Numbers(words.collect())
-    } else if given.has(id::TABLE) {
+    } else if given.has(&opt::TABLE) {
         Action::Table(words.collect())
-    } else if given.has(id::STATE) {
-        let mut pids = given.all(id::STATE, values::process_id)?;
+    } else if given.has(&opt::STATE) {
+        let mut pids = given.all(&opt::STATE, values::process_id)?;
         for pid in operands {
             pids.push(values::process_id(pid)?);
         }
         Action::State(pids)
-    } else if let Some(product) = given.one(id::GENERATE, values::product)? {
+    } else if let Some(product) = given.one(&opt::GENERATE, values::product)? {
         Action::Generate(product)
     } else {
         Action::Run(plan(given)?.into(), voice(given.line))
@@ -75,13 +75,13 @@ fn action(given: &Given) -> Result<Action, UsageError> {
 }
 
 fn mode(line: &Line) -> Mode {
-    if line.has(id::PID) {
+    if line.has(&opt::PID) {
         Mode::Ask(Question::Pid)
-    } else if line.has(id::ID) {
+    } else if line.has(&opt::ID) {
         Mode::Ask(Question::Id)
-    } else if line.has(id::ALIVE) {
+    } else if line.has(&opt::ALIVE) {
         Mode::Ask(Question::Alive)
-    } else if line.has(id::DRY_RUN) {
+    } else if line.has(&opt::DRY_RUN) {
         Mode::Rehearse
     } else {
         Mode::Send
@@ -89,9 +89,9 @@ fn mode(line: &Line) -> Mode {
 }
 
 fn voice(line: &Line) -> Voice {
-    if line.has(id::JSON) {
+    if line.has(&opt::JSON) {
         Voice::Json
-    } else if line.has(id::VERBOSE) || line.has(id::DRY_RUN) {
+    } else if line.has(&opt::VERBOSE) || line.has(&opt::DRY_RUN) {
         // The preview is what a dry run is for, so it is printed without -v too.
         Voice::Verbose
     } else {
@@ -99,29 +99,14 @@ fn voice(line: &Line) -> Voice {
     }
 }
 
-/// Options that list, show or print. Each stands alone, except for `--verbose`.
-const ALONE: [&str; 5] = [id::LIST, id::NUMBERS, id::TABLE, id::STATE, id::GENERATE];
-
-/// Options of which two cannot be combined: any of the first list with any other of the second.
-const EXCLUSIONS: [(&[&str], &[&str]); 6] = [
-    (&QUESTIONS, &QUESTIONS),
-    (&QUESTIONS, &[id::SIGNAL, id::QUEUE, id::TIMEOUT, id::WAIT]),
-    (&QUESTIONS, &[id::WITHIN, id::GRACE, id::DRY_RUN]),
-    (&[id::GRACE], &[id::TIMEOUT, id::WITHIN]),
-    // The descendants of members are members, and what has left the group is not meant.
-    (&[id::TREE, id::MIXED], &[id::CGROUP]),
-    (&[id::USER], &[id::ALL]),
-];
-
 fn check_exclusions(given: &Given) -> Result<(), UsageError> {
-    let all = OPTIONS.iter().map(|option| option.id);
-    let all: Vec<&str> = all.filter(|id| *id != id::VERBOSE).collect();
-    for (ones, others) in [(&ALONE[..], &all[..])].into_iter().chain(EXCLUSIONS) {
+    for (ones, others) in opt::EXCLUSIONS {
         let Some(one) = given.first(ones) else {
             continue;
         };
-        let others: Vec<&str> = others.iter().copied().filter(|id| *id != one.id).collect();
-        if let Some(other) = given.first(&others) {
+        let may_be_both = |other: &Opt| [one.id, opt::VERBOSE.id].contains(&other.id);
+        let mut others = others.iter().filter(|other| !may_be_both(other));
+        if let Some(other) = others.find(|other| given.has(other)) {
             let (one, other) = (one.spelled(), other.spelled());
             let error = format!("'{one}' cannot be used with '{other}'");
             return Err(UsageError::new(error));
@@ -131,7 +116,7 @@ fn check_exclusions(given: &Given) -> Result<(), UsageError> {
 }
 
 fn plan(given: &Given) -> Result<Plan, UsageError> {
-    let first = match given.all(id::SIGNAL, values::signal)?[..] {
+    let first = match given.all(&opt::SIGNAL, values::signal)?[..] {
         [] => Signal::TERM,
         [one] => one,
         [one, other, ..] => {
@@ -139,15 +124,15 @@ fn plan(given: &Given) -> Result<Plan, UsageError> {
             return Err(UsageError::new(error));
         }
     };
-    let timeouts = given.all(id::TIMEOUT, |word| Ok(word.to_owned()))?;
+    let timeouts = given.all(&opt::TIMEOUT, |word| Ok(word.to_owned()))?;
     let timeouts = timeouts.chunks_exact(2);
     let follow_ups = timeouts.map(|pair| values::follow_up(&pair[0], &pair[1]));
     let mut follow_ups: Vec<FollowUp> = follow_ups.collect::<Result<_, _>>()?;
-    let within = given.one(id::WITHIN, values::duration_with_unit)?;
-    let grace = given.one(id::GRACE, values::duration_with_unit)?;
-    let value = given.one(id::QUEUE, values::queued_value)?;
+    let within = given.one(&opt::WITHIN, values::duration_with_unit)?;
+    let grace = given.one(&opt::GRACE, values::duration_with_unit)?;
+    let value = given.one(&opt::QUEUE, values::queued_value)?;
     let selection = selection(given, first)?;
-    if given.has(id::HANDLER) && matches!(first, Signal::NULL | Signal::KILL | Signal::STOP) {
+    if given.has(&opt::HANDLER) && matches!(first, Signal::NULL | Signal::KILL | Signal::STOP) {
         return Err(UsageError::new(format!(
             "'--require-handler' is of no use with {first}, which no process can catch"
         )));
@@ -170,7 +155,7 @@ fn plan(given: &Given) -> Result<Plan, UsageError> {
         value,
         until: match within.or(grace) {
             Some(within) => Until::Within(within),
-            None if given.has(id::WAIT) => Until::Gone,
+            None if given.has(&opt::WAIT) => Until::Gone,
             None => Until::Sent,
         },
         begun: Begun::default(),
@@ -179,7 +164,7 @@ fn plan(given: &Given) -> Result<Plan, UsageError> {
 
 /// The first of several targets, if no signal is named and its number may mean one.
 fn perhaps_signal(line: &Line) -> Option<Pid> {
-    let is_first = line.before_signal > 0 && line.operands.len() > 1 && !line.has(id::SIGNAL);
+    let is_first = line.before_signal > 0 && line.operands.len() > 1 && !line.has(&opt::SIGNAL);
     let target = Target::try_from(*line.operands.first().filter(|_| is_first)?).ok()?;
     let pid = target.process()?;
     (pid.number() <= Signal::RTMAX.number()).then_some(pid)

@@ -4,48 +4,40 @@ use std::ffi::OsString;
 
 use crate::cli::given::Given;
 use crate::cli::hints;
-use crate::cli::options::id;
+use crate::cli::options::table as opt;
 use crate::cli::values::{self, not_empty};
 use crate::plan::{Age, Pidfile, Reach, Selection, Users};
 use crate::signal::Signal;
 use crate::target::{Pid, Target, Targets};
 use crate::usage::{Lookup, UsageError};
 
-/// Options that ask about the targets, so that no signal can be named.
-pub const QUESTIONS: [&str; 3] = [id::PID, id::ID, id::ALIVE];
-
-/// Options that verify each process.
-const FILTERS: [&str; 5] = [id::HANDLER, id::EXPECT, id::FULL, id::CWD, id::USER];
-
-const WAITING: [&str; 4] = [id::WAIT, id::WITHIN, id::TIMEOUT, id::GRACE];
-
 /// What a line selects, of which `signal` is the first signal.
 pub fn selection(given: &Given, signal: Signal) -> Result<Selection, UsageError> {
-    let age = if given.has(id::ALLOW_STALE) {
+    let age = if given.has(&opt::STALE) {
         Age::Any
     } else {
         Age::Checked
     };
-    let user = given.one(id::USER, values::user)?;
+    let user = given.one(&opt::USER, values::user)?;
     let selection = Selection {
         targets: targets(given)?,
-        pidfiles: given.all(id::PIDFILE, |path| {
+        pidfiles: given.all(&opt::PIDFILE, |path| {
             let path = path.to_owned();
             Ok(Pidfile { path, age })
         })?,
-        cgroup: given.one(id::CGROUP, |path| not_empty(path, "control group"))?,
+        cgroup: given.one(&opt::CGROUP, |path| not_empty(path, "control group"))?,
         users: match &user {
             Some(user) => Users::Of(user.clone()),
-            None if given.has(id::ALL) => Users::All,
+            None if given.has(&opt::ALL) => Users::All,
             None => Users::Own,
         },
-        expect: given.one(id::EXPECT, values::expected_name)?,
-        catching: given.has(id::HANDLER).then_some(signal),
-        full: given.all(id::FULL, |text| not_empty(text, "text"))?,
-        cwd: given.one(id::CWD, values::directory)?,
-        reach: if given.has(id::MIXED) {
+        expect: given.one(&opt::EXPECT, values::expected_name)?,
+        catching: given.has(&opt::HANDLER).then_some(signal),
+        full: given.all(&opt::FULL, |text| not_empty(text, "text"))?,
+        cwd: given.one(&opt::CWD, values::directory)?,
+        reach: if given.has(&opt::MIXED) {
             Reach::Mixed
-        } else if given.has(id::TREE) {
+        } else if given.has(&opt::TREE) {
             Reach::Tree
         } else {
             Reach::Process
@@ -67,10 +59,9 @@ pub fn selection(given: &Given, signal: Signal) -> Result<Selection, UsageError>
 /// The operands, each of which must be a target that goes together with the options.
 fn targets(given: &Given) -> Result<Targets, UsageError> {
     check_dashes(given)?;
-    let single = given.first(&FILTERS).or(given.first(&QUESTIONS));
-    let single = single.or(given.first(&[id::TREE, id::MIXED, id::QUEUE]));
-    let waiting = given.first(&WAITING);
-    let is_tree = given.has(id::TREE) || given.has(id::MIXED);
+    let for_single = given.first(&opt::FOR_SINGLE);
+    let for_others = given.first(&opt::FOR_OTHERS);
+    let is_tree = given.has(&opt::TREE) || given.has(&opt::MIXED);
     let mut targets = Targets::default();
     for token in &given.line.operands {
         let Ok(target) = targets.push(token) else {
@@ -78,8 +69,8 @@ fn targets(given: &Given) -> Result<Targets, UsageError> {
             return Err(values::invalid_target(token).better_hint(hint));
         };
         let refused = match target {
-            Target::Group(_) => single,
-            Target::OwnGroup | Target::Everyone => single.or(waiting),
+            Target::Group(_) => for_single,
+            Target::OwnGroup | Target::Everyone => for_single.or(for_others),
             Target::Process(Pid::INIT)
             | Target::Padded(Pid::INIT, _)
             | Target::Token(Pid::INIT, _)
@@ -108,7 +99,7 @@ fn check_dashes(given: &Given) -> Result<(), UsageError> {
         {
             let by_name = format!("'-- {name}' means processes of that name");
             let error = UsageError::new(format!("'{name}' is a signal without its dash"));
-            return Err(error.hint(match given.first(&QUESTIONS) {
+            return Err(error.hint(match given.first(&opt::QUESTIONS) {
                 Some(_) => by_name,
                 None => format!("'-{signal}' names the signal; {by_name}"),
             }));

@@ -1,7 +1,7 @@
 //! Completion scripts: a template in the language of each shell, filled from the table of options
 //! and the list of signals.
 
-use crate::cli::options::{Arity, OPTIONS, Opt, id};
+use crate::cli::options::{Arity, OPTIONS, Opt, table as opt};
 use crate::plan::Product;
 use crate::signal::Signal;
 
@@ -42,7 +42,7 @@ static NOTHING: Kind = kind("NOTHING", " ", " -x");
 fn kind_of(option: &Opt, value: &str) -> &'static Kind {
     let name = match value {
         "X" => "SIGNAL",
-        "DIR" if option.id == id::CGROUP => "GROUP",
+        "DIR" if option.id == opt::CGROUP.id => "GROUP",
         value => value,
     };
     let kind = KINDS.iter().find(|kind| kind.name == name);
@@ -50,7 +50,7 @@ fn kind_of(option: &Opt, value: &str) -> &'static Kind {
 }
 
 pub fn bash() -> String {
-    let options: Vec<String> = OPTIONS.iter().flat_map(Opt::spellings).collect();
+    let options: Vec<String> = OPTIONS.into_iter().flat_map(Opt::spellings).collect();
     let template = include_str!("completions/sigsend.bash");
     fill(&template.replace("@OPTIONS@", &options.join(" ")))
 }
@@ -60,7 +60,7 @@ pub fn zsh() -> String {
         let description = signal.description().replace('\\', r"\\");
         zsh_quoted(&format!("{signal}:{description}"))
     };
-    let options: String = OPTIONS.iter().flat_map(zsh_options).collect();
+    let options: String = OPTIONS.into_iter().flat_map(zsh_options).collect();
     let template = include_str!("completions/sigsend.zsh");
     let script = template.replace("@OPTIONS@", &options);
     fill(&script.replace("@DESCRIBED@", &each_signal(described)))
@@ -100,7 +100,7 @@ fn zsh_quoted(text: &str) -> String {
 
 pub fn fish() -> String {
     let described = |signal: Signal| format!("{signal} {}", fish_quoted(signal.description()));
-    let options: String = OPTIONS.iter().map(fish_option).collect();
+    let options: String = OPTIONS.into_iter().map(fish_option).collect();
     let template = include_str!("completions/sigsend.fish");
     let script = template.replace("@OPTIONS@", &options);
     fill(&script.replace("@DESCRIBED@", &each_signal(described)))
@@ -130,7 +130,7 @@ fn fill(script: &str) -> String {
             let value = option.values.first();
             value.is_some_and(|value| kind_of(option, value).name == kind.name)
         };
-        let options = OPTIONS.iter().filter(takes_it);
+        let options = OPTIONS.into_iter().filter(takes_it);
         let spellings: Vec<String> = options.flat_map(Opt::spellings).collect();
         script = script.replace(&format!("@{}@", kind.name), &spellings.join("|"));
     }

@@ -79,7 +79,9 @@ fn short(program: &str, width: usize) -> String {
         "PID, -PGID, 0 (own group), -1 (everyone), PID:INODE, NAME or :PORT",
     )]);
     page.text.push('\n');
-    let daily = OPTIONS.iter().filter(|option| option.rank == Rank::Daily);
+    let daily = OPTIONS
+        .into_iter()
+        .filter(|option| option.rank == Rank::Daily);
     page.rows(
         &daily
             .map(|option| (term(option), option.help))
@@ -95,7 +97,7 @@ fn long(program: &str, width: usize) -> String {
     let mut page = Page::new(width);
     page.usage(program);
     let mut group = "";
-    for option in &OPTIONS {
+    for option in OPTIONS {
         if option.group != group {
             group = option.group;
             page.heading(group);

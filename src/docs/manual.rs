@@ -35,7 +35,7 @@ fn page() -> String {
 fn options() -> String {
     let mut text = String::new();
     let mut group = "";
-    for option in &OPTIONS {
+    for option in OPTIONS {
         if option.group != group {
             group = option.group;
             let _ = writeln!(text, ".SS {group}");
