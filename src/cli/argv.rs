@@ -1,6 +1,5 @@
 //! The command line before clap sees it: operands are separated from options, and the old `-SIGNAL`
-//! form becomes `--signal=SIGNAL`. Pure: works on the arguments and the table of options. clap
-//! reads the values.
+//! form becomes `--signal=SIGNAL`. Pure: works on the arguments and the table of options.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;

@@ -76,43 +76,37 @@ const fn valued(
 }
 
 impl Opt {
-    const fn says(self, help: &'static str, long_help: &'static str) -> Self {
-        Self {
-            help,
-            long_help,
-            ..self
-        }
+    const fn says(mut self, help: &'static str, long_help: &'static str) -> Self {
+        (self.help, self.long_help) = (help, long_help);
+        self
     }
 
-    const fn repeats(self) -> Self {
-        Self {
-            action: ArgAction::Append,
-            ..self
-        }
+    const fn repeats(mut self) -> Self {
+        self.action = ArgAction::Append;
+        self
     }
 
-    const fn attached(self) -> Self {
-        Self {
-            arity: Arity::Attached,
-            ..self
-        }
+    const fn attached(mut self) -> Self {
+        self.arity = Arity::Attached;
+        self
     }
 
-    const fn short_only(self) -> Self {
-        Self { long: None, ..self }
+    const fn short_only(mut self) -> Self {
+        self.long = None;
+        self
     }
 
-    const fn daily(self) -> Self {
-        Self {
-            rank: Rank::Daily,
-            ..self
-        }
+    const fn daily(mut self) -> Self {
+        self.rank = Rank::Daily;
+        self
     }
 
     /// As messages write it.
     pub fn spelled(&self) -> String {
-        self.long
-            .map_or_else(|| format!("-{}", self.shorts), |long| format!("--{long}"))
+        match self.long {
+            Some(long) => format!("--{long}"),
+            None => format!("-{}", self.shorts),
+        }
     }
 
     /// Every way to write it, short ones first.

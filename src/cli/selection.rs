@@ -59,8 +59,8 @@ pub fn selection(given: &Given, signal: Signal) -> Result<Selection, UsageError>
 /// The operands, each of which must be a target that goes together with the options.
 fn targets(given: &Given) -> Result<Targets, UsageError> {
     check_dashes(given)?;
-    let for_single = given.first(&opt::FOR_SINGLE);
-    let for_others = given.first(&opt::FOR_OTHERS);
+    let not_for_groups = given.first(&opt::NOT_FOR_GROUPS);
+    let not_for_itself = given.first(&opt::NOT_FOR_ITSELF);
     let is_tree = given.has(&opt::TREE) || given.has(&opt::MIXED);
     let mut targets = Targets::default();
     for token in &given.line.operands {
@@ -69,8 +69,8 @@ fn targets(given: &Given) -> Result<Targets, UsageError> {
             return Err(values::invalid_target(token).better_hint(hint));
         };
         let refused = match target {
-            Target::Group(_) => for_single,
-            Target::OwnGroup | Target::Everyone => for_single.or(for_others),
+            Target::Group(_) => not_for_groups,
+            Target::OwnGroup | Target::Everyone => not_for_groups.or(not_for_itself),
             Target::Process(Pid::INIT)
             | Target::Padded(Pid::INIT, _)
             | Target::Token(Pid::INIT, _)

@@ -36,13 +36,13 @@ pub static EXCLUSIONS: [(&[&Opt], &[&Opt]); 5] = [
     (&[&USER], &[&ALL]),
 ];
 
-/// Options that groups, `0` and `-1` are refused with.
-pub static FOR_SINGLE: [&Opt; 11] = [
+/// Options with which groups, `0` and `-1` are refused.
+pub static NOT_FOR_GROUPS: [&Opt; 11] = [
     &HANDLER, &EXPECT, &FULL, &CWD, &USER, &PID, &ID, &ALIVE, &TREE, &MIXED, &QUEUE,
 ];
 
-/// Options that `0` and `-1` are refused with: sigsend would wait for itself.
-pub static FOR_OTHERS: [&Opt; 4] = [&WAIT, &WITHIN, &TIMEOUT, &GRACE];
+/// Options with which `0` and `-1` are refused: sigsend would wait for itself.
+pub static NOT_FOR_ITSELF: [&Opt; 4] = [&WAIT, &WITHIN, &TIMEOUT, &GRACE];
 
 pub static SIGNAL: Opt = valued(SIGNALS, "signal", "sn", &["SIGNAL"])
     .repeats()
