@@ -231,38 +231,8 @@ mod tests {
         prop::collection::vec(prop::sample::select(words), 0..9)
     }
 
-    /// The words by the alphabet. The old form, and a value that was detached from its option, are
-    /// written as they were typed.
-    fn sorted(words: impl IntoIterator<Item = &'static OsStr>) -> Vec<String> {
-        let words = words.into_iter().filter_map(OsStr::to_str);
-        let parts = words.flat_map(|word| match word.split_once('=') {
-            Some(("--signal", signal)) => vec![format!("-{signal}")],
-            Some(("--timeout", value)) => vec!["--timeout".to_owned(), value.to_owned()],
-            _ => vec![word.to_owned()],
-        });
-        let mut parts: Vec<String> = parts.collect();
-        parts.sort();
-        parts
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(5000))]
-
-        #[test]
-        fn nothing_is_lost_and_nothing_made_up(args in lines()) {
-            let line = split(&args);
-            if line.error.is_some() {
-                return Ok(());
-            }
-            let options = line.options.iter().map(|option| &*Box::leak(option.clone().into_boxed_os_str()));
-            let found = sorted(options.chain(line.operands.iter().copied()));
-            let mut wanted = sorted(args);
-            if found.len() < wanted.len() {
-                let dashes = wanted.iter().position(|word| word == "--");
-                wanted.remove(dashes.expect("only what ends the options is left out"));
-            }
-            prop_assert_eq!(found, wanted, "{:?}", line);
-        }
 
         #[test]
         fn nothing_after_two_dashes_is_read(before in lines(), after in lines()) {

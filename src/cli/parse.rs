@@ -202,8 +202,6 @@ mod tests {
 
     /// Lines that are refused, a part of the error, and of the hint if that is given.
     const REFUSED: &str = "
-        -s HUP -TERM 7          | one signal at a time: HUP and TERM
-        7 -9                    | neither a signal nor a process group
         -l -t                   | '--list' cannot be used with '--table'
         -L -f x                 | '-L' cannot be used with '--full'
         -t -u 0                 | '--table' cannot be used with '--user'
@@ -231,7 +229,6 @@ mod tests {
         --mixed 01              | the tree of process 1 is every process
         -u bob                  | '--user' selects nobody by itself
         -u bob -KILL -w         | '--user' selects nobody by itself
-        -a                      | no process ID specified
         --mixed -KILL           | no process ID specified
         -f ab                   | '--full' selects by itself only with three bytes |
         -f 4242                 | '--full' selects by itself only with three bytes | 'kill 4242'
@@ -242,10 +239,7 @@ mod tests {
         --cwd / nginx           | '/': invalid directory
         --cwd '' nginx          | '': invalid directory
         -u '' nginx             | '': invalid user
-        HUP nginx               | 'HUP' is a signal without its dash | '-HUP'
-        nginx stop              | 'stop' is a signal without its dash
         nginx HUP -TERM         | 'HUP' is a signal without its dash
-        --timeout 1s KILL USR1 7 | 'USR1' is a signal without its dash
         SigTerm --pidfile x     | 'SigTerm' is a signal without its dash
         --alive hup             | 'hup' is a signal without its dash | '-- hup' means processes
         --pidfile x --cgroup    | '--cgroup' is missing a value
@@ -258,22 +252,14 @@ mod tests {
         /usr/sbin/nginx         | invalid target | 'kill nginx' selects by command name, '--expect nginx' verifies; '--pidfile /usr/sbin/nginx' reads
         ./a/                    | invalid target | '--pidfile ./a/'
         -vw5 7                  | unknown option '-5' | '--within 5s'
-        -w10m 7                 | unknown option '-1' | '--within 10m'
         --wait=5s 7             | '--wait' takes no value | '--within 5s'
         --wait=5 7              | '--wait' takes no value | '--within 5s'
-        --wait 5s 7             | invalid target | '--within 5s'
         7 -w 1m30s              | invalid target | '--within 1m30s'
-        --grace 1S 7            | invalid duration | units are ms, s, m, h and d
-        --timeout 5M KILL 7     | invalid duration | units are ms, s, m, h and d
-        -TERM,KILL 7            | invalid signal | '--grace 5s'
         -s term,9 7             | invalid signal | '--grace 5s'
         -INT,TERM,KILL 7        | invalid signal | '-INT --timeout 5s TERM'
         -n -HUP 7               | invalid signal | '-s HUP' and '-HUP'
-        --timeout 1s:KILL 7     | invalid duration | '--timeout 1s KILL'
         7 --timeout=1s:KILL     | '--timeout' is missing a value | '--timeout 1s KILL'
         –TERM 7                 | invalid target | write -TERM
-        -TERM - 20005           | invalid target | tr -d ' '
-        -TERM '- 20005'         | unknown option | tr -d ' '
         -- '- 20005'            | invalid target | tr -d ' '
         4242 ? 00:00:00 cron    | invalid target | 'ps -o pid='
         4242 00:00:00 cron      | invalid target | 'ps -o pid='
@@ -398,7 +384,7 @@ mod tests {
     /// The plan of a line that is accepted.
     fn plan_of(args: &[String]) -> Option<Plan> {
         // The arguments of the program live as long as it does; these are leaked to do the same.
-        let leak = |arg: &String| &*OsString::from(arg).leak();
+        let leak = |arg: &String| &*Box::leak(OsString::from(arg).into_boxed_os_str());
         match parse(&args.iter().map(leak).collect::<Vec<_>>()) {
             Ok(Action::Run(plan, _)) => Some(*plan),
             _ => None,
