@@ -2,8 +2,6 @@
 
 use std::io::{self, BufWriter, Write};
 
-use anyhow::Result;
-
 use crate::cli::lookup;
 use crate::cli::parse::Refusal;
 use crate::docs::{help, manual};
@@ -13,30 +11,13 @@ use crate::output::list::Listing;
 use crate::output::report::Report;
 use crate::output::terminal::Stream;
 use crate::output::text::{error_words, refusal};
-use crate::plan::{Action, Mode, Question, Voice};
+use crate::plan::{Action, Mode, Plan, Question, Voice};
 use crate::run::{engine, query, state};
 use crate::usage::UsageError;
 
 pub fn act(action: Action, program: &str) -> Status {
     match action {
-        Action::Run(plan, voice) => {
-            let report = Report::new(program, voice, &plan);
-            match plan.mode {
-                Mode::Ask(question) => {
-                    let unclear = if question == Question::Alive {
-                        Status::Undecided
-                    } else {
-                        Status::Failure
-                    };
-                    tell(report, unclear, |report| {
-                        query::ask(question, &plan, report)
-                    })
-                }
-                Mode::Send | Mode::Rehearse => tell(report, Status::Failure, |report| {
-                    engine::run(&plan, report).map(|tally| (tally, tally.status()))
-                }),
-            }
-        }
+        Action::Run(plan, voice) => run(&plan, voice, program),
         Action::List(operands) => list(program, |listing| listing.names(&operands)),
         Action::Numbers(operands) => list(program, |listing| listing.numbers(&operands)),
         Action::Table(operands) => list(program, |listing| listing.table(&operands)),
@@ -47,26 +28,30 @@ pub fn act(action: Action, program: &str) -> Status {
     }
 }
 
-fn version(program: &str) -> String {
-    let name = if program == "sigsend" {
-        program.to_owned()
-    } else {
-        format!("{program} (sigsend)")
+/// Carries out what reports events: a plan, its dry run, a question.
+fn run(plan: &Plan, voice: Voice, program: &str) -> Status {
+    let on_error = match plan.mode {
+        Mode::Ask(Question::Alive) => Status::Undecided,
+        _ => Status::Failure,
     };
-    format!("{name} {}\n", env!("CARGO_PKG_VERSION"))
-}
-
-/// Carries out an action that reports events: a plan, its dry run, a question.
-fn tell(
-    mut report: Report,
-    on_error: Status,
-    carry_out: impl FnOnce(&mut Report) -> Result<(Tally, Status)>,
-) -> Status {
-    let (tally, status) = carry_out(&mut report).unwrap_or_else(|error| {
+    let mut report = Report::new(program, voice, plan);
+    let done = match plan.mode {
+        Mode::Ask(question) => query::ask(question, plan, &mut report),
+        _ => engine::run(plan, &mut report).map(|tally| (tally, tally.status())),
+    };
+    let (tally, status) = done.unwrap_or_else(|error| {
         report.fail(&error);
         (Tally::FAILURE, on_error)
     });
     report.finish(tally, status, on_error)
+}
+
+fn version(program: &str) -> String {
+    let number = env!("CARGO_PKG_VERSION");
+    match program {
+        "sigsend" => format!("sigsend {number}\n"),
+        link => format!("{link} (sigsend) {number}\n"),
+    }
 }
 
 /// Writes a list.

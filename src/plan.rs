@@ -1,6 +1,7 @@
 //! What a call does, known before anything is done: the action, the targets, the signals.
 
 use std::ffi::OsString;
+use std::iter;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -123,11 +124,18 @@ impl Plan {
         !self.waits() && self.follow_ups.is_empty() && self.companions.is_empty()
     }
 
+    /// What follows the first signal, in order; companions follow at once.
+    pub fn later(&self) -> impl Iterator<Item = FollowUp> {
+        let companions = self.companions.iter().map(|signal| FollowUp {
+            after: Duration::ZERO,
+            signal: *signal,
+        });
+        companions.chain(self.follow_ups.iter().copied())
+    }
+
     /// Every signal of the plan, in order.
     pub fn signals(&self) -> impl Iterator<Item = Signal> {
-        let later = self.follow_ups.iter().map(|follow_up| follow_up.signal);
-        let companions = self.companions.iter().copied();
-        std::iter::once(self.first).chain(companions).chain(later)
+        iter::once(self.first).chain(self.later().map(|later| later.signal))
     }
 
     /// Whether the call waits until targets are gone, so that one that is already gone is success.
@@ -142,19 +150,14 @@ impl Plan {
             && self.is_single()
             && selection.pidfiles.is_empty()
             && selection.cgroup.is_none()
-            && selection.expect.is_none()
-            && selection.catching.is_none()
-            && !selection.narrows()
+            && !selection.checks()
             && selection.reach == Reach::Process
             && !selection.targets.has_unknown()
     }
 
     /// Whether a control group gets KILL as a whole, because every member may get it.
     pub fn kills_whole(&self) -> bool {
-        let selection = &self.selection;
-        let is_narrowed =
-            selection.expect.is_some() || selection.catching.is_some() || selection.narrows();
-        !is_narrowed
+        !self.selection.checks()
             && !matches!(self.mode, Mode::Ask(_))
             && self.signals().any(|signal| signal == Signal::KILL)
     }
@@ -208,6 +211,11 @@ impl Selection {
         self.describes() || matches!(self.users, Users::Of(_))
     }
 
+    /// Whether each process is asked what it is before it gets a signal.
+    fn checks(&self) -> bool {
+        self.expect.is_some() || self.catching.is_some() || self.narrows()
+    }
+
     /// Whether a description selects by itself: no target, pidfile or control group is given.
     pub fn is_description_alone(&self) -> bool {
         self.describes() && !self.has_targets()
@@ -228,10 +236,7 @@ impl Selection {
             || self.catching.is_some()
             || self.describes()
             || self.reach != Reach::Process
-            || self
-                .pidfiles
-                .iter()
-                .any(|pidfile| pidfile.age == Age::Checked)
+            || self.pidfiles.iter().any(|file| file.age == Age::Checked)
     }
 }
 

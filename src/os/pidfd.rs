@@ -144,9 +144,14 @@ impl Pinned {
         Ok(self.life()? == Life::Running)
     }
 
-    /// Whether the process may be signalled: the null signal through its pidfd.
+    /// Sends a signal through the pidfd, with a value as by sigqueue(3).
+    pub fn signal(&self, signal: Signal, value: Option<i32>) -> nix::Result<()> {
+        sys::pidfd_send_signal(self.fd()?, signal, value, Scope::Process)
+    }
+
+    /// Whether the process may be signalled.
     pub fn probe(&self) -> nix::Result<()> {
-        sys::pidfd_send_signal(self.fd()?, Signal::NULL, None, Scope::Process)
+        self.signal(Signal::NULL, None)
     }
 
     /// Whether the process group with this PID as its number has members, zombies included; `None`

@@ -24,21 +24,17 @@ use crate::run::tree_kill::kill_trees;
 use crate::signal::Signal;
 use crate::target::{Pid, Target};
 
-/// Sends one signal to all that are present: trees from the root down, or targets alone, then
-/// groups, then the targets that are signalled by number, and last sigsend's ancestors that were
-/// typed, and sigsend itself. Returns the sources in which new members may appear that are to get
-/// the signal, too.
+/// Sends one signal to all that are present: targets alone, then trees and groups, then the targets
+/// that are signalled by number, and last sigsend's ancestors that were typed, and sigsend itself.
+/// Returns the sources in which new members may appear that are to get the signal, too.
 pub fn deliver(call: &mut Call, step: Step) -> Result<Vec<SourceId>> {
-    if call.plan.selection.reach != Reach::Process {
-        return to_trees(call, step);
-    }
     let (mut alone, mut last) = (Vec::new(), Vec::new());
     for id in call.found.recipients.present() {
         let recipient = &call.found.recipients[id];
         match recipient.place {
-            Place::Member(_) => {}
-            _ if call.found.rules.spared.has(recipient.pid()) => last.push(id),
-            _ => alone.push(id),
+            Place::Member(_) | Place::Tree { .. } => {}
+            Place::Alone if call.found.rules.spared.has(recipient.pid()) => last.push(id),
+            Place::Alone => alone.push(id),
         }
     }
     for id in alone {
@@ -47,7 +43,7 @@ pub fn deliver(call: &mut Call, step: Step) -> Result<Vec<SourceId>> {
     let mut growing = Vec::new();
     for source in call.found.source_ids() {
         let is_growing = match &call.found[source] {
-            Source::Trees(_) => Ok(false),
+            Source::Trees(_) => to_trees(call, step),
             Source::Group(_) => to_group(call, source, step),
             Source::Control(_) => to_control_group(call, source, step),
         };
@@ -68,10 +64,11 @@ pub fn deliver(call: &mut Call, step: Step) -> Result<Vec<SourceId>> {
     Ok(growing)
 }
 
-fn to_trees(call: &mut Call, step: Step) -> Result<Vec<SourceId>> {
+/// Signals trees from the root down. KILL stops them first. Whether new members are to get the
+/// signal, too.
+fn to_trees(call: &mut Call, step: Step) -> Result<bool> {
     if step.is_kill() && call.plan.mode == Mode::Send {
-        kill_trees(call, step)?;
-        return Ok(Vec::new());
+        return kill_trees(call, step).map(|()| false);
     }
     let is_for_roots = call.plan.selection.reach == Reach::Mixed && !step.is_kill();
     for id in call.found.recipients.root_first() {
@@ -80,8 +77,7 @@ fn to_trees(call: &mut Call, step: Step) -> Result<Vec<SourceId>> {
             call.send(id, step);
         }
     }
-    let trees = call.found.source_ids().filter(|_| !is_for_roots);
-    Ok(trees.collect())
+    Ok(!is_for_roots)
 }
 
 /// The targets that are signalled by number. What was done of them before the command line was read
@@ -171,42 +167,40 @@ fn name(call: &Call, pid: Option<Pid>) -> Option<Vec<u8>> {
 /// Whether new members may appear that are to get it, too.
 fn to_group(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
     let (sender, signal) = (call.sender, step.signal);
-    let members = call.found.recipients.members_of(source);
     let recipients = &call.found.recipients;
+    let members = recipients.members_of(source);
+    let shares = |group: &ProcessGroup| -> Result<Vec<Share>> {
+        let members = members.iter().map(|id| &recipients[*id]);
+        members.map(|one| share(group, one, signal)).collect()
+    };
     // A member that was refused gets no more, so the whole group must not get it either.
     let is_refused = |one: &Recipient| one.group() == Some(source) && one.is_refused();
-    let whole = call.found[source]
-        .group()
-        .filter(|_| !recipients.iter().any(is_refused))
-        .and_then(|group| Some((group, group.leader()?)));
-    // If it cannot be told who is in the group, each gets the signal by its own pidfd.
-    let whole = whole.and_then(|(group, leader)| {
-        let shares = members
-            .iter()
-            .map(|id| share(group, &recipients[*id], signal));
-        Some((group, leader, shares.collect::<Result<Vec<_>>>().ok()?))
-    });
-    let Some((group, leader, shares)) = whole else {
-        for id in members {
-            call.send(id, step);
-        }
-        return Ok(true);
-    };
-    let sent = sender.send(Route::GroupOf(leader), signal);
-    let answers = members.into_iter().zip(shares).map(|(id, share)| {
-        let member = &recipients[id];
-        let sent = match share {
-            Share::Whole if sent.is_ok() && !was_missed(group, member, signal) => sent,
-            Share::Forbidden if sent.is_ok() => Err(Errno::EPERM),
-            _ => return sender.send_to(id, member, step),
-        };
-        Answer { id, step, sent }
-    });
-    let answers: Vec<Answer> = answers.collect();
-    call.record_all(&answers);
-    // Members forked before the signal have got it, and are waited for.
-    call.look(source, &[])?;
-    Ok(false)
+    if let Some(group) = call.found[source].group()
+        && let Some(leader) = group.leader()
+        && !recipients.iter().any(is_refused)
+        // If it cannot be told who is in the group, each gets the signal by its own pidfd.
+        && let Ok(shares) = shares(group)
+    {
+        let sent = sender.send(Route::GroupOf(leader), signal);
+        let answers = members.into_iter().zip(shares).map(|(id, share)| {
+            let member = &recipients[id];
+            let sent = match share {
+                Share::Whole if sent.is_ok() && !was_missed(group, member, signal) => sent,
+                Share::Forbidden if sent.is_ok() => Err(Errno::EPERM),
+                _ => return sender.send_to(id, member, step),
+            };
+            Answer { id, step, sent }
+        });
+        let answers: Vec<Answer> = answers.collect();
+        call.record_all(&answers);
+        // Members forked before the signal have got it, and are waited for.
+        call.look(source, &[])?;
+        return Ok(false);
+    }
+    for id in members {
+        call.send(id, step);
+    }
+    Ok(true)
 }
 
 /// What a signal to the whole group means for a member.
@@ -282,7 +276,7 @@ fn report_unseen(call: &mut Call, source: SourceId, step: Step) {
 /// KILL through its pidfd.
 fn kill_whole(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
     let (sender, found) = (call.sender, &call.found);
-    let Source::Control(control) = &found[source] else {
+    let Some(control) = found[source].control() else {
         return Ok(false);
     };
     let Some(KillFile::Kill(switch)) = &control.kill_file else {

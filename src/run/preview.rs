@@ -10,8 +10,8 @@ use crate::event::{Effect, Mask, Obstacle, Preview};
 use crate::find::names::processes;
 use crate::find::spared::own;
 use crate::os::pids::GroupMembers;
-use crate::os::proc::{self, State, Status};
-use crate::plan::{FollowUp, Plan};
+use crate::os::proc::{self, Stat, State, Status};
+use crate::plan::Plan;
 use crate::run::sender::Step;
 use crate::signal::{DefaultAction, Signal};
 use crate::target::{Pgid, Pid, Target};
@@ -38,36 +38,27 @@ pub fn reached_by(target: &Target) -> Result<Vec<Target>> {
 
 /// What a signal of the plan would do to a process; what follows the first one is told with it.
 pub fn preview(plan: &Plan, pid: Pid, step: Step) -> Preview {
-    let signal = step.signal;
+    let (signal, selection) = (step.signal, &plan.selection);
     let status = proc::status(pid).ok();
-    let stat = proc::stat(pid).ok();
     // The state of a process is that of its liveliest thread: the main one may have exited.
-    let state = proc::liveliest(pid).ok().map(|stat| stat.state);
-    let takes_nothing =
-        state == Some(State::Dead) || stat.as_ref().is_some_and(proc::Stat::is_kernel_thread);
-    let is_blocked = status
-        .as_ref()
-        .is_some_and(|status| status.blocked.contains(signal));
-    let companions = plan.companions.iter().map(|signal| FollowUp {
-        after: std::time::Duration::ZERO,
-        signal: *signal,
-    });
-    let later = companions.chain(plan.follow_ups.iter().copied());
-    let age = stat.and_then(|stat| stat.started().ok());
-    let directory = plan
-        .selection
-        .cwd
-        .as_ref()
-        .and_then(|_| proc::working_directory(pid).ok());
+    let stat = proc::liveliest(pid).ok();
+    let takes_nothing = |stat: &Stat| stat.state == State::Dead || stat.is_kernel_thread();
+    let takes_nothing = stat.as_ref().is_some_and(takes_nothing);
+    let is_blocked = |status: &Status| status.blocked.contains(signal);
+    let is_blocked = !takes_nothing && status.as_ref().is_some_and(is_blocked);
+    let started = stat.and_then(|stat| stat.started().ok());
+    let directory = selection.cwd.as_ref();
+    let directory = directory.and_then(|_| proc::working_directory(pid).ok());
+    let sought = selection.full.first();
     Preview {
         signal,
-        follow_ups: later.filter(|_| step.is_first()).collect(),
+        follow_ups: plan.later().filter(|_| step.is_first()).collect(),
         effect: if takes_nothing {
             Effect::Nothing
         } else {
             effect(signal, pid, status.as_ref())
         },
-        mask: if is_blocked && !takes_nothing {
+        mask: if is_blocked {
             Mask::Blocked
         } else {
             Mask::Open
@@ -77,13 +68,9 @@ pub fn preview(plan: &Plan, pid: Pid, step: Step) -> Preview {
             || "unknown".to_owned(),
             |status| proc::user_name(status.real_user),
         ),
-        age: age.and_then(|started| SystemTime::now().duration_since(started).ok()),
+        age: started.and_then(|started| SystemTime::now().duration_since(started).ok()),
         command: proc::arguments(pid).unwrap_or_default().join(&b' '),
-        sought: plan
-            .selection
-            .full
-            .first()
-            .map(|text| text.as_encoded_bytes().to_vec()),
+        sought: sought.map(|text| text.as_encoded_bytes().to_vec()),
         directory,
     }
 }
@@ -113,14 +100,10 @@ fn effect(signal: Signal, pid: Pid, status: Option<&Status>) -> Effect {
 }
 
 /// What keeps a process from acting on a signal until it continues.
-pub fn hold(status: &Status) -> Option<Obstacle> {
-    match status.state {
-        State::Stopped => Some(match Pid::try_from(status.tracer) {
-            Ok(tracer) => Obstacle::TracedBy(tracer),
-            Err(_) => Obstacle::Stopped,
-        }),
-        _ => None,
-    }
+fn hold(status: &Status) -> Option<Obstacle> {
+    let tracer = Pid::try_from(status.tracer);
+    let hold = tracer.map_or(Obstacle::Stopped, Obstacle::TracedBy);
+    (status.state == State::Stopped).then_some(hold)
 }
 
 /// What keeps a process that is still there when the time is over.

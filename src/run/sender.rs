@@ -156,9 +156,7 @@ impl Route<'_> {
     fn send(self, signal: Signal, value: Option<i32>) -> nix::Result<()> {
         match self {
             Self::Number(target) => by_number(target, signal, value),
-            Self::Process(process) => {
-                sys::pidfd_send_signal(process.fd()?, signal, value, Scope::Process)
-            }
+            Self::Process(process) => process.signal(signal, value),
             Self::GroupOf(leader) => {
                 sys::pidfd_send_signal(leader.fd()?, signal, value, Scope::Group)
             }
@@ -179,8 +177,7 @@ impl Route<'_> {
     fn ends_sigsend(self) -> bool {
         match self {
             Self::Number(target) => ends_sigsend(target),
-            Self::Process(process) => process.pid == own(),
-            Self::GroupOf(_) | Self::ControlGroup(_) => false,
+            route => route.pid() == Some(own()),
         }
     }
 }

@@ -12,7 +12,6 @@ use crate::find::recipients::{Recipient, RecipientId, Recipients};
 use crate::find::select::Found;
 use crate::os::pidfd::Pinned;
 use crate::os::proc::{self, State};
-use crate::os::sys::{self, Scope};
 use crate::run::kill_order::{Hangup, Member};
 use crate::signal::Signal;
 use crate::target::Pid;
@@ -164,7 +163,8 @@ impl Tree {
                 Ok(true) if is_over => is_continued = true,
                 Ok(true) => {
                     is_continued = true;
-                    member.got_stop = signal(&found.recipients[id], Signal::STOP).is_ok();
+                    let process = &found.recipients[id].process;
+                    member.got_stop = process.signal(Signal::STOP, None).is_ok();
                     member.rest = Rest::NotYet;
                 }
                 Ok(false) => {}
@@ -217,7 +217,7 @@ impl Stopping {
             return Ok(());
         }
         check_room().context("stopping a tree")?;
-        match signal(recipient, Signal::STOP) {
+        match recipient.process.signal(Signal::STOP, None) {
             Ok(()) => (self.got_stop, self.ran) = (true, state > State::Stopped),
             Err(Errno::EPERM | Errno::EACCES | Errno::ESRCH) => {}
             Err(errno) => {
@@ -256,7 +256,7 @@ impl Stopping {
     /// Continues it if it ran before. One that cannot be continued is dead or another user's.
     pub fn resume(&self, recipient: &Recipient) {
         if self.ran {
-            let _ = signal(recipient, Signal::CONT);
+            let _ = recipient.process.signal(Signal::CONT, None);
         }
     }
 
@@ -304,9 +304,4 @@ fn check_room() -> Result<()> {
     // An allocation that is never used would be optimized away.
     black_box(&room);
     Ok(())
-}
-
-/// The freeze's own signals, STOP and CONT, which are no part of the plan.
-fn signal(recipient: &Recipient, signal: Signal) -> nix::Result<()> {
-    sys::pidfd_send_signal(recipient.process.fd()?, signal, None, Scope::Process)
 }

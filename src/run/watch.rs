@@ -7,15 +7,14 @@ use std::time::Instant;
 use anyhow::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal as Named};
+use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::getpid;
 
 use crate::find::recipients::{Recipient, RecipientId, Recipients};
+use crate::find::spared::own;
 use crate::os::pidfd::Pinned;
 use crate::os::proc;
 use crate::signal::Signal;
-use crate::target::Pid;
 
 /// What ended a wait.
 #[derive(Debug, PartialEq, Eq)]
@@ -147,25 +146,15 @@ struct Interrupts {
 
 impl Interrupts {
     fn hold() -> Result<Self> {
-        let own = Pid::try_from(getpid().as_raw()).ok();
+        let mut set = SigSet::empty();
         // A blocked signal is queued even if it is ignored, so those that are ignored must be left
         // alone. One that was blocked before would stay pending for ever.
-        let status = own.and_then(|own| proc::status(own).ok());
-        let is_open = |signal| {
-            status
-                .as_ref()
-                .is_some_and(|of| !of.ignored.contains(signal) && !of.blocked.contains(signal))
-        };
-        let mut set = SigSet::empty();
-        for (named, signal) in [
-            (Named::SIGINT, Signal::INT),
-            (Named::SIGTERM, Signal::TERM),
-            (Named::SIGHUP, Signal::HUP),
-            (Named::SIGTSTP, Signal::TSTP),
-        ] {
-            if is_open(signal) {
-                set.add(named);
-            }
+        if let Ok(status) = proc::status(own()) {
+            let all = [Signal::INT, Signal::TERM, Signal::HUP, Signal::TSTP];
+            let is_open = |signal: &Signal| {
+                !status.ignored.contains(*signal) && !status.blocked.contains(*signal)
+            };
+            set.extend(all.into_iter().filter(is_open).filter_map(Signal::named));
         }
         let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC)
             .context("preparing to wait for interrupts")?;
