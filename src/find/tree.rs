@@ -42,16 +42,17 @@ impl Trees {
         found: &mut dyn FnMut(&mut Recipients, RecipientId),
     ) -> Result<()> {
         let mut asked = known;
+        let mut looked = Ok(());
         while let Some(id) = recipients.ids_from(asked).next() {
             asked += 1;
             let before = recipients.len();
-            let adopted = self.adopt(rules, recipients, id);
+            // An error about one member concerns no other.
+            looked = looked.and(self.adopt(rules, recipients, id));
             for child in recipients.ids_from(before) {
                 found(recipients, child);
             }
-            adopted?;
         }
-        Ok(())
+        looked
     }
 
     /// Members whose children could not be read since this was asked last.

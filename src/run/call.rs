@@ -9,11 +9,15 @@ use nix::errno::Errno;
 use crate::event::{Ending, Outcome, Reason, Subject, Tally};
 use crate::find::recipients::{Recipient, RecipientId, SourceId, Standing};
 use crate::find::select::Found;
+use crate::find::source::Source;
 use crate::os::exit;
+use crate::output::progress::Pending;
 use crate::output::report::Report;
+use crate::output::text::described;
 use crate::plan::{Mode, Plan};
-use crate::run::preview::preview;
+use crate::run::preview::{obstacle, preview};
 use crate::run::sender::{Answer, Occasion, Sender, Sent, Step, is_forbidden, refusal};
+use crate::signal::Signal;
 
 /// A call in progress.
 pub struct Call<'a, 'r> {
@@ -203,6 +207,44 @@ impl<'a, 'r> Call<'a, 'r> {
         if self.found.is_complete() {
             self.found.recipients[id].process.release();
         }
+    }
+
+    /// Reports the processes that are still there, and what keeps them from acting on the last
+    /// signal; or the control groups, if none of their members has a PID here.
+    pub fn report_survivors(&mut self, last: Signal) {
+        let after = self.began.elapsed();
+        let present: Vec<RecipientId> = self.found.recipients.present().collect();
+        for id in &present {
+            let recipient = &mut self.found.recipients[*id];
+            recipient.learn_name();
+            let state = obstacle(recipient.pid(), last);
+            self.tell(*id, &Outcome::StillThere { after, state });
+        }
+        let recipients = &self.found.recipients;
+        let groups = self.found.sources.iter().filter_map(Source::control);
+        for group in groups.filter(|group| present.is_empty() && group.is_awaited(recipients)) {
+            self.tally.left += group.unseen.max(1);
+            let outcome = Outcome::StillThere { after, state: None };
+            self.report
+                .tell(&Subject::target(group.subject()), &outcome);
+        }
+    }
+
+    /// Draws the line of progress. `due` is the next signal, or the end of the wait.
+    pub fn draw_progress(&mut self, due: Option<(Instant, Option<Signal>)>) {
+        let recipients = &mut self.found.recipients;
+        let left = recipients.present().count();
+        let Some(example) = recipients.present().next() else {
+            return;
+        };
+        recipients[example].learn_name();
+        let until = |at: Instant| at.saturating_duration_since(Instant::now());
+        self.report.draw(&Pending {
+            left,
+            example: &described(&Subject::from(&recipients[example])),
+            waited: self.began.elapsed(),
+            due: due.map(|(at, signal)| (until(at), signal)),
+        });
     }
 
     pub fn tally(&self) -> Tally {

@@ -43,7 +43,7 @@ pub fn deliver(call: &mut Call, step: Step) -> Result<Vec<SourceId>> {
     let mut growing = Vec::new();
     for source in call.found.source_ids() {
         let is_growing = match &call.found[source] {
-            Source::Trees(_) => to_trees(call, step),
+            Source::Trees(_) => to_trees(call, source, step),
             Source::Group(_) => to_group(call, source, step),
             Source::Control(_) => to_control_group(call, source, step),
         };
@@ -66,9 +66,10 @@ pub fn deliver(call: &mut Call, step: Step) -> Result<Vec<SourceId>> {
 
 /// Signals trees from the root down. KILL stops them first. Whether new members are to get the
 /// signal, too.
-fn to_trees(call: &mut Call, step: Step) -> Result<bool> {
+fn to_trees(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
     if step.is_kill() && call.plan.mode == Mode::Send {
-        return kill_trees(call, step).map(|()| false);
+        kill_trees(call, source, step)?;
+        return Ok(false);
     }
     let is_for_roots = call.plan.selection.reach == Reach::Mixed && !step.is_kill();
     for id in call.found.recipients.root_first() {

@@ -6,20 +6,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::event::{Outcome, Reason, Subject, Tally};
+use crate::event::{Reason, Tally};
 use crate::find::recipients::{RecipientId, Standing};
 use crate::find::select::select;
 use crate::find::source::Source;
 use crate::os::sys;
-use crate::output::progress::Pending;
 use crate::output::report::Report;
-use crate::output::text::described;
 use crate::plan::{FollowUp, Labels, Mode, Plan, Until};
 use crate::run::call::Call;
 use crate::run::chase::Chase;
 use crate::run::deliver::deliver;
 use crate::run::ending::Endings;
-use crate::run::preview::obstacle;
 use crate::run::sender::{Occasion, Sender, Step};
 use crate::run::watch::{Watch, Woken};
 use crate::signal::Signal;
@@ -194,7 +191,7 @@ impl Engine<'_, '_> {
             self.end_chases()?;
             // The line of progress would be drawn again below the survivors.
             self.call.report.clear();
-            self.report_survivors();
+            self.call.report_survivors(self.last_signal);
             self.wait_for_endings()?;
             return Ok(true);
         }
@@ -230,7 +227,7 @@ impl Engine<'_, '_> {
             None => self.end.map(|end| (end, None)),
         };
         if self.call.report.progress.is_due() {
-            draw_progress(&mut self.call, due);
+            self.call.draw_progress(due);
         }
         self.call.report.before_sleep();
         let look = self.call.report.progress.next_look();
@@ -330,42 +327,4 @@ impl Engine<'_, '_> {
         }
         Ok(())
     }
-
-    /// Reports the processes that are still there, and what keeps them.
-    fn report_survivors(&mut self) {
-        let after = self.call.began.elapsed();
-        let call = &mut self.call;
-        let present: Vec<RecipientId> = call.found.recipients.present().collect();
-        for id in &present {
-            let recipient = &mut call.found.recipients[*id];
-            recipient.learn_name();
-            let state = obstacle(recipient.pid(), self.last_signal);
-            call.tell(*id, &Outcome::StillThere { after, state });
-        }
-        let recipients = &call.found.recipients;
-        let groups = call.found.sources.iter().filter_map(Source::control);
-        for group in groups.filter(|group| present.is_empty() && group.is_awaited(recipients)) {
-            call.tally.left += group.unseen.max(1);
-            let outcome = Outcome::StillThere { after, state: None };
-            call.report
-                .tell(&Subject::target(group.subject()), &outcome);
-        }
-    }
-}
-
-fn draw_progress(call: &mut Call, due: Option<(Instant, Option<Signal>)>) {
-    let left = call.found.recipients.present().count();
-    let Some(example) = call.found.recipients.present().next() else {
-        return;
-    };
-    let recipient = &mut call.found.recipients[example];
-    recipient.learn_name();
-    let until = |at: Instant| at.saturating_duration_since(Instant::now());
-    let pending = Pending {
-        left,
-        example: &described(&Subject::from(&*recipient)),
-        waited: call.began.elapsed(),
-        due: due.map(|(at, signal)| (until(at), signal)),
-    };
-    call.report.draw(&pending);
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::find::recipients::{RecipientId, Recipients};
-use crate::find::spared::above;
+use crate::find::spared::{above, own};
 use crate::os::pids;
 use crate::os::proc::{self, State};
 use crate::os::sys;
@@ -22,6 +22,8 @@ const BIRTHS: usize = 1 << 16;
 pub struct Traces {
     /// The processes above the trees; `None` if they could not be read.
     above: Option<BTreeSet<Pid>>,
+    /// When sigsend started, in clock ticks: an older process has only a PID from a window.
+    started: u64,
     /// For each time that trees were killed, the PID that was handed out last before the children
     /// of their members were read for the last time, and the one after the KILLs: with KILL pending
     /// no fork succeeds.
@@ -35,6 +37,7 @@ impl Traces {
     pub fn above(roots: impl IntoIterator<Item = Pid>) -> Self {
         Self {
             above: above(roots),
+            started: proc::stat(own()).map_or(0, |stat| stat.start),
             windows: Vec::new(),
             groups: BTreeMap::new(),
         }
@@ -56,11 +59,9 @@ impl Traces {
         }
         // The children of a member have another parent once it is dead.
         let end = Instant::now() + DYING;
-        let runs = |answer: &Answer| {
-            let process = &recipients[answer.id].process;
-            answer.sent.is_ok() && process.is_running().unwrap_or(false)
-        };
-        while answers.iter().any(runs) && Instant::now() < end {
+        let killed = answers.iter().filter(|answer| answer.sent.is_ok());
+        let runs = |one: &Answer| recipients[one.id].process.is_running().unwrap_or(false);
+        while killed.clone().any(runs) && Instant::now() < end {
             sys::sleep_until(Instant::now() + PAUSE);
         }
         // One that is about to lose its parent shows at the next look.
@@ -100,6 +101,7 @@ impl Traces {
         let parent = proc::pid_of(stat.parent);
         let is_above = |above: &BTreeSet<Pid>| parent.is_some_and(|pid| above.contains(&pid));
         let is_left = stat.state != State::Dead
+            && stat.start >= self.started
             && self.above.as_ref().is_none_or(is_above)
             && proc::process_of_thread(pid).is_none()
             && recipients.id_of(pid).is_ok_and(|id| id.is_none());
