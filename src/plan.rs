@@ -206,7 +206,7 @@ impl Selection {
         !self.full.is_empty() || self.cwd.is_some()
     }
 
-    /// Whether only some members of a control group are meant.
+    /// Whether only some members of a control group are selected.
     pub fn narrows(&self) -> bool {
         self.describes() || matches!(self.users, Users::Of(_))
     }
@@ -221,7 +221,7 @@ impl Selection {
         self.describes() && !self.has_targets()
     }
 
-    /// Whether nothing says which processes are meant.
+    /// Whether nothing selects processes.
     pub fn is_empty(&self) -> bool {
         !self.describes() && !self.has_targets()
     }
@@ -271,8 +271,9 @@ pub enum Labels {
 }
 
 impl Voice {
-    pub fn labels(self) -> Labels {
-        if self == Self::Quiet {
+    /// The dry run shows them always.
+    pub fn labels(self, mode: Mode) -> Labels {
+        if self == Self::Quiet && mode != Mode::Rehearse {
             Labels::Unwanted
         } else {
             Labels::Wanted

@@ -45,14 +45,13 @@ impl<'a, 'r> Call<'a, 'r> {
             began: Instant::now(),
             blind: Vec::new(),
         };
-        let mut unseen = plan.begun.done;
-        for id in call.found.recipients.ids().take(plan.begun.done) {
-            call.found.recipients[id].signalled = true;
-            unseen -= 1;
-        }
         if !plan.is_plain() {
-            // Those that have got the signal and cannot be looked up any more.
-            call.tally.signalled += unseen;
+            // Some that have got the signal may be gone, so that they are no recipients.
+            let recipients = &mut call.found.recipients;
+            call.tally.signalled = plan.begun.done.saturating_sub(recipients.len());
+            for id in recipients.ids().take(plan.begun.done) {
+                recipients[id].signalled = true;
+            }
         }
         call.report_skipped(0);
         call.report_misses();
@@ -98,7 +97,7 @@ impl<'a, 'r> Call<'a, 'r> {
         }
     }
 
-    /// Reports an error that concerns part of the call only; the call continues.
+    /// Reports an error that does not end the call.
     pub fn fail(&mut self, error: &Error) {
         self.tally.failed += 1;
         self.report.fail(error);
@@ -169,7 +168,7 @@ impl<'a, 'r> Call<'a, 'r> {
                 let preview = preview(self.plan, recipient.pid(), step);
                 self.tell(id, &Outcome::WouldSend(&preview));
             }
-            // Waiting needs no permission.
+            // Waiting needs no permission, so EPERM is no failure here.
             Err(errno) if is_forbidden(errno) && step.signal.is_null() && waits => {}
             Err(Errno::ESRCH) if !step.is_first() => {
                 recipient.standing = Standing::Gone;
@@ -262,9 +261,9 @@ impl<'a, 'r> Call<'a, 'r> {
         tally
     }
 
-    /// The count after an error that ended the call: those whose end was to be waited for are not
-    /// known to be there or gone.
-    pub fn tally_of_broken(&self) -> Tally {
+    /// The count after an error that ended the call: it is not known of recipients that were waited
+    /// for whether they are gone.
+    pub fn tally_after_error(&self) -> Tally {
         let mut tally = self.tally();
         let is_unsent = |one: &&Recipient| one.is_present() && !one.signalled;
         let unsent = self.found.recipients.iter().filter(is_unsent).count();

@@ -13,18 +13,18 @@ use crate::os::sys::HeldSignals;
 use crate::run::call::Call;
 use crate::run::sender::Step;
 
-/// How long new members are looked for after a signal: a member that outlives it may fork for ever,
-/// and what it forks later is not meant.
+/// How long new members are looked for after a signal: a member that survives it may fork for ever,
+/// and children that it forks later are no targets.
 const CHASE: Duration = Duration::from_secs(1);
 
-/// Between two looks at members that have yet to take the signal.
+/// Between two looks while the signal is pending for a member.
 const PAUSE: Duration = Duration::from_micros(200);
 
 /// A fork in flight when the signal came shows only when its parent takes the signal, so that one
 /// look must find nobody new after all have taken it.
 const QUIET_LOOKS: u32 = 2;
 
-/// New members of one source are looked for.
+/// The search for new members of one source.
 pub struct Chase {
     pub source: SourceId,
     steps: Vec<Step>,
@@ -64,7 +64,7 @@ impl Chase {
     }
 
     /// Another signal that new members get.
-    pub fn add(&mut self, step: Step) {
+    pub fn add_step(&mut self, step: Step) {
         self.steps.push(step);
     }
 
@@ -89,8 +89,7 @@ impl Chase {
         Ok(self.quiet_looks >= QUIET_LOOKS || now >= self.until)
     }
 
-    /// Whether a member is yet to take one of the signals: it is pending, not blocked, and the
-    /// process is not stopped.
+    /// Whether one of the signals is pending for a member that neither blocks it nor is stopped.
     fn is_pending(&self, call: &Call) -> Result<bool> {
         let source = &call.found[self.source];
         if let Some(control) = source.control() {

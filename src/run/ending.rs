@@ -1,5 +1,5 @@
-//! How processes ended, told when it is known: a process that is not reaped yet has 100 ms for it,
-//! while the engine goes on.
+//! How processes ended, reported when it is known. A parent has 100 ms to reap its child, while the
+//! engine goes on.
 
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,7 @@ impl Endings {
         Ok(())
     }
 
-    /// Reports those that are known by now, and those whose time is over.
+    /// Reports the endings that are known by now, or whose time is over.
     pub fn report_due(&mut self, call: &mut Call) {
         let now = Instant::now();
         self.0.retain(|exited| {

@@ -12,7 +12,7 @@ use crate::find::select::select;
 use crate::find::source::Source;
 use crate::os::sys;
 use crate::output::report::Report;
-use crate::plan::{FollowUp, Labels, Mode, Plan, Until};
+use crate::plan::{FollowUp, Plan, Until};
 use crate::run::call::Call;
 use crate::run::chase::Chase;
 use crate::run::deliver::deliver;
@@ -27,11 +27,7 @@ const DYING: Duration = Duration::from_millis(100);
 /// Carries out a plan, or rehearses it. An error in between ends it, and is reported; what was done
 /// before counts.
 pub fn run(plan: &Plan, report: &mut Report) -> Result<Tally> {
-    let labels = match plan.mode {
-        Mode::Rehearse => Labels::Wanted,
-        _ => report.voice.labels(),
-    };
-    let found = match select(plan, labels) {
+    let found = match select(plan, report.voice.labels(plan.mode)) {
         // Signals have left.
         Err(error) if plan.begun.done > 0 => {
             report.fail(&error);
@@ -44,8 +40,8 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<Tally> {
     };
     let mut engine = Engine {
         call: Call::new(plan, found, report),
-        later: &plan.follow_ups,
-        stepped: Instant::now(),
+        follow_ups: &plan.follow_ups,
+        step_began: Instant::now(),
         end: None,
         watch: None,
         chases: Vec::new(),
@@ -57,7 +53,7 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<Tally> {
         Ok(()) => engine.call.tally(),
         Err(error) => {
             engine.call.report.fail(&error);
-            engine.call.tally_of_broken()
+            engine.call.tally_after_error()
         }
     })
 }
@@ -66,9 +62,9 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<Tally> {
 struct Engine<'a, 'r> {
     call: Call<'a, 'r>,
     /// The follow-ups that are still to come.
-    later: &'a [FollowUp],
+    follow_ups: &'a [FollowUp],
     /// When the last step began: what a freeze takes is part of the time until the next.
-    stepped: Instant,
+    step_began: Instant,
     /// When waiting ends, once the last signal was sent.
     end: Option<Instant>,
     /// `None` if nothing is waited for.
@@ -86,11 +82,11 @@ impl Engine<'_, '_> {
     fn take_steps(&mut self) -> Result<()> {
         let plan = self.call.plan;
         let is_rehearsal = self.call.sender == Sender::Rehearsal;
-        if !is_rehearsal && (plan.waits() || !self.later.is_empty()) {
+        if !is_rehearsal && (plan.waits() || !self.follow_ups.is_empty()) {
             self.prepare_to_wait()?;
         }
         self.call.began = Instant::now();
-        self.stepped = self.call.began;
+        self.step_began = self.call.began;
         self.step(plan.first, Occasion::First)?;
         for signal in &plan.companions {
             self.step(*signal, Occasion::Companion)?;
@@ -100,13 +96,13 @@ impl Engine<'_, '_> {
             return signals.try_for_each(|signal| self.step(signal, Occasion::FollowUp));
         }
         loop {
-            if let [next, later @ ..] = self.later
-                && Instant::now() >= self.stepped + next.after
+            if let [next, rest @ ..] = self.follow_ups
+                && Instant::now() >= self.step_began + next.after
             {
                 self.note_exits()?;
-                self.stepped = Instant::now();
+                self.step_began = Instant::now();
                 if self.is_anybody_left()? {
-                    self.later = later;
+                    self.follow_ups = rest;
                     self.step(next.signal, Occasion::FollowUp)?;
                     continue;
                 }
@@ -148,17 +144,17 @@ impl Engine<'_, '_> {
         if self.call.sender != Sender::Rehearsal && !signal.is_null() {
             for source in growing {
                 match self.chases.iter_mut().find(|chase| chase.source == source) {
-                    Some(chase) => chase.add(step),
+                    Some(chase) => chase.add_step(step),
                     None => self.chases.push(Chase::new(&self.call, source, step)?),
                 }
             }
         }
         self.end = match self.call.plan.until {
-            Until::Within(duration) if self.later.is_empty() => {
-                // If a slow freeze has used up the time, those that have just got KILL still need a
-                // moment to die.
-                let moment = DYING * u32::from(self.stepped.elapsed() > DYING);
-                Some((self.stepped + duration).max(Instant::now() + moment))
+            Until::Within(duration) if self.follow_ups.is_empty() => {
+                // If a slow freeze has used up the time, processes that have just got KILL still
+                // need a moment to die.
+                let moment = DYING * u32::from(self.step_began.elapsed() > DYING);
+                Some((self.step_began + duration).max(Instant::now() + moment))
             }
             _ => None,
         };
@@ -174,7 +170,7 @@ impl Engine<'_, '_> {
             }
             let source = chase.source;
             if let Err(error) = chase.end(&self.call).and(looked) {
-                // It concerns the source alone; the others get their later signals.
+                // Other sources get their later signals all the same.
                 self.call.fail_source(source, &error);
             }
         }
@@ -195,7 +191,7 @@ impl Engine<'_, '_> {
             self.wait_for_endings()?;
             return Ok(true);
         }
-        let is_awaited = is_left && (self.call.plan.waits() || !self.later.is_empty());
+        let is_awaited = is_left && (self.call.plan.waits() || !self.follow_ups.is_empty());
         Ok(!is_awaited && self.chases.is_empty() && self.endings.is_empty())
     }
 
@@ -222,8 +218,8 @@ impl Engine<'_, '_> {
             }
             return Ok(());
         };
-        let due = match self.later.first() {
-            Some(next) => Some((self.stepped + next.after, Some(next.signal))),
+        let due = match self.follow_ups.first() {
+            Some(next) => Some((self.step_began + next.after, Some(next.signal))),
             None => self.end.map(|end| (end, None)),
         };
         if self.call.report.progress.is_due() {

@@ -95,8 +95,8 @@ pub fn kill_order(members: &[Member]) -> Vec<usize> {
 }
 
 /// A rank for each group: lower ones are killed first. An edge leads from a group to one that must
-/// come after it. Groups in circles, and those between circles, have the same rank, and are
-/// returned beside.
+/// come after it. Groups in circles and between circles, which are returned too, have the same
+/// rank.
 fn ranks(
     groups: &BTreeSet<i32>,
     edges: &BTreeSet<(i32, i32)>,
@@ -115,8 +115,7 @@ fn ranks(
     (ranks, circle)
 }
 
-/// Those nodes that no edge from another one leads to, then those that none of the rest leads to,
-/// and so on.
+/// The nodes that no edge leads to, then those that no edge from the rest leads to, and so on.
 fn peel(nodes: &BTreeSet<i32>, edges: &BTreeSet<(i32, i32)>) -> Vec<i32> {
     let is_inside = |(from, to): &&(i32, i32)| nodes.contains(from) && nodes.contains(to);
     let mut incoming: BTreeMap<i32, usize> = nodes.iter().map(|node| (*node, 0)).collect();

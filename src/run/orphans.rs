@@ -18,11 +18,11 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// How many of the PIDs handed out meanwhile are looked at.
 const BIRTHS: usize = 1 << 16;
 
-/// What a process that escaped is told by.
+/// What a process that escaped is recognised by.
 pub struct Traces {
     /// The processes above the trees; `None` if they could not be read.
     above: Option<BTreeSet<Pid>>,
-    /// When sigsend started, in clock ticks: an older process has only a PID from a window.
+    /// When sigsend started, in clock ticks: an older process is no orphan.
     started: u64,
     /// For each time that trees were killed, the PID that was handed out last before the children
     /// of their members were read for the last time, and the one after the KILLs: with KILL pending

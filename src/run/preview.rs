@@ -36,7 +36,8 @@ pub fn reached_by(target: &Target) -> Result<Vec<Target>> {
     Ok(reached.into_iter().map(Target::Process).collect())
 }
 
-/// What a signal of the plan would do to a process; what follows the first one is told with it.
+/// What a signal of the plan would do to a process. The preview of the first signal has those that
+/// follow it.
 pub fn preview(plan: &Plan, pid: Pid, step: Step) -> Preview {
     let (signal, selection) = (step.signal, &plan.selection);
     let status = proc::status(pid).ok();

@@ -13,9 +13,9 @@ use crate::output::report::Report;
 use crate::plan::{Plan, Question, Reach, Voice};
 use crate::target::Target;
 
-/// Answers a question about each process that the plan means.
+/// Answers a question about each process that the plan selects.
 pub fn ask(question: Question, plan: &Plan, report: &mut Report) -> Result<(Tally, Status)> {
-    let mut found = select(plan, report.voice.labels())?;
+    let mut found = select(plan, report.voice.labels(plan.mode))?;
     found.recipients.inherit_identity();
     let mut recipients = found.recipients.into_members();
     if plan.selection.reach != Reach::Process {
@@ -114,8 +114,7 @@ fn alive(
         report.tell(subject, &Outcome::Failed(reason));
     }
     let is_unclear = |(_, reason): &(Subject, &Reason)| reason.facts().says == Says::Unclear;
-    // What cannot be verified is neither alive nor gone; one that is surely gone settles the
-    // question.
+    // A process that cannot be verified is neither alive nor gone; one that is surely gone decides.
     let status = match failed.len() {
         0 if settled > 0 => Status::Success,
         1.. if failed.iter().all(is_unclear) => Status::Undecided,

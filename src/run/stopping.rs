@@ -63,7 +63,7 @@ pub enum Rest {
     /// Blocked in the kernel, as a vfork(2) parent is whose child is stopped.
     Blocked,
     /// Goes on running: it got no STOP, or the time for all was over.
-    Never,
+    Running,
     /// It did not stop in time.
     Late,
 }
@@ -127,8 +127,8 @@ impl Tree {
         }
     }
 
-    /// Looks once at each member that has yet to come to rest, and reads the children of those that
-    /// have. Whether there are such.
+    /// Looks once at each member that is not at rest, and reads the children of each that has come
+    /// to rest. Whether one has.
     pub fn look(&mut self, found: &mut Found) -> bool {
         let is_over = self.is_over();
         let mut is_changed = false;
@@ -190,11 +190,11 @@ impl Tree {
     /// Whether a member may have forked unseen: it did not stop, or may not be stopped, or somebody
     /// continues it.
     pub fn is_leaky(&self) -> bool {
-        let runs = |member: &Stopping| matches!(member.rest, Rest::Never | Rest::Late);
+        let runs = |member: &Stopping| matches!(member.rest, Rest::Running | Rest::Late);
         self.continued > 0 || self.members.iter().any(runs)
     }
 
-    /// Admits the children of one member and stops those that are new. Whether there are such.
+    /// Admits the children of one member and stops the new ones. Whether there is one.
     fn take_children(&mut self, found: &mut Found, parent: RecipientId) -> bool {
         let (new, adopted) = found.adopt(parent);
         for id in &new {
@@ -234,10 +234,10 @@ impl Stopping {
         let is_late = self.first_look.get_or_insert_with(Instant::now).elapsed() >= PATIENCE;
         self.rest = match state {
             State::Dead => Rest::Still,
-            _ if !self.got_stop => Rest::Never,
+            _ if !self.got_stop => Rest::Running,
             State::Stopped => Rest::Still,
             State::Blocked if is_late || is_over => Rest::Blocked,
-            State::Live if is_over => Rest::Never,
+            State::Live if is_over => Rest::Running,
             State::Live if is_late => Rest::Late,
             State::Blocked | State::Live => Rest::NotYet,
         };

@@ -34,21 +34,21 @@ pub fn kill_trees(call: &mut Call, source: SourceId, step: Step) -> Result<()> {
     let mut kill = Kill {
         call,
         step,
-        killed: Vec::new(),
+        done: Vec::new(),
         answers: Vec::new(),
         looked_from: None,
         traces,
     };
     kill.run();
     kill.call.report_skipped(known);
-    for tree in &kill.killed {
+    for tree in &kill.done {
         if let Some(error) = &tree.failed {
             report_unstoppable(kill.call, source, tree, step, error);
         }
     }
     // What members have forked before their KILL gets it, too. With KILL pending no fork succeeds,
     // so one look finds all, unless a member ran while its children were read.
-    let is_leaky = kill.killed.iter().any(Tree::is_leaky);
+    let is_leaky = kill.done.iter().any(Tree::is_leaky);
     let end = Instant::now() + CHASE;
     let looked = loop {
         match kill.call.look(source, &[step]) {
@@ -61,7 +61,7 @@ pub fn kill_trees(call: &mut Call, source: SourceId, step: Step) -> Result<()> {
         .orphans(&kill.call.found.recipients, &kill.answers);
     drop(held);
     kill.call.record_all(&kill.answers);
-    for member in kill.killed.iter().flat_map(|tree| &tree.members) {
+    for member in kill.done.iter().flat_map(|tree| &tree.members) {
         if member.rest == Rest::Late {
             kill.call.tell(member.id, &Outcome::Unstopped);
         }
@@ -95,7 +95,7 @@ struct Kill<'c, 'a, 'r> {
     call: &'c mut Call<'a, 'r>,
     step: Step,
     /// Trees that have got KILL, or that could not be stopped.
-    killed: Vec<Tree>,
+    done: Vec<Tree>,
     answers: Vec<Answer>,
     /// The PID that was handed out last before the children were read for the last time that found
     /// no new one; if every time found one, before the first.
@@ -191,7 +191,7 @@ impl Kill<'_, '_, '_> {
             let groups = tree.groups().map(|group| (group, tree.root));
             self.traces.groups.extend(groups);
         }
-        self.killed.extend(trees);
+        self.done.extend(trees);
     }
 }
 

@@ -19,7 +19,7 @@ use crate::signal::Signal;
 /// What ended a wait.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Woken {
-    /// These have exited or were reaped, each told once. Without any, the time is over, or a
+    /// These have exited or were reaped, each reported once. Without any, the time is over, or a
     /// control group has become empty or populated.
     Exited(Vec<RecipientId>),
     /// A signal is pending that will end this program, or stop it.
@@ -70,7 +70,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Watches an exited process until it is reaped, which epoll reports unasked (EPOLLHUP).
+    /// Watches an exited process until it is reaped: epoll always reports EPOLLHUP.
     pub fn await_reaping(&self, id: RecipientId, process: &Pinned) -> Result<()> {
         let mut event = EpollEvent::new(EpollFlags::EPOLLONESHOT, id.key());
         let changed = process
