@@ -154,12 +154,11 @@ impl<'a, 'r> Call<'a, 'r> {
     fn record(&mut self, answer: &Answer) {
         let Answer { id, step, sent } = *answer;
         let waits = self.plan.waits();
-        let began = self.began(step);
         let recipient = &mut self.found.recipients[id];
         match sent {
             Ok(Sent::Receipt(receipt)) => {
                 recipient.signalled |= step.is_first();
-                self.tell(id, &receipt.outcome(began));
+                self.tell(id, &receipt.outcome(self.began));
             }
             // The preview of the first signal has what would be sent later.
             Ok(Sent::Rehearsed) if !step.is_first() && recipient.signalled => {}
@@ -191,11 +190,6 @@ impl<'a, 'r> Call<'a, 'r> {
                 }
             }
         }
-    }
-
-    /// When the first signal was sent, for a follow-up.
-    pub fn began(&self, step: Step) -> Option<Instant> {
-        (step.occasion == Occasion::FollowUp).then_some(self.began)
     }
 
     /// Reports the end of a process.

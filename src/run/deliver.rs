@@ -119,14 +119,14 @@ fn to_number(call: &mut Call, target: &Target, step: Step) -> Result<()> {
         if ends_sigsend(&one) {
             call.report.settle();
         }
-        match call.sender.send(Route::Number(&one), step.signal) {
+        match call.sender.send(Route::Number(&one), step) {
             Ok(sent) => {
                 refused = None;
                 call.tally.signalled += 1;
                 let subject = Subject::target(&typed).process(pid, name.as_deref());
                 match (sent, pid) {
                     (Sent::Receipt(receipt), _) => {
-                        call.report.tell(&subject, &receipt.outcome(None));
+                        call.report.tell(&subject, &receipt.outcome(call.began));
                     }
                     (Sent::Rehearsed, Some(pid)) => {
                         let preview = preview(call.plan, pid, step);
@@ -182,7 +182,7 @@ fn to_group(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
         // If it cannot be told who is in the group, each gets the signal by its own pidfd.
         && let Ok(shares) = shares(group)
     {
-        let sent = sender.send(Route::GroupOf(leader), signal);
+        let sent = sender.send(Route::GroupOf(leader), step);
         let answers = members.into_iter().zip(shares).map(|(id, share)| {
             let member = &recipients[id];
             let sent = match share {
@@ -285,7 +285,7 @@ fn kill_whole(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
     };
     let inside = control.pids().unwrap_or_default();
     let (count, typed) = (control.unseen, Rc::clone(control.subject()));
-    let whole = sender.send(Route::ControlGroup(switch), step.signal);
+    let whole = sender.send(Route::ControlGroup(switch), step);
     let answers = found.recipients.members_of(source).into_iter().map(|id| {
         // For one that is dying already this changes nothing; for one that left at the last moment
         // it does.
@@ -313,7 +313,7 @@ fn kill_whole(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
         }
         let signal = step.signal;
         let outcome = match sent {
-            Sent::Receipt(receipt) => receipt.unseen(count, call.began(step)),
+            Sent::Receipt(receipt) => receipt.unseen(count, call.began),
             Sent::Rehearsed if step.is_first() => Outcome::WouldSendUnseen { signal, count },
             Sent::Rehearsed => return Ok(true),
         };

@@ -20,16 +20,9 @@ pub struct Member {
     pub session: i32,
     /// The session of its parent, which may be outside the trees; 0 if it cannot be read.
     pub session_of_parent: i32,
-    pub hangup: Hangup,
-}
-
-/// What HUP does to a member. It comes before CONT to an orphaned group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hangup {
-    /// It dies of it before it can run.
-    Dies,
-    /// It catches, ignores or blocks it, or that cannot be read.
-    Survives,
+    /// Whether it may run after HUP, which comes before CONT to an orphaned group: it catches,
+    /// ignores or blocks HUP, or that cannot be read.
+    pub survives_hangup: bool,
 }
 
 impl Member {
@@ -41,7 +34,7 @@ impl Member {
             group: pid,
             session: pid,
             session_of_parent: 0,
-            hangup: Hangup::Survives,
+            survives_hangup: true,
         }
     }
 }
@@ -61,7 +54,7 @@ pub fn kill_order(members: &[Member]) -> Vec<usize> {
     let edges: BTreeSet<(i32, i32)> = parents_elsewhere.collect();
     let (mut ranks, circle) = ranks(&groups, &edges);
     if !circle.is_empty() {
-        let survivors = members.iter().filter(|one| one.hangup == Hangup::Survives);
+        let survivors = members.iter().filter(|one| one.survives_hangup);
         let dangerous: BTreeSet<i32> = survivors.map(|one| one.group).collect();
         let is_inside = |(first, then): &&(i32, i32)| ranks[first] == ranks[then];
         let is_kept = |edge: &&(i32, i32)| dangerous.contains(&edge.0) || !is_inside(edge);
@@ -107,11 +100,13 @@ fn ranks(
     let rest: BTreeSet<i32> = groups - &first.iter().copied().collect();
     let last = peel(&rest, &reversed);
     let circle: BTreeSet<i32> = &rest - &last.iter().copied().collect();
-    let mut ranks: BTreeMap<i32, usize> = BTreeMap::new();
-    ranks.extend(first.iter().enumerate().map(|(rank, group)| (*group, rank)));
-    ranks.extend(circle.iter().map(|group| (*group, first.len())));
-    let ends = last.iter().rev().enumerate();
-    ranks.extend(ends.map(|(rank, group)| (*group, first.len() + 1 + rank)));
+    let first = (0..).zip(first).map(|(rank, group)| (group, rank));
+    let mut ranks: BTreeMap<i32, usize> = first.collect();
+    let middle = ranks.len();
+    ranks.extend(circle.iter().map(|group| (*group, middle)));
+    for group in last.into_iter().rev() {
+        ranks.insert(group, ranks.len());
+    }
     (ranks, circle)
 }
 
@@ -181,11 +176,7 @@ mod tests {
             group,
             session,
             session_of_parent: 5,
-            hangup: if pid == 11 {
-                Hangup::Survives
-            } else {
-                Hangup::Dies
-            },
+            survives_hangup: pid == 11,
         });
         let members: Vec<Member> = members.collect();
         let order = kill_order(&members).into_iter();
@@ -226,11 +217,11 @@ mod tests {
             parents in prop::collection::vec((0usize..9, any::<bool>()), 1..12),
         ) {
             // Each process is a child of one before it, in its group or in one of its own.
-            let mut members = vec![Member { pid: 100, parent: 1, group: 100, session: 5, session_of_parent: 5, hangup: Hangup::Survives }];
+            let mut members = vec![Member { pid: 100, parent: 1, group: 100, session: 5, session_of_parent: 5, survives_hangup: true }];
             for (pid, (parent, is_own)) in (101..).zip(parents) {
                 let above = members[parent % members.len()];
                 let group = if is_own { pid } else { above.group };
-                members.push(Member { pid, parent: above.pid, group, session: 5, session_of_parent: 5, hangup: Hangup::Survives });
+                members.push(Member { pid, parent: above.pid, group, session: 5, session_of_parent: 5, survives_hangup: true });
             }
             let order = kill_order(&members);
             prop_assert_eq!(order.len(), members.len());

@@ -1,7 +1,7 @@
 //! One signal by one route. The kernel's sender is the only code that sends what a plan asks for;
 //! the rehearsal asks the same permissions and sends nothing.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::unistd::{self, geteuid, getsid};
@@ -78,28 +78,33 @@ pub enum Sent {
 /// Proof that the kernel accepted a signal. Only [`Sender::Kernel`] makes one.
 #[derive(Clone, Copy, Debug)]
 pub struct Receipt {
-    signal: Signal,
+    step: Step,
     value: Option<i32>,
     at: Instant,
 }
 
 impl Receipt {
-    /// `began` is when the first signal was sent, if this one is a follow-up.
-    pub fn outcome(self, began: Option<Instant>) -> Outcome<'static> {
+    /// `began` is when the first signal was sent.
+    pub fn outcome(self, began: Instant) -> Outcome<'static> {
         Outcome::Sent {
-            signal: self.signal,
+            signal: self.step.signal,
             value: self.value,
-            after: began.map(|began| self.at.saturating_duration_since(began)),
+            after: self.after(began),
         }
     }
 
     /// The same for so many processes that have no PID here.
-    pub fn unseen(self, count: usize, began: Option<Instant>) -> Outcome<'static> {
+    pub fn unseen(self, count: usize, began: Instant) -> Outcome<'static> {
         Outcome::SentUnseen {
-            signal: self.signal,
+            signal: self.step.signal,
             count,
-            after: began.map(|began| self.at.saturating_duration_since(began)),
+            after: self.after(began),
         }
+    }
+
+    fn after(self, began: Instant) -> Option<Duration> {
+        let is_later = self.step.occasion == Occasion::FollowUp;
+        is_later.then(|| self.at.saturating_duration_since(began))
     }
 }
 
@@ -119,7 +124,8 @@ impl Sender {
     }
 
     /// Sends a signal. The errors are those of kill(2) and pidfd_send_signal(2).
-    pub fn send(self, route: Route, signal: Signal) -> nix::Result<Sent> {
+    pub fn send(self, route: Route, step: Step) -> nix::Result<Sent> {
+        let signal = step.signal;
         match self {
             Self::Kernel { value } => {
                 if route.ends_sigsend() {
@@ -129,7 +135,7 @@ impl Sender {
                 let value = value.filter(|_| !matches!(route, Route::ControlGroup(_)));
                 route.send(signal, value)?;
                 let at = Instant::now();
-                Ok(Sent::Receipt(Receipt { signal, value, at }))
+                Ok(Sent::Receipt(Receipt { step, value, at }))
             }
             Self::Rehearsal => {
                 let asked = match route {
@@ -147,7 +153,7 @@ impl Sender {
 
     /// Sends a signal to one recipient through its pidfd.
     pub fn send_to(self, id: RecipientId, recipient: &Recipient, step: Step) -> Answer {
-        let sent = self.send(Route::Process(&recipient.process), step.signal);
+        let sent = self.send(Route::Process(&recipient.process), step);
         Answer { id, step, sent }
     }
 }

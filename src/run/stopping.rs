@@ -12,7 +12,7 @@ use crate::find::recipients::{Recipient, RecipientId, Recipients};
 use crate::find::select::Found;
 use crate::os::pidfd::Pinned;
 use crate::os::proc::{self, State};
-use crate::run::kill_order::{Hangup, Member};
+use crate::run::kill_order::Member;
 use crate::signal::Signal;
 use crate::target::Pid;
 
@@ -249,7 +249,7 @@ impl Stopping {
     fn runs_again(&mut self, process: &Pinned) -> Result<bool> {
         let state = self.read(process)?;
         self.stat.session_of_parent = session_of(self.stat.parent);
-        self.stat.hangup = hangup(process.pid);
+        self.stat.survives_hangup = survives_hangup(process.pid);
         Ok(self.rest == Rest::Still && state > State::Stopped)
     }
 
@@ -285,13 +285,12 @@ fn session_of(pid: i32) -> i32 {
     session.map_or(0, unistd::Pid::as_raw)
 }
 
-/// What HUP would do to a process.
-fn hangup(pid: Pid) -> Hangup {
-    let dies = proc::status(pid).is_ok_and(|status| {
+/// Whether a process catches, ignores or blocks HUP, or that cannot be read.
+fn survives_hangup(pid: Pid) -> bool {
+    proc::status(pid).map_or(true, |status| {
         let sets = [status.caught, status.ignored, status.blocked];
-        !sets.into_iter().any(|set| set.contains(Signal::HUP))
-    });
-    if dies { Hangup::Dies } else { Hangup::Survives }
+        sets.into_iter().any(|set| set.contains(Signal::HUP))
+    })
 }
 
 /// Fails while little memory is left: an allocation that fails later ends the program, and what it
