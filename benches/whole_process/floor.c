@@ -1,5 +1,5 @@
 /* The lower bound for every kill(1): one kill(2) and exit. With -DBARE also without a C library, so that only
- * fork, exec and exit remain. */
+ * fork, exec and exit remain; with -DGROUP for a process group that is waited for. */
 #ifdef BARE
 #include <sys/syscall.h>
 
@@ -21,6 +21,26 @@ static long call(long number, long a, long b)
 void _start(void)
 {
     call(SYS_exit_group, call(SYS_kill, call(SYS_getpid, 0, 0), 0) != 0, 0);
+}
+#elif defined GROUP
+/* The members of a process group get TERM and are waited for: PGID PID... */
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+    struct pollfd *ends = calloc(argc, sizeof *ends);
+    for (int i = 2; i < argc; i++) {
+        ends[i].fd = syscall(SYS_pidfd_open, atoi(argv[i]), 0);
+        ends[i].events = POLLIN;
+    }
+    kill(-atoi(argv[1]), SIGTERM);
+    for (int i = 2; i < argc; i++)
+        poll(&ends[i], 1, 5000);
+    return 0;
 }
 #else
 #include <signal.h>

@@ -1,7 +1,5 @@
-//! The jobs whose whole run is timed: sending once, many targets, finding by name; and the size of
-//! the programs on disk and in memory.
-
-use std::fs;
+//! The jobs whose whole run is timed: sending once, many targets; and the size of the programs on
+//! disk and in memory.
 
 use anyhow::Result;
 
@@ -12,15 +10,13 @@ use crate::program::{Invocation, Program};
 use crate::report::{Entry, Report, Row, Unit};
 use crate::sleepers::Sleepers;
 
-const UTF8: &str = "C.UTF-8";
+pub const UTF8: &str = "C.UTF-8";
 const MANY_PIDS: usize = 100_000;
 /// The number of different processes among the many PIDs.
 const VICTIMS: usize = 8;
-const CROWD: usize = 5000;
 const MEMORY_RUNS: usize = 5;
 
 const KILLS: &str = "Sending and listing";
-const FINDERS: &str = "Finding a name";
 
 /// Runs the jobs for the kill(1) programs that `options` selects.
 pub fn send_and_list(programs: &Programs, options: &Options, report: &mut Report) -> Result<()> {
@@ -61,12 +57,18 @@ pub fn send_and_list(programs: &Programs, options: &Options, report: &mut Report
     }
 
     // What everyday calls do not show: the start of the C library, and the parser.
-    for (job, args) in [("main", &["-0", "--", victim][..]), ("table", &["-t"])] {
+    let parsed: [(&str, &[&str], &[Program]); 3] = [
+        ("main", &["-0", "--", victim], &programs.kills),
+        ("help", &["--help"], &programs.kills),
+        ("table", &["-t"], &[]),
+    ];
+    for (job, args, kills) in parsed {
         if options.wants(job) {
             let title = format!("`{}`", args.join(" ").replace(victim, "PID"));
+            let compared = [kills, programs.earlier.as_slice()].concat();
             let invocations = prepare(
                 &programs.sigsend,
-                programs.earlier.as_slice(),
+                &compared,
                 UTF8,
                 &owned(args),
                 &title,
@@ -134,68 +136,6 @@ pub fn send_and_list(programs: &Programs, options: &Options, report: &mut Report
     Ok(())
 }
 
-/// Finds one process by name, among those that run anyway and among thousands.
-pub fn find(programs: &Programs, options: &Options, report: &mut Report) -> Result<()> {
-    for (job, crowd, divisor) in [("find-few", 0, 1), ("find", CROWD - 1, 20)] {
-        if options.wants(job) {
-            find_among(crowd, job, share(options.rounds, divisor), programs, report)?;
-        }
-    }
-    Ok(())
-}
-
-fn find_among(
-    crowd: usize,
-    job: &'static str,
-    rounds: usize,
-    programs: &Programs,
-    report: &mut Report,
-) -> Result<()> {
-    let mut sleepers = Sleepers::open()?;
-    if crowd > 0 {
-        sleepers.start(crowd, "crowd")?;
-    }
-    let name = format!("needle{}", std::process::id());
-    let needle = sleepers.start(1, &name)?.remove(0);
-    let title = format!("one of {} processes", processes()?);
-    let mut invocations = Vec::new();
-    let finders = [
-        (Some(&programs.sigsend), "-p"),
-        (programs.earlier.as_ref(), "-p"),
-        (programs.pgrep.as_ref(), "-x"),
-    ];
-    for (program, option) in finders
-        .into_iter()
-        .filter_map(|(program, option)| Some((program?, option)))
-    {
-        let invocation = program.invocation(UTF8, &owned(&[option, &name]))?;
-        match invocation.run_once() {
-            Ok(found) if found == needle => invocations.push(invocation),
-            Ok(found) => report.note(format!(
-                "{title}: {} found \"{found}\" instead of {needle}",
-                program.label
-            )),
-            Err(error) => report.note(format!("{title}: {}: {error:#}", program.label)),
-        }
-    }
-    report.add(Row::new(
-        job,
-        FINDERS,
-        title,
-        Unit::Seconds,
-        measure_in_turn(&invocations, rounds)?,
-    ));
-    Ok(())
-}
-
-fn processes() -> Result<usize> {
-    let entries = fs::read_dir("/proc")?.collect::<Result<Vec<_>, _>>()?;
-    Ok(entries
-        .iter()
-        .filter(|entry| entry.file_name().as_encoded_bytes()[0].is_ascii_digit())
-        .count())
-}
-
 /// The number of rounds of a heavy job, at least 3 for a median.
 pub fn share(rounds: usize, divisor: usize) -> usize {
     (rounds / divisor).max(3)
@@ -227,7 +167,7 @@ fn prepare(
 
 /// Runs the programs in turn. Each round starts with a different one, so that no program always
 /// runs first.
-fn measure_in_turn(invocations: &[Invocation], rounds: usize) -> Result<Vec<Entry>> {
+pub fn measure_in_turn(invocations: &[Invocation], rounds: usize) -> Result<Vec<Entry>> {
     let mut entries: Vec<Entry> = invocations
         .iter()
         .map(|invocation| Entry::new(&invocation.program, Vec::new()))

@@ -1,10 +1,12 @@
-//! Benchmark of whole processes, from spawn to wait: sigsend, every installed kill(1), pgrep,
-//! pidwait and a lower bound ("floor"). `cargo bench` prints Markdown tables; `--help` lists the
-//! options.
+//! Benchmark of whole processes, from spawn to wait: sigsend, every installed kill(1), the programs
+//! that look processes up, pidwait and a lower bound ("floor"). `cargo bench` prints Markdown
+//! tables; `--help` lists the options.
 
 mod jobs;
+mod looks;
 mod options;
 mod peers;
+mod plot;
 mod process;
 mod program;
 mod report;
@@ -12,10 +14,11 @@ mod sleepers;
 mod waits;
 
 use std::env;
+use std::fs;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use options::{Options, Request};
@@ -66,8 +69,13 @@ fn measure(options: &Options) -> Result<(String, Result<()>)> {
         ));
     }
     let outcome = jobs::send_and_list(&programs, options, &mut report)
-        .and_then(|()| jobs::find(&programs, options, &mut report))
+        .and_then(|()| looks::look(&programs, &bin_dir, options, &mut report))
+        .and_then(|()| looks::end(&programs, options, &mut report))
         .and_then(|()| waits::wait(&programs, options, &mut report));
+    if let Some(file) = &options.plot {
+        let plot = plot::svg(&report.rows);
+        fs::write(file, plot).with_context(|| format!("writing {}", file.display()))?;
+    }
     let text = if options.json {
         report.json(&programs.missing)
     } else {

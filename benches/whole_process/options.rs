@@ -1,22 +1,30 @@
 //! The command line of the benchmark, and the list of jobs.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result, bail};
 
 use crate::sleepers;
 
 /// The names for `--only`, in the order of the report.
-const JOBS: [&str; 14] = [
+const JOBS: [&str; 20] = [
     "null",
     "s-hup",
     "hup",
     "list",
     "main",
+    "help",
     "table",
     "100000-pids",
     "memory",
     "size",
-    "find-few",
-    "find",
+    "port",
+    "name",
+    "full",
+    "cwd",
+    "tree",
+    "kill-tree",
+    "group",
     "wait-1",
     "wait-1000",
     "wait-10000",
@@ -28,8 +36,10 @@ Usage: cargo bench --bench whole_process -- [OPTIONS]
   --rounds N   rounds of the start-up jobs (1000); heavier jobs run a fixed share of them
   --quick      the same as --rounds 50
   --only JOB   only the jobs whose name begins with JOB; may be repeated:
-               null, s-hup, hup, list, main, table, 100000-pids, memory, size,
-               find-few, find, wait-1, wait-1000, wait-10000
+               null, s-hup, hup, list, main, help, table, 100000-pids, memory, size,
+               port, name, full, cwd, tree, kill-tree, group,
+               wait-1, wait-1000, wait-10000
+  --plot FILE  how the cost of a look grows, as SVG
   --json       one JSON document instead of Markdown tables
 ";
 
@@ -45,6 +55,7 @@ pub enum Request {
 pub struct Options {
     pub rounds: usize,
     pub json: bool,
+    pub plot: Option<PathBuf>,
     only: Vec<String>,
 }
 
@@ -65,6 +76,7 @@ pub fn parse(args: &[String]) -> Result<Request> {
     let mut options = Options {
         rounds: 1000,
         json: false,
+        plot: None,
         only: Vec::new(),
     };
     let mut args = args.iter();
@@ -75,6 +87,7 @@ pub fn parse(args: &[String]) -> Result<Request> {
             "--json" => options.json = true,
             "--quick" => options.rounds = 50,
             "--rounds" => options.rounds = positive(value()?)?,
+            "--plot" => options.plot = Some(value()?.into()),
             "--only" => options.only.push(known(value()?)?),
             "--help" | "-h" => return Ok(Request::Help),
             _ => bail!("unknown option {arg}\n{HELP}"),

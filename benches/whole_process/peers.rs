@@ -79,14 +79,45 @@ const KILLS: [Peer; 6] = [
     },
 ];
 
-const PGREP: Peer = Peer {
-    name: "pgrep",
-    files: &["pgrep"],
-    called: "pgrep",
-    identified_by: "procps",
-    variable: "SIGSEND_BENCH_PGREP",
-    install: "`apt-get install procps`",
-};
+/// A program that looks for processes, under its own name.
+const fn finder(
+    name: &'static str,
+    identified_by: &'static str,
+    variable: &'static str,
+    install: &'static str,
+) -> Peer {
+    Peer {
+        name,
+        files: &[],
+        called: name,
+        identified_by,
+        variable,
+        install,
+    }
+}
+
+const PROCPS: &str = "`apt-get install procps`";
+const PSMISC: &str = "`apt-get install psmisc`";
+
+const FINDERS: [Peer; 7] = [
+    finder("pgrep", "procps", "SIGSEND_BENCH_PGREP", PROCPS),
+    finder("pkill", "procps", "SIGSEND_BENCH_PKILL", PROCPS),
+    finder("killall", "PSmisc", "SIGSEND_BENCH_KILLALL", PSMISC),
+    finder("pstree", "PSmisc", "SIGSEND_BENCH_PSTREE", PSMISC),
+    finder("fuser", "PSmisc", "SIGSEND_BENCH_FUSER", PSMISC),
+    finder(
+        "ss",
+        "iproute2",
+        "SIGSEND_BENCH_SS",
+        "`apt-get install iproute2`",
+    ),
+    finder(
+        "lsof",
+        "lsof 4",
+        "SIGSEND_BENCH_LSOF",
+        "`apt-get install lsof`",
+    ),
+];
 
 const PIDWAIT: Peer = Peer {
     name: "pidwait",
@@ -123,7 +154,10 @@ pub struct Programs {
     pub kills: Vec<Program>,
     pub earlier: Option<Program>,
     pub floors: Vec<Program>,
-    pub pgrep: Option<Program>,
+    /// Programs that look for processes, by their names.
+    pub finders: Vec<(&'static str, Program)>,
+    /// Kills a process group and waits for its members, in C.
+    pub group_floor: Option<Program>,
     pub pidwait: Option<Program>,
     pub shell: Option<Program>,
     /// One sentence for each program that was not found.
@@ -137,13 +171,19 @@ impl Programs {
         for peer in &KILLS {
             kills.extend(peer.find(bin_dir, &mut missing)?);
         }
+        let mut finders = Vec::new();
+        for peer in &FINDERS {
+            let found = peer.find(bin_dir, &mut missing)?;
+            finders.extend(found.map(|program| (peer.name, program)));
+        }
         let shell = candidates(&["sh"], None).next();
         Ok(Self {
             sigsend: bin_dir.add("sigsend", Path::new(env!("CARGO_BIN_EXE_sigsend")), "kill")?,
             kills,
             earlier: EARLIER.find(bin_dir, &mut missing)?,
             floors: floors(bin_dir, &mut missing)?,
-            pgrep: PGREP.find(bin_dir, &mut missing)?,
+            finders,
+            group_floor: compile(bin_dir, "C: kill, pidfd, poll", &["-static", "-DGROUP"])?,
             pidwait: PIDWAIT.find(bin_dir, &mut missing)?,
             shell: shell
                 .map(|path| bin_dir.add("sh loop", &path, "sh"))
@@ -155,7 +195,13 @@ impl Programs {
 
 impl Peer {
     fn find(&self, bin_dir: &BinDir, missing: &mut Vec<String>) -> Result<Option<Program>> {
-        let found = candidates(self.files, env::var_os(self.variable).map(PathBuf::from))
+        let own_name = [self.name];
+        let files = if self.files.is_empty() {
+            &own_name
+        } else {
+            self.files
+        };
+        let found = candidates(files, env::var_os(self.variable).map(PathBuf::from))
             .find_map(|path| Some((self.version(&path)?, path)));
         let Some((version, path)) = found else {
             missing.push(format!(
@@ -189,7 +235,7 @@ impl Peer {
                 .lines()
                 .find(|line| line.contains(self.identified_by))?;
             let version = line
-                .split_whitespace()
+                .split([' ', '-', ','])
                 .map(|word| word.trim_start_matches('v'));
             Some(
                 version
@@ -226,24 +272,28 @@ fn candidates(names: &[&str], chosen: Option<PathBuf>) -> impl Iterator<Item = P
 }
 
 fn floors(bin_dir: &BinDir, missing: &mut Vec<String>) -> Result<Vec<Program>> {
-    let source = bin_dir.directory.join("floor.c");
-    fs::write(&source, FLOOR_SOURCE)?;
     let mut floors = Vec::new();
     for (label, flags) in FLOORS {
-        let binary = bin_dir.directory.join("floor");
-        let compiled = Command::new("cc")
-            .args(["-O2", "-s"])
-            .args(flags)
-            .arg("-o")
-            .arg(&binary)
-            .arg(&source)
-            .output();
-        if compiled.is_ok_and(|output| output.status.success()) {
-            floors.push(bin_dir.add(label, &binary, "kill")?);
-        } else {
-            missing
-                .push(format!("{label}: `apt-get install gcc libc6-dev`, or this processor is not known to `floor.c`"));
+        match compile(bin_dir, label, flags)? {
+            Some(floor) => floors.push(floor),
+            None => missing.push(format!(
+                "{label}: `apt-get install gcc libc6-dev`, or this processor is not known to `floor.c`"
+            )),
         }
     }
     Ok(floors)
+}
+
+fn compile(bin_dir: &BinDir, label: &str, flags: &[&str]) -> Result<Option<Program>> {
+    let source = bin_dir.directory.join("floor.c");
+    let binary = bin_dir.directory.join("floor");
+    fs::write(&source, FLOOR_SOURCE)?;
+    let mut compiler = Command::new("cc");
+    compiler.args(["-O2", "-s"]).args(flags);
+    let compiled = compiler.arg("-o").arg(&binary).arg(&source).output();
+    if compiled.is_ok_and(|output| output.status.success()) {
+        bin_dir.add(label, &binary, "kill").map(Some)
+    } else {
+        Ok(None)
+    }
 }

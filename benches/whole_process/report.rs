@@ -19,7 +19,7 @@ pub enum Unit {
 
 /// The measurements of one program for one job, one per round.
 pub struct Entry {
-    label: String,
+    pub label: String,
     pub samples: Vec<f64>,
 }
 
@@ -30,15 +30,25 @@ impl Entry {
             samples,
         }
     }
+
+    pub fn is_of(&self, program: &Program) -> bool {
+        self.label == program.label
+    }
+
+    pub fn median(&self) -> f64 {
+        percentile(&self.samples, 50)
+    }
 }
 
 /// One job; sigsend, if measured, comes first.
 pub struct Row {
-    job: &'static str,
+    pub job: &'static str,
     table: &'static str,
-    title: String,
+    pub title: String,
     unit: Unit,
-    entries: Vec<Entry>,
+    pub entries: Vec<Entry>,
+    /// How many processes were looked at, if that is what makes the cost.
+    pub among: Option<usize>,
 }
 
 impl Row {
@@ -55,6 +65,14 @@ impl Row {
             title,
             unit,
             entries,
+            among: None,
+        }
+    }
+
+    pub fn among(self, processes: usize) -> Self {
+        Self {
+            among: Some(processes),
+            ..self
         }
     }
 
@@ -80,7 +98,7 @@ impl Row {
         let Some(entry) = self.entry(label) else {
             return "–".to_owned();
         };
-        let median = self.unit.show(percentile(&entry.samples, 50));
+        let median = self.unit.show(entry.median());
         let ratio = self
             .ratio(entry)
             .map(|ratio| format!(" **{ratio:.2}**"))
@@ -136,7 +154,7 @@ fn percentile(samples: &[f64], percent: usize) -> f64 {
 
 #[derive(Default)]
 pub struct Report {
-    rows: Vec<Row>,
+    pub rows: Vec<Row>,
     notes: Vec<String>,
 }
 
@@ -192,7 +210,7 @@ fn figures(row: &Row, entry: &Entry) -> Value {
         "program": entry.label,
         "unit": if row.unit == Unit::Seconds { "seconds" } else { "bytes" },
         "rounds": entry.samples.len(),
-        "median": percentile(&entry.samples, 50),
+        "median": entry.median(),
         "p95": percentile(&entry.samples, 95),
         "ratio": row.ratio(entry),
     })

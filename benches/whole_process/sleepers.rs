@@ -6,6 +6,8 @@ use std::env;
 use std::ffi::CString;
 use std::io::{self, BufRead as _, BufReader, Write};
 use std::mem;
+use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::{Pid, getpid};
+use nix::unistd::{Pid, getpid, pipe, setpgid};
 
 use crate::process;
 
@@ -28,8 +30,14 @@ pub struct Sleepers {
 
 impl Sleepers {
     pub fn open() -> Result<Self> {
+        Self::open_called("sleepers", &env::current_dir()?)
+    }
+
+    /// The helper has a word on its command line, and works in a directory, as all that it starts.
+    pub fn open_called(word: &str, directory: &Path) -> Result<Self> {
         let mut helper = Command::new(env::current_exe()?)
-            .arg(FLAG)
+            .args([FLAG, word])
+            .current_dir(directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -50,6 +58,17 @@ impl Sleepers {
             bail!("could start only {} of {count} processes", pids.len());
         }
         Ok(pids)
+    }
+
+    /// The helper, the parent of the processes and the leader of their process group.
+    pub fn helper(&self) -> String {
+        self.helper.id().to_string()
+    }
+
+    /// Has the helper listen on a TCP port.
+    pub fn listen(&mut self) -> Result<String> {
+        self.ask("listen")?;
+        Ok(self.answer()?.trim().to_owned())
     }
 
     /// Has all processes killed; does not wait for it.
@@ -91,14 +110,25 @@ impl Drop for Sleepers {
     }
 }
 
-/// The main loop of the helper. `COUNT NAME` starts processes; `kill` and end of input kill all.
+/// The main loop of the helper. `COUNT NAME` starts processes; `listen` opens a port; `kill` and
+/// end of input kill all.
 pub fn serve() -> Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     process::ignore_hangups()?;
+    setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
+    // With the standard ones each process has 11 descriptors, like a small daemon.
+    let _descriptors = [pipe()?, pipe()?, pipe()?, pipe()?];
+    let mut listeners = Vec::new();
     let mut pids = Vec::new();
     let mut output = io::stdout().lock();
     for request in io::stdin().lock().lines() {
         let request = request?;
+        if request == "listen" {
+            let listener = TcpListener::bind("127.0.0.1:0")?;
+            writeln!(output, "{}", listener.local_addr()?.port())?;
+            listeners.push(listener);
+            continue;
+        }
         match request.split_once(' ') {
             Some((count, name)) => {
                 let started = fork_sleepers(count.parse()?, name)?;
