@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use crate::support::{contains, sigsend, stdout};
+use crate::support::{sigsend, stdout};
 
 /// The pages that are wrapped by hand.
 const PAGES: &str = "README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs/comparison.md \
