@@ -1,9 +1,6 @@
 //! The kernel: its system calls, /proc, control groups and sockets, as values. What they mean for a
 //! target is decided in `find` and `run`. The only place of `unsafe` code.
 
-#[cfg(not(target_os = "linux"))]
-compile_error!("sigsend is for Linux: it needs pidfds, /proc and Linux's signals");
-
 mod bounded;
 pub mod cgroup;
 mod cwd;
