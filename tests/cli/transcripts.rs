@@ -24,7 +24,7 @@ use shell::{Shell, processes, settle};
 const PAGES: &str = "README.md docs/recipes.md docs/reference.md";
 const WITHOUT_COMMANDS: &str = "SECURITY.md docs/ARCHITECTURE.md docs/benchmark.md \
     docs/comparison.md docs/kernels.md docs/safety.md docs/tried.md CHANGELOG.md";
-const ELSEWHERE: &str = "CONTRIBUTING.md docs/fleet.md docs/from-pkill.md";
+const ELSEWHERE: &str = "CONTRIBUTING.md docs/fleet.md docs/from-pkill.md docs/packaging.md";
 
 fn run_transcript(shell: &mut Shell, block: &Block) {
     for part in block.parts(|line| line.starts_with("$ ")) {
