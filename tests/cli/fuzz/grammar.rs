@@ -5,7 +5,10 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::line::{Age, Dice, Line, Pidfile, Sink, Start};
+use super::line::{
+    Age::{Future, Now, Old},
+    Dice, Line, Pidfile, Sink, Start,
+};
 use super::reading::Protocol;
 use super::roles::{ANNA, Cgroup, Habit};
 use super::world::{Victim, World};
@@ -31,14 +34,8 @@ struct Writer<'a> {
 
 /// A random line and the environment that sigsend starts in.
 pub fn random(dice: &mut Dice, world: &World) -> Line {
-    let start = *dice.pick(&[
-        Start::Home,
-        Start::Home,
-        Start::Home,
-        Start::Home,
-        Start::Alone,
-        Start::Shell,
-    ]);
+    use Start::{Alone, Home, Shell};
+    let start = *dice.pick(&[Home, Home, Home, Home, Alone, Shell]);
     let mut line = Line {
         start,
         ..Line::default()
@@ -48,24 +45,15 @@ pub fn random(dice: &mut Dice, world: &World) -> Line {
         line.hidden = dice.percent(25);
     }
     if dice.percent(12) {
-        let sinks = [
-            Sink::Limited(0),
-            Sink::Limited(40),
-            Sink::Late,
-            Sink::Late,
-            Sink::Closed,
-            Sink::Full,
-        ];
-        line.sink = *dice.pick(&sinks);
+        use Sink::{Closed, Full, Late, Limited};
+        line.sink = *dice.pick(&[Limited(0), Limited(40), Late, Late, Closed, Full]);
         // The launcher would block in open(2) until the pipe has a reader.
-        if (line.sink, line.start) == (Sink::Closed, Start::Shell) {
-            line.sink = Sink::Full;
+        if (line.sink, line.start) == (Closed, Shell) {
+            line.sink = Full;
         }
     }
-    let (focus, typo_percent) = (
-        dice.below(world.victims.len()),
-        *dice.pick(&[0, 0, 0, 0, 1, 3, 10, 30]),
-    );
+    let focus = dice.below(world.victims.len());
+    let typo_percent = *dice.pick(&[0, 0, 0, 0, 1, 3, 10, 30]);
     let mut writer = Writer {
         dice,
         world,
@@ -109,16 +97,12 @@ impl Writer<'_> {
     }
 
     fn victim(&mut self) -> &Victim {
-        let index = if self.dice.percent(50) {
-            self.focus
-        } else {
-            self.dice.below(self.world.victims.len())
-        };
-        let victims = &self.world.victims[..=index];
+        let is_focus = self.dice.percent(50);
+        let other = self.dice.below(self.world.victims.len());
+        let index = if is_focus { self.focus } else { other };
         // The victim before it is used for a victim that does not exist yet.
-        victims
-            .iter()
-            .rev()
+        let mut before = self.world.victims[..=index].iter().rev();
+        before
             .find(|victim| victim.exists())
             .expect("the first one exists")
     }
@@ -150,32 +134,22 @@ impl Writer<'_> {
         }
         let number = self.dice.below(65);
         let name = self.dice.word(SIGNALS);
+        let mut odd = |c: char| {
+            let is_lower = self.dice.percent(50);
+            if is_lower { c.to_ascii_lowercase() } else { c }
+        };
+        let odd: String = name.chars().map(&mut odd).collect();
         let name = match self.dice.below(4) {
             0 | 1 => name,
             2 => name.to_lowercase(),
-            _ => name
-                .chars()
-                .map(|c| {
-                    if self.dice.percent(50) {
-                        c.to_ascii_lowercase()
-                    } else {
-                        c
-                    }
-                })
-                .collect(),
+            _ => odd,
         };
         match self.dice.below(9) {
             0 | 1 => number.to_string(),
             2 => format!("{number:04}"),
-            3 => (*self.dice.pick(&[
-                "0", "9", "15", "18", "19", "32", "33", "34", "64", "1", "17",
-            ]))
-            .to_owned(),
-            4 => (*self
-                .dice
-                .pick(&["TERM", "KILL", "USR1", "RTMIN+3", "HUP", "INT"]))
-            .to_owned(),
-            5 => format!("{}{name}", self.dice.pick(&["SIG", "sig", "Sig"])),
+            3 => self.dice.word("0 9 15 18 19 32 33 34 64 1 17"),
+            4 => self.dice.word("TERM KILL USR1 RTMIN+3 HUP INT"),
+            5 => self.dice.word("SIG sig Sig") + &name,
             _ => name,
         }
     }
@@ -202,21 +176,20 @@ impl Writer<'_> {
         }
         let gone = self.gone();
         let other = self.victim().inode;
-        let blanks = ["", " ", "  ", "\t", "\n"];
-        let (before, after) = (*self.dice.pick(&blanks), *self.dice.pick(&blanks));
-        let (kind, fatal) = (self.dice.below(39), *self.dice.pick(&["0", "-1"]));
-        let ports = self.world.victims.iter();
-        let ports: Vec<_> = ports
-            .filter_map(|victim| Some((victim.port?, victim.protocol?)))
-            .collect();
+        let blanks = "'' ' ' '  ' '\t' '\n'";
+        let (before, after) = (self.dice.word(blanks), self.dice.word(blanks));
+        let (kind, fatal) = (self.dice.below(39), self.dice.word("0 -1"));
+        let held = |victim: &Victim| Some((victim.port?, victim.protocol?));
+        let ports: Vec<_> = self.world.victims.iter().filter_map(held).collect();
         let (port, protocol) = *self.dice.pick(&ports);
         let suffix = match protocol {
-            _ if self.dice.percent(10) => *self.dice.pick(&["", "/tcp", "/udp"]),
-            Protocol::Tcp => "",
-            Protocol::Udp => "/udp",
+            _ if self.dice.percent(10) => self.dice.word("'' /tcp /udp"),
+            Protocol::Tcp => String::new(),
+            Protocol::Udp => "/udp".to_owned(),
         };
         let victim = self.victim();
         let (pid, group, inode) = (victim.pid, victim.group, victim.inode);
+        let thread = if victim.thread == 0 { 1 } else { victim.thread };
         match kind {
             0..=5 => victim.name.clone(),
             6 => victim.title.clone(),
@@ -231,17 +204,15 @@ impl Writer<'_> {
             33 => text(format!("-{gone}")),
             34 => text(format!("{gone}:{inode}")),
             35..=37 => text(format!(":{port}{suffix}")),
-            _ => text(if victim.thread == 0 { 1 } else { victim.thread }.to_string()),
+            _ => text(thread.to_string()),
         }
     }
 
     /// An invalid target that would match a victim if it were truncated, wrapped, rounded or read
     /// in another base.
     fn near_miss(&mut self) -> Vec<u8> {
-        let tail = self
-            .dice
-            .pick(&["x", ",1", ".0", " 1", ":", "\r", "\u{a0}"]);
-        let head = self.dice.pick(&[" -", "- ", "+", "--", "0x", "%", "−"]);
+        let tail = self.dice.word("x ,1 .0 ' 1' : \r \u{a0}");
+        let head = self.dice.word("' -' '- ' + -- 0x % −");
         let kind = self.dice.below(8);
         let victim = self.victim();
         let (pid, group) = (i128::from(victim.pid), i128::from(victim.group));
@@ -271,14 +242,7 @@ impl Writer<'_> {
 
     fn pidfile(&mut self) -> Pidfile {
         let content = self.entries();
-        let age = *self.dice.pick(&[
-            Age::Now,
-            Age::Now,
-            Age::Now,
-            Age::Now,
-            Age::Old,
-            Age::Future,
-        ]);
+        let age = *self.dice.pick(&[Now, Now, Now, Now, Old, Future]);
         match self.dice.below(14) {
             0 => Pidfile::Directory,
             1 => Pidfile::Unreadable(content),
@@ -311,26 +275,22 @@ impl Writer<'_> {
     /// The arguments that name a signal, one or two.
     fn name_signal(&mut self) {
         let signal = self.signal();
-        let long = *self.dice.pick(&["--signal", "--sig", "--si"]);
-        match self.dice.below(12) {
-            0..=4 => self.push(format!("-{signal}")),
-            5 | 6 => self.push_two("-s", signal),
-            7 => self.push(format!("-s{signal}")),
-            8 => self.push_two("-n", signal),
-            9 => self.push(format!("-n{signal}")),
-            10 => self.push_two(long, signal),
-            _ => self.push(format!("{long}={signal}")),
+        let form = self
+            .dice
+            .word("- - - - - '-s ' '-s ' -s '-n ' -n '--L ' --L=");
+        let form = form.replace('L', &self.dice.word("signal sig si"));
+        match form.strip_suffix(' ') {
+            Some(option) => self.push_two(option, signal),
+            None => self.push(form + &signal),
         }
     }
 
     /// An option with a value, in one of its spellings.
     fn option(&mut self) {
+        let users = "0 1001 1001 1002 root 4294967294 nobody-has-it";
         let (name, mut value) = match self.dice.below(18) {
             13 | 14 => ("full", self.full()),
-            15 | 16 => (
-                "user",
-                self.one("0 1001 1001 1002 root 4294967294 nobody-has-it"),
-            ),
+            15 | 16 => ("user", self.one(users)),
             17 => ("cwd", self.directory()),
             12 => ("cgroup", self.cgroup()),
             0 | 1 if self.typo() => ("queue", self.one(NOT_QUEUED)),
@@ -351,18 +311,18 @@ impl Writer<'_> {
             "cgroup" | "queue" | "expect" => 1,
             _ => 2,
         };
-        let cut = if self.dice.percent(25) {
-            self.dice.below(name.len() + 1 - least)
-        } else {
-            0
-        };
+        let is_cut = self.dice.percent(25);
+        let cut = self.dice.below(name.len() + 1 - least) * usize::from(is_cut);
         let long = text(format!("--{}", &name[..name.len() - cut]));
+        let short = match name {
+            "queue" => "-q",
+            "full" => "-f",
+            _ => "-u",
+        };
+        let has_short = ["queue", "full", "user"].contains(&name);
         match self.dice.below(4) {
-            0 if name == "queue" => self.push_two("-q", value),
-            1 if name == "queue" => self.push([b"-q".to_vec(), value].concat()),
-            0 if name == "full" => self.push_two("-f", value),
-            0 if name == "user" => self.push_two("-u", value),
-            1 if name == "full" => self.push([b"-f".to_vec(), value].concat()),
+            0 if has_short => self.push_two(short, value),
+            1 if has_short && name != "user" => self.push([short.into(), value].concat()),
             0 | 1 => self.push_two(long, value),
             _ => self.push([long, b"=".to_vec(), value].concat()),
         }
@@ -389,11 +349,8 @@ impl Writer<'_> {
         }
         let start = self.dice.below(line.len());
         let length = 1 + self.dice.below(line.len() - start);
-        if self.dice.percent(50) {
-            line
-        } else {
-            line[start..start + length].to_vec()
-        }
+        let part = line[start..start + length].to_vec();
+        if self.dice.percent(50) { line } else { part }
     }
 
     /// The directory in which the victims work, or another one.
@@ -408,18 +365,12 @@ impl Writer<'_> {
 
     /// The directory of a control group, or another path.
     fn cgroup(&mut self) -> Vec<u8> {
-        let cgroup = *self
-            .dice
-            .pick(&[Cgroup::Upper, Cgroup::Upper, Cgroup::Lower]);
-        let path = self
-            .world
-            .cgroups
-            .path(cgroup)
-            .filter(|_| !self.dice.percent(10));
-        path.map_or_else(
-            || self.one("/nowhere . /sys/fs/cgroup"),
-            |path| path.into_os_string().into_vec(),
-        )
+        use Cgroup::{Lower, Upper};
+        let cgroup = *self.dice.pick(&[Upper, Upper, Lower]);
+        match self.world.cgroups.path(cgroup) {
+            Some(path) if !self.dice.percent(10) => path.into_os_string().into_vec(),
+            _ => self.one("/nowhere . /sys/fs/cgroup"),
+        }
     }
 
     fn timeout(&mut self) {
@@ -429,9 +380,7 @@ impl Writer<'_> {
         } else {
             self.duration()
         };
-        let option = *self
-            .dice
-            .pick(&["--timeout", "--timeout", "--time", "--ti"]);
+        let option = self.dice.word("--timeout --timeout --time --ti");
         self.push_two(option, duration);
         let signal = self.signal();
         self.push(signal);
@@ -452,15 +401,11 @@ impl Writer<'_> {
             18 | 19 => self.push_one(STRANGE),
             20 => self.push_one(TOO_SHORT),
             _ => {
-                let arg = *self.dice.pick(&[
-                    &b"--"[..],
-                    b"--",
-                    b"\xff",
-                    b"-\xff",
-                    b"--\xff",
-                    b"7\xff",
-                    b"-9\xff",
-                ]);
+                // No UTF-8.
+                let mut arg = self.one("-- -- X -X --X 7X -9X");
+                arg.iter_mut()
+                    .filter(|b| **b == b'X')
+                    .for_each(|b| *b = 0xff);
                 self.push(arg);
             }
         }
@@ -509,12 +454,10 @@ impl Writer<'_> {
             let arg = arg.as_bytes();
             arg.starts_with(b"-f") || arg.starts_with(b"--fu") || arg.starts_with(b"--cw")
         };
-        let counts: &[usize] = if self.line.args.iter().any(describes) {
-            &[0, 0, 1]
-        } else {
-            &[1, 1, 1, 1, 2, 2, 3]
-        };
-        for _ in 0..*self.dice.pick(counts) {
+        let is_described = self.line.args.iter().any(describes);
+        let count = *self.dice.pick(&[1, 1, 1, 1, 2, 2, 3]);
+        let few = *self.dice.pick(&[0, 0, 1]);
+        for _ in 0..if is_described { few } else { count } {
             let mut target = self.target();
             // Without a signal before it, `-PGID` is read as a signal, which few users mean.
             if target.starts_with(b"-") && !named && !escaped && !self.dice.percent(10) {

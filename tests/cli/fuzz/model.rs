@@ -134,6 +134,43 @@ struct Predictor<'a> {
     exits: BTreeSet<i32>,
 }
 
+/// The forecast for a line that sends nothing: an error, or a listing or text.
+fn unsent(reading: &Reading, line: &Line, bounds: Vec<Bounds>) -> Forecast {
+    // Help and listings may be printed before an error is found, and the status of an error is 2
+    // with `--alive`.
+    let begins = |arg: &str, starts: &str| starts.split(' ').any(|start| arg.starts_with(start));
+    let is_quiet = |arg: &str| {
+        let cluster = arg.strip_prefix('-').unwrap_or_default();
+        let cluster = cluster.trim_start_matches(['a', 'p', 'r', 'w', 'v']);
+        begins(cluster, "h V l L t d") || begins(arg, "--h --ver --l --ta --sh --g")
+    };
+    let args: Vec<_> = line.args.iter().map(|arg| arg.to_string_lossy()).collect();
+    let mut exits = BTreeSet::from([1]);
+    if matches!(reading, Reading::Quiet) || args.iter().any(|arg| is_quiet(arg)) {
+        exits.insert(0);
+    }
+    if args.iter().any(|arg| arg.starts_with("--al")) {
+        exits.insert(2);
+    }
+    if matches!(line.sink, Sink::Full | Sink::Limited(_)) {
+        exits.insert(1);
+    }
+    let listed = listing::answers(&line.args).map(|(lines, status)| {
+        let may_be_lost = line.sink != Sink::File && line.sink != Sink::Late;
+        exits.retain(|&exit| exit == status || may_be_lost);
+        lines
+    });
+    Forecast {
+        bounds,
+        exits,
+        printed: None,
+        listed,
+        counts: None,
+        hangs: false,
+        patience: 0,
+    }
+}
+
 /// Predicts what a reading leads to.
 pub fn predict(reading: &Reading, world: &World, line: &Line) -> Forecast {
     let nothing = Bounds {
@@ -148,44 +185,7 @@ pub fn predict(reading: &Reading, world: &World, line: &Line) -> Forecast {
         }
     }
     let Reading::Request(request) = reading else {
-        let mut exits = BTreeSet::from([1]);
-        // Help and listings may be printed before an error is found, and the status of an error is
-        // 2 with `--alive`.
-        let any =
-            |so: &dyn Fn(&str) -> bool| line.args.iter().any(|arg| so(&arg.to_string_lossy()));
-        let long = ["--h", "--ver", "--l", "--ta", "--sh", "--g"];
-        let quiet = |arg: &str| {
-            let cluster = arg
-                .strip_prefix('-')
-                .unwrap_or_default()
-                .trim_start_matches(['a', 'p', 'r', 'w', 'v']);
-            cluster.starts_with(['h', 'V', 'l', 'L', 't', 'd'])
-                || long.iter().any(|option| arg.starts_with(option))
-        };
-        if matches!(reading, Reading::Quiet) || any(&quiet) {
-            exits.insert(0);
-        }
-        if any(&|arg| arg.starts_with("--al")) {
-            exits.insert(2);
-        }
-        if matches!(line.sink, Sink::Full | Sink::Limited(_)) {
-            exits.insert(1);
-        }
-        let listed = listing::answers(&line.args).map(|(lines, status)| {
-            let may_be_lost = line.sink != Sink::File && line.sink != Sink::Late;
-            exits.retain(|&exit| exit == status || may_be_lost);
-            lines
-        });
-        let (printed, counts) = (None, None);
-        return Forecast {
-            bounds,
-            exits,
-            printed,
-            listed,
-            counts,
-            hangs: false,
-            patience: 0,
-        };
+        return unsent(reading, line, bounds);
     };
     let mut signals = vec![usize::from(request.signal.unwrap_or(15))];
     // Nothing has to act on KILL.
@@ -218,24 +218,16 @@ pub fn predict(reading: &Reading, world: &World, line: &Line) -> Forecast {
 impl Predictor<'_> {
     fn predict(mut self) -> Forecast {
         let aims = self.aims();
-        self.pinned |= aims.iter().any(|aim| {
-            matches!(
-                aim.target,
-                Target::Name(_) | Target::Token(..) | Target::Port(..) | Target::Described
-            )
-        });
+        let is_pinned =
+            |target: &Target| target.is_described() || matches!(target, Target::Token(..));
+        self.pinned |= aims.iter().any(|aim| is_pinned(&aim.target));
         // Follow-ups and checks that make little sense together may be refused.
-        self.loose |= self.request.has("require-handler")
-            && self.signals[1..]
-                .iter()
-                .any(|signal| matches!(signal, 0 | 9 | 19));
+        let uncaught = self.signals[1..]
+            .iter()
+            .any(|signal| matches!(signal, 0 | 9 | 19));
+        self.loose |= self.request.has("require-handler") && uncaught;
         self.loose |= self.signals.len() > 1 && self.signals.contains(&0);
-        let groups = aims.iter().any(|aim| {
-            matches!(
-                aim.target,
-                Target::Group(_) | Target::OwnGroup | Target::Everyone
-            )
-        });
+        let groups = aims.iter().any(|aim| aim.target.is_many());
         let mut times = vec![0_u32; self.bounds.len()];
         let mut named = vec![0_u32; self.bounds.len()];
         let mut pids_at_risk = 0;
@@ -244,11 +236,10 @@ impl Predictor<'_> {
             let is_over = self.own_end != OwnEnd::None && self.is_own(&aim.target);
             let mut hits = self.hits(aim);
             // It may have ended and been reaped because of an earlier target.
-            let is_late =
-                |hit: &&mut Hit| pids_at_risk > 0 && self.world.victims[hit.victim].has_reaper;
-            hits.iter_mut()
-                .filter(is_late)
-                .for_each(|hit| hit.outcome |= FAIL);
+            for hit in hits.iter_mut().filter(|_| pids_at_risk > 0) {
+                let is_reaped = self.world.victims[hit.victim].has_reaper;
+                hit.outcome |= if is_reaped { FAIL } else { 0 };
+            }
             pids_at_risk += u32::from(self.may_reuse_pid(aim, &hits));
             for hit in hits {
                 self.outcomes.push(hit.outcome);
@@ -267,13 +258,10 @@ impl Predictor<'_> {
         // the group was pinned before the first signal.
         let is_new_owner = pids_at_risk > 1 && self.signals.len() == 1 && !self.waits;
         // The process that reuses the PID is a child of the reaper, and so part of its tree.
-        let is_new_child = self.request.is_tree()
-            && self
-                .world
-                .victims
-                .iter()
-                .zip(&times)
-                .any(|(victim, &times)| victim.habit == Habit::Reaps && times > 0);
+        let is_reaper =
+            |(victim, times): (&Victim, &u32)| victim.habit == Habit::Reaps && *times > 0;
+        let has_reaper = self.world.victims.iter().zip(&times).any(is_reaper);
+        let is_new_child = self.request.is_tree() && has_reaper;
         if is_new_owner || is_new_child {
             for (victim, bounds) in self.world.victims.iter().zip(&mut self.bounds) {
                 if victim.habit == Habit::ReusesPid {
@@ -289,16 +277,10 @@ impl Predictor<'_> {
         };
         let is_counted_once =
             |(victim, &times): (&Victim, &u32)| times == 0 || times == 1 && !forks(victim);
-        let is_new = |index: usize| {
-            aims[..index]
-                .iter()
-                .all(|aim| aim.target != aims[index].target)
-        };
+        let is_new = |nth: usize| aims[..nth].iter().all(|aim| aim.target != aims[nth].target);
         let is_one = |aim: &Aim| {
-            matches!(
-                aim.target,
-                Target::Everyone | Target::Port(..) | Target::Cgroup(_)
-            ) || self.is_own(&aim.target)
+            use Target::{Cgroup, Everyone, Port};
+            matches!(aim.target, Everyone | Port(..) | Cgroup(_)) || self.is_own(&aim.target)
         };
         let is_clear = victims.all(is_counted_once)
             && (1..aims.len()).all(is_new)
@@ -312,26 +294,25 @@ impl Predictor<'_> {
         let sent = OK | LATE | HANG | PART;
         [sent, GONE, FAIL | PART | UNSURE, LATE | HANG].map(|bits| {
             // A process that refuses a follow-up counts as signalled and as failed.
-            let must = |outcome: &&Outcome| **outcome & !bits == 0;
-            let may = |outcome: &&Outcome| **outcome & bits != 0;
-            [
-                self.outcomes.iter().filter(must).count(),
-                self.outcomes.iter().filter(may).count(),
-            ]
+            let must = self
+                .outcomes
+                .iter()
+                .filter(|outcome| **outcome & !bits == 0);
+            let may = self.outcomes.iter().filter(|outcome| **outcome & bits != 0);
+            [must.count(), may.count()]
         })
     }
 
     /// Whether a target names a process whose PID may be reused during the run.
     fn may_reuse_pid(&self, aim: &Aim, hits: &[Hit]) -> bool {
         let reaped = |victim: &Victim| victim.has_reaper && victim.habit != Habit::ReusesPid;
+        let victims = &self.world.victims;
         let has_pid = |n: i32| {
-            self.world
-                .victims
+            victims
                 .iter()
                 .any(|victim| reaped(victim) && victim.pid == n)
         };
-        hits.iter()
-            .any(|hit| reaped(&self.world.victims[hit.victim]))
+        hits.iter().any(|hit| reaped(&victims[hit.victim]))
             || matches!(aim.target, Target::Pid(n) | Target::Group(n) if has_pid(n))
     }
 
@@ -376,12 +357,8 @@ impl Predictor<'_> {
             }
             // After KILL, which only process 1 survives, CONT has no effect.
             let idle = signal == CONT && self.signals[..step].contains(&KILL);
-            if sure
-                && reachable
-                && !idle
-                && life == Life::Alive
-                && (nth <= 1 || !self.pinned && self.request.queue.is_none())
-            {
+            let repeats = nth <= 1 || !self.pinned && self.request.queue.is_none();
+            if sure && reachable && !idle && life == Life::Alive && repeats {
                 bounds.least[signal] += 1;
             }
             bounds.frozen |= self.request.is_tree() && signal == KILL;
@@ -415,31 +392,27 @@ impl Predictor<'_> {
         }
         if !endless {
             let alive = matches!(self.request.mode, Mode::Alive | Mode::Mixed);
-            let failed = if self.outcomes.is_empty() {
-                alive && !has_spared
-            } else if alive {
-                any(FAIL)
-            } else {
-                all(FAIL)
+            let failed = match () {
+                () if self.outcomes.is_empty() => alive && !has_spared,
+                () if alive => any(FAIL),
+                () => all(FAIL),
             };
             let in_time = !self.outcomes.contains(&LATE);
+            let partly = any(FAIL) && any(!(FAIL | UNSURE)) || any(PART);
             let ends = [
                 (0, all(OK | GONE) && in_time),
                 (1, failed && in_time),
                 (2, alive && any(UNSURE)),
-                (
-                    64,
-                    (any(FAIL) && any(!(FAIL | UNSURE)) || any(PART)) && !alive && in_time,
-                ),
+                (64, partly && !alive && in_time),
                 (124, any(LATE)),
             ];
-            self.exits
-                .extend(ends.iter().filter(|(_, may)| *may).map(|(exit, _)| exit));
+            let ends = ends.iter().filter(|(_, may)| *may);
+            self.exits.extend(ends.map(|(exit, _)| exit));
             if self.loose || self.request.mode == Mode::Mixed {
                 self.exits.extend([0, 1, 64]);
                 self.exits.extend(alive.then_some(2));
-                self.exits
-                    .extend((self.waits && !self.request.has("wait")).then_some(124));
+                let may_be_late = self.waits && !self.request.has("wait");
+                self.exits.extend(may_be_late.then_some(124));
             }
         }
         let is_counted = is_clear && !self.loose && !self.line.hidden && self.signals[0] != 0;
@@ -455,8 +428,8 @@ impl Predictor<'_> {
                 self.exits.retain(|&exit| exit > KILLED);
             }
             self.exits.insert(1);
-            self.exits
-                .extend((self.request.mode == Mode::Alive).then_some(2));
+            let is_asked = self.request.mode == Mode::Alive;
+            self.exits.extend(is_asked.then_some(2));
         }
         if self.loose {
             self.bounds
@@ -464,23 +437,12 @@ impl Predictor<'_> {
                 .for_each(|bounds| bounds.least = [0; SIGNALS]);
             self.printed[0].clear();
         }
-        let steps = self
-            .request
-            .steps
-            .iter()
-            .map(|&(time, _)| time.min(1000))
-            .sum::<u64>();
-        let patience = 60
-            + 2 * (steps
-                + self
-                    .request
-                    .within
-                    .or(self.request.grace)
-                    .unwrap_or(0)
-                    .min(1000));
-        let asked = matches!(self.request.mode, Mode::Pids | Mode::Ids)
-            && !self.request.has("json")
-            && !self.request.has("verbose");
+        let limit = self.request.within.or(self.request.grace).unwrap_or(0);
+        let steps = self.request.steps.iter().map(|&(time, _)| time);
+        let times = steps.chain([limit]).map(|time| time.min(1000));
+        let patience = 60 + 2 * times.sum::<u64>();
+        let lists = matches!(self.request.mode, Mode::Pids | Mode::Ids);
+        let asked = lists && !self.request.has("json") && !self.request.has("verbose");
         let printed = asked.then_some(self.printed);
         Forecast {
             bounds: self.bounds,

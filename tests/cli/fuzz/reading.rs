@@ -26,6 +26,19 @@ pub enum Target {
     Nobody,
 }
 
+impl Target {
+    /// Whether it means a process group or everyone.
+    pub fn is_many(&self) -> bool {
+        matches!(self, Self::Group(_) | Self::OwnGroup | Self::Everyone)
+    }
+
+    /// Whether it describes processes.
+    pub fn is_described(&self) -> bool {
+        use Target::{Described, Name, Port};
+        matches!(self, Name(_) | Port(..) | Described)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     Tcp,
@@ -354,13 +367,12 @@ impl Request {
         let handles = self.has("require-handler");
         let nothing_to_catch = handles && matches!(self.signal, Some(0 | 9 | 19));
         let own = |target: &Target| matches!(target, Target::OwnGroup | Target::Everyone);
-        let many = |target: &Target| own(target) || matches!(target, Target::Group(_));
         let checked = self.question.is_some()
             || self.queue.is_some()
             || self.verifies()
             || handles
             || self.is_tree();
-        let unfit = checked && self.targets.iter().any(many)
+        let unfit = checked && self.targets.iter().any(Target::is_many)
             || (waits || follow) && self.targets.iter().any(own);
         let null_grace = self.grace.is_some() && self.signal == Some(0);
         // The manual defines only in part how checks and values combine with a control group.

@@ -95,14 +95,10 @@ impl Predictor<'_> {
     /// The permitted outcomes for a process that a target stands for.
     pub fn outcome(&mut self, index: usize, aim: &Aim) -> Outcome {
         let victim = &self.world.victims[index];
-        let plain_question = matches!(self.request.mode, Mode::Alive)
-            && self.request.expect.is_empty()
-            && !aim.dated;
-        let hidden = if self.is_hidden(victim) && !plain_question {
-            FAIL | UNSURE
-        } else {
-            0
-        };
+        let is_verified = !self.request.expect.is_empty() || aim.dated;
+        let is_plain = self.request.mode == Mode::Alive && !is_verified;
+        let is_unseen = self.is_hidden(victim) && !is_plain;
+        let hidden = if is_unseen { FAIL | UNSURE } else { 0 };
         // What it forks when the storm continues it is named, and counts as failed.
         let may_escape = victim.habit == Habit::Escapes
             && self.line.storm == Some(victim.family)
@@ -127,11 +123,8 @@ impl Predictor<'_> {
             return FAIL | UNSURE;
         }
         if thread && (self.pinned || request.queue.is_some() || asks) {
-            let must = self.waits
-                || self.signals.len() > 1
-                || request.verifies()
-                || request.has("require-handler")
-                || request.is_tree();
+            let is_checked = request.verifies() || request.has("require-handler");
+            let must = self.waits || self.signals.len() > 1 || is_checked || request.is_tree();
             return if must && !asks {
                 FAIL
             } else {
@@ -146,14 +139,16 @@ impl Predictor<'_> {
             && (self.waits || self.signals.len() > 1)
             && !self.signals.iter().any(catches)
         {
-            return if self.waits && self.signals != [0] {
+            let must = self.waits && self.signals != [0];
+            return if must {
                 FAIL
             } else {
                 OK | FAIL | self.end(index)
             };
         }
         if victim.is_zombie() {
-            let unverified = aim.stale || request.verifies();
+            let is_unseen = aim.dated && self.is_hidden(victim);
+            let unverified = aim.stale || request.verifies() || is_unseen;
             return match request.mode {
                 Mode::Alive if unverified => FAIL | UNSURE,
                 Mode::Alive => FAIL,
@@ -173,16 +168,12 @@ impl Predictor<'_> {
         if aim.stale {
             return FAIL | UNSURE;
         }
-        let opaque = self.is_opaque(victim);
+        let is_opaque = self.is_opaque(victim) && request.verifies();
         if aim.origin != Origin::Below && !self.is_fit(victim) {
             return FAIL | UNSURE;
         }
         if asks {
-            return if opaque && request.verifies() {
-                OK | FAIL | UNSURE
-            } else {
-                OK
-            };
+            return if is_opaque { OK | FAIL | UNSURE } else { OK };
         }
         let first = self.signals[0];
         if request.has("require-handler") && victim.caught & 1 << (first - 1) == 0 {
@@ -192,18 +183,10 @@ impl Predictor<'_> {
         if !reachable {
             return FAIL;
         }
-        let checks = if opaque && request.verifies() {
-            FAIL
-        } else {
-            0
-        };
+        let checks = if is_opaque { FAIL } else { 0 };
         // CONT may be permitted within a session while a later signal is not.
-        if first != 0
-            && self
-                .signals
-                .iter()
-                .any(|&signal| !self.permitted(victim, signal))
-        {
+        let is_refused = |&signal: &usize| !self.permitted(victim, signal);
+        if first != 0 && self.signals.iter().any(is_refused) {
             return checks | PART;
         }
         checks | self.end(index)
@@ -244,17 +227,12 @@ impl Predictor<'_> {
         let is_stormy = self.line.storm == Some(victim.family);
         let stopped = victim.stopped || signals.iter().any(|signal| STOPS.contains(signal));
         let fatal = signals.iter().any(|&signal| is_fatal(signal));
+        let may_continue = !victim.stopped || is_stormy || signals.contains(&CONT);
         match victim.habit {
             Habit::Init => Life::Alive,
             _ if !self.permitted(victim, self.signals[0]) => Life::Alive,
             _ if signals.contains(&KILL) => Life::Gone,
-            Habit::Dies
-                if fatal
-                    && stopped
-                    && (!victim.stopped || is_stormy || signals.contains(&CONT)) =>
-            {
-                Life::Unknown
-            }
+            Habit::Dies if fatal && stopped && may_continue => Life::Unknown,
             Habit::Dies if fatal && !stopped => Life::Gone,
             // Its child may be stopped by a later STOP.
             Habit::Forks if signals.contains(&15) && self.signals.contains(&19) => Life::Unknown,

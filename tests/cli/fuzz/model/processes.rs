@@ -19,69 +19,66 @@ impl Predictor<'_> {
         }
         for path in &self.request.pidfiles {
             self.pinned = true;
-            let (mut stale, mut dated) = (false, false);
-            let named = || {
-                self.line
-                    .files
-                    .iter()
-                    .find(|(name, _)| name.as_bytes() == path)
-                    .map(|(_, file)| file)
-            };
-            let content = if path == b"-" {
+            let is_input = path == b"-";
+            let allowed = self.request.has("allow-stale");
+            let is_it = |(name, _): &&(String, Pidfile)| name.as_bytes() == path;
+            let file = self.line.files.iter().find(is_it).map(|(_, file)| file);
+            // The content, whether its age counts, and whether it is old.
+            let (content, dated, old) = match file {
                 // The shell's is a file, otherwise it is a pipe.
-                dated = self.line.start == Start::Shell && !self.request.has("allow-stale");
-                Some(&self.line.stdin)
-            } else {
-                match named() {
-                    Some(Pidfile::File(content, age)) => {
-                        dated = !self.request.has("allow-stale");
-                        stale = *age == Age::Old && dated;
-                        Some(content)
-                    }
-                    Some(Pidfile::Unreadable(content)) if self.line.user == 0 => Some(content),
-                    Some(Pidfile::Device) => {
-                        self.loose = true;
-                        self.outcomes.push(OK | FAIL);
-                        continue;
-                    }
-                    _ => None,
+                _ if is_input => (
+                    Some(&self.line.stdin),
+                    self.line.start == Start::Shell,
+                    false,
+                ),
+                Some(Pidfile::File(content, age)) => (Some(content), true, *age == Age::Old),
+                Some(Pidfile::Unreadable(content)) if self.line.user == 0 => {
+                    (Some(content), false, false)
                 }
+                Some(Pidfile::Device) => {
+                    self.loose = true;
+                    self.outcomes.push(OK | FAIL);
+                    continue;
+                }
+                _ => (None, false, false),
             };
-            let entries = content.and_then(|content| {
-                let content = if path == b"-" {
+            let (dated, stale) = (dated && !allowed, old && !allowed);
+            let whole = |content| {
+                if is_input {
                     content
                 } else {
                     first_line_or_all(content)
-                };
-                self.entries(content)
+                }
+            };
+            let entries = content.and_then(|content| self.entries(whole(content)));
+            let is_counted = |target: &Target| !is_input || !self.is_spared_number(target);
+            let entries = entries.map(|mut entries| {
+                entries.retain(is_counted);
+                entries
             });
-            let is_counted = |target: &Target| path != b"-" || !self.is_spared_number(target);
-            let entries: Option<Vec<Target>> =
-                entries.map(|entries| entries.into_iter().filter(is_counted).collect());
-            match entries {
-                Some(entries) if !entries.is_empty() || path == b"-" => {
-                    if entries.is_empty() && self.request.mode != Mode::Send {
-                        self.outcomes.push(OK | FAIL);
-                    }
-                    aims.extend(entries.into_iter().map(|target| {
-                        let is_number = matches!(target, Target::Pid(_));
-                        Aim {
-                            target,
-                            stale: stale && is_number,
-                            dated: dated && is_number,
-                            origin: if path == b"-" {
-                                Origin::Input
-                            } else {
-                                Origin::Named
-                            },
-                        }
-                    }));
-                }
-                _ => {
-                    self.loose = true;
-                    self.outcomes.push(FAIL | UNSURE);
-                }
+            let Some(entries) = entries.filter(|entries| !entries.is_empty() || is_input) else {
+                self.loose = true;
+                self.outcomes.push(FAIL | UNSURE);
+                continue;
+            };
+            if entries.is_empty() && self.request.mode != Mode::Send {
+                self.outcomes.push(OK | FAIL);
             }
+            let origin = if is_input {
+                Origin::Input
+            } else {
+                Origin::Named
+            };
+            aims.extend(entries.into_iter().map(|target| {
+                let is_number = matches!(target, Target::Pid(_));
+                let (stale, dated) = (stale && is_number, dated && is_number);
+                Aim {
+                    target,
+                    stale,
+                    dated,
+                    origin,
+                }
+            }));
         }
         aims
     }
@@ -91,19 +88,16 @@ impl Predictor<'_> {
         self.loose |= content.iter().any(|b| matches!(b, b'\r' | 0x0b | 0x0c));
         let text = str::from_utf8(content).ok()?;
         let number = |text: &str| {
-            text.parse::<u64>()
-                .ok()
-                .filter(|&n| n > 0 && !text.starts_with('+'))
+            let number = text.parse::<u64>().ok();
+            number.filter(|&n| n > 0 && !text.starts_with('+'))
         };
         let pid = |text: &str| number(text).and_then(|n| i32::try_from(n).ok());
         let entry = |word: &str| match word.split_once(':') {
             None => pid(word).map(Target::Pid),
             Some((n, inode)) => Some(Target::Token(pid(n)?, number(inode)?)),
         };
-        text.split([' ', '\t', '\n', '\r'])
-            .filter(|word| !word.is_empty())
-            .map(entry)
-            .collect()
+        let words = text.split([' ', '\t', '\n', '\r']);
+        words.filter(|word| !word.is_empty()).map(entry).collect()
     }
 
     /// Whether a number on standard input is that of an ancestor of sigsend, which is as if it were
@@ -142,7 +136,7 @@ impl Predictor<'_> {
             || self.request.is_tree()
             || asks;
         let everyone = aim.target == Target::Everyone;
-        let many = everyone || matches!(aim.target, Target::Group(_) | Target::OwnGroup);
+        let many = aim.target.is_many();
         let own_group = self.is_own(&aim.target);
         let follows = self.waits || self.signals.len() > 1;
         if many && (checked || self.request.queue.is_some()) || (own_group || everyone) && follows {
@@ -155,50 +149,32 @@ impl Predictor<'_> {
         // `--tree 1` means all processes, in every spelling.
         self.loose |=
             self.request.is_tree() && matches!(aim.target, Target::Pid(1) | Target::Token(1, _));
-        let described = matches!(
-            aim.target,
-            Target::Name(_) | Target::Port(..) | Target::Cgroup(_) | Target::Described
-        );
-        let victims = self.world.victims.iter();
+        let described = aim.target.is_described() || matches!(aim.target, Target::Cgroup(_));
         let mut found: Vec<usize> = match &aim.target {
             // Whether it lives cannot be told.
             Target::Nobody => {
                 self.outcomes.push(FAIL | UNSURE);
                 return Vec::new();
             }
-            Target::Pid(n) => victims
-                .enumerate()
-                .filter(|(_, v)| v.pid == *n || v.thread == *n)
-                .map(|(i, _)| i)
-                .collect(),
+            Target::Pid(n) => self.indices(|v| v.pid == *n || v.thread == *n),
             Target::Token(n, inode) => self.indices(|v| v.pid == *n && v.inode == *inode),
             Target::Group(n) => self.indices(|v| v.group == *n),
             Target::OwnGroup => self.indices(|v| Some(v.group) == own),
             Target::Everyone => self.indices(|v| v.pid != 1),
             Target::Described => self.indices(|v| !v.is_zombie() && self.is_selected(v)),
             Target::Port(port, protocol) => {
-                let holders =
-                    self.indices(|v| v.port == Some(*port) && v.protocol == Some(*protocol));
+                let holds = |v: &Victim| v.port == Some(*port) && v.protocol == Some(*protocol);
                 let is_seen = |v: &Victim| self.line.user == 0 || v.user == self.line.user;
-                if holders
-                    .iter()
-                    .any(|&index| !is_seen(&self.world.victims[index]))
-                {
+                if !self.indices(|v| holds(v) && !is_seen(v)).is_empty() {
                     // The kernel does not show the descriptors of other users' processes.
                     self.outcomes.push(OK | GONE | FAIL | UNSURE);
                 }
-                let victim = |index: usize| &self.world.victims[index];
-                holders
-                    .into_iter()
-                    .filter(|&index| self.is_selected(victim(index)) && is_seen(victim(index)))
-                    .collect()
+                self.indices(|v| holds(v) && self.is_selected(v) && is_seen(v))
             }
             Target::Cgroup(directory) => {
                 let cgroup = |cgroup| {
-                    self.world
-                        .cgroups
-                        .path(cgroup)
-                        .is_some_and(|path| path.as_os_str().as_bytes() == directory)
+                    let path = self.world.cgroups.path(cgroup);
+                    path.is_some_and(|path| path.as_os_str().as_bytes() == directory)
                 };
                 let (upper, lower) = (cgroup(Cgroup::Upper), cgroup(Cgroup::Lower));
                 if !upper && !lower {
@@ -213,12 +189,9 @@ impl Predictor<'_> {
                 })
             }
             Target::Name(name) => {
-                let named = |v: &Victim| {
-                    if name.len() > 15 {
-                        (v.title == *name || v.program == *name) && name.starts_with(&v.name)
-                    } else {
-                        v.name == *name
-                    }
+                let named = |v: &Victim| match name.len() {
+                    ..=15 => v.name == *name,
+                    _ => (v.title == *name || v.program == *name) && name.starts_with(&v.name),
                 };
                 // A zombie is not found by name.
                 self.indices(|v| named(v) && !v.is_zombie() && self.is_selected(v))
@@ -246,7 +219,11 @@ impl Predictor<'_> {
                 Target::Port(port, protocol) => {
                     v.port == Some(*port) && v.protocol == Some(*protocol)
                 }
-                Target::Described => !v.is_zombie() && self.is_described(v),
+                // Where an undumpable process works cannot be read.
+                Target::Described => {
+                    let is_unread = self.request.cwd.is_some() && self.is_opaque(v);
+                    !v.is_zombie() && (self.is_described(v) || is_unread)
+                }
                 _ => false,
             };
             let has_others = !self.indices(other).is_empty();
@@ -256,42 +233,34 @@ impl Predictor<'_> {
                 () => GONE,
             };
             let hides = self.request.mode == Mode::Alive && has_others;
-            let unsure = if described && (self.line.hidden || hides) {
-                UNSURE
-            } else {
-                0
-            };
+            let is_unsure = described && (self.line.hidden || hides);
+            let unsure = if is_unsure { UNSURE } else { 0 };
             // It may be the name of a hidden process.
-            let is_told = !(matches!(aim.target, Target::Name(_))
-                && self.request.mode == Mode::Alive
-                && self.hides());
-            let gone = if is_told { gone } else { 0 };
-            self.outcomes
-                .push(gone | unsure | if aim.stale && self.waits { FAIL } else { 0 });
+            let is_hidden = self.request.mode == Mode::Alive && self.hides();
+            let is_name = matches!(aim.target, Target::Name(_));
+            let gone = if is_name && is_hidden { 0 } else { gone };
+            let stale = if aim.stale && self.waits { FAIL } else { 0 };
+            self.outcomes.push(gone | unsure | stale);
             return Vec::new();
         }
-        let mut hits: Vec<Hit> = found
-            .iter()
-            .map(|&victim| Hit {
+        let hit = |&victim: &usize| {
+            let (outcome, below) = (self.outcome(victim, aim), false);
+            Hit {
                 victim,
-                outcome: self.outcome(victim, aim),
-                below: false,
-            })
-            .collect();
-        // Nobody can tell which of them are above a process that /proc hides.
-        if (described || aim.origin == Origin::Input)
-            && self.line.hidden
-            && self.line.start == Start::Shell
-        {
-            for hit in &mut hits {
-                hit.outcome |= FAIL | UNSURE;
+                outcome,
+                below,
             }
+        };
+        let mut hits: Vec<Hit> = found.iter().map(hit).collect();
+        // Nobody can tell which of them are above a process that /proc hides.
+        let is_below_hidden = self.line.hidden && self.line.start == Start::Shell;
+        if (described || aim.origin == Origin::Input) && is_below_hidden {
+            hits.iter_mut().for_each(|hit| hit.outcome |= FAIL | UNSURE);
         }
         if many && !self.waits && (own_group || hits.iter().any(|hit| hit.outcome == OK)) {
             // One kill(2) for the whole group: which members were refused is unknown.
-            hits.iter_mut()
-                .filter(|hit| hit.outcome == FAIL)
-                .for_each(|hit| hit.outcome |= OK);
+            let failed = hits.iter_mut().filter(|hit| hit.outcome == FAIL);
+            failed.for_each(|hit| hit.outcome |= OK);
         }
         if self.request.is_tree() {
             self.add_descendants(aim, &mut hits);
@@ -303,63 +272,50 @@ impl Predictor<'_> {
     fn add_descendants(&mut self, aim: &Aim, hits: &mut Vec<Hit>) {
         let passed = |root: &usize| !aim.stale && self.is_fit(&self.world.victims[*root]);
         let roots: Vec<usize> = hits.iter().map(|hit| hit.victim).filter(passed).collect();
-        let below: Vec<usize> = roots
-            .into_iter()
-            .flat_map(|root| self.descendants(root))
-            .filter(|&member| !self.is_spared(member))
-            .collect();
+        let below = roots.into_iter().flat_map(|root| self.descendants(root));
+        let below: Vec<usize> = below.filter(|&member| !self.is_spared(member)).collect();
         let stays = match (self.waits, self.request.has("mixed")) {
             (true, true) if self.request.within.or(self.request.grace).is_some() => OK | LATE,
             (true, true) => OK | HANG,
             (false, true) => OK | FAIL,
             _ => 0,
         };
-        // The children of a hidden process cannot be listed.
-        let is_hidden = |&index: &usize| self.is_hidden(&self.world.victims[index]);
-        let is_partly_seen = hits
-            .iter()
-            .map(|hit| hit.victim)
-            .chain(below.iter().copied())
-            .any(|i| is_hidden(&i));
-        // A process that cannot be verified is refused, and its tree is not looked at.
-        let is_opaque = |hit: &Hit| self.is_opaque(&self.world.victims[hit.victim]);
-        let is_partly_seen =
-            is_partly_seen || self.request.verifies() && hits.iter().any(is_opaque);
+        // The children of a hidden process cannot be listed. A process that cannot be verified is
+        // refused, and its tree is not looked at.
+        let victims = &self.world.victims;
+        let is_hidden = |&index: &usize| self.is_hidden(&victims[index]);
+        let is_opaque = |index: &usize| self.is_opaque(&victims[*index]);
+        let heads: Vec<usize> = hits.iter().map(|hit| hit.victim).collect();
+        let is_partly_seen = heads.iter().chain(&below).any(is_hidden)
+            || self.request.verifies() && heads.iter().any(is_opaque);
         let unsure = if is_partly_seen { FAIL } else { 0 };
         for victim in below {
-            let below = Aim {
-                origin: Origin::Below,
-                ..Aim::at(Target::Pid(self.world.victims[victim].pid))
-            };
+            let mut below = Aim::at(Target::Pid(self.world.victims[victim].pid));
+            below.origin = Origin::Below;
             // What is named by a description is alive while one process that it fits is.
-            let described = matches!(
-                aim.target,
-                Target::Name(_) | Target::Port(..) | Target::Described
-            );
-            let ignored = described
+            let ignored = aim.target.is_described()
                 && self.request.mode == Mode::Alive
                 && self.world.victims[victim].is_zombie();
-            let outcome = match (ignored, !self.request.verifies()) {
-                (true, true) => OK,
-                (true, false) => OK | self.outcome(victim, &below),
+            let outcome = match (ignored, self.request.verifies()) {
+                (true, false) => OK,
+                (true, true) => OK | self.outcome(victim, &below),
                 (false, _) => self.outcome(victim, &below),
             };
             // The tree of a hidden process is not seen.
             let unseen = if is_partly_seen { OK } else { 0 };
+            let (outcome, below) = (outcome | unsure | unseen | stays, true);
             hits.push(Hit {
                 victim,
-                outcome: outcome | unsure | unseen | stays,
-                below: true,
+                outcome,
+                below,
             });
         }
     }
 
     fn indices(&self, so: impl Fn(&Victim) -> bool) -> Vec<usize> {
         let victims = self.world.victims.iter().enumerate();
-        victims
-            .filter(|(_, victim)| victim.exists() && so(victim))
-            .map(|(index, _)| index)
-            .collect()
+        let found = victims.filter(|(_, victim)| victim.exists() && so(victim));
+        found.map(|(index, _)| index).collect()
     }
 
     pub fn descendants(&self, root: usize) -> Vec<usize> {
@@ -378,10 +334,8 @@ fn first_line_or_all(content: &[u8]) -> &[u8] {
     let Some(end) = content.iter().position(|&b| b == b'\n') else {
         return content;
     };
-    let (first, rest) = (
-        content[..end].trim_ascii(),
-        content[end..].trim_ascii_start(),
-    );
+    let (first, rest) = content.split_at(end);
+    let (first, rest) = (first.trim_ascii(), rest.trim_ascii_start());
     let word = str::from_utf8(first).unwrap_or_default();
     let is_one = word.split(':').count() <= 2 && word.split(':').all(digits);
     match rest.first() {
