@@ -45,6 +45,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
+use nix::fcntl::AT_FDCWD;
 use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{UtimensatFlags, utimensat};
@@ -84,16 +85,13 @@ pub static SIGSEND: LazyLock<&str> = LazyLock::new(|| BUILDS.last().expect("neve
 /// The builds that `SIGSEND_BIN` names (paths with colons between), or the one that cargo has made.
 pub static BUILDS: LazyLock<Vec<&str>> = LazyLock::new(|| {
     let named = env::var("SIGSEND_BIN").unwrap_or_default();
-    let builds: Vec<&str> = named
+    let named = Some(named).filter(|paths| !paths.is_empty());
+    let paths = named.unwrap_or_else(|| env!("CARGO_BIN_EXE_sigsend").to_owned());
+    paths
         .leak()
         .split(':')
         .filter(|path| !path.is_empty())
-        .collect();
-    if builds.is_empty() {
-        vec![env!("CARGO_BIN_EXE_sigsend")]
-    } else {
-        builds
-    }
+        .collect()
 });
 
 /// The program under test in a clean, fixed environment, with no signal ignored; killed if it
@@ -177,10 +175,11 @@ impl Timed for Command {
 pub fn clean(mut command: StdCommand) -> StdCommand {
     command
         .env_clear()
-        .env("PATH", env::var_os("PATH").unwrap_or_default())
+        .env("PATH", env::var_os("PATH").unwrap_or_default());
+    command
         .env("LC_ALL", "C")
-        .env("TERM", "dumb");
-    command.current_dir("/");
+        .env("TERM", "dumb")
+        .current_dir("/");
     sys::start_with_defaults(&mut command);
     command
 }
@@ -195,11 +194,8 @@ pub fn stdout(finished: &Assert) -> String {
 pub fn is_dynamic() -> bool {
     let file = fs::read(*SIGSEND).expect("the program under test");
     let number = |from: usize, length: usize| {
-        let bytes = &file[from..from + length];
-        bytes
-            .iter()
-            .rev()
-            .fold(0, |n, byte| n << 8 | usize::from(*byte))
+        let bytes = file[from..from + length].iter().rev();
+        bytes.fold(0, |n, byte| n << 8 | usize::from(*byte))
     };
     let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
     (0..count).any(|index| number(table + index * size, 4) == 3)
@@ -224,9 +220,8 @@ pub fn shown_on_terminal(
     stream: fn(&mut StdCommand, OwnedFd) -> &mut StdCommand,
 ) -> String {
     let pty = openpty(&terminal::winsize(50, columns), None).expect("a pseudo-terminal");
-    let mut child = stream(&mut command, pty.slave)
-        .spawn()
-        .expect("sigsend starts");
+    let child = stream(&mut command, pty.slave).spawn();
+    let mut child = child.expect("sigsend starts");
     // The command holds the other side open, so there would be no end of file.
     drop(command);
     let mut written = Vec::new();
@@ -267,16 +262,10 @@ pub fn strace_of(
     }
     let dir = tempdir();
     let log = dir.path().join("strace");
-    let mut command = clean(StdCommand::new("strace"));
-    command
-        .args(["-f", "-qq", "-e", "signal=none", "-e", expression, "-o"])
-        .arg(&log)
-        .arg(traced)
-        .args(args);
-    let output = Command::from_std(command)
-        .timed()
-        .output()
-        .expect("strace starts");
+    let mut command = tool(&format!("strace -f -qq -e signal=none -e {expression} -o"));
+    command.arg(&log).arg(traced).args(args);
+    let output = Command::from_std(command).timed().output();
+    let output = output.expect("strace starts");
     let stderr = String::from_utf8_lossy(&output.stderr);
     if stderr.contains("PTRACE_") || stderr.contains("ptrace(") {
         skip(format!("strace: {}", stderr.trim()));
@@ -289,11 +278,9 @@ pub fn strace_of(
         .next()
         .map_or("", |(pid, _call)| pid)
         .to_owned();
-    let calls = lines
-        .filter(|(thread, _call)| *thread == pid)
-        .map(|(_thread, call)| call.trim_start().to_owned())
-        .filter(|call| !call.starts_with("+++"))
-        .collect();
+    let own = lines.filter(|(thread, _call)| *thread == pid);
+    let calls = own.map(|(_thread, call)| call.trim_start().to_owned());
+    let calls = calls.filter(|call| !call.starts_with("+++")).collect();
     Some(Trace { output, pid, calls })
 }
 
@@ -302,24 +289,17 @@ pub fn strace_of(
 #[track_caller]
 pub fn skip(reason: impl Display) {
     let thread = thread::current();
+    let named = thread.name().filter(|name| *name != "main");
     let inside = env::var(namespace::INSIDE).ok();
-    let named = || {
-        thread
-            .name()
-            .filter(|name| *name != "main")
-            .map(str::to_owned)
-    };
-    let test = inside
-        .or_else(named)
-        .unwrap_or_else(|| Location::caller().to_string());
+    let test = inside.or(named.map(str::to_owned));
+    let test = test.unwrap_or_else(|| Location::caller().to_string());
     write_stderr(&format!("skipped: {test}: {reason}"));
 }
 
 fn write_stderr(line: &str) {
     // In one write, so that lines of parallel tests are not mixed.
-    io::stderr()
-        .write_all(format!("{line}\n").as_bytes())
-        .expect("standard error can be written");
+    let written = io::stderr().write_all(format!("{line}\n").as_bytes());
+    written.expect("standard error can be written");
 }
 
 /// Sends a signal to a process that the test has started and that is not reaped.
@@ -340,20 +320,16 @@ pub fn may_change_user() -> bool {
         let mut fields = line.split_whitespace().map(str::parse::<u32>);
         Some((fields.next()?.ok()?, fields.nth(1)?.ok()?))
     });
-    running_as_root()
-        && ranges
-            .into_iter()
-            .any(|(first, count)| (first..first.saturating_add(count)).contains(&NOBODY))
+    let is_mapped = |(first, count): (u32, u32)| NOBODY.wrapping_sub(first) < count;
+    running_as_root() && ranges.into_iter().any(is_mapped)
 }
 
 /// The path of a program of this system, or `None` when it is not installed.
 pub fn program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let dirs = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    let runs = |file: &PathBuf| {
-        file.metadata()
-            .is_ok_and(|data| data.is_file() && data.permissions().mode() & 1 == 1)
-    };
+    let is_program = |data: fs::Metadata| data.is_file() && data.permissions().mode() & 1 == 1;
+    let runs = |file: &PathBuf| file.metadata().is_ok_and(is_program);
     dirs.map(|dir| dir.join(name)).find(runs)
 }
 
@@ -369,19 +345,10 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// Sets the modification time of a file to `age` ago.
 pub fn back_date(path: &Path, age: Duration) {
-    let then = SystemTime::now() - age;
-    let then = TimeSpec::from_duration(
-        then.duration_since(SystemTime::UNIX_EPOCH)
-            .expect("after 1970"),
-    );
-    utimensat(
-        nix::fcntl::AT_FDCWD,
-        path,
-        &then,
-        &then,
-        UtimensatFlags::FollowSymlink,
-    )
-    .expect("the file is ours");
+    let then = (SystemTime::now() - age).duration_since(SystemTime::UNIX_EPOCH);
+    let then = TimeSpec::from_duration(then.expect("after 1970"));
+    let set = utimensat(AT_FDCWD, path, &then, &then, UtimensatFlags::FollowSymlink);
+    set.expect("the file is ours");
 }
 
 /// A directory that every user can read. Removed on drop.
@@ -419,10 +386,7 @@ impl TempDir {
 
     /// The same; returns the path as an argument.
     pub fn arg(&self, name: &str, content: impl AsRef<[u8]>) -> String {
-        self.file(name, content)
-            .to_str()
-            .expect("a path of ours")
-            .to_owned()
+        self.file(name, content).display().to_string()
     }
 }
 

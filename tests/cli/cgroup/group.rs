@@ -2,7 +2,6 @@
 
 use std::fmt::{self, Display, Formatter};
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,22 +19,18 @@ pub struct Group {
 pub fn mount() -> String {
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("/proc");
     let whole = |line: &&str| line.contains(" - cgroup2 ") && line.split(' ').nth(3) == Some("/");
-    mounts
+    let path = mounts
         .lines()
         .find(whole)
-        .and_then(|line| line.split(' ').nth(4))
-        .unwrap_or_default()
-        .to_owned()
+        .and_then(|line| line.split(' ').nth(4));
+    path.unwrap_or_default().to_owned()
 }
 
 /// The mount point of a hierarchy of version 1, if there is one.
 pub fn version_1() -> Option<String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("/proc");
-    let path = mounts
-        .lines()
-        .find(|line| line.contains(" - cgroup "))
-        .and_then(|line| line.split(' ').nth(4));
-    path.map(str::to_owned)
+    let mut lines = mounts.lines().filter(|line| line.contains(" - cgroup "));
+    Some(lines.next()?.split(' ').nth(4)?.to_owned())
 }
 
 /// Creates a group below the test's own group. If that is not possible here, skips the test and
@@ -44,46 +39,37 @@ pub fn version_1() -> Option<String> {
 pub fn control_group() -> Option<Group> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let own = own
-        .lines()
-        .find_map(|line| line.strip_prefix("0::"))
-        .unwrap_or("/")
-        .trim_end_matches('/')
-        .to_owned();
+    let own = own.lines().find_map(|line| line.strip_prefix("0::"));
+    let own = own.unwrap_or("/").trim_end_matches('/');
     if mount().is_empty() {
         skip("no control groups of version 2 are mounted");
         return None;
     }
-    loop {
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = PathBuf::from(format!(
-            "{}{own}/sigsend-test-{}-{count}",
-            mount(),
-            std::process::id()
-        ));
-        match fs::create_dir(&path) {
-            // PIDs repeat between PID namespaces.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => {
-                skip(format!("no control group can be created: {error}"));
-                return None;
-            }
-            Ok(()) => {
-                let group = Group { path, is_top: true };
-                let asleep = Command::new("sleep").arg("60").spawn();
-                let mut asleep = asleep.expect("sleep starts");
-                let moved = fs::write(group.path.join("cgroup.procs"), asleep.id().to_string());
-                let _ = asleep.kill().and_then(|()| asleep.wait());
-                if let Err(error) = moved {
-                    skip(format!(
-                        "no process can be put into a control group: {error}"
-                    ));
-                    return None;
-                }
-                return Some(group);
-            }
-        }
+    // PIDs repeat between PID namespaces.
+    let namespace = fs::read_link("/proc/self/ns/pid")
+        .expect("/proc")
+        .display()
+        .to_string();
+    let namespace: String = namespace.chars().filter(char::is_ascii_digit).collect();
+    let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let name = format!("sigsend-test-{namespace}-{process}-{count}");
+    let path = PathBuf::from(format!("{}{own}/{name}", mount()));
+    if let Err(error) = fs::create_dir(&path) {
+        skip(format!("no control group can be created: {error}"));
+        return None;
     }
+    let group = Group { path, is_top: true };
+    let asleep = Command::new("sleep").arg("60").spawn();
+    let mut asleep = asleep.expect("sleep starts");
+    let moved = fs::write(group.path.join("cgroup.procs"), asleep.id().to_string());
+    let _ = asleep.kill().and_then(|()| asleep.wait());
+    if let Err(error) = moved {
+        skip(format!(
+            "no process can be put into a control group: {error}"
+        ));
+        return None;
+    }
+    Some(group)
 }
 
 /// Its directory.
@@ -105,10 +91,9 @@ impl Group {
 
     /// Its path as /proc/PID/cgroup shows it.
     pub fn shown(&self) -> String {
-        self.arg()
-            .strip_prefix(&mount())
-            .expect("below the mount")
-            .to_owned()
+        let arg = self.arg();
+        let shown = arg.strip_prefix(&mount());
+        shown.expect("below the mount").to_owned()
     }
 
     /// A group below this one.
@@ -116,18 +101,15 @@ impl Group {
     pub fn child(&self, name: &str) -> Self {
         let path = self.path.join(name);
         fs::create_dir(&path).expect("a group below one of ours");
-        Self {
-            path,
-            is_top: false,
-        }
+        let is_top = false;
+        Self { path, is_top }
     }
 
     /// Removes this group, which must be empty, and creates another one with the same name.
     #[track_caller]
     pub fn recreated(self) -> Self {
-        eventually("the group to be removed", || {
-            fs::remove_dir(&self.path).is_ok()
-        });
+        let is_removed = || fs::remove_dir(&self.path).is_ok();
+        eventually("the group to be removed", is_removed);
         fs::create_dir(&self.path).expect("the name is free");
         self
     }
@@ -135,8 +117,8 @@ impl Group {
     /// Moves a process into it.
     #[track_caller]
     pub fn take(&self, pid: i32) {
-        fs::write(self.path.join("cgroup.procs"), pid.to_string())
-            .expect("a process of ours can be moved");
+        let moved = fs::write(self.path.join("cgroup.procs"), pid.to_string());
+        moved.expect("a process of ours can be moved");
     }
 
     /// A member that has every signal at its default.
@@ -166,9 +148,8 @@ impl Group {
     #[track_caller]
     pub fn freeze(&self) {
         fs::write(self.path.join("cgroup.freeze"), "1").expect("a group of ours can be frozen");
-        eventually("the group to be frozen", || {
-            self.read("cgroup.events").contains("frozen 1")
-        });
+        let is_frozen = || self.read("cgroup.events").contains("frozen 1");
+        eventually("the group to be frozen", is_frozen);
     }
 
     #[track_caller]

@@ -139,13 +139,9 @@ impl Runs for Command {
     /// Its standard input is /dev/null.
     fn run(mut self, words: &[String]) -> Done {
         let line = format!("{:?} {words:?}", self.get_args().collect::<Vec<_>>());
-        self.args(words)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let child = self
-            .spawn()
-            .unwrap_or_else(|error| panic!("{line}: {error}"));
+        self.args(words).stdin(Stdio::null());
+        let child = self.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = child.unwrap_or_else(|error| panic!("{line}: {error}"));
         let pid = i32::try_from(child.id()).expect("a PID is an i32");
         let life = super::sys::pidfd(pid).expect("it is unreaped");
         thread::spawn(move || {
@@ -170,16 +166,9 @@ pub struct Done {
 
 impl Debug for Done {
     fn fmt(&self, formatter: &mut Formatter) -> fmt::Result {
-        let Self {
-            line,
-            status,
-            out,
-            err,
-        } = self;
-        write!(
-            formatter,
-            "{line} ended with {status:?}\n--- out\n{out}--- err\n{err}---"
-        )
+        let (line, status, out, err) = (&self.line, self.status, &self.out, &self.err);
+        let text = format!("{line} ended with {status:?}\n--- out\n{out}--- err\n{err}---");
+        formatter.write_str(&text)
     }
 }
 

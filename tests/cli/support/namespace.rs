@@ -4,7 +4,8 @@ use std::any::type_name;
 use std::env;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
+
+use assert_cmd::Command as Bounded;
 
 use super::{DEADLINE, Recorder, in_full, running_as_root, skip, write_stderr};
 
@@ -32,34 +33,29 @@ pub fn in_pid_namespace<Body: FnOnce()>(body: Body) {
         .arg(env::current_exe().expect("a running test has a path"))
         .env(INSIDE, &test);
     inside.args(["--exact", &test, "--nocapture", "--test-threads=1"]);
-    let output = assert_cmd::Command::from_std(inside)
-        .timeout(if in_full() { 60 } else { 6 } * DEADLINE)
-        .output()
-        .expect("unshare starts");
+    let limit = if in_full() { 60 } else { 6 } * DEADLINE;
+    let output = Bounded::from_std(inside).timeout(limit).output();
+    let output = output.expect("unshare starts");
     let stdout = String::from_utf8_lossy(&output.stdout);
     let stderr = String::from_utf8_lossy(&output.stderr);
     // A run whose filter matches no test succeeds, too.
     let passed = output.status.success() && stdout.contains("test result: ok. 1 passed");
+    let status = output.status;
     assert!(
         passed,
-        "in its namespace, {test} ended with {}\n{stdout}{stderr}",
-        output.status
+        "in its namespace, {test} ended with {status}\n{stdout}{stderr}"
     );
     bystander.assert_untouched();
-    stderr
-        .lines()
-        .filter(|line| line.starts_with("skipped: "))
-        .for_each(write_stderr);
+    let skipped = stderr.lines().filter(|line| line.starts_with("skipped: "));
+    skipped.for_each(write_stderr);
 }
 
 /// `MODULE::TEST`, from the type of the closure that the test holds.
 fn test_name<Body>() -> String {
     let path = type_name::<Body>();
     let path = path.split_once("::").map_or(path, |(_crate, path)| path);
-    path.split("::{{closure}}")
-        .next()
-        .unwrap_or(path)
-        .to_owned()
+    let (test, _closure) = path.split_once("::{{closure}}").unwrap_or((path, ""));
+    test.to_owned()
 }
 
 /// `unshare … setsid`, to be followed by a program that becomes PID 1 of a new namespace and dies
@@ -70,29 +66,24 @@ fn unshare() -> Command {
         command.arg("--map-root-user");
     }
     // A process group can span PID namespaces, but not sessions.
-    command
-        .args(["--pid", "--fork", "--mount-proc", "--kill-child", "setsid"])
-        .stdin(Stdio::null());
+    command.args(["--pid", "--fork", "--mount-proc", "--kill-child", "setsid"]);
+    command.stdin(Stdio::null());
     command
 }
 
 /// Whether namespaces can be created here, and if not, why. Determined once.
 fn permitted() -> Result<(), String> {
     static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
-    let ask = || match assert_cmd::Command::from_std({
+    let ask = || {
         let mut command = unshare();
         command.arg("true");
-        command
-    })
-    .timeout(Duration::from_secs(20))
-    .output()
-    {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(format!(
-            "no PID namespaces: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        )),
-        Err(error) => Err(format!("no PID namespaces: unshare: {error}")),
+        let asked = Bounded::from_std(command).timeout(DEADLINE).output();
+        let output = asked.map_err(|error| format!("no PID namespaces: unshare: {error}"))?;
+        let why = String::from_utf8_lossy(&output.stderr);
+        let is_permitted = output.status.success();
+        is_permitted
+            .then_some(())
+            .ok_or(format!("no PID namespaces: {}", why.trim()))
     };
     ANSWER.get_or_init(ask).clone()
 }
@@ -108,8 +99,7 @@ pub fn keep_pids_small() {
 /// The version of the kernel.
 pub fn kernel() -> (u32, u32) {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut numbers = release
-        .split(['.', '-'])
-        .map_while(|number| number.parse().ok());
+    let parts = release.split(['.', '-']);
+    let mut numbers = parts.map_while(|number| number.parse().ok());
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }

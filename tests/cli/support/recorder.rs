@@ -83,10 +83,8 @@ impl Recorder {
     /// The signal numbers that arrived since the last query, in order.
     #[track_caller]
     pub fn signals(&mut self) -> Vec<i32> {
-        self.received()
-            .iter()
-            .map(|received| received.signal)
-            .collect()
+        let received = self.received();
+        received.iter().map(|received| received.signal).collect()
     }
 
     /// No signal arrived.

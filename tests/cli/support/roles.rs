@@ -34,12 +34,8 @@ const ROLE: &str = "SIGSEND_TEST_ROLE";
 pub fn player(role: &str, link: Option<&Path>) -> Command {
     let binary = env::current_exe().expect("a running test has a path");
     let mut command = Command::new(link.unwrap_or(&binary));
-    command.args([
-        "--exact",
-        "support::roles::plays_its_role",
-        "--nocapture",
-        "--test-threads=1",
-    ]);
+    let test = "support::roles::plays_its_role";
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
     command.env(ROLE, role);
     command
 }
@@ -49,44 +45,32 @@ fn plays_its_role() {
     let Ok(role) = env::var(ROLE) else { return };
     let words: Vec<&str> = role.split(' ').collect();
     let number = |index: usize| words[index].parse::<u32>().expect("a number");
+    // What it does on TERM.
     match words[0] {
-        "recorder" => record(words[1]),
-        "leaderless" => run_without_main_thread(),
-        "storm" => storm(),
-        "daemons" => daemons(),
-        "catching-storm" => {
-            catch(Signal::SIGTERM, report_term);
-            storm();
-        }
-        "continuing-storm" => {
-            CONTINUES.store(true, Relaxed);
-            storm();
-        }
-        "children" => keep_children(number(1)),
-        "catching-children" => {
-            catch(Signal::SIGTERM, report_term);
-            keep_children(number(1));
-        }
-        "chain" => chain(number(1)),
-        "short-lived" => short_lived(number(1), number(2)),
-        "foreign-short-lived" => foreign_short_lived(number(1), number(2)),
-        "leaver" => {
-            catch(Signal::SIGTERM, leave_group);
-            keep_children(0);
-        }
-        "becomes-root" => becomes_root(),
+        "catching-storm" | "catching-children" => catch(Signal::SIGTERM, report_term),
+        "leaver" => catch(Signal::SIGTERM, leave_group),
+        "catching-vfork" => catch(Signal::SIGTERM, ignore),
         "forks-on-term" => {
             CHILDREN_ON_TERM.store(number(1), Relaxed);
             catch(Signal::SIGTERM, fork_children);
-            keep_children(0);
         }
+        "continuing-storm" => CONTINUES.store(true, Relaxed),
+        _ => {}
+    }
+    match words[0] {
+        "recorder" => record(words[1]),
+        "leaderless" => run_without_main_thread(),
+        "storm" | "catching-storm" | "continuing-storm" => storm(),
+        "daemons" => daemons(),
+        "children" | "catching-children" => keep_children(number(1)),
+        "leaver" | "forks-on-term" => keep_children(0),
+        "chain" => chain(number(1)),
+        "short-lived" => short_lived(number(1), number(2)),
+        "foreign-short-lived" => foreign_short_lived(number(1), number(2)),
+        "becomes-root" => becomes_root(),
         "dumping-thread" => dumping_thread(),
         "threads" => forking_thread(),
-        "vfork" => vfork_parent(),
-        "catching-vfork" => {
-            catch(Signal::SIGTERM, ignore);
-            vfork_parent();
-        }
+        "vfork" | "catching-vfork" => vfork_parent(),
         "dies-of" => blocked::dies_of(number(1)),
         "not-dumpable" => blocked::not_dumpable(words[1]),
         "listens-in-a-thread" => sockets::in_a_thread(number(1)),
@@ -307,11 +291,8 @@ fn dumping_thread() -> ! {
     if fork() == Side::Child {
         // SAFETY: the default action needs no handler.
         let _ = unsafe { signal(Signal::SIGSEGV, SigHandler::SigDfl) };
-        let _ = setrlimit(
-            Resource::RLIMIT_CORE,
-            libc::RLIM_INFINITY,
-            libc::RLIM_INFINITY,
-        );
+        let endless = libc::RLIM_INFINITY;
+        let _ = setrlimit(Resource::RLIMIT_CORE, endless, endless);
         let segv = SigSet::from(Signal::SIGSEGV);
         let _ = segv.thread_block();
         thread::spawn(move || {

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, c_int};
 use std::fmt::Display;
 use std::fs;
-use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -21,6 +20,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, gettid};
 
 use super::roles::player;
+use super::sys::succeeded;
 use super::{
     Done, Runs, SIGSEND, Trace, Victim, eventually, program, status_field, tempdir, tool, victim,
 };
@@ -113,14 +113,6 @@ pub fn without_signals_to_others(command: &mut Command) -> bool {
     // SAFETY: between fork and exec only system calls are made, on memory of the closure itself.
     unsafe { command.pre_exec(enter) };
     true
-}
-
-fn succeeded(result: c_int) -> io::Result<()> {
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
 }
 
 /// The points at which sigsend is held.

@@ -7,14 +7,16 @@
 
 use std::ffi::{CStr, c_int, c_void};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::ptr;
 
+use nix::fcntl::OFlag;
 use nix::libc;
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
@@ -46,18 +48,9 @@ pub fn ending(pid: i32, look: Look) -> io::Result<Option<Ending>> {
     // SAFETY: all-zero bytes are a valid siginfo_t, which waitid leaves untouched while the child
     // lives.
     let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | keep;
     // SAFETY: `info` is a siginfo_t that outlives the call.
-    if unsafe {
-        libc::waitid(
-            libc::P_PID,
-            id,
-            &raw mut info,
-            libc::WEXITED | libc::WNOHANG | keep,
-        )
-    } < 0
-    {
-        return Err(io::Error::last_os_error());
-    }
+    succeeded(unsafe { libc::waitid(libc::P_PID, id, &raw mut info, flags) })?;
     // SAFETY: waitid fills in the fields of SIGCHLD, or leaves them zero.
     let (child, status) = unsafe { (info.si_pid(), info.si_status()) };
     Ok((child != 0).then_some(match info.si_code {
@@ -116,10 +109,14 @@ pub fn catch(signal: i32, handler: Handler) -> io::Result<()> {
         libc::sigfillset(&raw mut action.sa_mask);
         libc::sigaction(signal, &raw const action, ptr::null_mut())
     };
-    if done < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
+    succeeded(done)
+}
+
+/// The error of a system call that has failed.
+pub fn succeeded(result: c_int) -> io::Result<()> {
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
@@ -160,25 +157,14 @@ pub fn start_with_signals_blocked(command: &mut Command) {
 fn start_clean() {
     // A kernel sigaction of zeros: SIG_DFL, no flags, nothing masked.
     const DEFAULT: [u64; 4] = [0; 4];
+    let (call, old) = (libc::SYS_rt_sigaction, ptr::null::<u64>());
     for signal in 1..=libc::SIGRTMAX() {
         // SAFETY: the kernel reads no more than the 32 bytes of `DEFAULT`; EINVAL for KILL and STOP
         // is fine.
-        unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigaction,
-                signal,
-                DEFAULT.as_ptr(),
-                ptr::null::<u64>(),
-                8,
-            )
-        };
+        unsafe { libc::syscall(call, signal, DEFAULT.as_ptr(), old, 8) };
     }
-    let none = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: `none` is an rlimit that outlives the call.
-    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
+    // It fails only where the limit is zero already.
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
 }
 
 /// `si_code` and `si_value` (as the int of sigqueue(3)) from the siginfo passed to a handler.
@@ -215,22 +201,16 @@ pub struct Exec<'a> {
 pub fn clone_at(pid: i32, exec: &Exec) -> io::Result<()> {
     let mut argv: Vec<_> = exec.argv.iter().map(|argument| argument.as_ptr()).collect();
     argv.push(ptr::null());
-    let (mut failure, report) =
-        nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map(|(r, w)| (File::from(r), w))?;
+    let (failure, report) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
     // SAFETY: all-zero bytes are a valid clone_args: no flags, no stack of its own, no descriptors.
     let mut clone: libc::clone_args = unsafe { mem::zeroed() };
     clone.exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
     clone.set_tid = (&raw const pid).addr() as u64;
     clone.set_tid_size = 1;
+    let size = size_of::<libc::clone_args>();
     // SAFETY: without CLONE_VM this is a fork; the child below calls only async-signal-safe
     // functions on memory that was prepared before, and ends in execv or _exit.
-    let child = unsafe {
-        libc::syscall(
-            libc::SYS_clone3,
-            &raw const clone,
-            mem::size_of::<libc::clone_args>(),
-        )
-    };
+    let child = unsafe { libc::syscall(libc::SYS_clone3, &raw const clone, size) };
     if child == 0 {
         // SAFETY: as above; all pointers and descriptors are copies of valid ones.
         unsafe {
@@ -239,7 +219,7 @@ pub fn clone_at(pid: i32, exec: &Exec) -> io::Result<()> {
             libc::write(
                 report.as_raw_fd(),
                 (&raw const error).cast(),
-                mem::size_of::<c_int>(),
+                size_of::<c_int>(),
             );
             libc::_exit(127);
         }
@@ -248,14 +228,12 @@ pub fn clone_at(pid: i32, exec: &Exec) -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     drop(report);
-    let mut error = [0; mem::size_of::<c_int>()];
-    match io::Read::read_exact(&mut failure, &mut error) {
-        Ok(()) => {
-            waitpid(Pid::from_raw(pid), None)?;
-            Err(io::Error::from_raw_os_error(c_int::from_ne_bytes(error)))
-        }
-        Err(_) => Ok(()),
+    let mut error = [0; size_of::<c_int>()];
+    if File::from(failure).read_exact(&mut error).is_err() {
+        return Ok(());
     }
+    waitpid(Pid::from_raw(pid), None)?;
+    Err(io::Error::from_raw_os_error(c_int::from_ne_bytes(error)))
 }
 
 /// Turns the child of [`clone_at`] into its program; returns only on failure, with errno set.

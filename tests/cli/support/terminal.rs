@@ -1,11 +1,11 @@
 //! Pseudo-terminals: a test types, reads the output, and computes the content of the screen.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::Instant;
 
 use nix::pty::{Winsize, openpty};
@@ -13,8 +13,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 use nix::unistd::{Pid, getsid};
 
+use super::family::{all_pids, is_dead};
 use super::victim::readable;
-use super::{DEADLINE, clean, program, skip};
+use super::{DEADLINE, program, skip, tool};
 
 /// A terminal, and the session that it controls.
 pub struct Terminal {
@@ -71,9 +72,8 @@ impl Terminal {
         let slave = self.slave.take().expect("it runs one command");
         let file = || Stdio::from(slave.try_clone().expect("a descriptor"));
         // setsid(1) executes its command without a fork, since this child leads no group.
-        let mut command = clean(Command::new("setsid"));
+        let mut command = tool("setsid --ctty");
         command
-            .arg("--ctty")
             .args(words)
             .stdin(file())
             .stdout(file())
@@ -99,11 +99,8 @@ impl Terminal {
                 let taken = std::mem::replace(&mut self.taken, end);
                 return self.written[taken..end].to_owned();
             }
-            assert!(
-                self.read_more(awaited),
-                "{awaited:?} never came: {:?}",
-                self.written
-            );
+            let has_more = self.read_more(awaited);
+            assert!(has_more, "{awaited:?} never came: {:?}", self.written);
         }
     }
 
@@ -116,9 +113,8 @@ impl Terminal {
     }
 
     pub fn type_in(&mut self, keys: &str) {
-        self.keyboard_and_screen
-            .write_all(keys.as_bytes())
-            .expect("a keyboard");
+        let typed = self.keyboard_and_screen.write_all(keys.as_bytes());
+        typed.expect("a keyboard");
     }
 
     /// All that has been read so far.
@@ -131,11 +127,7 @@ impl Terminal {
     pub fn read_until(&mut self, awaited: Option<&str>) -> &str {
         while !awaited.is_some_and(|text| self.written.contains(text)) {
             if !self.read_more(awaited.unwrap_or("the end")) {
-                assert!(
-                    awaited.is_none(),
-                    "{awaited:?} never came: {:?}",
-                    self.written
-                );
+                assert_eq!(awaited, None, "it never came: {:?}", self.written);
                 break;
             }
         }
@@ -182,26 +174,13 @@ impl Drop for Terminal {
 
 /// Kills all living processes of a session; whether there were none.
 fn end_members(session: Pid) -> bool {
-    let mut is_empty = true;
-    for entry in fs::read_dir("/proc").expect("a /proc").flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-            .map(Pid::from_raw)
-        else {
-            continue;
-        };
-        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        let is_dead = stat
-            .rsplit_once(") ")
-            .is_none_or(|(_, fields)| fields.starts_with(['Z', 'X']));
-        if !is_dead && getsid(Some(pid)) == Ok(session) {
-            is_empty = false;
-            let _ = kill(pid, Signal::SIGKILL);
-        }
+    let mut living = all_pids();
+    let of_session = |pid: &i32| getsid(Some(Pid::from_raw(*pid))) == Ok(session);
+    living.retain(|pid| !is_dead(*pid) && of_session(pid));
+    for pid in &living {
+        let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
     }
-    is_empty
+    living.is_empty()
 }
 
 /// The lines on a screen after `written` was output, without blank ones.
@@ -231,8 +210,7 @@ pub fn screen(written: &str) -> Vec<String> {
         }
         rest = &rest[length..];
     }
-    let lines = lines
-        .into_iter()
-        .map(|line| line.into_iter().collect::<String>().trim_end().to_owned());
+    let lines = lines.into_iter().map(String::from_iter);
+    let lines = lines.map(|line| line.trim_end().to_owned());
     lines.filter(|line| !line.is_empty()).collect()
 }

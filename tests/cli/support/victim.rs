@@ -130,20 +130,13 @@ impl VictimOptions {
             command.uid(user).gid(user);
         }
         sys::start_with_defaults(command);
-        command
-            .process_group(self.group)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
+        command.process_group(self.group);
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stdin = OwnedFd::from(child.stdin.take().expect("stdin is a pipe"));
         let stdout = OwnedFd::from(child.stdout.take().expect("stdout is a pipe"));
-        self.started(
-            i32::try_from(child.id()).expect("a PID is an i32"),
-            stdin,
-            stdout,
-        )
+        let pid = i32::try_from(child.id()).expect("a PID is an i32");
+        self.started(pid, stdin, stdout)
     }
 
     /// Starts `command`, which must print `ready` when it is ready.
@@ -184,16 +177,12 @@ impl VictimOptions {
         let text = |text: &OsStr| CString::new(text.as_bytes()).expect("no NUL in an argument");
         let first = text(self.argv0.as_deref().unwrap_or(path.as_os_str()));
         let rest: Vec<_> = words.iter().map(|word| text(word.as_ref())).collect();
-        let argv: Vec<&CStr> = [&first]
-            .into_iter()
-            .chain(&rest)
-            .map(CString::as_c_str)
-            .collect();
+        let argv = [&first].into_iter().chain(&rest).map(CString::as_c_str);
         let (stdin, to_stdin) = pipe2(OFlag::O_CLOEXEC).expect("a pipe");
         let (from_stdout, stdout) = pipe2(OFlag::O_CLOEXEC).expect("a pipe");
         let exec = sys::Exec {
             program: &text(path.as_os_str()),
-            argv: &argv,
+            argv: &argv.collect::<Vec<&CStr>>(),
             stdin: stdin.as_fd(),
             stdout: stdout.as_fd(),
             group: self.group,
@@ -250,10 +239,9 @@ impl Victim {
     /// Waits until it has this command name: a shell has executed another program.
     #[track_caller]
     pub fn await_name(&self, name: &str) {
-        let comm = format!("/proc/{}/comm", self.pid);
-        eventually("the command name", || {
-            fs::read_to_string(&comm).is_ok_and(|known| known.strip_suffix('\n') == Some(name))
-        });
+        let comm = || fs::read_to_string(format!("/proc/{}/comm", self.pid));
+        let has_name = || comm().is_ok_and(|known| known.strip_suffix('\n') == Some(name));
+        eventually("the command name", has_name);
     }
 
     /// Its PID, and that of its group unless it was put into another.
@@ -293,22 +281,13 @@ impl Victim {
                 let line = self.unread.drain(..=length).take(length).collect();
                 return String::from_utf8(line).expect("victims write UTF-8");
             }
-            let mut chunk = [0; 4096];
-            assert!(
-                readable(&self.stdout, end),
-                "{} writes nothing; so far {:?}",
-                self.pid,
-                self.unread
-            );
+            let (mut chunk, pid, unread) = ([0; 4096], self.pid, &mut self.unread);
+            let is_readable = readable(&self.stdout, end);
+            assert!(is_readable, "{pid} writes nothing; so far {unread:?}");
             match self.stdout.read(&mut chunk) {
-                Ok(0) => panic!(
-                    "{} has closed its output; so far {:?}",
-                    self.pid, self.unread
-                ),
-                Ok(length) => self.unread.extend_from_slice(&chunk[..length]),
-                Err(error) => {
-                    assert_eq!(error.kind(), io::ErrorKind::Interrupted, "reading: {error}");
-                }
+                Ok(0) => panic!("{pid} has closed its output; so far {unread:?}"),
+                Ok(length) => unread.extend_from_slice(&chunk[..length]),
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::Interrupted, "{error}"),
             }
         }
     }
@@ -323,13 +302,10 @@ impl Victim {
     /// Waits until it has ended. Returns how it ended.
     #[track_caller]
     pub fn ending(&self) -> Ending {
-        assert!(
-            readable(&self.pidfd, Instant::now() + DEADLINE),
-            "{} is still alive",
-            self.pid
-        );
-        self.look(Look::Only)
-            .expect("a readable pidfd means an end")
+        let has_ended = readable(&self.pidfd, Instant::now() + DEADLINE);
+        assert!(has_ended, "{} is still alive", self.pid);
+        let ending = self.look(Look::Only);
+        ending.expect("a readable pidfd means an end")
     }
 
     /// Whether it has ended by now.
@@ -340,23 +316,15 @@ impl Victim {
     /// Asserts that it was killed by this signal.
     #[track_caller]
     pub fn assert_killed_by(&self, signal: i32) {
-        assert_eq!(
-            self.ending(),
-            Ending::Killed(signal),
-            "the end of {}",
-            self.pid
-        );
+        let (ending, killed) = (self.ending(), Ending::Killed(signal));
+        assert_eq!(ending, killed, "the end of {}", self.pid);
     }
 
     /// Asserts that it exited with this status.
     #[track_caller]
     pub fn assert_exited_with(&self, status: i32) {
-        assert_eq!(
-            self.ending(),
-            Ending::Exited(status),
-            "the end of {}",
-            self.pid
-        );
+        let (ending, exited) = (self.ending(), Ending::Exited(status));
+        assert_eq!(ending, exited, "the end of {}", self.pid);
     }
 
     /// Asserts that it has survived all signals sent until now. Only for victims that mostly sleep.
@@ -376,9 +344,8 @@ impl Victim {
     /// Waits until it has this state of proc(5): `T` stopped, `S` asleep, `Z` a zombie.
     #[track_caller]
     pub fn assert_state(&self, state: char) {
-        eventually(&format!("{} to be in state {state}", self.pid), || {
-            self.state() == state
-        });
+        let what = format!("{} to be in state {state}", self.pid);
+        eventually(&what, || self.state() == state);
     }
 
     /// A field of /proc/PID/status, or an empty string when the process is gone.
@@ -432,11 +399,8 @@ impl Drop for Victim {
         }
         // Until it is reaped, its PID and that of its group are not reused.
         let pid = Pid::from_raw(self.pid);
-        let _ = if self.leads {
-            killpg(pid, Signal::SIGKILL)
-        } else {
-            kill(pid, Signal::SIGKILL)
-        };
+        let end = if self.leads { killpg } else { kill };
+        let _ = end(pid, Signal::SIGKILL);
         if readable(&self.pidfd, Instant::now() + DEADLINE) {
             self.look(Look::AndReap);
         }
@@ -472,9 +436,9 @@ pub fn alive(victims: impl IntoIterator<Item = impl Borrow<Victim>>) {
 /// Waits until `fd` is readable; false if `end` comes first.
 pub fn readable(fd: &impl AsFd, end: Instant) -> bool {
     loop {
-        let left = PollTimeout::try_from(end.saturating_duration_since(Instant::now()))
-            .expect("a short time");
-        match poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], left) {
+        let left = PollTimeout::try_from(end.saturating_duration_since(Instant::now()));
+        let polled = PollFd::new(fd.as_fd(), PollFlags::POLLIN);
+        match poll(&mut [polled], left.expect("a short time")) {
             Err(nix::errno::Errno::EINTR) => {}
             ready => return ready.expect("poll of one descriptor") > 0,
         }

@@ -27,9 +27,8 @@ pub fn unreadable(file: &str, name: &str) -> ! {
     become_nobody(name);
     ready();
     thread::spawn(move || memory.read_at(&mut [0], mapped as u64));
-    io::stdin()
-        .read_line(&mut String::new())
-        .expect("the test writes a line");
+    let line = io::stdin().read_line(&mut String::new());
+    line.expect("the test writes a line");
     map_page(-1, libc::MAP_ANONYMOUS);
     stay()
 }
@@ -37,14 +36,8 @@ pub fn unreadable(file: &str, name: &str) -> ! {
 fn map_page(fd: i32, flags: i32) -> usize {
     // SAFETY: a new mapping, which only the kernel reads.
     let mapped = unsafe {
-        libc::mmap(
-            ptr::null_mut(),
-            4096,
-            libc::PROT_READ,
-            libc::MAP_PRIVATE | flags,
-            fd,
-            0,
-        )
+        let flags = libc::MAP_PRIVATE | flags;
+        libc::mmap(ptr::null_mut(), 4096, libc::PROT_READ, flags, fd, 0)
     };
     assert_ne!(mapped, libc::MAP_FAILED, "{}", io::Error::last_os_error());
     mapped.addr()

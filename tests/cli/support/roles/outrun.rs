@@ -197,15 +197,12 @@ extern "C" fn escape(_: c_int) {
             }
             continue;
         }
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
         // SAFETY: the new process runs on the static stack, and this one is blocked until it has
         // exited.
         unsafe {
-            libc::clone(
-                intermediate,
-                (&raw mut STACK).add(1).cast(),
-                libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
-                ptr::null_mut(),
-            );
+            let top = (&raw mut STACK).add(1);
+            libc::clone(intermediate, top.cast(), flags, ptr::null_mut());
         }
     }
 }
