@@ -33,7 +33,7 @@ fn a_name_is_found_among_thousands_in_one_pass() {
         run!("-p wanted").says(&expected);
         assert!(run!("-p sh").code(0).out.lines().count() >= CROWD);
         let calls = "trace=?open,openat,read,getdents64,pidfd_open";
-        if let Some(trace) = strace(calls, &["-p", "wanted"]) {
+        if let Some(trace) = may_trace().then(|| strace(calls, &["-p", "wanted"])) {
             assert_eq!(String::from_utf8_lossy(&trace.output.stdout), expected);
             let count =
                 |what: &dyn Fn(&str) -> bool| trace.calls.iter().filter(|call| what(call)).count();
@@ -73,24 +73,5 @@ fn a_name_is_found_among_thousands_in_one_pass() {
         run!("-HUP wanted").ok();
         killed(&wanted, 1);
         crowd.assert_alive();
-    });
-}
-
-#[test]
-fn a_thousand_of_one_name_are_pinned_beyond_the_soft_limit_of_open_files() {
-    in_pid_namespace(|| {
-        needs!(program("prlimit").is_some(), "prlimit");
-        let Some(crowd) = crowd(1000) else { return };
-        let mut bystander = Recorder::new();
-        let limited = |limits: &str| {
-            let mut command = clean(Command::new("prlimit"));
-            command.arg(format!("--nofile={limits}")).arg(*SIGSEND);
-            call!(command, "-KILL sh")
-        };
-        contains!(limited("256:256").code(1).err, "256 open files");
-        crowd.assert_alive();
-        limited("256:2048").code(0);
-        crowd.assert_killed_by(9);
-        bystander.assert_untouched();
     });
 }

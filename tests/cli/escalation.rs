@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::family::Family;
-use crate::strange::{Call, Held, may_trace};
+use crate::strange::{Call, Held};
 use crate::support::prelude::*;
 
 const WELL_BEHAVED: &str = "trap 'exit 3' TERM; echo ready; while read line; do :; done";
@@ -144,17 +144,6 @@ fn a_process_that_got_the_first_signal_but_not_the_next_counts_as_both() {
         assert_eq!(family.next_line(), Some(format!("root {family}")));
         family.assert_alive();
     }
-}
-
-#[test]
-fn the_first_signals_of_those_still_there_are_counted_too() {
-    let stubborn = Victim::shell(STUBBORN);
-    let told = run!("--json --within 50ms {stubborn}").code(124).out;
-    let summary = told.lines().last().expect("a summary");
-    assert!(
-        summary.contains("\"signalled\":1,") && summary.contains("\"remaining\":1,"),
-        "{told}"
-    );
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn json_reports_survivors_failures_and_already_gone_targets() {
         "--within 20ms {stubborn} {gone}"
     );
     has!(objects[2], "target": stubborn.arg(), "state": "ignores TERM");
-    has!(objects[3], "remaining": 1, "status": 124);
+    has!(objects[3], "signalled": 1, "remaining": 1, "status": 124);
     let objects = events!("sent failed summary", "-0 {stubborn} {gone}");
     has!(objects[1], "errno": "ESRCH", "target": gone.to_string());
     has!(objects[2], "status": 64);
@@ -205,9 +205,8 @@ fn the_summary_after_an_error_counts_the_processes_without_a_signal() {
         ("?epoll_create,?epoll_create1", prepared),
         ("?epoll_wait,?epoll_pwait", waiting),
     ] {
-        let Some(trace) = strace(&format!("inject={call}:error=ENOMEM"), &args) else {
-            return;
-        };
+        needs!(may_trace(), "strace");
+        let trace = strace(&format!("inject={call}:error=ENOMEM"), &args);
         let objects = objects(&String::from_utf8_lossy(&trace.output.stdout));
         has(objects.last().expect("a summary"), &counts);
     }
@@ -307,6 +306,8 @@ fn hostile_names_are_escaped_in_every_output() {
         }
         has!(events!("sent summary", "-0 {victim}")[0], "name": shown);
         victim.assert_alive();
+        let killed = run!("-v -KILL --within 9s {victim}").told();
+        contains!(killed, "{victim} ({shown}) was killed by KILL");
     }
 }
 

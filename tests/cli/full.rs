@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 
 use crate::cgroup::group::control_group;
 use crate::hidden::hide_processes;
-use crate::strange::{Held, Window, may_trace};
+use crate::strange::{Held, Window};
 use crate::support::{VictimOptions, prelude::*};
 
 /// A text, and a command name, that no other process on this machine has or contains.

@@ -3,7 +3,7 @@
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 
 use crate::family::Family;
-use crate::strange::{Held, calls_after, may_trace};
+use crate::strange::{Held, calls_after};
 use crate::support::prelude::*;
 
 /// Runs `commands` on TERM, then forks, so that its child does not get that signal.
@@ -119,21 +119,12 @@ fn members_of_another_user_are_reported_and_not_waited_for() {
 }
 
 #[test]
-fn a_group_typed_beside_its_members_gets_each_step_once() {
-    let mut leader = Recorder::of(victim());
-    let mut member = Recorder::of(victim().in_group_of(leader.victim()));
-    run!("-USR1 --timeout 10 USR2 {member} -- -{leader}").code(0);
-    assert_eq!([leader.signals(), member.signals()], [[10, 12], [10, 12]]);
-}
-
-#[test]
 fn a_group_beside_another_process_is_signalled_as_a_whole() {
     let (leader, other) = (Victim::sleeping(), Victim::sleeping());
     let _member = victim().in_group_of(&leader).sleeping();
     let args = words(&format!("-CONT --within 0s -- -{leader} {other}"));
-    let Some(trace) = strace("trace=pidfd_send_signal", &args) else {
-        return;
-    };
+    needs!(may_trace(), "strace");
+    let trace = strace("trace=pidfd_send_signal", &args);
     let is_whole = |call: &String| call.contains(", 0, NULL, 0x4)") && call.ends_with("= 0");
     needs!(
         trace.calls.iter().any(is_whole),
@@ -161,7 +152,7 @@ fn a_child_that_was_forked_before_the_deadline_is_still_there_after_it() {
             (family, args)
         };
         let (family, args) = leader();
-        let trace = strace("trace=poll,pidfd_send_signal", &args).expect("strace is usable");
+        let trace = strace("trace=poll,pidfd_send_signal", &args);
         drop(family);
         for point in calls_after(&trace, "SIGTERM") {
             let (mut family, args) = leader();

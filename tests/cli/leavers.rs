@@ -2,7 +2,7 @@
 //! each member gets its signals by its own pidfd, and no unrelated process gets any.
 
 use crate::family::Family;
-use crate::strange::{Held, calls, calls_after, may_trace};
+use crate::strange::{Held, calls, calls_after};
 use crate::support::prelude::*;
 
 /// The ID that is reused.
@@ -19,10 +19,7 @@ fn group() -> (Victim, Family) {
 fn has_got_term(leader: &Victim) -> bool {
     loop {
         let is_at_rest = leader.status_field("State").starts_with('S');
-        let is_pending = leader
-            .status_field("ShdPnd")
-            .bytes()
-            .any(|byte| byte != b'0');
+        let is_pending = leader.status_field("ShdPnd").contains(|digit| digit != '0');
         if leader.has_ended() || is_at_rest && !is_pending {
             return leader.has_ended();
         }
@@ -31,13 +28,12 @@ fn has_got_term(leader: &Victim) -> bool {
 
 /// How many lines of JSON there are for an event of a process.
 fn count(told: &str, event: &str, process: &Victim) -> usize {
-    let (event, pid) = (
+    let parts = [
         format!("\"event\":\"{event}\""),
         format!("\"pid\":{process},"),
-    );
-    told.lines()
-        .filter(|line| line.contains(&event) && line.contains(&pid))
-        .count()
+    ];
+    let is_it = |line: &&str| parts.iter().all(|part| line.contains(part));
+    told.lines().filter(is_it).count()
 }
 
 #[test]
@@ -78,7 +74,7 @@ fn the_id_of_a_group_may_be_reused_before_any_system_call() {
             let args = words(&format!("{form} -- -{NUMBER}"));
             // Every system call after the first signal, in a run without reuse.
             let family = group();
-            let trace = strace("trace=!rt_sigaction,sigaltstack", &args).expect("it is usable");
+            let trace = strace("trace=!rt_sigaction,sigaltstack", &args);
             drop(family);
             let mut points = calls_after(&trace, "SIGTERM");
             points.retain(|call| !call.name.contains("exit"));
@@ -107,10 +103,8 @@ fn the_id_of_a_group_may_be_reused_before_any_system_call() {
             }
         }
         let least = if in_full() { 100 } else { 10 };
-        assert!(
-            swapped > least && too_late < swapped,
-            "{swapped} swaps, {too_late} too late"
-        );
+        let is_enough = swapped > least && too_late < swapped;
+        assert!(is_enough, "{swapped} swaps, {too_late} too late");
     });
 }
 
@@ -119,12 +113,8 @@ fn a_member_that_has_left_gets_the_follow_up_itself() {
     for beside in [false, true] {
         let leader = Victim::shell(STUBBORN);
         let mut member = Family::with_role_in_group_of(&leader, "leaver");
-        let targets = if beside {
-            format!("-{leader} {member}")
-        } else {
-            format!("-{leader}")
-        };
-        let told = run!("--json --timeout 300ms KILL -- {targets}").told();
+        let more = if beside { member.arg() } else { String::new() };
+        let told = run!("--json --timeout 300ms KILL -- -{leader} {more}").told();
         member.assert_killed_by(9);
         leader.assert_killed_by(9);
         assert_eq!(member.assert_all_ended(), [format!("left {member}")]);
@@ -153,7 +143,7 @@ fn a_member_that_leaves_before_the_signal_gets_it_itself() {
             let family = start();
             let trace = strace("trace=getpgid,poll,pidfd_send_signal", &args);
             drop(family);
-            for point in calls(&trace.expect("strace is usable, as checked before")) {
+            for point in calls(&trace) {
                 let (leader, mut member) = start();
                 let held = Held::before(&point, &args);
                 // It leaves on a TERM from the test, before or after it is pinned.

@@ -157,11 +157,18 @@ fn a_wide_and_a_deep_tree_are_killed_whole() {
         let mut bystander = Recorder::new();
         for signal in ["-KILL", "-TERM"] {
             let (crowd, chain) = (crowd(width), chain(depth));
-            assert_eq!((living("crowd"), living("chain")), (width + 1, depth + 1));
-            run!("--tree {signal} {crowd}").fine();
-            eventually("all processes to exit", || living("crowd") == 0);
-            run!("--tree {signal} {chain}").fine();
-            eventually("all processes to exit", || living("chain") == 0);
+            for (name, root, size) in [("crowd", crowd, width + 1), ("chain", chain, depth + 1)] {
+                assert_eq!(living(name), size);
+                let begin = Instant::now();
+                let told = run!("-v --tree {signal} {root}").told();
+                assert!(
+                    begin.elapsed() < Duration::from_secs(10),
+                    "{:?}",
+                    begin.elapsed()
+                );
+                assert_eq!(told.matches("sent ").count(), size, "{name}");
+                eventually("all processes to exit", || living(name) == 0);
+            }
         }
         bystander.assert_untouched();
     });
@@ -329,9 +336,7 @@ fn closed_standard_descriptors_need_no_dev_null() {
 
 #[test]
 fn no_opened_file_gets_the_number_of_a_standard_descriptor() {
-    if strace("trace=openat", &["-V"]).is_none() {
-        return;
-    }
+    needs!(may_trace(), "strace");
     let dir = tempdir();
     for (index, closed) in each(CLOSED).enumerate() {
         let victim = Victim::sleeping();

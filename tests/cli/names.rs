@@ -211,7 +211,9 @@ fn how_many_processes_of_other_users_have_the_name_is_told() {
         run!("-KILL {zombie}").code(0);
         zombie.assert_killed_by(9);
         let one = "another user has a process of that name; -a selects it\n";
-        run!("shared").fails(1, line);
+        for form in each(" | -KILL | --tree -KILL | --grace 9s | -p") {
+            run!("{form} shared").fails(1, line);
+        }
         run!("-v shared").fails(1, format!("{line}{one}"));
         let second = victim().named("shared").owned_by(NOBODY).sleeping();
         let two = "other users have 2 processes of that name; -a selects them\n";

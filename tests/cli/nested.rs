@@ -9,7 +9,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::cgroup::group::{Group, control_group, mount};
 use crate::family::{Family, all_pids};
-use crate::strange::{Held, WINDOWS, may_trace};
+use crate::strange::{Held, WINDOWS};
 use crate::support::prelude::*;
 
 /// A chain of groups, each in the previous one. Removed on drop.

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::strange::{Held, Window, may_trace};
+use crate::strange::{Held, Window};
 use crate::support::prelude::*;
 
 /// How often each is done; more often in full.

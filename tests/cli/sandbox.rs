@@ -174,14 +174,14 @@ fn a_refusal_names_no_owner_to_the_owner_or_to_root() {
         if program("setpriv").is_some() {
             let mut root = Command::new("setpriv");
             root.args(["--inh-caps=-kill", "--bounding-set=-kill", *SIGSEND]);
-            call!(root, "{args} {own}").fails(1, &refused);
+            call!(root, "-v {args} {own}").fails(1, &refused);
         }
         for id in [0, NOBODY] {
             let mut command = Command::new(user.path());
             command.uid(id).gid(id);
             let is_confined = without_signals_to_others(&mut command);
             needs!(is_confined, "a Landlock that restricts signals");
-            call!(command, "{args} {own}").fails(1, &refused);
+            call!(command, "-v {args} {own}").fails(1, &refused);
         }
     }
     own.assert_untouched();

@@ -24,6 +24,7 @@ pub mod prelude {
     };
     pub use nix::sys::signal::Signal;
 
+    pub use super::strange::may_trace;
     pub(crate) use super::{call, contains, needs, run};
 }
 
@@ -242,35 +243,21 @@ pub struct Trace {
     pub calls: Vec<String>,
 }
 
-/// Runs `sigsend args` under `strace -f -e expression`; prints the reason and returns `None` if
-/// that is not possible here.
+/// Runs `sigsend args` under `strace -f -e expression`. Needs [`strange::may_trace`].
 #[track_caller]
-pub fn strace(expression: &str, args: &[impl AsRef<OsStr>]) -> Option<Trace> {
+pub fn strace(expression: &str, args: &[impl AsRef<OsStr>]) -> Trace {
     strace_of(*SIGSEND, expression, args)
 }
 
 /// The same for another build of the program under test.
 #[track_caller]
-pub fn strace_of(
-    traced: impl AsRef<OsStr>,
-    expression: &str,
-    args: &[impl AsRef<OsStr>],
-) -> Option<Trace> {
-    if program("strace").is_none() {
-        skip("no strace");
-        return None;
-    }
+pub fn strace_of(traced: impl AsRef<OsStr>, expression: &str, args: &[impl AsRef<OsStr>]) -> Trace {
     let dir = tempdir();
     let log = dir.path().join("strace");
     let mut command = tool(&format!("strace -f -qq -e signal=none -e {expression} -o"));
     command.arg(&log).arg(traced).args(args);
     let output = Command::from_std(command).timed().output();
     let output = output.expect("strace starts");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    if stderr.contains("PTRACE_") || stderr.contains("ptrace(") {
-        skip(format!("strace: {}", stderr.trim()));
-        return None;
-    }
     let log = fs::read_to_string(log).expect("strace writes its log");
     let lines = log.lines().filter_map(|line| line.split_once(' '));
     let pid = lines
@@ -281,7 +268,7 @@ pub fn strace_of(
     let own = lines.filter(|(thread, _call)| *thread == pid);
     let calls = own.map(|(_thread, call)| call.trim_start().to_owned());
     let calls = calls.filter(|call| !call.starts_with("+++")).collect();
-    Some(Trace { output, pid, calls })
+    Trace { output, pid, calls }
 }
 
 /// Reports on standard error, bypassing the capture of the test harness, that a test cannot run

@@ -133,18 +133,3 @@ fn options_for_single_processes_refuse_groups() {
         }
     });
 }
-
-#[test]
-fn an_unknown_option_is_named() {
-    let mut recorder = Recorder::new();
-    for (option, named) in [
-        ("--nope", "--nope"),
-        ("--sginal=9", "--sginal"),
-        ("-x", "-x"),
-        ("-ax", "-x"),
-    ] {
-        let told = run!("{option} {recorder}").fails(1, "Usage: sigsend").err;
-        assert!(told.contains(named), "{told}");
-    }
-    recorder.assert_untouched();
-}

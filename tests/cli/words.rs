@@ -3,7 +3,6 @@
 
 use std::os::unix::process::CommandExt;
 
-use crate::strange::idle_thread;
 use crate::support::prelude::*;
 
 /// The message of `kill args`, which must fail.
@@ -138,15 +137,6 @@ fn targets_on_a_pipe_need_an_option() {
 }
 
 #[test]
-fn the_process_of_a_thread_is_suggested() {
-    let (id, _thread) = idle_thread();
-    let process = std::process::id();
-    let line = format!("sending signal to {id} failed: {id} is a thread of {process}");
-    let line = format!("sigsend: {line}\ndid you mean {process}?\n");
-    run!("-0 --within 5s {id}").fails(1, line);
-}
-
-#[test]
 fn a_similar_name_is_suggested_and_escaped() {
     in_pid_namespace(|| {
         let names = ["nginx", "q\x1bzq"].map(|name| victim().named(name).sleeping());
@@ -251,31 +241,6 @@ fn an_outcome_is_reported_with_the_text_of_its_errno() {
 }
 
 #[test]
-fn a_permission_error_names_the_owner_of_the_process() {
-    in_pid_namespace(|| {
-        needs!(may_change_user(), "root");
-        let line = "sigsend: sending signal to 1 failed: Operation not permitted\n";
-        let user = Unprivileged::new();
-        call!(user.sigsend(), "1").fails(1, line);
-        let hint = "process 1 belongs to root; only root may signal it\n";
-        call!(user.sigsend(), "-v 1").fails(1, format!("{line}{hint}"));
-    });
-}
-
-#[test]
-fn a_permission_error_names_no_owner_to_root() {
-    let Some(setpriv) = program("setpriv").filter(|_| may_change_user()) else {
-        return skip("needs root and setpriv");
-    };
-    let theirs = victim().owned_by(NOBODY).sleeping();
-    let mut command = std::process::Command::new(setpriv);
-    command.args(["--bounding-set=-kill", "--inh-caps=-kill", *SIGSEND]);
-    let line = format!("sigsend: sending signal to {theirs} failed: Operation not permitted\n");
-    call!(command, "-v {theirs}").fails(1, line);
-    theirs.assert_alive();
-}
-
-#[test]
 fn control_characters_never_reach_the_terminal() {
     let is_safe = |told: &str| !told.replace('\n', "").contains(char::is_control);
     for token in ["a\nb", "12\x1b[31m", "\u{9b}1", "x\r", "-s\x07"] {
@@ -288,16 +253,6 @@ fn control_characters_never_reach_the_terminal() {
     }
     let bad_signal = complaint(&["-s", "\x1b]0;x\x07", "7"]);
     assert!(is_safe(&bad_signal), "{bad_signal:?}");
-}
-
-#[test]
-fn success_prints_nothing() {
-    let mut recorders = [(); 2].map(|()| Recorder::new());
-    let [first, second] = &recorders;
-    run!("-HUP {first} {second}").ok();
-    for recorder in &mut recorders {
-        assert_eq!(recorder.signals(), [1]);
-    }
 }
 
 #[test]

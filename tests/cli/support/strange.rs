@@ -11,7 +11,7 @@ use std::fmt::Display;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::thread;
 
 use nix::libc;
@@ -338,8 +338,9 @@ fn tracer_in(status: &str) -> Option<i32> {
     tracer.parse().ok().filter(|tracer| *tracer != 0)
 }
 
-/// Whether strace can be used here at all.
+/// Whether strace can be used here at all. Determined once.
 pub fn may_trace() -> bool {
-    program("strace").is_some()
-        && tool("strace -D -qq -o /dev/null true").run(&[]).status == Some(0)
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    let try_it = || tool("strace -D -qq -o /dev/null true").run(&[]).status == Some(0);
+    *ANSWER.get_or_init(|| program("strace").is_some() && try_it())
 }
