@@ -9,59 +9,27 @@ use crate::family::Family;
 use crate::strange::{Call, Held};
 use crate::support::prelude::*;
 
-const WELL_BEHAVED: &str = "trap 'exit 3' TERM; echo ready; while read line; do :; done";
-
 #[test]
-fn grace_lets_a_process_end_by_itself_and_kills_only_the_others() {
-    let mut bystander = Recorder::new();
-    let good = Victim::shell(WELL_BEHAVED);
-    let sent = format!("sent TERM (15) to {good} (sh)\nsent CONT (18) to {good} (sh)\n");
-    let ended = format!("{good} (sh) exited with status 3 after ");
-    let told = run!("-v --grace 15s {good}").told();
-    good.assert_exited_with(3);
-    let is_whole = told.starts_with(&(sent + &ended)) && told.lines().count() == 3;
-    assert!(is_whole, "{told}");
-
-    let (good, stubborn) = (Victim::shell(WELL_BEHAVED), Victim::shell(STUBBORN));
-    let begin = Instant::now();
-    let told = run!("-v --grace 200ms {good} {stubborn}").told();
-    assert!(begin.elapsed() >= Duration::from_millis(200));
-    stubborn.assert_killed_by(9);
-    good.assert_exited_with(3);
-    let killed: Vec<&str> = told
-        .lines()
-        .filter(|line| line.starts_with("sent KILL"))
-        .collect();
-    let line = format!("sent KILL (9) to {stubborn} (sh) after 0.");
-    assert!(killed.len() == 1 && killed[0].starts_with(&line), "{told}");
-    bystander.assert_untouched();
-}
-
-#[test]
-fn grace_wakes_a_stopped_process_so_that_it_can_end() {
-    let plain = victim().stopped();
-    let good = Victim::shell(WELL_BEHAVED);
-    send(good.pid(), Signal::SIGSTOP);
-    good.assert_state('T');
-    run!("--grace 15s {plain} {good}").fine();
-    plain.assert_killed_by(15);
-    good.assert_exited_with(3);
+fn grace_lets_a_process_end_and_kills_only_the_others() {
+    table(
+        "-v --grace 15s POLITE | 0 | sent TERM (15) to POLITE (sh) & sent CONT (18) to POLITE (sh) \
+            & POLITE (sh) exited with status 3 after & !sent KILL | POLITE=x3 RECORDER=
+         -v --grace 200ms POLITE STUBBORN | 0 | sent KILL (9) to STUBBORN (sh) after 0. \
+            & !sent KILL (9) to POLITE | POLITE=x3 STUBBORN=9 RECORDER=
+         --grace 15s STOPPED FROZEN       | 0 | silent | STOPPED=15 FROZEN=x3
+         -v -KILL --grace 9s CAT          | 0 | sent KILL & !sent TERM & !sent CONT | CAT=9
+         -v -KILL --grace 9s STOPPED      | 0 | sent KILL & !sent TERM & !sent CONT | STOPPED=9
+         --timeout 5m INT --timeout 1h KILL --wait -v CAT POLITE ZOMBIE | 0 | !INT & !KILL \
+            | CAT=15 POLITE=x3",
+    );
 }
 
 /// The null signal sends nothing, which contradicts the KILL of `--grace`.
 #[test]
 fn grace_with_the_null_signal_is_refused() {
-    let plain = victim().sleeping();
     let line = "sigsend: '--grace' cannot be used with EXIT, which signals nobody";
     for null in ["-0", "-EXIT", "-sNULL"] {
-        run!("{null} --grace 0s {plain}").begins(1, line);
-    }
-    plain.assert_alive();
-    // One that begins with KILL sends nothing else.
-    for victim in [plain, victim().stopped()] {
-        let told = run!("-v -KILL --grace 9s {victim}").told();
-        victim.assert_killed_by(9);
-        assert_eq!(told.matches("sent ").count(), 1, "{told}");
+        table(&format!("{null} --grace 0s CAT | 1 | {line} |"));
     }
 }
 
@@ -88,28 +56,11 @@ fn follow_ups_come_in_order_and_carry_the_value() {
         value: -42,
     };
     assert_eq!(recorder.received(), [queued(10), queued(12), queued(1)]);
-    // Without a wait it ends with the last signal.
-    run!("-USR1 --timeout 10ms USR2 {recorder}").ok();
-    assert_eq!(recorder.signals(), [10, 12]);
-    // A survivor of every step is named.
-    let told = run!("--timeout 10 USR1 --within 10ms {recorder}")
-        .code(124)
-        .err;
-    contains!(told, "{recorder} (");
-    assert_eq!(recorder.signals(), [15, 10]);
-}
-
-#[test]
-fn without_remaining_processes_there_is_no_wait() {
-    let victims = [
-        Victim::sleeping(),
-        Victim::shell(WELL_BEHAVED),
-        Victim::zombie(),
-    ];
-    let [one, two, three] = &victims;
-    let steps = "--timeout 5m INT --timeout 1h KILL --wait";
-    let told = run!("{steps} -v {one} {two} {three}").code(0).out;
-    assert!(!told.contains("INT") && !told.contains("KILL"), "{told}");
+    // Without a wait it ends with the last signal, and a survivor of every step is named.
+    table(
+        "-USR1 --timeout 10ms USR2 RECORDER        | 0   | silent     | RECORDER=10,12
+         --timeout 10 USR1 --within 10ms RECORDER  | 124 | RECORDER ( | RECORDER=15,10",
+    );
 }
 
 #[test]

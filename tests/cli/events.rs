@@ -7,11 +7,6 @@ use serde_json::{Value, json};
 
 use crate::support::{prelude::*, shown_on_terminal};
 
-/// Exits with 3 on TERM.
-const POLITE: &str = "trap 'exit 3' TERM; echo ready; while :; do read -r _ || exit 9; done";
-/// Ignores TERM.
-const STUBBORN: &str = "trap '' TERM; echo ready; read -r _";
-
 /// The objects of JSON Lines, each checked against the table in the reference and the manual.
 #[track_caller]
 fn objects(text: &str) -> Vec<Value> {

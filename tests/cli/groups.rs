@@ -21,16 +21,11 @@ fn a_group_is_gone_when_every_member_is() {
             victim().in_group_of(leader).shell(STUBBORN),
         ]
     };
-    let leader = Victim::sleeping();
-    let [mortal, stubborn] = members(&leader);
-    let told = run!("-v --grace 200ms -- -{leader}").told();
-    leader.assert_killed_by(15);
-    mortal.assert_killed_by(15);
-    stubborn.assert_killed_by(9);
-    for member in [&leader, &mortal, &stubborn] {
-        contains!(told, "sent TERM (15) to {member} (");
-    }
-    assert_eq!(told.matches("sent KILL").count(), 1, "{told}");
+    table(
+        "-v --grace 200ms -- -CAT | 0 | sent TERM (15) to CAT ( & sent TERM (15) to CAT2@CAT ( \
+            & sent TERM (15) to STUBBORN@CAT ( & !sent KILL (9) to CAT ( & !sent KILL (9) to CAT2@CAT ( \
+         | CAT=15 CAT2@CAT=15 STUBBORN@CAT=9",
+    );
     // It lives without its leader.
     let mut leader = Victim::sleeping();
     let [mortal, stubborn] = members(&leader);
@@ -46,14 +41,11 @@ fn a_group_is_gone_when_every_member_is() {
 
 #[test]
 fn a_zombie_leader_does_not_hide_other_members() {
-    let leader = Victim::zombie();
-    run!("--grace 15s -- -{leader}").fine();
-    let other = Victim::sleeping();
-    let member = victim().in_group_of(&other).sleeping();
-    run!("-KILL --wait {other}").code(0);
-    run!("-0 --within 0s -- -{other}").code(124);
-    run!("--wait -- -{other}").ok();
-    member.assert_killed_by(15);
+    table(
+        "--grace 15s -- -ZOMBIE      | 0   |        |
+         -0 --within 0s -- -ZOMBIE   | 124 |        | CAT@ZOMBIE=
+         --wait -- -ZOMBIE           | 0   | silent | CAT@ZOMBIE=15",
+    );
 }
 
 #[test]

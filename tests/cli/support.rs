@@ -12,15 +12,16 @@ mod terminal;
 pub mod tokens;
 mod victim;
 mod workers;
+mod zoo;
 
 /// What nearly every test needs.
 pub mod prelude {
     pub use super::{
-        DEADLINE, Done, Ending, IDLE, NOBODY, Received, Recorder, Runs, SIGSEND, STUBBORN, TempDir,
-        Terminal, Unprivileged, Victim, alive, back_date, clean, copy, each, eventually, in_full,
-        in_pid_namespace, killed, link, may_change_user, on_terminal, piped, program, raw_sigsend,
-        redirected, rows, running_as_root, send, sh, sigsend, sigsend_as, skip, strace, tempdir,
-        through, token, tool, victim, words,
+        DEADLINE, Done, Ending, IDLE, NOBODY, POLITE, Received, Recorder, Runs, SIGSEND, STUBBORN,
+        TempDir, Terminal, Unprivileged, Victim, alive, back_date, clean, copy, each, eventually,
+        in_full, in_pid_namespace, killed, link, may_change_user, on_terminal, piped, program,
+        raw_sigsend, redirected, rows, running_as_root, send, sh, sigsend, sigsend_as, skip,
+        strace, table, tempdir, through, token, tool, victim, words,
     };
     pub use nix::sys::signal::Signal;
 
@@ -61,6 +62,7 @@ pub use sys::{Ending, pidfd};
 pub use terminal::{Terminal, screen};
 pub use victim::{Victim, VictimOptions, alive, killed, link, readable, status_field, victim};
 pub use workers::{again, side_by_side};
+pub use zoo::{POLITE, table};
 
 /// Whether the long tests run in full, as in `.ci/run`, which sets `SIGSEND_FULL`: all rounds of the
 /// storms, all faults, all lines of the fuzzer.

@@ -301,15 +301,6 @@ fn an_interrupt_is_held_back_until_a_frozen_tree_is_killed() {
     tracer.assert_killed_by(15);
 }
 
-#[test]
-fn a_tree_that_is_already_gone_counts_as_success() {
-    let (gone, zombie) = (Victim::gone(), Victim::zombie());
-    run!("--tree --grace 15s {gone}").ok();
-    run!("--tree -KILL {gone}").code(1);
-    run!("--tree --wait -KILL {zombie}").ok();
-    run!("--tree -KILL {zombie}").code(0);
-}
-
 /// The PID that is reused.
 const NUMBER: i32 = 4242;
 

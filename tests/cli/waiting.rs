@@ -40,13 +40,13 @@ fn a_process_that_remains_is_named_at_the_timeout() {
 
 #[test]
 fn a_wait_of_zero_checks_once() {
-    let stubborn = Victim::shell(STUBBORN);
-    run!("--within 0s {stubborn}").code(124);
+    table(
+        "--within 0s STUBBORN              | 124 | |
+         --timeout 0 KILL --wait STUBBORN  | 0   | silent | STUBBORN=9",
+    );
     let dead: Vec<Victim> = (0..20).map(|_| Victim::zombie()).collect();
     let pids: Vec<String> = dead.iter().map(Victim::arg).collect();
     run!("-0 --within 0s {}", pids.join(" ")).fine();
-    run!("--timeout 0 KILL --wait {stubborn}").fine();
-    stubborn.assert_killed_by(9);
 }
 
 #[test]
@@ -66,21 +66,17 @@ fn a_process_that_is_already_gone_counts_as_success() {
 
 #[test]
 fn with_only_a_follow_up_an_already_gone_process_is_a_failure() {
-    let gone = Victim::gone();
-    for target in [format!("{gone}"), format!("-- -{gone}")] {
-        let named = target.trim_start_matches("-- ");
-        let line = format!("sigsend: sending signal to {named} failed: No such process\n");
-        run!("--timeout 20s KILL {target}").fails(1, line);
-    }
-    let victim = Victim::sleeping();
-    run!("--timeout 20s KILL {gone} {victim}").code(64);
-    victim.assert_killed_by(15);
-    let victim = Victim::sleeping();
-    run!("--timeout 20s KILL nobody-at-all {victim}").code(64);
-    victim.assert_killed_by(15);
-    let victim = Victim::sleeping();
-    run!("--wait nobody-at-all {victim}").ok();
-    victim.assert_killed_by(15);
+    table(
+        "--timeout 20s KILL GONE      | 1  | sigsend: sending signal to GONE failed: No such process |
+         --timeout 20s KILL -- -GONE  | 1  | sigsend: sending signal to -GONE failed: No such process |
+         --timeout 20s KILL GONE CAT  | 64 |        | CAT=15
+         --timeout 20s KILL nobody-at-all CAT | 64 | | CAT=15
+         --wait nobody-at-all CAT     | 0  | silent | CAT=15
+         --tree -KILL GONE            | 1  |        |
+         --tree --grace 15s GONE      | 0  | silent |
+         --tree --wait -KILL ZOMBIE   | 0  | silent |
+         --tree -KILL ZOMBIE          | 0  |        |",
+    );
 }
 
 #[test]
