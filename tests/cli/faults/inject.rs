@@ -39,7 +39,12 @@ impl Fault<'_> {
     /// is a valid answer rather than a fault.
     pub fn means_gone(&self) -> bool {
         let text = &self.call.text;
-        let of_a_process = text.contains("/proc/") || text.contains("S_IFDIR") || text.starts_with("getdents")
+        // /proc is read relative to a descriptor of it.
+        let path = text.split_once('"').map_or("", |(_, path)| path);
+        let of_a_process = path.starts_with("/proc/")
+            || path.starts_with(|c: char| c.is_ascii_digit())
+            || text.contains("S_IFDIR")
+            || text.starts_with("getdents")
             // A descriptor of a process.
             || text.starts_with("readlinkat");
         match &*self.errno {
