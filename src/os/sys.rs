@@ -328,9 +328,12 @@ pub struct HeldSignals(SigSet);
 
 impl HeldSignals {
     pub fn hold() -> nix::Result<Self> {
-        SigSet::all()
-            .thread_swap_mask(SigmaskHow::SIG_BLOCK)
-            .map(Self)
+        Self::only(&SigSet::all())
+    }
+
+    /// The same for these signals.
+    pub fn only(set: &SigSet) -> nix::Result<Self> {
+        set.thread_swap_mask(SigmaskHow::SIG_BLOCK).map(Self)
     }
 }
 

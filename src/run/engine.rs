@@ -188,7 +188,10 @@ impl Engine<'_, '_> {
             // The line of progress would be drawn again below the survivors.
             self.call.report.clear();
             self.call.report_survivors(self.last_signal);
-            self.wait_for_endings()?;
+            while let (Some(until), Some(watch)) = (self.endings.next(), &self.watch) {
+                watch.next(Some(until))?;
+                self.endings.report_due(&mut self.call);
+            }
             return Ok(true);
         }
         let is_awaited = is_left && (self.call.plan.waits() || !self.follow_ups.is_empty());
@@ -198,15 +201,6 @@ impl Engine<'_, '_> {
     fn end_chases(&mut self) -> Result<()> {
         let mut chases = mem::take(&mut self.chases).into_iter();
         chases.try_for_each(|chase| chase.end(&self.call))
-    }
-
-    /// Reports how those ended that have exited, once their time is over at the latest.
-    fn wait_for_endings(&mut self) -> Result<()> {
-        while let (Some(until), Some(watch)) = (self.endings.next(), &self.watch) {
-            watch.next(Some(until))?;
-            self.endings.report_due(&mut self.call);
-        }
-        Ok(())
     }
 
     /// Sleeps until something happens or is due.
@@ -249,6 +243,8 @@ impl Engine<'_, '_> {
                     watch.let_interrupts_through()?;
                 }
                 self.call.report.progress.start();
+                // Exits that were reported together with the interrupt are not reported again.
+                self.note_exits()?;
             }
         }
         Ok(())

@@ -7,13 +7,14 @@ use std::time::Instant;
 use anyhow::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::signal::{SigSet, SigmaskHow};
+use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::find::recipients::{Recipient, RecipientId, Recipients};
 use crate::find::spared::own;
 use crate::os::pidfd::Pinned;
 use crate::os::proc;
+use crate::os::sys::HeldSignals;
 use crate::signal::Signal;
 
 /// What ended a wait.
@@ -36,7 +37,8 @@ const BATCH: usize = 1024;
 /// Pidfds that are waited for, each with the index of its recipient as the key.
 pub struct Watch {
     epoll: Epoll,
-    interrupts: Option<Interrupts>,
+    /// Interrupts that are pending, and those that are held back.
+    interrupts: Option<(SignalFd, HeldSignals)>,
     /// So many recipients are watched, or were not present when they were reached.
     reached: usize,
 }
@@ -88,15 +90,24 @@ impl Watch {
             .context("preparing to wait for a control group")
     }
 
-    /// Reports interrupts instead of being killed by them, so that a line on the terminal can be
-    /// wiped first.
+    /// Reports INT, TERM, HUP and TSTP, so that a line on the terminal can be wiped before they end
+    /// this program or stop it.
     pub fn hold_interrupts(&mut self) -> Result<()> {
-        let interrupts = Interrupts::hold()?;
+        let mut set = SigSet::empty();
+        // A blocked signal is queued even if it is ignored, so those that are ignored must be left
+        // alone. One that was blocked before would stay pending for ever.
+        if let Ok(status) = proc::status(own()) {
+            let left_alone = [status.ignored, status.blocked];
+            let is_open = |of: &Signal| !left_alone.iter().any(|set| set.contains(*of));
+            let all = [Signal::INT, Signal::TERM, Signal::HUP, Signal::TSTP];
+            set.extend(all.into_iter().filter(is_open).filter_map(Signal::named));
+        }
+        let task = "preparing to wait for interrupts";
+        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC).context(task)?;
+        let held = HeldSignals::only(&set).context("holding interrupts back")?;
         let event = EpollEvent::new(EpollFlags::EPOLLIN, INTERRUPT);
-        self.epoll
-            .add(&interrupts.fd, event)
-            .context("preparing to wait for interrupts")?;
-        self.interrupts = Some(interrupts);
+        self.epoll.add(&fd, event).context(task)?;
+        self.interrupts = Some((fd, held));
         Ok(())
     }
 
@@ -135,39 +146,4 @@ impl Watch {
 fn until(deadline: Instant) -> EpollTimeout {
     let left = deadline.saturating_duration_since(Instant::now());
     EpollTimeout::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(EpollTimeout::MAX)
-}
-
-/// INT, TERM, HUP and TSTP, unless they were ignored or blocked before: blocked, and reported by a
-/// signalfd.
-struct Interrupts {
-    fd: SignalFd,
-    before: SigSet,
-}
-
-impl Interrupts {
-    fn hold() -> Result<Self> {
-        let mut set = SigSet::empty();
-        // A blocked signal is queued even if it is ignored, so those that are ignored must be left
-        // alone. One that was blocked before would stay pending for ever.
-        if let Ok(status) = proc::status(own()) {
-            let all = [Signal::INT, Signal::TERM, Signal::HUP, Signal::TSTP];
-            let is_open = |signal: &Signal| {
-                !status.ignored.contains(*signal) && !status.blocked.contains(*signal)
-            };
-            set.extend(all.into_iter().filter(is_open).filter_map(Signal::named));
-        }
-        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC)
-            .context("preparing to wait for interrupts")?;
-        let before = set
-            .thread_swap_mask(SigmaskHow::SIG_BLOCK)
-            .context("holding interrupts back")?;
-        Ok(Self { fd, before })
-    }
-}
-
-impl Drop for Interrupts {
-    fn drop(&mut self) {
-        // Setting a mask that was in force before cannot fail.
-        let _ = self.before.thread_set_mask();
-    }
 }
