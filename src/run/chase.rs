@@ -27,7 +27,8 @@ const QUIET_LOOKS: u32 = 2;
 /// The search for new members of one source.
 pub struct Chase {
     pub source: SourceId,
-    steps: Vec<Step>,
+    /// The signals that new members get.
+    pub steps: Vec<Step>,
     quiet_looks: u32,
     /// When it wants to look again.
     pub next: Instant,
@@ -61,11 +62,6 @@ impl Chase {
             }
         }
         Ok(chase)
-    }
-
-    /// Another signal that new members get.
-    pub fn add_step(&mut self, step: Step) {
-        self.steps.push(step);
     }
 
     /// Looks once if it is time, and signals each new member when it is found. Whether it is over;

@@ -248,29 +248,24 @@ fn to_control_group(call: &mut Call, source: SourceId, step: Step) -> Result<boo
     if step.is_kill() && kill_whole(call, source, step)? {
         return Ok(false);
     }
-    if step.is_first() {
-        report_unseen(call, source, step);
+    let waits = call.plan.waits();
+    if step.is_first()
+        && let Some(control) = call.found.sources[source.0].control_mut()
+        && control.awaited != Awaited::Recipients
+    {
+        // Members that have no PID here are reached by cgroup.kill alone. If the call waits, the
+        // null signal needs to reach no process.
+        if step.signal.is_null() && waits {
+            control.awaited = Awaited::Unseen;
+        } else if control.unseen > 0 {
+            let (typed, count) = (Rc::clone(control.subject()), control.unseen);
+            call.report_failure(&Subject::target(&typed), &Reason::OtherNamespace { count });
+        }
     }
     for id in call.found.recipients.members_of(source) {
         call.send(id, step);
     }
     Ok(true)
-}
-
-/// Reports and counts the members that only cgroup.kill reaches, since they have no PID here. If
-/// the call waits, the null signal needs to reach no process.
-fn report_unseen(call: &mut Call, source: SourceId, step: Step) {
-    let waits = call.plan.waits();
-    let control = call.found.sources[source.0].control_mut();
-    let Some(control) = control.filter(|of| of.awaited != Awaited::Recipients) else {
-        return;
-    };
-    if step.signal.is_null() && waits {
-        control.awaited = Awaited::Unseen;
-    } else if control.unseen > 0 {
-        let (typed, count) = (Rc::clone(control.subject()), control.unseen);
-        call.report_failure(&Subject::target(&typed), &Reason::OtherNamespace { count });
-    }
 }
 
 /// Kills a control group by its cgroup.kill; whether it has one. A member that has left it gets
@@ -307,17 +302,18 @@ fn kill_whole(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
     if let Some(control) = call.found.sources[source.0].control_mut() {
         control.awaited = Awaited::Killed;
     }
-    if count > 0 {
-        if step.is_first() {
-            call.tally.signalled += count;
-        }
-        let signal = step.signal;
-        let outcome = match sent {
-            Sent::Receipt(receipt) => receipt.unseen(count, call.began),
-            Sent::Rehearsed if step.is_first() => Outcome::WouldSendUnseen { signal, count },
-            Sent::Rehearsed => return Ok(true),
-        };
-        call.report.tell(&Subject::target(&typed), &outcome);
+    if count == 0 {
+        return Ok(true);
     }
+    if step.is_first() {
+        call.tally.signalled += count;
+    }
+    let signal = step.signal;
+    let outcome = match sent {
+        Sent::Receipt(receipt) => receipt.unseen(count, call.began),
+        Sent::Rehearsed if step.is_first() => Outcome::WouldSendUnseen { signal, count },
+        Sent::Rehearsed => return Ok(true),
+    };
+    call.report.tell(&Subject::target(&typed), &outcome);
     Ok(true)
 }

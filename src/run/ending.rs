@@ -61,11 +61,7 @@ impl Endings {
         });
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// When the time of the first one is over.
+    /// When the time of the first one is over; `None` without any.
     pub fn next(&self) -> Option<Instant> {
         self.0.iter().map(|exited| exited.until).min()
     }

@@ -144,7 +144,7 @@ impl Engine<'_, '_> {
         if self.call.sender != Sender::Rehearsal && !signal.is_null() {
             for source in growing {
                 match self.chases.iter_mut().find(|chase| chase.source == source) {
-                    Some(chase) => chase.add_step(step),
+                    Some(chase) => chase.steps.push(step),
                     None => self.chases.push(Chase::new(&self.call, source, step)?),
                 }
             }
@@ -195,7 +195,7 @@ impl Engine<'_, '_> {
             return Ok(true);
         }
         let is_awaited = is_left && (self.call.plan.waits() || !self.follow_ups.is_empty());
-        Ok(!is_awaited && self.chases.is_empty() && self.endings.is_empty())
+        Ok(!is_awaited && self.chases.is_empty() && self.endings.next().is_none())
     }
 
     fn end_chases(&mut self) -> Result<()> {

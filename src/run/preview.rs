@@ -51,6 +51,9 @@ pub fn preview(plan: &Plan, pid: Pid, step: Step) -> Preview {
     let directory = selection.cwd.as_ref();
     let directory = directory.and_then(|_| proc::working_directory(pid).ok());
     let sought = selection.full.first();
+    let user = status
+        .as_ref()
+        .map(|status| proc::user_name(status.real_user));
     Preview {
         signal,
         follow_ups: plan.later().filter(|_| step.is_first()).collect(),
@@ -65,10 +68,7 @@ pub fn preview(plan: &Plan, pid: Pid, step: Step) -> Preview {
             Mask::Open
         },
         hold: status.as_ref().and_then(hold).filter(|_| !takes_nothing),
-        user: status.map_or_else(
-            || "unknown".to_owned(),
-            |status| proc::user_name(status.real_user),
-        ),
+        user: user.unwrap_or_else(|| "unknown".to_owned()),
         age: started.and_then(|started| SystemTime::now().duration_since(started).ok()),
         command: proc::arguments(pid).unwrap_or_default().join(&b' '),
         sought: sought.map(|text| text.as_encoded_bytes().to_vec()),

@@ -22,10 +22,8 @@ pub fn ask(question: Question, plan: &Plan, report: &mut Report) -> Result<(Tall
         // Part of its caller's tree only for as long as it asks.
         recipients.retain(|recipient| recipient.pid() != own());
     }
-    let is_skipped = |one: &Recipient| matches!(one.standing, Standing::Skipped);
-    let (skipped, mut recipients): (Vec<_>, Vec<_>) = recipients.into_iter().partition(is_skipped);
-    for skipped in &skipped {
-        report.tell(&Subject::from(skipped), &Outcome::Skipped);
+    for skipped in recipients.extract_if(.., |one| matches!(one.standing, Standing::Skipped)) {
+        report.tell(&Subject::from(&skipped), &Outcome::Skipped);
     }
     match question {
         Question::Alive => alive(&recipients, &found.misses, report),

@@ -28,8 +28,8 @@ const LONGEST: Duration = Duration::from_secs(3);
 /// is found after the KILL.
 const TRIES: u32 = 3;
 
-/// The memory that must be free before a process is stopped.
-const ROOM: [usize; 16] = [64 << 10; 16];
+/// How many bytes of memory must be free before a process is stopped, in 16 pieces.
+const ROOM: usize = 1 << 20;
 
 /// A tree that is stopped.
 pub struct Tree {
@@ -296,9 +296,9 @@ fn survives_hangup(pid: Pid) -> bool {
 /// Fails while little memory is left: an allocation that fails later ends the program, and what it
 /// has stopped stays stopped.
 fn check_room() -> Result<()> {
-    let mut room = ROOM.map(|_| Vec::<u8>::new());
-    for (piece, size) in room.iter_mut().zip(ROOM) {
-        piece.try_reserve(size)?;
+    let mut room: [Vec<u8>; 16] = Default::default();
+    for piece in &mut room {
+        piece.try_reserve(ROOM / 16)?;
     }
     // An allocation that is never used would be optimized away.
     black_box(&room);

@@ -75,9 +75,8 @@ impl Watch {
     /// Watches an exited process until it is reaped: epoll always reports EPOLLHUP.
     pub fn await_reaping(&self, id: RecipientId, process: &Pinned) -> Result<()> {
         let mut event = EpollEvent::new(EpollFlags::EPOLLONESHOT, id.key());
-        let changed = process
-            .fd()
-            .and_then(|fd| self.epoll.modify(fd, &mut event));
+        let fd = process.fd();
+        let changed = fd.and_then(|fd| self.epoll.modify(fd, &mut event));
         changed.with_context(|| format!("waiting for process {} to be reaped", process.pid))
     }
 
@@ -85,9 +84,8 @@ impl Watch {
     /// changed.
     pub fn add_control_group(&self, events: BorrowedFd) -> Result<()> {
         let event = EpollEvent::new(EpollFlags::EPOLLPRI | EpollFlags::EPOLLET, CONTROL_GROUP);
-        self.epoll
-            .add(events, event)
-            .context("preparing to wait for a control group")
+        let added = self.epoll.add(events, event);
+        added.context("preparing to wait for a control group")
     }
 
     /// Reports INT, TERM, HUP and TSTP, so that a line on the terminal can be wiped before they end
@@ -135,9 +133,8 @@ impl Watch {
             return Ok(Woken::Interrupted);
         }
         let exited = keys.filter(|key| *key != CONTROL_GROUP);
-        Ok(Woken::Exited(
-            exited.filter_map(RecipientId::from_key).collect(),
-        ))
+        let exited = exited.filter_map(RecipientId::from_key);
+        Ok(Woken::Exited(exited.collect()))
     }
 }
 
