@@ -17,7 +17,7 @@ use crate::find::filter::{Rules, Way};
 use crate::find::member::{Member, members};
 use crate::find::recipients::{NamedBy, Origin, Place, Recipients, SourceId, Standing};
 use crate::find::spared::own;
-use crate::os::cgroup::{Directory, Events, Kind, Members, Switch, directories};
+use crate::os::cgroup::{Directory, Events, Members, Switch, directories};
 use crate::plan::Plan;
 use crate::signal::Signal;
 use crate::target::Pid;
@@ -67,26 +67,20 @@ impl ControlGroup {
         plan: &Plan,
     ) -> Result<Self, NoControlGroup> {
         let directory = resolve(path)?;
-        let kill_file = if plan.kills_whole() {
-            Some(KillFile::of(&directory).map_err(NoControlGroup::NoKill)?)
+        let kill_file = plan.kills_whole().then(|| KillFile::of(&directory));
+        let awaited = if plan.selection.narrows() {
+            Awaited::Recipients
         } else {
-            None
+            Awaited::Signalled
         };
-        let events = directory.events().map_err(NoControlGroup::Refused)?;
-        let selection = &plan.selection;
-        let is_narrowed = selection.narrows();
         Ok(Self {
+            kill_file: kill_file.transpose().map_err(NoControlGroup::NoKill)?,
+            events: directory.events().map_err(NoControlGroup::Refused)?,
             directory,
-            events,
-            kill_file,
             typed: Rc::clone(typed),
             id,
             unseen: 0,
-            awaited: if is_narrowed {
-                Awaited::Recipients
-            } else {
-                Awaited::Signalled
-            },
+            awaited,
         })
     }
 
@@ -109,21 +103,19 @@ impl ControlGroup {
         &mut self,
         rules: &Rules,
         recipients: &mut Recipients,
-    ) -> Result<Option<Reason>> {
+    ) -> Result<Option<NoControlGroup>> {
         let plan = rules.plan;
         let members = self.list()?;
         let holds = |pid: &Pid| members.pids.contains(pid);
         if holds(&own()) {
-            return Ok(Some(Reason::ControlGroup(NoControlGroup::Own)));
+            return Ok(Some(NoControlGroup::Own));
         }
         let is_killed = plan.signals().any(|signal| signal == Signal::KILL);
         if (is_killed || plan.waits())
             && !rules.is_question()
             && let Some(ancestor) = rules.spared.pids().iter().find(|pid| holds(pid))
         {
-            return Ok(Some(Reason::ControlGroup(NoControlGroup::Ancestor(
-                *ancestor,
-            ))));
+            return Ok(Some(NoControlGroup::Ancestor(*ancestor)));
         }
         let mut is_empty = members.unseen == 0 && members.pids.is_empty();
         let known = recipients.len();
@@ -133,10 +125,10 @@ impl ControlGroup {
             is_empty |= !self.events.is_populated().unwrap_or(true);
         }
         // It may have become threaded, so that it lists no processes any more.
-        if self.directory.kind() == Ok(Kind::Threaded) {
-            return Ok(Some(Reason::ControlGroup(NoControlGroup::Threaded)));
+        if self.directory.check() == Err(NoControlGroup::Threaded) {
+            return Ok(Some(NoControlGroup::Threaded));
         }
-        Ok(is_empty.then_some(Reason::ControlGroup(NoControlGroup::Empty)))
+        Ok(is_empty.then_some(NoControlGroup::Empty))
     }
 
     /// Admits members that are not known yet.
@@ -258,7 +250,7 @@ fn resolve(typed: &OsStr) -> Result<Directory, NoControlGroup> {
         .filter(|path| path.starts_with(b"/"));
     let refused = match line {
         Some(_) => NoControlGroup::Missing,
-        None => match usable(Path::new(OsStr::from_bytes(typed))) {
+        None => match Directory::open(Path::new(OsStr::from_bytes(typed))) {
             Err(refused) => refused,
             found => return found,
         },
@@ -275,27 +267,7 @@ fn resolve(typed: &OsStr) -> Result<Directory, NoControlGroup> {
     }
     let errno = |error: io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
     let mounted = directories(shown).map_err(|error| NoControlGroup::Refused(errno(error)))?;
-    let mut found = mounted.iter().map(|path| usable(path));
+    let mut found = mounted.iter().map(|path| Directory::open(path));
     let found = found.find(|found| !matches!(found, Err(NoControlGroup::Missing)));
     found.unwrap_or(Err(refused))
-}
-
-/// Opens a directory if it is a control group that can be a target.
-fn usable(path: &Path) -> Result<Directory, NoControlGroup> {
-    let directory = Directory::open(path).map_err(refusal)?;
-    match directory.kind().map_err(refusal)? {
-        Kind::Domain => Ok(directory),
-        Kind::None => Err(NoControlGroup::Other),
-        Kind::Version1 => Err(NoControlGroup::Version1),
-        Kind::Root => Err(NoControlGroup::Root),
-        Kind::Threaded => Err(NoControlGroup::Threaded),
-    }
-}
-
-fn refusal(errno: Errno) -> NoControlGroup {
-    match errno {
-        Errno::ENOENT | Errno::ENODEV => NoControlGroup::Missing,
-        Errno::ENOTDIR => NoControlGroup::Other,
-        errno => NoControlGroup::Refused(errno),
-    }
 }

@@ -2,7 +2,7 @@
 //! target says by its [`Way`] which of them concern it.
 
 use std::cell::Cell;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 
 use anyhow::{Context, Result, bail};
 use nix::unistd::{getpgid, getuid};
@@ -339,7 +339,7 @@ impl<'a> Rules<'a> {
         let mut signals = plan.signals().filter(|signal| !signal.is_null()).peekable();
         let is_protected = pid == Pid::INIT
             && signals.peek().is_some()
-            && signals.all(|signal| catches(pid, signal) == Caught::Not);
+            && signals.all(|signal| catches(pid, signal).is_ok_and(|catches| !catches));
         is_protected.then_some(Reason::Protected)
     }
 
@@ -347,30 +347,18 @@ impl<'a> Rules<'a> {
     fn uncaught(&self, pid: Pid) -> Option<Reason> {
         let signal = self.plan.selection.catching?;
         match catches(pid, signal) {
-            Caught::Yes => None,
-            Caught::Not => {
+            Ok(true) => None,
+            Ok(false) => {
                 let name = proc::name(pid).unwrap_or_default();
                 Some(Reason::NotCaught { signal, name })
             }
-            Caught::Unknown => Some(Reason::CatchUnknown { signal }),
+            Err(_) => Some(Reason::CatchUnknown { signal }),
         }
     }
 }
 
-/// Whether a process catches a signal.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Caught {
-    Yes,
-    Not,
-    Unknown,
-}
-
-fn catches(pid: Pid, signal: Signal) -> Caught {
-    match proc::status(pid) {
-        Ok(status) if status.caught.contains(signal) => Caught::Yes,
-        Ok(_) => Caught::Not,
-        Err(_) => Caught::Unknown,
-    }
+fn catches(pid: Pid, signal: Signal) -> io::Result<bool> {
+    Ok(proc::status(pid)?.caught.contains(signal))
 }
 
 /// Threads of the kernel are in no process group that has a number here, which one system call

@@ -11,7 +11,7 @@ use crate::find::filter::{Rules, Way};
 use crate::find::member::{Member, members};
 use crate::find::names::check_proc;
 use crate::find::recipients::{NamedBy, Origin, Place, Recipients, SourceId};
-use crate::os::pidfd::{Opened, Pinned};
+use crate::os::pidfd::Pinned;
 use crate::os::pids::{self, GroupMembers};
 use crate::target::Pgid;
 
@@ -28,26 +28,22 @@ pub struct ProcessGroup {
 }
 
 impl ProcessGroup {
-    /// Pins the members. A group without any is gone.
+    /// Pins the members. `None` if the group is gone: it has none.
     pub fn pin(
         number: Pgid,
         typed: &Rc<Typed>,
         id: SourceId,
         rules: &Rules,
         recipients: &mut Recipients,
-    ) -> Result<Sought> {
+    ) -> Result<Option<Self>> {
         let leader = Pinned::open_if(number.leader(), |leader| Ok(leader.leads_a_group()))?;
-        let leader = match leader {
-            Opened::Process(leader, Some(true)) => Some(leader),
-            Opened::Process(..) | Opened::Absent(_) => None,
-        };
-        let numbers = GroupMembers::of(number);
-        let typed = Rc::clone(typed);
+        let leader = leader.process().filter(|(_, leads)| *leads == Some(true));
+        let leader = leader.map(|(leader, _)| leader);
         let mut group = Self {
             number,
-            numbers,
+            numbers: GroupMembers::of(number),
             leader,
-            typed,
+            typed: Rc::clone(typed),
             id,
         };
         let listed = group.list(rules, recipients)?;
@@ -62,11 +58,11 @@ impl ProcessGroup {
         }
         if is_empty {
             return match signal::kill(number.group(), None) {
-                Err(Errno::ESRCH) => Ok(Sought::Missed(Self::missing(number))),
+                Err(Errno::ESRCH) => Ok(None),
                 _ => bail!("process group {number} has members, but none that can be found"),
             };
         }
-        Ok(Sought::Found(group))
+        Ok(Some(group))
     }
 
     /// Why there is no group with the number: its process lives in another one, if there is one.
@@ -146,10 +142,4 @@ impl ProcessGroup {
         };
         member.admit(origin, rules, recipients)
     }
-}
-
-/// What a look for a group finds.
-pub enum Sought {
-    Found(ProcessGroup),
-    Missed(Reason),
 }

@@ -35,7 +35,7 @@ pub struct Holders {
     /// The processes of the selected users, pinned, and what was decided about each.
     pub selected: Vec<(Pinned, Verdict)>,
     /// Why sockets or processes were passed over, if the caller should know: the target means them,
-    /// or no process was selected.
+    /// or nobody was selected.
     pub passed_over: Option<Reason>,
 }
 

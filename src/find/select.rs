@@ -9,11 +9,11 @@ use std::rc::Rc;
 use anyhow::{Error, Result};
 use nix::unistd::getpgrp;
 
-use crate::event::{Reason, Subject, Typed, What};
+use crate::event::{Nobody, Reason, Subject, Typed, What};
 use crate::find::cgroup::ControlGroup;
 use crate::find::description::{described, nobody_described};
 use crate::find::filter::{Claim, Rules, Verdict, Way};
-use crate::find::group::{ProcessGroup, Sought};
+use crate::find::group::ProcessGroup;
 use crate::find::names::{self, check_proc};
 use crate::find::pidfile::{self, Written};
 use crate::find::port;
@@ -27,7 +27,7 @@ use crate::os::net::Protocol;
 use crate::os::pidfd::{Opened, Pinned, is_exhaustion};
 use crate::os::proc;
 use crate::plan::{Labels, Plan, Reach};
-use crate::target::{Inode, Pgid, Pid, Target, Transport};
+use crate::target::{Pgid, Pid, Target, Transport};
 use crate::usage::UsageError;
 
 /// All recipients that a call concerns.
@@ -239,19 +239,11 @@ impl Found<'_> {
     /// descriptors or too little memory for one target there may be enough for the others.
     fn all_or_nothing(&mut self, find: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         let (known, sources) = (self.recipients.len(), self.sources.len());
-        let found = find(self).and_then(|()| {
-            let Found {
-                rules,
-                recipients,
-                sources,
-                ..
-            } = self;
-            match sources.first_mut() {
-                Some(Source::Trees(trees)) => {
-                    trees.look_from(known, rules, recipients, &mut |_, _| {})
-                }
-                _ => Ok(()),
+        let found = find(self).and_then(|()| match self.sources.first_mut() {
+            Some(Source::Trees(trees)) => {
+                trees.look_from(known, &self.rules, &mut self.recipients, &mut |_, _| {})
             }
+            _ => Ok(()),
         });
         match found {
             Err(error) if !self.rules.is_question() && is_exhaustion(&error) => {
@@ -276,10 +268,14 @@ impl Found<'_> {
                     None => Ok(None),
                 })
             }
-            Target::Token(pid, inode) => {
-                self.number(*pid, &typed, way, |process| recycled(process, *inode))
+            Target::Token(pid, inode) => self.number(*pid, &typed, way, |process| {
+                Ok((process.inode()? != *inode).then_some(Reason::Recycled))
+            }),
+            Target::Name(name) => {
+                let found = names::named(name, &self.rules)?;
+                let nobody = |rules: &Rules| names::nobody_named(name, rules);
+                self.answers(found, &typed, nobody)
             }
-            Target::Name(name) => self.name(name, &typed),
             Target::Port(port, transport) => self.port(*port, *transport, &typed),
             Target::Group(number) if !is_own_group(target) => self.group(*number, &typed),
             Target::Group(_) | Target::OwnGroup | Target::Everyone => Ok(()),
@@ -307,36 +303,15 @@ impl Found<'_> {
         Ok(())
     }
 
-    fn name(&mut self, name: &str, typed: &Rc<Typed>) -> Result<()> {
-        let found = names::named(name, &self.rules)?;
-        if !self.answers(found, typed)? {
-            let nobody = names::nobody_named(name, &self.rules)?;
-            self.miss(typed, None, Reason::Nobody(nobody));
-        }
-        Ok(())
-    }
-
     fn port(&mut self, port: NonZeroU16, transport: Transport, typed: &Rc<Typed>) -> Result<()> {
         let protocol = match transport {
             Transport::Unsaid | Transport::Tcp => Protocol::Tcp,
             Transport::Udp => Protocol::Udp,
         };
         let holders = port::holders(port, protocol, &self.rules)?;
-        let is_answered = self.answers(holders.selected, typed)?;
-        match holders.passed_over {
-            Some(reason) => self.miss(typed, None, reason),
-            None if !is_answered => {
-                let (of_others, other_protocol) = (0, false);
-                self.miss(
-                    typed,
-                    None,
-                    Reason::NotListening {
-                        of_others,
-                        other_protocol,
-                    },
-                );
-            }
-            None => {}
+        self.answer(holders.selected, typed)?;
+        if let Some(reason) = holders.passed_over {
+            self.miss(typed, None, reason);
         }
         Ok(())
     }
@@ -354,104 +329,100 @@ impl Found<'_> {
             what,
         });
         let found = described(&self.rules)?;
-        if !self.answers(found, &typed)? {
-            let nobody = nobody_described(&self.rules)?;
-            self.miss(&typed, None, Reason::Nobody(nobody));
-        }
-        Ok(())
+        self.answers(found, &typed, nobody_described)
     }
 
     fn group(&mut self, number: Pgid, typed: &Rc<Typed>) -> Result<()> {
-        let Found {
-            rules,
-            recipients,
-            sources,
-            ..
-        } = self;
-        if sources
-            .iter()
-            .filter_map(Source::group)
-            .any(|group| group.number() == number)
-        {
+        let mut groups = self.sources.iter().filter_map(Source::group);
+        if groups.any(|group| group.number() == number) {
             return Ok(());
         }
-        let id = SourceId(sources.len());
-        match ProcessGroup::pin(number, typed, id, rules, recipients)? {
-            Sought::Found(group) => sources.push(Source::Group(group)),
-            Sought::Missed(reason) => self.miss(typed, None, reason),
+        let id = SourceId(self.sources.len());
+        match ProcessGroup::pin(number, typed, id, &self.rules, &mut self.recipients)? {
+            Some(group) => self.sources.push(Source::Group(group)),
+            None => self.miss(typed, None, ProcessGroup::missing(number)),
         }
         Ok(())
     }
 
     fn control_group(&mut self, path: &OsStr) -> Result<()> {
         check_proc()?;
-        let Found {
-            rules,
-            recipients,
-            sources,
-            ..
-        } = self;
+        let rules = &self.rules;
         let typed = ControlGroup::typed(path);
-        let id = SourceId(sources.len());
-        let mut group = match ControlGroup::open(path, &typed, id, rules.plan) {
+        let id = SourceId(self.sources.len());
+        let known = self.recipients.len();
+        let found = match ControlGroup::open(path, &typed, id, rules.plan) {
+            Ok(mut group) => group
+                .look_first(rules, &mut self.recipients)?
+                .map_or(Ok(group), Err),
+            Err(refused) => Err(refused),
+        };
+        let group = match found {
             Ok(group) => group,
             Err(refused) => {
                 self.miss(&typed, None, Reason::ControlGroup(refused));
                 return Ok(());
             }
         };
-        let known = recipients.len();
-        if let Some(reason) = group.look_first(rules, recipients)? {
-            self.miss(&typed, None, reason);
-            return Ok(());
-        }
-        let is_narrowed = rules.plan.selection.narrows();
-        if is_narrowed && recipients.len() == known {
-            let nobody = nobody_described(rules)?;
-            self.miss(&typed, None, Reason::Nobody(nobody));
-            return Ok(());
-        }
-        let unseen = group.unseen;
-        if rules.is_question() && unseen > 0 && !is_narrowed {
-            self.miss(&typed, None, Reason::OtherNamespace { count: unseen });
+        if rules.plan.selection.narrows() {
+            if self.recipients.len() == known {
+                let nobody = nobody_described(rules)?;
+                self.miss(&typed, None, Reason::Nobody(nobody));
+                return Ok(());
+            }
+        } else if rules.is_question() && group.unseen > 0 {
+            let count = group.unseen;
+            self.miss(&typed, None, Reason::OtherNamespace { count });
         }
         self.sources.push(Source::Control(group));
         Ok(())
     }
 
+    /// Takes the processes that answer to a description, or notes why there are none.
+    fn answers(
+        &mut self,
+        found: Vec<(Pinned, Verdict)>,
+        typed: &Rc<Typed>,
+        nobody: impl FnOnce(&Rules) -> Result<Nobody>,
+    ) -> Result<()> {
+        if !self.answer(found, typed)? {
+            let nobody = nobody(&self.rules)?;
+            self.miss(typed, None, Reason::Nobody(nobody));
+        }
+        Ok(())
+    }
+
     /// Takes the processes that answer to a description. `false` if there are none; those that have
     /// exited since do not count.
-    fn answers(&mut self, found: Vec<(Pinned, Verdict)>, typed: &Rc<Typed>) -> Result<bool> {
-        let mut spared = Vec::new();
+    fn answer(&mut self, found: Vec<(Pinned, Verdict)>, typed: &Rc<Typed>) -> Result<bool> {
+        let is_spared = |(_, verdict): &(_, Verdict)| matches!(verdict, Verdict::Spared);
+        let (spared, others): (Vec<_>, Vec<_>) = found.into_iter().partition(is_spared);
         let mut is_answered = false;
-        for (process, verdict) in found {
-            match verdict {
-                Verdict::Spared => spared.push(process),
-                verdict => {
-                    is_answered |= self.take(process, verdict, typed, NamedBy::Description)?;
-                }
-            }
+        for (process, verdict) in others {
+            is_answered |= self.take(process, verdict, typed, NamedBy::Description)?;
         }
-        let is_spared_alone = !is_answered && !spared.is_empty();
-        if is_spared_alone {
-            let ancestor = spared.iter().map(|one| one.pid).find(|pid| *pid != own());
+        if !is_answered && !spared.is_empty() {
+            is_answered = true;
+            let ancestor = spared
+                .iter()
+                .map(|(one, _)| one.pid)
+                .find(|pid| *pid != own());
             let reason = ancestor.map_or(Reason::OnlySigsend, |first| Reason::OnlySpared {
                 first,
                 name: proc::name(first).unwrap_or_default(),
             });
             self.miss(typed, None, reason);
         }
-        for process in spared {
-            let origin = Origin {
-                typed: Rc::clone(typed),
-                named_by: NamedBy::Description,
-                place: Place::Alone,
-            };
-            let labels = self.rules.labels;
-            let skipped = Recipient::new(process, origin, Standing::Skipped, labels);
-            self.recipients.admit(skipped)?;
+        for (process, _) in spared {
+            self.admit(
+                process,
+                Standing::Skipped,
+                Place::Alone,
+                typed,
+                NamedBy::Description,
+            )?;
         }
-        Ok(is_answered || is_spared_alone)
+        Ok(is_answered)
     }
 
     /// Admits a process, or notes why it is refused. Whether it is meant at all.
@@ -468,14 +439,7 @@ impl Found<'_> {
                     Reach::Process => Place::Alone,
                     Reach::Tree | Reach::Mixed => Place::Tree { parent: None },
                 };
-                let origin = Origin {
-                    typed: Rc::clone(typed),
-                    named_by,
-                    place,
-                };
-                let labels = self.rules.labels;
-                let recipient = Recipient::new(process, origin, standing, labels);
-                self.recipients.admit(recipient)?;
+                self.admit(process, standing, place, typed, named_by)?;
             }
             Verdict::Refused(reason) => self.miss(typed, Some(process.pid), reason),
             Verdict::Spared | Verdict::NotMeant => return Ok(false),
@@ -483,13 +447,26 @@ impl Found<'_> {
         Ok(true)
     }
 
+    fn admit(
+        &mut self,
+        process: Pinned,
+        standing: Standing,
+        place: Place,
+        typed: &Rc<Typed>,
+        named_by: NamedBy,
+    ) -> Result<()> {
+        let origin = Origin {
+            typed: Rc::clone(typed),
+            named_by,
+            place,
+        };
+        let labels = self.rules.labels;
+        self.recipients
+            .admit(Recipient::new(process, origin, standing, labels))
+    }
+
     fn miss(&mut self, typed: &Rc<Typed>, pid: Option<Pid>, reason: Reason) {
         let typed = Rc::clone(typed);
         self.misses.push(Miss { typed, pid, reason });
     }
-}
-
-/// Why a process is not the one of a token.
-fn recycled(process: &Pinned, inode: Inode) -> Result<Option<Reason>> {
-    Ok((process.inode()? != inode).then_some(Reason::Recycled))
 }

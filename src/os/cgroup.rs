@@ -15,25 +15,13 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag};
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs};
 
+use crate::event::NoControlGroup;
 use crate::os::procfs::{self, pid_in};
 use crate::os::sys::{self, retry};
 use crate::target::Pid;
 
 /// A directory, by a descriptor that means this group even if another one takes its name.
 pub struct Directory(OwnedFd);
-
-/// What kind of control group a directory is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Not a control group at all.
-    None,
-    Version1,
-    /// The root of the hierarchy, which has no files of its own.
-    Root,
-    /// `threaded` or `domain invalid`: it holds no processes of its own.
-    Threaded,
-    Domain,
-}
 
 /// The processes of a group and of all groups below it.
 #[derive(Debug, Default)]
@@ -44,32 +32,36 @@ pub struct Members {
 }
 
 impl Directory {
-    pub fn open(path: &Path) -> nix::Result<Self> {
-        sys::open(AT_FDCWD, path, OFlag::O_PATH | OFlag::O_DIRECTORY).map(Self)
+    /// Opens a directory if it is a control group that can be a target.
+    pub fn open(path: &Path) -> Result<Self, NoControlGroup> {
+        let directory = sys::open(AT_FDCWD, path, OFlag::O_PATH | OFlag::O_DIRECTORY);
+        let directory = Self(directory.map_err(refusal)?);
+        directory.check()?;
+        Ok(directory)
     }
 
-    pub fn kind(&self) -> nix::Result<Kind> {
-        match retry(|| fstatfs(&self.0))?.filesystem_type() {
+    /// Why it cannot be a target.
+    pub fn check(&self) -> Result<(), NoControlGroup> {
+        let kind = retry(|| fstatfs(&self.0)).map_err(refusal)?;
+        match kind.filesystem_type() {
             CGROUP2_SUPER_MAGIC => {}
-            CGROUP_SUPER_MAGIC => return Ok(Kind::Version1),
-            _ => return Ok(Kind::None),
+            CGROUP_SUPER_MAGIC => return Err(NoControlGroup::Version1),
+            _ => return Err(NoControlGroup::Other),
         }
         match read(self.0.as_fd(), "cgroup.type") {
-            Ok(kind) => Ok(
-                if kind.starts_with(b"domain") && kind.trim_ascii() != b"domain invalid" {
-                    Kind::Domain
-                } else {
-                    Kind::Threaded
-                },
-            ),
-            Err(Errno::ENOENT) if self.has_procs()? => Ok(Kind::Root),
-            Err(errno) => Err(errno),
+            Ok(kind) if kind.trim_ascii() == b"domain invalid" => Err(NoControlGroup::Threaded),
+            Ok(kind) if kind.starts_with(b"domain") => Ok(()),
+            Ok(_) => Err(NoControlGroup::Threaded),
+            // The root has no such file, and a group that was removed has no file at all.
+            Err(Errno::ENOENT) if self.has("cgroup.procs").map_err(refusal)? => {
+                Err(NoControlGroup::Root)
+            }
+            Err(errno) => Err(refusal(errno)),
         }
     }
 
-    /// False once the group was removed.
-    fn has_procs(&self) -> nix::Result<bool> {
-        match sys::open(&self.0, "cgroup.procs", OFlag::O_PATH) {
+    fn has(&self, file: &str) -> nix::Result<bool> {
+        match sys::open(&self.0, file, OFlag::O_PATH) {
             Ok(_) => Ok(true),
             Err(Errno::ENOENT) => Ok(false),
             Err(errno) => Err(errno),
@@ -163,6 +155,14 @@ fn read(directory: BorrowedFd, name: &str) -> nix::Result<Vec<u8>> {
         .read_to_end(&mut text)
         .map_err(|error| errno(&error))?;
     Ok(text)
+}
+
+fn refusal(errno: Errno) -> NoControlGroup {
+    match errno {
+        Errno::ENOENT | Errno::ENODEV => NoControlGroup::Missing,
+        Errno::ENOTDIR => NoControlGroup::Other,
+        errno => NoControlGroup::Refused(errno),
+    }
 }
 
 fn errno(error: &io::Error) -> Errno {
