@@ -54,7 +54,7 @@ pub const KEYS: &str = "\
     signalled | number | processes that got the first signal
     already_gone | number | processes that were gone at the start; with `-p`, `--id` and \
         `--alive`, those that were found or are alive
-    failed | number | processes that got no signal, or refused a later one
+    failed | number | processes that got no signal, or the first one and not a later one
     remaining | number | processes that were still there when the time ran out
     status | number | the exit status";
 
