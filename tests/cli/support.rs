@@ -195,13 +195,19 @@ pub fn stdout(finished: &Assert) -> String {
 /// Whether the program under test needs a dynamic linker: a build with other flags than
 /// .cargo/config.toml has (elf(5), `PT_INTERP`).
 pub fn is_dynamic() -> bool {
-    let file = fs::read(*SIGSEND).expect("the program under test");
-    let number = |from: usize, length: usize| {
-        let bytes = file[from..from + length].iter().rev();
-        bytes.fold(0, |n, byte| n << 8 | usize::from(*byte))
-    };
-    let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
-    (0..count).any(|index| number(table + index * size, 4) == 3)
+    static ANSWER: LazyLock<bool> = LazyLock::new(|| {
+        // The program's header table follows the file's header.
+        let mut file = [0; 4096];
+        let opened = File::open(*SIGSEND).and_then(|mut open| open.read_exact(&mut file));
+        opened.expect("the program under test");
+        let number = |from: usize, length: usize| {
+            let bytes = file[from..from + length].iter().rev();
+            bytes.fold(0, |n, byte| n << 8 | usize::from(*byte))
+        };
+        let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
+        (0..count).any(|index| number(table + index * size, 4) == 3)
+    });
+    *ANSWER
 }
 
 /// What `sigsend args` writes to a terminal with this many columns, with the line ends of the
