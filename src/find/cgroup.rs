@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -248,26 +247,22 @@ fn resolve(typed: &OsStr) -> Result<Directory, NoControlGroup> {
     let line = typed
         .strip_prefix(b"0::")
         .filter(|path| path.starts_with(b"/"));
-    let refused = match line {
-        Some(_) => NoControlGroup::Missing,
-        None => match Directory::open(Path::new(OsStr::from_bytes(typed))) {
-            Err(refused) => refused,
-            found => return found,
-        },
+    let direct = match line {
+        Some(_) => Err(NoControlGroup::Missing),
+        None => Directory::open(Path::new(OsStr::from_bytes(typed))),
     };
-    let Some(shown) = line.or(typed.starts_with(b"/").then_some(typed)) else {
-        return Err(refused);
+    let shown = line.or(typed.starts_with(b"/").then_some(typed));
+    let (
+        Some(shown),
+        Err(NoControlGroup::Missing | NoControlGroup::Other | NoControlGroup::Version1),
+    ) = (shown, &direct)
+    else {
+        return direct;
     };
-    let may_be_elsewhere = matches!(
-        refused,
-        NoControlGroup::Missing | NoControlGroup::Other | NoControlGroup::Version1
-    );
-    if !may_be_elsewhere {
-        return Err(refused);
-    }
-    let errno = |error: io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
-    let mounted = directories(shown).map_err(|error| NoControlGroup::Refused(errno(error)))?;
+    let mounted = directories(shown).map_err(|error| {
+        NoControlGroup::Refused(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+    })?;
     let mut found = mounted.iter().map(|path| Directory::open(path));
     let found = found.find(|found| !matches!(found, Err(NoControlGroup::Missing)));
-    found.unwrap_or(Err(refused))
+    found.unwrap_or(direct)
 }

@@ -308,16 +308,14 @@ impl<'a> Rules<'a> {
             return None;
         }
         // The memory of the process is read last.
-        let argument = proc::first_argument(pid);
-        if argument
-            .as_ref()
-            .is_ok_and(|first| first.as_deref().is_some_and(is))
-        {
+        let arguments = proc::arguments(pid);
+        let first = arguments.as_ref().ok().and_then(|all| all.first());
+        if first.is_some_and(|first| is(proc::basename(first))) {
             return None;
         }
         let is_unclear = |kind| matches!(kind, ErrorKind::PermissionDenied | ErrorKind::TimedOut);
         let is_hidden = executable.is_err_and(|error| is_unclear(error.kind()))
-            || argument.is_err_and(|error| is_unclear(error.kind()));
+            || arguments.is_err_and(|error| is_unclear(error.kind()));
         let expected = expected.to_vec();
         Some(match name {
             Some(name) if !is_hidden => Reason::NotExpected { expected, name },

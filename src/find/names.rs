@@ -88,12 +88,7 @@ pub fn nobody_named(name: &str, rules: &Rules) -> Result<Nobody> {
             return Ok(());
         };
         if rules.is_owned(process)? {
-            // A zombie may have exactly the name that no living process has.
-            names.extend(
-                String::from_utf8(known.clone())
-                    .ok()
-                    .filter(|known| known != name),
-            );
+            names.extend(String::from_utf8(known.clone()));
         } else if process.is_running()? {
             match is_named(pid, name)? {
                 Some(is_meant) => nobody.of_others += usize::from(is_meant),
@@ -111,15 +106,15 @@ pub fn nobody_named(name: &str, rules: &Rules) -> Result<Nobody> {
     for pid in processes()?.into_iter().filter(|pid| *pid != own()) {
         let _: Opened<()> = Pinned::open_if(pid, &mut look)?;
     }
-    let starts = |known: &&String| known.to_lowercase().starts_with(&name.to_lowercase());
+    // A zombie may have exactly the name that no living process has.
+    names.retain(|known| known != name);
+    let lowercase = name.to_lowercase();
     let same_letters = names.iter().find(|known| known.eq_ignore_ascii_case(name));
     let similar = || nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
     let prefixed = || {
-        names
-            .iter()
-            .filter(starts)
-            .min_by_key(|known| known.len())
-            .cloned()
+        let longer = |known: &&String| known.to_lowercase().starts_with(&lowercase);
+        let longer = names.iter().filter(longer);
+        longer.min_by_key(|known| known.len()).cloned()
     };
     nobody.nearest = same_letters.cloned().or_else(similar).or_else(prefixed);
     nobody.hidden |= hides(rules)?;

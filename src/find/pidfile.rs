@@ -17,6 +17,7 @@ use nix::sys::statfs::{
 
 use crate::escape::escape;
 use crate::event::Reason;
+use crate::find::filter::Way;
 use crate::os::proc;
 use crate::os::sys::{self, retry};
 use crate::plan::{Age, Pidfile};
@@ -40,7 +41,7 @@ pub struct Listed {
     pub targets: Vec<Target>,
     /// Where the age of its processes is to be checked.
     pub written: Option<Written>,
-    pub is_input: bool,
+    pub way: Way,
 }
 
 /// When a file was last modified, and what messages call it.
@@ -73,10 +74,11 @@ impl Written {
 /// file.
 pub fn read(pidfile: &Pidfile) -> Result<Listed> {
     let is_input = pidfile.path == OsStr::new("-");
-    let name = if is_input {
-        "standard input".to_owned()
+    let (name, way) = if is_input {
+        ("standard input".to_owned(), Way::Input)
     } else {
-        format!("pidfile {}", escape(pidfile.path.as_encoded_bytes()))
+        let path = escape(pidfile.path.as_encoded_bytes());
+        (format!("pidfile {path}"), Way::Number)
     };
     let task = || format!("reading {name}");
     let (file, limit) = if is_input {
@@ -122,12 +124,7 @@ pub fn read(pidfile: &Pidfile) -> Result<Listed> {
     } else {
         first_line_or_all(&text)
     };
-    let source = if is_input {
-        Origin::Input
-    } else {
-        Origin::File
-    };
-    let targets = targets(text, source).with_context(task)?;
+    let targets = targets(text, way).with_context(task)?;
     if targets.is_empty() && !is_input {
         bail!("{}: it is empty", task());
     }
@@ -142,7 +139,7 @@ pub fn read(pidfile: &Pidfile) -> Result<Listed> {
     Ok(Listed {
         targets,
         written: written.transpose().with_context(task)?,
-        is_input,
+        way,
     })
 }
 
@@ -160,27 +157,8 @@ fn first_line_or_all(text: &[u8]) -> &[u8] {
     if is_one && has_other { first } else { text }
 }
 
-/// Whose words messages may repeat.
-#[derive(Clone, Copy)]
-enum Origin {
-    /// What the caller has opened.
-    Input,
-    /// What may be readable only with more privileges than the caller has.
-    File,
-}
-
-fn targets(text: &[u8], origin: Origin) -> Result<Vec<Target>> {
-    let words = |line: &[u8]| {
-        let words = line.split(u8::is_ascii_whitespace);
-        words
-            .filter(|word| !word.is_empty())
-            .map(<[u8]>::to_vec)
-            .collect::<Vec<_>>()
-    };
-    let count = text
-        .split(u8::is_ascii_whitespace)
-        .filter(|word| !word.is_empty())
-        .count();
+fn targets(text: &[u8], way: Way) -> Result<Vec<Target>> {
+    let count = words(text).count();
     if count > MOST_PROCESSES {
         bail!("{count} targets, more than there can be processes");
     }
@@ -188,23 +166,26 @@ fn targets(text: &[u8], origin: Origin) -> Result<Vec<Target>> {
     targets.try_reserve_exact(count)?;
     for (line, text) in (1..).zip(text.split(|byte| *byte == b'\n')) {
         for (place, word) in (1..).zip(words(text)) {
-            let invalid = || match origin {
-                // A list of garbage must not fill the screen.
-                Origin::Input => {
+            let invalid = || match way {
+                // The caller has opened it. A list of garbage must not fill the screen.
+                Way::Input => {
                     anyhow!("'{}': invalid target", escape(&word[..word.len().min(40)]))
                 }
-                Origin::File => anyhow!("word {place} of line {line} is no PID: invalid target"),
+                _ => anyhow!("word {place} of line {line} is no PID: invalid target"),
             };
-            targets.push(target(&word).ok_or_else(invalid)?);
+            targets.push(target(word).ok_or_else(invalid)?);
         }
     }
     Ok(targets)
 }
 
+fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let words = text.split(u8::is_ascii_whitespace);
+    words.filter(|word| !word.is_empty())
+}
+
 fn target(word: &[u8]) -> Option<Target> {
-    str::from_utf8(word)
-        .ok()
-        .and_then(|word| Target::in_pidfile(word).ok())
+    Target::in_pidfile(str::from_utf8(word).ok()?).ok()
 }
 
 /// Whether a file is of a file system whose files the kernel makes up, and dates when they are
@@ -257,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_word_that_is_no_pid_is_told_by_its_place() {
-        let error = targets(b"42\n 43 secret\n", Origin::File)
+        let error = targets(b"42\n 43 secret\n", Way::Number)
             .expect_err("no PID")
             .to_string();
         assert_eq!(error, "word 2 of line 2 is no PID: invalid target");

@@ -1,7 +1,6 @@
 //! The pinned processes of a call: each once, however often and in whatever way it was named.
 
 use std::collections::BTreeMap;
-use std::iter;
 use std::ops::{Index, IndexMut};
 use std::rc::Rc;
 
@@ -281,25 +280,19 @@ impl Recipients {
 
     /// All of them, parents before their children.
     pub fn root_first(&self) -> Vec<RecipientId> {
-        let mut depths: Vec<Option<usize>> = vec![None; self.members.len()];
+        let mut below: BTreeMap<Option<RecipientId>, Vec<RecipientId>> = BTreeMap::new();
         for id in self.ids() {
-            // Up to one whose depth is known, then down again: linear in all.
-            let unknown = |id: &RecipientId| depths[id.0].is_none();
-            let path: Vec<RecipientId> = self.lineage(id).take_while(unknown).collect();
-            for step in path.into_iter().rev() {
-                let above = self[step].parent().and_then(|parent| depths[parent.0]);
-                depths[step.0] = Some(above.map_or(0, |depth| depth + 1));
-            }
+            below.entry(self[id].parent()).or_default().push(id);
         }
-        let mut ids: Vec<RecipientId> = self.ids().collect();
-        ids.sort_by_key(|id| depths[id.0]);
-        ids
-    }
-
-    /// A recipient, its parent, and so on up to the root.
-    fn lineage(&self, id: RecipientId) -> impl Iterator<Item = RecipientId> {
-        // Bounded, since a parent's PID that is reused by its descendant could close a circle.
-        iter::successors(Some(id), |id| self[*id].parent()).take(self.members.len())
+        let mut ordered = below.remove(&None).unwrap_or_default();
+        let mut done = 0;
+        while let Some(id) = ordered.get(done) {
+            ordered.extend(below.remove(&Some(*id)).unwrap_or_default());
+            done += 1;
+        }
+        // A parent's PID that is reused by its descendant closes a circle.
+        ordered.extend(below.into_values().flatten());
+        ordered
     }
 }
 

@@ -181,14 +181,9 @@ pub fn select(plan: &Plan, labels: Labels) -> Result<Found<'_>> {
         found.all_or_nothing(|found| found.target(target, Way::Number, None))?;
     }
     for listed in listed {
-        let way = if listed.is_input {
-            Way::Input
-        } else {
-            Way::Number
-        };
         for target in listed.targets {
             let written = listed.written.as_ref();
-            found.all_or_nothing(|found| found.target(target, way, written))?;
+            found.all_or_nothing(|found| found.target(target, listed.way, written))?;
         }
     }
     if let Some(path) = &selection.cgroup {

@@ -2,13 +2,13 @@
 //! file system. A helper thread makes them, and is abandoned together with a read that blocks it.
 
 use std::io::{self, ErrorKind};
+use std::iter;
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
-use std::vec;
 
 use nix::unistd::gettid;
 
@@ -35,55 +35,34 @@ type Job = Box<dyn FnOnce(i32) + Send>;
 
 /// Reads something of each process, in order and ahead of the caller. A read that blocks is an
 /// error of kind `TimedOut`.
-pub fn each<R: Send + 'static, F: Fn(Pid) -> io::Result<R> + Clone + Send + 'static>(
+pub fn each<R: Send + 'static>(
     pids: Vec<Pid>,
-    read: F,
+    read: impl Fn(Pid) -> io::Result<R> + Clone + Send + 'static,
 ) -> impl Iterator<Item = (Pid, io::Result<R>)> {
-    Each {
-        pids: pids.into_iter(),
-        read,
-        ahead: None,
-        done: Vec::new().into_iter(),
-    }
-}
-
-struct Each<R, F> {
-    pids: vec::IntoIter<Pid>,
-    read: F,
-    ahead: Option<Ahead<R>>,
-    done: vec::IntoIter<io::Result<R>>,
-}
-
-impl<R: Send + 'static, F: Fn(Pid) -> io::Result<R> + Clone + Send + 'static> Iterator
-    for Each<R, F>
-{
-    type Item = (Pid, io::Result<R>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.done.len() == 0 {
-            let left = self.pids.as_slice();
-            if self.ahead.is_none() && !left.is_empty() {
-                self.ahead = Ahead::start(left.to_vec(), self.read.clone());
+    let mut pids = pids.into_iter();
+    let mut ahead: Option<Ahead<R>> = None;
+    let mut done = Vec::new().into_iter();
+    iter::from_fn(move || {
+        if done.len() == 0 && pids.len() > 0 {
+            if ahead.is_none() {
+                ahead = Ahead::start(pids.as_slice().to_vec(), read.clone());
             }
-            self.done = self
-                .ahead
-                .as_ref()
-                .map_or_else(Vec::new, Ahead::wait)
-                .into_iter();
+            let results = ahead.as_ref().map_or_else(Vec::new, Ahead::wait);
+            done = results.into_iter();
         }
-        let pid = self.pids.next()?;
-        let result = self.done.next().unwrap_or_else(|| {
-            if self.ahead.take().is_some() {
+        let pid = pids.next()?;
+        let result = done.next().unwrap_or_else(|| {
+            if ahead.take().is_some() {
                 let patience = PATIENCE.load(Ordering::Relaxed) / 2;
                 PATIENCE.store(patience.max(LEAST_PATIENCE), Ordering::Relaxed);
                 return Err(ErrorKind::TimedOut.into());
             }
             // No thread can be made: the caller's processes are too many, which is when some have
             // to be found and killed.
-            (self.read)(pid)
+            read(pid)
         });
         Some((pid, result))
-    }
+    })
 }
 
 /// What the helper thread reads ahead of the caller. Dropped before it has finished, it abandons
@@ -183,12 +162,10 @@ fn is_runnable(thread: i32) -> bool {
 /// Gives a job to the helper thread. `false` if there is none and none can be made.
 fn submit(job: Job) -> bool {
     let mut helper = lock(&HELPER);
-    let Ok(jobs) = helper.take().map_or_else(start_helper, Ok) else {
-        return false;
-    };
-    let is_taken = jobs.send(job).is_ok();
-    *helper = Some(jobs);
-    is_taken
+    if helper.is_none() {
+        *helper = start_helper().ok();
+    }
+    helper.as_ref().is_some_and(|jobs| jobs.send(job).is_ok())
 }
 
 fn start_helper() -> io::Result<Sender<Job>> {

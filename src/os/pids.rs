@@ -1,6 +1,7 @@
 //! Lists of processes: all, the members of a process group, the children of a process. What /proc
 //! has about one of them is in `proc`.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::OnceLock;
 
@@ -35,28 +36,21 @@ impl GroupMembers {
     /// most, a tenth of a microsecond each. Later looks ask about those that were handed out since,
     /// besides what /proc shows.
     pub fn list(&mut self) -> io::Result<Vec<Pid>> {
-        let mut members = Vec::new();
-        let mut ask = |pid: Pid| {
-            group_of(pid).map(|of| members.extend((of == Some(self.group.leader())).then_some(pid)))
-        };
-        if !hides_processes()? {
-            pids()?.into_iter().try_for_each(ask)?;
-            return Ok(members);
-        }
-        let last = last_pid();
-        match (self.last, last) {
-            (Some(before), Some(now)) => {
-                let mut listed = pids()?;
-                listed.extend(handed_out(before, now));
-                listed.sort_unstable();
-                listed.dedup();
-                listed.into_iter().try_for_each(&mut ask)?;
+        let hides = hides_processes()?;
+        let last = last_pid().filter(|_| hides);
+        let asked: Box<dyn Iterator<Item = Pid>> = match self.last.zip(last) {
+            Some((before, now)) => {
+                let listed = pids()?.into_iter().chain(handed_out(before, now));
+                Box::new(listed.collect::<BTreeSet<_>>().into_iter())
             }
-            _ => (1..=highest_pid())
-                .filter_map(pid_of)
-                .try_for_each(&mut ask)?,
-        }
+            None if hides => Box::new((1..=highest_pid()).filter_map(pid_of)),
+            None => Box::new(pids()?.into_iter()),
+        };
         self.last = last;
+        let mut members = Vec::new();
+        for pid in asked {
+            members.extend((group_of(pid)? == Some(self.group.leader())).then_some(pid));
+        }
         Ok(members)
     }
 }
@@ -103,23 +97,18 @@ pub fn hides_processes() -> io::Result<bool> {
         return Ok(*hides);
     }
     let mounts = slurp("self/mountinfo")?;
-    let hidden = |line: &[u8]| {
-        let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
-        let options = fields.last().copied().unwrap_or_default();
-        fields
-            .get(4)
-            .is_some_and(|directory| *directory == b"/proc")
-            && options.split(|byte| *byte == b',').any(|option| {
-                option
-                    .strip_prefix(b"hidepid=")
-                    .is_some_and(|how| !matches!(how, b"0" | b"off"))
-            })
-    };
-    let hides = mounts
-        .split(|byte| *byte == b'\n')
-        .rev()
-        .find(|line| line.split(|byte| *byte == b' ').nth(4) == Some(b"/proc"));
-    Ok(*HIDES.get_or_init(|| hides.is_some_and(hidden)))
+    let mounts = mounts.split(|byte| *byte == b'\n').rev();
+    let mut fields = mounts.map(|mount| mount.split(|byte| *byte == b' ').collect::<Vec<_>>());
+    // The last mount on /proc covers the others.
+    let proc = fields.find(|fields| fields.get(4) == Some(&&b"/proc"[..]));
+    let options = proc
+        .and_then(|fields| fields.last().copied())
+        .unwrap_or_default();
+    let hides = options.split(|byte| *byte == b',').any(|option| {
+        let how = option.strip_prefix(b"hidepid=");
+        how.is_some_and(|how| !matches!(how, b"0" | b"off"))
+    });
+    Ok(*HIDES.get_or_init(|| hides))
 }
 
 /// Children of all threads of a process: from /proc/PID/task/*/children where the kernel has it
@@ -132,13 +121,8 @@ pub fn children(pid: Pid) -> io::Result<Option<Vec<Pid>>> {
         Some(false) => if_visible(threads(pid))?.unwrap_or_default(),
         None => return Ok(None),
     };
-    children_of(pid, &threads)
-}
-
-/// Children of these threads of a process.
-pub fn children_of(pid: Pid, threads: &[i32]) -> io::Result<Option<Vec<Pid>>> {
-    let mut children = Vec::new();
     let exists = |path: &str| metadata(path).is_ok();
+    let mut children = Vec::new();
     for thread in threads {
         match if_visible(slurp(&format!("{pid}/task/{thread}/children")))? {
             Some(list) => children.extend(list.split(u8::is_ascii_whitespace).filter_map(pid_in)),

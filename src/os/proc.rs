@@ -195,13 +195,6 @@ fn by_other_threads<T>(pid: Pid, file: &str, ask: impl Fn(&str) -> io::Result<T>
     others.find_map(|thread| ask(&format!("task/{thread}/{file}")).ok())
 }
 
-/// The basename of argv[0]; `None` for kernel threads and zombies.
-pub fn first_argument(pid: Pid) -> io::Result<Option<Vec<u8>>> {
-    Ok(arguments(pid)?
-        .first()
-        .map(|first| basename(first).to_vec()))
-}
-
 pub fn basename(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
 }
