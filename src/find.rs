@@ -3,9 +3,11 @@
 //! signal; that is `run`'s.
 
 pub mod cgroup;
+mod demands;
 pub mod description;
 pub mod filter;
 pub mod group;
+mod lookup;
 pub mod member;
 pub mod names;
 pub mod pidfile;

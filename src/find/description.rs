@@ -7,7 +7,8 @@ use anyhow::Result;
 use nix::libc::ESRCH;
 
 use crate::event::Nobody;
-use crate::find::filter::{Rules, Verdict, Way, contains};
+use crate::find::demands::contains;
+use crate::find::filter::{Rules, Verdict, Way};
 use crate::find::names::{hides, processes};
 use crate::find::spared::own;
 use crate::os::pidfd::Pinned;

@@ -2,10 +2,9 @@
 //! target says by its [`Way`] which of them concern it.
 
 use std::cell::Cell;
-use std::io::{self, ErrorKind};
 
 use anyhow::{Context, Result, bail};
-use nix::unistd::{getpgid, getuid};
+use nix::unistd::getuid;
 
 use crate::escape::escape;
 use crate::event::Reason;
@@ -14,7 +13,6 @@ use crate::find::spared::Spared;
 use crate::os::pidfd::{Life, Pinned};
 use crate::os::proc::{self, Place};
 use crate::plan::{Labels, Mode, Plan, Question, Reach, Users};
-use crate::signal::Signal;
 use crate::target::Pid;
 use crate::usage::UsageError;
 
@@ -45,8 +43,6 @@ pub enum Verdict {
     Takes(Standing),
     /// It is what the target means, and is refused.
     Refused(Reason),
-    /// sigsend or an ancestor answers to a name or port.
-    Spared,
     /// The target does not mean it.
     NotMeant,
 }
@@ -57,7 +53,7 @@ impl Verdict {
         match self {
             Self::Takes(standing) => Some(standing),
             Self::Refused(reason) => Some(Standing::Refused(reason)),
-            Self::Spared | Self::NotMeant => None,
+            Self::NotMeant => None,
         }
     }
 }
@@ -84,7 +80,7 @@ pub struct Rules<'a> {
     pub labels: Labels,
     pub spared: Spared,
     /// The user whose processes a description selects; `None` for all.
-    owner: Option<u32>,
+    pub owner: Option<u32>,
     /// The directory of `--cwd`.
     pub directory: Option<Place>,
     /// Whether it could not be told of a running process whether it is meant.
@@ -194,10 +190,7 @@ impl<'a> Rules<'a> {
             Claim::Refused(reason) => return Ok(Verdict::Refused(reason)),
         }
         if is_spared {
-            return Ok(match way {
-                Way::Name | Way::Port => Verdict::Spared,
-                _ => Verdict::Takes(Standing::Skipped),
-            });
+            return Ok(Verdict::Takes(Standing::Skipped));
         }
         if (self.spares(way) || is_root)
             && way != Way::Child
@@ -252,126 +245,5 @@ impl<'a> Rules<'a> {
             self.note_unclear(process)?;
         }
         Ok(Some(Verdict::NotMeant))
-    }
-
-    fn fails(&self, process: &Pinned, asks_for_user: bool) -> Result<Option<Reason>> {
-        let pid = process.pid;
-        if asks_for_user && let Users::Of(wanted) = &self.plan.selection.users {
-            let user = process.real_user();
-            let user = user.with_context(|| format!("looking for the owner of {pid}"))?;
-            let wanted = wanted.display().to_string();
-            match user {
-                Some(user) if Some(user) == self.owner => {}
-                Some(user) => {
-                    let user = proc::user_name(user);
-                    return Ok(Some(Reason::OtherUser { wanted, user }));
-                }
-                None => return Ok(Some(unverified(format!("{wanted}'s").as_bytes()))),
-            }
-        }
-        let texts = &self.plan.selection.full;
-        if !texts.is_empty() {
-            let line = proc::arguments(pid).map(|arguments| arguments.join(&b' '));
-            for text in texts.iter().map(|text| text.as_encoded_bytes()) {
-                match &line {
-                    Ok(line) if contains(line, text) => {}
-                    Ok(_) => {
-                        let name = proc::name(pid).unwrap_or_default();
-                        let text = text.to_vec();
-                        return Ok(Some(Reason::NoSuchText { text, name }));
-                    }
-                    Err(_) => return Ok(Some(unverified(text))),
-                }
-            }
-        }
-        if let (Some(place), Some(wanted)) = (&self.directory, &self.plan.selection.cwd) {
-            let wanted = wanted.as_encoded_bytes().to_vec();
-            match proc::works_in(pid, place) {
-                Ok(true) => {}
-                Ok(false) => {
-                    let directory = proc::working_directory(pid).unwrap_or_default();
-                    return Ok(Some(Reason::WorksElsewhere { wanted, directory }));
-                }
-                Err(_) => return Ok(Some(unverified(&wanted))),
-            }
-        }
-        Ok(None)
-    }
-
-    /// Why a process is not what `--expect` wants.
-    fn unexpected(&self, pid: Pid) -> Option<Reason> {
-        let expected = self.plan.selection.expect.as_ref()?.as_encoded_bytes();
-        let is = |claim: &[u8]| claim == expected;
-        let name = proc::name(pid).ok();
-        let executable = proc::executable(pid);
-        if name.as_deref().is_some_and(is) || executable.as_deref().is_ok_and(is) {
-            return None;
-        }
-        // The memory of the process is read last.
-        let arguments = proc::arguments(pid);
-        let first = arguments.as_ref().ok().and_then(|all| all.first());
-        if first.is_some_and(|first| is(proc::basename(first))) {
-            return None;
-        }
-        let is_unclear = |kind| matches!(kind, ErrorKind::PermissionDenied | ErrorKind::TimedOut);
-        let is_hidden = executable.is_err_and(|error| is_unclear(error.kind()))
-            || arguments.is_err_and(|error| is_unclear(error.kind()));
-        let expected = expected.to_vec();
-        Some(match name {
-            Some(name) if !is_hidden => Reason::NotExpected { expected, name },
-            _ => Reason::Unverified { expected },
-        })
-    }
-
-    /// Why the signals of a call that waits or follows up end nothing.
-    fn unreachable(&self, pid: Pid) -> Option<Reason> {
-        let plan = self.plan;
-        if self.is_question() || plan.is_single() {
-            return None;
-        }
-        if is_kernel_thread(pid) {
-            return Some(Reason::KernelThread);
-        }
-        // The kernel drops what the first process of its own PID namespace does not catch, KILL and
-        // STOP too (pid_namespaces(7)).
-        let mut signals = plan.signals().filter(|signal| !signal.is_null()).peekable();
-        let is_protected = pid == Pid::INIT
-            && signals.peek().is_some()
-            && signals.all(|signal| catches(pid, signal).is_ok_and(|catches| !catches));
-        is_protected.then_some(Reason::Protected)
-    }
-
-    /// Why a process fails `-r`.
-    fn uncaught(&self, pid: Pid) -> Option<Reason> {
-        let signal = self.plan.selection.catching?;
-        match catches(pid, signal) {
-            Ok(true) => None,
-            Ok(false) => {
-                let name = proc::name(pid).unwrap_or_default();
-                Some(Reason::NotCaught { signal, name })
-            }
-            Err(_) => Some(Reason::CatchUnknown { signal }),
-        }
-    }
-}
-
-fn catches(pid: Pid, signal: Signal) -> io::Result<bool> {
-    Ok(proc::status(pid)?.caught.contains(signal))
-}
-
-/// Threads of the kernel are in no process group that has a number here, which one system call
-/// shows.
-pub fn is_kernel_thread(pid: Pid) -> bool {
-    getpgid(Some(pid.process())).is_ok_and(|group| group.as_raw() == 0)
-        && proc::stat(pid).is_ok_and(|stat| stat.is_kernel_thread())
-}
-
-pub fn contains(line: &[u8], text: &[u8]) -> bool {
-    line.windows(text.len()).any(|window| window == text)
-}
-
-fn unverified(expected: &[u8]) -> Reason {
-    Reason::Unverified {
-        expected: expected.to_vec(),
     }
 }

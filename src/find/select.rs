@@ -1,33 +1,23 @@
 //! From a plan to the recipients that it concerns: each target is looked up, pinned and decided
 //! about before the first signal.
 
-use std::ffi::OsStr;
-use std::num::NonZeroU16;
 use std::ops::Index;
 use std::rc::Rc;
 
 use anyhow::{Error, Result};
-use nix::unistd::getpgrp;
 
-use crate::event::{Nobody, Reason, Subject, Typed, What};
-use crate::find::cgroup::ControlGroup;
-use crate::find::description::{described, nobody_described};
-use crate::find::filter::{Claim, Rules, Verdict, Way};
-use crate::find::group::ProcessGroup;
-use crate::find::names::{self, check_proc};
-use crate::find::pidfile::{self, Written};
-use crate::find::port;
-use crate::find::recipients::{
-    NamedBy, Origin, Place, Recipient, RecipientId, Recipients, SourceId, Standing,
-};
+use crate::event::{Reason, Subject, Typed};
+use crate::find::filter::{Rules, Way};
+use crate::find::names::check_proc;
+use crate::find::pidfile;
+use crate::find::recipients::{Recipient, RecipientId, Recipients, SourceId};
 use crate::find::source::Source;
-use crate::find::spared::{Spared, own};
+pub use crate::find::spared::ends_sigsend;
+use crate::find::spared::{Spared, is_own_group};
 use crate::find::tree::Trees;
-use crate::os::net::Protocol;
-use crate::os::pidfd::{Opened, Pinned, is_exhaustion};
-use crate::os::proc;
+use crate::os::pidfd::is_exhaustion;
 use crate::plan::{Labels, Plan, Reach};
-use crate::target::{Pgid, Pid, Target, Transport};
+use crate::target::{Pid, Target};
 use crate::usage::UsageError;
 
 /// All recipients that a call concerns.
@@ -131,20 +121,6 @@ impl Index<SourceId> for Found<'_> {
     }
 }
 
-/// Whether a target is the group that sigsend is in.
-pub fn is_own_group(target: &Target) -> bool {
-    match target {
-        Target::OwnGroup => true,
-        Target::Group(group) => group.number() == getpgrp().as_raw(),
-        _ => false,
-    }
-}
-
-/// Whether a signal to the target reaches sigsend.
-pub fn ends_sigsend(target: &Target) -> bool {
-    is_own_group(target) || target.process() == Some(own())
-}
-
 /// Whether no member can be pinned and signalled for the target: everyone, or a group that sigsend
 /// is in.
 fn is_by_number(target: &Target) -> bool {
@@ -236,7 +212,7 @@ impl Found<'_> {
         let (known, sources) = (self.recipients.len(), self.sources.len());
         let found = find(self).and_then(|()| match self.sources.first_mut() {
             Some(Source::Trees(trees)) => {
-                trees.look_from(known, &self.rules, &mut self.recipients, &mut |_, _| {})
+                trees.look(known, &self.rules, &mut self.recipients, &mut |_, _| {})
             }
             _ => Ok(()),
         });
@@ -249,219 +225,5 @@ impl Found<'_> {
             }
             found => found,
         }
-    }
-
-    fn target(&mut self, target: Target, way: Way, written: Option<&Written>) -> Result<()> {
-        let typed = Rc::new(Typed::target(target));
-        let What::Target(target) = &typed.what else {
-            return Ok(());
-        };
-        match target {
-            Target::Process(pid) | Target::Padded(pid, _) => {
-                self.number(*pid, &typed, way, |process| match written {
-                    Some(written) => written.disproves(process.pid),
-                    None => Ok(None),
-                })
-            }
-            Target::Token(pid, inode) => self.number(*pid, &typed, way, |process| {
-                Ok((process.inode()? != *inode).then_some(Reason::Recycled))
-            }),
-            Target::Name(name) => {
-                let found = names::named(name, &self.rules)?;
-                let nobody = |rules: &Rules| names::nobody_named(name, rules);
-                self.answers(found, &typed, nobody)
-            }
-            Target::Port(port, transport) => self.port(*port, *transport, &typed),
-            Target::Group(number) if !is_own_group(target) => self.group(*number, &typed),
-            Target::Group(_) | Target::OwnGroup | Target::Everyone => Ok(()),
-            Target::Nobody => {
-                self.miss(&typed, None, Reason::EmptyWord);
-                Ok(())
-            }
-        }
-    }
-
-    fn number(
-        &mut self,
-        pid: Pid,
-        typed: &Rc<Typed>,
-        way: Way,
-        disproof: impl FnOnce(&Pinned) -> Result<Option<Reason>>,
-    ) -> Result<()> {
-        let claim = |process: &Pinned| Ok(disproof(process)?.map_or(Claim::Holds, Claim::Refused));
-        match Pinned::open_if(pid, |process| self.rules.judge(process, way, claim))? {
-            Opened::Process(process, verdict) => {
-                self.take(process, verdict, typed, NamedBy::Identity)?;
-            }
-            Opened::Absent(absent) => self.miss(typed, Some(pid), Reason::Absent(absent)),
-        }
-        Ok(())
-    }
-
-    fn port(&mut self, port: NonZeroU16, transport: Transport, typed: &Rc<Typed>) -> Result<()> {
-        let protocol = match transport {
-            Transport::Unsaid | Transport::Tcp => Protocol::Tcp,
-            Transport::Udp => Protocol::Udp,
-        };
-        let holders = port::holders(port, protocol, &self.rules)?;
-        self.answer(holders.selected, typed)?;
-        if let Some(reason) = holders.passed_over {
-            self.miss(typed, None, reason);
-        }
-        Ok(())
-    }
-
-    /// `-f` and `--cwd` alone.
-    fn description(&mut self) -> Result<()> {
-        let selection = &self.rules.plan.selection;
-        let (text, what) = match (selection.full.first(), &selection.cwd) {
-            (Some(text), _) => (text, What::CommandLine),
-            (None, Some(directory)) => (directory, What::Directory),
-            (None, None) => return Ok(()),
-        };
-        let typed = Rc::new(Typed {
-            text: text.to_string_lossy().into(),
-            what,
-        });
-        let found = described(&self.rules)?;
-        self.answers(found, &typed, nobody_described)
-    }
-
-    fn group(&mut self, number: Pgid, typed: &Rc<Typed>) -> Result<()> {
-        let mut groups = self.sources.iter().filter_map(Source::group);
-        if groups.any(|group| group.number() == number) {
-            return Ok(());
-        }
-        let id = SourceId(self.sources.len());
-        match ProcessGroup::pin(number, typed, id, &self.rules, &mut self.recipients)? {
-            Some(group) => self.sources.push(Source::Group(group)),
-            None => self.miss(typed, None, ProcessGroup::missing(number)),
-        }
-        Ok(())
-    }
-
-    fn control_group(&mut self, path: &OsStr) -> Result<()> {
-        check_proc()?;
-        let rules = &self.rules;
-        let typed = ControlGroup::typed(path);
-        let id = SourceId(self.sources.len());
-        let known = self.recipients.len();
-        let found = match ControlGroup::open(path, &typed, id, rules.plan) {
-            Ok(mut group) => group
-                .look_first(rules, &mut self.recipients)?
-                .map_or(Ok(group), Err),
-            Err(refused) => Err(refused),
-        };
-        let group = match found {
-            Ok(group) => group,
-            Err(refused) => {
-                self.miss(&typed, None, Reason::ControlGroup(refused));
-                return Ok(());
-            }
-        };
-        if rules.plan.selection.narrows() {
-            if self.recipients.len() == known {
-                let nobody = nobody_described(rules)?;
-                self.miss(&typed, None, Reason::Nobody(nobody));
-                return Ok(());
-            }
-        } else if rules.is_question() && group.unseen > 0 {
-            let count = group.unseen;
-            self.miss(&typed, None, Reason::OtherNamespace { count });
-        }
-        self.sources.push(Source::Control(group));
-        Ok(())
-    }
-
-    /// Takes the processes that answer to a description, or notes why there are none.
-    fn answers(
-        &mut self,
-        found: Vec<(Pinned, Verdict)>,
-        typed: &Rc<Typed>,
-        nobody: impl FnOnce(&Rules) -> Result<Nobody>,
-    ) -> Result<()> {
-        if !self.answer(found, typed)? {
-            let nobody = nobody(&self.rules)?;
-            self.miss(typed, None, Reason::Nobody(nobody));
-        }
-        Ok(())
-    }
-
-    /// Takes the processes that answer to a description. `false` if there are none; those that have
-    /// exited since do not count.
-    fn answer(&mut self, found: Vec<(Pinned, Verdict)>, typed: &Rc<Typed>) -> Result<bool> {
-        let is_spared = |(_, verdict): &(_, Verdict)| matches!(verdict, Verdict::Spared);
-        let (spared, others): (Vec<_>, Vec<_>) = found.into_iter().partition(is_spared);
-        let mut is_answered = false;
-        for (process, verdict) in others {
-            is_answered |= self.take(process, verdict, typed, NamedBy::Description)?;
-        }
-        if !is_answered && !spared.is_empty() {
-            is_answered = true;
-            let ancestor = spared
-                .iter()
-                .map(|(one, _)| one.pid)
-                .find(|pid| *pid != own());
-            let reason = ancestor.map_or(Reason::OnlySigsend, |first| Reason::OnlySpared {
-                first,
-                name: proc::name(first).unwrap_or_default(),
-            });
-            self.miss(typed, None, reason);
-        }
-        for (process, _) in spared {
-            self.admit(
-                process,
-                Standing::Skipped,
-                Place::Alone,
-                typed,
-                NamedBy::Description,
-            )?;
-        }
-        Ok(is_answered)
-    }
-
-    /// Admits a process, or notes why it is refused. Whether it is meant at all.
-    fn take(
-        &mut self,
-        process: Pinned,
-        verdict: Verdict,
-        typed: &Rc<Typed>,
-        named_by: NamedBy,
-    ) -> Result<bool> {
-        match verdict {
-            Verdict::Takes(standing) => {
-                let place = match self.rules.plan.selection.reach {
-                    Reach::Process => Place::Alone,
-                    Reach::Tree | Reach::Mixed => Place::Tree { parent: None },
-                };
-                self.admit(process, standing, place, typed, named_by)?;
-            }
-            Verdict::Refused(reason) => self.miss(typed, Some(process.pid), reason),
-            Verdict::Spared | Verdict::NotMeant => return Ok(false),
-        }
-        Ok(true)
-    }
-
-    fn admit(
-        &mut self,
-        process: Pinned,
-        standing: Standing,
-        place: Place,
-        typed: &Rc<Typed>,
-        named_by: NamedBy,
-    ) -> Result<()> {
-        let origin = Origin {
-            typed: Rc::clone(typed),
-            named_by,
-            place,
-        };
-        let labels = self.rules.labels;
-        self.recipients
-            .admit(Recipient::new(process, origin, standing, labels))
-    }
-
-    fn miss(&mut self, typed: &Rc<Typed>, pid: Option<Pid>, reason: Reason) {
-        let typed = Rc::clone(typed);
-        self.misses.push(Miss { typed, pid, reason });
     }
 }

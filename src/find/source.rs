@@ -27,7 +27,7 @@ impl Source {
     ) -> Result<()> {
         let known = recipients.len();
         let looked = match self {
-            Self::Trees(trees) => return trees.look(rules, recipients, found),
+            Self::Trees(trees) => return trees.look(0, rules, recipients, found),
             Self::Group(group) => group.look(rules, recipients),
             Self::Control(group) => group.look(rules, recipients),
         };

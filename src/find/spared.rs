@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
-use nix::unistd::getpid;
+use nix::unistd::{getpgrp, getpid};
 
 use crate::event::Reason;
 use crate::os::pidfd::Pinned;
 use crate::os::proc;
-use crate::target::Pid;
+use crate::target::{Pid, Target};
 
 /// sigsend and its ancestors, as far as they can be seen.
 #[derive(Default)]
@@ -69,6 +69,20 @@ impl Spared {
 /// sigsend's own PID.
 pub fn own() -> Pid {
     Pid::try_from(getpid().as_raw()).expect("a process has a PID")
+}
+
+/// Whether a target is the group that sigsend is in.
+pub fn is_own_group(target: &Target) -> bool {
+    match target {
+        Target::OwnGroup => true,
+        Target::Group(group) => group.number() == getpgrp().as_raw(),
+        _ => false,
+    }
+}
+
+/// Whether a signal to the target reaches sigsend.
+pub fn ends_sigsend(target: &Target) -> bool {
+    is_own_group(target) || target.process() == Some(own())
 }
 
 /// The processes above these: one of them becomes the parent of what a member leaves behind. `None`

@@ -23,18 +23,9 @@ pub struct Trees {
 }
 
 impl Trees {
-    /// Admits every descendant that the members have now.
+    /// Admits every descendant that the members have now which were admitted when there were
+    /// `known`.
     pub fn look(
-        &mut self,
-        rules: &Rules,
-        recipients: &mut Recipients,
-        found: &mut dyn FnMut(&mut Recipients, RecipientId),
-    ) -> Result<()> {
-        self.look_from(0, rules, recipients, found)
-    }
-
-    /// The same for the members that were admitted when there were `known`.
-    pub fn look_from(
         &mut self,
         known: usize,
         rules: &Rules,
