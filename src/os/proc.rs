@@ -297,31 +297,38 @@ impl Stat {
     }
 }
 
-/// The login name of a user, from /etc/passwd, or else the number. getpwuid(3) would load shared
-/// objects, which a static program cannot.
-pub fn user_name(uid: u32) -> String {
-    let users = fs::read("/etc/passwd").unwrap_or_default();
-    let users = String::from_utf8_lossy(&users);
-    let name = users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-    });
-    name.unwrap_or_else(|| uid.to_string())
+/// The login names and numbers in /etc/passwd. getpwnam(3) would load shared objects, which a static
+/// program cannot.
+fn users() -> io::Result<Vec<(Vec<u8>, u32)>> {
+    let users = fs::read("/etc/passwd")?;
+    let user = |line: &[u8]| {
+        let mut fields = line.split(|byte| *byte == b':');
+        Some((fields.next()?.to_vec(), number_in(fields.nth(1)?)?))
+    };
+    Ok(users
+        .split(|byte| *byte == b'\n')
+        .filter_map(user)
+        .collect())
 }
 
-/// The user with a login name, from /etc/passwd, or with a number.
+/// The login name of a user, or else the number.
+pub fn user_name(uid: u32) -> String {
+    let mut users = users().unwrap_or_default().into_iter();
+    let known = users.find(|(_, id)| *id == uid);
+    known.map_or_else(
+        || uid.to_string(),
+        |(name, _)| String::from_utf8_lossy(&name).into_owned(),
+    )
+}
+
+/// The user with a login name, or with a number.
 pub fn user_id(user: &OsStr) -> io::Result<Option<u32>> {
-    if let Some(id) = user.to_str().and_then(|user| user.parse().ok()) {
+    if let Some(id) = number_in(user.as_encoded_bytes()) {
         return Ok(Some(id));
     }
-    let users = fs::read("/etc/passwd")?;
-    Ok(users.split(|byte| *byte == b'\n').find_map(|line| {
-        let mut fields = line.split(|byte| *byte == b':');
-        let is_meant = fields.next()? == user.as_encoded_bytes();
-        let id = str::from_utf8(fields.nth(1)?).ok()?.parse().ok()?;
-        is_meant.then_some(id)
-    }))
+    let mut users = users()?.into_iter();
+    let known = users.find(|(name, _)| name == user.as_encoded_bytes());
+    Ok(known.map(|(_, id)| id))
 }
 
 #[cfg(test)]
