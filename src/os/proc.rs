@@ -297,8 +297,8 @@ impl Stat {
     }
 }
 
-/// The login names and numbers in /etc/passwd. getpwnam(3) would load shared objects, which a static
-/// program cannot.
+/// The login names and numbers in /etc/passwd. getpwnam(3) would load shared objects, which a
+/// static program cannot.
 fn users() -> io::Result<Vec<(Vec<u8>, u32)>> {
     let users = fs::read("/etc/passwd")?;
     let user = |line: &[u8]| {
