@@ -170,9 +170,10 @@ fn to_group(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
     let (sender, signal) = (call.sender, step.signal);
     let recipients = &call.found.recipients;
     let members = recipients.members_of(source);
-    let shares = |group: &ProcessGroup| -> Result<Vec<Share>> {
+    // Read before the signal is sent: what members do in answer to it must not count.
+    let are_reached = |group: &ProcessGroup| -> Result<Vec<bool>> {
         let members = members.iter().map(|id| &recipients[*id]);
-        members.map(|one| share(group, one, signal)).collect()
+        members.map(|one| is_reached(group, one, signal)).collect()
     };
     // A member that was refused gets no more, so the whole group must not get it either.
     let is_refused = |one: &Recipient| one.group() == Some(source) && one.is_refused();
@@ -180,19 +181,20 @@ fn to_group(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
         && let Some(leader) = group.leader()
         && !recipients.iter().any(is_refused)
         // If it cannot be told who is in the group, each gets the signal by its own pidfd.
-        && let Ok(shares) = shares(group)
+        && let Ok(are_reached) = are_reached(group)
     {
         let sent = sender.send(Route::GroupOf(leader), step);
-        let answers = members.into_iter().zip(shares).map(|(id, share)| {
+        let mut answers = Vec::new();
+        for (id, is_reached) in members.into_iter().zip(are_reached) {
             let member = &recipients[id];
-            let sent = match share {
-                Share::Whole if sent.is_ok() && !was_missed(group, member, signal) => sent,
-                Share::Forbidden if sent.is_ok() => Err(Errno::EPERM),
-                _ => return sender.send_to(id, member, step),
-            };
-            Answer { id, step, sent }
-        });
-        let answers: Vec<Answer> = answers.collect();
+            answers.push(
+                if sent.is_ok() && is_reached && !was_missed(group, member, signal) {
+                    Answer { id, step, sent }
+                } else {
+                    sender.send_to(id, member, step)
+                },
+            );
+        }
         call.record_all(&answers);
         // Members forked before the signal have got it, and are waited for.
         call.look(source, &[])?;
@@ -204,26 +206,12 @@ fn to_group(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
     Ok(true)
 }
 
-/// What a signal to the whole group means for a member.
-#[derive(Clone, Copy)]
-enum Share {
-    /// It gets the signal.
-    Whole,
-    /// The kernel passes over it, and says nothing (kill(2)).
-    Forbidden,
-    /// It has left the group.
-    None,
-}
-
-/// A member's share, read right before the signal: what it does in answer to it must not count.
-fn share(group: &ProcessGroup, member: &Recipient, signal: Signal) -> Result<Share> {
-    Ok(match member.process.probe() {
-        _ if !group.contains(&member.process)? => Share::None,
-        Err(errno) if is_forbidden(errno) && !is_permitted_cont(member.pid(), signal) => {
-            Share::Forbidden
-        }
-        _ => Share::Whole,
-    })
+/// Whether a signal to the whole group reaches a member: it is in the group, and the caller may
+/// signal it. The kernel passes over others in silence (kill(2)).
+fn is_reached(group: &ProcessGroup, member: &Recipient, signal: Signal) -> Result<bool> {
+    let is_passed_over =
+        member.process.probe().is_err_and(is_forbidden) && !is_permitted_cont(member.pid(), signal);
+    Ok(group.contains(&member.process)? && !is_passed_over)
 }
 
 /// Whether a member surely left the group before the signal came: it is not in it, runs, and
