@@ -161,6 +161,8 @@ pub fn end(programs: &Programs, options: &Options, report: &mut Report) -> Resul
                     _ => args.push(helper),
                 }
                 let sample = program.invocation(UTF8, &args)?.time()?;
+                drop(sleepers);
+                process::reap_orphans();
                 match entries.iter_mut().find(|entry| entry.is_of(program)) {
                     Some(entry) => entry.samples.push(sample),
                     None => entries.push(Entry::new(program, vec![sample])),

@@ -20,7 +20,9 @@ const STYLE: &str = "text{font:12px sans-serif;fill:#555}.title{font-weight:bold
 
 pub fn svg(rows: &[Row]) -> String {
     let mut jobs: Vec<&str> = Vec::new();
-    for row in rows.iter().filter(|row| row.among.is_some()) {
+    // What no other program does shows nothing here.
+    let is_shown = |row: &&Row| row.among.is_some() && row.entries.len() > 1;
+    for row in rows.iter().filter(is_shown) {
         if !jobs.contains(&row.job) {
             jobs.push(row.job);
         }
@@ -131,7 +133,7 @@ fn panel(rows: &[&Row]) -> String {
         let _ = writeln!(
             text,
             "<text style=\"fill:{colour}\" x=\"{:.0}\" y=\"{:.1}\">{name}</text>",
-            right - 12.0,
+            x(5000.0) + 6.0,
             y + 4.0
         );
     }

@@ -20,7 +20,7 @@ use nix::libc;
 use nix::sys::prctl;
 use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getppid, pause};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -93,6 +93,15 @@ pub fn reap(child: Pid) -> Result<(WaitStatus, Duration)> {
         WaitStatus::from_raw(child, status)?,
         time(usage.ru_utime)? + time(usage.ru_stime)?,
     ))
+}
+
+/// Reaps what a helper that was killed has left behind, if this process is the first one of a PID
+/// namespace: zombies would make each look longer.
+pub fn reap_orphans() {
+    while matches!(
+        waitpid(None, Some(WaitPidFlag::WNOHANG)),
+        Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..))
+    ) {}
 }
 
 /// Runs `command` to its end and returns its peak resident memory in bytes.

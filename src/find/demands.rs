@@ -3,7 +3,7 @@
 
 use std::io::{self, ErrorKind};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use nix::unistd::getpgid;
 
 use crate::event::Reason;
@@ -19,10 +19,8 @@ impl Rules<'_> {
     pub fn fails(&self, process: &Pinned, asks_for_user: bool) -> Result<Option<Reason>> {
         let pid = process.pid;
         if asks_for_user && let Users::Of(wanted) = &self.plan.selection.users {
-            let user = process.real_user();
-            let user = user.with_context(|| format!("looking for the owner of {pid}"))?;
             let wanted = wanted.display().to_string();
-            match user {
+            match process.real_user()? {
                 Some(user) if Some(user) == self.owner => {}
                 Some(user) => {
                     let user = proc::user_name(user);

@@ -132,8 +132,7 @@ impl<'a> Rules<'a> {
         let Some(owner) = self.owner else {
             return Ok(true);
         };
-        let user = process.real_user();
-        let user = user.with_context(|| format!("looking for the owner of {}", process.pid))?;
+        let user = process.real_user()?;
         if user.is_none() {
             self.note_unclear(process)?;
         }

@@ -141,28 +141,23 @@ impl Recipient {
 
     /// The group that it is a member of.
     pub fn group(&self) -> Option<SourceId> {
-        if let Place::Member(group) = self.place {
-            Some(group)
-        } else {
-            None
-        }
-    }
-
-    /// Whether it was found as a member of something that was named.
-    pub fn is_found(&self) -> bool {
         match self.place {
-            Place::Alone | Place::Tree { parent: None } => false,
-            Place::Member(_) | Place::Tree { parent: Some(_) } => true,
+            Place::Member(group) => Some(group),
+            _ => None,
         }
     }
 
     /// The recipient that it was found as a child of.
     pub fn parent(&self) -> Option<RecipientId> {
-        if let Place::Tree { parent } = self.place {
-            parent
-        } else {
-            None
+        match self.place {
+            Place::Tree { parent } => parent,
+            _ => None,
         }
+    }
+
+    /// Whether it was found as a member of something that was named.
+    pub fn is_found(&self) -> bool {
+        self.group().is_some() || self.parent().is_some()
     }
 }
 

@@ -169,11 +169,15 @@ impl Pinned {
     /// The real user, without a look at the memory of the process: from the pidfd
     /// (`PIDFD_GET_INFO`, Linux 6.13), else from /proc. `None` if the process has gone or is
     /// hidden.
-    pub fn real_user(&self) -> io::Result<Option<u32>> {
+    pub fn real_user(&self) -> Result<Option<u32>> {
         match self.fd().and_then(sys::real_user) {
             Ok(user) => Ok(Some(user)),
             Err(Errno::ESRCH) => Ok(None),
-            Err(_) => Ok(proc::if_visible(proc::status(self.pid))?.map(|status| status.real_user)),
+            Err(_) => {
+                let status = proc::if_visible(proc::status(self.pid));
+                let task = || format!("looking for the owner of {}", self.pid);
+                Ok(status.with_context(task)?.map(|status| status.real_user))
+            }
         }
     }
 
