@@ -5,7 +5,7 @@ pub mod group;
 
 use std::fs;
 use std::os::unix::fs::{chown, symlink};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::family::{Family, children, state};
@@ -48,10 +48,9 @@ fn a_group_is_found_by_its_directory_or_as_proc_shows_it() {
     let (dir, path, shown) = (tempdir(), below.arg(), below.shown());
     let link = dir.path().join("link");
     symlink(&path, &link).expect("a directory of ours");
-    let spelled = format!(
-        "{path}|{path}/|{path}/.././a b|..{path}|{}|{shown}|{shown}/|0::{shown}",
-        link.display()
-    );
+    let link = link.display();
+    let spelled =
+        format!("{path}|{path}/|{path}/.././a b|..{path}|{link}|{shown}|{shown}/|0::{shown}");
     each(&spelled).for_each(|spelled| has_members(spelled, &[&member]));
     let mut command = raw_sigsend();
     command.current_dir(group.path());
@@ -88,19 +87,14 @@ fn an_invalid_group_is_refused_with_the_reason_and_no_signal() {
     for (path, message) in refused {
         for args in each("-KILL | -v | --wait | -p | --dry-run | --alive") {
             let told = run!("{args} --cgroup {path}").code(1).err;
-            assert!(told.contains(message), "{path} {args:?}: {told}");
+            contains!(told, "{message}");
         }
     }
     let own = group.child("own");
     let script = format!("echo 0 >'{own}/cgroup.procs'; \"$0\" --cgroup '{group}'");
     let line = format!("sigsend: control group {group} holds sigsend itself: refused\n");
     sh(&script).run(&[]).fails(1, line);
-    for args in [
-        "-l --cgroup x",
-        "--tree --cgroup x",
-        "--cgroup ''",
-        "--cgroup",
-    ] {
+    for args in each("-l --cgroup x | --tree --cgroup x | --cgroup '' | --cgroup") {
         run!("{args}").fails(1, "sigsend: ");
     }
     member.assert_alive();
@@ -143,10 +137,8 @@ fn kill_ends_every_process_of_a_forking_group() {
         }
         let wait = if round % 4 < 2 { "--wait" } else { "" };
         run!("-KILL {wait} --cgroup {group}").ok();
-        assert!(
-            wait.is_empty() || !group.is_populated(),
-            "--wait returned early"
-        );
+        let is_over = wait.is_empty() || !group.is_populated();
+        assert!(is_over, "--wait returned early");
         storm.assert_killed_by(9);
         cut_short += usize::from(storm.assert_all_ended().len() + round % 50 < 1000);
         forks.join().expect("it ends");
@@ -168,14 +160,11 @@ fn kill_ends_every_process_of_a_forking_group_without_cgroup_kill() {
         for _ in 0..round {
             storm.next_line();
         }
-        let mut command = Command::new("strace");
-        let fault = format!("-qq -P cgroup.kill -e inject=openat:error=ENOENT -o {log}");
-        command.args(words(&fault)).arg(*SIGSEND);
-        call!(command, "-KILL --wait --cgroup {group}").ok();
-        contains!(
-            fs::read_to_string(&log).expect("strace writes its log"),
-            "(INJECTED)"
-        );
+        let fault = format!("-P cgroup.kill -e inject=openat:error=ENOENT -o {log}");
+        let traced = through(&format!("strace -qq {fault}"));
+        call!(traced, "-KILL --wait --cgroup {group}").ok();
+        let log = fs::read_to_string(&log).expect("strace writes its log");
+        contains!(log, "(INJECTED)");
         assert!(!group.is_populated());
         assert_eq!(group.read("cgroup.freeze"), "0\n", "it was not thawed");
         storm.assert_killed_by(9);
@@ -194,11 +183,8 @@ fn every_member_gets_a_signal_once_including_new_ones() {
         let (mut created, mut caught) = (vec![storm.arg()], Vec::new());
         let mut note = |line: String| {
             let (word, pid) = line.split_once(' ').expect("a word and a PID");
-            let list = if word == "created" {
-                &mut created
-            } else {
-                &mut caught
-            };
+            let is_new = word == "created";
+            let list = if is_new { &mut created } else { &mut caught };
             list.push(pid.to_owned());
             created.len() == caught.len()
         };
@@ -210,10 +196,8 @@ fn every_member_gets_a_signal_once_including_new_ones() {
         // created.
         while !note(storm.next_line().expect("it is alive")) {}
         run!("-KILL --wait --cgroup {group}").code(0);
-        storm
-            .assert_all_ended()
-            .into_iter()
-            .for_each(|line| _ = note(line));
+        let rest = storm.assert_all_ended();
+        rest.into_iter().for_each(|line| _ = note(line));
         created.sort_unstable();
         caught.sort_unstable();
         assert_eq!(created, caught);
@@ -244,15 +228,19 @@ fn a_wait_sleeps_until_the_group_is_empty() {
     let calls = "trace=epoll_wait,epoll_pwait,pread64,getdents64,poll";
     needs!(may_trace(), "strace");
     let trace = strace(calls, &args);
-    let done = Done::of("--within 700ms", trace.output).code(124);
     // The member is there, so nothing is said of the group.
-    assert_eq!(done.err.lines().count(), 1);
+    Done::of("--within 700ms", trace.output)
+        .code(124)
+        .complains(1);
     let from = trace
         .calls
         .iter()
-        .position(|call| call.starts_with("epoll_"))
-        .expect("it waits");
-    assert!(trace.calls.len() - from < 12, "{:?}", trace.calls);
+        .position(|call| call.starts_with("epoll_"));
+    assert!(
+        trace.calls.len() - from.expect("it waits") < 12,
+        "{:?}",
+        trace.calls
+    );
     member.assert_alive();
 }
 
@@ -330,14 +318,11 @@ fn members_of_other_users_are_reported_and_not_waited_for() {
     for args in each("-KILL | --grace 5s | -TERM --timeout 1s KILL | --dry-run -KILL") {
         let whole = format!("sigsend: control group {group} cannot be killed as a whole");
         let done = call!(user.sigsend(), "{args} --cgroup {group}").code(1);
-        let line = format!("{whole}: Permission denied\n");
-        assert!(done.err.starts_with(&line), "{done:?}");
+        done.has(format!("{whole}: Permission denied\n"));
     }
     let refused = format!("(PID {foreign}) failed: Operation not permitted\n");
-    let told = call!(user.sigsend(), "-HUP --wait --cgroup {group}")
-        .code(64)
-        .err;
-    assert!(told.contains(&refused), "{told}");
+    let done = call!(user.sigsend(), "-HUP --wait --cgroup {group}").code(64);
+    done.has(refused);
     own.assert_killed_by(1);
     foreign.assert_alive();
     call!(user.sigsend(), "-0 --within 50ms --cgroup {group}").code(124);
@@ -347,15 +332,14 @@ fn members_of_other_users_are_reported_and_not_waited_for() {
     foreign.assert_killed_by(9);
 }
 
+/// Runs a program in a PID namespace of its own.
+const NAMESPACE: &str = "unshare --pid --fork --mount-proc --kill-child";
+
 #[test]
 fn members_of_another_pid_namespace_are_counted_and_only_killed_as_a_whole() {
     let Some(group) = control_group() else { return };
     let members = [group.sleeping(), group.sleeping()];
-    let run = |args: &str| {
-        let mut command = Command::new("unshare");
-        command.args(["--pid", "--fork", "--mount-proc", "--kill-child", *SIGSEND]);
-        call!(command, "{args} --cgroup {group}")
-    };
+    let run = |args: &str| call!(through(NAMESPACE), "{args} --cgroup {group}");
     let first = run("-HUP");
     if first.err.starts_with("unshare: ") {
         return skip(first.err);
@@ -383,9 +367,8 @@ fn members_of_another_pid_namespace_are_counted_and_only_killed_as_a_whole() {
 fn a_wait_for_members_of_another_pid_namespace_ends_with_the_last_of_them() {
     let Some(group) = control_group() else { return };
     let members = [group.sleeping(), group.sleeping()];
-    let mut command = Command::new("unshare");
-    command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
-    command.args([*SIGSEND, "-0", "--within", "60s", "--cgroup", &group.arg()]);
+    let mut command = through(NAMESPACE);
+    command.args(["-0", "--within", "60s", "--cgroup", &group.arg()]);
     command.stdin(Stdio::null()).stderr(Stdio::null());
     let mut waiting = command.spawn().expect("unshare starts");
     let unshare = i32::try_from(waiting.id()).expect("a PID");
@@ -427,10 +410,8 @@ fn a_group_that_is_removed_and_created_again_is_a_different_group() {
             let unrelated = victim().with_pid(4242).sleeping();
             group.take(4242);
             let done = held.finish();
-            assert!(
-                done.status.is_some_and(|code| code < 2),
-                "{window:?} {args:?}: {done:?}"
-            );
+            let has_failed_or_not = done.status.is_some_and(|code| code < 2);
+            assert!(has_failed_or_not, "{window:?} {args:?}: {done:?}");
             unrelated.assert_alive();
         }
     });
@@ -441,10 +422,8 @@ fn too_few_descriptors_for_a_group_do_not_affect_other_targets() {
     let Some(group) = control_group() else { return };
     let many = "i=0; while [ $i -lt 40 ]; do sleep 60 & i=$((i+1)); done; echo ready; wait";
     let mut many = Family::shell(many);
-    many.children()
-        .into_iter()
-        .chain([many.pid()])
-        .for_each(|pid| group.take(pid));
+    let members = many.children().into_iter().chain([many.pid()]);
+    members.for_each(|pid| group.take(pid));
     let member = group.sleeping();
     let script = format!("ulimit -n 30; exec \"$0\" -HUP {member} --cgroup '{group}'");
     sh(&script).run(&[]).fails(64, "Too many open files");

@@ -1,8 +1,7 @@
 //! A machine with thousands of processes: a name is found in one pass over /proc that reads one
 //! small file of each.
 
-use std::process::Command;
-
+use crate::limits::children_of_a_shell;
 use crate::support::prelude::*;
 
 const CROWD: usize = 5000;
@@ -10,12 +9,8 @@ const CROWD: usize = 5000;
 /// `size` children of a shell that execute nothing and sleep until the test ends. `None` if this
 /// machine does not allow so many.
 fn crowd(size: usize) -> Option<Victim> {
-    let all = format!(
-        "i=0; while [ $i -lt {size} ]; do read line <&3 & i=$((i+1)); done; echo ready; read line"
-    );
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("exec 3<&0; ({all}) 2>&1 || echo no room")]);
-    let mut crowd = victim().command(shell);
+    let all = children_of_a_shell(size);
+    let mut crowd = victim().command(sh(&format!("exec 3<&0; ({all}) 2>&1 || echo no room")));
     let told = crowd.read_line();
     if told == "ready" {
         return Some(crowd);
@@ -40,10 +35,8 @@ fn a_name_is_found_among_thousands_in_one_pass() {
             assert_eq!(count(&|call| call.contains("\"/proc\"")), 1, "one pass");
             // A batch of 32 KiB names more than a thousand processes; the last one is empty. The C
             // library decides how long a batch is.
-            let batches = trace
-                .calls
-                .iter()
-                .filter(|call| call.starts_with("getdents64("));
+            let is_batch = |call: &&String| call.starts_with("getdents64(");
+            let batches = trace.calls.iter().filter(is_batch);
             let room = |call: &String| {
                 let (arguments, _) = call.rsplit_once(") = ")?;
                 arguments.rsplit_once(", ")?.1.parse::<usize>().ok()
@@ -54,19 +47,18 @@ fn a_name_is_found_among_thousands_in_one_pass() {
             let pinned = count(&|call| call.starts_with("pidfd_open("));
             assert_eq!(pinned, 3, "only processes with the name are pinned");
             let names = count(&|call| call.contains("/comm\""));
-            assert!(
-                (CROWD..CROWD + 20).contains(&names),
-                "{names} names of {CROWD} processes"
-            );
+            let is_each = (CROWD..CROWD + 20).contains(&names);
+            assert!(is_each, "{names} names of {CROWD} processes");
             // Relative to a descriptor of /proc.
             let of_processes = |call: &str| {
                 let path = call.split_once(", \"").map_or("", |(_, path)| path);
                 path.starts_with(|c: char| c.is_ascii_digit())
             };
+            // All but those of the ancestors are command names.
             let all = count(&of_processes);
             assert!(
                 (names..names + 20).contains(&all),
-                "{all} files of processes, {names} of them command names: the rest are the ancestors"
+                "{all} files, {names} names"
             );
             let reads = count(&|call| call.starts_with("read("));
             assert!(reads <= names + 60, "{reads} reads of {names} small files");

@@ -98,14 +98,9 @@ fn an_equal_path_in_another_mount_namespace_is_another_directory() {
         fs::create_dir_all(dir.join("sub")).expect("ours");
         fs::create_dir(base.path().join("other")).expect("ours");
         let place = |script: &str| {
-            let mut command = Command::new("unshare");
-            let script = format!("{script} && echo ready && exec cat");
-            command
-                .args(["--mount", "sh", "-c", &script])
-                .current_dir(base.path());
-            let mut victim = victim().command(command);
-            assert_eq!(victim.read_line(), "ready");
-            victim
+            let mut command = tool("unshare --mount sh -c");
+            command.arg(format!("{script} && echo ready && exec cat"));
+            victim().ready(command.current_dir(base.path()))
         };
         let others = ["cd place", "mkdir place/x && cd place/x && rmdir ../x"]
             .map(|enter| place(&format!("mount -t tmpfs none place && {enter}")));
@@ -127,14 +122,8 @@ fn the_root_directory_and_the_empty_word_are_refused() {
     let (dir, target) = (tempdir(), Victim::sleeping());
     let link = dir.path().join("link");
     symlink("/", &link).expect("ours");
-    for word in [
-        "''",
-        "/",
-        "//",
-        "/.",
-        "/proc/..",
-        &link.display().to_string(),
-    ] {
+    let link = link.display().to_string();
+    for word in ["''", "/", "//", "/.", "/proc/..", &link] {
         for options in ["-0", "--dry-run", "-p -a", &format!("-0 {target}")] {
             assert_usage_error(run!("--cwd {word} {options}"));
         }
@@ -162,11 +151,11 @@ fn a_directory_works_with_every_option_and_is_shown() {
     for options in each("--dry-run | -v -HUP") {
         let target = working_in(&dir);
         let told = run!("{options} {option}").told();
+        contains!(told, "two\\x0alines");
         assert!(
-            told.contains("two\\x0alines") && told.lines().count() == 1,
+            told.lines().count() == 1 && told.contains(&target.arg()),
             "{told}"
         );
-        assert!(told.contains(&target.arg()));
     }
 }
 
@@ -183,12 +172,8 @@ fn a_directory_where_nobody_works_is_named_and_one_that_cannot_be_read_is_no_mat
     needs!(may_change_user(), "root");
     // Only root may read where root's processes work.
     let (roots, user) = (working_in(&dir), Unprivileged::new());
-    for words in [
-        "-a -KILL",
-        "-a -p",
-        &format!("-KILL {roots}"),
-        &format!("--wait {roots}"),
-    ] {
+    let calls = format!("-a -KILL | -a -p | -KILL {roots} | --wait {roots}");
+    for words in each(&calls) {
         call!(user.sigsend(), "--cwd {dir} {words}").fails(1, "sigsend: ");
     }
     let own = started(victim().owned_by(NOBODY), |command| {

@@ -9,9 +9,6 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
 use crate::cgroup::group::control_group;
 use crate::hidden::hide_processes;
 use crate::strange::{Held, Window};
@@ -73,9 +70,7 @@ impl Filter<'_> {
             }
             member
         };
-        let group = group
-            .iter()
-            .map(|group| format!("--cgroup {}", group.arg()));
+        let group = group.iter().map(|group| format!("--cgroup {group}"));
         for target in group.chain([name.clone(), format!(":{port}")]) {
             let (other, fitting) = (member(&|_| {}), member(fit));
             run!("-p {option} {target}").says(format!("{fitting}\n"));
@@ -115,16 +110,10 @@ impl Filter<'_> {
     #[track_caller]
     pub fn assert_spares_the_caller(&self) {
         let Self(option, fit) = self;
-        for (options, status) in [
-            ("-KILL", 1),
-            ("-a -KILL --tree", 1),
-            ("--mixed --timeout 0 KILL", 1),
-            ("-p", 1),
-            ("--alive", 1),
-            ("--dry-run", 1),
-            ("-KILL --wait", 0),
-            ("--grace 5s", 0),
-        ] {
+        let failing =
+            "-KILL | -a -KILL --tree | --mixed --timeout 0 KILL | -p | --alive | --dry-run";
+        let failing = each(failing).map(|options| (options, 1));
+        for (options, status) in failing.chain([("-KILL --wait", 0), ("--grace 5s", 0)]) {
             let mut command = sh("\"$0\" \"$@\" 2>/dev/null; echo status $?; read line");
             command.args(words(&format!("{options} {option}")));
             fit(&mut command);
@@ -139,28 +128,27 @@ impl Filter<'_> {
 /// that select it alone.
 #[track_caller]
 pub fn assert_works_with_every_option(start: impl Fn() -> (Victim, String)) {
-    // The status, what is printed, and the signal that the process dies of, if any.
-    for (options, status, printed, signal) in [
-        ("-p", 0, "PID\n", None),
-        ("--id", 0, "PID:", None),
-        ("--alive", 0, "", None),
-        ("--dry-run", 0, "would send TERM (15) to PID", None),
-        ("--dry-run -r -HUP", 1, "", None),
-        ("-r -HUP", 1, "", None),
-        ("-v -HUP", 0, "sent HUP (1) to PID", Some(1)),
-        ("--json -HUP", 0, "\"pid\":PID,", Some(1)),
-        ("--tree -KILL", 0, "", Some(9)),
-        ("--grace 20s", 0, "", Some(15)),
-        ("-v --wait -HUP", 0, "was killed by HUP", Some(1)),
-        ("--within 20s -q 7 -KILL", 0, "", Some(9)),
-    ] {
+    // What is printed, and the signal that the process dies of, if any.
+    let calls = "
+        -p                      | PID                         |
+        --id                    | PID:                        |
+        --alive                 |                             |
+        --dry-run               | would send TERM (15) to PID |
+        --dry-run -r -HUP       |                             |
+        -r -HUP                 |                             |
+        -v -HUP                 | sent HUP (1) to PID         | 1
+        --json -HUP             | \"pid\":PID,                | 1
+        --tree -KILL            |                             | 9
+        --grace 20s             |                             | 15
+        -v --wait -HUP          | was killed by HUP           | 1
+        --within 20s -q 7 -KILL |                             | 9";
+    for [options, printed, signal] in rows(calls) {
         let (target, words) = start();
-        let printed = printed.replace("PID", &target.arg());
-        let told = run!("{options} {words}").code(status).out;
-        assert!(told.contains(&printed), "{options}: {told}");
-        match signal {
-            Some(signal) => target.assert_killed_by(signal),
-            None => target.assert_alive(),
+        let done = run!("{options} {words}").code(i32::from(options.contains("-r ")));
+        contains!(done.out, "{}", printed.replace("PID", &target.arg()));
+        match signal.parse() {
+            Ok(signal) => target.assert_killed_by(signal),
+            Err(_) => target.assert_alive(),
         }
     }
 }
@@ -171,9 +159,7 @@ fn with_arguments(arguments: &[u8]) -> Victim {
     let mut command = Command::new("sh");
     command.args(["-c", "echo ready; read line"]);
     command.args(arguments.split(|byte| *byte == b'|').map(OsStr::from_bytes));
-    let mut victim = victim().command(command);
-    assert_eq!(victim.read_line(), "ready");
-    victim
+    victim().ready(&mut command)
 }
 
 #[test]
@@ -292,8 +278,7 @@ fn a_rewritten_title_counts_and_the_arguments_before_it_do_not() {
     let mut command = Command::new("perl");
     let script = "$0 = \"nginx: worker process $ARGV[1]\"; $| = 1; print \"ready\\n\"; <STDIN>";
     command.args(["-e", script, &old, &new]);
-    let mut target = victim().command(command);
-    assert_eq!(target.read_line(), "ready");
+    let target = victim().ready(&mut command);
     run!("-KILL -f {old}").code(1);
     target.assert_alive();
     run!("-HUP -f 'nginx: worker process {new}'").ok();
@@ -306,8 +291,7 @@ fn a_text_that_nobody_has_is_named_with_who_else_has_it() {
     let mut zombie = victim().argv0(&*text).shell("echo ready");
     zombie.assert_exited_with(0);
     for options in each("-KILL | -p | --id | --dry-run | -r -HUP | -a -KILL") {
-        let told = run!("{options} -f {text}").fails(1, &text).err;
-        assert_eq!(told.lines().count(), 1, "{options}: {told}");
+        run!("{options} -f {text}").fails(1, &text).complains(1);
     }
     run!("--alive -f {text}").code(1);
     for options in each("-w -KILL | --within 1s | --grace 5s") {
@@ -318,17 +302,14 @@ fn a_text_that_nobody_has_is_named_with_who_else_has_it() {
     needs!(may_change_user(), "root");
     let foreign = started(victim().argv0(&*text).owned_by(NOBODY), |_| {});
     for options in each("-KILL | -w -KILL | --grace 5s | -p") {
-        let told = run!("{options} -f {text}").fails(1, &text).err;
-        assert_eq!(told.lines().count(), 1, "{options}: {told}");
+        run!("{options} -f {text}").fails(1, &text).complains(1);
     }
-    let told = run!("-v -KILL -f {text}").fails(1, &text).err;
-    assert!(told.contains("-a"), "the hint: {told}");
+    // The hint.
+    run!("-v -KILL -f {text}").fails(1, &text).has("-a");
     run!("--alive -f {text}").ok();
     let (own, user) = (titled(&text), Unprivileged::new());
-    let told = call!(user.sigsend(), "-a -HUP -f {text}")
-        .fails(64, own.arg())
-        .err;
-    assert!(told.contains("Operation not permitted"), "{told}");
+    let done = call!(user.sigsend(), "-a -HUP -f {text}").fails(64, own.arg());
+    done.has("Operation not permitted");
     foreign.assert_killed_by(1);
     own.assert_alive();
 }
@@ -370,9 +351,8 @@ fn a_process_that_executes_meanwhile_is_found_or_not_and_is_no_other() {
     };
     let (target, other) = (again(&text), again("other"));
     for _round in 0..10 {
-        let told = run!("-p -f {text}");
-        let is_it = told.out.is_empty() || told.out == format!("{target}\n");
-        assert!(is_it, "{told:?}");
+        let told = run!("-p -f {text}").out;
+        assert!(told.is_empty() || told == format!("{target}\n"), "{told}");
     }
     eventually("the text to be there at the right time", || {
         let told = run!("-KILL -f {text}");
@@ -401,11 +381,9 @@ fn a_text_never_hits_the_next_owner_of_the_pid() {
         ] {
             let mut first = owner(&text);
             let held = Held::at(window, &["-KILL", "-u", "65534", "-f", &text]);
-            kill(Pid::from_raw(first.pid()), Signal::SIGKILL).expect("a child can be killed");
-            first.reap();
+            first.kill();
             let unrelated = owner(next);
-            let told = Done::of(format!("{window:?} {next}"), held.go());
-            told.fails(1, "sigsend: ");
+            held.finish().fails(1, "sigsend: ");
             unrelated.assert_alive();
         }
     });

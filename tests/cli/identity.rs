@@ -298,12 +298,7 @@ fn with_require_handler_only_processes_that_catch_a_signal_get_it() {
 fn a_process_that_is_gone_when_its_refusal_is_checked_is_reported_as_gone() {
     in_pid_namespace(|| {
         needs!(may_trace(), "strace");
-        for check in [
-            "-r -HUP",
-            "--expect dog",
-            "-r -HUP --wait",
-            "--expect dog --wait",
-        ] {
+        for check in each("-r -HUP | --expect dog | -r -HUP --wait | --expect dog --wait") {
             let args = |victim: &Victim| words(&format!("{check} {victim}"));
             let victim = Victim::sleeping();
             let checks = "trace=poll,openat,readlink,pidfd_open";

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit};
 
+use crate::family::all_pids;
 use crate::support::{is_dynamic, prelude::*};
 
 /// The longest single argument (`MAX_ARG_STRLEN` less its NUL).
@@ -20,46 +21,44 @@ pub fn size(normal: usize, full: usize) -> usize {
 
 /// sigsend within a limit, as prlimit(1) spells it.
 fn limited(limit: &str) -> Command {
-    let mut command = clean(Command::new("prlimit"));
-    command.args([limit, *SIGSEND]);
-    command
+    through(&format!("prlimit {limit}"))
 }
 
 fn has_prlimit() -> bool {
     program("prlimit").is_some()
 }
 
+/// Children that execute nothing, in a loop of a shell.
+pub fn children_of_a_shell(count: usize) -> String {
+    let all = format!("while [ $i -lt {count} ]; do read line <&3 & i=$((i+1)); done");
+    format!("i=0; {all}; echo ready; read line")
+}
+
 /// A shell with `size` children that execute nothing, all in its group.
 fn crowd(size: usize) -> Victim {
-    let script = format!(
-        "i=0; while [ $i -lt {size} ]; do read line <&3 & i=$((i+1)); done; echo ready; read line"
-    );
-    victim()
-        .named("crowd")
-        .shell(&format!("exec 3<&0; {script}"))
+    let script = format!("exec 3<&0; {}", children_of_a_shell(size));
+    victim().named("crowd").shell(&script)
 }
 
 /// A chain of shells, each the child of the previous one.
 fn chain(depth: usize) -> Victim {
     let link = "f() { if [ $1 = 0 ]; then echo ready; read line <&3; else (f $(($1-1))); :; fi; }";
-    victim()
-        .named("chain")
-        .shell(&format!("exec 3<&0; {link}; f {depth}"))
+    let script = format!("exec 3<&0; {link}; f {depth}");
+    victim().named("chain").shell(&script)
 }
 
 /// The states of all processes of a name, as /proc has them.
 fn states(name: &str) -> String {
     let wanted = format!("({name}) ");
-    let processes = fs::read_dir("/proc").expect("a /proc").flatten();
-    let stats =
-        processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok());
-    stats
-        .filter_map(|stat| stat.split_once(&wanted)?.1.chars().next())
-        .collect()
+    let stat = |pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok();
+    let stats = all_pids().into_iter().filter_map(stat);
+    let states = stats.filter_map(|stat| stat.split_once(&wanted)?.1.chars().next());
+    states.collect()
 }
 
 fn living(name: &str) -> usize {
-    states(name)
+    let states = states(name);
+    states
         .chars()
         .filter(|state| !"ZX".contains(*state))
         .count()
@@ -95,11 +94,8 @@ fn the_longest_argument_is_refused_in_any_place() {
         let long = format!("'{}'", byte.repeat(LONGEST));
         for line in each(lines) {
             // As a target it may be a name, which no process has.
-            let status = if byte == "a" && line.starts_with("-0") {
-                64
-            } else {
-                1
-            };
+            let is_name = byte == "a" && line.starts_with("-0");
+            let status = if is_name { 64 } else { 1 };
             let line = line.replace("LONG", &long).replace("PID", &bystander.arg());
             let done = run!("{line}");
             let is_refused = done.status == Some(status) && done.err.starts_with("sigsend: ");
@@ -187,10 +183,8 @@ fn with_sixteen_descriptors_a_target_is_signalled_as_a_whole_or_not_at_all() {
             let why = ["16 open files", "Too many open files"];
             assert!(why.iter().any(|why| done.err.contains(why)), "{done:?}");
             let states = states("crowd");
-            assert!(
-                living("crowd") == 41 && !states.contains('T'),
-                "{line:?}: {states}"
-            );
+            let is_whole = living("crowd") == 41 && !states.contains('T');
+            assert!(is_whole, "{line:?}: {states}");
         }
         // One process fits, and so do targets that need no pidfd.
         let one = Victim::sleeping();
@@ -212,13 +206,11 @@ fn at_the_limit_of_processes_everything_works() {
         // No thread can be started, so everything is written at the end.
         for line in each("PID|-v --grace 9s PID|poor|--grace 9s PID|--tree -KILL PID|--alive PID") {
             let victim = victim().owned_by(NOBODY).named("poor").sleeping();
-            let mut command = Command::new("prlimit");
-            command.arg("--nproc=1:1").arg(user.path()).uid(NOBODY);
-            let done = call!(command, "{}", line.replace("PID", &victim.arg())).fine();
-            assert_eq!(
-                done.out.lines().count(),
-                if line.contains("-v ") { 3 } else { 0 }
-            );
+            let mut command = tool("prlimit --nproc=1:1");
+            command.arg(user.path()).uid(NOBODY);
+            let told = call!(command, "{}", line.replace("PID", &victim.arg())).told();
+            let lines = if line.contains("-v ") { 3 } else { 0 };
+            assert_eq!(told.lines().count(), lines, "{told}");
             match line {
                 _ if line.contains("--alive") => victim.assert_alive(),
                 _ => victim.assert_killed_by(if line.contains("-KILL") { 9 } else { 15 }),
@@ -253,11 +245,9 @@ fn a_list_too_large_for_memory_is_refused() {
     for megabytes in [7, 16, 40, 70] {
         let limited = "prlimit --as=67108864 $0 -0 --pidfile -";
         let shell = sh(&format!("yes 1 | head -c {megabytes}000000 | {limited}"));
-        let told = shell
-            .run(&[])
-            .begins(1, "sigsend: reading standard input: ")
-            .err;
-        assert_eq!(told.lines().count(), 1, "{megabytes}: {told}");
+        let done = shell.run(&[]);
+        done.begins(1, "sigsend: reading standard input: ")
+            .complains(1);
     }
 }
 
@@ -285,11 +275,7 @@ fn closed_standard_descriptors_change_only_the_output() {
         for line in each(telling) {
             let done = run(line);
             let status = if line.contains("--json") { 124 } else { 0 };
-            assert_eq!(
-                done.status,
-                Some(if is_mute { 1 } else { status }),
-                "{closed} {done:?}"
-            );
+            let done = done.code(if is_mute { 1 } else { status });
             assert_eq!(done.out.is_empty(), is_mute, "{closed} {done:?}");
             if is_mute && !closed.contains("2>&-") {
                 contains!(done.err, "sigsend: write error: Bad file descriptor\n");
@@ -299,12 +285,9 @@ fn closed_standard_descriptors_change_only_the_output() {
             call!(redirected(closed), "{line}").code(1);
         }
     }
+    // The file on standard input was not overwritten.
     let content = fs::read_to_string(file).expect("it is still there");
-    assert_eq!(
-        content,
-        target.arg(),
-        "the file on standard input was overwritten"
-    );
+    assert_eq!(content, target.arg());
 }
 
 #[test]
@@ -341,11 +324,9 @@ fn no_opened_file_gets_the_number_of_a_standard_descriptor() {
     for (index, closed) in each(CLOSED).enumerate() {
         let victim = Victim::sleeping();
         let log = dir.path().join(index.to_string());
-        let mut command = clean(Command::new("strace"));
         let traced = "trace=execve,openat,pidfd_open,epoll_create1,fcntl";
-        command
-            .args(["-qq", "-e", "signal=none", "-e", traced, "-o"])
-            .arg(&log);
+        let mut command = tool(&format!("strace -qq -e signal=none -e {traced} -o"));
+        command.arg(&log);
         let script = format!("exec $0 -v --within 9s --expect cat {victim} {closed}");
         command.args(["sh", "-c", &script, *SIGSEND]);
         command.run(&[]);

@@ -79,10 +79,8 @@ fn a_wait_is_for_the_whole_tree() {
         });
         if is_released {
             let told = told.told();
-            assert!(
-                told.contains(&format!("\n{worker} (sh) ")),
-                "its end: {told}"
-            );
+            // Its end.
+            contains!(told, "\n{worker} (sh) ");
         } else {
             assert!(told.code(124).err.contains(&worker.to_string()));
             assert_eq!(state(worker), 'S');
@@ -97,10 +95,7 @@ fn other_signals_and_the_dry_run_know_the_target_from_its_tree() {
     let mut family = family("trap 'echo master >&2' HUP", IDLE);
     let (pid, worker) = (family.arg(), family.children()[0].to_string());
     let told = run!("--dry-run --mixed --grace 5s {pid}").told();
-    assert!(
-        told.contains(&format!("would send TERM (15) to {pid}")),
-        "{told}"
-    );
+    contains!(told, "would send TERM (15) to {pid}");
     assert!(!told.contains(&format!("TERM (15) to {worker}")), "{told}");
     assert!(told.contains(&worker), "it would get KILL: {told}");
     run!("-HUP --mixed {pid}").ok();
@@ -122,13 +117,8 @@ fn a_lone_target_works_with_every_option() {
 #[test]
 fn what_has_no_tree_is_refused() {
     let leader = Victim::sleeping();
-    for words in [
-        "--cgroup /some/group",
-        &format!("-- -{leader}"),
-        "-- -1",
-        "0",
-        "1",
-    ] {
+    let refused = format!("--cgroup /some/group | -- -{leader} | -- -1 | 0 | 1");
+    for words in each(&refused) {
         assert_usage_error(run!("-0 --mixed {words}"));
     }
 }

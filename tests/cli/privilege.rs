@@ -57,11 +57,7 @@ fn an_unprivileged_user_is_refused_and_sends_no_signal() {
 fn a_process_that_takes_cont_but_not_the_follow_up_counts_as_both() {
     needs!(may_change_user(), "root");
     let (user, mut roots) = (Unprivileged::new(), Recorder::new());
-    for follow_up in [
-        "--grace 1ms",
-        "--timeout 1ms TERM",
-        "--timeout 1ms KILL --wait",
-    ] {
+    for follow_up in each("--grace 1ms | --timeout 1ms TERM | --timeout 1ms KILL --wait") {
         for dry in ["", "--dry-run"] {
             let counted = "\"signalled\":1,\"already_gone\":0,\"failed\":1,\"remaining\":0";
             let args = format!("{dry} --json -CONT {follow_up} {roots}");
