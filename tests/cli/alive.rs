@@ -2,15 +2,10 @@
 //! and hidden PIDs; 2 if that is unknown.
 
 use std::io::ErrorKind::NotFound;
-use std::process::{Command, id};
-use std::{fs, time::Duration};
+use std::process::id;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
-use crate::family::{children, state};
-use crate::strange::{Held, calls, idle_thread, leaderless};
-use crate::support::{back_date, prelude::*};
+use crate::support::back_date;
+use crate::support::prelude::*;
 
 /// Asserts the exit status of `sigsend --alive WORDS`, which prints no answer, and an error unless
 /// the status is 0.

@@ -4,7 +4,6 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
 
 use crate::support::prelude::*;
 use crate::support::tokens::{NOT_SIGNALS, NOT_TARGETS};

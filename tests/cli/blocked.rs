@@ -4,17 +4,13 @@
 mod fuse;
 
 use std::fmt::Debug;
-use std::fs;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Child;
 
 use nix::sys::signal::killpg;
-use nix::unistd::Pid;
 
-use crate::cgroup::group::{Group, control_group};
-use crate::family::{Family, children, state};
-use crate::support::{prelude::*, raw};
+use crate::cgroup::group::Group;
+use crate::support::prelude::*;
+use crate::support::raw;
 use fuse::Unreadable;
 
 /// What is due earlier has come by then, even on a busy machine. What waits for a look that lasts a
@@ -97,7 +93,6 @@ const UNDECIDED: [(&str, Place); 7] = [
 
 impl Undecided {
     /// `None` if there are no control groups here.
-    #[track_caller]
     fn start(role: &str, place: Place) -> Option<Self> {
         let mut leader = Victim::sleeping();
         let control = match place {

@@ -3,13 +3,9 @@
 
 pub mod group;
 
-use std::fs;
 use std::os::unix::fs::{chown, symlink};
-use std::process::Stdio;
-use std::time::{Duration, Instant};
 
-use crate::family::{Family, children, state};
-use crate::strange::{Held, Window, has_open};
+use crate::strange::has_open;
 use crate::support::prelude::*;
 use group::control_group;
 

@@ -2,12 +2,9 @@
 //! fish is queried directly.
 
 use std::net::{TcpListener, UdpSocket};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use nix::sched::{CloneFlags, unshare};
 
-use crate::cgroup::group::control_group;
 use crate::support::prelude::*;
 
 /// The end of every prompt of an interactive shell.
@@ -15,7 +12,6 @@ const PROMPT: &str = "ready> ";
 
 /// A directory with the completion script of a shell and files to complete; also the shell. Skips
 /// the test if it is not installed.
-#[track_caller]
 fn home(shell: &str) -> Option<(TempDir, PathBuf)> {
     let Some(path) = program(shell) else {
         skip(format!("no {shell}"));
@@ -37,7 +33,6 @@ struct Session {
 
 impl Session {
     /// Starts bash or zsh.
-    #[track_caller]
     fn start(shell: &str) -> Option<Self> {
         let (home, path) = home(shell)?;
         let load = match shell {

@@ -1,13 +1,7 @@
 //! What cannot be seen proves nothing: processes that /proc hides, descriptors of a single thread,
 //! and a crowd of other descriptors and sockets.
 
-use std::os::unix::process::CommandExt;
-use std::time::{Duration, Instant};
-
-use crate::family::Family;
-use crate::hidden::hide_processes;
 use crate::limits::{may_open, size};
-use crate::port::entered_network;
 use crate::support::prelude::*;
 
 /// The name of processes that no other has.

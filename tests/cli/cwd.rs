@@ -1,16 +1,11 @@
 //! `--cwd DIR`: processes that work in a directory or below it.
 
-use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
-use std::process::Command;
 
 use crate::full::{Filter, assert_usage_error, assert_works_with_every_option, started};
-use crate::strange::leaderless;
 use crate::support::prelude::*;
 
 /// A sleeping process that works there.
-#[track_caller]
 fn working_in(dir: impl AsRef<Path>) -> Victim {
     started(victim(), |command| {
         command.current_dir(dir);

@@ -1,7 +1,6 @@
 //! Too few descriptors: the soft limit is raised as needed, and if the hard one is too low, a
 //! target that cannot be pinned as a whole is an error and gets no signal.
 
-use crate::family::{Family, children, state};
 use crate::support::prelude::*;
 
 /// sigsend with these limits of open files.

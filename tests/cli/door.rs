@@ -5,8 +5,6 @@ mod found;
 mod pidfiles;
 mod state;
 
-use std::fs;
-
 use crate::support::prelude::*;
 
 /// The numbers in a column of a table.

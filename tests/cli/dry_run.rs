@@ -1,9 +1,5 @@
 //! Dry runs of processes that ignore or block a signal, or that no signal affects.
 
-use std::fs;
-use std::process::Command;
-
-use crate::family::children;
 use crate::support::prelude::*;
 
 /// The effect on one process that a dry run reports.

@@ -1,7 +1,7 @@
 //! The reported end of targets, for children and other processes; an unknown end is not guessed.
 
-use crate::family::Family;
-use crate::support::{kernel, prelude::*};
+use crate::support::kernel;
+use crate::support::prelude::*;
 
 /// The end of one process as `-v` reports it, without the time.
 fn ending(told: &str, pid: i32) -> String {

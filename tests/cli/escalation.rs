@@ -1,12 +1,6 @@
 //! Several signals in order: how a process is stopped, which processes get a follow-up, and that no
 //! follow-up is sent to a reused PID.
 
-use std::fs::{self, File};
-use std::process::Command;
-use std::time::{Duration, Instant};
-
-use crate::family::Family;
-use crate::strange::{Call, Held};
 use crate::support::prelude::*;
 
 #[test]

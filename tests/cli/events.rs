@@ -1,11 +1,11 @@
 //! The output of `--verbose`, `--json` and `--dry-run` for real processes.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{prelude::*, shown_on_terminal};
+use crate::support::prelude::*;
+use crate::support::shown_on_terminal;
 
 /// The objects of JSON Lines, each checked against the table in the reference and the manual.
 #[track_caller]

@@ -160,7 +160,7 @@ fn clush_and_pdsh_return_the_highest_status() {
 }
 
 #[test]
-fn nginx_is_reloaded_on_all_hosts() {
+fn nginx_is_reloaded_and_ended_gracefully_on_all_hosts() {
     in_pid_namespace(|| {
         let Some(hosts) = Hosts::new(&["clush", "pdsh", "nginx"]) else {
             return;
@@ -175,6 +175,14 @@ fn nginx_is_reloaded_on_all_hosts() {
             for host in HOSTS {
                 eventually("a reload", || reloads(host) == count);
             }
+        }
+        // It ends its workers, and removes its pidfile, on QUIT.
+        hosts
+            .run("clush -S -w web[1-3] sigsend -QUIT --wait --pidfile /run/nginx.pid")
+            .code(0);
+        for host in HOSTS {
+            assert_eq!(Hosts::file(host, "nginx.pid"), "");
+            contains!(Hosts::file(host, "nginx.log"), "gracefully shutting down");
         }
     });
 }

@@ -5,14 +5,10 @@ use std::ffi::OsStr;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::cgroup::group::control_group;
-use crate::hidden::hide_processes;
-use crate::strange::{Held, Window};
-use crate::support::{VictimOptions, prelude::*};
+use crate::support::VictimOptions;
+use crate::support::prelude::*;
 
 /// A text, and a command name, that no other process on this machine has or contains.
 pub fn unique() -> String {
@@ -33,7 +29,6 @@ pub fn started(mut options: VictimOptions, fit: impl FnOnce(&mut Command)) -> Vi
 }
 
 /// A sleeping process whose command line is this text.
-#[track_caller]
 fn titled(text: &str) -> Victim {
     started(victim().argv0(text), |_| {})
 }
@@ -154,7 +149,6 @@ pub fn assert_works_with_every_option(start: impl Fn() -> (Victim, String)) {
 }
 
 /// A shell with these arguments, separated by `|`.
-#[track_caller]
 fn with_arguments(arguments: &[u8]) -> Victim {
     let mut command = Command::new("sh");
     command.args(["-c", "echo ready; read line"]);

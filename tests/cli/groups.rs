@@ -1,9 +1,5 @@
 //! Waiting for process groups: every member, later members too, and never a group with a reused ID.
 
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-
-use crate::family::Family;
-use crate::strange::{Held, calls_after};
 use crate::support::prelude::*;
 
 /// Runs `commands` on TERM, then forks, so that its child does not get that signal.

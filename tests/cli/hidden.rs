@@ -1,13 +1,8 @@
 //! /proc with hidepid=2, which hides the processes of other users, or without any: a process that
 //! cannot be seen is not taken for gone.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::Command;
-
-use crate::family::{Family, state};
-use crate::support::{keep_pids_small, prelude::*};
+use crate::support::keep_pids_small;
+use crate::support::prelude::*;
 
 /// Hides the processes of other users in the /proc of this namespace; `false` if that is not
 /// possible here.

@@ -1,14 +1,8 @@
 //! Identity of targets: `PID:INODE` tokens and `--id`, `--expect`, and one process named in several
 //! ways.
 
-use std::fs;
-use std::path::Path;
-use std::process::{Command, id};
+use std::process::id;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
-use crate::strange::{Held, calls_after, idle_thread, leaderless};
 use crate::support::prelude::*;
 
 /// A name that no other process of this machine has, even if these tests run twice at once.

@@ -1,9 +1,7 @@
 //! Ctrl-C and other terminal signals during a wait, with and without a terminal, and job control.
 
-use std::os::unix::process::ExitStatusExt;
-
-use crate::family::{children, state};
-use crate::support::{prelude::*, screen};
+use crate::support::prelude::*;
+use crate::support::screen;
 
 #[test]
 fn ctrl_c_ends_a_wait_at_once_and_clears_its_line() {

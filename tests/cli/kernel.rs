@@ -4,16 +4,13 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
-use std::path::Path;
 
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat, write};
 
-use crate::cgroup::group::control_group;
-use crate::port::{entered_network, serving, tcp};
+use crate::port::{serving, tcp};
 use crate::support::prelude::*;
 
 #[test]

@@ -1,8 +1,6 @@
 //! Members that leave their process group after they were pinned, and group IDs that are reused:
 //! each member gets its signals by its own pidfd, and no unrelated process gets any.
 
-use crate::family::Family;
-use crate::strange::{Held, calls, calls_after};
 use crate::support::prelude::*;
 
 /// The ID that is reused.

@@ -13,7 +13,6 @@ mod completions;
 mod concealed;
 mod crowd;
 mod cwd;
-mod daemon;
 mod descriptors;
 mod door;
 mod dry_run;

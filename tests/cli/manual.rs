@@ -1,8 +1,7 @@
 //! Help and man page: content, width, colour.
 
-use std::process::Command;
-
-use crate::support::{prelude::*, shown_on_terminal};
+use crate::support::prelude::*;
+use crate::support::shown_on_terminal;
 
 const GROUPS: [&str; 5] = ["Signal:", "Target:", "Safety:", "Waiting:", "Output:"];
 

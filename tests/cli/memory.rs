@@ -1,6 +1,5 @@
 //! Little memory: no process is left stopped when an allocation fails.
 
-use crate::family::{Family, state};
 use crate::limits::may_open;
 use crate::support::prelude::*;
 

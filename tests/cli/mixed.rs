@@ -2,7 +2,6 @@
 
 use std::thread;
 
-use crate::family::{Family, state};
 use crate::full::{assert_usage_error, assert_works_with_every_option, unique};
 use crate::support::prelude::*;
 

@@ -4,10 +4,8 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
-use std::process::{Command, id};
+use std::process::id;
 
-use crate::strange::leaderless;
 use crate::support::prelude::*;
 
 /// A name of this length that no other process of this machine has and that is no prefix of another

@@ -1,15 +1,12 @@
 //! Control groups that are hard to empty: deep ones, those with kernel threads, delegated ones,
 //! ones whose members keep forking, and ones that change their type.
 
-use std::fs::{self, File};
 use std::os::unix::fs::chown;
-use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::cgroup::group::{Group, control_group, mount};
-use crate::family::{Family, all_pids};
-use crate::strange::{Held, WINDOWS};
+use crate::cgroup::group::{Group, mount};
+use crate::strange::WINDOWS;
 use crate::support::prelude::*;
 
 /// A chain of groups, each in the previous one. Removed on drop.

@@ -1,15 +1,9 @@
 //! Trees that outrun KILL: members that run again while the tree is killed, because a KILL to
 //! another member continues them, or somebody else does. None survives, or it is named.
 
-use std::time::Instant;
-
-use nix::libc;
-use nix::sys::signal::kill;
 use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
 
-use crate::family::{Family, all_pids, children, stat_field, state};
-use crate::strange::{Call, Held};
+use crate::family::stat_field;
 use crate::support::prelude::*;
 
 /// Members that do nothing in each group. They make the time between two KILLs long.

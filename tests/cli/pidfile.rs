@@ -1,19 +1,16 @@
 //! `--pidfile`: valid contents, files that are refused, and processes too young to have written it.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
-use std::time::Duration;
 
-use nix::libc;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use crate::strange::{Held, calls};
 use crate::support::prelude::*;
 
 /// Every form refuses the file with this line and at most a hint on standard error; `--alive` exits

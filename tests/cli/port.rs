@@ -6,15 +6,13 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::fchown;
 use std::os::unix::net::UnixStream;
-use std::process::Command;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
-use crate::family::state;
-use crate::strange::{Call, Held, Window, calls_after, leaderless};
-use crate::support::{VictimOptions, prelude::*};
+use crate::support::VictimOptions;
+use crate::support::prelude::*;
 
 /// Holds its inherited descriptors until its standard input ends.
 pub const SERVES: &str = "echo ready; exec cat";
@@ -35,7 +33,6 @@ pub fn udp(address: &str) -> OwnedFd {
 }
 
 /// A shell that holds a socket as its standard error; the test keeps none.
-#[track_caller]
 pub fn holding(options: VictimOptions, socket: OwnedFd, script: &str) -> Victim {
     let mut command = Command::new("sh");
     command.args(["-c", script]).stderr(socket);
@@ -47,7 +44,6 @@ pub fn holding(options: VictimOptions, socket: OwnedFd, script: &str) -> Victim 
     holder
 }
 
-#[track_caller]
 pub fn serving(socket: OwnedFd) -> Victim {
     holding(victim(), socket, SERVES)
 }

@@ -1,15 +1,10 @@
 //! Permissions: an unprivileged user cannot signal others and gets the reason; root is not misled
 //! by names, pidfiles and environments of other users.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::os::unix::fs::symlink;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
-use crate::support::{is_dynamic, prelude::*};
+use crate::support::is_dynamic;
+use crate::support::prelude::*;
 
 /// Another unprivileged user than [`NOBODY`].
 const MALLORY: u32 = 65533;

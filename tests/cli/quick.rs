@@ -1,19 +1,14 @@
 //! The quick way does what the parser and the plan do: `ARGS` and `ARGS --` mean the same, and `--`
 //! never takes the quick way. With every build under test, such as a release build.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, ExitStatus, Output, Stdio};
+use std::process::{ExitStatus, Output};
 
 use assert_cmd::Command as Bounded;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::unistd::pipe2;
 
-use crate::family::state;
 use crate::fuzz::line::Dice;
+use crate::support::prelude::*;
 use crate::support::tokens::{NOT_SIGNALS, NOT_TARGETS, SIGNALS};
-use crate::support::{BUILDS, Timed, prelude::*, raw, sh_of, strace_of};
+use crate::support::{BUILDS, Timed, raw, sh_of, strace_of};
 
 /// Random lines for each build.
 const LINES: u64 = 1500;
@@ -372,92 +367,38 @@ fn a_list_that_cannot_be_written_is_an_error() {
     }
 }
 
-/// Where a list may be written to.
-const SINKS: &str = "file limited-file read-only full closed closed-pipe full-pipe";
-
-/// `sigsend -l` after these commands of a shell, and what it has written.
-fn list_to(build: &str, sink: &str, traps: &str, args: &str) -> (Option<i32>, Vec<u8>, Vec<u8>) {
-    let dir = tempdir();
-    let file = dir.file("list", "");
-    let limit = if sink == "limited-file" {
-        "prlimit --fsize=100"
-    } else {
-        ""
-    };
-    let close = if sink == "closed" { ">&-" } else { "" };
-    let mut command = sh_of(
-        build,
-        &format!("{traps} exec {limit} \"$0\" {args} {close}"),
-    );
-    let mut pipe = None;
-    let stdout: Stdio = match sink {
-        "file" | "limited-file" => File::create(&file).expect("our own file").into(),
-        "read-only" => File::open(&file).expect("our own file").into(),
-        "full" => {
-            let full = File::options().write(true).open("/dev/full");
-            full.expect("Linux has it").into()
-        }
-        "closed" => Stdio::null(),
-        "closed-pipe" => pipe2(OFlag::O_CLOEXEC).expect("a pipe").1.into(),
-        _ => {
-            let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).expect("a pipe");
-            while nix::unistd::write(&write, &[b'x'; 4096]).is_ok() {}
-            pipe = Some(File::from(read));
-            write.into()
-        }
-    };
-    command
-        .stdin(Stdio::null())
-        .stdout(stdout)
-        .stderr(Stdio::piped());
-    let child = command.spawn().expect("sh starts");
-    // It holds the other end of the pipe.
-    drop(command);
-    let read = pipe.map(|pipe| read_late(pipe, &child, build).expect("a pipe"));
-    let output = child.wait_with_output().expect("our child");
-    let written = [
-        fs::read(file).expect("our own file"),
-        read.unwrap_or_default(),
-    ]
-    .concat();
-    (output.status.code(), written, output.stderr)
-}
-
-/// Reads a full pipe to its end once its writer waits for room; returns what was written after the
-/// filling.
-fn read_late(mut pipe: File, writer: &Child, build: &str) -> io::Result<Vec<u8>> {
-    let pid = i32::try_from(writer.id()).expect("a PID");
-    let exe = || fs::read_link(format!("/proc/{pid}/exe"));
-    let is_sigsend = || exe().is_ok_and(|exe| exe.as_os_str() == build);
-    eventually("a writer that waits", || is_sigsend() && state(pid) == 'S');
-    fcntl(&pipe, FcntlArg::F_SETFL(OFlag::empty()))?;
-    let mut read = Vec::new();
-    pipe.read_to_end(&mut read)?;
-    Ok(read.into_iter().filter(|byte| *byte != b'x').collect())
-}
+/// Where a list may be written to, and the status. The other end of a pipe is in `readers`.
+const SINKS: &str = "
+    exec \"$0\" LIST >FILE                        | 0
+    exec prlimit --fsize=100 \"$0\" LIST >FILE    | 1
+    exec \"$0\" LIST 1<FILE                       | 1
+    exec \"$0\" LIST >/dev/full                   | 1
+    exec \"$0\" LIST >&-                          | 1
+    mkfifo FILE.2; exec 3<>FILE.2 4>FILE.2 3<&-; exec \"$0\" LIST >&4 | 0";
 
 #[test]
 fn a_list_is_written_in_the_same_way_when_it_is_parsed() {
     needs!(program("prlimit").is_some(), "prlimit");
-    for build in BUILDS.iter() {
-        for sink in SINKS.split(' ') {
-            for traps in ["", "trap '' PIPE;", "trap '' XFSZ;"] {
-                let quick = list_to(build, sink, traps, "-l");
-                assert_eq!(
-                    quick,
-                    list_to(build, sink, traps, "-l --"),
-                    "{sink} {traps}"
+    for (build, [script, status]) in BUILDS
+        .iter()
+        .flat_map(|b| rows(SINKS).map(move |row| (b, row)))
+    {
+        for traps in ["", "trap '' PIPE;", "trap '' XFSZ;"] {
+            let [quick, parsed] = ["-l", "-l --"].map(|list| {
+                let dir = tempdir();
+                let file = dir.arg("list", "");
+                let script = script.replace("LIST", list).replace("FILE", &file);
+                let done = sh_of(build, &format!("{traps} {script}")).run(&[]);
+                let written = fs::read(file).expect("our own file");
+                assert!(
+                    !script.contains("fsize") || written.len() == 100,
+                    "{done:?}"
                 );
-                let is_written = ["file", "closed-pipe", "full-pipe"].contains(&sink);
-                let said = quick.2.escape_ascii();
-                assert_eq!(
-                    quick.0,
-                    Some(i32::from(!is_written)),
-                    "{sink} {traps}: {said}"
-                );
-            }
+                (done.status, done.out, done.err, written)
+            });
+            assert_eq!(quick, parsed, "{script} {traps}");
+            assert_eq!(quick.0, status.parse().ok(), "{script} {traps}: {quick:?}");
         }
-        assert_eq!(list_to(build, "limited-file", "", "-l").1.len(), 100);
     }
 }
 

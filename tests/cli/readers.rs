@@ -1,15 +1,14 @@
 //! Slow or missing readers of the output: they delay no signal, and lost lines are reported.
 
-use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::pipe2;
 
-use crate::support::{prelude::*, screen};
+use crate::support::prelude::*;
+use crate::support::screen;
 
 /// The smallest pipe.
 const PIPE: usize = 4096;
@@ -146,6 +145,19 @@ fn output_lines_dropped_while_signals_are_sent_are_counted_and_reported() {
         child.wait_with_output().expect("a child"),
     );
     done.fails(1, format!("sigsend: write error: {dropped}\n"));
+}
+
+#[test]
+fn a_list_waits_for_its_reader() {
+    for line in ["-l", "-l --", "-t", "-L"] {
+        let (mut child, reader) = blocked(line, OFlag::empty());
+        let pid = i32::try_from(child.id()).expect("a PID");
+        let exe = || fs::read_link(format!("/proc/{pid}/exe"));
+        let is_sigsend = || exe().is_ok_and(|exe| exe.as_os_str() == *SIGSEND);
+        eventually("a writer that waits", || is_sigsend() && state(pid) == 'S');
+        assert_eq!(drain(reader), run!("{line}").told(), "{line}");
+        assert_eq!(child.wait().expect("a child").code(), Some(0));
+    }
 }
 
 #[test]

@@ -2,10 +2,6 @@
 //! times over, and that process gets no signal. In private PID namespaces, where a PID can be
 //! chosen.
 
-use std::path::Path;
-use std::time::Duration;
-
-use crate::strange::{Held, Window};
 use crate::support::prelude::*;
 
 /// How often each is done; more often in full.

@@ -1,10 +1,6 @@
 //! Without pidfds, or with the /proc of another PID namespace: plain PIDs keep working, and every
 //! form that needs a pidfd fails with a message and sends no signal.
 
-use std::fs;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
-
 use nix::libc::{ENOSYS, EPERM};
 
 use crate::strange::{without_pidfds, without_signals_to_others};

@@ -1,14 +1,9 @@
 //! sigsend and its ancestors are spared wherever processes are described. A typed PID or a regular
 //! pidfile still means them, and then they come last.
 
-use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 
-use crate::cgroup::group::control_group;
-use crate::family::{all_pids, state};
-use crate::port::{entered_network, with_inheritable};
+use crate::port::with_inheritable;
 use crate::support::prelude::*;
 
 /// A shell that runs the calls that it is given; `$S` is sigsend, `$$` the shell. It says `caught`
@@ -17,7 +12,6 @@ struct Caller(Victim);
 
 impl Caller {
     /// Gives it this command name, and `words` at the end of its command line.
-    #[track_caller]
     fn named(name: &str, words: &[&str]) -> Self {
         const SCRIPT: &str = "trap 'echo caught' USR1; echo ready\n\
             while read -r call; do eval \"$call\" 2>&1; echo \"status $?\"; done";
@@ -54,7 +48,6 @@ fn sent_to(told: &str) -> String {
 }
 
 /// A socket that listens in a network namespace of this thread and its children.
-#[track_caller]
 fn listening(port: u16) -> Option<TcpListener> {
     if !entered_network() {
         skip("no network namespace");

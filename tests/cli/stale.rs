@@ -1,10 +1,7 @@
 //! How old a pidfile may be: a process that started more than two seconds after it was last
 //! modified did not write it.
 
-use std::fs;
-use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{UtimensatFlags, utimensat};

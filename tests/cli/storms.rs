@@ -2,14 +2,12 @@
 //! other signal exactly once. A few rounds each, unless in full.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::killpg;
-use nix::unistd::Pid;
 
-use crate::family::Family;
 use crate::support::prelude::*;
 
 /// The maximum of forks, far more than a storm has time for.

@@ -14,8 +14,12 @@ mod victim;
 mod workers;
 mod zoo;
 
-/// What nearly every test needs.
+/// What many tests need: a module lists only what is its own.
 pub mod prelude {
+    pub use super::family::{Family, all_pids, children, is_dead, state};
+    pub use super::strange::{
+        Call, Held, Window, calls, calls_after, idle_thread, leaderless, may_trace,
+    };
     pub use super::{
         DEADLINE, Done, Ending, IDLE, NOBODY, POLITE, Received, Recorder, Runs, SIGSEND, STUBBORN,
         TempDir, Terminal, Unprivileged, Victim, alive, back_date, clean, copy, each, eventually,
@@ -23,9 +27,19 @@ pub mod prelude {
         raw_sigsend, redirected, rows, running_as_root, send, sh, sigsend, sigsend_as, skip,
         strace, table, tempdir, through, token, tool, victim, words,
     };
-    pub use nix::sys::signal::Signal;
+    pub use crate::cgroup::group::control_group;
+    pub use crate::hidden::hide_processes;
+    pub use crate::port::entered_network;
+    pub use nix::libc;
+    pub use nix::sys::signal::{Signal, kill};
+    pub use nix::unistd::Pid;
+    pub use std::fs::{self, File};
+    pub use std::os::unix::fs::PermissionsExt;
+    pub use std::os::unix::process::{CommandExt, ExitStatusExt};
+    pub use std::path::{Path, PathBuf};
+    pub use std::process::{Command, Stdio};
+    pub use std::time::{Duration, Instant};
 
-    pub use super::strange::may_trace;
     pub(crate) use super::{call, contains, needs, run};
 }
 
@@ -252,13 +266,11 @@ pub struct Trace {
 }
 
 /// Runs `sigsend args` under `strace -f -e expression`. Needs [`strange::may_trace`].
-#[track_caller]
 pub fn strace(expression: &str, args: &[impl AsRef<OsStr>]) -> Trace {
     strace_of(*SIGSEND, expression, args)
 }
 
 /// The same for another build of the program under test.
-#[track_caller]
 pub fn strace_of(traced: impl AsRef<OsStr>, expression: &str, args: &[impl AsRef<OsStr>]) -> Trace {
     let dir = tempdir();
     let log = dir.path().join("strace");

@@ -1,8 +1,6 @@
 //! Which processes a signal reaches: one process, a group, the caller's own group, every process.
 //! Tests with more than one target PID run in a private PID namespace.
 
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-
 use crate::support::prelude::*;
 
 /// sigsend as a member of the group that `leader` leads.

@@ -1,18 +1,9 @@
 //! Trees: which processes belong to one, the order of the signals, which processes are skipped, and
 //! that no process is left stopped.
 
-use std::fs;
-use std::path::Path;
-use std::time::{Duration, Instant};
-
-use nix::libc;
-use nix::sys::signal::kill;
 use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
 
-use crate::family::{Family, children, is_dead, state};
 use crate::outrun::SLOW_SIGNALS;
-use crate::strange::{Call, Held, calls, calls_after};
 use crate::support::prelude::*;
 
 /// Three generations of `cat` and `sh`, all of which end with the test.

@@ -1,15 +1,9 @@
 //! `-u USER`: the processes of another user, by login name or number.
 
-use std::os::unix::process::CommandExt;
-use std::process::Command;
-
-use crate::family::Family;
 use crate::full::{Filter, assert_usage_error, assert_works_with_every_option, started, unique};
-use crate::hidden::hide_processes;
 use crate::support::prelude::*;
 
 /// The login name of [`NOBODY`], or `None` if the test cannot run here.
-#[track_caller]
 fn login() -> Option<String> {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let mut users = passwd

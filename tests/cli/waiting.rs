@@ -1,10 +1,6 @@
 //! Waiting until targets are gone: what counts as gone, which processes are waited for, exit
 //! statuses, number of wake-ups.
 
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
-
-use crate::family::Family;
 use crate::support::prelude::*;
 
 #[test]

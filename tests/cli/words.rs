@@ -1,8 +1,6 @@
 //! The exact messages: errors on standard error with the program's name as called and the token as
 //! typed, and no output on success.
 
-use std::os::unix::process::CommandExt;
-
 use crate::support::prelude::*;
 
 /// The message of `kill args`, which must fail.

@@ -29,7 +29,6 @@ pub struct Unreadable {
 impl Unreadable {
     /// A process of NOBODY with this command name. To be used as root in a PID namespace. If that is
     /// not possible here, skips the test and returns `None`.
-    #[track_caller]
     pub fn named(name: &str) -> Option<Self> {
         let file = Silent::mount()?;
         let path = file.path().to_str().expect("UTF-8").to_owned();
@@ -65,7 +64,6 @@ struct Silent {
 }
 
 impl Silent {
-    #[track_caller]
     fn mount() -> Option<Self> {
         let device = File::options().read(true).write(true).open("/dev/fuse");
         let device = match device {

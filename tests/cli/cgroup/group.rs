@@ -1,9 +1,6 @@
 //! A real control group. Its processes are killed and it is removed at the end of the test.
 
 use std::fmt::{self, Display, Formatter};
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::support::prelude::*;
@@ -35,7 +32,6 @@ pub fn version_1() -> Option<String> {
 
 /// Creates a group below the test's own group. If that is not possible here, skips the test and
 /// returns `None`.
-#[track_caller]
 pub fn control_group() -> Option<Group> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -97,7 +93,6 @@ impl Group {
     }
 
     /// A group below this one.
-    #[track_caller]
     pub fn child(&self, name: &str) -> Self {
         let path = self.path.join(name);
         fs::create_dir(&path).expect("a group below one of ours");
@@ -106,7 +101,6 @@ impl Group {
     }
 
     /// Removes this group, which must be empty, and creates another one with the same name.
-    #[track_caller]
     pub fn recreated(self) -> Self {
         let is_removed = || fs::remove_dir(&self.path).is_ok();
         eventually("the group to be removed", is_removed);
@@ -122,7 +116,6 @@ impl Group {
     }
 
     /// A member that has every signal at its default.
-    #[track_caller]
     pub fn sleeping(&self) -> Victim {
         let member = victim().sleeping();
         self.take(member.pid());
@@ -130,7 +123,6 @@ impl Group {
     }
 
     /// A member that runs a script, which must `echo ready`.
-    #[track_caller]
     pub fn shell(&self, script: &str) -> Victim {
         let member = victim().shell(script);
         self.take(member.pid());

@@ -1,16 +1,11 @@
 //! What a name or a port selects, what it does not, and the message and status then.
 
-use std::fs;
 use std::net::UdpSocket;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
-use std::time::Duration;
 
-use crate::hidden::hide_processes;
 use crate::names::copied_cat;
-use crate::port::{SERVES, entered_network, has_loopback, holding, serving, tcp, udp};
-use crate::support::{prelude::*, raw, shown_on_terminal};
+use crate::port::{SERVES, has_loopback, holding, serving, tcp, udp};
+use crate::support::prelude::*;
+use crate::support::{raw, shown_on_terminal};
 
 #[test]
 fn a_port_is_a_tcp_listener_unless_udp_is_asked_for() {

@@ -1,7 +1,5 @@
 //! Pidfiles of other programs, and what a message may say of a file.
 
-use std::time::Duration;
-
 use crate::support::prelude::*;
 
 #[test]

@@ -2,18 +2,14 @@
 //! and one process delays no other.
 
 use std::os::unix::fs::fchown;
-use std::process::Command;
 
 use nix::sys::ptrace;
 use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::dry_run::effect;
-use crate::family::{Family, state};
-use crate::hidden::{hide_processes, set_user_id};
-use crate::port::{SERVES, entered_network, holding, tcp};
-use crate::strange::leaderless;
+use crate::hidden::set_user_id;
+use crate::port::{SERVES, holding, tcp};
 use crate::support::prelude::*;
 
 /// A victim that this thread traces and holds stopped.

@@ -3,9 +3,9 @@
 use std::env;
 use std::net::TcpListener;
 
-use crate::family::children;
 use crate::port::with_inheritable;
-use crate::support::{prelude::*, status_field};
+use crate::support::prelude::*;
+use crate::support::status_field;
 
 /// The kind of targets of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

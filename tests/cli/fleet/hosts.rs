@@ -5,10 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 
 use serde_json::Value;
 
@@ -39,7 +36,6 @@ pub struct Hosts {
 impl Hosts {
     /// Sets up hosts that can be reached through ssh. If that is not possible here, skips the test
     /// and returns `None`. Must be called in a PID namespace of its own.
-    #[track_caller]
     pub fn new(programs: &[&str]) -> Option<Self> {
         let needed = [
             "hostname",

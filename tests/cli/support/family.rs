@@ -25,30 +25,25 @@ pub struct Family {
 
 impl Family {
     /// A family whose head runs this script, which must `echo ready`.
-    #[track_caller]
     pub fn shell(script: &str) -> Self {
         Self::of(victim(), sh(script))
     }
 
     /// The same in the group of another victim. At the end of the test only the head is killed.
-    #[track_caller]
     pub fn shell_in_group_of(leader: &Victim, script: &str) -> Self {
         Self::of(victim().in_group_of(leader), sh(script))
     }
 
     /// A family with a role from `roles`.
-    #[track_caller]
     pub fn with_role(role: &str) -> Self {
         Self::of(victim(), player(role, None))
     }
 
     /// The same in the group of another victim. At the end of the test only the head is killed.
-    #[track_caller]
     pub fn with_role_in_group_of(leader: &Victim, role: &str) -> Self {
         Self::of(victim().in_group_of(leader), player(role, None))
     }
 
-    #[track_caller]
     fn of(options: VictimOptions, mut command: Command) -> Self {
         let (lifeline, other_end) = pipe().expect("a pipe");
         command.stderr(other_end);
@@ -62,7 +57,6 @@ impl Family {
     }
 
     /// The next line that a member prints; `None` when no member is left.
-    #[track_caller]
     pub fn next_line(&mut self) -> Option<String> {
         let end = Instant::now() + DEADLINE;
         loop {

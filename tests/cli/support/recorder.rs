@@ -24,24 +24,20 @@ pub struct Recorder(Victim);
 
 impl Recorder {
     /// Handles each signal at once.
-    #[track_caller]
     pub fn new() -> Self {
         Self::start(victim(), "recorder open")
     }
 
     /// Blocks signals until the next query, so that they queue up.
-    #[track_caller]
     pub fn holding() -> Self {
         Self::start(victim(), "recorder holding")
     }
 
     /// Handles each signal at once, with the name, group and user of `options`.
-    #[track_caller]
     pub fn of(options: VictimOptions) -> Self {
         Self::start(options, "recorder open")
     }
 
-    #[track_caller]
     fn start(mut options: VictimOptions, role: &str) -> Self {
         let mut command = player(role, options.linked_test().as_deref());
         command.stderr(Stdio::null());

@@ -28,7 +28,6 @@ use super::{
 /// A process whose main thread has exited while another one runs: its state is `Z`, but it is
 /// alive. Also returns the ID of the running thread. Its command name is `name`. It exits on a line
 /// of standard input.
-#[track_caller]
 pub fn leaderless(name: &str) -> (Victim, i32) {
     let mut options = victim().named(name);
     let mut command = player("leaderless", options.linked_test().as_deref());
@@ -144,7 +143,6 @@ pub struct Held {
 impl Held {
     /// Starts `sigsend args` and waits until it has reached the window. To be used in a PID
     /// namespace, which reaps the tracer.
-    #[track_caller]
     pub fn at(window: Window, args: &[impl AsRef<OsStr>]) -> Self {
         let (pinning, sending) = (libc::SYS_pidfd_open, libc::SYS_pidfd_send_signal);
         let (call, number, delay) = match window {
@@ -165,18 +163,15 @@ impl Held {
 
     /// Starts `sigsend args` and waits until it enters a system call for the nth time, or ends
     /// without that. To be used in a PID namespace, which reaps the tracer.
-    #[track_caller]
     pub fn before(call: &Call, args: &[impl AsRef<OsStr>]) -> Self {
         Self::on(call, "delay_enter", args)
     }
 
     /// The same, held when the system call has done its work and has not returned.
-    #[track_caller]
     pub fn after(call: &Call, args: &[impl AsRef<OsStr>]) -> Self {
         Self::on(call, "delay_exit", args)
     }
 
-    #[track_caller]
     fn on(call: &Call, delay: &str, args: &[impl AsRef<OsStr>]) -> Self {
         let dir = tempdir();
         let log = dir.path().join("strace");

@@ -29,13 +29,11 @@ pub struct Terminal {
 
 impl Terminal {
     /// A terminal of this width, without echo. If there is no setsid(1), skips the test: `None`.
-    #[track_caller]
     pub fn new(columns: u16) -> Option<Self> {
         Self::sized(24, columns)
     }
 
     /// The same of this height, too.
-    #[track_caller]
     pub fn sized(rows: u16, columns: u16) -> Option<Self> {
         if program("setsid").is_none() {
             skip("no setsid");
@@ -55,7 +53,6 @@ impl Terminal {
     }
 
     /// Runs a command on a terminal of 100 columns; see [`Self::new`] and [`Self::run`].
-    #[track_caller]
     pub fn running(words: &[&str]) -> Option<Self> {
         let mut terminal = Self::new(100)?;
         terminal.run(words);

@@ -84,7 +84,6 @@ impl VictimOptions {
     }
 
     /// Starts one that sleeps, with every signal at its default. It ends with the test process.
-    #[track_caller]
     pub fn sleeping(self) -> Victim {
         // cat proves that it has started by echoing a line.
         let mut victim = self.start("cat", &[]);
@@ -93,13 +92,11 @@ impl VictimOptions {
     }
 
     /// Starts `sh -c script`. The script must `echo ready` when it is ready.
-    #[track_caller]
     pub fn shell(self, script: &str) -> Victim {
         self.start("sh", &["-c", script]).await_ready()
     }
 
     /// Starts one like [`Self::sleeping`] and stops it.
-    #[track_caller]
     pub fn stopped(self) -> Victim {
         let victim = self.sleeping();
         kill(Pid::from_raw(victim.pid), Signal::SIGSTOP).expect("a child can be stopped");
@@ -108,12 +105,10 @@ impl VictimOptions {
     }
 
     /// Starts `command` with pipes as standard input and output. Name and PID cannot be chosen.
-    #[track_caller]
     pub fn command(self, mut command: Command) -> Victim {
         self.spawned(&mut command)
     }
 
-    #[track_caller]
     #[expect(
         clippy::zombie_processes,
         reason = "a victim reaps by its PID, so that it can look without reaping"
@@ -140,12 +135,10 @@ impl VictimOptions {
     }
 
     /// Starts `command`, which must print `ready` when it is ready.
-    #[track_caller]
     pub fn ready(self, command: &mut Command) -> Victim {
         self.spawned(command).await_ready()
     }
 
-    #[track_caller]
     fn start(mut self, name: &str, words: &[&str]) -> Victim {
         let path = self.linked(program(name).unwrap_or_else(|| panic!("no {name} in PATH")));
         if let Some(pid) = self.pid {
@@ -172,7 +165,6 @@ impl VictimOptions {
         Some(self.linked(std::env::current_exe().expect("a running test has a path")))
     }
 
-    #[track_caller]
     fn clone_at(self, pid: i32, path: &Path, words: &[&str]) -> Victim {
         let text = |text: &OsStr| CString::new(text.as_bytes()).expect("no NUL in an argument");
         let first = text(self.argv0.as_deref().unwrap_or(path.as_os_str()));
@@ -208,19 +200,16 @@ impl VictimOptions {
 
 impl Victim {
     /// The plain victim: sleeps in a group of its own, every signal at its default.
-    #[track_caller]
     pub fn sleeping() -> Self {
         victim().sleeping()
     }
 
     /// `sh -c script` in a group of its own. The script must `echo ready` when it is ready.
-    #[track_caller]
     pub fn shell(script: &str) -> Self {
         victim().shell(script)
     }
 
     /// A child that has exited with status 0 and is not reaped.
-    #[track_caller]
     pub fn zombie() -> Self {
         let victim = Self::shell("echo ready");
         victim.assert_exited_with(0);
@@ -292,7 +281,6 @@ impl Victim {
         }
     }
 
-    #[track_caller]
     fn await_ready(mut self) -> Self {
         let line = self.read_line();
         assert_eq!(line, "ready", "the first line of {}", self.pid);
