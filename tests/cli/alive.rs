@@ -12,10 +12,8 @@ use crate::support::prelude::*;
 #[track_caller]
 fn alive(status: i32, words: &str) {
     let done = run!("--alive {words}").code(status);
-    assert!(
-        done.out.is_empty() && done.err.is_empty() == (status == 0),
-        "{done:?}"
-    );
+    let holds = done.out.is_empty() && done.err.is_empty() == (status == 0);
+    assert!(holds, "{done:?}");
 }
 
 macro_rules! alive {

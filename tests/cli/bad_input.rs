@@ -122,10 +122,8 @@ fn a_bad_target_in_any_place_means_no_signal_is_sent() {
                     args.push(token);
                     args.extend(tail.iter().map(String::as_bytes));
                     let told = crowd.assert_refused(&args);
-                    assert!(
-                        told.contains(&complaint),
-                        "{naming} {before} {shown}: {told}"
-                    );
+                    let holds = told.contains(&complaint);
+                    assert!(holds, "{naming} {before} {shown}: {told}");
                 }
             }
         }
@@ -147,9 +145,8 @@ fn a_bad_signal_in_any_form_means_no_signal_is_sent() {
     in_pid_namespace(|| {
         let mut crowd = Crowd::gather();
         // A leading zero there is left open.
-        let signals = words(NOT_SIGNALS)
-            .into_iter()
-            .filter(|signal| signal != "RTMIN+01");
+        let signals = words(NOT_SIGNALS).into_iter();
+        let signals = signals.filter(|signal| signal != "RTMIN+01");
         for signal in signals {
             let quoted = format!("'{}': invalid signal", escaped(&signal));
             // Elsewhere these are read as options or as signals.
@@ -158,10 +155,9 @@ fn a_bad_signal_in_any_form_means_no_signal_is_sent() {
             for form in each("-s S|-sS|--signal S|--signal=S|-n S|-S") {
                 for targets in each("GOOD|GOOD GOOD|0|-- -1") {
                     let line = format!("{form} {targets}");
-                    let args: Vec<String> = words(&line)
-                        .iter()
-                        .map(|word| word.replace('S', &signal))
-                        .collect();
+                    let args = words(&line).into_iter();
+                    let args = args.map(|word| word.replace('S', &signal));
+                    let args: Vec<String> = args.collect();
                     if old_form || form.contains([' ', '=']) {
                         let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
                         let told = crowd.assert_refused(&args);

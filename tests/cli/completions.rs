@@ -81,9 +81,8 @@ impl Session {
 fn fish(path: &Path, home: &TempDir, line: &str) -> String {
     let ask = "source _sigsend; complete -C \"sigsend $argv[1]\"";
     let mut command = Command::new(path);
-    command
-        .args(["--no-config", "-c", ask, "--", line])
-        .current_dir(home.path());
+    command.args(["--no-config", "-c", ask, "--", line]);
+    command.current_dir(home.path());
     command.env("HOME", home.path()).env("LC_ALL", "C.UTF-8");
     let offers = command.run(&[]).told();
     let offers = offers
@@ -173,10 +172,8 @@ fn ports_and_groups_are_completed() {
             let args = session.completes("--cgroup sub").replace("/>", ">");
             assert_eq!(args, "<--cgroup> <subdir>");
             assert_eq!(session.completes(&begun), format!("<--cgroup> <{shown}>"));
-            assert_eq!(
-                session.completes("--grace 5s :18"),
-                "<--grace> <5s> <:18234>"
-            );
+            let got = session.completes("--grace 5s :18");
+            assert_eq!(got, "<--grace> <5s> <:18234>");
             assert_eq!(session.completes("-HUP -- :28"), "<-HUP> <--> <:28234/udp>");
             assert_eq!(session.completes(":38"), "<:38>");
         }
@@ -206,10 +203,8 @@ fn processes_are_completed_and_none_of_their_names_is_run() {
             for [line, args] in rows(lines) {
                 assert_eq!(session.completes(line), args, "{line}");
             }
-            assert!(
-                !session.home.path().join("boo").exists(),
-                "a name was run as a command"
-            );
+            let holds = !session.home.path().join("boo").exists();
+            assert!(holds, "a name was run as a command");
             if may_change_user() {
                 let _other = victim().named("qxother").owned_by(NOBODY).sleeping();
                 assert_eq!(session.completes("qxo"), "<qxo>");
@@ -228,10 +223,8 @@ fn processes_are_completed_and_none_of_their_names_is_run() {
         }
         if let Some(mut session) = Session::start("zsh") {
             let seen = session.offers("-l ");
-            assert!(
-                seen.contains("RTMAX-1") && !seen.contains("qzserver"),
-                "{seen}"
-            );
+            let holds = seen.contains("RTMAX-1") && !seen.contains("qzserver");
+            assert!(holds, "{seen}");
         }
         let _next = victim().named("qznext").with_pid(31_235).sleeping();
         if let Some((home, path)) = home("bash") {
@@ -254,10 +247,8 @@ fn options() -> Vec<String> {
     let rows = rows.filter(|row| row.starts_with('-'));
     let spellings = rows.filter_map(|row| row.split("  ").find(|part| part.contains('-')));
     let words = spellings.flat_map(|part| part.split([',', ' ']));
-    let options: Vec<_> = words
-        .filter(|word| word.starts_with('-'))
-        .map(str::to_owned)
-        .collect();
+    let options = words.filter(|word| word.starts_with('-'));
+    let options: Vec<_> = options.map(str::to_owned).collect();
     let has_all = options.len() > 30 && options.contains(&"--timeout".to_owned());
     assert!(has_all, "{options:?}");
     options
@@ -270,9 +261,8 @@ fn bash(path: &Path, home: &TempDir, line: &str) -> String {
         _sigsend sigsend \"${!#}\" \"${COMP_WORDS[COMP_CWORD-1]}\"
         printf ' %s ' \"${COMPREPLY[@]}\"";
     let mut command = Command::new(path);
-    command
-        .args(["--noprofile", "--norc", "-c", ask, "bash"])
-        .current_dir(home.path());
+    command.args(["--noprofile", "--norc", "-c", ask, "bash"]);
+    command.current_dir(home.path());
     command.run(&words(line)).told()
 }
 
@@ -284,16 +274,12 @@ fn no_option_leads_to_an_error() {
             for option in options() {
                 let seen = session.offers(&format!("{option} "));
                 let noise = ["_sigsend:", "_sigsend_", "_arguments", "zsh:"];
-                assert!(
-                    !noise.iter().any(|word| seen.contains(word)),
-                    "{option}: {seen}"
-                );
+                let holds = !noise.iter().any(|word| seen.contains(word));
+                assert!(holds, "{option}: {seen}");
             }
             let seen = session.offers("-");
-            assert!(
-                seen.contains("--signal") && !seen.contains("-HUP"),
-                "{seen}"
-            );
+            let holds = seen.contains("--signal") && !seen.contains("-HUP");
+            assert!(holds, "{seen}");
         }
         if let Some((home, path)) = home("bash") {
             for option in options() {
@@ -302,9 +288,7 @@ fn no_option_leads_to_an_error() {
                 }
             }
             let offers = bash(&path, &home, "-");
-            let has_all = [" --signal ", " -n "]
-                .iter()
-                .all(|option| offers.contains(option));
+            let has_all = offers.contains(" --signal ") && offers.contains(" -n ");
             assert!(has_all && !offers.contains(" -HUP "), "{offers:?}");
             contains!(bash(&path, &home, "-H"), " -HUP ");
             contains!(bash(&path, &home, "-l --ta"), " --table ");
@@ -315,10 +299,8 @@ fn no_option_leads_to_an_error() {
                 fish(&path, &home, &format!("{option} "));
             }
             let offers = fish(&path, &home, "-");
-            assert!(
-                offers.contains("--signal") && !offers.contains("-HUP"),
-                "{offers:?}"
-            );
+            let holds = offers.contains("--signal") && !offers.contains("-HUP");
+            assert!(holds, "{offers:?}");
         }
     });
 }

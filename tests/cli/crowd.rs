@@ -56,10 +56,8 @@ fn a_name_is_found_among_thousands_in_one_pass() {
             };
             // All but those of the ancestors are command names.
             let all = count(&of_processes);
-            assert!(
-                (names..names + 20).contains(&all),
-                "{all} files, {names} names"
-            );
+            let holds = (names..names + 20).contains(&all);
+            assert!(holds, "{all} files, {names} names");
             let reads = count(&|call| call.starts_with("read("));
             assert!(reads <= names + 60, "{reads} reads of {names} small files");
         }

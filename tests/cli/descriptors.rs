@@ -69,9 +69,8 @@ fn no_member_of_a_group_is_signalled_that_cannot_be_pinned_whole() {
     let mut enough = 0;
     for limit in LIMITS {
         let leader = Victim::sleeping();
-        let members: Vec<Victim> = (0..6)
-            .map(|_| victim().in_group_of(&leader).sleeping())
-            .collect();
+        let members = (0..6).map(|_| victim().in_group_of(&leader).sleeping());
+        let members: Vec<Victim> = members.collect();
         if all_or_nothing(limit, &format!("--wait -- -{leader}")) {
             enough += 1;
             killed(&members, 15);

@@ -150,10 +150,8 @@ fn a_word_that_means_something_elsewhere_is_answered_with_what_it_is_called_here
         let done = run!("{line}").code(1);
         let told = done.err.replace(word, "");
         let fragments = fragments.replace("HTTP", http).replace('/', "|");
-        assert!(
-            done.out.is_empty() && says(&told, &fragments),
-            "{line}: {told}"
-        );
+        let holds = done.out.is_empty() && says(&told, &fragments);
+        assert!(holds, "{line}: {told}");
         target.assert_untouched();
     }
 }

@@ -49,10 +49,8 @@ fn the_end_of_a_reaped_process_that_is_not_a_child_is_reported() {
         let told = run!("-v --wait {signal} {stranger}").code(0).out;
         assert!(shell.read_line().starts_with("reaped "));
         let told = ending(&told, stranger);
-        assert!(
-            told == how || (told.contains("unknown") && lacks_exit_info()),
-            "{told}"
-        );
+        let holds = told == how || (told.contains("unknown") && lacks_exit_info());
+        assert!(holds, "{told}");
     }
 }
 
@@ -77,17 +75,13 @@ fn a_core_dump_is_reported() {
     let home = tempdir();
     let (told, has_core) = crashing(&home, "$(ulimit -Hc)");
     let is_dumped = told == "was killed by SEGV (core dumped)";
-    assert!(
-        is_dumped || told == "was killed by SEGV" && !has_core,
-        "{told}, core: {has_core}"
-    );
+    let holds = is_dumped || told == "was killed by SEGV" && !has_core;
+    assert!(holds, "{told}, core: {has_core}");
     // If core_pattern is a pipe, the limit does not prevent a dump.
     let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
     if !pattern.starts_with('|') {
-        assert_eq!(
-            crashing(&tempdir(), "0"),
-            ("was killed by SEGV".to_owned(), false)
-        );
+        let got = crashing(&tempdir(), "0");
+        assert_eq!(got, ("was killed by SEGV".to_owned(), false));
     }
 }
 
@@ -97,10 +91,8 @@ fn a_core_dump_by_another_thread_is_not_denied() {
         let mut family = Family::with_role("dumping-thread");
         let thread = family.next_pid();
         let told = run!("--json -SEGV --wait {thread}").code(0).out;
-        assert!(
-            told.contains("\"exit_signal\":\"SEGV\"") || lacks_exit_info(),
-            "{told}"
-        );
+        let holds = told.contains("\"exit_signal\":\"SEGV\"") || lacks_exit_info();
+        assert!(holds, "{told}");
         assert!(!told.contains("\"core_dumped\":false"), "{told}");
     }
     // A signal that never dumps core proves that there was none.

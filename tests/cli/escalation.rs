@@ -64,10 +64,8 @@ fn ten_stubborn_processes_take_the_time_of_one() {
     let begin = Instant::now();
     run!("--timeout 1s KILL --wait {}", pids.join(" ")).fine();
     let took = begin.elapsed();
-    assert!(
-        (Duration::from_secs(1)..Duration::from_secs(6)).contains(&took),
-        "{took:?}"
-    );
+    let holds = (Duration::from_secs(1)..Duration::from_secs(6)).contains(&took);
+    assert!(holds, "{took:?}");
     killed(&stubborn, 9);
 }
 
@@ -80,10 +78,8 @@ fn a_process_that_got_the_first_signal_but_not_the_next_counts_as_both() {
         let mut family = Family::with_role("becomes-root");
         let told = call!(user.sigsend(), "--json {call} {family}").code(64).out;
         let summary = told.lines().last().expect("a summary");
-        assert!(
-            summary.contains("\"signalled\":1,") && summary.contains("\"failed\":1,"),
-            "{told}"
-        );
+        let holds = summary.contains("\"signalled\":1,") && summary.contains("\"failed\":1,");
+        assert!(holds, "{told}");
         let is_refused = |line: &str| line.contains("\"failed\"") && line.contains("EPERM");
         assert!(told.lines().any(is_refused), "{told}");
         assert_eq!(family.next_line(), Some(format!("root {family}")));
@@ -122,9 +118,8 @@ fn a_member_that_uses_up_the_descriptors_does_not_affect_the_others() {
         let mut family = Family::with_role("forks-on-term 60");
         let stubborn = [Victim::shell(STUBBORN), Victim::shell(STUBBORN)];
         let targets = form.replace("HEAD", &family.arg());
-        let targets = targets
-            .replace('A', &stubborn[0].arg())
-            .replace('B', &stubborn[1].arg());
+        let targets = targets.replace('A', &stubborn[0].arg());
+        let targets = targets.replace('B', &stubborn[1].arg());
         let done = call!(limited(), "--grace 500ms {targets}").fails(64, "24 open files");
         assert_eq!(done.err.lines().count(), 1, "reported once: {done:?}");
         killed(&stubborn, 9);
@@ -155,9 +150,8 @@ fn recycle(target: &str) {
         let stubborn = Victim::shell(STUBBORN);
         let mut command = raw_sigsend();
         let call = format!("--timeout 20 KILL --wait {target}{doomed} {stubborn}");
-        command
-            .args(words(&call))
-            .stderr(File::create(&errors).expect("a file"));
+        command.args(words(&call));
+        command.stderr(File::create(&errors).expect("a file"));
         let patient = victim().command(command);
         doomed.assert_killed_by(15);
         send(patient.pid(), Signal::SIGSTOP);
@@ -170,10 +164,8 @@ fn recycle(target: &str) {
         unrelated.assert_alive();
         assert_eq!(fs::read_to_string(&errors).expect("a file"), "");
     }
-    assert!(
-        rounds_with_follow_up > 0,
-        "it was never due after the PID was reused"
-    );
+    let holds = rounds_with_follow_up > 0;
+    assert!(holds, "it was never due after the PID was reused");
 }
 
 #[test]

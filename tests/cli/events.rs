@@ -26,10 +26,8 @@ fn objects(text: &str) -> Vec<Value> {
 #[track_caller]
 fn events(words: &str, events: &str) -> Vec<Value> {
     let objects = objects(&run!("--json {words}").out);
-    let kinds: Vec<&str> = objects
-        .iter()
-        .filter_map(|object| object["event"].as_str())
-        .collect();
+    let kinds = objects.iter().filter_map(|object| object["event"].as_str());
+    let kinds: Vec<&str> = kinds.collect();
     assert_eq!(kinds.join(" "), events, "{words}");
     objects
 }
@@ -75,9 +73,8 @@ fn validate(object: &Value) {
     let keys = rows(KEYS).find_map(|[known, keys]| (known == event).then_some(keys));
     let keys = keys.unwrap_or_else(|| panic!("an event that the table does not have: {event}"));
     for (key, value) in object.as_object().expect("an object") {
-        let is_known = keys
-            .split(' ')
-            .any(|known| known.trim_end_matches('?') == key);
+        let mut known = keys.split(' ');
+        let is_known = known.any(|known| known.trim_end_matches('?') == key);
         assert!(is_known || key == "event", "{event} has {key}");
         let is_number = NUMBERS.split(' ').any(|number| number == key);
         assert!(!is_number || value.is_number(), "{key} of {object}");
@@ -313,10 +310,8 @@ fn output_that_cannot_be_written_does_not_stop_an_escalation() {
         let stubborn = [(); 2].map(|()| Victim::shell(STUBBORN));
         let line = format!("{voice} --grace 200ms {} {}", stubborn[0], stubborn[1]);
         let mut command = raw_sigsend();
-        command
-            .args(words(&line))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.args(words(&line)).stdout(Stdio::piped());
+        command.stderr(Stdio::piped());
         let mut child = command.spawn().expect("sigsend starts");
         let mut line = String::new();
         let mut reader = BufReader::new(child.stdout.take().expect("piped"));
@@ -341,10 +336,8 @@ fn output_that_cannot_be_written_does_not_stop_an_escalation() {
 /// What `sigsend WORDS` writes to standard error when that is a terminal with this many columns.
 fn on_stderr_terminal(columns: u16, line: &str) -> String {
     let mut command = raw_sigsend();
-    command
-        .args(words(line))
-        .env("TERM", "xterm")
-        .stdout(Stdio::null());
+    command.args(words(line)).env("TERM", "xterm");
+    command.stdout(Stdio::null());
     shown_on_terminal(columns, command, Command::stderr)
 }
 
@@ -358,10 +351,8 @@ fn a_long_wait_on_a_terminal_shows_one_line_and_wipes_it() {
         let line = line.unwrap_or_else(|| panic!("{screen:?}"));
         assert!(line.chars().count() < usize::from(columns), "{line:?}");
         assert!(columns < 80 || line.starts_with("waiting for"), "{line:?}");
-        assert!(
-            drawn.last().is_some_and(|last| !last.contains("giving up")),
-            "{screen:?}"
-        );
+        let holds = drawn.last().is_some_and(|last| !last.contains("giving up"));
+        assert!(holds, "{screen:?}");
         victim.assert_alive();
     }
 }
@@ -371,15 +362,12 @@ fn the_progress_line_is_written_when_it_changes_and_counts_down() {
     let victim = Victim::shell(STUBBORN);
     let line = format!("-0 --timeout 1500ms CONT --within 1s {victim}");
     let screen = on_stderr_terminal(100, &line);
-    let drawn = screen
-        .split("\r\x1b[2K")
-        .filter(|text| text.starts_with("waiting for"));
+    let drawn = screen.split("\r\x1b[2K");
+    let drawn = drawn.filter(|text| text.starts_with("waiting for"));
     let drawn: Vec<&str> = drawn.collect();
     let is_new = |pair: &[&str]| pair[0] != pair[1];
-    assert!(
-        drawn.len() <= 6 && drawn.windows(2).all(is_new),
-        "{screen:?}"
-    );
+    let holds = drawn.len() <= 6 && drawn.windows(2).all(is_new);
+    assert!(holds, "{screen:?}");
     let mut ends: Vec<_> = drawn
         .iter()
         .filter_map(|line| Some(line.split_once(" s, ")?.1))

@@ -242,9 +242,8 @@ fn run_parts(row: usize, line: &str) {
         let dir = tempdir();
         let figures = dir.file("figures", "");
         let mut command = again("faults::a_failed_system_call_breaks_no_promise");
-        command
-            .env(PART, format!("{row} {part}"))
-            .env(FIGURES, &figures);
+        command.env(PART, format!("{row} {part}"));
+        command.env(FIGURES, &figures);
         let output = command.output().expect("the test binary starts again");
         if !output.status.success() {
             findings += &String::from_utf8_lossy(&output.stderr);
@@ -277,12 +276,8 @@ fn run_case(case: &Case, part: usize) {
     let clean = traced(&log, &[], &targets.args(case.line));
     targets.effects();
     let said = String::from_utf8_lossy(&clean.stderr);
-    assert_eq!(
-        clean.status.code(),
-        Some(case.status),
-        "{}: {said}",
-        case.line
-    );
+    let got = clean.status.code();
+    assert_eq!(got, Some(case.status), "{}: {said}", case.line);
     let calls = calls(&log);
     let faults = faults(&calls);
     let chosen: Vec<&Fault> = if env::var_os(ALL).is_some() {

@@ -19,10 +19,8 @@ fn recipe(beginning: &str) -> &'static str {
 
 /// The YAML of the page whose first line is `# NAME`.
 fn file(name: &str) -> &'static str {
-    let mut blocks = PAGE
-        .split("```yaml\n")
-        .skip(1)
-        .filter_map(|rest| rest.split("```").next());
+    let blocks = PAGE.split("```yaml\n").skip(1);
+    let mut blocks = blocks.filter_map(|rest| rest.split("```").next());
     let block = blocks.find(|block| block.lines().next() == Some(&format!("# {name}")));
     block.unwrap_or_else(|| panic!("no {name} on the page"))
 }
@@ -55,10 +53,8 @@ fn assert_stopped_by_force(host: &str, events: &[Value]) {
     let steps = [("TERM", 15), ("CONT", 18), ("KILL", 9)];
     let expected = steps.map(|(signal, number)| sent(host, signal, number));
     assert_eq!([term, cont, kill], expected.each_ref());
-    assert_eq!(
-        (&gone["event"], &gone["pid"]),
-        (&json!("gone"), &Hosts::pid(host))
-    );
+    let got = (&gone["event"], &gone["pid"]);
+    assert_eq!(got, (&json!("gone"), &Hosts::pid(host)));
     let is_killed = gone["ending"] == "killed" && gone["exit_signal"] == "KILL";
     assert!(gone["ending"] == "unknown" || is_killed, "{gone}");
     assert_eq!(*end, summary(1, 0, 0, 0));
@@ -88,10 +84,8 @@ fn clush_collects_the_result_of_each_host() {
         let reload = "clush -S -w web[1-3] sigsend -r -HUP --json --pidfile /run/webd.pid";
         let all = events(&hosts.run(reload).fine());
         for host in HOSTS {
-            assert_eq!(
-                plain(&all[host]),
-                [sent(host, "HUP", 1), summary(1, 0, 0, 0)]
-            );
+            let got = plain(&all[host]);
+            assert_eq!(got, [sent(host, "HUP", 1), summary(1, 0, 0, 0)]);
             eventually("a reload", || Hosts::reloads(host) == 1);
         }
 
@@ -101,10 +95,8 @@ fn clush_collects_the_result_of_each_host() {
         let some = hosts.run(reload).code(1);
         contains!(some.err, "clush: web2: exited with exit code 1");
         let some = events(&some);
-        assert_eq!(
-            plain(&some["web1"]),
-            [sent("web1", "HUP", 1), summary(1, 0, 0, 0)]
-        );
+        let got = plain(&some["web1"]);
+        assert_eq!(got, [sent("web1", "HUP", 1), summary(1, 0, 0, 0)]);
         eventually("a second reload", || Hosts::reloads("web1") == 2);
         let pid = Hosts::pid("web2");
         let mut gone = json!({"event": "failed", "target": pid.to_string(), "pid": pid});
@@ -211,19 +203,16 @@ fn ansible_distinguishes_stopped_gone_and_failed() {
         hosts.start_webd("web1", "stubborn");
         hosts.crash_webd("web2");
         hosts.make_stale("web3");
-        let stopped = hosts
-            .run("ansible-playbook -v -e grace=500ms stop.yml")
-            .code(2);
+        let stopped = hosts.run("ansible-playbook -v -e grace=500ms stop.yml");
+        let stopped = stopped.code(2);
         let (kind, events) = result(&stopped, "web1");
         assert_eq!(kind, "changed");
         assert_stopped_by_force("web1", &events);
         let pid = Hosts::pid("web2");
         let gone = json!({"event": "already-gone", "target": pid.to_string(), "pid": pid});
         let (kind, events) = result(&stopped, "web2");
-        assert_eq!(
-            (kind, plain(&events)),
-            ("ok", vec![gone, summary(0, 1, 0, 0)])
-        );
+        let got = (kind, plain(&events));
+        assert_eq!(got, ("ok", vec![gone, summary(0, 1, 0, 0)]));
         let (kind, events) = result(&stopped, "web3");
         assert_eq!(kind, "fatal");
         assert_stale("web3", &events);
@@ -233,9 +222,8 @@ fn ansible_distinguishes_stopped_gone_and_failed() {
         for host in HOSTS {
             hosts.on(host, "rm /run/webd.pid");
         }
-        let nothing = hosts
-            .run("ansible-playbook -e grace=500ms stop.yml")
-            .code(0);
+        let nothing = hosts.run("ansible-playbook -e grace=500ms stop.yml");
+        let nothing = nothing.code(0);
         assert!(!nothing.out.contains("changed: ["), "{nothing:?}");
     });
 }

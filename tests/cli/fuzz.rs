@@ -93,9 +93,8 @@ fn run_chunk(seed: u64, lines: u64) -> (String, String) {
     let dir = tempdir();
     let figures = dir.file("figures", "");
     let mut command = again("fuzz::random_command_lines_do_what_the_manual_says");
-    command
-        .env(SEED, seed.to_string())
-        .env(LINES, lines.to_string());
+    command.env(SEED, seed.to_string());
+    command.env(LINES, lines.to_string());
     let output = command.env(FIGURES, &figures).output();
     let output = output.expect("the test binary starts again");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -151,9 +150,8 @@ fn fuzz(seed: u64, lines: u64) {
         world.replace_all();
     }
     figures.insert("victims replaced", world.replaced());
-    let text = figures
-        .iter()
-        .map(|(label, number)| format!("{label}\t{number}\n"));
+    let text = figures.iter();
+    let text = text.map(|(label, number)| format!("{label}\t{number}\n"));
     let file = env::var_os(FIGURES).expect("checked by the test");
     fs::write(file, text.collect::<String>()).expect("the figures");
     assert_eq!(failed, 0, "lines whose result differs from the model");

@@ -91,17 +91,14 @@ fn the_own_group_cannot_be_waited_for() {
 fn members_of_another_user_are_reported_and_not_waited_for() {
     needs!(may_change_user(), "root");
     let (user, mut foreign) = (Unprivileged::new(), Recorder::of(victim()));
-    let mut own = victim()
-        .in_group_of(foreign.victim())
-        .owned_by(NOBODY)
-        .sleeping();
+    let own = victim().in_group_of(foreign.victim()).owned_by(NOBODY);
+    let mut own = own.sleeping();
     let refused = "failed: Operation not permitted\n";
     let line = format!("sigsend: sending signal to -{foreign} (PID {foreign}) {refused}");
     call!(user.sigsend(), "--wait -- -{foreign}").begins(64, line);
     assert_eq!(own.reap(), Ending::Killed(15));
-    let told = call!(user.sigsend(), "--within 15s -- -{foreign}")
-        .code(1)
-        .err;
+    let told = call!(user.sigsend(), "--within 15s -- -{foreign}").code(1);
+    let told = told.err;
     contains!(told, "Operation not permitted");
     foreign.assert_untouched();
 }
@@ -118,15 +115,10 @@ fn a_group_beside_another_process_is_signalled_as_a_whole() {
         trace.calls.iter().any(is_whole),
         "Linux 6.9: a signal to a group by pidfd"
     );
-    let sent: Vec<_> = trace
-        .calls
-        .iter()
-        .filter(|call| call.contains("SIGCONT"))
-        .collect();
-    assert!(
-        sent.len() == 2 && sent.iter().any(|call| call.contains("0x4")),
-        "{sent:?}"
-    );
+    let sent = trace.calls.iter().filter(|call| call.contains("SIGCONT"));
+    let sent: Vec<_> = sent.collect();
+    let holds = sent.len() == 2 && sent.iter().any(|call| call.contains("0x4"));
+    assert!(holds, "{sent:?}");
 }
 
 #[test]

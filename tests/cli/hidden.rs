@@ -8,9 +8,7 @@ use crate::support::prelude::*;
 /// possible here.
 pub fn hide(how: u8) -> bool {
     let option = format!("remount,hidepid={how}");
-    let mounted = Command::new("mount")
-        .args(["-o", &option, "/proc"])
-        .status();
+    let mounted = tool(&format!("mount -o {option} /proc")).status();
     keep_pids_small();
     may_change_user() && mounted.is_ok_and(|mounted| mounted.success())
 }
@@ -75,9 +73,8 @@ fn a_group_counts_its_hidden_members() {
         }
         // Only hidden members.
         let mut hidden = Recorder::of(victim());
-        let told = call!(user.sigsend(), "-KILL --wait -- -{hidden}")
-            .code(1)
-            .err;
+        let told = call!(user.sigsend(), "-KILL --wait -- -{hidden}").code(1);
+        let told = told.err;
         contains!(told, "Operation not permitted");
         hidden.assert_untouched();
     });
@@ -189,9 +186,8 @@ fn without_proc_no_process_is_confused_with_another() {
             let line = line.replace("PID", &target.arg()).replace("FILE", &file);
             let mut command = Command::new("unshare");
             let hidden = "mount -t tmpfs none /proc && exec \"$0\" \"$@\"";
-            command
-                .args(["--mount", "sh", "-c", hidden, *SIGSEND])
-                .current_dir("/");
+            command.args(["--mount", "sh", "-c", hidden, *SIGSEND]);
+            command.current_dir("/");
             call!(command, "{line}")
         };
         let refused = "target|-a -KILL target|-KILL --expect target PID|-r -USR1 PID\
@@ -199,10 +195,8 @@ fn without_proc_no_process_is_confused_with_another() {
             |--alive --expect target PID|-d PID";
         for line in each(refused) {
             let done = run(line).code(if line.contains("--alive") { 2 } else { 1 });
-            assert!(
-                done.err.starts_with("sigsend: ") && done.err.lines().count() == 1,
-                "{done:?}"
-            );
+            let holds = done.err.starts_with("sigsend: ") && done.err.lines().count() == 1;
+            assert!(holds, "{done:?}");
         }
         let mortal = Victim::sleeping();
         run(&format!("-v --grace 9s {mortal}")).code(0);

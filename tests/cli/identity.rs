@@ -93,18 +93,13 @@ fn a_token_may_name_a_process_of_another_user() {
 
 #[test]
 fn expect_takes_command_name_executable_or_first_argument() {
-    let cat = program("cat")
-        .and_then(|cat| cat.canonicalize().ok())
-        .expect("cat");
-    let executable = cat
-        .file_name()
-        .and_then(|name| name.to_str())
-        .expect("UTF-8");
+    let cat = program("cat").and_then(|cat| cat.canonicalize().ok());
+    let cat = cat.expect("cat");
+    let executable = cat.file_name().and_then(|name| name.to_str());
+    let executable = executable.expect("UTF-8");
     let (command, argument) = (unique("comm"), unique("argument"));
-    let target = victim()
-        .named(&command)
-        .argv0(format!("/opt/x/{argument}"))
-        .sleeping();
+    let target = victim().named(&command).argv0(format!("/opt/x/{argument}"));
+    let target = target.sleeping();
     for name in [&command, &argument, executable] {
         run!("-0 --expect {name} {target}").ok();
         run!("--alive --expect {name} {target}").code(0);
@@ -181,10 +176,8 @@ fn expect_knows_a_process_without_its_main_thread() {
     let name = unique("undead");
     let (mut target, _) = leaderless(&name);
     let binary = std::env::current_exe().expect("a running test has a path");
-    let executable = binary
-        .file_name()
-        .and_then(|name| name.to_str())
-        .expect("UTF-8");
+    let executable = binary.file_name().and_then(|name| name.to_str());
+    let executable = executable.expect("UTF-8");
     for expected in [&name, executable] {
         run!("--alive --expect {expected} {target}").ok();
     }
@@ -209,10 +202,8 @@ fn a_thread_is_no_process() {
         run!("{asked} {thread}").fails(1, format!("sigsend: {why}"));
     }
     let told = run!("-0 --pidfile {file}").fails(1, "sigsend: ").err;
-    assert!(
-        told.contains(&format!("{thread} is a thread of {}", id())),
-        "{told}"
-    );
+    let holds = told.contains(&format!("{thread} is a thread of {}", id()));
+    assert!(holds, "{told}");
 }
 
 #[test]
@@ -223,17 +214,12 @@ fn a_process_named_in_several_ways_gets_a_signal_once() {
     let file = dir.arg("x.pid", format!("{pid} {token}\n{pid}\n"));
     // Realtime signals, since the others do not queue.
     run!("-RTMIN {pid} {pid} 0{pid}").code(0);
-    assert_eq!(
-        target.signals(),
-        [34, 34, 34],
-        "typed plainly, each is one kill(2)"
-    );
+    let got = target.signals();
+    assert_eq!(got, [34, 34, 34], "typed plainly, each is one kill(2)");
     let ways = "PID TOKEN|TOKEN TOKEN|NAME PID PID|NAME NAME|PID --pidfile FILE\
         |PID TOKEN NAME --pidfile FILE|PID PID --expect NAME|PID PID -r|PID PID --tree";
-    let ways = ways
-        .replace("PID", &pid)
-        .replace("TOKEN", &token)
-        .replace("NAME", &name);
+    let ways = ways.replace("PID", &pid).replace("TOKEN", &token);
+    let ways = ways.replace("NAME", &name);
     for way in each(&ways.replace("FILE", &file)) {
         run!("-RTMIN+1 {way}").ok();
         assert_eq!(target.signals(), [35], "{way:?}");

@@ -32,16 +32,11 @@ fn the_progress_line_is_cleared_when_the_wait_is_over() {
     let (written, status) = terminal.end();
     assert_eq!(status.code(), Some(0), "{status}");
     let lines = screen(written);
-    assert_eq!(
-        lines[0],
-        format!("{other} (sh) may be signalled"),
-        "{written:?}"
-    );
+    let told = format!("{other} (sh) may be signalled");
+    assert_eq!(lines[0], told, "{written:?}");
     let ended = format!("{other} (sh) exited with status 0 after ");
-    assert!(
-        lines[1].starts_with(&ended) && lines.len() == 2,
-        "{written:?}"
-    );
+    let holds = lines[1].starts_with(&ended) && lines.len() == 2;
+    assert!(holds, "{written:?}");
     // A wait that is over soon shows nothing.
     let victim = Victim::sleeping();
     let mut terminal = Terminal::running(&[*SIGSEND, "--wait", &victim.arg()]).expect("as before");

@@ -24,22 +24,16 @@ fn ports_are_found_in_proc_where_the_kernel_answers_no_query() {
             let expression = format!("inject={inject}");
             needs!(may_trace(), "strace");
             let trace = strace(&expression, &["-p", ":8080"]);
-            assert!(
-                trace.calls.iter().any(|call| call.contains("INJECTED")),
-                "{:?}",
-                trace.calls
-            );
+            let holds = trace.calls.iter().any(|call| call.contains("INJECTED"));
+            assert!(holds, "{:?}", trace.calls);
             let output = trace.output;
             let said = String::from_utf8_lossy(&output.stdout);
             assert_eq!(said, format!("{}\n", holder.pid()), "{inject}");
         }
         let netlink = strace("trace=socket", &["-0", ":8080"]);
         assert_eq!(netlink.output.status.code(), Some(0));
-        assert!(
-            netlink.calls.iter().any(|call| call.contains("AF_NETLINK")),
-            "{:?}",
-            netlink.calls
-        );
+        let holds = netlink.calls.iter().any(|call| call.contains("AF_NETLINK"));
+        assert!(holds, "{:?}", netlink.calls);
         holder.assert_alive();
     });
 }
@@ -97,10 +91,8 @@ fn a_group_nested_deeper_than_there_are_descriptors_is_listed_and_killed() {
         command.output().expect("sigsend starts")
     };
     let output = confined(&["-p"]);
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout),
-        format!("{}\n", member.pid())
-    );
+    let got = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(got, format!("{}\n", member.pid()));
     let output = confined(&["-KILL", "--wait"]);
     assert_eq!(
         (

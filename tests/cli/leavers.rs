@@ -192,12 +192,10 @@ fn the_own_group_comes_last_in_every_form() {
         {
             let mut member = Recorder::of(victim());
             let named = victim().named("byname").sleeping();
-            let targets = form
-                .replace("GROUP", &format!("-{member}"))
-                .replace("NAME", "byname");
-            let targets = targets
-                .replace("TOKEN", &token(&named))
-                .replace("OWN", "-$$");
+            let targets = form.replace("GROUP", &format!("-{member}"));
+            let targets = targets.replace("NAME", "byname");
+            let targets = targets.replace("TOKEN", &token(&named));
+            let targets = targets.replace("OWN", "-$$");
             let shell = victim().command(sh(&format!("\"$0\" {signal} -- {targets}; exec cat")));
             shell.assert_killed_by(number);
             named.assert_killed_by(number);

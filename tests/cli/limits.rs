@@ -130,11 +130,8 @@ fn a_large_group_is_ended_and_waited_for() {
             let start = Instant::now();
             run!("{args} -- -{crowd}").code(0);
             assert_eq!(living("crowd"), 0, "{args:?}");
-            assert!(
-                start.elapsed() < Duration::from_secs(20),
-                "{:?}",
-                start.elapsed()
-            );
+            let holds = start.elapsed() < Duration::from_secs(20);
+            assert!(holds, "{:?}", start.elapsed());
         }
         bystander.assert_untouched();
     });
@@ -152,11 +149,8 @@ fn a_wide_and_a_deep_tree_are_killed_whole() {
                 assert_eq!(living(name), size);
                 let begin = Instant::now();
                 let told = run!("-v --tree {signal} {root}").told();
-                assert!(
-                    begin.elapsed() < Duration::from_secs(10),
-                    "{:?}",
-                    begin.elapsed()
-                );
+                let holds = begin.elapsed() < Duration::from_secs(10);
+                assert!(holds, "{:?}", begin.elapsed());
                 assert_eq!(told.matches("sent ").count(), size, "{name}");
                 eventually("all processes to exit", || living(name) == 0);
             }
@@ -297,11 +291,8 @@ fn closed_standard_descriptors_need_no_dev_null() {
     let chroot = format!("exec chroot {} /sigsend", root.path().display());
     for closed in each(CLOSED) {
         let inside = |line: &str| sh(&format!("{chroot} {line} {closed}")).run(&[]);
-        assert_eq!(
-            inside(&format!("-USR1 {target}")).code(0).err,
-            "",
-            "{closed}"
-        );
+        let got = inside(&format!("-USR1 {target}")).code(0).err;
+        assert_eq!(got, "", "{closed}");
         assert_eq!(target.signals(), [10], "{closed}");
         let is_mute = closed.split(' ').any(|word| word == ">&-");
         let late = inside(&format!("-v -USR1 --within 0s {target}"));
@@ -330,10 +321,8 @@ fn no_opened_file_gets_the_number_of_a_standard_descriptor() {
         let log = fs::read_to_string(log).expect("strace writes its log");
         let (_, own) = log.rsplit_once("execve(").expect("it was executed");
         let (_, own) = own.split_once("fcntl(2, F_GETFD").expect("main is reached");
-        let opens = own
-            .lines()
-            .skip(1)
-            .filter(|call| !call.contains("\"/dev/null\""));
+        let opens = own.lines().skip(1);
+        let opens = opens.filter(|call| !call.contains("\"/dev/null\""));
         for call in opens.filter(|call| !call.contains("ETFD") && !call.starts_with('"')) {
             let is_taken = ["= 0", "= 1", "= 2"].iter().any(|end| call.ends_with(end));
             assert!(!is_taken, "{closed}: {call}");

@@ -88,13 +88,10 @@ fn a_mask_is_decoded() {
 
 #[test]
 fn numbers_and_names_are_listed_in_pairs() {
-    let names = STANDARD
-        .split(' ')
-        .zip(1..)
-        .chain([("RTMIN", 34), ("RTMAX", 64)]);
-    let pairs: Vec<_> = names
-        .map(|(name, number)| format!("{number:>2} {name}\n"))
-        .collect();
+    let names = STANDARD.split(' ').zip(1..);
+    let names = names.chain([("RTMIN", 34), ("RTMAX", 64)]);
+    let pairs = names.map(|(name, number)| format!("{number:>2} {name}\n"));
+    let pairs: Vec<_> = pairs.collect();
     run!("-L").says(pairs.concat());
     run!("-L KILL rtmin+1 1").says(" 9 KILL\n35 RTMIN+1\n 1 HUP\n");
     run!("-L NOPE").fails(1, "sigsend: ");
@@ -112,10 +109,8 @@ fn the_table_has_a_row_for_each_signal() {
         let table = run!("{option}").told();
         assert_eq!(numbers(&table), (0..=64).collect::<Vec<_>>(), "{option}");
         let last = table.lines().last().unwrap_or_default();
-        assert!(
-            table.starts_with(" 0 EXIT") && last.starts_with("64 RTMAX "),
-            "{table}"
-        );
+        let holds = table.starts_with(" 0 EXIT") && last.starts_with("64 RTMAX ");
+        assert!(holds, "{table}");
     }
     let actions = "HUP terminate|QUIT core|STOP stop|TTIN stop|CONT continue|CHLD ignore\
         |WINCH ignore|URG ignore|RTMIN+3 terminate|SYS core";
@@ -136,13 +131,10 @@ fn a_terminal_gets_columns() {
             let shown = on_terminal(columns, &[option]);
             let words: Vec<_> = shown.split_whitespace().collect();
             let fits = |line: &str| line.len() <= usize::from(columns);
-            assert!(
-                shown.lines().count() < 33 && shown.lines().all(fits),
-                "{option} {shown}"
-            );
-            let has_all = ["HUP", "KILL", "RTMIN", "RTMAX"]
-                .iter()
-                .all(|name| words.contains(name));
+            let holds = shown.lines().count() < 33 && shown.lines().all(fits);
+            assert!(holds, "{option} {shown}");
+            let mut names = ["HUP", "KILL", "RTMIN", "RTMAX"].iter();
+            let has_all = names.all(|name| words.contains(name));
             let is_short = !shown.contains("RTMIN+") && !shown.contains("RTMAX-");
             assert!(has_all && is_short, "{shown}");
         }
@@ -152,11 +144,8 @@ fn a_terminal_gets_columns() {
     assert_eq!(on_terminal(80, &["-l", "9"]), "KILL\n");
     // A serial console reports no size.
     for option in ["-l", "-L"] {
-        assert_eq!(
-            on_terminal(0, &[option]),
-            on_terminal(80, &[option]),
-            "{option}"
-        );
+        let got = on_terminal(0, &[option]);
+        assert_eq!(got, on_terminal(80, &[option]), "{option}");
     }
 }
 
@@ -174,14 +163,10 @@ fn the_state_of_a_process_is_shown_set_by_set() {
     let shell = Victim::shell("trap '' HUP INT; trap : USR1; echo ready; read x");
     let told = run!("-d {shell}").told();
     assert_eq!(set(&told, "Ignored"), "HUP INT");
-    assert!(
-        set(&told, "Caught").split(' ').any(|name| name == "USR1"),
-        "{told}"
-    );
-    assert!(
-        !told.contains("Pending") && !told.contains("Blocked"),
-        "empty sets: {told}"
-    );
+    let holds = set(&told, "Caught").split(' ').any(|name| name == "USR1");
+    assert!(holds, "{told}");
+    let holds = !told.contains("Pending") && !told.contains("Blocked");
+    assert!(holds, "empty sets: {told}");
     run!("-STOP {shell}").ok();
     shell.assert_state('T');
     run!("-USR2 {shell}").ok();

@@ -46,10 +46,8 @@ fn the_short_help_fits_one_screen() {
     ] {
         let (rows, columns) = (help.lines().count(), widest(&help));
         // The prompt takes a line.
-        assert!(
-            rows <= 23 && columns <= 80,
-            "{rows} lines, {columns} columns"
-        );
+        let holds = rows <= 23 && columns <= 80;
+        assert!(holds, "{rows} lines, {columns} columns");
         assert!(is_tidy(&help) && !help.contains("--generate"), "{help:?}");
         contains!(help, "'sigsend --help'");
     }
@@ -73,10 +71,8 @@ fn help_fits_any_terminal_and_breaks_no_word() {
         for columns in [30, 40, 60, 80] {
             let narrow = on_terminal(columns, &[option]);
             assert!(widest(&narrow) <= columns.into(), "{columns}: {narrow}");
-            assert!(
-                narrow.split_whitespace().eq(wide.split_whitespace()),
-                "{columns}: {narrow}"
-            );
+            let holds = narrow.split_whitespace().eq(wide.split_whitespace());
+            assert!(holds, "{columns}: {narrow}");
         }
     }
 }
@@ -86,15 +82,12 @@ fn help_shows_the_name_by_which_the_program_was_called() {
     let (_dir, kill) = link(SIGSEND.as_ref(), "kill");
     let short = call!(Command::new(&kill), "-h").code(0);
     assert!(short.out.starts_with("Usage: kill [options] "), "{short:?}");
-    let long = call!(sigsend_as("/usr/local/bin/kill"), "--help")
-        .code(0)
-        .out;
+    let long = call!(sigsend_as("/usr/local/bin/kill"), "--help").code(0);
+    let long = long.out;
     contains!(long, "\n       kill -l [SIGNAL");
     contains!(long, "\n  kill --grace 10s 4242 ");
-    assert!(
-        !long.contains("sigsend -") && !long.contains("/usr/local"),
-        "{long}"
-    );
+    let holds = !long.contains("sigsend -") && !long.contains("/usr/local");
+    assert!(holds, "{long}");
 }
 
 #[test]
@@ -110,9 +103,8 @@ fn colour_follows_the_conventions() {
         pipe     | CLICOLOR_FORCE=1 NO_COLOR=1 | plain";
     for [place, environment, colour] in rows(cases) {
         let mut command = raw_sigsend();
-        let variables = environment
-            .split(' ')
-            .filter_map(|variable| variable.split_once('='));
+        let variables = environment.split(' ');
+        let variables = variables.filter_map(|variable| variable.split_once('='));
         command.arg("-h").env_remove("TERM").envs(variables);
         let help = match place {
             "pipe" => command.run(&[]).told(),
@@ -120,11 +112,8 @@ fn colour_follows_the_conventions() {
         };
         contains!(help, "Usage:");
         let is_coloured = help.contains('\x1b');
-        assert_eq!(
-            is_coloured,
-            colour == "coloured",
-            "{place} {environment}: {help:?}"
-        );
+        let got = is_coloured;
+        assert_eq!(got, colour == "coloured", "{place} {environment}: {help:?}");
     }
 }
 

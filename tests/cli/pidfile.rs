@@ -140,10 +140,8 @@ fn only_a_regular_file_is_a_pidfile() {
 fn a_huge_file_is_no_pidfile() {
     let (dir, target) = (tempdir(), Victim::sleeping());
     let huge = dir.arg("huge.pid", format!("{target}\n"));
-    let sparse = OpenOptions::new()
-        .write(true)
-        .open(&huge)
-        .and_then(|file| file.set_len(1 << 40));
+    let sparse = OpenOptions::new().write(true).open(&huge);
+    let sparse = sparse.and_then(|file| file.set_len(1 << 40));
     sparse.expect("a sparse file");
     let line = format!("sigsend: reading pidfile {huge}: more than ");
     let told = run!("-KILL --pidfile {huge}").begins(1, line).err;
@@ -163,10 +161,8 @@ fn a_pidfile_that_grows_without_end_is_refused() {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            let mut file = OpenOptions::new()
-                .append(true)
-                .open(&path)
-                .expect("our own file");
+            let file = OpenOptions::new().append(true).open(&path);
+            let mut file = file.expect("our own file");
             let more = format!("{target} ").repeat(4000);
             // Stop before the file system is full.
             let is_small = |file: &File| file.metadata().is_ok_and(|data| data.len() < 1 << 28);

@@ -58,9 +58,7 @@ pub fn with_inheritable<T>(fd: impl AsFd, start: impl FnOnce() -> T) -> T {
 
 /// Whether this namespace has addresses that begin with 127.
 pub fn has_loopback() -> bool {
-    let up = Command::new("ip")
-        .args(["link", "set", "lo", "up"])
-        .status();
+    let up = tool("ip link set lo up").status();
     up.is_ok_and(|up| up.success())
 }
 
@@ -183,10 +181,8 @@ fn sigsend_is_not_selected_by_an_inherited_socket() {
         command.stderr(socket);
         let mut caller = victim().command(command);
         assert_eq!(caller.read_line(), "ready");
-        assert_eq!(
-            caller.read_line(),
-            format!("sent TERM (15) to {heir} (cat)")
-        );
+        let got = caller.read_line();
+        assert_eq!(got, format!("sent TERM (15) to {heir} (cat)"));
         caller.assert_exited_with(0);
         heir.assert_killed_by(15);
     });

@@ -130,9 +130,8 @@ fn only_the_real_uid_decides_who_owns_a_process() {
         // select processes of the real user.
         let theirs = own();
         let mut command = Command::new(setpriv);
-        command
-            .args(["--ruid", "65534", "--", *SIGSEND])
-            .env_clear();
+        command.args(["--ruid", "65534", "--", *SIGSEND]);
+        command.env_clear();
         call!(command, "-KILL --wait shared").code(0);
         theirs.assert_killed_by(9);
         roots.assert_untouched();
@@ -160,10 +159,8 @@ fn with_expect_a_planted_pidfile_signals_no_process_of_another_name() {
         for line in each("-KILL | --grace 9s | --tree -KILL | -KILL --wait --allow-stale") {
             let told = run!("{line} --expect nginx --pidfile {file}").code(1).err;
             for name in ["sshd", "mallory"] {
-                assert!(
-                    told.contains(&format!("({name}) is not nginx")),
-                    "{line:?}: {told}"
-                );
+                let holds = told.contains(&format!("({name}) is not nginx"));
+                assert!(holds, "{line:?}: {told}");
             }
         }
         // A file that names groups, -1 or 0 is refused.
@@ -195,10 +192,8 @@ fn a_pidfile_link_to_another_file_reveals_no_content() {
         let link = link.display();
         let told = run!("--pidfile {link}").fails(1, "invalid target").err;
         assert!(!told.contains("more secrets"), "{told}");
-        assert!(
-            told.len() < 200,
-            "at most the beginning of one word: {told}"
-        );
+        let holds = told.len() < 200;
+        assert!(holds, "at most the beginning of one word: {told}");
         // An unprivileged caller reads with its own permissions.
         call!(Unprivileged::new().sigsend(), "--pidfile {link}").fails(1, "Permission denied");
     });
@@ -246,17 +241,11 @@ fn cont_reaches_only_members_of_the_own_session() {
             let line = format!("--json -CONT --within 0s {dry} -- -{own}");
             // The kernel skips it if the sender is in another session.
             let mut foreign = Command::new(&setsid);
-            foreign
-                .arg("--wait")
-                .arg(user.path())
-                .uid(NOBODY)
-                .gid(NOBODY)
-                .current_dir("/");
+            foreign.arg("--wait").arg(user.path()).uid(NOBODY);
+            foreign.gid(NOBODY).current_dir("/");
             let done = foreign.run(&words(&line));
-            assert!(
-                to_root(&done, "failed") && done.out.contains("EPERM"),
-                "{done:?}"
-            );
+            let holds = to_root(&done, "failed") && done.out.contains("EPERM");
+            assert!(holds, "{done:?}");
             roots.assert_state('T');
             let done = user.sigsend().run(&words(&line));
             assert!(to_root(&done, event), "{done:?}");

@@ -243,14 +243,10 @@ fn a_signal_is_not_sent_again_after_a_later_target_failed() {
             let status = status.parse().expect("a number");
             let done = raw(build).run(&args).code(status);
             assert!(done.err == line || targets.contains("00"), "{done:?}");
-            let received = recorders
-                .each_mut()
-                .map(|recorder| recorder.signals().len());
-            assert_eq!(
-                format!("{} {}", received[0], received[1]),
-                counts,
-                "{targets}"
-            );
+            let received = recorders.each_mut();
+            let received = received.map(|recorder| recorder.signals().len());
+            let got = format!("{} {}", received[0], received[1]);
+            assert_eq!(got, counts, "{targets}");
             needs!(may_trace(), "strace");
             let trace = strace_of(build, "trace=kill", &args);
             let kills = trace.calls.iter().filter(|call| call.starts_with("kill("));
@@ -287,10 +283,8 @@ fn a_hundred_thousand_targets_with_a_dead_one_among_them_get_each_signal_once() 
 fn to_itself(build: &str, ignored: &str, arguments: &str, other: &Recorder) -> ExitStatus {
     let script = format!("ulimit -c 0; trap '' {ignored}; exec \"$0\" {arguments}");
     let mut command = sh_of(build, &script);
-    command
-        .arg(other.arg())
-        .stdout(Stdio::null())
-        .process_group(0);
+    command.arg(other.arg()).stdout(Stdio::null());
+    command.process_group(0);
     command.status().expect("sh starts")
 }
 
@@ -390,10 +384,8 @@ fn a_list_is_written_in_the_same_way_when_it_is_parsed() {
                 let script = script.replace("LIST", list).replace("FILE", &file);
                 let done = sh_of(build, &format!("{traps} {script}")).run(&[]);
                 let written = fs::read(file).expect("our own file");
-                assert!(
-                    !script.contains("fsize") || written.len() == 100,
-                    "{done:?}"
-                );
+                let holds = !script.contains("fsize") || written.len() == 100;
+                assert!(holds, "{done:?}");
                 (done.status, done.out, done.err, written)
             });
             assert_eq!(quick, parsed, "{script} {traps}");

@@ -34,20 +34,16 @@ fn blocked(line: &str, flags: OFlag) -> (Child, File) {
     let (reader, pipe) = full_pipe();
     fcntl(&pipe, FcntlArg::F_SETFL(flags)).expect("a pipe");
     let mut command = raw_sigsend();
-    command
-        .args(words(line))
-        .stdout(pipe)
-        .stderr(Stdio::piped());
+    command.args(words(line)).stdout(pipe);
+    command.stderr(Stdio::piped());
     (command.spawn().expect("sigsend starts"), reader)
 }
 
 #[track_caller]
 fn assert_lines<'a>(text: &str, lines: impl IntoIterator<Item = &'a str>, words: &[&str]) {
     let lines: Vec<&str> = lines.into_iter().collect();
-    let fit = lines
-        .iter()
-        .zip(words)
-        .all(|(line, word)| line.contains(word));
+    let mut both = lines.iter().zip(words);
+    let fit = both.all(|(line, word)| line.contains(word));
     assert!(lines.len() == words.len() && fit, "{text:?}");
 }
 
@@ -181,20 +177,16 @@ fn output_is_written_before_the_own_group_is_signalled() {
         let mut command = raw_sigsend();
         command.args(["-v", &target.arg(), "0"]);
         let mut sender = victim().command(command);
-        assert_eq!(
-            sender.read_line(),
-            format!("sent TERM (15) to {target} (cat)")
-        );
+        let got = sender.read_line();
+        assert_eq!(got, format!("sent TERM (15) to {target} (cat)"));
         sender.assert_killed_by(15);
         target.assert_killed_by(15);
         // A slow reader does not delay the signal.
         let target = Victim::sleeping();
         let (_reader, pipe) = full_pipe();
         let mut command = raw_sigsend();
-        command
-            .args(["-v", &target.arg(), "0"])
-            .stdout(pipe)
-            .process_group(0);
+        command.args(["-v", &target.arg(), "0"]).stdout(pipe);
+        command.process_group(0);
         let status = command.status().expect("sigsend starts");
         assert_eq!(status.signal(), Some(15), "{status}");
         target.assert_killed_by(15);
@@ -227,9 +219,8 @@ fn the_writer_thread_takes_no_signal() {
     let threads: Vec<_> = tasks.filter(is_other).collect();
     assert_eq!(threads.len(), 1, "{threads:?}");
     let status = fs::read_to_string(threads[0].path().join("status")).expect("it waits");
-    let blocked = status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigBlk:\t"));
+    let mut lines = status.lines();
+    let blocked = lines.find_map(|line| line.strip_prefix("SigBlk:\t"));
     let blocked = u64::from_str_radix(blocked.expect("a mask"), 16).expect("a mask");
     for signal in [1, 2, 3, 15, 20, 21, 22] {
         assert!(blocked >> (signal - 1) & 1 == 1, "{signal} {blocked:x}");

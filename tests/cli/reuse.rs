@@ -105,9 +105,8 @@ fn a_check_never_passes_for_the_next_owner_of_the_pid() {
             "--expect daemon {NUMBER} | --pidfile {file} | --pidfile {file} --expect daemon \
              | --timeout 0 KILL {NUMBER} | --tree -KILL {NUMBER}"
         );
-        let windows = [Window::AfterPinning, Window::BeforeSending]
-            .into_iter()
-            .cycle();
+        let windows = [Window::AfterPinning, Window::BeforeSending].into_iter();
+        let windows = windows.cycle();
         let checks: Vec<&str> = each(&checks).collect();
         for (check, window) in checks.iter().cycle().zip(windows).take(rounds()) {
             // New in each round, so that only the pidfd distinguishes the two.

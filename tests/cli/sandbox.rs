@@ -55,19 +55,16 @@ fn a_form_that_needs_pidfds_fails_without_them_and_sends_no_signal() {
         |-0 --wait PID|--within 9s PID|--grace 9s PID|--grace 9s -- -PID|--timeout 9s KILL PID\
         |--tree PID|--tree -KILL PID|--id PID|-p NAME|--alive PID|--alive NAME\
         |--alive --pidfile FILE --expect NAME|-USR1 PID TOKEN|-USR1 PID PID --pidfile FILE";
-    let forms = forms
-        .replace("PID", &target.arg())
-        .replace("TOKEN", &token(&target));
+    let forms = forms.replace("PID", &target.arg());
+    let forms = forms.replace("TOKEN", &token(&target));
     let forms = forms.replace("NAME", &name).replace("FILE", &file);
     let begin = format!("sigsend: pinning process {target}: this kernel or sandbox has no pidfds");
     for (errno, reason) in ERRORS {
         for form in each(&forms) {
             let status = if form.contains("--alive") { 2 } else { 1 };
             let told = confined(errno, form).begins(status, &begin).err;
-            assert!(
-                told.contains(reason) && told.lines().count() == 1,
-                "{form:?}: {told}"
-            );
+            let holds = told.contains(reason) && told.lines().count() == 1;
+            assert!(holds, "{form:?}: {told}");
         }
     }
     target.assert_untouched();
@@ -115,10 +112,8 @@ fn a_proc_of_another_namespace_never_selects_an_unrelated_process() {
                     "{args}"
                 );
                 let is_clear = told[0].starts_with("sigsend: ") && told[0].contains("/proc");
-                assert!(
-                    is_clear && told[0].contains("another PID namespace"),
-                    "{args}: {told:?}"
-                );
+                let holds = is_clear && told[0].contains("another PID namespace");
+                assert!(holds, "{args}: {told:?}");
             }
             // Forms that do not read /proc use the PIDs of the caller's namespace.
             for (args, end) in [("-0 300", 7), ("--alive 300", 7), ("-KILL 300", 137)] {

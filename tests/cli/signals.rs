@@ -33,11 +33,8 @@ fn every_spelling_of_a_signal_arrives_as_that_signal() {
         for spelling in spellings.split(' ') {
             for way in each(WAYS).map(|way| way.replace('X', spelling)) {
                 run!("{way} {recorder}").ok();
-                assert_eq!(
-                    recorder.signals(),
-                    [number.parse::<i32>().expect("a number")],
-                    "{way}"
-                );
+                let got = recorder.signals();
+                assert_eq!(got, [number.parse::<i32>().expect("a number")], "{way}");
             }
         }
     }
@@ -58,10 +55,8 @@ fn every_number_that_can_be_caught_arrives_once_through_kill() {
     for signal in (1..=64).filter(|signal| ![9, 19, 32, 33].contains(signal)) {
         run!("-{signal} {recorder}").ok();
         let heard = recorder.received();
-        assert_eq!(
-            heard.iter().map(|heard| heard.signal).collect::<Vec<_>>(),
-            [signal]
-        );
+        let got = heard.iter().map(|heard| heard.signal).collect::<Vec<_>>();
+        assert_eq!(got, [signal]);
         assert_eq!(heard[0].code, SI_USER);
     }
 }
@@ -114,14 +109,10 @@ fn realtime_signals_queue_up_and_arrive_by_number() {
     let sent = "-RTMAX -q1|-RTMIN+2 -q2|-RTMIN+1 -q3|-RTMIN+1 -q4|-USR1 -q5|-RTMIN+1 -q6";
     each(sent).for_each(|args| _ = run!("{args} {recorder}").ok());
     let heard = recorder.received();
-    let heard: Vec<_> = heard
-        .iter()
-        .map(|heard| (heard.signal, heard.value))
-        .collect();
-    assert_eq!(
-        heard,
-        [(10, 5), (35, 3), (35, 4), (35, 6), (36, 2), (64, 1)]
-    );
+    let heard = heard.iter().map(|heard| (heard.signal, heard.value));
+    let heard: Vec<_> = heard.collect();
+    let got = heard;
+    assert_eq!(got, [(10, 5), (35, 3), (35, 4), (35, 6), (36, 2), (64, 1)]);
     // A PID typed twice is signalled twice.
     run!("-RTMIN {recorder} 0{recorder}").ok();
     assert_eq!(recorder.signals(), [34, 34]);
@@ -228,10 +219,8 @@ fn a_plain_pid_makes_one_kill_call_and_reads_no_proc() {
     let is_kill = |call: &&String| call.contains("kill") && !call.starts_with("execve");
     let kills: Vec<_> = trace.calls.iter().filter(is_kill).collect();
     assert_eq!(kills.len(), 1, "{kills:#?}");
-    assert!(
-        kills[0].starts_with(&format!("kill({pid}, SIGHUP)")),
-        "{kills:?}"
-    );
+    let holds = kills[0].starts_with(&format!("kill({pid}, SIGHUP)"));
+    assert!(holds, "{kills:?}");
     let looks = "pidfd wait ptrace process_ sched_get getpgid getsid getpriority prlimit";
     let affinity = format!("sched_getaffinity({},", trace.pid);
     for call in &trace.calls {

@@ -82,10 +82,8 @@ fn a_description_selects_the_others_and_not_the_ancestors() {
         let told_too = "webd ; -a webd ; --tree webd ; :8080";
         let silent = "--full=plays_its_role ; --cwd .";
         let described = |line: &str, is_told| (format!("$S -v -USR1 {line}"), is_told);
-        let mut calls: Vec<_> = told_too
-            .split(" ; ")
-            .map(|line| described(line, true))
-            .collect();
+        let calls = told_too.split(" ; ").map(|line| described(line, true));
+        let mut calls: Vec<_> = calls.collect();
         calls.push(("($S -v -USR1 webd; exit $?)".into(), true));
         calls.extend(silent.split(" ; ").map(|line| described(line, false)));
         for tree in ["", "--tree"] {
@@ -153,9 +151,8 @@ fn the_descendants_of_a_typed_ancestor_are_signalled_and_that_is_success() {
         };
         let lines =
             format!("--wait $$ | -KILL --wait $$ | --grace 15s $$ | --wait --pidfile {file}");
-        let mut calls: Vec<_> = each(&lines)
-            .map(|line| format!("$S --tree {line}"))
-            .collect();
+        let calls = each(&lines).map(|line| format!("$S --tree {line}"));
+        let mut calls: Vec<_> = calls.collect();
         calls.push("($S --tree --wait $$; exit $?)".into());
         for call in calls {
             grow(&mut caller);

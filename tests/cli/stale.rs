@@ -14,11 +14,8 @@ use crate::support::prelude::*;
 fn birth(target: &Victim) -> SystemTime {
     let stat = fs::read_to_string(format!("/proc/{target}/stat")).expect("it is alive");
     let (_, fields) = stat.rsplit_once(") ").expect("stat");
-    let ticks: u64 = fields
-        .split(' ')
-        .nth(19)
-        .and_then(|t| t.parse().ok())
-        .expect("its start");
+    let ticks = fields.split(' ').nth(19).and_then(|t| t.parse().ok());
+    let ticks: u64 = ticks.expect("its start");
     let up = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).expect("a clock"));
     SystemTime::now() - up.saturating_sub(Duration::from_millis(ticks * 10))
 }
@@ -66,10 +63,8 @@ fn a_process_more_than_two_seconds_younger_than_its_file_is_refused() {
     let (line, hint) = told.err.split_once('\n').expect("a line and a hint");
     let end = ", the file was last modified at 2000-02-29T00:00:00.000Z";
     assert!(line.ends_with(end), "{line}");
-    assert!(
-        hint.contains("--allow-stale") && hint.contains("--expect"),
-        "{hint}"
-    );
+    let holds = hint.contains("--allow-stale") && hint.contains("--expect");
+    assert!(holds, "{hint}");
     target.assert_alive();
 }
 

@@ -190,13 +190,10 @@ impl Timed for Command {
 
 /// A command in a clean, fixed environment, with no signal ignored.
 pub fn clean(mut command: StdCommand) -> StdCommand {
-    command
-        .env_clear()
-        .env("PATH", env::var_os("PATH").unwrap_or_default());
-    command
-        .env("LC_ALL", "C")
-        .env("TERM", "dumb")
-        .current_dir("/");
+    command.env_clear();
+    command.env("PATH", env::var_os("PATH").unwrap_or_default());
+    command.env("LC_ALL", "C").env("TERM", "dumb");
+    command.current_dir("/");
     sys::start_with_defaults(&mut command);
     command
 }
@@ -228,10 +225,8 @@ pub fn is_dynamic() -> bool {
 /// program.
 pub fn on_terminal(columns: u16, args: &[&str]) -> String {
     let mut command = raw_sigsend();
-    command
-        .args(args)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null());
+    command.args(args).stdin(Stdio::null());
+    command.stderr(Stdio::null());
     shown_on_terminal(columns, command, StdCommand::stdout).replace("\r\n", "\n")
 }
 
@@ -280,11 +275,8 @@ pub fn strace_of(traced: impl AsRef<OsStr>, expression: &str, args: &[impl AsRef
     let output = output.expect("strace starts");
     let log = fs::read_to_string(log).expect("strace writes its log");
     let lines = log.lines().filter_map(|line| line.split_once(' '));
-    let pid = lines
-        .clone()
-        .next()
-        .map_or("", |(pid, _call)| pid)
-        .to_owned();
+    let pid = lines.clone().next().map_or("", |(pid, _call)| pid);
+    let pid = pid.to_owned();
     let own = lines.filter(|(thread, _call)| *thread == pid);
     let calls = own.map(|(_thread, call)| call.trim_start().to_owned());
     let calls = calls.filter(|call| !call.starts_with("+++")).collect();

@@ -69,20 +69,16 @@ fn zero_is_the_group_of_the_caller_itself_included() {
             let leader = Victim::sleeping();
             let member = victim().in_group_of(&leader).sleeping();
             let caller = sigsend_in_group_of(&leader).args(words(args)).status();
-            assert_eq!(
-                caller.expect("sigsend starts").signal(),
-                Some(signal),
-                "{args:?}"
-            );
+            let got = caller.expect("sigsend starts").signal();
+            assert_eq!(got, Some(signal), "{args:?}");
             leader.assert_killed_by(signal);
             member.assert_killed_by(signal);
             bystander.assert_untouched();
         }
         // The caller ends with its group, but not before the others were signalled.
         let (leader, other) = (Victim::sleeping(), Victim::sleeping());
-        let caller = sigsend_in_group_of(&leader)
-            .args(["0", &other.arg()])
-            .status();
+        let mut caller = sigsend_in_group_of(&leader);
+        let caller = caller.args(["0", &other.arg()]).status();
         assert_eq!(caller.expect("sigsend starts").signal(), Some(15));
         leader.assert_killed_by(15);
         other.assert_killed_by(15);

@@ -127,10 +127,8 @@ fn a_vfork_parent_is_killed_with_its_child() {
     run!("--tree -KILL --wait {family}").ok();
     assert!(begin.elapsed() < Duration::from_secs(10));
     let told = family.assert_all_ended();
-    assert_eq!(
-        told, [""; 0],
-        "the parent was continued before it was killed"
-    );
+    let why = "the parent was continued before it was killed";
+    assert_eq!(told, [""; 0], "{why}");
 }
 
 #[test]
@@ -216,11 +214,8 @@ fn a_tree_of_only_ancestors_gets_no_signal() {
             victim().command(sh(&format!("echo ready; {call}; echo status $?; exec cat")));
         let told: Vec<String> = (0..skipped + 2).map(|_| shell.read_line()).collect();
         // All descendants of the shell got the signal: there is none but sigsend.
-        assert_eq!(
-            [&told[0], &told[skipped + 1]],
-            ["ready", "status 0"],
-            "{told:?}"
-        );
+        let got = [&told[0], &told[skipped + 1]];
+        assert_eq!(got, ["ready", "status 0"], "{told:?}");
         let is_skipped = |line: &String| line.ends_with(": skipped");
         assert!(told[1..=skipped].iter().all(is_skipped), "{told:?}");
         shell.assert_alive();
@@ -437,9 +432,8 @@ fn an_error_of_the_look_after_kill_is_reported() {
         needs!(may_trace(), "strace");
         let trace = strace("trace=openat,pidfd_send_signal", &args);
         let position = |from: usize, text: &str| {
-            let found = trace.calls[from..]
-                .iter()
-                .position(|call| call.contains(text));
+            let mut later = trace.calls[from..].iter();
+            let found = later.position(|call| call.contains(text));
             from + found.unwrap_or_else(|| panic!("no {text}: {:?}", trace.calls))
         };
         let look = position(position(0, "SIGKILL"), "/task");

@@ -6,9 +6,8 @@ use crate::support::prelude::*;
 /// The login name of [`NOBODY`], or `None` if the test cannot run here.
 fn login() -> Option<String> {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let mut users = passwd
-        .lines()
-        .filter(|line| line.split(':').nth(2) == Some("65534"));
+    let users = passwd.lines();
+    let mut users = users.filter(|line| line.split(':').nth(2) == Some("65534"));
     let login = users
         .next()
         .and_then(|user| Some(user.split_once(':')?.0.to_owned()));

@@ -105,11 +105,8 @@ fn a_thousand_targets_are_waited_for_side_by_side() {
     assert_eq!(pids.len(), 2000);
     let begin = Instant::now();
     run!("--grace 15s {}", pids.join(" ")).ok();
-    assert!(
-        begin.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        begin.elapsed()
-    );
+    let holds = begin.elapsed() < Duration::from_secs(10);
+    assert!(holds, "{:?}", begin.elapsed());
     family.assert_alive();
     run!("-KILL --wait {family}").code(0);
     family.assert_all_ended();
@@ -119,25 +116,17 @@ fn a_thousand_targets_are_waited_for_side_by_side() {
 fn a_wait_wakes_up_once_for_each_exit() {
     let mut victims: Vec<Victim> = (0..5).map(|_| Victim::sleeping()).collect();
     victims.push(Victim::zombie());
-    let args: Vec<String> = ["--wait".to_owned()]
-        .into_iter()
-        .chain(victims.iter().map(Victim::arg))
-        .collect();
+    let args = ["--wait".to_owned()].into_iter();
+    let args: Vec<String> = args.chain(victims.iter().map(Victim::arg)).collect();
     let sleeps = "trace=epoll_wait,epoll_pwait,epoll_pwait2,poll,ppoll,nanosleep,clock_nanosleep";
     needs!(may_trace(), "strace");
     let trace = strace(sleeps, &args);
     assert!(trace.output.status.success());
-    let wakes = trace
-        .calls
-        .iter()
-        .filter(|call| call.starts_with("epoll_"))
-        .count();
+    let wakes = trace.calls.iter().filter(|call| call.starts_with("epoll_"));
+    let wakes = wakes.count();
     let sleeps = trace.calls.iter().any(|call| call.starts_with("nanosleep"));
-    assert!(
-        (1..=victims.len() + 1).contains(&wakes) && !sleeps,
-        "{:#?}",
-        trace.calls
-    );
+    let holds = (1..=victims.len() + 1).contains(&wakes) && !sleeps;
+    assert!(holds, "{:#?}", trace.calls);
     // Without --verbose no exit status is looked up.
     let victim = Victim::sleeping();
     let looks = "trace=ioctl,openat,open,readlink";
@@ -190,15 +179,11 @@ fn a_process_named_in_several_ways_gets_each_step_once() {
     let mut leader = Recorder::of(victim());
     let mut member = Recorder::of(victim().in_group_of(leader.victim()));
     for targets in ["L L -- -L -L", "M -- -L"] {
-        let targets = targets
-            .replace('L', &leader.arg())
-            .replace('M', &member.arg());
+        let targets = targets.replace('L', &leader.arg());
+        let targets = targets.replace('M', &member.arg());
         run!("-USR1 --timeout 10 USR2 --within 50ms {targets}").code(124);
-        assert_eq!(
-            [leader.signals(), member.signals()],
-            [[10, 12], [10, 12]],
-            "{targets}"
-        );
+        let got = [leader.signals(), member.signals()];
+        assert_eq!(got, [[10, 12], [10, 12]], "{targets}");
     }
 }
 
@@ -225,11 +210,8 @@ fn a_clock_that_has_jumped_past_the_deadline_ends_the_wait_at_once() {
     let mut target = Recorder::new();
     let mut command = raw_sigsend();
     let line = format!("-USR1 --timeout 300ms USR2 --within 300ms {target}");
-    let mut child = command
-        .args(words(&line))
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it starts");
+    let child = command.args(words(&line)).stderr(Stdio::null()).spawn();
+    let mut child = child.expect("it starts");
     let own = i32::try_from(child.id()).expect("a PID");
     let mut received = Vec::new();
     eventually("the first signal", || {

@@ -73,10 +73,8 @@ fn an_error_quotes_what_it_refuses_and_has_a_hint_where_the_cause_is_known() {
         let complaint = complaint(&args);
         let is_hint = |line: &&str| !line.starts_with("Usage: ") && !line.starts_with("Try ");
         let mut told = complaint.lines().filter(is_hint);
-        assert_eq!(
-            told.next(),
-            Some(&*format!("kill: {}", error.replace('`', "\"")))
-        );
+        let got = told.next();
+        assert_eq!(got, Some(&*format!("kill: {}", error.replace('`', "\""))));
         if hint != "*" {
             assert_eq!(told.next().unwrap_or_default(), hint, "{complaint}");
             assert_eq!(told.next(), None, "{complaint}");
@@ -128,10 +126,8 @@ fn targets_on_a_pipe_need_an_option() {
     let hint = "'--pidfile -' reads targets from standard input\n";
     let told = call!(piped("4242\n"), "").begins(1, "sigsend: ").err;
     assert!(told.contains(hint), "{told}");
-    assert!(
-        !complaint(&[]).contains(hint),
-        "a hint although standard input is no pipe"
-    );
+    let holds = !complaint(&[]).contains(hint);
+    assert!(holds, "a hint although standard input is no pipe");
 }
 
 #[test]
@@ -203,10 +199,8 @@ fn messages_start_with_the_name_by_which_the_program_was_called() {
         let refused = format!("{name}: '12,34': invalid target\n");
         call!(sigsend_as(argv0), "12,34").begins(1, refused);
         let usage = call!(sigsend_as(argv0), "").begins(1, name).err;
-        assert!(
-            usage.contains(&format!("\nUsage: {name} [options] <pid>...\n")),
-            "{usage}"
-        );
+        let holds = usage.contains(&format!("\nUsage: {name} [options] <pid>...\n"));
+        assert!(holds, "{usage}");
     };
     called("kill", "kill");
     called("/some/where/kill", "kill");

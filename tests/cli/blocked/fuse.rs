@@ -162,10 +162,8 @@ fn words(words: &[u32], length: usize) -> Vec<u8> {
 }
 
 fn blocked_threads(pid: i32) -> usize {
-    let threads = fs::read_dir(format!("/proc/{pid}/task"))
-        .into_iter()
-        .flatten()
-        .flatten();
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter();
+    let threads = threads.flatten().flatten();
     let stats = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
     stats.filter(|stat| stat.contains(") D ")).count()
 }

@@ -16,10 +16,8 @@ pub struct Group {
 pub fn mount() -> String {
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("/proc");
     let whole = |line: &&str| line.contains(" - cgroup2 ") && line.split(' ').nth(3) == Some("/");
-    let path = mounts
-        .lines()
-        .find(whole)
-        .and_then(|line| line.split(' ').nth(4));
+    let path = mounts.lines().find(whole);
+    let path = path.and_then(|line| line.split(' ').nth(4));
     path.unwrap_or_default().to_owned()
 }
 
@@ -42,10 +40,8 @@ pub fn control_group() -> Option<Group> {
         return None;
     }
     // PIDs repeat between PID namespaces.
-    let namespace = fs::read_link("/proc/self/ns/pid")
-        .expect("/proc")
-        .display()
-        .to_string();
+    let namespace = fs::read_link("/proc/self/ns/pid").expect("/proc");
+    let namespace = namespace.display().to_string();
     let namespace: String = namespace.chars().filter(char::is_ascii_digit).collect();
     let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let name = format!("sigsend-test-{namespace}-{process}-{count}");

@@ -159,10 +159,8 @@ fn what_processes_say_of_themselves_is_no_hint_for_a_script() {
             let told = |option| call!(user.sigsend(), "{option} {target}").code(1);
             told("-KILL").complains(1);
             let verbose = told("-v").err;
-            assert!(
-                verbose.lines().count() > 1 && verbose.contains(hint),
-                "{verbose}"
-            );
+            let holds = verbose.lines().count() > 1 && verbose.contains(hint);
+            assert!(holds, "{verbose}");
             let json = told("--json").out;
             let (_, json) = json.split_once("\"hint\":\"").expect(&json);
             contains!(json, "{hint}");

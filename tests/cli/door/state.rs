@@ -54,10 +54,8 @@ fn what_keeps_a_process_is_told() {
         (blocked, "blocked in the kernel", "blocked"),
     ] {
         let done = run!("--json -TERM --within 50ms {pid}").code(124);
-        assert!(
-            done.err.contains(words) && done.err.contains(state),
-            "{done:?}"
-        );
+        let holds = done.err.contains(words) && done.err.contains(state);
+        assert!(holds, "{done:?}");
         let is_late = |event: &Value| event["event"] == "still-there";
         let event = objects(&done.out).find(is_late).expect("an event");
         let told = event["state"].as_str().unwrap_or_default();

@@ -61,10 +61,8 @@ impl Hosts {
             return None;
         }
         files();
-        let hosts = HOSTS
-            .iter()
-            .zip(addresses())
-            .map(|(host, address)| start(host, &address));
+        let hosts = HOSTS.iter().zip(addresses());
+        let hosts = hosts.map(|(host, address)| start(host, &address));
         let hosts = hosts.collect();
         for host in HOSTS {
             // sshd writes it once it listens.
@@ -81,16 +79,13 @@ impl Hosts {
     #[track_caller]
     pub fn run(&self, line: &str) -> Done {
         let mut command = Command::new(program("ip").expect("checked before"));
-        command
-            .args(["netns", "exec", "switch", "sh", "-c", line])
-            .current_dir(&self.home);
-        command
-            .env_clear()
-            .env("PATH", env::var_os("PATH").unwrap_or_default());
+        command.args(["netns", "exec", "switch", "sh", "-c", line]);
+        command.current_dir(&self.home);
+        command.env_clear();
+        command.env("PATH", env::var_os("PATH").unwrap_or_default());
         command.env("HOME", &self.home).env("LC_ALL", "C.UTF-8");
-        command
-            .env("PDSH_RCMD_TYPE", "ssh")
-            .env("PDSH_SSH_ARGS_APPEND", "-F /mnt/ssh_config");
+        command.env("PDSH_RCMD_TYPE", "ssh");
+        command.env("PDSH_SSH_ARGS_APPEND", "-F /mnt/ssh_config");
         let mut bounded = assert_cmd::Command::from_std(command);
         Done::of(
             line,
@@ -102,12 +97,8 @@ impl Hosts {
     #[track_caller]
     pub fn on(&self, host: &str, line: &str) {
         let done = self.run(&format!("ssh -F /mnt/ssh_config {host} '{line}'"));
-        assert_eq!(
-            done.status,
-            Some(0),
-            "{done:?}{}",
-            Self::file(host, "sshd.log")
-        );
+        let got = done.status;
+        assert_eq!(got, Some(0), "{done:?}{}", Self::file(host, "sshd.log"));
     }
 
     /// Starts the daemon on a host, `stubborn` or not.
@@ -169,10 +160,8 @@ impl Hosts {
 
     /// The PID in the host's pidfile, as JSON has it.
     pub fn pid(host: &str) -> Value {
-        let pid: i32 = Self::file(host, "webd.pid")
-            .trim()
-            .parse()
-            .expect("a pidfile");
+        let file = Self::file(host, "webd.pid");
+        let pid: i32 = file.trim().parse().expect("a pidfile");
         pid.into()
     }
 
@@ -215,10 +204,8 @@ pub fn result<'a>(done: &'a Done, host: &str) -> (&'a str, Vec<Value>) {
     let line = line.unwrap_or_else(|| panic!("nothing of {host}: {done:?}"));
     let (kind, result) = line.split_once(&named).expect("it was found");
     let result = json(&result[result.find('{').expect("it was found")..]);
-    let lines = result["stdout"]
-        .as_str()
-        .expect("what sigsend wrote")
-        .lines();
+    let lines = result["stdout"].as_str().expect("what sigsend wrote");
+    let lines = lines.lines();
     (kind, lines.map(json).collect())
 }
 

@@ -275,9 +275,8 @@ impl Writer<'_> {
     /// The arguments that name a signal, one or two.
     fn name_signal(&mut self) {
         let signal = self.signal();
-        let form = self
-            .dice
-            .word("- - - - - '-s ' '-s ' -s '-n ' -n '--L ' --L=");
+        let forms = "- - - - - '-s ' '-s ' -s '-n ' -n '--L ' --L=";
+        let form = self.dice.word(forms);
         let form = form.replace('L', &self.dice.word("signal sig si"));
         match form.strip_suffix(' ') {
             Some(option) => self.push_two(option, signal),

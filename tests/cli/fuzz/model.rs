@@ -222,9 +222,8 @@ impl Predictor<'_> {
             |target: &Target| target.is_described() || matches!(target, Target::Token(..));
         self.pinned |= aims.iter().any(|aim| is_pinned(&aim.target));
         // Follow-ups and checks that make little sense together may be refused.
-        let uncaught = self.signals[1..]
-            .iter()
-            .any(|signal| matches!(signal, 0 | 9 | 19));
+        let mut later = self.signals[1..].iter();
+        let uncaught = later.any(|signal| matches!(signal, 0 | 9 | 19));
         self.loose |= self.request.has("require-handler") && uncaught;
         self.loose |= self.signals.len() > 1 && self.signals.contains(&0);
         let groups = aims.iter().any(|aim| aim.target.is_many());
@@ -294,10 +293,8 @@ impl Predictor<'_> {
         let sent = OK | LATE | HANG | PART;
         [sent, GONE, FAIL | PART | UNSURE, LATE | HANG].map(|bits| {
             // A process that refuses a follow-up counts as signalled and as failed.
-            let must = self
-                .outcomes
-                .iter()
-                .filter(|outcome| **outcome & !bits == 0);
+            let must = self.outcomes.iter();
+            let must = must.filter(|outcome| **outcome & !bits == 0);
             let may = self.outcomes.iter().filter(|outcome| **outcome & bits != 0);
             [must.count(), may.count()]
         })

@@ -303,9 +303,8 @@ impl Request {
                     // drop it.
                     let joined = &text[index + 1..];
                     self.loose |= joined.starts_with(b"=");
-                    let joined = joined
-                        .strip_prefix(b"=")
-                        .or(Some(joined).filter(|j| !j.is_empty()));
+                    let value = joined.strip_prefix(b"=");
+                    let joined = value.or(Some(joined).filter(|j| !j.is_empty()));
                     return self.value(option, joined.or_else(|| rest.next()).ok_or(Invalid)?);
                 }
                 _ => return Err(Invalid),

@@ -36,10 +36,8 @@ pub fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream])
     let channel = channels[0].as_raw_fd();
     let members = 1..slots.len().min(roles.len());
     let absent = |slot: &Slot| slot.pid.load(Ordering::Acquire) == 0;
-    let born: Vec<&Slot> = members
-        .filter(|&index| index != reuser)
-        .map(|n| &slots[n])
-        .collect();
+    let born = members.filter(|&index| index != reuser).map(|n| &slots[n]);
+    let born: Vec<&Slot> = born.collect();
     // A child stores its PID only when it runs, and pidfd_open(2) needs the PID.
     while born.iter().any(|slot| absent(slot)) {
         std::thread::yield_now();

@@ -207,9 +207,8 @@ impl Runner {
             };
             let (program, directory) = (self.program.clone().into(), self.dir.path().into());
             let user = line.user.to_string().into();
-            let limit = limit
-                .map_or_else(String::new, |limit| limit.to_string())
-                .into();
+            let limit = limit.map_or_else(String::new, |limit| limit.to_string());
+            let limit = limit.into();
             let mut words = vec![
                 program,
                 directory,
@@ -230,10 +229,8 @@ impl Runner {
         let append = |path: &Path| OpenOptions::new().append(true).open(path);
         let append = |path: &Path| append(path).expect("our own file");
         let mut command = Command::new(&self.program);
-        command
-            .args(&line.args)
-            .env_clear()
-            .current_dir(self.dir.path());
+        command.args(&line.args).env_clear();
+        command.current_dir(self.dir.path());
         command.stdin(stdin).stderr(append(err));
         match output {
             Output::File(path) => command.stdout(append(path)),

@@ -127,9 +127,8 @@ impl World {
     fn spawn(&mut self, family: usize) {
         let (first, head) = (first_slot(family), &FAMILIES[family]);
         let roles = head.all();
-        let pairs = roles
-            .iter()
-            .map(|_| UnixStream::pair().expect("a socket pair"));
+        let pairs = roles.iter();
+        let pairs = pairs.map(|_| UnixStream::pair().expect("a socket pair"));
         let (ours, theirs): (Vec<_>, Vec<_>) = pairs.unzip();
         let slots = &self.slots[first..first + roles.len()];
         slots.iter().for_each(Slot::clear);

@@ -134,14 +134,11 @@ impl Display for Family {
 
 /// The children of all threads of a process.
 pub fn children(pid: i32) -> Vec<i32> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task"))
-        .into_iter()
-        .flatten();
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter();
+    let threads = threads.flatten();
     let list = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("children"));
-    let lists: String = threads
-        .flatten()
-        .filter_map(|thread| list(thread).ok())
-        .collect();
+    let lists = threads.flatten().filter_map(|thread| list(thread).ok());
+    let lists: String = lists.collect();
     let pids = lists.split_whitespace();
     pids.map(|pid| pid.parse().expect("a PID")).collect()
 }

@@ -279,9 +279,8 @@ pub fn calls_after(trace: &Trace, text: &str) -> Vec<Call> {
 
 /// Whether a process has a descriptor of this kind, as its link in /proc/PID/fd names it.
 pub fn has_open(pid: impl Display, kind: &str) -> bool {
-    let fds = fs::read_dir(format!("/proc/{pid}/fd"))
-        .into_iter()
-        .flatten();
+    let fds = fs::read_dir(format!("/proc/{pid}/fd")).into_iter();
+    let fds = fds.flatten();
     let mut links = fds.flatten().filter_map(|fd| fs::read_link(fd.path()).ok());
     links.any(|to| to.to_string_lossy().contains(kind))
 }
@@ -300,11 +299,8 @@ fn held(calls: &str, inject: &str, log: &OsStr, args: &[impl AsRef<OsStr>]) -> C
     // The tracer as a grandchild: sigsend is our child, and continues when the tracer is gone.
     let line = format!("strace -D -qq -e trace={calls} -e inject={calls}:{inject} -o");
     let mut command = tool(&line);
-    command
-        .arg(log)
-        .arg(*SIGSEND)
-        .args(args)
-        .stdin(Stdio::null());
+    command.arg(log).arg(*SIGSEND).args(args);
+    command.stdin(Stdio::null());
     let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     piped.spawn().expect("strace starts")
 }

@@ -70,20 +70,13 @@ impl Terminal {
         let file = || Stdio::from(slave.try_clone().expect("a descriptor"));
         // setsid(1) executes its command without a fork, since this child leads no group.
         let mut command = tool("setsid --ctty");
-        command
-            .args(words)
-            .stdin(file())
-            .stdout(file())
-            .stderr(file());
+        command.args(words).stdin(file()).stdout(file());
+        command.stderr(file());
         // A shell that is given no file for its history leaves none.
-        command
-            .env("TERM", kind)
-            .env("PS1", "$ ")
-            .env("HISTFILE", "");
-        command
-            .env("HOME", home)
-            .env("ZDOTDIR", home)
-            .current_dir(home);
+        command.env("TERM", kind).env("PS1", "$ ");
+        command.env("HISTFILE", "");
+        command.env("HOME", home).env("ZDOTDIR", home);
+        command.current_dir(home);
         self.leader = Some(command.spawn().expect("setsid starts"));
     }
 

@@ -114,10 +114,8 @@ impl VictimOptions {
         reason = "a victim reaps by its PID, so that it can look without reaping"
     )]
     fn spawned(self, command: &mut Command) -> Victim {
-        assert!(
-            self.pid.is_none() && self.name.is_none(),
-            "a command has its own name and any PID"
-        );
+        let holds = self.pid.is_none() && self.name.is_none();
+        assert!(holds, "a command has its own name and any PID");
         if let Some(argv0) = &self.argv0 {
             command.arg0(argv0);
         }

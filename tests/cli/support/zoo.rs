@@ -124,15 +124,11 @@ fn kind_of(name: &str) -> &str {
 fn run_row([call, status, told, ends]: [&str; 4]) {
     const KINDS: &str = "CAT STOPPED STUBBORN POLITE FROZEN ZOMBIE GONE RECORDER";
     let is_kind = |word: &&str| KINDS.split(' ').any(|kind| kind == kind_of(word));
-    let ends: Vec<(&str, &str)> = ends
-        .split(' ')
-        .filter_map(|end| end.split_once('='))
-        .collect();
+    let ends = ends.split(' ').filter_map(|end| end.split_once('='));
+    let ends: Vec<(&str, &str)> = ends.collect();
     let is_apart = |c: char| !(c.is_ascii_alphanumeric() || c == '~' || c == '@');
-    let named = call
-        .split(is_apart)
-        .filter(is_kind)
-        .chain(ends.iter().map(|(name, _)| *name));
+    let named = call.split(is_apart).filter(is_kind);
+    let named = named.chain(ends.iter().map(|(name, _)| *name));
     let mut processes: Vec<(&str, Process)> = Vec::new();
     // A leader starts before the members of its group.
     for name in named.flat_map(|name| [name.rsplit('@').next().unwrap_or(name), name]) {
@@ -144,10 +140,8 @@ fn run_row([call, status, told, ends]: [&str; 4]) {
     let pids = |text: &str| {
         let mut text = text.to_owned();
         // The longer names first, since others begin like them.
-        let mut pids: Vec<_> = processes
-            .iter()
-            .map(|(name, it)| (*name, it.pid()))
-            .collect();
+        let pids = processes.iter().map(|(name, it)| (*name, it.pid()));
+        let mut pids: Vec<_> = pids.collect();
         pids.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
         for (name, pid) in pids {
             text = text.replace(name, &pid.to_string());
@@ -171,10 +165,8 @@ fn run_row([call, status, told, ends]: [&str; 4]) {
         };
     }
     for (name, process) in &mut processes {
-        let end = ends
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, end)| *end);
+        let end = ends.iter().find(|(known, _)| known == name);
+        let end = end.map(|(_, end)| *end);
         let end = end.or((kind_of(name) == "ZOMBIE").then_some("x0"));
         process.assert_end(end);
     }

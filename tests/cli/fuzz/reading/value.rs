@@ -55,9 +55,8 @@ pub fn named_signal(text: &str) -> Option<(u8, bool)> {
     if let Some((n, loose)) = bare.strip_prefix("RTMAX-").and_then(range) {
         return Some((64 - n, loose));
     }
-    let place = bare
-        .strip_prefix("RTMIN+")
-        .or_else(|| bare.strip_prefix("RT"));
+    let place = bare.strip_prefix("RTMIN+");
+    let place = place.or_else(|| bare.strip_prefix("RT"));
     let (n, loose) = place.and_then(range)?;
     Some((34 + n, loose))
 }

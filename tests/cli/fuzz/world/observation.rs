@@ -77,10 +77,8 @@ impl Victim {
         let mut pending = 0;
         eventually(&self.describe(), || {
             let mut text = [0; 4096];
-            let read = self
-                .status
-                .as_ref()
-                .and_then(|status| status.read_at(&mut text, 0).ok());
+            let read = self.status.as_ref();
+            let read = read.and_then(|status| status.read_at(&mut text, 0).ok());
             let text = String::from_utf8_lossy(&text[..read.unwrap_or(0)]);
             let mask = |label| u64::from_str_radix(field(&text, label)?, 16).ok();
             let [private, shared, blocked] =
@@ -164,10 +162,8 @@ impl Victim {
 
     /// Has the victim dequeue and report all pending signals.
     fn drain(&self) -> Vec<Receipt> {
-        let mut line = self
-            .line
-            .as_ref()
-            .expect("a victim that blocks signals has a socket");
+        let line = self.line.as_ref();
+        let mut line = line.expect("a victim that blocks signals has a socket");
         line.write_all(b"?").expect("a victim at rest");
         let next = || {
             let mut bytes = [0; RECEIPT];
