@@ -17,9 +17,7 @@ use crate::os::proc;
 use crate::plan::{Labels, Mode, Reach};
 use crate::run::call::Call;
 use crate::run::preview::{preview, reached_by};
-use crate::run::sender::{
-    Answer, Route, Sender, Sent, Step, is_forbidden, is_permitted_cont, refusal,
-};
+use crate::run::sender::{Answer, Route, Sent, Step, is_forbidden, is_permitted_cont, refusal};
 use crate::run::tree_kill::kill_trees;
 use crate::signal::Signal;
 use crate::target::{Pid, Target};
@@ -106,9 +104,9 @@ fn by_number(call: &mut Call, step: Step) -> Result<()> {
 /// One kill(2). The rehearsal shows a target for many processes by its members; as kill(2) does, it
 /// passes over those that it may not signal if there are others.
 fn to_number(call: &mut Call, target: &Target, step: Step) -> Result<()> {
-    let shown = match call.sender {
-        Sender::Kernel { .. } => vec![target.clone()],
-        Sender::Rehearsal => reached_by(target)?,
+    let shown = match call.plan.mode {
+        Mode::Rehearse => reached_by(target)?,
+        Mode::Send | Mode::Ask(_) => vec![target.clone()],
     };
     let typed = Typed::target(target.clone());
     let mut refused = Some(Errno::ESRCH);

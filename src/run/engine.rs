@@ -12,12 +12,12 @@ use crate::find::select::select;
 use crate::find::source::Source;
 use crate::os::sys;
 use crate::output::report::Report;
-use crate::plan::{FollowUp, Plan, Until};
+use crate::plan::{FollowUp, Mode, Plan, Until};
 use crate::run::call::Call;
 use crate::run::chase::Chase;
 use crate::run::deliver::deliver;
 use crate::run::ending::Endings;
-use crate::run::sender::{Occasion, Sender, Step};
+use crate::run::sender::{Occasion, Step};
 use crate::run::watch::{Watch, Woken};
 use crate::signal::Signal;
 
@@ -81,7 +81,7 @@ impl Engine<'_, '_> {
     /// changes meanwhile.
     fn take_steps(&mut self) -> Result<()> {
         let plan = self.call.plan;
-        let is_rehearsal = self.call.sender == Sender::Rehearsal;
+        let is_rehearsal = plan.mode == Mode::Rehearse;
         if !is_rehearsal && (plan.waits() || !self.follow_ups.is_empty()) {
             self.prepare_to_wait()?;
         }
@@ -141,7 +141,7 @@ impl Engine<'_, '_> {
         self.last_signal = signal;
         let step = Step { signal, occasion };
         let growing = deliver(&mut self.call, step)?;
-        if self.call.sender != Sender::Rehearsal && !signal.is_null() {
+        if self.call.plan.mode == Mode::Send && !signal.is_null() {
             for source in growing {
                 match self.chases.iter_mut().find(|chase| chase.source == source) {
                     Some(chase) => chase.steps.push(step),

@@ -58,7 +58,7 @@ impl Step {
 }
 
 /// Who sends the signals of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Sender {
     /// `value` is queued with each signal to a process, as by sigqueue(3).
     Kernel {
