@@ -40,10 +40,8 @@ impl Session {
             _ => "source ./_sigsend",
         };
         let show = r#"sigsend() { printf 'args'; printf ' <%s>' "$@"; printf ' end\n'; }"#;
-        home.file(
-            ".zshrc",
-            format!("{load}\n{show}\nPS1='{PROMPT}'\nLISTMAX=5000\n"),
-        );
+        let settings = format!("{load}\n{show}\nPS1='{PROMPT}'\nLISTMAX=5000\n");
+        home.file(".zshrc", settings);
         let options = match shell {
             "zsh" => "-d -i",
             _ => "--noprofile --rcfile .zshrc -i",

@@ -32,11 +32,8 @@ fn a_caught_and_blocked_signal_is_reported_as_both() {
     assert_eq!(caught.read_line(), "ready");
     let blocked = || u64::from_str_radix(&caught.status_field("SigBlk"), 16).unwrap_or(0);
     eventually("the signals to be blocked", || blocked() & 0x4001 == 0x4001);
-    has_effect(
-        "-HUP",
-        caught.pid(),
-        "caught by a handler, blocked right now",
-    );
+    let both = "caught by a handler, blocked right now";
+    has_effect("-HUP", caught.pid(), both);
     has_effect("-TERM", caught.pid(), "terminates it, blocked right now");
     has_effect("-KILL", caught.pid(), "terminates it");
     let told = run!("--dry-run --json -HUP {caught}").code(0).out;

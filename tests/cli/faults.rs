@@ -98,11 +98,8 @@ impl Case {
         };
         let numbers = received.split_whitespace();
         let received = numbers.map(|n| n.parse().expect("a signal")).collect();
-        let status = if line.contains("--within 5ms") {
-            124
-        } else {
-            0
-        };
+        let is_late = line.contains("--within 5ms");
+        let status = if is_late { 124 } else { 0 };
         Self {
             kind,
             line,
@@ -137,11 +134,8 @@ impl Case {
             return Vec::new();
         }
         let touched = effects.iter().any(Effect::is_touched);
-        let named = if self.kind == Kind::Tree || !self.names_one_target() {
-            effects.len()
-        } else {
-            1
-        };
+        let names_all = self.kind == Kind::Tree || !self.names_one_target();
+        let named = if names_all { effects.len() } else { 1 };
         let received = Effect::Received(self.received.clone());
         let is_missed = |effect: &Effect| *effect != Effect::Died && *effect != received;
         let missed = effects[..named].iter().any(is_missed);

@@ -98,11 +98,8 @@ fn run_chunk(seed: u64, lines: u64) -> (String, String) {
     let output = command.env(FIGURES, &figures).output();
     let output = output.expect("the test binary starts again");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    let failures = if output.status.success() {
-        String::new()
-    } else {
-        stderr
-    };
+    let is_good = output.status.success();
+    let failures = if is_good { String::new() } else { stderr };
     (failures, fs::read_to_string(figures).expect("our own file"))
 }
 

@@ -212,10 +212,8 @@ fn with_tostop_a_background_job_writes_when_it_is_in_the_foreground_again() {
     let stubborn = Victim::shell(STUBBORN);
     let Some(mut terminal) = shell() else { return };
     terminal.type_in("stty tostop\n");
-    in_the_background(
-        &mut terminal,
-        &format!("-v --timeout 3s KILL --wait {stubborn}"),
-    );
+    let call = format!("-v --timeout 3s KILL --wait {stubborn}");
+    in_the_background(&mut terminal, &call);
     stubborn.assert_killed_by(9);
     let written = terminal.written();
     assert!(!written.contains("sent KILL"), "{written:?}");

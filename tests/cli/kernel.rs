@@ -68,9 +68,8 @@ impl Nest {
 impl Drop for Nest {
     fn drop(&mut self) {
         for above in self.0.iter().rev().skip(1) {
-            eventually("the group to be empty", || {
-                unlinkat(above, "n", UnlinkatFlags::RemoveDir).is_ok()
-            });
+            let is_removed = || unlinkat(above, "n", UnlinkatFlags::RemoveDir).is_ok();
+            eventually("the group to be empty", is_removed);
         }
     }
 }

@@ -39,9 +39,8 @@ fn a_freeze_that_runs_out_of_memory_leaves_no_process_stopped() {
         let signals = std::fs::read_to_string(&log).unwrap_or_default();
         assert!(!signals.contains("SIGKILL"), "{signals}");
         let is_asleep = |pid: &i32| state(*pid) == 'S';
-        eventually("all processes to continue", || {
-            members.iter().all(is_asleep)
-        });
+        let all_sleep = || members.iter().all(is_asleep);
+        eventually("all processes to continue", all_sleep);
         let holds = step < 1000;
         assert!(holds, "with {} KiB it still fails", least + step * stride);
     }

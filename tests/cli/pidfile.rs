@@ -295,9 +295,8 @@ fn a_pipe_is_read_to_its_end_before_any_signal_is_sent() {
     // It sleeps in read(2), which it does only when nothing is left in the pipe.
     let reading = format!("{} 0x", libc::SYS_read);
     let call = || fs::read_to_string(format!("/proc/{}/syscall", child.id()));
-    eventually("sigsend to want more", || {
-        call().is_ok_and(|call| call.starts_with(&reading))
-    });
+    let wants_more = || call().is_ok_and(|call| call.starts_with(&reading));
+    eventually("sigsend to want more", wants_more);
     one.assert_alive();
     input
         .write_all(other.arg().as_bytes())

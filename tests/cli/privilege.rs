@@ -106,10 +106,8 @@ fn a_hostile_environment_changes_nothing() {
     needs!(!is_dynamic(), "a static program");
     let dir = tempdir();
     let mut preloaded = raw_sigsend();
-    preloaded.env(
-        "LD_PRELOAD",
-        dir.file("evil.so", "a dynamic linker would print an error"),
-    );
+    let library = dir.file("evil.so", "a dynamic linker would print an error");
+    preloaded.env("LD_PRELOAD", library);
     call!(preloaded, "-l 9").says("KILL\n");
 }
 

@@ -250,11 +250,8 @@ fn a_signal_is_not_sent_again_after_a_later_target_failed() {
             needs!(may_trace(), "strace");
             let trace = strace_of(build, "trace=kill", &args);
             let kills = trace.calls.iter().filter(|call| call.starts_with("kill("));
-            let expected = if targets.contains("00") {
-                0
-            } else {
-                args.len() - 1
-            };
+            let is_refused = targets.contains("00");
+            let expected = if is_refused { 0 } else { args.len() - 1 };
             assert_eq!(kills.count(), expected, "{targets}");
             recorders
                 .iter_mut()

@@ -136,10 +136,8 @@ fn output_lines_dropped_while_signals_are_sent_are_counted_and_reported() {
         "{} lines were dropped, since nobody read them in time",
         1003 - written
     );
-    let done = Done::of(
-        "a thousand steps",
-        child.wait_with_output().expect("a child"),
-    );
+    let output = child.wait_with_output().expect("a child");
+    let done = Done::of("a thousand steps", output);
     done.fails(1, format!("sigsend: write error: {dropped}\n"));
 }
 

@@ -55,10 +55,8 @@ fn a_process_more_than_two_seconds_younger_than_its_file_is_refused() {
     set_modified(&file, SystemTime::UNIX_EPOCH - ms(86_400_000 * 400));
     run!("-KILL --pidfile {file}").begins(1, &begin);
     // Both times are told, with a hint.
-    set_modified(
-        &file,
-        SystemTime::UNIX_EPOCH + Duration::from_secs(951_782_400),
-    );
+    let leap_day = SystemTime::UNIX_EPOCH + Duration::from_secs(951_782_400);
+    set_modified(&file, leap_day);
     let told = run!("-KILL --pidfile {file}").begins(1, format!("{begin}{target} started at 2"));
     let (line, hint) = told.err.split_once('\n').expect("a line and a hint");
     let end = ", the file was last modified at 2000-02-29T00:00:00.000Z";

@@ -157,9 +157,8 @@ fn a_freeze_that_fails_leaves_no_process_stopped() {
         send(stopped_before, Signal::SIGCONT);
         family.write_line("end the vfork");
         let is_running = |pid: &i32| !"TD".contains(state(*pid));
-        eventually("all processes to continue", || {
-            members.iter().all(is_running)
-        });
+        let all_run = || members.iter().all(is_running);
+        eventually("all processes to continue", all_run);
     }
 }
 
@@ -188,11 +187,8 @@ fn sigsend_and_its_ancestors_are_skipped_and_the_rest_of_the_tree_is_signalled()
         let is_skipped = |line: &String| line.ends_with(": skipped");
         let (skipped, sent): (Vec<_>, Vec<_>) = told.into_iter().partition(is_skipped);
         // The shell, the shell between, and sigsend.
-        let counts = if call.starts_with("-v ") {
-            (3, 2)
-        } else {
-            (0, 0)
-        };
+        let is_verbose = call.starts_with("-v ");
+        let counts = if is_verbose { (3, 2) } else { (0, 0) };
         assert_eq!((skipped.len(), sent.len()), counts, "{skipped:?} {sent:?}");
         let root = format!("{shell} (sh) is sigsend itself or an ancestor");
         let names_root = skipped.iter().any(|line| line.starts_with(&root));
@@ -276,10 +272,8 @@ fn an_interrupt_is_held_back_until_a_frozen_tree_is_killed() {
     command.args(["--tree", "-KILL", &family.arg()]);
     let tracer = victim().command(command);
     let is_over = || state(root) == 'T' || tracer.has_ended();
-    eventually(
-        "the root to be stopped or the test to be impossible",
-        is_over,
-    );
+    let what = "the root to be stopped or the test to be impossible";
+    eventually(what, is_over);
     needs!(!tracer.has_ended(), "ptrace");
     send(children(tracer.pid())[0], Signal::SIGTERM);
     family.assert_all_ended();

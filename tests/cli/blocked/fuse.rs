@@ -35,9 +35,8 @@ impl Unreadable {
         let mut process = Family::with_role(&format!("unreadable {path} {name}"));
         file.was_read.recv().expect("the file is mounted");
         process.write_line("go on");
-        eventually("a thread to wait for the lock", || {
-            blocked_threads(process.pid()) == 1
-        });
+        let is_blocked = || blocked_threads(process.pid()) == 1;
+        eventually("a thread to wait for the lock", is_blocked);
         Some(Self {
             _file: file,
             process,

@@ -87,10 +87,8 @@ impl Hosts {
         command.env("PDSH_RCMD_TYPE", "ssh");
         command.env("PDSH_SSH_ARGS_APPEND", "-F /mnt/ssh_config");
         let mut bounded = assert_cmd::Command::from_std(command);
-        Done::of(
-            line,
-            bounded.timeout(2 * DEADLINE).output().expect("ip starts"),
-        )
+        let output = bounded.timeout(2 * DEADLINE).output().expect("ip starts");
+        Done::of(line, output)
     }
 
     /// Runs a shell command on one host. It must succeed.
@@ -124,10 +122,8 @@ impl Hosts {
     /// Kills the daemon of a host like a crash: its pidfile stays.
     #[track_caller]
     pub fn crash_webd(&self, host: &str) {
-        self.on(
-            host,
-            "sigsend --wait -KILL --pidfile /run/webd.pid --expect webd",
-        );
+        let crash = "sigsend --wait -KILL --pidfile /run/webd.pid --expect webd";
+        self.on(host, crash);
     }
 
     /// Kills the daemon of a host, and replaces its pidfile by one with the PID of another process,
@@ -136,13 +132,10 @@ impl Hosts {
     pub fn make_stale(&self, host: &str) {
         self.crash_webd(host);
         let other = "sh -c \"echo \\$\\$ >/run/webd.pid; exec sleep 3600\"";
-        self.on(
-            host,
-            &format!("rm /run/webd.pid; setsid -f {other} </dev/null >/dev/null 2>&1"),
-        );
-        eventually("a bystander", || {
-            Self::file(host, "webd.pid").ends_with('\n')
-        });
+        let start = format!("rm /run/webd.pid; setsid -f {other} </dev/null >/dev/null 2>&1");
+        self.on(host, &start);
+        let is_written = || Self::file(host, "webd.pid").ends_with('\n');
+        eventually("a bystander", is_written);
         self.on(host, "touch -d \"1 hour ago\" /run/webd.pid");
     }
 
@@ -263,10 +256,8 @@ fn files() {
     ssh += "Host *\nUser root\nIdentityFile /mnt/key\nIdentitiesOnly yes\nUserKnownHostsFile /mnt/known_hosts\n\
             GlobalKnownHostsFile /dev/null\nStrictHostKeyChecking yes\nBatchMode yes\n";
     write("ssh_config", &ssh);
-    write(
-        "home/.config/clustershell/clush.conf",
-        "[Main]\nssh_options: -F /mnt/ssh_config\n",
-    );
+    let options = "[Main]\nssh_options: -F /mnt/ssh_config\n";
+    write("home/.config/clustershell/clush.conf", options);
     write(
         "home/.ansible.cfg",
         "[defaults]\ninventory = /mnt/home/hosts\nremote_tmp = /run/ansible\ninterpreter_python = /usr/bin/python3\n\

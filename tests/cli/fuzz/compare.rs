@@ -68,10 +68,8 @@ fn output_differences(
     report_if(panicked, format!("panicked: {}", ended.stderr));
     let exits = &forecast.exits;
     let is_foreseen = exits.contains(&ended.exit);
-    report_if(
-        !is_foreseen,
-        format!("ended with {}, not one of {exits:?}", ended.exit),
-    );
+    let what = format!("ended with {}, not one of {exits:?}", ended.exit);
+    report_if(!is_foreseen, what);
     let text = format!("stdout {:?}, stderr {:?}", ended.stdout, ended.stderr);
     report_if(raw, format!("control characters in the output: {text}"));
     let has_stdout = matches!(line.sink, Sink::File | Sink::Late);
@@ -90,10 +88,8 @@ fn output_differences(
             line.storm.is_some() && message.contains(" could not be kept stopped; ")
         };
         let is_quiet = ended.stdout.is_empty() && ended.stderr.lines().all(is_warning);
-        report_if(
-            silent && !is_quiet,
-            format!("success is not silent: {text}"),
-        );
+        let what = format!("success is not silent: {text}");
+        report_if(silent && !is_quiet, what);
         let fails = matches!(ended.exit, 1 | 64) && request.mode == Mode::Send;
         let is_mute = fails && has_stderr && ended.stderr.is_empty();
         report_if(is_mute, "no message about the failure".into());
@@ -108,10 +104,8 @@ fn output_differences(
     if has_stdout && let Some(listed) = &forecast.listed {
         // The names of a mask may share a line.
         let printed: Vec<&str> = ended.stdout.split_whitespace().collect();
-        report_if(
-            printed != *listed,
-            format!("listed {printed:?}, not {listed:?}"),
-        );
+        let what = format!("listed {printed:?}, not {listed:?}");
+        report_if(printed != *listed, what);
     }
     if has_stdout && let Reading::Request(request) = reading {
         let has_json = request.has("json") && ended.exit < KILLED;
@@ -121,29 +115,23 @@ fn output_differences(
         if let Some([signalled, gone, failed, remaining, status]) = summary {
             let exit = ended.exit;
             let is_other = i64::from(exit) != status;
-            report_if(
-                is_other,
-                format!("reports status {status} and exits with {exit}"),
-            );
+            let what = format!("reports status {status} and exits with {exit}");
+            report_if(is_other, what);
             let counted = [signalled, gone, failed, remaining];
             let fits = |(count, [least, most]): (i64, [usize; 2])| {
                 usize::try_from(count).is_ok_and(|count| (least..=most).contains(&count))
             };
             let fits = |may: &[[usize; 2]; 4]| counted.into_iter().zip(*may).all(fits);
             let bad = forecast.counts.filter(|may| !fits(may));
-            report_if(
-                bad.is_some(),
-                format!("counts {counted:?}, not {bad:?}: {text}"),
-            );
+            let what = format!("counts {counted:?}, not {bad:?}: {text}");
+            report_if(bad.is_some(), what);
         }
     }
     if let Some([must, may]) = forecast.printed.as_ref().filter(|_| has_stdout) {
         let printed: BTreeSet<String> = ended.stdout.lines().map(str::to_owned).collect();
         let fits = must.is_subset(&printed) && printed.is_subset(may);
-        report_if(
-            !fits,
-            format!("printed {printed:?}, not {must:?} to {may:?}"),
-        );
+        let what = format!("printed {printed:?}, not {must:?} to {may:?}");
+        report_if(!fits, what);
     }
     wrong
 }

@@ -89,11 +89,8 @@ fn reap_all(slots: &[Slot]) {
             libc::waitid(libc::P_ALL, 0, &raw mut from, flags);
             (from.si_pid(), from.si_code, from.si_status())
         };
-        let status = if code == libc::CLD_EXITED {
-            status << 8
-        } else {
-            status
-        };
+        let has_exited = code == libc::CLD_EXITED;
+        let status = if has_exited { status << 8 } else { status };
         if pid == 0 {
             return;
         }

@@ -154,9 +154,8 @@ impl Held {
         let child = held(call, &inject, "/dev/null".as_ref(), args);
         let has_pinned = || has_open(child.id(), "pidfd");
         let is_there = || is_in(child.id(), number);
-        eventually("sigsend to reach the window", || {
-            is_there() && has_pinned() == (window != Window::BeforePinning)
-        });
+        let is_in_window = || is_there() && has_pinned() == (window != Window::BeforePinning);
+        eventually("sigsend to reach the window", is_in_window);
         let tracer = Some(tracer_in(&status_of(child.id())).expect("held by a tracer"));
         Self { child, tracer }
     }

@@ -216,11 +216,8 @@ pub fn clone_at(pid: i32, exec: &Exec) -> io::Result<()> {
         unsafe {
             become_program(exec, &argv);
             let error = *libc::__errno_location();
-            libc::write(
-                report.as_raw_fd(),
-                (&raw const error).cast(),
-                size_of::<c_int>(),
-            );
+            let bytes = (&raw const error).cast();
+            libc::write(report.as_raw_fd(), bytes, size_of::<c_int>());
             libc::_exit(127);
         }
     }

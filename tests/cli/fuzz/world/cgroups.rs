@@ -20,11 +20,8 @@ impl Cgroups {
 
     pub fn path(&self, cgroup: Cgroup) -> Option<PathBuf> {
         let [upper, lower] = self.0.as_ref()?;
-        let group = if cgroup == Cgroup::Lower {
-            lower
-        } else {
-            upper
-        };
+        let is_lower = cgroup == Cgroup::Lower;
+        let group = if is_lower { lower } else { upper };
         Some(group.path().to_owned())
     }
 
