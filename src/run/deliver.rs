@@ -41,7 +41,8 @@ pub fn deliver(call: &mut Call, step: Step) -> Result<Vec<SourceId>> {
     let mut growing = Vec::new();
     for source in call.found.source_ids() {
         let is_growing = match &call.found[source] {
-            Source::Trees(_) => to_trees(call, source, step),
+            // An error here leaves all trees without the signal, so they must not be waited for.
+            Source::Trees(_) => Ok(to_trees(call, source, step)?),
             Source::Group(_) => to_group(call, source, step),
             Source::Control(_) => to_control_group(call, source, step),
         };

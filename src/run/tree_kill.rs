@@ -50,15 +50,13 @@ pub fn kill_trees(call: &mut Call, source: SourceId, step: Step) -> Result<()> {
     // so one look finds all, unless a member ran while its children were read.
     let is_leaky = kill.done.iter().any(Tree::is_leaky);
     let end = Instant::now() + CHASE;
-    let looked = loop {
-        match kill.call.look(source, &[step]) {
-            Ok(true) if is_leaky && Instant::now() < end => {}
-            looked => break looked,
-        }
-    };
-    let orphans = kill
-        .traces
-        .orphans(&kill.call.found.recipients, &kill.answers);
+    let mut looks_again = Ok(!kill.answers.is_empty());
+    while let Ok(true) = looks_again {
+        let is_new = kill.call.look(source, &[step]);
+        looks_again = is_new.map(|is_new| is_new && is_leaky && Instant::now() < end);
+    }
+    let recipients = &kill.call.found.recipients;
+    let orphans = kill.traces.orphans(recipients, &kill.answers);
     drop(held);
     kill.call.record_all(&kill.answers);
     for member in kill.done.iter().flat_map(|tree| &tree.members) {
@@ -73,7 +71,10 @@ pub fn kill_trees(call: &mut Call, source: SourceId, step: Step) -> Result<()> {
         let subject = subject.process(Some(orphan), name.as_deref());
         call.report.tell(&subject, &Outcome::Escaped);
     }
-    looked.map(drop)
+    if let Err(error) = looks_again {
+        call.fail_source(source, &error);
+    }
+    Ok(())
 }
 
 /// Reports a tree that could not be stopped. It is out of the call if it has got no KILL.
