@@ -127,6 +127,46 @@ fn a_process_that_escaped_between_the_freeze_and_kill_is_named_and_counts_as_fai
 }
 
 #[test]
+fn a_process_that_is_older_than_sigsend_is_no_orphan() {
+    in_pid_namespace(|| {
+        let go_on_after =
+            |pid: u32| fs::write("/proc/sys/kernel/ns_last_pid", pid.to_string()).is_ok();
+        if !may_trace() || program("setsid").is_none() || !go_on_after(400) {
+            return skip("no strace, no setsid or no right to choose PIDs");
+        }
+        // It has a session of its own and no parent, and the PIDs pass it while the tree is killed.
+        let mut stranger = Command::new("setsid");
+        let started = stranger.args(["--fork", "sleep", "60"]).status();
+        assert!(started.expect("setsid starts").success() && go_on_after(100));
+        let started = others().into_iter().map(|pid| stat_field(pid, 22)).max();
+        eventually("a clock tick to pass", || {
+            let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
+            let ticks = uptime
+                .split(' ')
+                .next()
+                .unwrap_or_default()
+                .replace('.', "");
+            ticks.parse().ok() > started
+        });
+        let family = Family::shell("echo ready; exec cat");
+        // The first one is STOP.
+        let kill_call = Call {
+            name: "pidfd_send_signal".into(),
+            nth: 2,
+        };
+        let held = Held::before(&kill_call, &["--tree", "-KILL", &family.arg()]);
+        held.has_entered(libc::SYS_pidfd_send_signal);
+        assert!(go_on_after(500));
+        assert!(Command::new("true").status().expect("it starts").success());
+        let output = held.go();
+        family.assert_killed_by(9);
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        assert_eq!(output.status.code(), Some(0));
+        clean_up(&family);
+    });
+}
+
+#[test]
 fn a_deep_tree_takes_linear_time() {
     // Each one executes the shell anew: the kernel itself takes quadratic time for a chain of forks.
     let chain = |depth: u32| {
