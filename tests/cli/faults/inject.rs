@@ -39,12 +39,13 @@ impl Fault<'_> {
     /// is a valid answer rather than a fault.
     pub fn means_gone(&self) -> bool {
         let text = &self.call.text;
-        // /proc is read relative to a descriptor of it.
+        // Files of /proc are opened relative to it: `openat(3, "4242/comm"`.
         let path = text.split_once('"').map_or("", |(_, path)| path);
-        let of_a_process = path.starts_with("/proc/")
-            || path.starts_with(|c: char| c.is_ascii_digit())
-            || text.contains("S_IFDIR")
-            || text.starts_with("getdents")
+        let of_proc = path.starts_with(|first: char| first.is_ascii_digit())
+            || ["/proc/", "self/", "thread-self/"]
+                .iter()
+                .any(|start| path.starts_with(start));
+        let of_a_process = of_proc || text.contains("S_IFDIR") || text.starts_with("getdents")
             // A descriptor of a process.
             || text.starts_with("readlinkat");
         match &*self.errno {
