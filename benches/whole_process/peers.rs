@@ -17,14 +17,12 @@ use crate::program::{BinDir, Program};
 /// A program to compare with, and how to find, recognise and install it.
 struct Peer {
     name: &'static str,
-    /// Possible file names.
+    /// Possible file names; none if only the environment variable names it.
     files: &'static [&'static str],
     /// The argv[0] it is run with.
     called: &'static str,
     /// Text in the output of `--version` or `--help` that identifies it.
     identified_by: &'static str,
-    /// The environment variable that names the file when it is not on the PATH.
-    variable: &'static str,
     install: &'static str,
 }
 
@@ -34,7 +32,6 @@ const KILLS: [Peer; 6] = [
         files: &["kill"],
         called: "kill",
         identified_by: "procps",
-        variable: "SIGSEND_BENCH_PROCPS",
         install: "`apt-get install procps`",
     },
     Peer {
@@ -42,7 +39,6 @@ const KILLS: [Peer; 6] = [
         files: &["kill", "gkill"],
         called: "kill",
         identified_by: "GNU coreutils",
-        variable: "SIGSEND_BENCH_GNU",
         install: "in no Debian package: `apt-get source coreutils`, there `./configure --enable-install-program=kill && make`, the file is `src/kill`",
     },
     Peer {
@@ -50,7 +46,6 @@ const KILLS: [Peer; 6] = [
         files: &["kill"],
         called: "kill",
         identified_by: "util-linux",
-        variable: "SIGSEND_BENCH_UTIL_LINUX",
         install: "in no Debian package: `apt-get source util-linux`, there `./configure --disable-all-programs --enable-kill && make`, the file is `kill`",
     },
     Peer {
@@ -58,7 +53,6 @@ const KILLS: [Peer; 6] = [
         files: &["busybox", "kill"],
         called: "kill",
         identified_by: "BusyBox",
-        variable: "SIGSEND_BENCH_BUSYBOX",
         install: "`apt-get install busybox-static`",
     },
     Peer {
@@ -66,7 +60,6 @@ const KILLS: [Peer; 6] = [
         files: &["toybox", "kill"],
         called: "kill",
         identified_by: "toybox",
-        variable: "SIGSEND_BENCH_TOYBOX",
         install: "`apt-get install toybox`",
     },
     Peer {
@@ -74,49 +67,22 @@ const KILLS: [Peer; 6] = [
         files: &["kill", "coreutils"],
         called: "kill",
         identified_by: "uutils",
-        variable: "SIGSEND_BENCH_UUTILS",
         install: "`cargo install uu_kill --root DIR`, the file is `DIR/bin/kill`",
     },
 ];
 
-/// A program that looks for processes, under its own name.
-const fn finder(
-    name: &'static str,
-    identified_by: &'static str,
-    variable: &'static str,
-    install: &'static str,
-) -> Peer {
-    Peer {
-        name,
-        files: &[],
-        called: name,
-        identified_by,
-        variable,
-        install,
-    }
-}
-
 const PROCPS: &str = "`apt-get install procps`";
 const PSMISC: &str = "`apt-get install psmisc`";
 
-const FINDERS: [Peer; 7] = [
-    finder("pgrep", "procps", "SIGSEND_BENCH_PGREP", PROCPS),
-    finder("pkill", "procps", "SIGSEND_BENCH_PKILL", PROCPS),
-    finder("killall", "PSmisc", "SIGSEND_BENCH_KILLALL", PSMISC),
-    finder("pstree", "PSmisc", "SIGSEND_BENCH_PSTREE", PSMISC),
-    finder("fuser", "PSmisc", "SIGSEND_BENCH_FUSER", PSMISC),
-    finder(
-        "ss",
-        "iproute2",
-        "SIGSEND_BENCH_SS",
-        "`apt-get install iproute2`",
-    ),
-    finder(
-        "lsof",
-        "lsof 4",
-        "SIGSEND_BENCH_LSOF",
-        "`apt-get install lsof`",
-    ),
+/// Programs that look for processes: the name, what identifies it, and how to install it.
+const FINDERS: [(&[&str; 1], &str, &str); 7] = [
+    (&["pgrep"], "procps", PROCPS),
+    (&["pkill"], "procps", PROCPS),
+    (&["killall"], "PSmisc", PSMISC),
+    (&["pstree"], "PSmisc", PSMISC),
+    (&["fuser"], "PSmisc", PSMISC),
+    (&["ss"], "iproute2", "`apt-get install iproute2`"),
+    (&["lsof"], "lsof 4", "`apt-get install lsof`"),
 ];
 
 const PIDWAIT: Peer = Peer {
@@ -124,7 +90,6 @@ const PIDWAIT: Peer = Peer {
     files: &["pidwait"],
     called: "pidwait",
     identified_by: "procps",
-    variable: "SIGSEND_BENCH_PIDWAIT",
     install: "`apt-get install procps` (4.0 or newer)",
 };
 
@@ -134,7 +99,6 @@ const EARLIER: Peer = Peer {
     files: &[],
     called: "kill",
     identified_by: "sigsend",
-    variable: "SIGSEND_BENCH_EARLIER",
     install: "a release build of an earlier commit",
 };
 
@@ -172,9 +136,17 @@ impl Programs {
             kills.extend(peer.find(bin_dir, &mut missing)?);
         }
         let mut finders = Vec::new();
-        for peer in &FINDERS {
+        for (files, identified_by, install) in FINDERS {
+            let [name] = *files;
+            let peer = Peer {
+                name,
+                files,
+                called: name,
+                identified_by,
+                install,
+            };
             let found = peer.find(bin_dir, &mut missing)?;
-            finders.extend(found.map(|program| (peer.name, program)));
+            finders.extend(found.map(|program| (name, program)));
         }
         let shell = candidates(&["sh"], None).next();
         Ok(Self {
@@ -195,18 +167,14 @@ impl Programs {
 
 impl Peer {
     fn find(&self, bin_dir: &BinDir, missing: &mut Vec<String>) -> Result<Option<Program>> {
-        let own_name = [self.name];
-        let files = if self.files.is_empty() {
-            &own_name
-        } else {
-            self.files
-        };
-        let found = candidates(files, env::var_os(self.variable).map(PathBuf::from))
+        let name = self.name.to_uppercase().replace('-', "_");
+        let variable = format!("SIGSEND_BENCH_{name}");
+        let found = candidates(self.files, env::var_os(&variable).map(PathBuf::from))
             .find_map(|path| Some((self.version(&path)?, path)));
         let Some((version, path)) = found else {
             missing.push(format!(
-                "{}: {}; {} names it when it is not on the PATH",
-                self.name, self.install, self.variable
+                "{}: {}; {variable} names it when it is not on the PATH",
+                self.name, self.install
             ));
             return Ok(None);
         };
