@@ -117,6 +117,18 @@ fn a_tree_is_signalled_as_a_whole_or_not_at_all() {
         }
         assert!((1..19).contains(&enough), "{call:?} {enough}");
     }
+    // A dry run has what the call would have, and a signal to a group needs no descriptor.
+    let family = Family::with_role("children 40");
+    for line in [
+        format!("--dry-run --tree {family}"),
+        format!("-v --grace 9s -- -{family}"),
+    ] {
+        assert!(!all_or_nothing(16, &line));
+    }
+    let one = Victim::sleeping();
+    limited(16, 16, &format!("--grace 9s {one}")).ok();
+    limited(16, 16, &format!("-HUP -- -{family}")).ok();
+    family.assert_killed_by(1);
     // It may be named twice.
     let family = Family::with_role("children 20");
     let refused = limited(16, 16, &format!("--tree -CONT {family} {family}")).code(1);

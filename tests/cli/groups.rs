@@ -90,17 +90,12 @@ fn the_own_group_cannot_be_waited_for() {
 #[test]
 fn members_of_another_user_are_reported_and_not_waited_for() {
     needs!(may_change_user(), "root");
-    let (user, mut foreign) = (Unprivileged::new(), Recorder::of(victim()));
-    let own = victim().in_group_of(foreign.victim()).owned_by(NOBODY);
-    let mut own = own.sleeping();
-    let refused = "failed: Operation not permitted\n";
-    let line = format!("sigsend: sending signal to -{foreign} (PID {foreign}) {refused}");
-    call!(user.sigsend(), "--wait -- -{foreign}").begins(64, line);
-    assert_eq!(own.reap(), Ending::Killed(15));
-    let told = call!(user.sigsend(), "--within 15s -- -{foreign}").code(1);
-    let told = told.err;
-    contains!(told, "Operation not permitted");
-    foreign.assert_untouched();
+    let refused = "failed: Operation not permitted";
+    table(&format!(
+        "nobody: --wait -- -RECORDER | 64 | sending signal to -RECORDER (PID RECORDER) {refused} \
+            | CAT~@RECORDER=15
+         nobody: --within 15s -- -RECORDER | 1 | Operation not permitted |"
+    ));
 }
 
 #[test]

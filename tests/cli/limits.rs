@@ -160,34 +160,6 @@ fn a_wide_and_a_deep_tree_are_killed_whole() {
 }
 
 #[test]
-fn with_sixteen_descriptors_a_target_is_signalled_as_a_whole_or_not_at_all() {
-    in_pid_namespace(|| {
-        needs!(has_prlimit(), "prlimit");
-        let mut bystander = Recorder::new();
-        let crowd = self::crowd(40);
-        let lines = "--tree -KILL PID|--tree PID|--tree --grace 9s PID|-KILL --wait -- -PID\
-            |--grace 9s -- -PID|-KILL crowd|--dry-run --tree PID";
-        for line in each(&lines.replace("PID", &crowd.arg())) {
-            let done = call!(limited("--nofile=16:16"), "{line}").code(1);
-            let why = ["16 open files", "Too many open files"];
-            assert!(why.iter().any(|why| done.err.contains(why)), "{done:?}");
-            let states = states("crowd");
-            let is_whole = living("crowd") == 41 && !states.contains('T');
-            assert!(is_whole, "{line:?}: {states}");
-        }
-        // One process fits, and so do targets that need no pidfd.
-        let one = Victim::sleeping();
-        call!(limited("--nofile=16:16"), "-v --grace 9s {one}").code(0);
-        call!(limited("--nofile=16:16"), "-HUP -- -{crowd}").code(0);
-        eventually("the group to exit", || living("crowd") == 0);
-        let crowd = self::crowd(40);
-        call!(limited("--nofile=16:1024"), "--tree -KILL {crowd}").code(0);
-        eventually("the tree to exit", || living("crowd") == 0);
-        bystander.assert_untouched();
-    });
-}
-
-#[test]
 fn at_the_limit_of_processes_everything_works() {
     in_pid_namespace(|| {
         needs!(has_prlimit() && may_change_user(), "root and prlimit");

@@ -313,26 +313,21 @@ fn assert_ends_itself(forms: &str) {
     }
 }
 
-/// sigsend ignores PIPE and XFSZ for its own output, and Rust's runtime would catch SEGV and BUS.
+/// sigsend ignores PIPE and XFSZ for its own output, and Rust's runtime would catch SEGV and BUS. The
+/// others get their signals first, wherever its own PID stands.
 #[test]
-fn a_signal_to_sigsend_itself_does_what_it_does_to_any_program() {
-    assert_ends_itself("$$ | -v $$ | --expect sigsend $$ | -- $$");
-}
-
-#[test]
-fn a_signal_to_its_own_group_does_what_it_does_to_any_program() {
-    in_pid_namespace(|| assert_ends_itself("0 | -- -$$ | -v $1 0"));
-}
-
-/// The others get their signals first, wherever its own PID stands.
-#[test]
-fn its_own_pid_comes_last() {
-    assert_ends_itself("$$ $1 | -v $$ $1 | -- $1 $$");
+fn a_signal_to_sigsend_itself_comes_last_and_does_what_it_does_to_any_program() {
+    assert_ends_itself("$$ | -v $$ | --expect sigsend $$ | -- $$ | $$ $1 | -v $$ $1 | -- $1 $$");
     let other = Recorder::new();
     for build in BUILDS.iter() {
         let ended = to_itself(build, "USR2", "-0 $$ $1", &other);
         assert!(ended.success(), "{ended}");
     }
+}
+
+#[test]
+fn a_signal_to_its_own_group_does_what_it_does_to_any_program() {
+    in_pid_namespace(|| assert_ends_itself("0 | -- -$$ | -v $1 0"));
 }
 
 /// write(2) that fails, or writes nothing, is an error and is not repeated for ever.

@@ -87,7 +87,6 @@ pub fn in_full() -> bool {
 /// How long a test waits for something that should happen at once. Long enough for a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A user without privileges.
 pub const NOBODY: u32 = 65534;
 
 /// Shell code that waits and runs its traps at once. It ends after two minutes or eight signals.
@@ -127,7 +126,6 @@ pub fn raw(program: impl AsRef<OsStr>) -> StdCommand {
     clean(StdCommand::new(program))
 }
 
-/// sigsend with this argv[0].
 pub fn sigsend_as(argv0: &str) -> Command {
     let mut command = raw_sigsend();
     command.arg0(argv0);
@@ -155,12 +153,10 @@ impl Unprivileged {
         Self { dir }
     }
 
-    /// Where the copy is.
     pub fn path(&self) -> PathBuf {
         self.dir.path().join("sigsend")
     }
 
-    /// A command line of this user.
     pub fn sigsend(&self) -> Command {
         let mut command = clean(StdCommand::new(self.path()));
         command.uid(NOBODY).gid(NOBODY);
@@ -177,7 +173,6 @@ pub fn copy(program: impl AsRef<OsStr>, to: &Path) {
 
 /// Gives a command the deadline of all tests.
 pub trait Timed {
-    /// See [`DEADLINE`].
     fn timed(self) -> Self;
 }
 
@@ -250,11 +245,9 @@ pub fn shown_on_terminal(
     String::from_utf8(written).expect("UTF-8")
 }
 
-/// A run of sigsend under strace.
 pub struct Trace {
     /// Its status and what it wrote.
     pub output: Output,
-    /// Its PID.
     pub pid: String,
     /// The selected system calls of its main thread, one per line, without the PID in front.
     pub calls: Vec<String>,
@@ -353,7 +346,6 @@ pub fn back_date(path: &Path, age: Duration) {
 /// A directory that every user can read. Removed on drop.
 pub struct TempDir(PathBuf);
 
-/// Makes a directory with a unique name.
 pub fn tempdir() -> TempDir {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     loop {
@@ -371,7 +363,6 @@ pub fn tempdir() -> TempDir {
 }
 
 impl TempDir {
-    /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
     }

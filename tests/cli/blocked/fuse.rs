@@ -43,7 +43,6 @@ impl Unreadable {
         })
     }
 
-    /// Its PID as an operand.
     pub fn arg(&self) -> String {
         self.process.arg()
     }

@@ -5,14 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::support::prelude::*;
 
-/// A control group of version 2.
 pub struct Group {
     path: PathBuf,
     /// Whether it is removed on drop. A group below another one is removed with that one.
     is_top: bool,
 }
 
-/// The mount point of the hierarchy.
 pub fn mount() -> String {
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("/proc");
     let whole = |line: &&str| line.contains(" - cgroup2 ") && line.split(' ').nth(3) == Some("/");
@@ -64,7 +62,6 @@ pub fn control_group() -> Option<Group> {
     Some(group)
 }
 
-/// Its directory.
 impl Display for Group {
     fn fmt(&self, formatter: &mut Formatter) -> fmt::Result {
         self.path.display().fmt(formatter)
@@ -76,7 +73,6 @@ impl Group {
         &self.path
     }
 
-    /// Its directory as an argument.
     pub fn arg(&self) -> String {
         self.path.to_str().expect("a path of ours").to_owned()
     }
@@ -88,7 +84,6 @@ impl Group {
         shown.expect("below the mount").to_owned()
     }
 
-    /// A group below this one.
     pub fn child(&self, name: &str) -> Self {
         let path = self.path.join(name);
         fs::create_dir(&path).expect("a group below one of ours");
@@ -104,7 +99,6 @@ impl Group {
         self
     }
 
-    /// Moves a process into it.
     #[track_caller]
     pub fn take(&self, pid: i32) {
         let moved = fs::write(self.path.join("cgroup.procs"), pid.to_string());

@@ -107,7 +107,6 @@ impl Hosts {
         eventually("webd", || Self::file(host, "webd.pid").ends_with('\n'));
     }
 
-    /// Starts nginx on a host.
     #[track_caller]
     pub fn start_nginx(&self, host: &str) {
         self.on(host, "nginx");
@@ -277,7 +276,6 @@ fn files() {
     tried(&format!("mount --bind {} /mnt/bin/sigsend", *SIGSEND)).expect("a file of ours");
 }
 
-/// Starts a host.
 fn start(host: &str, address: &str) -> Child {
     let mut command = Command::new(program("ip").expect("checked before"));
     let namespaces = "--pid --fork --mount-proc --uts --kill-child";

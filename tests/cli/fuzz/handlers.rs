@@ -153,7 +153,6 @@ pub fn with_open_mask<T>(start: impl FnOnce() -> T) -> T {
     started
 }
 
-/// Sets the mask of blocked signals.
 pub fn block(mask: u64) {
     let (call, old) = (libc::SYS_rt_sigprocmask, ptr::null_mut::<u64>());
     // SAFETY: the kernel reads eight bytes. The raw call, since libc's leaves 32 and 33 alone.

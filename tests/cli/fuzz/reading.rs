@@ -104,7 +104,6 @@ const LONG: [&str; 3] = [
 ];
 
 impl Request {
-    /// Whether the flag of this long name was given.
     pub fn has(&self, flag: &str) -> bool {
         self.flags.contains(&flag)
     }
@@ -399,7 +398,6 @@ impl Request {
     }
 }
 
-/// Reads a whole command line.
 pub fn read(args: &[OsString]) -> Reading {
     match Request::read(args) {
         Err(Invalid) => Reading::Refused,

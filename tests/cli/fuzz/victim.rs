@@ -333,7 +333,6 @@ fn set_identity(role: &Role) {
     }
 }
 
-/// Sends bytes to the harness.
 pub fn send(channel: i32, bytes: &[u8]) {
     // SAFETY: a descriptor that stays open, a buffer that outlives the call.
     let written = unsafe { libc::write(channel, bytes.as_ptr().cast(), bytes.len()) };

@@ -259,12 +259,10 @@ impl World {
         (0..FAMILIES.len()).for_each(|family| self.replace(family));
     }
 
-    /// The number of victims that were replaced.
     pub fn replaced(&self) -> u64 {
         self.replaced
     }
 
-    /// The group of the first family.
     pub fn home(&self) -> i32 {
         self.victims[1].group
     }
@@ -276,7 +274,6 @@ impl World {
         (victim, victim.line.as_ref().expect("it answers"))
     }
 
-    /// The PIDs of a family.
     pub fn family(&self, family: usize) -> Vec<i32> {
         let is_member = |victim: &&Victim| victim.family == family && victim.exists();
         let members = self.victims.iter().filter(is_member);
@@ -351,7 +348,6 @@ fn first_slot(family: usize) -> usize {
 /// The time limit for everything that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The value of one line of a status file.
 fn field<'a>(status: &'a str, label: &str) -> Option<&'a str> {
     let mut lines = status.lines();
     let value = lines.find_map(|line| line.strip_prefix(label)?.strip_prefix(':'));

@@ -123,7 +123,6 @@ pub fn each(list: &str) -> impl Iterator<Item = &str> {
 
 /// What can be run to its end: a command with and without the deadline of all tests.
 pub trait Runs {
-    /// Adds the words and waits for the end.
     fn run(self, words: &[String]) -> Done;
 }
 
@@ -153,14 +152,11 @@ impl Runs for Command {
     }
 }
 
-/// A finished call.
 pub struct Done {
     line: String,
     /// The exit status; `None` if a signal has ended it.
     pub status: Option<i32>,
-    /// What it wrote to standard output.
     pub out: String,
-    /// What it wrote to standard error.
     pub err: String,
 }
 
@@ -233,13 +229,11 @@ impl Done {
         self
     }
 
-    /// Asserts success without any output.
     #[track_caller]
     pub fn ok(self) -> Self {
         self.is(0, "", "")
     }
 
-    /// Asserts success, this output, and no error.
     #[track_caller]
     pub fn says(self, out: impl AsRef<str>) -> Self {
         self.is(0, out, "")
@@ -251,14 +245,12 @@ impl Done {
         self.is(status, "", err)
     }
 
-    /// Asserts the exit status.
     #[track_caller]
     pub fn code(self, status: i32) -> Self {
         assert_eq!(self.status, Some(status), "{self:?}");
         self
     }
 
-    /// Asserts success and no error.
     #[track_caller]
     pub fn fine(self) -> Self {
         assert_eq!((self.status, &*self.err), (Some(0), ""), "{self:?}");

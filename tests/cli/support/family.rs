@@ -125,7 +125,6 @@ impl DerefMut for Family {
     }
 }
 
-/// The PID of its head.
 impl Display for Family {
     fn fmt(&self, formatter: &mut Formatter) -> fmt::Result {
         self.head.fmt(formatter)
@@ -163,7 +162,6 @@ pub fn state(pid: i32) -> char {
     stat(pid).chars().next().unwrap_or('X')
 }
 
-/// The PIDs of all processes in /proc.
 pub fn all_pids() -> Vec<i32> {
     let entries = fs::read_dir("/proc").expect("a /proc").flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());

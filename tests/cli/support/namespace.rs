@@ -96,7 +96,6 @@ pub fn keep_pids_small() {
     }
 }
 
-/// The version of the kernel.
 pub fn kernel() -> (u32, u32) {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let parts = release.split(['.', '-']);

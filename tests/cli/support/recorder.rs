@@ -11,7 +11,6 @@ use super::victim::{Victim, VictimOptions, victim};
 /// One signal as it arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// Its number.
     pub signal: i32,
     /// `si_code`: `SI_USER` of kill(2), `SI_QUEUE` of sigqueue(3).
     pub code: i32,
@@ -47,12 +46,10 @@ impl Recorder {
         Self(victim)
     }
 
-    /// The process.
     pub fn victim(&self) -> &Victim {
         &self.0
     }
 
-    /// Its PID as an operand.
     pub fn arg(&self) -> String {
         self.0.arg()
     }
@@ -83,14 +80,12 @@ impl Recorder {
         received.iter().map(|received| received.signal).collect()
     }
 
-    /// No signal arrived.
     #[track_caller]
     pub fn assert_untouched(&mut self) {
         assert_eq!(self.received(), [], "{} must get no signal", self.0);
     }
 }
 
-/// Its PID.
 impl Display for Recorder {
     fn fmt(&self, formatter: &mut Formatter) -> fmt::Result {
         self.0.fmt(formatter)

@@ -218,7 +218,6 @@ fn foreign_short_lived(count: u32, life: u32) -> ! {
     stay()
 }
 
-/// A child forked by a second thread.
 fn forking_thread() -> ! {
     thread::spawn(|| {
         if fork() == Side::Child {

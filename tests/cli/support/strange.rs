@@ -213,7 +213,6 @@ impl Held {
         eventually("sigsend to enter the system call", is_there);
     }
 
-    /// Whether it has opened a pidfd.
     pub fn has_pinned(&self) -> bool {
         has_open(self.child.id(), "pidfd")
     }
@@ -247,7 +246,6 @@ pub struct Call {
 }
 
 impl Call {
-    /// The nth call of this name.
     pub fn nth(name: &str, nth: usize) -> Self {
         Self {
             name: name.to_owned(),

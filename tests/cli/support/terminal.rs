@@ -137,7 +137,6 @@ impl Terminal {
     }
 }
 
-/// The size of a terminal.
 pub fn winsize(rows: u16, columns: u16) -> Winsize {
     Winsize {
         ws_row: rows,

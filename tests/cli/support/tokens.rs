@@ -8,13 +8,11 @@ pub const SIGNALS: &str = "\
     TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS EXIT NULL CLD IOT POLL RTMIN RTMAX \
     RTMIN+1 RTMIN+30 RTMAX-1 RTMAX-30 RT0 RT5 RT30";
 
-/// Tokens that look like a signal but are not.
 pub const NOT_SIGNALS: &str = "\
     UNUSED 137 65 RTMIN3 +1 '' SIGSIGHUP RTMIN+31 RTMAX-31 RTMIN-1 RTMAX+1 RT31 RT RT-1 SIG SIG9 \
     'TERM ' ' TERM' '9 ' ' 9' -9 -0 0x9 9.0 4294967305 18446744073709551625 256 265 NOPE TER \
     TERMINATE KILL,TERM LOST INFO ٩ ＴＥＲＭ 1e1 -- RTMIN+ RTMIN+01 RTMIN++1 RTMIN+4294967297 hup\n";
 
-/// Tokens that look like a target but are not.
 pub const NOT_TARGETS: &str = "\
     - +1 00 -0 -00 -01 '-1 ' '0 ' ' 0' ' -1' ' -5' 0x7b 123abc 12,34 4294967295 4294967296 \
     2147483648 -2147483648 -2147483649 -4294967295 -4294967296 -4294967297 18446744073709551615 \
@@ -23,7 +21,6 @@ pub const NOT_TARGETS: &str = "\
     \t \n a/b /sbin/init a\tb -1\n 0\n --0 -0x1 ١ ' ' ' 5:5' 4294967297 99999999999999999999 -0123 \
     -5x -1.5 -1e5 1.5 1e5 @5 5: :5x 5:x 0:5 5:-5 5:5:5";
 
-/// Short times.
 pub const DURATIONS: &str = "1ms 5ms 20ms 1ms 0ms 0s 10ms 15ms";
 
 /// Invalid durations, and durations without the required unit.
@@ -55,8 +52,6 @@ pub const STRANGE: &str = "\
     -vq5 -vn9 -qs -NOPE -Term -Tt -65 -128 -2147483647 -RTMIN3 -u -f --timeout=5ms --signal= \
     --queue= --expect= --within= --grace= --pidfile= -s9s -e -@ -W -A -0x9";
 
-/// Values to queue.
 pub const QUEUED: &str = "0 7 -1 2147483647 -2147483648 123456";
 
-/// Invalid values to queue.
 pub const NOT_QUEUED: &str = "2147483648 '' x 4294967295 -2147483649 1.5 --1 '7 ' 0x7 + -";

@@ -59,7 +59,6 @@ impl VictimOptions {
         self
     }
 
-    /// Sets its argv[0].
     pub fn argv0(mut self, argv0: impl Into<OsString>) -> Self {
         self.argv0 = Some(argv0.into());
         self
@@ -236,7 +235,6 @@ impl Victim {
         self.pid
     }
 
-    /// Its PID as an operand.
     pub fn arg(&self) -> String {
         self.pid.to_string()
     }
@@ -246,7 +244,6 @@ impl Victim {
         format!("-{}", self.pid)
     }
 
-    /// Writes a line to its standard input.
     #[track_caller]
     pub fn write_line(&mut self, line: &str) {
         writeln!(self.stdin, "{line}")
@@ -259,7 +256,6 @@ impl Victim {
         self.stdin.try_clone().expect("a descriptor")
     }
 
-    /// The next line that it writes.
     #[track_caller]
     pub fn read_line(&mut self) -> String {
         let end = Instant::now() + DEADLINE;
@@ -294,19 +290,16 @@ impl Victim {
         ending.expect("a readable pidfd means an end")
     }
 
-    /// Whether it has ended by now.
     pub fn has_ended(&self) -> bool {
         self.look(Look::Only).is_some()
     }
 
-    /// Asserts that it was killed by this signal.
     #[track_caller]
     pub fn assert_killed_by(&self, signal: i32) {
         let (ending, killed) = (self.ending(), Ending::Killed(signal));
         assert_eq!(ending, killed, "the end of {}", self.pid);
     }
 
-    /// Asserts that it exited with this status.
     #[track_caller]
     pub fn assert_exited_with(&self, status: i32) {
         let (ending, exited) = (self.ending(), Ending::Exited(status));
@@ -371,7 +364,6 @@ impl Victim {
     }
 }
 
-/// Its PID.
 impl Display for Victim {
     fn fmt(&self, formatter: &mut Formatter) -> fmt::Result {
         self.pid.fmt(formatter)
@@ -403,7 +395,6 @@ pub fn status_field(pid: i32, field: &str) -> String {
     value.unwrap_or_default().trim().to_owned()
 }
 
-/// Asserts that each was killed by this signal.
 #[track_caller]
 pub fn killed(victims: impl IntoIterator<Item = impl Borrow<Victim>>, signal: i32) {
     for victim in victims {
@@ -411,7 +402,6 @@ pub fn killed(victims: impl IntoIterator<Item = impl Borrow<Victim>>, signal: i3
     }
 }
 
-/// Asserts that each is alive.
 #[track_caller]
 pub fn alive(victims: impl IntoIterator<Item = impl Borrow<Victim>>) {
     for victim in victims {

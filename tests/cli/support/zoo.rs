@@ -24,9 +24,10 @@ pub const POLITE: &str = "trap 'exit 3' TERM; echo ready; while read line; do :;
 ///   recorder `RECORDER=10,12` are the signals. All others must be alive and untouched.
 #[track_caller]
 pub fn table(table: &str) {
+    let nobody = table.contains("nobody:").then(Unprivileged::new);
     for row in rows::<4>(table) {
         let _row = Row(row);
-        run_row(row);
+        run_row(row, nobody.as_ref());
     }
 }
 
@@ -121,7 +122,7 @@ fn kind_of(name: &str) -> &str {
 }
 
 #[track_caller]
-fn run_row([call, status, told, ends]: [&str; 4]) {
+fn run_row([call, status, told, ends]: [&str; 4], nobody: Option<&Unprivileged>) {
     const KINDS: &str = "CAT STOPPED STUBBORN POLITE FROZEN ZOMBIE GONE RECORDER";
     let is_kind = |word: &&str| KINDS.split(' ').any(|kind| kind == kind_of(word));
     let ends = ends.split(' ').filter_map(|end| end.split_once('='));
@@ -148,8 +149,8 @@ fn run_row([call, status, told, ends]: [&str; 4]) {
         }
         text
     };
-    let done = match call.strip_prefix("nobody:") {
-        Some(call) => Unprivileged::new().sigsend().run(&words(&pids(call))),
+    let done = match nobody.zip(call.strip_prefix("nobody:")) {
+        Some((nobody, call)) => nobody.sigsend().run(&words(&pids(call))),
         None => raw_sigsend().run(&words(&pids(call))),
     };
     let mut done = done.code(status.parse().expect("a status"));
