@@ -1,5 +1,6 @@
 //! Fork storms: KILL ends every process of a tree that keeps forking, and each process gets any
-//! other signal exactly once. A few rounds each, unless in full.
+//! other signal exactly once. A few rounds each, unless in full. In namespaces: the orphan of another
+//! process might be one of the tree.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -8,7 +9,7 @@ use std::thread;
 
 use nix::sys::signal::killpg;
 
-use crate::support::prelude::*;
+use crate::support::{prelude::*, reap_orphans};
 
 /// The maximum of forks, far more than a storm has time for.
 const FORKS: usize = 1000;
@@ -26,56 +27,65 @@ fn rounds(most: usize) -> impl Iterator<Item = usize> {
 
 #[test]
 fn kill_ends_every_process_of_a_forking_tree() {
-    let mut bystander = Recorder::new();
-    let mut cut_short = 0;
-    for before in rounds(100) {
-        let mut storm = Family::with_role("storm");
-        let forks = storm.start_forking(FORKS);
-        for _ in 0..before {
-            storm.next_line();
+    in_pid_namespace(|| {
+        let mut bystander = Recorder::new();
+        let mut cut_short = 0;
+        for before in rounds(100) {
+            let mut storm = Family::with_role("storm");
+            let forks = storm.start_forking(FORKS);
+            for _ in 0..before {
+                storm.next_line();
+            }
+            run!("--tree -KILL {storm}").ok();
+            storm.assert_killed_by(9);
+            cut_short += usize::from(storm.assert_all_ended().len() + before < FORKS);
+            forks.join().expect("the forking thread ends");
+            drop(storm);
+            reap_orphans();
         }
-        run!("--tree -KILL {storm}").ok();
-        storm.assert_killed_by(9);
-        cut_short += usize::from(storm.assert_all_ended().len() + before < FORKS);
-        forks.join().expect("the forking thread ends");
-    }
-    assert!(cut_short > 1, "the storms were over before the signal");
-    bystander.assert_untouched();
+        assert!(cut_short > 1, "the storms were over before the signal");
+        bystander.assert_untouched();
+    });
 }
 
 #[test]
 fn every_process_of_a_forking_tree_gets_a_signal_once() {
-    let mut bystander = Recorder::new();
-    let mut cut_short = 0;
-    for before in rounds(100) {
-        let mut storm = Family::with_role("catching-storm");
-        let forks = storm.start_forking(UNFROZEN_FORKS);
-        // How often each was created and got the signal.
-        let mut heard: BTreeMap<String, (usize, usize)> = BTreeMap::from([(storm.arg(), (1, 0))]);
-        let mut note = |line: String| {
-            let (word, pid) = line.split_once(' ').expect("a word and a PID");
-            let (born, told) = heard.entry(pid.to_owned()).or_default();
-            *(if word == "created" { born } else { told }) += 1;
-            heard.values().all(|times| *times == (1, 1))
-        };
-        for _ in 0..before {
-            note(storm.next_line().expect("it is alive"));
+    in_pid_namespace(|| {
+        let mut bystander = Recorder::new();
+        let mut cut_short = 0;
+        for before in rounds(100) {
+            let mut storm = Family::with_role("catching-storm");
+            let forks = storm.start_forking(UNFROZEN_FORKS);
+            // How often each was created and got the signal.
+            let mut heard: BTreeMap<String, (usize, usize)> =
+                BTreeMap::from([(storm.arg(), (1, 0))]);
+            let mut note = |line: String| {
+                let (word, pid) = line.split_once(' ').expect("a word and a PID");
+                let (born, told) = heard.entry(pid.to_owned()).or_default();
+                *(if word == "created" { born } else { told }) += 1;
+                heard.values().all(|times| *times == (1, 1))
+            };
+            for _ in 0..before {
+                note(storm.next_line().expect("it is alive"));
+            }
+            run!("--tree -TERM {storm}").ok();
+            // A process that got the signal no longer forks, so once all have got it no new one can be
+            // created.
+            while !note(storm.next_line().expect("it is alive")) {}
+            run!("--tree -KILL {storm}").ok();
+            storm
+                .assert_all_ended()
+                .into_iter()
+                .for_each(|line| _ = note(line));
+            assert!(heard.values().all(|times| *times == (1, 1)), "{heard:?}");
+            cut_short += usize::from(heard.len() <= UNFROZEN_FORKS);
+            forks.join().expect("the forking thread ends");
+            drop(storm);
+            reap_orphans();
         }
-        run!("--tree -TERM {storm}").ok();
-        // A process that got the signal no longer forks, so once all have got it no new one can be
-        // created.
-        while !note(storm.next_line().expect("it is alive")) {}
-        run!("--tree -KILL {storm}").ok();
-        storm
-            .assert_all_ended()
-            .into_iter()
-            .for_each(|line| _ = note(line));
-        assert!(heard.values().all(|times| *times == (1, 1)), "{heard:?}");
-        cut_short += usize::from(heard.len() <= UNFROZEN_FORKS);
-        forks.join().expect("the forking thread ends");
-    }
-    assert!(cut_short > 1, "the storms were over before the signal");
-    bystander.assert_untouched();
+        assert!(cut_short > 1, "the storms were over before the signal");
+        bystander.assert_untouched();
+    });
 }
 
 #[test]
@@ -99,40 +109,44 @@ fn a_process_that_exits_during_pidfd_open_is_no_failure() {
 
 #[test]
 fn kill_ends_every_process_of_a_forking_tree_that_is_continued() {
-    for (role, is_woken_from_outside) in [("continuing-storm", false), ("storm", true)] {
-        for before in rounds(20) {
-            let mut storm = Family::with_role(role);
-            let forks = storm.start_forking(UNFROZEN_FORKS);
-            for _ in 0..before {
-                storm.next_line();
-            }
-            let group = Pid::from_raw(storm.pid());
-            let is_over = AtomicBool::new(false);
-            let told = thread::scope(|scope| {
-                // The head stays a zombie until the family is dropped, so the group's ID is not
-                // reused.
-                scope.spawn(|| {
-                    while is_woken_from_outside && !is_over.load(Relaxed) {
-                        let _ = killpg(group, Signal::SIGCONT);
-                        thread::yield_now();
-                    }
+    in_pid_namespace(|| {
+        for (role, is_woken_from_outside) in [("continuing-storm", false), ("storm", true)] {
+            for before in rounds(20) {
+                let mut storm = Family::with_role(role);
+                let forks = storm.start_forking(UNFROZEN_FORKS);
+                for _ in 0..before {
+                    storm.next_line();
+                }
+                let group = Pid::from_raw(storm.pid());
+                let is_over = AtomicBool::new(false);
+                let told = thread::scope(|scope| {
+                    // The head stays a zombie until the family is dropped, so the group's ID is not
+                    // reused.
+                    scope.spawn(|| {
+                        while is_woken_from_outside && !is_over.load(Relaxed) {
+                            let _ = killpg(group, Signal::SIGCONT);
+                            thread::yield_now();
+                        }
+                    });
+                    let begin = Instant::now();
+                    let done = run!("--tree -KILL {storm}");
+                    is_over.store(true, Relaxed);
+                    let holds = begin.elapsed() < Duration::from_secs(15);
+                    assert!(holds, "{:?}", begin.elapsed());
+                    done.code(0).err
                 });
-                let begin = Instant::now();
-                let done = run!("--tree -KILL {storm}");
-                is_over.store(true, Relaxed);
-                let holds = begin.elapsed() < Duration::from_secs(15);
-                assert!(holds, "{:?}", begin.elapsed());
-                done.code(0).err
-            });
-            storm.assert_killed_by(9);
-            if !told.is_empty() {
-                // A process that may have forked unseen is named.
-                let is_warning = |line: &str| line.contains("could not be kept stopped");
-                assert!(told.lines().all(is_warning), "{told}");
-                let _ = killpg(group, Signal::SIGKILL);
+                storm.assert_killed_by(9);
+                if !told.is_empty() {
+                    // A process that may have forked unseen is named.
+                    let is_warning = |line: &str| line.contains("could not be kept stopped");
+                    assert!(told.lines().all(is_warning), "{told}");
+                    let _ = killpg(group, Signal::SIGKILL);
+                }
+                storm.assert_all_ended();
+                forks.join().expect("the forking thread ends");
+                drop(storm);
+                reap_orphans();
             }
-            storm.assert_all_ended();
-            forks.join().expect("the forking thread ends");
         }
-    }
+    });
 }

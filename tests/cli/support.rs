@@ -70,7 +70,7 @@ use nix::unistd::Pid;
 
 pub use call::{Done, Runs, each, redirected, rows, sh, sh_of, through, token, tool, words};
 pub(crate) use call::{call, contains, needs, run};
-pub use namespace::{in_pid_namespace, keep_pids_small, kernel};
+pub use namespace::{in_pid_namespace, keep_pids_small, kernel, reap_orphans};
 pub use recorder::{Received, Recorder};
 pub use sys::{Ending, pidfd};
 pub use terminal::{Terminal, screen};

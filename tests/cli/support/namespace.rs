@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use assert_cmd::Command as Bounded;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
 use super::{DEADLINE, Recorder, in_full, running_as_root, skip, write_stderr};
 
@@ -86,6 +87,14 @@ fn permitted() -> Result<(), String> {
             .ok_or(format!("no PID namespaces: {}", why.trim()))
     };
     ANSWER.get_or_init(ask).clone()
+}
+
+/// Reaps all dead processes whose parent is dead. For tests in a namespace, between two victims.
+pub fn reap_orphans() {
+    let is_dead = |status: nix::Result<WaitStatus>| {
+        status.is_ok_and(|status| status != WaitStatus::StillAlive)
+    };
+    while is_dead(waitpid(None, Some(WaitPidFlag::WNOHANG))) {}
 }
 
 /// Lowers the PID limit of this namespace, which has its own since Linux 6.14: if /proc hides
