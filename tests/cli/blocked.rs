@@ -239,6 +239,9 @@ fn a_process_that_appears_after_the_kill_of_one_tree_is_no_orphan_of_it() {
         let call = call.stderr(Stdio::piped()).spawn();
         let call = call.expect("sigsend starts");
         other.assert_killed_by(9);
+        // The KILLs of this tree are over when sigsend sleeps until the other one is stopped.
+        let pid = i32::try_from(call.id()).expect("a PID");
+        eventually("sigsend waits for the other tree", || state(pid) == 'S');
         // It loses its parent and has a session of its own, as an escaped member would.
         let stranger = tool("setsid --fork sleep 60").status();
         assert!(stranger.expect("setsid starts").success());
