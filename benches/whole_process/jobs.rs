@@ -51,7 +51,7 @@ pub fn send_and_list(programs: &Programs, options: &Options, report: &mut Report
                 KILLS,
                 title,
                 Unit::Seconds,
-                measure_in_turn(&invocations, options.rounds)?,
+                measure_in_turn(&invocations, options.rounds, Invocation::time)?,
             ));
         }
     }
@@ -79,7 +79,7 @@ pub fn send_and_list(programs: &Programs, options: &Options, report: &mut Report
                 KILLS,
                 title,
                 Unit::Seconds,
-                measure_in_turn(&invocations, options.rounds)?,
+                measure_in_turn(&invocations, options.rounds, Invocation::time)?,
             ));
         }
     }
@@ -101,7 +101,7 @@ pub fn send_and_list(programs: &Programs, options: &Options, report: &mut Report
             KILLS,
             title,
             Unit::Seconds,
-            measure_in_turn(&invocations, share(options.rounds, 10))?,
+            measure_in_turn(&invocations, share(options.rounds, 10), Invocation::time)?,
         ));
     }
     if options.wants("memory") {
@@ -167,7 +167,11 @@ fn prepare(
 
 /// Runs the programs in turn. Each round starts with a different one, so that no program always
 /// runs first.
-pub fn measure_in_turn(invocations: &[Invocation], rounds: usize) -> Result<Vec<Entry>> {
+pub fn measure_in_turn(
+    invocations: &[Invocation],
+    rounds: usize,
+    sample: impl Fn(&Invocation) -> Result<f64>,
+) -> Result<Vec<Entry>> {
     let mut entries: Vec<Entry> = invocations
         .iter()
         .map(|invocation| Entry::new(&invocation.program, Vec::new()))
@@ -176,7 +180,7 @@ pub fn measure_in_turn(invocations: &[Invocation], rounds: usize) -> Result<Vec<
         process::fail_if_interrupted()?;
         for turn in 0..invocations.len() {
             let next = (round + turn) % invocations.len();
-            entries[next].samples.push(invocations[next].time()?);
+            entries[next].samples.push(sample(&invocations[next])?);
         }
     }
     Ok(entries)

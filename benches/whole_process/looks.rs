@@ -18,7 +18,7 @@ const TREE: usize = 200;
 /// The members of a group.
 const GROUP: usize = 1000;
 
-const FINDERS: &str = "Looking";
+const FINDERS: &str = "Looking, CPU time";
 const ENDERS: &str = "Ending";
 
 /// What is done to one of the processes, and the arguments of the programs that do it; the first
@@ -62,7 +62,7 @@ pub fn look(
             }
             able(&mut invocations, &title, report);
             let rounds = share(options.rounds, 10 + crowd / 100);
-            let entries = measure_in_turn(&invocations, rounds)?;
+            let entries = measure_in_turn(&invocations, rounds, Invocation::cpu_time)?;
             report.add(Row::new(job, FINDERS, title, Unit::Seconds, entries).among(crowd));
         }
     }

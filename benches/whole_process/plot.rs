@@ -8,9 +8,9 @@ use crate::report::Row;
 const PANEL: (f64, f64) = (400.0, 260.0);
 /// The space for axes and labels: left, top, right, bottom.
 const MARGIN: (f64, f64, f64, f64) = (56.0, 34.0, 84.0, 34.0);
-/// Powers of ten: processes, and milliseconds.
+/// Powers of ten: processes, and milliseconds of CPU time.
 const PROCESSES: (f64, f64) = (1.5, 3.8);
-const MILLISECONDS: (f64, f64) = (-0.7, 3.3);
+const MILLISECONDS: (f64, f64) = (-0.7, 3.0);
 
 /// Readable on white and on black; the first colour is sigsend's.
 const COLOURS: [&str; 4] = ["#e0452f", "#3f8fd0", "#4aa564", "#a878c8"];
@@ -77,12 +77,7 @@ fn panel(rows: &[&Row]) -> String {
         text,
         "<text class=\"title\" x=\"{left}\" y=\"20\">{title}</text>"
     );
-    for (value, label) in [
-        (1.0, "1 ms"),
-        (10.0, "10 ms"),
-        (100.0, "100 ms"),
-        (1000.0, "1 s"),
-    ] {
+    for (value, label) in [(1.0, "1 ms"), (10.0, "10 ms"), (100.0, "100 ms")] {
         let y = y(value);
         let _ = writeln!(
             text,

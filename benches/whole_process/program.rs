@@ -142,6 +142,11 @@ impl Invocation {
         Ok(start.elapsed().as_secs_f64())
     }
 
+    /// Seconds of CPU time, which other processes of a busy machine do not change.
+    pub fn cpu_time(&self) -> Result<f64> {
+        Ok(self.finish(self.spawn()?)?.as_secs_f64())
+    }
+
     /// Waits for the program, which must succeed; the CPU time that it took.
     pub fn finish(&self, pid: Pid) -> Result<Duration> {
         match process::reap(pid)? {
