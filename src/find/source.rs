@@ -38,26 +38,23 @@ impl Source {
     }
 
     pub fn control(&self) -> Option<&ControlGroup> {
-        if let Self::Control(group) = self {
-            Some(group)
-        } else {
-            None
+        match self {
+            Self::Control(group) => Some(group),
+            _ => None,
         }
     }
 
     pub fn control_mut(&mut self) -> Option<&mut ControlGroup> {
-        if let Self::Control(group) = self {
-            Some(group)
-        } else {
-            None
+        match self {
+            Self::Control(group) => Some(group),
+            _ => None,
         }
     }
 
     pub fn group(&self) -> Option<&ProcessGroup> {
-        if let Self::Group(group) = self {
-            Some(group)
-        } else {
-            None
+        match self {
+            Self::Group(group) => Some(group),
+            _ => None,
         }
     }
 }

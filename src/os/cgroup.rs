@@ -53,18 +53,11 @@ impl Directory {
             Ok(kind) if kind.starts_with(b"domain") => Ok(()),
             Ok(_) => Err(NoControlGroup::Threaded),
             // The root has no such file, and a group that was removed has no file at all.
-            Err(Errno::ENOENT) if self.has("cgroup.procs").map_err(refusal)? => {
+            Err(Errno::ENOENT) => {
+                sys::open(&self.0, "cgroup.procs", OFlag::O_PATH).map_err(refusal)?;
                 Err(NoControlGroup::Root)
             }
             Err(errno) => Err(refusal(errno)),
-        }
-    }
-
-    fn has(&self, file: &str) -> nix::Result<bool> {
-        match sys::open(&self.0, file, OFlag::O_PATH) {
-            Ok(_) => Ok(true),
-            Err(Errno::ENOENT) => Ok(false),
-            Err(errno) => Err(errno),
         }
     }
 
