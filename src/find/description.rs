@@ -20,8 +20,7 @@ pub fn described(rules: &Rules) -> Result<Vec<(Pinned, Verdict)>> {
     let mut found = Vec::new();
     for pid in candidates(rules)? {
         let claim = |process: &Pinned| Ok(process.is_running()?.into());
-        let judge = |process: &Pinned| rules.judge(process, Way::Description, claim);
-        found.extend(Pinned::open_if(pid, judge)?.process());
+        found.extend(rules.open_judged(pid, Way::Description, claim)?.process());
     }
     Ok(found)
 }

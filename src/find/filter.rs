@@ -10,7 +10,7 @@ use crate::escape::escape;
 use crate::event::Reason;
 use crate::find::recipients::Standing;
 use crate::find::spared::Spared;
-use crate::os::pidfd::{Life, Pinned};
+use crate::os::pidfd::{Life, Opened, Pinned};
 use crate::os::proc::{self, Place};
 use crate::plan::{Labels, Mode, Plan, Question, Reach, Users};
 use crate::target::Pid;
@@ -156,9 +156,19 @@ impl<'a> Rules<'a> {
         Ok(is_owned.process().is_some_and(|(_, is_owned)| is_owned))
     }
 
+    /// Pins a process and decides about it.
+    pub fn open_judged(
+        &self,
+        pid: Pid,
+        way: Way,
+        claim: impl FnOnce(&Pinned) -> Result<Claim>,
+    ) -> Result<Opened<Verdict>> {
+        Pinned::open_if(pid, |process| self.judge(process, way, claim))
+    }
+
     /// Decides about a pinned process. `claim` asks whether it is what the look-up took it for.
     /// What is read by its PID is true of it only if it has its PID still: see [`Pinned::open_if`].
-    pub fn judge(
+    fn judge(
         &self,
         process: &Pinned,
         way: Way,

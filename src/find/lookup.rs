@@ -65,7 +65,7 @@ impl Found<'_> {
         disproof: impl FnOnce(&Pinned) -> Result<Option<Reason>>,
     ) -> Result<()> {
         let claim = |process: &Pinned| Ok(disproof(process)?.map_or(Claim::Holds, Claim::Refused));
-        match Pinned::open_if(pid, |process| self.rules.judge(process, way, claim))? {
+        match self.rules.open_judged(pid, way, claim)? {
             Opened::Process(process, verdict) => {
                 self.take(process, verdict, typed, NamedBy::Identity)?;
             }

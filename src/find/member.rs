@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use crate::find::filter::{Rules, Way};
 use crate::find::recipients::{Origin, Recipient, RecipientId, Recipients, Standing};
-use crate::os::pidfd::{Opened, Pinned};
+use crate::os::pidfd::Pinned;
 use crate::target::Pid;
 
 /// A process that was listed as a member.
@@ -51,14 +51,10 @@ pub fn members(
             members.push(Member::Known(known));
             continue;
         }
-        let judge =
-            |process: &Pinned| rules.judge(process, way, |process| Ok(claim(process)?.into()));
-        if let Opened::Process(process, verdict) = Pinned::open_if(pid, judge)? {
-            members.extend(
-                verdict
-                    .standing()
-                    .map(|standing| Member::New(process, standing)),
-            );
+        let opened = rules.open_judged(pid, way, |process| Ok(claim(process)?.into()))?;
+        if let Some((process, verdict)) = opened.process() {
+            let standing = verdict.standing();
+            members.extend(standing.map(|standing| Member::New(process, standing)));
         }
     }
     Ok(members)

@@ -43,8 +43,7 @@ pub fn named(name: &str, rules: &Rules) -> Result<Vec<(Pinned, Verdict)>> {
                 None => Claim::Unclear,
             })
         };
-        let judge = |process: &Pinned| rules.judge(process, Way::Name, claim);
-        found.extend(Pinned::open_if(pid, judge)?.process());
+        found.extend(rules.open_judged(pid, Way::Name, claim)?.process());
     }
     Ok(found)
 }

@@ -56,12 +56,12 @@ pub fn holders(port: NonZeroU16, protocol: Protocol, rules: &Rules) -> Result<Ho
     let mut known: BTreeSet<Pid> = BTreeSet::new();
     let mut sockets = listed(port, protocol)?;
     loop {
-        let all = if sockets.is_empty() {
+        let mut newer = if sockets.is_empty() {
             Vec::new()
         } else {
             processes()?
         };
-        let newer: Vec<Pid> = all.into_iter().filter(|pid| known.insert(*pid)).collect();
+        newer.retain(|pid| known.insert(*pid));
         for pid in &newer {
             // Another user's process may have a hundred thousand descriptors.
             if rules.may_own(*pid)? {
@@ -122,11 +122,8 @@ impl Look<'_> {
                 return Ok(());
             }
         }
-        let opened = Pinned::open_if(pid, |process| {
-            self.rules
-                .judge(process, Way::Port, |process| claim(process, sockets))
-        })?;
-        match opened {
+        let claim = |process: &Pinned| claim(process, sockets);
+        match self.rules.open_judged(pid, Way::Port, claim)? {
             Opened::Process(process, Verdict::NotMeant) => {
                 if !self.rules.is_owned(&process)? {
                     self.others.insert(pid);
