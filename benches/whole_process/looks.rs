@@ -43,11 +43,14 @@ pub fn look(
         needle.start(1, &word)?;
         let port = needle.listen()?;
         let mut tree = Sleepers::open()?;
-        tree.start(TREE - 1, "twig")?;
         let directory = bin_dir.directory.display().to_string();
         for (job, title, calls) in jobs(&word, &port, &tree.helper(), &directory) {
             if !options.wants(job) {
                 continue;
+            }
+            // The last job: its processes are among nobody else's.
+            if job == "tree" {
+                tree.start(TREE - 1, "twig")?;
             }
             let title = format!("{title}, among {crowd}");
             let mut invocations = Vec::new();

@@ -67,11 +67,13 @@ impl Found<'_> {
         let claim = |process: &Pinned| Ok(disproof(process)?.map_or(Claim::Holds, Claim::Refused));
         match self.rules.open_judged(pid, way, claim)? {
             Opened::Process(process, verdict) => {
-                self.take(process, verdict, typed, NamedBy::Identity)?;
+                self.take(process, verdict, typed, NamedBy::Identity)
             }
-            Opened::Absent(absent) => self.miss(typed, Some(pid), Reason::Absent(absent)),
+            Opened::Absent(absent) => {
+                self.miss(typed, Some(pid), Reason::Absent(absent));
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     fn port(&mut self, port: NonZeroU16, transport: Transport, typed: &Rc<Typed>) -> Result<()> {
@@ -163,78 +165,59 @@ impl Found<'_> {
         Ok(())
     }
 
-    /// Takes the processes that answer to a description. `false` if there are none; those that have
-    /// exited since do not count.
-    fn answer(&mut self, found: Vec<(Pinned, Verdict)>, typed: &Rc<Typed>) -> Result<bool> {
-        let is_spared =
-            |(_, verdict): &(_, Verdict)| matches!(verdict, Verdict::Takes(Standing::Skipped));
-        let (spared, others): (Vec<_>, Vec<_>) = found.into_iter().partition(is_spared);
-        let mut is_answered = false;
-        for (process, verdict) in others {
-            is_answered |= self.take(process, verdict, typed, NamedBy::Description)?;
-        }
-        if !is_answered && !spared.is_empty() {
-            is_answered = true;
-            let ancestor = spared
-                .iter()
-                .map(|(one, _)| one.pid)
-                .find(|pid| *pid != own());
+    /// Takes the processes that answer to a description, the spared last. `false` if there are
+    /// none; those that have exited since do not count.
+    fn answer(&mut self, mut found: Vec<(Pinned, Verdict)>, typed: &Rc<Typed>) -> Result<bool> {
+        let is_spared = |verdict: &Verdict| matches!(verdict, Verdict::Takes(Standing::Skipped));
+        found.retain(|(_, verdict)| !matches!(verdict, Verdict::NotMeant));
+        found.sort_by_key(|(_, verdict)| is_spared(verdict));
+        if found.first().is_some_and(|(_, first)| is_spared(first)) {
+            let mut pids = found.iter().map(|(spared, _)| spared.pid);
+            let ancestor = pids.find(|pid| *pid != own());
             let reason = ancestor.map_or(Reason::OnlySigsend, |first| Reason::OnlySpared {
                 first,
                 name: proc::name(first).unwrap_or_default(),
             });
             self.miss(typed, None, reason);
         }
-        for (process, _) in spared {
-            self.admit(
-                process,
-                Standing::Skipped,
-                Place::Alone,
-                typed,
-                NamedBy::Description,
-            )?;
+        let is_answered = !found.is_empty();
+        for (process, verdict) in found {
+            self.take(process, verdict, typed, NamedBy::Description)?;
         }
         Ok(is_answered)
     }
 
-    /// Admits a process, or notes why it is refused. Whether it is meant at all.
+    /// Admits a process that is meant, or notes why it is refused.
     fn take(
         &mut self,
         process: Pinned,
         verdict: Verdict,
         typed: &Rc<Typed>,
         named_by: NamedBy,
-    ) -> Result<bool> {
-        match verdict {
-            Verdict::Takes(standing) => {
-                let place = match self.rules.plan.selection.reach {
-                    Reach::Process => Place::Alone,
-                    Reach::Tree | Reach::Mixed => Place::Tree { parent: None },
-                };
-                self.admit(process, standing, place, typed, named_by)?;
-            }
-            Verdict::Refused(reason) => self.miss(typed, Some(process.pid), reason),
-            Verdict::NotMeant => return Ok(false),
-        }
-        Ok(true)
-    }
-
-    fn admit(
-        &mut self,
-        process: Pinned,
-        standing: Standing,
-        place: Place,
-        typed: &Rc<Typed>,
-        named_by: NamedBy,
     ) -> Result<()> {
+        let standing = match verdict {
+            Verdict::Takes(standing) => standing,
+            Verdict::Refused(reason) => {
+                self.miss(typed, Some(process.pid), reason);
+                return Ok(());
+            }
+            Verdict::NotMeant => return Ok(()),
+        };
+        // The spared are roots of trees only if they were identified.
+        let is_spared = matches!(standing, Standing::Skipped);
+        let is_root = named_by == NamedBy::Identity || !is_spared;
+        let place = match self.rules.plan.selection.reach {
+            Reach::Tree | Reach::Mixed if is_root => Place::Tree { parent: None },
+            _ => Place::Alone,
+        };
         let origin = Origin {
             typed: Rc::clone(typed),
             named_by,
             place,
         };
         let labels = self.rules.labels;
-        self.recipients
-            .admit(Recipient::new(process, origin, standing, labels))
+        let recipient = Recipient::new(process, origin, standing, labels);
+        self.recipients.admit(recipient)
     }
 
     fn miss(&mut self, typed: &Rc<Typed>, pid: Option<Pid>, reason: Reason) {
