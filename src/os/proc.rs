@@ -179,19 +179,13 @@ fn read_arguments(pid: Pid) -> io::Result<Vec<Vec<u8>>> {
         line.pop();
     }
     let arguments = line.split(|byte| *byte == 0).map(<[u8]>::to_vec);
-    Ok(if line.is_empty() {
-        Vec::new()
-    } else {
-        arguments.collect()
-    })
+    Ok(arguments.filter(|_| !line.is_empty()).collect())
 }
 
 /// The answer of another thread, for a process whose main thread has exited and has no memory.
 fn by_other_threads<T>(pid: Pid, file: &str, ask: impl Fn(&str) -> io::Result<T>) -> Option<T> {
-    let mut others = threads(pid)
-        .ok()?
-        .into_iter()
-        .filter(|thread| *thread != pid.number());
+    let threads = threads(pid).ok()?.into_iter();
+    let mut others = threads.filter(|thread| *thread != pid.number());
     others.find_map(|thread| ask(&format!("task/{thread}/{file}")).ok())
 }
 
