@@ -2,9 +2,6 @@
 //! signal. The victims have the PIDs that a wrong reading would select: 5, 12, 34 and 123, the
 //! caller's own group, and all others for a stray -1.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-
 use crate::support::prelude::*;
 use crate::support::tokens::{NOT_SIGNALS, NOT_TARGETS};
 

@@ -3,7 +3,7 @@
 
 pub mod group;
 
-use std::os::unix::fs::{chown, symlink};
+use std::os::unix::fs::chown;
 
 use crate::strange::has_open;
 use crate::support::prelude::*;

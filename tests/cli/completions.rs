@@ -1,7 +1,7 @@
 //! Completion in the real shells: bash and zsh get keys, including tab, through a pseudo-terminal;
 //! fish is queried directly.
 
-use std::net::{TcpListener, UdpSocket};
+use std::net::UdpSocket;
 
 use nix::sched::{CloneFlags, unshare};
 

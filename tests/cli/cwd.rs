@@ -1,7 +1,5 @@
 //! `--cwd DIR`: processes that work in a directory or below it.
 
-use std::os::unix::fs::symlink;
-
 use crate::full::{Filter, assert_usage_error, assert_works_with_every_option, started};
 use crate::support::prelude::*;
 

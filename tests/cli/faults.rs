@@ -8,17 +8,14 @@ mod inject;
 mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::env;
 use std::fmt::Write as _;
-use std::fs;
 use std::io::Write as _;
 use std::process::Output;
 
 use inject::{Fault, calls, faults, run_with, traced};
 use targets::{Effect, Kind, Targets};
 
-use crate::strange::may_trace;
-use crate::support::{Recorder, again, in_pid_namespace, rows, side_by_side, skip, tempdir};
+use crate::support::prelude::*;
 
 /// Set to `all` for all faults.
 const ALL: &str = "SIGSEND_FAULTS";

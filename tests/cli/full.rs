@@ -1,10 +1,6 @@
 //! `-f TEXT`: processes by a text in their command line. [`Filter`] checks what `--cwd` and `-u`
 //! share with it.
 
-use std::ffi::OsStr;
-use std::net::TcpListener;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::support::VictimOptions;

@@ -16,13 +16,8 @@ mod victim;
 mod world;
 
 use std::collections::BTreeMap;
-use std::env;
-use std::fs;
 use std::io::{Write as _, stderr, stdout};
-use std::os::unix::ffi::OsStrExt;
 use std::sync::Mutex;
-use std::thread;
-use std::time::Instant;
 
 use line::{Dice, Line, Start};
 use nix::sched::{CloneFlags, unshare};
@@ -30,9 +25,7 @@ use reading::Reading;
 use runner::Runner;
 use world::{Observation, World};
 
-use crate::support::{
-    again, in_pid_namespace, may_change_user, running_as_root, side_by_side, skip, tempdir,
-};
+use crate::support::prelude::*;
 
 const LINES: &str = "SIGSEND_FUZZ_LINES";
 const SEED: &str = "SIGSEND_FUZZ_SEED";

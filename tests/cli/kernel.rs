@@ -2,9 +2,6 @@
 //! nested very deep.
 #![expect(unsafe_code, reason = "a limit is set between fork and exec")]
 
-use std::io;
-use std::os::fd::OwnedFd;
-
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::{Mode, mkdirat};

@@ -1,7 +1,5 @@
 //! `--mixed`: signals to the target alone; KILL, and the wait, to what is left of its tree.
 
-use std::thread;
-
 use crate::full::{assert_usage_error, assert_works_with_every_option, unique};
 use crate::support::prelude::*;
 

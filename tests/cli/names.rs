@@ -1,9 +1,6 @@
 //! Targets by NAME: which processes a name selects, and that unusual names of other processes do
 //! not change that.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
 use std::process::id;
 
 use crate::support::prelude::*;

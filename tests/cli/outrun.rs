@@ -1,9 +1,6 @@
 //! Trees that outrun KILL: members that run again while the tree is killed, because a KILL to
 //! another member continues them, or somebody else does. None survives, or it is named.
 
-use nix::sys::wait::waitpid;
-
-use crate::family::stat_field;
 use crate::support::prelude::*;
 
 /// Members that do nothing in each group. They make the time between two KILLs long.

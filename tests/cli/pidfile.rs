@@ -1,12 +1,10 @@
 //! `--pidfile`: valid contents, files that are refused, and processes too young to have written it.
 
 use std::fs::{OpenOptions, Permissions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::symlink;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::thread;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;

@@ -2,8 +2,8 @@
 //! namespace of the test's own.
 
 use std::io::IoSlice;
-use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::net::{TcpStream, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::fchown;
 use std::os::unix::net::UnixStream;
 

@@ -1,8 +1,6 @@
 //! Permissions: an unprivileged user cannot signal others and gets the reason; root is not misled
 //! by names, pidfiles and environments of other users.
 
-use std::os::unix::fs::symlink;
-
 use crate::support::is_dynamic;
 use crate::support::prelude::*;
 

@@ -1,7 +1,6 @@
 //! Slow or missing readers of the output: they delay no signal, and lost lines are reported.
 
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::process::Child;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};

@@ -1,8 +1,6 @@
 //! sigsend and its ancestors are spared wherever processes are described. A typed PID or a regular
 //! pidfile still means them, and then they come last.
 
-use std::net::TcpListener;
-
 use crate::port::with_inheritable;
 use crate::support::prelude::*;
 

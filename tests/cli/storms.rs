@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::thread;
 
 use nix::sys::signal::killpg;
 
-use crate::support::{prelude::*, reap_orphans};
+use crate::support::prelude::*;
+use crate::support::reap_orphans;
 
 /// The maximum of forks, far more than a storm has time for.
 const FORKS: usize = 1000;

@@ -16,29 +16,36 @@ mod zoo;
 
 /// What many tests need: a module lists only what is its own.
 pub mod prelude {
-    pub use super::family::{Family, all_pids, children, is_dead, state};
+    pub use super::family::{Family, all_pids, children, is_dead, stat, stat_field, state};
     pub use super::strange::{
         Call, Held, Window, calls, calls_after, idle_thread, leaderless, may_trace,
     };
     pub use super::{
         DEADLINE, Done, Ending, IDLE, NOBODY, POLITE, Received, Recorder, Runs, SIGSEND, STUBBORN,
-        TempDir, Terminal, Unprivileged, Victim, alive, back_date, clean, copy, each, eventually,
-        in_full, in_pid_namespace, killed, link, may_change_user, on_terminal, piped, program,
-        raw_sigsend, redirected, rows, running_as_root, send, sh, sigsend, sigsend_as, skip,
-        strace, table, tempdir, through, token, tool, victim, words,
+        TempDir, Terminal, Unprivileged, Victim, again, alive, back_date, clean, copy, each,
+        eventually, in_full, in_pid_namespace, killed, link, may_change_user, on_terminal, pidfd,
+        piped, program, raw_sigsend, readable, redirected, rows, running_as_root, send, sh,
+        side_by_side, sigsend, sigsend_as, skip, status_field, strace, table, tempdir, through,
+        token, tool, victim, words,
     };
     pub use crate::cgroup::group::control_group;
     pub use crate::hidden::hide_processes;
     pub use crate::port::entered_network;
     pub use nix::libc;
     pub use nix::sys::signal::{Signal, kill};
+    pub use nix::sys::wait::waitpid;
     pub use nix::unistd::Pid;
+    pub use std::ffi::OsStr;
     pub use std::fs::{self, File};
-    pub use std::os::unix::fs::PermissionsExt;
+    pub use std::net::TcpListener;
+    pub use std::os::fd::OwnedFd;
+    pub use std::os::unix::ffi::OsStrExt;
+    pub use std::os::unix::fs::{PermissionsExt, symlink};
     pub use std::os::unix::process::{CommandExt, ExitStatusExt};
     pub use std::path::{Path, PathBuf};
     pub use std::process::{Command, Stdio};
     pub use std::time::{Duration, Instant};
+    pub use std::{env, io, thread};
 
     pub(crate) use super::{call, contains, needs, run};
 }

@@ -1,8 +1,6 @@
 //! Trees: which processes belong to one, the order of the signals, which processes are skipped, and
 //! that no process is left stopped.
 
-use nix::sys::wait::waitpid;
-
 use crate::outrun::SLOW_SIGNALS;
 use crate::support::prelude::*;
 

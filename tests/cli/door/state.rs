@@ -4,7 +4,6 @@
 use std::os::unix::fs::fchown;
 
 use nix::sys::ptrace;
-use nix::sys::wait::waitpid;
 use serde_json::Value;
 
 use crate::dry_run::effect;

@@ -2,14 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::fs::{self, File};
-use std::path::Path;
-use std::process::{Output, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Output;
 
 use super::errnos::{INFALLIBLE, listed, may_last};
-use crate::support::{DEADLINE, SIGSEND, tool};
+
+use crate::support::prelude::*;
 
 /// A system call of a run, as written by strace, and its number among the calls of its name.
 pub struct Call {

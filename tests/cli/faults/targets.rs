@@ -1,11 +1,7 @@
 //! The targets of a run with a fault, and what happened to them.
 
-use std::env;
-use std::net::TcpListener;
-
 use crate::port::with_inheritable;
 use crate::support::prelude::*;
-use crate::support::status_field;
 
 /// The kind of targets of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

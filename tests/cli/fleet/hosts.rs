@@ -4,7 +4,6 @@
 //! namespace.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::process::Child;
 
 use serde_json::Value;

@@ -7,19 +7,17 @@
 )]
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::fs::OpenOptions;
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::ptr;
-
-use nix::libc;
-use nix::sys::resource::{Resource, setrlimit};
 
 use super::handlers::block;
 use super::victim::{exit_now, send};
+use nix::sys::resource::{Resource, setrlimit};
+
+use crate::support::prelude::*;
 
 /// Asks the victim to start sigsend: length and command follow, and the PID is the answer.
 pub const LAUNCH: u8 = b'x';

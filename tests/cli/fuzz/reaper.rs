@@ -3,16 +3,15 @@
 //! process with this PID, which leads a group of its own.
 #![expect(unsafe_code, reason = "prctl and waitpid have no safe form here")]
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
 
-use nix::libc;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
 use super::roles::{Habit, Place, Role};
 use super::victim::{REAPED, Slot, answer, fork_at, send};
-use crate::support::pidfd;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::support::prelude::*;
 
 /// Milliseconds between two attempts to reuse a PID that is not free yet.
 const RETRY: u16 = 1;

@@ -1,21 +1,11 @@
 //! Runs one command line in the world. Ends it by force if it hangs or is stopped.
 
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write};
+use std::fs::{OpenOptions, Permissions};
+use std::io::{ErrorKind, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
-
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::libc;
-use nix::poll::{PollFd, PollFlags, poll};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use std::time::SystemTime;
 
 use super::handlers::with_open_mask;
 use super::launcher::{self, limit_files};
@@ -23,9 +13,11 @@ use super::line::{Age, Line, Pidfile, Sink, Start};
 use super::model::{Forecast, KILLED, STOPPED};
 use super::roles::Habit;
 use super::world::{PATIENCE, World, zombie_status};
-use crate::family::state;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, poll};
+
 use crate::hidden::hide;
-use crate::support::{SIGSEND, TempDir, copy, eventually, pidfd, tempdir};
+use crate::support::prelude::*;
 
 /// How one run of sigsend ended.
 #[derive(Debug)]

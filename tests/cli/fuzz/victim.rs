@@ -4,21 +4,19 @@
 #![expect(unsafe_code, reason = "fork and shared memory have no safe form")]
 
 use std::ffi::CString;
-use std::io;
-use std::net::{TcpListener, UdpSocket};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
-use nix::libc;
-
 use super::handlers::{block, set_dispositions};
 use super::reading::Protocol;
 use super::roles::{Habit, Place, Role};
 use super::{launcher, reaper};
-use crate::family::stat;
+
+use crate::support::prelude::*;
 
 /// The highest signal number plus one, so that a signal's number is its index.
 pub const SIGNALS: usize = 65;

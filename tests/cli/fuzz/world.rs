@@ -5,26 +5,23 @@
 mod cgroups;
 mod observation;
 
-use std::env;
-use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::process;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
-
-use nix::errno::Errno;
-use nix::sys::signal::{self, Signal};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::{Pid, gettid};
 
 use super::reading::Protocol;
 use super::roles::{Cgroup, FAMILIES, Habit, Role};
 use super::victim::{self, Slot};
-use crate::family::{stat, stat_field, state};
-use crate::support::{eventually, keep_pids_small, pidfd, readable, status_field};
+use nix::errno::Errno;
+use nix::sys::signal;
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::gettid;
+
+use crate::support::keep_pids_small;
+use crate::support::prelude::*;
+
 pub use cgroups::Cgroups;
 pub use observation::Observation;
 

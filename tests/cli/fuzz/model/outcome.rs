@@ -4,14 +4,12 @@ use super::{
     Aim, CONT, FAIL, GONE, HANG, KILL, LATE, OK, Origin, Outcome, PART, Predictor, SPARED, STOPS,
     UNSURE, is_fatal,
 };
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use crate::fuzz::line::Start;
 use crate::fuzz::reading::{Mode, Target};
 use crate::fuzz::roles::Habit;
 use crate::fuzz::world::Victim;
+use crate::support::prelude::*;
 
 /// Whether a process is still alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

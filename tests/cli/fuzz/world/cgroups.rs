@@ -1,11 +1,9 @@
 //! Two control groups for victims, one below the other. Without permission to create them there are
 //! none.
 
-use std::fs;
-use std::path::PathBuf;
-
-use crate::cgroup::group::{Group, control_group};
+use crate::cgroup::group::Group;
 use crate::fuzz::roles::{Cgroup, Habit};
+use crate::support::prelude::*;
 
 /// The two groups, created below the test's own group and removed on drop.
 pub struct Cgroups(Option<[Group; 2]>);

@@ -3,15 +3,14 @@
 
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
-use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::atomic::Ordering;
 
 use super::{Victim, field, zombie_status};
-use crate::family::{stat_field, state};
+
 use crate::fuzz::roles::Habit;
 use crate::fuzz::victim::{REAPED, RECEIPT, Receipt, SIGNALS, Slot};
-use crate::support::eventually;
+use crate::support::prelude::*;
 
 /// What a victim has received while a command line ran.
 #[derive(Debug, Default)]
