@@ -24,10 +24,8 @@ fn late<T: Copy + Debug>(rows: &[T], took: impl Fn(T) -> Option<Duration>) -> Ve
         let times = (0..3).map_while(|_| took(*row)).take_while(is_late);
         (row, times.collect::<Vec<_>>())
     });
-    measured
-        .filter(|(_, times)| times.len() == 3)
-        .map(|late| format!("{late:?}"))
-        .collect()
+    let found = measured.filter(|(_, times)| times.len() == 3);
+    found.map(|late| format!("{late:?}")).collect()
 }
 
 /// Too long for a command name, so that the whole of it is only in the memory of the process.

@@ -225,9 +225,8 @@ fn a_wait_sleeps_until_the_group_is_empty() {
     needs!(may_trace(), "strace");
     let trace = strace(calls, &args);
     // The member is there, so nothing is said of the group.
-    Done::of("--within 700ms", trace.output)
-        .code(124)
-        .complains(1);
+    let done = Done::of("--within 700ms", trace.output);
+    done.code(124).complains(1);
     let mut calls = trace.calls.iter();
     let from = calls.position(|call| call.starts_with("epoll_"));
     let holds = trace.calls.len() - from.expect("it waits") < 12;

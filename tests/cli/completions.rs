@@ -211,10 +211,8 @@ fn processes_are_completed_and_none_of_their_names_is_run() {
         }
         others.iter().chain([&one]).for_each(Victim::assert_alive);
         if let Some((home, path)) = home("fish") {
-            for [line, args] in rows::<2>(lines)
-                .take(6)
-                .filter(|[line, _]| !line.starts_with("-- "))
-            {
+            let all = rows::<2>(lines).take(6);
+            for [line, args] in all.filter(|[line, _]| !line.starts_with("-- ")) {
                 let (_, last) = args.rsplit_once('<').expect("an argument");
                 assert_eq!(format!("{}>", fish(&path, &home, line)), last, "{line}");
             }

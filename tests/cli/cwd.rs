@@ -78,9 +78,7 @@ fn a_removed_directory_is_found_by_its_path() {
     run!("--grace 20s --cwd {}", at("gone").display()).ok();
     gone.assert_killed_by(15);
     sub.assert_killed_by(15);
-    [neighbour, half, stays]
-        .iter()
-        .for_each(Victim::assert_alive);
+    alive([neighbour, half, stays]);
 }
 
 #[test]

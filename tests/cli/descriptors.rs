@@ -28,9 +28,8 @@ fn sleepers(count: usize) -> (Vec<Victim>, String) {
 }
 
 fn count(told: &str) -> usize {
-    told.lines()
-        .filter(|line| line.contains("open files"))
-        .count()
+    let found = told.lines().filter(|line| line.contains("open files"));
+    found.count()
 }
 
 /// From too few to enough.

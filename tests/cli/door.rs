@@ -10,9 +10,8 @@ use crate::support::prelude::*;
 /// The numbers in a column of a table.
 fn numbers(column: &str) -> Vec<i32> {
     let numbers = column.split_whitespace();
-    numbers
-        .map(|number| number.parse().expect("a number"))
-        .collect()
+    let numbers = numbers.map(|number| number.parse().expect("a number"));
+    numbers.collect()
 }
 
 /// Whether a message contains one of the fragments, which `|` separates.

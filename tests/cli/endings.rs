@@ -11,9 +11,8 @@ fn ending(told: &str, pid: i32) -> String {
         .find(of_it)
         .unwrap_or_else(|| panic!("no end of {pid} in {told:?}"));
     let (what, _time) = line.rsplit_once(" after ").expect("it has a time");
-    what.split_once(") ")
-        .map_or(what, |(_name, what)| what)
-        .to_owned()
+    let what = what.split_once(") ").map_or(what, |(_name, what)| what);
+    what.to_owned()
 }
 
 /// The end of a process as sigsend reports it.

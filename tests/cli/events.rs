@@ -213,9 +213,8 @@ fn a_failure_is_reported_once_on_standard_error() {
         run!("-v -r -HUP {victim}").fails(1, refused);
         let late = format!("sigsend: {victim} (cat) is still there after 0.");
         let told = format!("{victim} (cat) may be signalled\n");
-        run!("-v -0 --within 0s {victim}")
-            .is(124, told, late)
-            .complains(1);
+        let done = run!("-v -0 --within 0s {victim}");
+        done.is(124, told, late).complains(1);
     });
 }
 

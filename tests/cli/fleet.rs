@@ -139,13 +139,11 @@ fn clush_and_pdsh_return_the_highest_status() {
             }
             // The other two have no pidfile, which is status 1.
             let late = "sigsend --within 0s --pidfile /run/webd.pid";
-            hosts
-                .run(&format!("{tool} -S -w web[1-3] {late}"))
-                .code(124);
+            let all = hosts.run(&format!("{tool} -S -w web[1-3] {late}"));
+            all.code(124);
             // Without -S, and with a host that does not exist.
-            hosts
-                .run(&format!("{tool} -w web1 sigsend -HUP 999999999"))
-                .code(0);
+            let call = format!("{tool} -w web1 sigsend -HUP 999999999");
+            hosts.run(&call).code(0);
             hosts.run(&format!("{tool} -S -w web[3-4] true")).code(255);
         }
     });

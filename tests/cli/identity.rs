@@ -269,9 +269,7 @@ fn with_require_handler_only_processes_that_catch_a_signal_get_it() {
         run!("-r {useless} {daemon}").code(1);
     }
     daemon.assert_untouched();
-    [bare, ignoring, worker]
-        .iter()
-        .for_each(Victim::assert_alive);
+    alive([bare, ignoring, worker]);
 }
 
 #[test]

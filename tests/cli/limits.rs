@@ -53,10 +53,8 @@ fn states(name: &str) -> String {
 
 fn living(name: &str) -> usize {
     let states = states(name);
-    states
-        .chars()
-        .filter(|state| !"ZX".contains(*state))
-        .count()
+    let found = states.chars().filter(|state| !"ZX".contains(*state));
+    found.count()
 }
 
 /// Whether this many processes can be pinned here.

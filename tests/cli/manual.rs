@@ -6,10 +6,8 @@ use crate::support::shown_on_terminal;
 const GROUPS: [&str; 5] = ["Signal:", "Target:", "Safety:", "Waiting:", "Output:"];
 
 fn widest(text: &str) -> usize {
-    text.lines()
-        .map(|line| line.chars().count())
-        .max()
-        .unwrap_or_default()
+    let widest = text.lines().map(|line| line.chars().count()).max();
+    widest.unwrap_or_default()
 }
 
 fn is_tidy(text: &str) -> bool {

@@ -174,10 +174,8 @@ fn a_group_that_becomes_threaded_meanwhile_is_an_error_and_not_waited_for() {
     in_pid_namespace(|| {
         needs!(may_trace(), "strace");
         let calls = || each("-HUP | -HUP --wait | --grace 2s");
-        for (window, call) in WINDOWS
-            .into_iter()
-            .flat_map(|w| calls().map(move |c| (w, c)))
-        {
+        let all = WINDOWS.into_iter();
+        for (window, call) in all.flat_map(|w| calls().map(move |c| (w, c))) {
             let Some(parent) = control_group() else {
                 return;
             };

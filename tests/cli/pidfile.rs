@@ -296,9 +296,8 @@ fn a_pipe_is_read_to_its_end_before_any_signal_is_sent() {
     let wants_more = || call().is_ok_and(|call| call.starts_with(&reading));
     eventually("sigsend to want more", wants_more);
     one.assert_alive();
-    input
-        .write_all(other.arg().as_bytes())
-        .expect("sigsend reads");
+    let written = input.write_all(other.arg().as_bytes());
+    written.expect("sigsend reads");
     drop(input);
     assert!(child.wait().expect("sigsend ends").success());
     one.assert_killed_by(1);

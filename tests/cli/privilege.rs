@@ -77,9 +77,8 @@ fn a_hostile_environment_changes_nothing() {
             set(&mut command);
             let done = command.run(&words(&line.replace("PID", &target.arg())));
             let words = |text: &str| {
-                text.split_whitespace()
-                    .map(str::to_owned)
-                    .collect::<Vec<_>>()
+                let found = text.split_whitespace().map(str::to_owned);
+                found.collect::<Vec<_>>()
             };
             (done.status, words(&done.out), words(&done.err))
         };

@@ -150,10 +150,8 @@ fn every_spelling_of_a_standard_signal_does_the_same() {
         let pid = world.recorders[0].arg();
         let mut dice = Dice::new(1);
         let numbers = (0..=70).map(|number| number.to_string());
-        for signal in numbers
-            .chain(words(SIGNALS))
-            .filter(|signal| !is_lethal(signal))
-        {
+        let signals = numbers.chain(words(SIGNALS));
+        for signal in signals.filter(|signal| !is_lethal(signal)) {
             let odd = [signal.clone(), format!("SIG{signal}")];
             world.assert_same(&[format!("-{signal}"), pid.clone()], 0);
             for signal in odd.map(|signal| in_odd_case(&signal, &mut dice)) {
@@ -253,9 +251,8 @@ fn a_signal_is_not_sent_again_after_a_later_target_failed() {
             let is_refused = targets.contains("00");
             let expected = if is_refused { 0 } else { args.len() - 1 };
             assert_eq!(kills.count(), expected, "{targets}");
-            recorders
-                .iter_mut()
-                .for_each(|recorder| _ = recorder.signals());
+            let all = recorders.iter_mut();
+            all.for_each(|recorder| _ = recorder.signals());
         }
     }
 }
@@ -338,10 +335,8 @@ fn a_list_that_cannot_be_written_is_an_error() {
         retval=0     | failed to write
         error=EIO    | Input/output error
         error=ENOSPC | No space left on device";
-    for (build, [result, reason]) in BUILDS
-        .iter()
-        .flat_map(|b| rows(faults).map(move |row| (b, row)))
-    {
+    let all = BUILDS.iter();
+    for (build, [result, reason]) in all.flat_map(|b| rows(faults).map(move |row| (b, row))) {
         for line in each("-l | -l -- | -t | -L") {
             let inject = format!("inject=write:{result}:when=1");
             let mut command = tool(&format!("strace -qq -e {inject} -o /dev/null"));
@@ -365,10 +360,8 @@ const SINKS: &str = "
 #[test]
 fn a_list_is_written_in_the_same_way_when_it_is_parsed() {
     needs!(program("prlimit").is_some(), "prlimit");
-    for (build, [script, status]) in BUILDS
-        .iter()
-        .flat_map(|b| rows(SINKS).map(move |row| (b, row)))
-    {
+    let all = BUILDS.iter();
+    for (build, [script, status]) in all.flat_map(|b| rows(SINKS).map(move |row| (b, row))) {
         for traps in ["", "trap '' PIPE;", "trap '' XFSZ;"] {
             let [quick, parsed] = ["-l", "-l --"].map(|list| {
                 let dir = tempdir();

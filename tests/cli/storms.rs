@@ -73,10 +73,8 @@ fn every_process_of_a_forking_tree_gets_a_signal_once() {
             // created.
             while !note(storm.next_line().expect("it is alive")) {}
             run!("--tree -KILL {storm}").ok();
-            storm
-                .assert_all_ended()
-                .into_iter()
-                .for_each(|line| _ = note(line));
+            let rest = storm.assert_all_ended().into_iter();
+            rest.for_each(|line| _ = note(line));
             assert!(heard.values().all(|times| *times == (1, 1)), "{heard:?}");
             cut_short += usize::from(heard.len() <= UNFROZEN_FORKS);
             forks.join().expect("the forking thread ends");

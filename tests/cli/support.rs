@@ -110,11 +110,8 @@ pub static BUILDS: LazyLock<Vec<&str>> = LazyLock::new(|| {
     let named = env::var("SIGSEND_BIN").unwrap_or_default();
     let named = Some(named).filter(|paths| !paths.is_empty());
     let paths = named.unwrap_or_else(|| env!("CARGO_BIN_EXE_sigsend").to_owned());
-    paths
-        .leak()
-        .split(':')
-        .filter(|path| !path.is_empty())
-        .collect()
+    let paths = paths.leak().split(':');
+    paths.filter(|path| !path.is_empty()).collect()
 });
 
 /// The program under test in a clean, fixed environment, with no signal ignored; killed if it

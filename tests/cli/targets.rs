@@ -105,10 +105,7 @@ fn minus_one_is_every_process_but_the_caller_and_init() {
             run!("{args}").ok();
             // A stopped process handles signals other than KILL only when it is continued.
             run!("-CONT -1").code(0);
-            victims
-                .iter()
-                .chain([&member])
-                .for_each(|victim| victim.assert_killed_by(signal));
+            killed(victims.iter().chain([&member]), signal);
         }
     });
 }

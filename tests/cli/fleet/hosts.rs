@@ -279,11 +279,8 @@ fn start(host: &str, address: &str) -> Child {
     let mut command = Command::new(program("ip").expect("checked before"));
     let namespaces = "--pid --fork --mount-proc --uts --kill-child";
     let line = format!("netns exec {host} unshare {namespaces} sh /mnt/host {host} {address}");
-    command
-        .args(words(&line))
-        .stdin(Stdio::null())
-        .spawn()
-        .expect("ip starts")
+    let started = command.args(words(&line)).stdin(Stdio::null()).spawn();
+    started.expect("ip starts")
 }
 
 /// Runs a command, which must succeed.

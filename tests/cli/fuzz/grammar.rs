@@ -102,9 +102,8 @@ impl Writer<'_> {
         let index = if is_focus { self.focus } else { other };
         // The victim before it is used for a victim that does not exist yet.
         let mut before = self.world.victims[..=index].iter().rev();
-        before
-            .find(|victim| victim.exists())
-            .expect("the first one exists")
+        let found = before.find(|victim| victim.exists());
+        found.expect("the first one exists")
     }
 
     fn gone(&mut self) -> i32 {
@@ -402,9 +401,8 @@ impl Writer<'_> {
             _ => {
                 // No UTF-8.
                 let mut arg = self.one("-- -- X -X --X 7X -9X");
-                arg.iter_mut()
-                    .filter(|b| **b == b'X')
-                    .for_each(|b| *b = 0xff);
+                let all = arg.iter_mut().filter(|b| **b == b'X');
+                all.for_each(|b| *b = 0xff);
                 self.push(arg);
             }
         }

@@ -305,9 +305,8 @@ impl Predictor<'_> {
         let reaped = |victim: &Victim| victim.has_reaper && victim.habit != Habit::ReusesPid;
         let victims = &self.world.victims;
         let has_pid = |n: i32| {
-            victims
-                .iter()
-                .any(|victim| reaped(victim) && victim.pid == n)
+            let mut all = victims.iter();
+            all.any(|victim| reaped(victim) && victim.pid == n)
         };
         hits.iter().any(|hit| reaped(&victims[hit.victim]))
             || matches!(aim.target, Target::Pid(n) | Target::Group(n) if has_pid(n))
@@ -429,9 +428,8 @@ impl Predictor<'_> {
             self.exits.extend(is_asked.then_some(2));
         }
         if self.loose {
-            self.bounds
-                .iter_mut()
-                .for_each(|bounds| bounds.least = [0; SIGNALS]);
+            let all = self.bounds.iter_mut();
+            all.for_each(|bounds| bounds.least = [0; SIGNALS]);
             self.printed[0].clear();
         }
         let limit = self.request.within.or(self.request.grace).unwrap_or(0);

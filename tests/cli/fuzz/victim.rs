@@ -187,9 +187,8 @@ fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> 
     }
     // The children of a server inherit its socket. A socket of a user must be created by that user.
     let socket = |so| {
-        role.socket
-            .filter(|_| so)
-            .map(|socket| serve(socket, &slots[0]))
+        let protocol = role.socket.filter(|_| so);
+        protocol.map(|socket| serve(socket, &slots[0]))
     };
     let shared = socket(role.user == 0);
     let mut next = 1;

@@ -148,10 +148,8 @@ impl World {
         }
         // Orphans of a leader that was reaped have a new parent now.
         let family = |victim: &&mut Victim| victim.family == family && victim.exists();
-        self.victims
-            .iter_mut()
-            .filter(family)
-            .for_each(Victim::read_relations);
+        let all = self.victims.iter_mut().filter(family);
+        all.for_each(Victim::read_relations);
         self.gone.drain(..self.gone.len().saturating_sub(40));
     }
 

@@ -82,9 +82,8 @@ fn permitted() -> Result<(), String> {
         let output = asked.map_err(|error| format!("no PID namespaces: unshare: {error}"))?;
         let why = String::from_utf8_lossy(&output.stderr);
         let is_permitted = output.status.success();
-        is_permitted
-            .then_some(())
-            .ok_or(format!("no PID namespaces: {}", why.trim()))
+        let answer = is_permitted.then_some(());
+        answer.ok_or(format!("no PID namespaces: {}", why.trim()))
     };
     ANSWER.get_or_init(ask).clone()
 }

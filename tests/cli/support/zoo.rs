@@ -154,11 +154,8 @@ fn run_row([call, status, told, ends]: [&str; 4], nobody: Option<&Unprivileged>)
         None => raw_sigsend().run(&words(&pids(call))),
     };
     let mut done = done.code(status.parse().expect("a status"));
-    for part in told
-        .split('&')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-    {
+    let all = told.split('&').map(str::trim);
+    for part in all.filter(|part| !part.is_empty()) {
         done = match part.strip_prefix('!') {
             Some(part) => done.lacks(pids(part)),
             None if part == "silent" => done.is(status.parse().expect("a status"), "", ""),
