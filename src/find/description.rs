@@ -36,12 +36,8 @@ fn candidates(rules: &Rules) -> Result<Vec<Pid>> {
     }
     let texts = &rules.plan.selection.full;
     if !texts.is_empty() {
-        let has_all = |arguments: Vec<Vec<u8>>| {
-            let line = arguments.join(&b' ');
-            let has = |text: &OsString| contains(&line, text.as_encoded_bytes());
-            texts.iter().all(has)
-        };
-        pids = passing(proc::each_arguments(pids), has_all);
+        let is_meant = |arguments: Vec<Vec<u8>>| has_all(&arguments.join(&b' '), texts);
+        pids = passing(proc::each_arguments(pids), is_meant);
     }
     if let Some(place) = &rules.directory {
         pids = passing(proc::each_works_in(pids, place), |is_there| is_there);
@@ -68,33 +64,27 @@ fn passing<T>(
 pub fn nobody_described(rules: &Rules) -> Result<Nobody> {
     let mut nobody = Nobody::default();
     let texts = &rules.plan.selection.full;
-    let folded: Vec<Vec<u8>> = texts
-        .iter()
-        .map(|text| text.as_encoded_bytes().to_ascii_lowercase())
-        .collect();
-    let pids = processes()?.into_iter().filter(|pid| *pid != own());
-    let pids = if texts.is_empty() {
-        Vec::new()
-    } else {
-        pids.collect()
-    };
+    let folded: Vec<OsString> = texts.iter().map(|text| text.to_ascii_lowercase()).collect();
+    let mut pids = processes()?;
+    pids.retain(|pid| *pid != own() && !texts.is_empty());
     for (pid, arguments) in proc::each_arguments(pids) {
         let line = arguments.unwrap_or_default().join(&b' ');
-        let lowercase = line.to_ascii_lowercase();
-        if !folded.iter().all(|text| contains(&lowercase, text)) {
+        if !has_all(&line.to_ascii_lowercase(), &folded) {
             continue;
         }
         let owned = Pinned::open_if(pid, |process| rules.is_owned(process))?;
         match owned.process() {
             Some((_, true)) if rules.spared.has(pid) || nobody.nearest.is_some() => {}
             Some((_, true)) => nobody.nearest = Some(String::from_utf8_lossy(&line).into_owned()),
-            Some((_, false)) => {
-                let has = |text: &OsString| contains(&line, text.as_encoded_bytes());
-                nobody.of_others += usize::from(texts.iter().all(has));
-            }
+            Some((_, false)) => nobody.of_others += usize::from(has_all(&line, texts)),
             None => {}
         }
     }
     nobody.hidden = hides(rules)?;
     Ok(nobody)
+}
+
+fn has_all(line: &[u8], texts: &[OsString]) -> bool {
+    let mut texts = texts.iter();
+    texts.all(|text| contains(line, text.as_encoded_bytes()))
 }
