@@ -140,12 +140,10 @@ fn the_id_of_a_thread_is_neither_alive_nor_gone() {
 #[test]
 fn a_process_in_a_child_pid_namespace_is_alive_by_its_outer_pid() {
     needs!(running_as_root(), "root");
-    let mut command = Command::new("unshare");
-    command.args(words(
-        "--pid --fork --kill-child sh -c 'echo ready; read line'",
-    ));
-    let mut outer = victim().command(command);
-    assert_eq!(outer.read_line(), "ready");
+    let namespace = "unshare --pid --fork --kill-child";
+    let outer = victim().ready(&mut tool(&format!(
+        "{namespace} sh -c 'echo ready; read line'"
+    )));
     let inner = children(outer.pid())[0];
     alive!(0, "{inner}");
     let token = token(inner);
@@ -217,8 +215,8 @@ fn a_pid_that_proc_hides_is_alive() {
         // An empty /proc, as hidepid makes it, does not mean that the process is gone.
         let script = "mount -t tmpfs none /proc && exec \"$0\" --alive \"$1\"";
         for (status, process) in [(0, Victim::sleeping()), (1, Victim::zombie())] {
-            let mut command = Command::new("unshare");
-            command.args(["--mount", "sh", "-c", script, *SIGSEND, &process.arg()]);
+            let mut command = tool("unshare --mount sh -c");
+            command.args([script, *SIGSEND, &process.arg()]);
             command.run(&[]).code(status);
         }
     });

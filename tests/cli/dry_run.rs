@@ -19,17 +19,12 @@ fn has_effect(signal: &str, pid: i32, expected: &str) {
 
 #[test]
 fn a_caught_and_blocked_signal_is_reported_as_both() {
-    let Some(python) = program("python3") else {
-        return skip("no python3");
-    };
+    needs!(program("python3").is_some(), "python3");
     let script = "import signal, sys; signal.signal(signal.SIGHUP, print)\n\
         print('ready', flush=True)\n\
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP, signal.SIGTERM])\n\
         sys.stdin.readline()";
-    let mut command = Command::new(python);
-    command.args(["-c", script]);
-    let mut caught = victim().command(command);
-    assert_eq!(caught.read_line(), "ready");
+    let caught = victim().ready(tool("python3 -c").arg(script));
     let blocked = || u64::from_str_radix(&caught.status_field("SigBlk"), 16).unwrap_or(0);
     eventually("the signals to be blocked", || blocked() & 0x4001 == 0x4001);
     let both = "caught by a handler, blocked right now";
@@ -44,11 +39,8 @@ fn a_caught_and_blocked_signal_is_reported_as_both() {
 #[test]
 fn the_init_of_a_child_namespace_takes_caught_signals_and_kill() {
     needs!(running_as_root(), "root");
-    let mut command = Command::new("unshare");
     let script = "trap : HUP; echo ready; read line; exit";
-    command.args(["--pid", "--fork", "--kill-child", "sh", "-c", script]);
-    let mut outer = victim().command(command);
-    assert_eq!(outer.read_line(), "ready");
+    let outer = victim().ready(tool("unshare --pid --fork --kill-child sh -c").arg(script));
     let inner = children(outer.pid())[0];
     has_effect("-TERM", inner, "does nothing");
     has_effect("-HUP", inner, "caught by a handler");

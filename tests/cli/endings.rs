@@ -58,8 +58,7 @@ fn a_core_dump_is_reported() {
     let crashing = |home: &TempDir, limit: &str| {
         let mut command = sh(&format!("ulimit -c {limit}; echo ready; exec cat"));
         command.current_dir(home.path());
-        let mut crashing = victim().command(command);
-        assert_eq!(crashing.read_line(), "ready");
+        let crashing = victim().ready(&mut command);
         let told = reported_end(&crashing, "-SEGV");
         crashing.assert_killed_by(11);
         (

@@ -106,9 +106,7 @@ fn a_process_that_exits_at_the_deadline_is_gone() {
 
 /// sigsend with at most 24 descriptors.
 fn limited() -> Command {
-    let mut command = clean(Command::new("prlimit"));
-    command.args(["--nofile=24:24", *SIGSEND]);
-    command
+    through("prlimit --nofile=24:24")
 }
 
 #[test]

@@ -18,10 +18,7 @@ pub fn unique() -> String {
 pub fn started(mut options: VictimOptions, fit: impl FnOnce(&mut Command)) -> Victim {
     let mut command = Command::new(options.linked(program("cat").expect("a program")));
     fit(&mut command);
-    let mut victim = options.command(command);
-    victim.write_line("ready");
-    assert_eq!(victim.read_line(), "ready");
-    victim
+    options.echoing(&mut command)
 }
 
 /// A sleeping process whose command line is this text.

@@ -92,9 +92,7 @@ fn a_tree_counts_its_hidden_members() {
         for call in ["-KILL", "-KILL --wait", "--grace 15s"] {
             let as_root = format!("{} --reuid 0 --regid 0 --clear-groups", setpriv.display());
             let script = format!("exec 3<&0; {as_root} sh -c 'echo $$; exec cat' <&3 & wait");
-            let mut command = Command::new("sh");
-            command.args(["-c", &script]);
-            let mut own = victim().owned_by(NOBODY).command(command);
+            let mut own = victim().owned_by(NOBODY).command(sh(&script));
             let hidden: i32 = own.read_line().parse().expect("a PID");
             let named = format!("PID {hidden}");
             let line = format!("--json --tree {call} {own}");
@@ -108,12 +106,10 @@ fn a_tree_counts_its_hidden_members() {
 #[test]
 fn an_ancestor_above_a_hidden_one_is_not_killed_with_its_tree() {
     in_pid_namespace(|| {
-        let Some(setpriv) = program("setpriv") else {
-            return skip("no setpriv");
-        };
-        needs!(hide(2), "root and hidepid");
+        let is_possible = program("setpriv").is_some() && hide(2);
+        needs!(is_possible, "root, setpriv and hidepid");
         let (user, dir) = (Unprivileged::new(), tempdir());
-        let sh = set_user_id(&dir, "sh");
+        let root_shell = set_user_id(&dir, "sh");
         // The user's shell, a set-user-ID root shell, which is hidden, and the user's shell again.
         let innermost = dir.arg(
             "innermost",
@@ -122,17 +118,15 @@ fn an_ancestor_above_a_hidden_one_is_not_killed_with_its_tree() {
              while [ \"$(start $$)\" = \"$(start self)\" ]; do :; done\n\
              exec 3<&0; cat <&3 & \"$0\" --tree -KILL --wait $!; echo younger $?\n",
         );
-        let setpriv = setpriv.display();
-        let user_again = format!("{setpriv} --reuid 65534 --regid 65534 --clear-groups");
+        let user_again = "setpriv --reuid 65534 --regid 65534 --clear-groups";
         let program = user.path();
         let inner = format!(
             "{user_again} sh -c \". {innermost}\" {} $1 2>&1",
             program.display()
         );
-        let script = format!("{} -p -c '{inner}' sh $$; exec cat", sh.display());
-        let mut command = Command::new("sh");
-        command.args(["-c", &script]).current_dir("/");
-        let mut ancestor = victim().owned_by(NOBODY).command(command);
+        let script = format!("{} -p -c '{inner}' sh $$; exec cat", root_shell.display());
+        let ancestor = victim().owned_by(NOBODY);
+        let mut ancestor = ancestor.command(sh(&script));
         for _call in 0..4 {
             contains!(ancestor.read_line(), "may be an ancestor of sigsend");
             assert_eq!(ancestor.read_line(), "status 1");
@@ -158,10 +152,10 @@ fn a_thread_that_cannot_be_seen_is_not_gone() {
         let (family, thread) = threaded();
         for call in ["--wait", "-0 --within 1s"] {
             let script = format!("mount -t tmpfs none /proc && \"$0\" {call} $1");
-            let mut command = Command::new("unshare");
-            command.args(["--mount", "sh", "-c", &script, *SIGSEND]);
-            let told = call!(command, "{thread}").code(1).err;
-            contains!(told, "{thread} is a thread");
+            let mut command = tool("unshare --mount sh -c");
+            command.args([&script, *SIGSEND]);
+            let done = call!(command, "{thread}").code(1);
+            contains!(done.err, "{thread} is a thread");
         }
         eventually("the family to continue", || state(family.pid()) == 'S');
         needs!(hide(2), "root and hidepid");

@@ -151,10 +151,7 @@ fn copied_program(binary: &Path) -> Victim {
     copy(program("cat").expect("cat"), binary);
     let link = binary.with_file_name("other");
     std::os::unix::fs::symlink(binary, &link).expect("a link in a directory of ours");
-    let mut target = victim().argv0("another").command(Command::new(link));
-    target.write_line("ready");
-    assert_eq!(target.read_line(), "ready");
-    target
+    victim().argv0("another").echoing(&mut Command::new(link))
 }
 
 #[test]
@@ -286,8 +283,7 @@ fn a_process_that_is_gone_when_its_refusal_is_checked_is_reported_as_gone() {
             for point in calls_after(&trace, "pidfd_open") {
                 let mut victim = Victim::sleeping();
                 let held = Held::before(&point, &args(&victim));
-                kill(Pid::from_raw(victim.pid()), Signal::SIGKILL).expect("it is ours");
-                victim.reap();
+                victim.kill();
                 let done = Done::of(format!("{check} {point:?}"), held.go());
                 let failed = format!("sending signal to {victim} failed: No such process\n");
                 if check.contains("--wait") {

@@ -150,12 +150,10 @@ fn the_man_page_has_all_sections() {
 
 #[test]
 fn mandoc_finds_nothing_wrong_with_the_man_page() {
-    let Some(mandoc) = program("mandoc") else {
-        return skip("no mandoc");
-    };
+    needs!(program("mandoc").is_some(), "mandoc");
     let dir = tempdir();
     let page = dir.arg("sigsend.1", run!("--generate man").told());
-    let lint = call!(Command::new(mandoc), "-T lint {page}").out;
+    let lint = call!(tool("mandoc -T lint"), "{page}").out;
     let is_wrong = |line: &&str| !line.contains(": STYLE: ");
     let above_style: Vec<_> = lint.lines().filter(is_wrong).collect();
     assert!(above_style.is_empty(), "{above_style:#?}");

@@ -81,8 +81,7 @@ fn a_long_name_needs_more_than_its_beginning() {
     run!("-KILL {name}").code(1);
     let whole = victim().named(&name).argv0(&*path).sleeping();
     let (_dir, cat) = copied_cat(&name);
-    let mut executable = victim().argv0("other").command(Command::new(cat));
-    assert_answers(&mut executable);
+    let executable = victim().argv0("other").echoing(&mut Command::new(cat));
     selects(&name, &[&whole, &executable]);
     claims.assert_alive();
     half.assert_alive();
@@ -150,9 +149,7 @@ fn named_with(name: &[u8]) -> Victim {
     let dir = tempdir();
     let path = dir.path().join(OsStr::from_bytes(name));
     symlink(program("cat").expect("cat"), &path).expect("a link in a directory of ours");
-    let mut victim = victim().command(Command::new(path));
-    assert_answers(&mut victim);
-    victim
+    victim().echoing(&mut Command::new(path))
 }
 
 /// It runs, since it echoes a line, which it could not with a fatal signal pending.

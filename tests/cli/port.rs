@@ -34,10 +34,7 @@ pub fn udp(address: &str) -> OwnedFd {
 
 /// A shell that holds a socket as its standard error; the test keeps none.
 pub fn holding(options: VictimOptions, socket: OwnedFd, script: &str) -> Victim {
-    let mut command = Command::new("sh");
-    command.args(["-c", script]).stderr(socket);
-    let mut holder = options.command(command);
-    assert_eq!(holder.read_line(), "ready");
+    let holder = options.ready(sh(script).stderr(socket));
     if script == SERVES {
         holder.await_name("cat");
     }

@@ -112,9 +112,7 @@ fn a_hostile_environment_changes_nothing() {
 fn only_the_real_uid_decides_who_owns_a_process() {
     in_pid_namespace(|| {
         needs!(may_change_user(), "root");
-        let Some(setpriv) = program("setpriv") else {
-            return skip("no setpriv");
-        };
+        needs!(program("setpriv").is_some(), "setpriv");
         let user = Unprivileged::new();
         let mut roots = Recorder::of(victim().named("shared"));
         let own = || victim().named("shared").owned_by(NOBODY).sleeping();
@@ -124,10 +122,8 @@ fn only_the_real_uid_decides_who_owns_a_process() {
         // As a program with the set-user-ID bit: real user NOBODY, effective user root. Names
         // select processes of the real user.
         let theirs = own();
-        let mut command = Command::new(setpriv);
-        command.args(["--ruid", "65534", "--", *SIGSEND]);
-        command.env_clear();
-        call!(command, "-KILL --wait shared").code(0);
+        let set_user_id = through("setpriv --ruid 65534 --");
+        call!(set_user_id, "-KILL --wait shared").code(0);
         theirs.assert_killed_by(9);
         roots.assert_untouched();
     });

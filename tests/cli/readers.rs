@@ -155,10 +155,8 @@ fn a_list_waits_for_its_reader() {
 
 #[test]
 fn listing_output_waits_for_its_reader_and_is_complete() {
-    let mut command = Command::new("sh");
-    command.args(["-c", "echo ready; read -r _", "sh", &"x".repeat(100_000)]);
-    let mut target = victim().command(command);
-    assert_eq!(target.read_line(), "ready");
+    let mut command = sh("echo ready; read -r _");
+    let target = victim().ready(command.arg("x".repeat(100_000)));
     let targets = format!("{target} ").repeat(50);
     let (mut child, reader) = blocked(&format!("--json --dry-run -0 {targets}"), OFlag::empty());
     let told = drain(reader);

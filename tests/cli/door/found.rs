@@ -116,9 +116,7 @@ fn a_program_under_another_name_is_told_with_that_name() {
     in_pid_namespace(|| {
         let (_home, program) = copied_cat("engine");
         let (_dir, main_thread) = link(&program, "MainThread");
-        let mut running = victim().command(Command::new(main_thread));
-        running.write_line("ready");
-        assert_eq!(running.read_line(), "ready");
+        let running = victim().echoing(&mut Command::new(main_thread));
         for form in each("-KILL | -KILL --wait | --grace 15s | --alive") {
             let done = run!("-v {form} engine").code(if form == "--alive" { 2 } else { 1 });
             contains!(done.err, "--expect engine MainThread");

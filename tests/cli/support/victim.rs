@@ -136,6 +136,13 @@ impl VictimOptions {
         self.spawned(command).await_ready()
     }
 
+    /// The same with a `command` that echoes what it reads.
+    pub fn echoing(self, command: &mut Command) -> Victim {
+        let mut victim = self.spawned(command);
+        victim.write_line("ready");
+        victim.await_ready()
+    }
+
     fn start(mut self, name: &str, words: &[&str]) -> Victim {
         let path = self.linked(program(name).unwrap_or_else(|| panic!("no {name} in PATH")));
         if let Some(pid) = self.pid {
