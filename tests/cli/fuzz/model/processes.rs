@@ -226,7 +226,11 @@ impl Predictor<'_> {
                 }
                 _ => false,
             };
-            let has_others = !self.indices(other).is_empty();
+            // Where the processes around the victims work, only root may read.
+            let is_unread = aim.target == Target::Described
+                && self.request.cwd.is_some()
+                && self.line.user != 0;
+            let has_others = is_unread || !self.indices(other).is_empty();
             let gone = match () {
                 () if only_spared || !self.waits => FAIL,
                 () if described && (has_others || self.line.hidden) => GONE | FAIL,
