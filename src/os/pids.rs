@@ -37,7 +37,7 @@ impl GroupMembers {
     /// besides what /proc shows.
     pub fn list(&mut self) -> io::Result<Vec<Pid>> {
         let hides = hides_processes()?;
-        let last = last_pid().filter(|_| hides);
+        let last = hides.then(last_pid).flatten();
         let asked: Box<dyn Iterator<Item = Pid>> = match self.last.zip(last) {
             Some((before, now)) => {
                 let listed = pids()?.into_iter().chain(handed_out(before, now));
