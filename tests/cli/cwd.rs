@@ -123,13 +123,15 @@ fn the_root_directory_and_the_empty_word_are_refused() {
 
 #[test]
 fn a_directory_narrows_and_verifies_and_spares_the_caller() {
-    let dir = tempdir();
-    let fit = |command: &mut Command| {
-        command.current_dir(dir.path());
-    };
-    let option = format!("--cwd {}", dir.path().display());
-    Filter(&option, &fit).assert_narrows_and_verifies();
-    Filter(&option, &fit).assert_spares_the_caller();
+    in_pid_namespace(|| {
+        let dir = tempdir();
+        let fit = |command: &mut Command| {
+            command.current_dir(dir.path());
+        };
+        let option = format!("--cwd {}", dir.path().display());
+        Filter(&option, &fit).assert_narrows_and_verifies();
+        Filter(&option, &fit).assert_spares_the_caller();
+    });
 }
 
 #[test]

@@ -44,12 +44,8 @@ fn follow_ups_come_in_order_and_carry_the_value() {
     let mut recorder = Recorder::new();
     let steps = "--timeout 10 USR2 --timeout 20ms HUP --within 10ms";
     run!("-USR1 -q -42 {steps} {recorder}").code(124);
-    let queued = |signal| Received {
-        signal,
-        code: nix::libc::SI_QUEUE,
-        value: -42,
-    };
-    assert_eq!(recorder.received(), [queued(10), queued(12), queued(1)]);
+    let queued = [10, 12, 1].map(|signal| Received::queued(signal, -42));
+    assert_eq!(recorder.received(), queued);
     // Without a wait it ends with the last signal, and a survivor of every step is named.
     table(
         "-USR1 --timeout 10ms USR2 RECORDER        | 0   | silent     | RECORDER=10,12

@@ -2,9 +2,8 @@
 
 use crate::support::prelude::*;
 
-/// `si_code` of kill(2) and of sigqueue(3).
+/// `si_code` of kill(2).
 const SI_USER: i32 = 0;
-const SI_QUEUE: i32 = -1;
 
 /// Every form of a signal `X` on the command line.
 const WAYS: &str = "-s X|-sX|--signal X|--signal=X|--sig X|-n X|-nX|-X|-a -X";
@@ -118,14 +117,6 @@ fn realtime_signals_queue_up_and_arrive_by_number() {
     assert_eq!(recorder.signals(), [34, 34]);
 }
 
-fn queued(signal: i32, value: i32) -> [Received; 1] {
-    [Received {
-        signal,
-        code: SI_QUEUE,
-        value,
-    }]
-}
-
 #[test]
 fn a_queued_value_is_received_with_the_signal() {
     let mut recorder = Recorder::new();
@@ -141,11 +132,15 @@ fn a_queued_value_is_received_with_the_signal() {
     ] {
         for signal in ["-USR1", "-sUSR1", "-n10"] {
             run!("{args} {signal} {recorder}").ok();
-            assert_eq!(recorder.received(), queued(10, value), "{args:?} {signal}");
+            assert_eq!(
+                recorder.received(),
+                [Received::queued(10, value)],
+                "{args:?} {signal}"
+            );
         }
     }
     run!("-q 8 {recorder}").ok();
-    assert_eq!(recorder.received(), queued(15, 8));
+    assert_eq!(recorder.received(), [Received::queued(15, 8)]);
     run!("-q 8 -0 {recorder}").ok();
     recorder.assert_untouched();
 }
@@ -157,7 +152,7 @@ fn a_queued_value_reaches_processes_by_name() {
         let mut bystander = Recorder::of(victim().named("queuein"));
         run!("-q -3 -RTMIN+4 queueing").ok();
         for recorder in &mut recorders {
-            assert_eq!(recorder.received(), queued(38, -3));
+            assert_eq!(recorder.received(), [Received::queued(38, -3)]);
         }
         bystander.assert_untouched();
     });

@@ -27,11 +27,7 @@ fn the_value_of_an_option_is_never_taken_for_a_signal() {
         PID -q 7 -INT | 2 | 7";
     for [line, signal, value] in rows(lines) {
         run!("{}", line.replace("PID", &recorder.arg())).ok();
-        let sent = Received {
-            signal: number(signal),
-            code: -1,
-            value: number(value),
-        };
+        let sent = Received::queued(number(signal), number(value));
         assert_eq!(recorder.received(), [sent], "{line}");
     }
 }

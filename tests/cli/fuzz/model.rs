@@ -29,7 +29,7 @@ pub const KILLED: i32 = 1000;
 pub const STOPPED: i32 = 2000;
 
 /// All permitted results of a command line.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Forecast {
     /// By victim.
     pub bounds: Vec<Bounds>,
@@ -163,11 +163,8 @@ fn unsent(reading: &Reading, line: &Line, bounds: Vec<Bounds>) -> Forecast {
     Forecast {
         bounds,
         exits,
-        printed: None,
         listed,
-        counts: None,
-        hangs: false,
-        patience: 0,
+        ..Forecast::default()
     }
 }
 

@@ -9,7 +9,7 @@ use super::reading::Protocol;
 use crate::support::words;
 
 /// How a victim handles signals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Habit {
     /// Blocks all signals and reports the pending ones when asked. Has handlers for the signals of
     /// the mask (bit `n - 1`).
@@ -47,6 +47,7 @@ pub enum Habit {
     /// The process that `Reaps` starts with a reused PID: records, in a group of its own.
     ReusesPid,
     /// Process 1 of the namespace, which is the harness itself: counts, and cannot be killed.
+    #[default]
     Init,
 }
 
@@ -69,9 +70,10 @@ impl Habit {
 pub const MOVING: [i32; 3] = [1, 10, 15];
 
 /// The process group of a victim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Place {
     /// The parent's group.
+    #[default]
     Inherited,
     /// A group of its own.
     Group,
@@ -90,7 +92,7 @@ pub enum Cgroup {
 }
 
 /// The description of a victim and its children.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Role {
     pub name: Vec<u8>,
     pub argv0: Vec<u8>,
@@ -115,13 +117,7 @@ impl Role {
             argv0: name.clone(),
             name,
             habit: habit(&words[1]),
-            place: Place::Inherited,
-            user: 0,
-            stopped: false,
-            undumpable: false,
-            socket: None,
-            cgroup: None,
-            children: Vec::new(),
+            ..Self::default()
         };
         for word in &words[2..] {
             match &**word {

@@ -26,6 +26,7 @@ pub use cgroups::Cgroups;
 pub use observation::Observation;
 
 /// The state of a victim before a command line is run.
+#[derive(Default)]
 pub struct Victim {
     pub pid: i32,
     pub group: i32,
@@ -280,29 +281,9 @@ impl Victim {
     /// A victim that does not exist yet.
     fn absent(habit: Habit, family: usize) -> Self {
         Self {
-            pid: 0,
-            group: 0,
-            session: 0,
-            parent: 0,
-            thread: 0,
-            port: None,
-            protocol: None,
-            cgroup: None,
-            user: 0,
-            name: Vec::new(),
-            command_line: Vec::new(),
-            title: Vec::new(),
-            program: Vec::new(),
-            inode: 0,
-            caught: 0,
             habit,
-            stopped: false,
-            undumpable: false,
-            has_reaper: false,
             family,
-            slot: 0,
-            status: None,
-            line: None,
+            ..Self::default()
         }
     }
 

@@ -18,6 +18,18 @@ pub struct Received {
     pub value: i32,
 }
 
+impl Received {
+    /// One of sigqueue(3).
+    pub fn queued(signal: i32, value: i32) -> Self {
+        let code = nix::libc::SI_QUEUE;
+        Self {
+            signal,
+            code,
+            value,
+        }
+    }
+}
+
 /// A victim that catches everything; see the module.
 pub struct Recorder(Victim);
 
