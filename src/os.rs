@@ -4,6 +4,7 @@
 mod bounded;
 pub mod cgroup;
 mod cwd;
+mod directory;
 pub mod exit;
 pub mod net;
 pub mod pidfd;

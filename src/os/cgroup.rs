@@ -10,12 +10,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::str;
 
-use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag};
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs};
 
 use crate::event::NoControlGroup;
+use crate::os::directory;
 use crate::os::procfs::{self, pid_in};
 use crate::os::sys::{self, retry};
 use crate::target::Pid;
@@ -67,23 +67,23 @@ impl Directory {
     /// control group cannot be moved, so ".." is the one that was left.
     pub fn members(&self) -> nix::Result<Members> {
         let mut members = Members::default();
-        let mut directory = match sys::directory(&self.0, ".") {
+        let mut directory = match directory::open(&self.0, ".") {
             Err(Errno::ENOENT | Errno::ENODEV) => return Ok(members),
             directory => directory?,
         };
         // For each level down to this directory, what is left to be visited.
-        let mut levels = vec![members.of(&mut directory)?];
+        let mut levels = vec![members.of(&directory)?];
         while let Some(level) = levels.last_mut() {
             if let Some(name) = level.pop() {
-                match sys::directory(&directory, &*name) {
+                match directory::open(&directory, &*name) {
                     Err(Errno::ENOENT | Errno::ENODEV) => continue,
                     below => directory = below?,
                 }
-                levels.push(members.of(&mut directory)?);
+                levels.push(members.of(&directory)?);
             } else {
                 levels.pop();
                 if !levels.is_empty() {
-                    directory = sys::directory(&directory, "..")?;
+                    directory = directory::open(&directory, "..")?;
                 }
             }
         }
@@ -111,7 +111,7 @@ impl Directory {
 
 impl Members {
     /// Takes the processes of one group; the names of the groups below it.
-    fn of(&mut self, group: &mut Dir) -> nix::Result<Vec<CString>> {
+    fn of(&mut self, group: &OwnedFd) -> nix::Result<Vec<CString>> {
         let mut below = Vec::new();
         match read(group.as_fd(), "cgroup.procs") {
             Ok(text) => {
@@ -125,19 +125,14 @@ impl Members {
             Err(Errno::ENOENT | Errno::ENODEV) => return Ok(below),
             Err(errno) => return Err(errno),
         }
-        for entry in group.iter() {
-            match entry {
-                Ok(entry) => {
-                    let name = entry.file_name();
-                    let is_below = entry.file_type() == Some(Type::Directory);
-                    let is_below = is_below && !matches!(name.to_bytes(), b"." | b"..");
-                    below.extend(is_below.then(|| name.to_owned()));
-                }
-                Err(Errno::ENOENT | Errno::ENODEV) => break,
-                Err(errno) => return Err(errno),
-            }
+        let found = directory::each_entry(group, |entry| {
+            below.extend(entry.is_directory().then(|| entry.name.to_owned()));
+            Ok(())
+        });
+        match found {
+            Err(errno) if !matches!(errno, Errno::ENOENT | Errno::ENODEV) => Err(errno),
+            _ => Ok(below),
         }
-        Ok(below)
     }
 }
 

@@ -4,15 +4,14 @@
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
 use std::num::NonZeroU16;
-use std::os::unix::ffi::OsStrExt;
 use std::str;
 
-use nix::fcntl::readlinkat;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use nix::unistd;
 
+use crate::os::directory;
 use crate::os::proc;
-use crate::os::procfs::{self, if_visible, number_in, numbers_in};
+use crate::os::procfs::{self, if_visible, number_in};
 use crate::os::sys::{self, retry};
 use crate::target::Pid;
 
@@ -196,16 +195,16 @@ pub fn held(pid: Pid, sockets: &BTreeSet<Socket>) -> io::Result<BTreeSet<Socket>
 }
 
 fn among(descriptors: &str, sockets: &BTreeSet<Socket>) -> io::Result<BTreeSet<Socket>> {
-    let mut directory = sys::directory(procfs::root()?, descriptors)?;
-    let mut held = BTreeSet::new();
-    for descriptor in numbers_in(&mut directory)? {
+    let descriptors = directory::open(procfs::root()?, descriptors)?;
+    let (mut held, mut link) = (BTreeSet::new(), [0; 64]);
+    directory::each_entry(&descriptors, |entry| {
         // A descriptor that was closed meanwhile is not held.
-        let link = readlinkat(&directory, descriptor.to_string().as_str());
-        let link = if_visible(link.map_err(io::Error::from))?;
-        if let Some(inode) = link.and_then(|link| inode_in(link.as_bytes())) {
+        let link = directory::read_link(&descriptors, entry.name, &mut link);
+        if let Some(inode) = if_visible(link.map_err(io::Error::from))?.and_then(inode_in) {
             held.extend(sockets.iter().find(|socket| socket.inode == inode));
         }
-    }
+        io::Result::Ok(())
+    })?;
     Ok(held)
 }
 

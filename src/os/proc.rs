@@ -84,7 +84,7 @@ pub struct Status {
 }
 
 pub fn stat(pid: Pid) -> io::Result<Stat> {
-    parse_stat(&read(pid, "stat")?)
+    parse_stat(&read(pid, "stat", 512)?)
 }
 
 fn parse_stat(text: &[u8]) -> io::Result<Stat> {
@@ -110,7 +110,7 @@ fn field<T: FromStr>(fields: &[&[u8]], number: usize) -> io::Result<T> {
 }
 
 pub fn status(pid: Pid) -> io::Result<Status> {
-    parse_status(&read(pid, "status")?)
+    parse_status(&read(pid, "status", 2048)?)
 }
 
 fn parse_status(text: &[u8]) -> io::Result<Status> {
@@ -136,7 +136,7 @@ pub fn effective_user(pid: Pid) -> io::Result<u32> {
 
 /// The command name, at most 15 bytes of any value but NUL.
 pub fn name(pid: Pid) -> io::Result<Vec<u8>> {
-    let mut name = read(pid, "comm")?;
+    let mut name = read(pid, "comm", 64)?;
     if name.ends_with(b"\n") {
         name.pop();
     }
@@ -166,9 +166,9 @@ pub fn each_arguments(pids: Vec<Pid>) -> impl Iterator<Item = (Pid, io::Result<V
 }
 
 fn read_arguments(pid: Pid) -> io::Result<Vec<Vec<u8>>> {
-    let mut line = read(pid, "cmdline")?;
+    let mut line = read(pid, "cmdline", 4096)?;
     if line.is_empty() {
-        let of_thread = |file: &str| match read(pid, file)? {
+        let of_thread = |file: &str| match read(pid, file, 4096)? {
             line if line.is_empty() => Err(ErrorKind::NotFound.into()),
             line => Ok(line),
         };
@@ -232,7 +232,7 @@ pub fn liveliest(pid: Pid) -> io::Result<Stat> {
     stat.state = State::Dead;
     for thread in threads(pid)? {
         // The thread may have ended meanwhile.
-        if let Some(text) = if_visible(read(pid, &format!("task/{thread}/stat")))? {
+        if let Some(text) = if_visible(read(pid, &format!("task/{thread}/stat"), 512))? {
             stat.state = stat.state.max(parse_stat(&text)?.state);
         }
     }

@@ -8,12 +8,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::str::{self, FromStr};
 use std::sync::OnceLock;
 
-use nix::dir::Dir;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, readlinkat};
 use nix::libc::ESRCH;
 use nix::sys::stat::{FileStat, fstatat};
 use nix::unistd::{self, getpid};
 
+use crate::os::directory;
 use crate::os::sys::{self, retry};
 use crate::target::Pid;
 
@@ -45,9 +45,10 @@ pub fn open(path: &str, flags: OFlag) -> io::Result<File> {
 }
 
 /// A file about a process that the kernel writes as one piece, so that a short read is its end.
-pub fn read(pid: Pid, file: &str) -> io::Result<Vec<u8>> {
+/// `usual` is a size that it seldom reaches.
+pub fn read(pid: Pid, file: &str, usual: usize) -> io::Result<Vec<u8>> {
     let file = open(&format!("{pid}/{file}"), OFlag::O_RDONLY)?;
-    let (mut text, mut length) = (vec![0; 4096], 0);
+    let (mut text, mut length) = (vec![0; usual], 0);
     loop {
         length += retry(|| unistd::read(&file, &mut text[length..]))?;
         if length < text.len() {
@@ -82,14 +83,11 @@ pub fn metadata(path: &str) -> io::Result<FileStat> {
 
 /// The entries of a directory that are numbers.
 pub fn numbers(path: &str) -> io::Result<Vec<i32>> {
-    numbers_in(&mut sys::directory(root()?, path)?)
-}
-
-pub fn numbers_in(directory: &mut Dir) -> io::Result<Vec<i32>> {
     let mut numbers = Vec::new();
-    for entry in directory.iter() {
-        numbers.extend(number_in::<i32>(entry?.file_name().to_bytes()));
-    }
+    directory::each_entry(directory::open(root()?, path)?, |entry| {
+        numbers.extend(number_in::<i32>(entry.name.to_bytes()));
+        io::Result::Ok(())
+    })?;
     Ok(numbers)
 }
 

@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
 use nix::NixPath;
-use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::libc::{self, c_int, c_long, c_uint};
@@ -135,11 +134,6 @@ pub fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
 /// openat(2) is one.
 pub fn open(from: impl AsFd, path: &(impl NixPath + ?Sized), flags: OFlag) -> nix::Result<OwnedFd> {
     retry(|| openat(&from, path, flags | OFlag::O_CLOEXEC, Mode::empty()))
-}
-
-/// Opens a directory, to be read and looked up in.
-pub fn directory(from: impl AsFd, path: &(impl NixPath + ?Sized)) -> nix::Result<Dir> {
-    Dir::from_fd(open(from, path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?)
 }
 
 /// Sleeps until a time has come, or a signal.
