@@ -258,19 +258,18 @@ fn port(text: &str) -> Option<Target> {
 
 /// One or more digits whose value is 1 to 2147483647.
 fn number(digits: &str) -> Option<Pid> {
-    let number = all_digits(digits)?.parse::<i32>().ok()?;
+    let mut number = 0i32;
+    for digit in digits.bytes() {
+        let digit = digit.is_ascii_digit().then(|| i32::from(digit - b'0'))?;
+        number = number.checked_mul(10)?.checked_add(digit)?;
+    }
     Pid::try_from(number).ok()
 }
 
 fn inode_number(digits: &str) -> Option<Inode> {
-    let digits = all_digits(digits).filter(|digits| !digits.starts_with('0'))?;
-    digits.parse().ok().map(Inode)
-}
-
-/// The text, if it is decimal digits: `parse` would take a sign in front.
-fn all_digits(text: &str) -> Option<&str> {
-    let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    is_digits.then_some(text)
+    // `parse` would take a sign in front.
+    let is_number = digits.starts_with(|c| matches!(c, '1'..='9'));
+    digits.parse().ok().filter(|_| is_number).map(Inode)
 }
 
 impl fmt::Display for Target {
