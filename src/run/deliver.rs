@@ -2,6 +2,7 @@
 //! target needs. Knows not whether the sender is the kernel's or the rehearsal.
 
 use std::rc::Rc;
+use std::slice;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -22,16 +23,18 @@ use crate::run::tree_kill::kill_trees;
 use crate::signal::Signal;
 use crate::target::{Pid, Target};
 
-/// Sends one signal to all that are present: targets alone, then trees and groups, then the targets
-/// that are signalled by number, and last sigsend's ancestors that were typed, and sigsend itself.
-/// Returns the sources in which new members may appear that are to get the signal, too.
+/// Sends one signal to all that are present: targets alone, then trees and groups, then sigsend's
+/// ancestors that were typed, then what is signalled by number, since the signal to the own group
+/// may end sigsend, and last sigsend itself. Returns the sources in which new members may appear
+/// that are to get the signal, too.
 pub fn deliver(call: &mut Call, step: Step) -> Result<Vec<SourceId>> {
-    let (mut alone, mut last) = (Vec::new(), Vec::new());
+    let (mut alone, mut above, mut itself) = (Vec::new(), Vec::new(), Vec::new());
     for id in call.found.recipients.present() {
         let recipient = &call.found.recipients[id];
         match recipient.place {
             Place::Member(_) | Place::Tree { .. } => {}
-            Place::Alone if call.found.rules.spared.has(recipient.pid()) => last.push(id),
+            Place::Alone if recipient.pid() == own() => itself.push(id),
+            Place::Alone if call.found.rules.spared.has(recipient.pid()) => above.push(id),
             Place::Alone => alone.push(id),
         }
     }
@@ -52,12 +55,12 @@ pub fn deliver(call: &mut Call, step: Step) -> Result<Vec<SourceId>> {
             Err(error) => call.fail_source(source, &error),
         }
     }
+    for id in above {
+        call.send(id, step);
+    }
     by_number(call, step)?;
-    last.sort_by_key(|id| call.found.recipients[*id].pid() == own());
-    for id in last {
-        if call.found.recipients[id].pid() == own() {
-            call.report.settle();
-        }
+    for id in itself {
+        call.report.settle();
         call.send(id, step);
     }
     Ok(growing)
@@ -105,9 +108,13 @@ fn by_number(call: &mut Call, step: Step) -> Result<()> {
 /// One kill(2). The rehearsal shows a target for many processes by its members; as kill(2) does, it
 /// passes over those that it may not signal if there are others.
 fn to_number(call: &mut Call, target: &Target, step: Step) -> Result<()> {
+    let members;
     let shown = match call.plan.mode {
-        Mode::Rehearse => reached_by(target)?,
-        Mode::Send | Mode::Ask(_) => vec![target.clone()],
+        Mode::Rehearse => {
+            members = reached_by(target)?;
+            &members[..]
+        }
+        Mode::Send | Mode::Ask(_) => slice::from_ref(target),
     };
     let typed = Typed::target(target.clone());
     let mut refused = Some(Errno::ESRCH);
@@ -115,10 +122,10 @@ fn to_number(call: &mut Call, target: &Target, step: Step) -> Result<()> {
         let pid = one.process();
         // The name has to be read before: a killed process may be gone at once.
         let name = name(call, pid);
-        if ends_sigsend(&one) {
+        if ends_sigsend(one) {
             call.report.settle();
         }
-        match call.sender.send(Route::Number(&one), step) {
+        match call.sender.send(Route::Number(one), step) {
             Ok(sent) => {
                 refused = None;
                 call.tally.signalled += 1;

@@ -294,7 +294,9 @@ fn a_script_ends_its_descendants_and_keeps_its_status() {
                 continue;
             }
             let jobs = "sleep 60 & sh -c 'sleep 61 & wait' &";
-            let code = format!("set -e; trap '{trap}' EXIT; {jobs} exit 3");
+            // A child of bash that has executed nothing yet would run the trap on TERM.
+            let started = "until [ \"$(\"$S\" -p sleep 2>/dev/null | wc -l)\" = 2 ]; do :; done";
+            let code = format!("set -e; trap '{trap}' EXIT; {jobs} {started}; exit 3");
             for session in SESSIONS {
                 let done = script(session, shell, &code).code(3);
                 // bash may tell what became of its own jobs.
@@ -303,6 +305,19 @@ fn a_script_ends_its_descendants_and_keeps_its_status() {
                 assert_eq!(living(), alone, "{shell}: {trap}");
             }
         }
+    });
+}
+
+#[test]
+fn a_typed_ancestor_gets_the_signal_before_the_own_group() {
+    in_pid_namespace(|| {
+        needs!(program("setsid").is_some(), "setsid");
+        let dir = tempdir();
+        let file = dir.path().join("x.pid");
+        let call = "setsid \"$S\" --allow-stale --pidfile \"$0\" 0";
+        let code = format!("trap 'exit 7' TERM; echo $$ >\"$0\"; {call}; exit 3");
+        let code = code.replace("$0", &file.display().to_string());
+        script("", "sh", &code).code(7);
     });
 }
 
