@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::io;
+use std::iter;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::Style;
@@ -205,7 +206,8 @@ impl Page {
                 self.text.push('\n');
                 (column, gap) = (0, indent);
             }
-            let _ = write!(self.text, "{:gap$}{word}", "");
+            self.text.extend(iter::repeat_n(' ', gap));
+            self.text.push_str(word);
             column += gap + length;
             gap = 1;
         }
