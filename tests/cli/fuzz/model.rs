@@ -241,7 +241,10 @@ impl Predictor<'_> {
                 self.outcomes.push(hit.outcome);
                 named[hit.victim] += 1;
                 // A process that is refused for one target may be reached through the next.
-                times[hit.victim] += u32::from(hit.outcome & !(FAIL | UNSURE) != 0);
+                // One that gets nothing as a member of a tree may get it as a target.
+                let is_apart = hit.below && self.request.has("mixed");
+                let is_reached = hit.outcome & !(FAIL | UNSURE) != 0;
+                times[hit.victim] += u32::from(is_reached && !is_apart);
                 let nth = times[hit.victim];
                 let before = self.bounds[hit.victim].least;
                 self.add_bounds(&hit, nth, groups);

@@ -198,7 +198,10 @@ impl Predictor<'_> {
             }
         };
         if described && self.request.narrows() {
-            found.retain(|&index| self.is_described(&self.world.victims[index]));
+            // Where another user's process works cannot be read.
+            let is_read = |v: &Victim| self.request.cwd.is_none() || !self.is_opaque(v);
+            let is_meant = |v: &Victim| self.is_described(v) && is_read(v);
+            found.retain(|&index| is_meant(&self.world.victims[index]));
         }
         let before = found.len();
         if described {
