@@ -172,6 +172,10 @@ impl Found<'_> {
         found.retain(|(_, verdict)| !matches!(verdict, Verdict::NotMeant));
         found.sort_by_key(|(_, verdict)| is_spared(verdict));
         if found.first().is_some_and(|(_, first)| is_spared(first)) {
+            // One that /proc hides may answer, too.
+            if self.rules.is_question() && names::hides(&self.rules)? {
+                return Ok(false);
+            }
             let mut pids = found.iter().map(|(spared, _)| spared.pid);
             let ancestor = pids.find(|pid| *pid != own());
             let reason = ancestor.map_or(Reason::OnlySigsend, |first| Reason::OnlySpared {

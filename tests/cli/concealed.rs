@@ -30,6 +30,8 @@ fn a_name_that_a_hidden_process_may_have_is_not_called_gone() {
             }
             process.iter().for_each(|process| process.assert_alive());
         }
+        // Only sigsend itself is seen to have this one.
+        call!(user.sigsend(), "--alive sigsend").code(2);
         // What can be seen is enough to be alive, and gets the signal.
         let visible = victim().named(NAME).owned_by(NOBODY).sleeping();
         let _hidden = own();
