@@ -1,10 +1,9 @@
 //! Processes by their command line and working directory, `-f` and `--cwd`.
 
 use std::ffi::OsString;
-use std::io::{self, ErrorKind};
+use std::io;
 
 use anyhow::Result;
-use nix::libc::ESRCH;
 
 use crate::event::Nobody;
 use crate::find::demands::contains;
@@ -53,9 +52,7 @@ fn passing<T>(
     answers
         .filter_map(|(pid, answer)| match answer {
             Ok(answer) => test(answer).then_some(pid),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) if error.raw_os_error() == Some(ESRCH) => None,
-            Err(_) => Some(pid),
+            Err(error) => (!proc::is_gone(&error)).then_some(pid),
         })
         .collect()
 }

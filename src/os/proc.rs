@@ -16,7 +16,7 @@ use crate::os::bounded;
 use crate::os::cwd;
 pub use crate::os::cwd::Place;
 use crate::os::procfs::{self, first, number_in, numbers, read, words};
-pub use crate::os::procfs::{if_visible, pid_of, root};
+pub use crate::os::procfs::{if_visible, is_gone, pid_of, root};
 use crate::signal::Signal;
 use crate::signal_set::SignalSet;
 use crate::target::Pid;

@@ -97,12 +97,14 @@ pub fn numbers(path: &str) -> io::Result<Vec<i32>> {
 pub fn if_visible<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(error) => match error.kind() {
-            ErrorKind::NotFound | ErrorKind::PermissionDenied => Ok(None),
-            _ if error.raw_os_error() == Some(ESRCH) => Ok(None),
-            _ => Err(error),
-        },
+        Err(error) if is_gone(&error) || error.kind() == ErrorKind::PermissionDenied => Ok(None),
+        Err(error) => Err(error),
     }
+}
+
+/// Whether a read failed because the process has gone, or is hidden.
+pub fn is_gone(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH)
 }
 
 /// The words of a line of /proc/PID/status. The command name is in it with its newlines escaped, so

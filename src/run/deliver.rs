@@ -92,14 +92,14 @@ fn by_number(call: &mut Call, step: Step) -> Result<()> {
     if let Some(errno) = begun.refusal
         && let Some(target) = targets.next()
     {
-        report_refusal(call, &target, errno);
+        report_refusal(call, &Typed::target(target.clone()), &target, errno);
     }
     for target in targets {
+        let typed = Typed::target(target.clone());
         if target == Target::Nobody {
-            let typed = Typed::target(target);
             call.report_failure(&Subject::target(&typed), &Reason::EmptyWord);
         } else {
-            to_number(call, &target, step)?;
+            to_number(call, &typed, &target, step)?;
         }
     }
     Ok(())
@@ -107,7 +107,7 @@ fn by_number(call: &mut Call, step: Step) -> Result<()> {
 
 /// One kill(2). The rehearsal shows a target for many processes by its members; as kill(2) does, it
 /// passes over those that it may not signal if there are others.
-fn to_number(call: &mut Call, target: &Target, step: Step) -> Result<()> {
+fn to_number(call: &mut Call, typed: &Typed, target: &Target, step: Step) -> Result<()> {
     let members;
     let shown = match call.plan.mode {
         Mode::Rehearse => {
@@ -116,7 +116,6 @@ fn to_number(call: &mut Call, target: &Target, step: Step) -> Result<()> {
         }
         Mode::Send | Mode::Ask(_) => slice::from_ref(target),
     };
-    let typed = Typed::target(target.clone());
     let mut refused = Some(Errno::ESRCH);
     for one in shown {
         let pid = one.process();
@@ -129,7 +128,7 @@ fn to_number(call: &mut Call, target: &Target, step: Step) -> Result<()> {
             Ok(sent) => {
                 refused = None;
                 call.tally.signalled += 1;
-                let subject = Subject::target(&typed).process(pid, name.as_deref());
+                let subject = Subject::target(typed).process(pid, name.as_deref());
                 match (sent, pid) {
                     (Sent::Receipt(receipt), _) => {
                         call.report.tell(&subject, &receipt.outcome(call.began));
@@ -145,22 +144,23 @@ fn to_number(call: &mut Call, target: &Target, step: Step) -> Result<()> {
         }
     }
     if let Some(errno) = refused {
-        report_refusal(call, target, errno);
+        report_refusal(call, typed, target, errno);
     }
     Ok(())
 }
 
 /// Reports and counts a target that kill(2) refused.
-fn report_refusal(call: &mut Call, target: &Target, errno: Errno) {
+fn report_refusal(call: &mut Call, typed: &Typed, target: &Target, errno: Errno) {
     let pid = target.process();
     let reason = match target {
         Target::Group(group) if errno == Errno::ESRCH => ProcessGroup::missing(*group),
         _ => refusal(errno, pid),
     };
-    let (typed, name) = (Typed::target(target.clone()), name(call, pid));
-    let subject = Subject::target(&typed).process(pid, name.as_deref());
-    call.tally.failed += 1;
-    call.report.tell(&subject, &Outcome::Failed(&reason));
+    let name = name(call, pid);
+    call.report_failure(
+        &Subject::target(typed).process(pid, name.as_deref()),
+        &reason,
+    );
 }
 
 /// The command name, if output shows it.

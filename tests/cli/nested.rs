@@ -68,7 +68,8 @@ struct KernelThread {
 impl KernelThread {
     /// `None` if none can be moved.
     fn moved_into(group: &Group) -> Option<Self> {
-        // Threads of these names do nothing in a quiet machine. Those bound to a CPU cannot be moved.
+        // Threads of these names do nothing in a quiet machine. Those bound to a CPU cannot be
+        // moved.
         const NAMES: [&str; 5] = ["khungtaskd", "ksmd", "oom_reaper", "khugepaged", "kauditd"];
         let lock = File::open(mount()).expect("a directory");
         let lock = Flock::lock(lock, FlockArg::LockExclusive).expect("a lock of our own");

@@ -335,8 +335,8 @@ impl Predictor<'_> {
     }
 }
 
-/// What counts of a regular pidfile: the first line alone if it is one PID or token and what follows
-/// begins with no digit.
+/// What counts of a regular pidfile: the first line alone if it is one PID or token and what
+/// follows begins with no digit.
 fn first_line_or_all(content: &[u8]) -> &[u8] {
     let Some(end) = content.iter().position(|&b| b == b'\n') else {
         return content;

@@ -14,8 +14,8 @@ use nix::libc;
 use super::{ready, stay};
 use crate::support::NOBODY;
 
-/// A process of NOBODY with this command name that reads the file through a mapping, and then waits for
-/// the lock when it gets a line.
+/// A process of NOBODY with this command name that reads the file through a mapping, and then waits
+/// for the lock when it gets a line.
 pub fn unreadable(file: &str, name: &str) -> ! {
     const PAGE: u64 = 4096;
     let file = File::open(file).expect("the test has made it");
