@@ -320,7 +320,7 @@ fn is_delivered(world: &World, forecast: &Forecast) -> bool {
     let mut bounds = world.victims.iter().zip(&forecast.bounds);
     bounds.all(|(victim, bounds)| {
         let survives = victim.habit == Habit::Init || victim.is_zombie() || !victim.exists();
-        survives || bounds.least[9] == 0 || !"SRTD".contains(state(victim.pid))
+        survives || bounds.least[9] == 0 || !victim.runs()
     })
 }
 

@@ -75,10 +75,7 @@ impl Victim {
         }
         let mut pending = 0;
         eventually(&self.describe(), || {
-            let mut text = [0; 4096];
-            let read = self.status.as_ref();
-            let read = read.and_then(|status| status.read_at(&mut text, 0).ok());
-            let text = String::from_utf8_lossy(&text[..read.unwrap_or(0)]);
+            let text = self.status();
             let mask = |label| u64::from_str_radix(field(&text, label)?, 16).ok();
             let [private, shared, blocked] =
                 ["SigPnd", "ShdPnd", "SigBlk"].map(|label| mask(label).unwrap_or(0));
@@ -118,6 +115,21 @@ impl Victim {
             *count = slot.counts[index].swap(0, Ordering::Relaxed) + is_pending;
         }
         observation
+    }
+
+    /// Its /proc/PID/status, or nothing once it is reaped. The open file stays that of the victim:
+    /// by its PID it could be taken for a process that reuses the PID.
+    fn status(&self) -> String {
+        let mut text = [0; 4096];
+        let read = self.status.as_ref();
+        let read = read.and_then(|status| status.read_at(&mut text, 0).ok());
+        String::from_utf8_lossy(&text[..read.unwrap_or(0)]).into_owned()
+    }
+
+    /// Whether it has not ended.
+    pub fn runs(&self) -> bool {
+        let text = self.status();
+        field(&text, "State").is_some_and(|state| state.starts_with(['S', 'R', 'T', 'D']))
     }
 
     /// How the process has ended, if it has: another victim has reaped it or is about to, or is dead
