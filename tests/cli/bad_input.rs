@@ -166,20 +166,40 @@ fn a_bad_signal_in_any_form_means_no_signal_is_sent() {
     });
 }
 
+/// Arguments that contradict each other, and missing or wrong values.
+const CONTRADICTING: &str = "-TERM -HUP GOOD|-TERM -TERM GOOD|-TERM -s HUP GOOD|-s HUP -s INT GOOD\
+    |-n 1 -HUP GOOD|-s HUP GOOD -INT|GOOD -HUP -INT|-9 --signal=9 GOOD|GOOD -9|GOOD -1|GOOD -5\
+    |GOOD GOOD -123|-s|-n|--signal|GOOD -s|--signal= GOOD|-q|-q GOOD|-q x GOOD\
+    |-q 2147483648 GOOD|-q -2147483649 GOOD|-q 0x1 GOOD|-q 1.0 GOOD|--queue= GOOD\
+    |-r -KILL GOOD|-r -STOP GOOD|-r -0 GOOD|-p -HUP GOOD|-p -s HUP GOOD|-9 -p GOOD|-p -q 1 GOOD\
+    |--nope GOOD|--nope=1 GOOD|-x GOOD|-ax GOOD|--all=1 GOOD|GOOD --nope|-s TERM|-9|-HUP|-1|-a|--\
+    |-s TERM --|-l -l|-l -t|-t -l|-l -L|-t -L|-l -d GOOD|-d GOOD -t|-l -HUP|-HUP -l|-l -s HUP\
+    |-s HUP -l 9|-l -9|-9 -L|-9 -t|-t -s HUP|-L -q 1|-l -p|-d GOOD -9|-d GOOD -s HUP|-HUP -d GOOD\
+    |-l --list=9|-l9 -lTERM|-l -f GOOD|-t -u root|-L --cwd /tmp|-d GOOD --mixed|--id -w GOOD\
+    |-a -u root GOOD|--mixed --cgroup /x";
+
+/// Options that are for single processes.
+const NOT_FOR_GROUPS: &str =
+    "-q 1|-q 1 -HUP|-r -HUP|-p|--id|--expect sh|-f abc|--cwd /tmp|-u root|--tree|--mixed";
+
 #[test]
 fn contradicting_arguments_mean_no_signal_is_sent() {
-    let lines = "-TERM -HUP GOOD|-TERM -TERM GOOD|-TERM -s HUP GOOD|-s HUP -s INT GOOD\
-        |-n 1 -HUP GOOD|-s HUP GOOD -INT|GOOD -HUP -INT|-9 --signal=9 GOOD|GOOD -9|GOOD -1|GOOD -5\
-        |GOOD GOOD -123|-s|-n|--signal|GOOD -s|--signal= GOOD|-q|-q GOOD|-q x GOOD\
-        |-q 2147483648 GOOD|-q -2147483649 GOOD|-q 0x1 GOOD|-q 1.0 GOOD|--queue= GOOD|-q 1 0\
-        |-q 1 -- -1|-q 1 -TERM -5|-r -KILL GOOD|-r -STOP GOOD|-r -0 GOOD|-r -HUP -- -5|-r -HUP 0\
-        |-r -HUP -1|-p -HUP GOOD|-p -- -5|-p 0|-p -- -1|-p -q 1 GOOD|--nope GOOD|--nope=1 GOOD\
-        |-x GOOD|-ax GOOD|--all=1 GOOD|GOOD --nope|-s TERM|-9|-HUP|-a|--|-s TERM --";
     in_pid_namespace(|| {
         let mut crowd = Crowd::gather();
-        for line in each(lines) {
+        let groups = ["-5", "0", "-1"];
+        let for_groups = each(NOT_FOR_GROUPS).flat_map(|option| {
+            let lines = groups.map(|group| format!("{option} -- {group}"));
+            lines.map(|line| (line, true))
+        });
+        let lines = each(CONTRADICTING).map(|line| (line.to_owned(), false));
+        for (line, names_group) in lines.chain(for_groups) {
             let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
-            crowd.assert_refused(&args);
+            let told = crowd.assert_refused(&args);
+            // A value that cannot be read is the whole error.
+            let is_usage = told.contains("Usage: sigsend [options] <pid>...\n");
+            assert!(is_usage || told.contains("invalid"), "{line}: {told}");
+            let group = line.rsplit(' ').next().filter(|_| names_group);
+            assert!(told.contains(group.unwrap_or_default()), "{line}: {told}");
         }
     });
 }

@@ -2,6 +2,7 @@
 //! neither the signals to others nor a later signal to themselves.
 
 mod fuse;
+mod state;
 
 use std::fmt::Debug;
 use std::process::Child;

@@ -5,19 +5,15 @@ pub mod group;
 
 use std::os::unix::fs::chown;
 
+use crate::storms::assert_each_gets_term_once;
 use crate::strange::has_open;
 use crate::support::prelude::*;
 use group::control_group;
 
-/// Asserts which PIDs `-p --cgroup` prints for a group.
+/// Asserts which processes a group has.
 #[track_caller]
 fn has_members(group: &str, members: &[&Victim]) {
-    let told = run!("-p --cgroup '{group}'").told();
-    let mut pids: Vec<&str> = told.lines().collect();
-    let mut wanted: Vec<String> = members.iter().map(|member| member.arg()).collect();
-    pids.sort_unstable();
-    wanted.sort_unstable();
-    assert_eq!(pids, wanted, "{group}");
+    selects(&format!("--cgroup '{group}'"), members);
 }
 
 #[test]
@@ -126,18 +122,14 @@ fn kill_ends_every_process_of_a_forking_group() {
         let Some(group) = control_group() else { return };
         let mut storm = Family::with_role(if round % 2 == 0 { "daemons" } else { "storm" });
         group.child("deep").take(storm.pid());
-        let forks = storm.start_forking(1000);
-        // The delay varies, so that the signal comes at different points of the storm.
-        for _ in 0..round % 50 {
-            storm.next_line();
-        }
+        // Their number varies, so that the signal comes at different points of the storm.
+        let before = storm.start_forking(1000, round % 50).len();
         let wait = if round % 4 < 2 { "--wait" } else { "" };
         run!("-KILL {wait} --cgroup {group}").ok();
         let is_over = wait.is_empty() || !group.is_populated();
         assert!(is_over, "--wait returned early");
         storm.assert_killed_by(9);
-        cut_short += usize::from(storm.assert_all_ended().len() + round % 50 < 1000);
-        forks.join().expect("it ends");
+        cut_short += usize::from(storm.assert_all_ended().len() + before < 1000);
     }
     assert!(cut_short > 1, "the storms ended before they were killed");
     bystander.assert_untouched();
@@ -152,10 +144,7 @@ fn kill_ends_every_process_of_a_forking_group_without_cgroup_kill() {
         let Some(group) = control_group() else { return };
         let mut storm = Family::with_role("daemons");
         group.child("deep").take(storm.pid());
-        let forks = storm.start_forking(1000);
-        for _ in 0..round {
-            storm.next_line();
-        }
+        storm.start_forking(1000, round);
         let fault = format!("-P cgroup.kill -e inject=openat:error=ENOENT -o {log}");
         let traced = through(&format!("strace -qq {fault}"));
         call!(traced, "-KILL --wait --cgroup {group}").ok();
@@ -165,7 +154,6 @@ fn kill_ends_every_process_of_a_forking_group_without_cgroup_kill() {
         assert_eq!(group.read("cgroup.freeze"), "0\n", "it was not thawed");
         storm.assert_killed_by(9);
         storm.assert_all_ended();
-        forks.join().expect("it ends");
     }
 }
 
@@ -173,31 +161,10 @@ fn kill_ends_every_process_of_a_forking_group_without_cgroup_kill() {
 fn every_member_gets_a_signal_once_including_new_ones() {
     for round in (0..15).step_by(if in_full() { 1 } else { 5 }) {
         let Some(group) = control_group() else { return };
-        let mut storm = Family::with_role("catching-storm");
+        let storm = Family::with_role("catching-storm");
         group.take(storm.pid());
-        let forks = storm.start_forking(200);
-        let (mut created, mut caught) = (vec![storm.arg()], Vec::new());
-        let mut note = |line: String| {
-            let (word, pid) = line.split_once(' ').expect("a word and a PID");
-            let is_new = word == "created";
-            let list = if is_new { &mut created } else { &mut caught };
-            list.push(pid.to_owned());
-            created.len() == caught.len()
-        };
-        for _ in 0..round {
-            note(storm.next_line().expect("it is alive"));
-        }
-        run!("--cgroup {group}").ok();
-        // A process that got the signal no longer forks, so once all have got it no new one can be
-        // created.
-        while !note(storm.next_line().expect("it is alive")) {}
-        run!("-KILL --wait --cgroup {group}").code(0);
-        let rest = storm.assert_all_ended();
-        rest.into_iter().for_each(|line| _ = note(line));
-        created.sort_unstable();
-        caught.sort_unstable();
-        assert_eq!(created, caught);
-        forks.join().expect("it ends");
+        let [term, kill] = ["", "-KILL --wait"].map(|call| format!("{call} --cgroup {group}"));
+        assert_each_gets_term_once(storm, round, [&term, &kill]);
     }
 }
 
@@ -220,13 +187,10 @@ fn a_child_that_detaches_itself_after_the_signal_is_waited_for_and_killed() {
 fn a_wait_sleeps_until_the_group_is_empty() {
     let Some(group) = control_group() else { return };
     let member = group.shell(STUBBORN);
-    let args = ["--within", "700ms", "--cgroup", &group.arg()];
     let calls = "trace=epoll_wait,epoll_pwait,pread64,getdents64,poll";
-    needs!(may_trace(), "strace");
-    let trace = strace(calls, &args);
+    let trace = traced!(calls, "--within 700ms --cgroup {group}");
     // The member is there, so nothing is said of the group.
-    let done = Done::of("--within 700ms", trace.output);
-    done.code(124).complains(1);
+    trace.done.code(124).complains(1);
     let mut calls = trace.calls.iter();
     let from = calls.position(|call| call.starts_with("epoll_"));
     let holds = trace.calls.len() - from.expect("it waits") < 12;
@@ -393,13 +357,13 @@ fn a_group_that_is_removed_and_created_again_is_a_different_group() {
             let group = parent.child("again");
             let mut member = victim().with_pid(4242).sleeping();
             group.take(4242);
-            let held = Held::at(window, &words(&format!("{args} --cgroup {group}")));
+            let held = Held::at(window, &format!("{args} --cgroup {group}"));
             run!("-KILL --wait 4242").code(0);
             member.reap();
             let group = group.recreated();
             let unrelated = victim().with_pid(4242).sleeping();
             group.take(4242);
-            let done = held.finish();
+            let done = held.go();
             let has_failed_or_not = done.status.is_some_and(|code| code < 2);
             assert!(has_failed_or_not, "{window:?} {args:?}: {done:?}");
             unrelated.assert_alive();

@@ -58,9 +58,8 @@ fn descriptors_of_other_users_are_not_looked_at_for_a_port() {
         needs!(may_change_user() && entered_network(), "root");
         let foreign = victim().owned_by(NOBODY).sleeping();
         let own = Family::with_role("crowded 8080 0 0");
-        needs!(may_trace(), "strace");
-        let trace = strace("trace=openat", &["-p", ":8080"]);
-        assert_eq!(Done::of("-p", trace.output).out, format!("{own}\n"));
+        let trace = traced!("trace=openat", "-p :8080");
+        assert_eq!(trace.done.out, format!("{own}\n"));
         let looked = format!("/{foreign}/");
         let is_look = |call: &&String| call.contains(&looked) && call.contains("/fd");
         let looks = trace.calls.iter().filter(is_look);

@@ -28,8 +28,8 @@ fn a_name_is_found_among_thousands_in_one_pass() {
         run!("-p wanted").says(&expected);
         assert!(run!("-p sh").code(0).out.lines().count() >= CROWD);
         let calls = "trace=?open,openat,read,getdents64,pidfd_open";
-        if let Some(trace) = may_trace().then(|| strace(calls, &["-p", "wanted"])) {
-            assert_eq!(String::from_utf8_lossy(&trace.output.stdout), expected);
+        if let Some(trace) = may_trace().then(|| strace(calls, "-p wanted")) {
+            assert_eq!(trace.done.out, expected);
             let count =
                 |what: &dyn Fn(&str) -> bool| trace.calls.iter().filter(|call| what(call)).count();
             // Everything in /proc is opened relative to it, its list too.

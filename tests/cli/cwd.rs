@@ -13,13 +13,7 @@ fn working_in(dir: impl AsRef<Path>) -> Victim {
 /// Asserts that a directory selects these processes.
 #[track_caller]
 fn assert_selects(dir: impl AsRef<Path>, expected: &[&Victim]) {
-    let told = run!("-p --cwd '{}'", dir.as_ref().display());
-    let mut found: Vec<_> = told.out.lines().map(str::to_owned).collect();
-    let mut expected: Vec<_> = expected.iter().map(|victim| victim.arg()).collect();
-    found.sort_unstable();
-    expected.sort_unstable();
-    assert_eq!(found, expected, "{told:?}");
-    told.code(i32::from(expected.is_empty()));
+    selects(&format!("--cwd '{}'", dir.as_ref().display()), expected);
 }
 
 #[test]

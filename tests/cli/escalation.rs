@@ -30,9 +30,7 @@ fn grace_with_the_null_signal_is_refused() {
 #[test]
 fn grace_sends_each_signal_once_and_in_order() {
     let mut recorder = Recorder::holding();
-    let mut command = raw_sigsend();
-    command.args(["--grace", "30s", "-HUP", "-v", &recorder.arg()]);
-    let mut patient = victim().command(command);
+    let mut patient = background!("--grace 30s -HUP -v {recorder}");
     assert!(patient.read_line().starts_with("sent HUP (1) to "));
     assert!(patient.read_line().starts_with("sent CONT (18) to "));
     assert_eq!(recorder.signals(), [1, 18]);
@@ -92,10 +90,10 @@ fn a_process_that_exits_at_the_deadline_is_gone() {
             let patient = Victim::shell(deaf);
             // The wait has ended without an exit when the process dies.
             let wait = Call::nth("epoll_wait", nth);
-            let held = Held::after(&wait, &words(&format!("{call} {patient}")));
+            let held = Held::after(&wait, &format!("{call} {patient}"));
             send(patient.pid(), Signal::SIGKILL);
             patient.assert_killed_by(9);
-            held.finish().fine();
+            held.go().fine();
         }
     });
 }

@@ -9,23 +9,20 @@ use crate::support::shown_on_terminal;
 
 /// The objects of JSON Lines, each checked against the table in the reference and the manual.
 #[track_caller]
-fn objects(text: &str) -> Vec<Value> {
-    let object = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e} in {line}"));
-    let objects: Vec<Value> = text.lines().map(object).collect();
+fn objects(done: &Done) -> Vec<Value> {
+    let objects = done.json();
     objects.iter().for_each(validate);
-    assert!(
-        objects
-            .last()
-            .is_some_and(|last| last["event"] == "summary"),
-        "{objects:?}"
-    );
+    let is_whole = objects
+        .last()
+        .is_some_and(|last| last["event"] == "summary");
+    assert!(is_whole, "{done:?}");
     objects
 }
 
 /// The objects that `sigsend --json WORDS` prints, which are these events.
 #[track_caller]
 fn events(words: &str, events: &str) -> Vec<Value> {
-    let objects = objects(&run!("--json {words}").out);
+    let objects = objects(&run!("--json {words}"));
     let kinds = objects.iter().filter_map(|object| object["event"].as_str());
     let kinds: Vec<&str> = kinds.collect();
     assert_eq!(kinds.join(" "), events, "{words}");
@@ -184,10 +181,7 @@ fn errors_are_in_the_json_and_on_standard_error() {
 #[test]
 fn the_summary_after_an_error_counts_the_processes_without_a_signal() {
     let victims = [Victim::sleeping(), Victim::sleeping()];
-    let args = words(&format!(
-        "--json -CONT --within 9s {} {}",
-        victims[0], victims[1]
-    ));
+    let args = format!("--json -CONT --within 9s {} {}", victims[0], victims[1]);
     // An error when the wait is prepared comes before the first signal.
     let prepared = json!({"signalled": 0, "failed": 2, "remaining": 0, "status": 1});
     let waiting = json!({"signalled": 2, "failed": 1, "remaining": 0, "status": 64});
@@ -195,9 +189,8 @@ fn the_summary_after_an_error_counts_the_processes_without_a_signal() {
         ("?epoll_create,?epoll_create1", prepared),
         ("?epoll_wait,?epoll_pwait", waiting),
     ] {
-        needs!(may_trace(), "strace");
-        let trace = strace(&format!("inject={call}:error=ENOMEM"), &args);
-        let objects = objects(&String::from_utf8_lossy(&trace.output.stdout));
+        let trace = traced!(&format!("inject={call}:error=ENOMEM"), "{args}");
+        let objects = objects(&trace.done);
         has(objects.last().expect("a summary"), &counts);
     }
 }
@@ -245,11 +238,9 @@ fn a_dry_run_lists_the_members_of_a_group_and_its_follow_ups() {
     let member = victim().in_group_of(&leader).sleeping();
     let told = "would-send would-send summary";
     let objects = events!(told, "--dry-run --grace 10s -- -{leader}");
-    let mut pids = [&objects[0]["pid"], &objects[1]["pid"]].map(serde_json::Value::as_i64);
-    pids.sort_unstable();
-    let mut expected = [&leader, &member].map(|victim| Some(i64::from(victim.pid())));
-    expected.sort_unstable();
-    assert_eq!(pids, expected);
+    let pids = [&objects[0]["pid"], &objects[1]["pid"]].map(Value::as_i64);
+    let expected = [&leader, &member].map(|victim| Some(i64::from(victim.pid())));
+    assert_eq!(sorted(pids), sorted(expected));
     let follow_ups = &objects[0]["follow_ups"];
     has!(follow_ups[0], "signals": ["CONT"], "after_ms": 0);
     has!(follow_ups[1], "signals": ["KILL"], "after_ms": 10_000);

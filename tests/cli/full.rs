@@ -1,17 +1,8 @@
 //! `-f TEXT`: processes by a text in their command line. [`Filter`] checks what `--cwd` and `-u`
 //! share with it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use crate::support::VictimOptions;
 use crate::support::prelude::*;
-
-/// A text, and a command name, that no other process on this machine has or contains.
-pub fn unique() -> String {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("f{}-{count}.", std::process::id())
-}
 
 /// A sleeping process with every signal at its default; `fit` changes its command.
 #[track_caller]
@@ -367,10 +358,10 @@ fn a_text_never_hits_the_next_owner_of_the_pid() {
             (Window::BeforeSending, &text),
         ] {
             let mut first = owner(&text);
-            let held = Held::at(window, &["-KILL", "-u", "65534", "-f", &text]);
+            let held = Held::at(window, &format!("-KILL -u 65534 -f {text}"));
             first.kill();
             let unrelated = owner(next);
-            held.finish().fails(1, "sigsend: ");
+            held.go().fails(1, "sigsend: ");
             unrelated.assert_alive();
         }
     });

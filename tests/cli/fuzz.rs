@@ -183,12 +183,9 @@ fn describe(line: &Line, home: i32) -> String {
         Start::Shell => "started by the shell".into(),
     };
     let (words, stdin, user, sink) = (words.join(" "), quoted(&line.stdin), line.user, line.sink);
-    let storm = line
-        .storm
-        .map(|family| roles::FAMILIES[family].name.escape_ascii().to_string());
     let (hidden, files) = (line.hidden, &line.files);
     format!(
         "sigsend {words} <<< {stdin}    # as user {user}, {start}, output to {sink:?}, \
-         hidepid=2 {hidden}, CONT to the family of {storm:?}, {files:?}"
+         hidepid=2 {hidden}, {files:?}"
     )
 }

@@ -102,9 +102,10 @@ fn members_of_another_user_are_reported_and_not_waited_for() {
 fn a_group_beside_another_process_is_signalled_as_a_whole() {
     let (leader, other) = (Victim::sleeping(), Victim::sleeping());
     let _member = victim().in_group_of(&leader).sleeping();
-    let args = words(&format!("-CONT --within 0s -- -{leader} {other}"));
-    needs!(may_trace(), "strace");
-    let trace = strace("trace=pidfd_send_signal", &args);
+    let trace = traced!(
+        "trace=pidfd_send_signal",
+        "-CONT --within 0s -- -{leader} {other}"
+    );
     let is_whole = |call: &String| call.contains(", 0, NULL, 0x4)") && call.ends_with("= 0");
     needs!(
         trace.calls.iter().any(is_whole),
@@ -123,7 +124,7 @@ fn a_child_that_was_forked_before_the_deadline_is_still_there_after_it() {
         // It says when it has got TERM, and on a line after that it forks a child and exits.
         let leader = || {
             let family = Family::shell(&heir_after("echo caught; read line; "));
-            let args = words(&format!("-TERM --within 0s -- -{family}"));
+            let args = format!("-TERM --within 0s -- -{family}");
             (family, args)
         };
         let (family, args) = leader();
@@ -135,7 +136,7 @@ fn a_child_that_was_forked_before_the_deadline_is_still_there_after_it() {
             assert_eq!(family.read_line(), "caught");
             family.write_line("exit");
             family.assert_exited_with(3);
-            held.finish().code(124);
+            held.go().code(124);
         }
     });
 }

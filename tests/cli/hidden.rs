@@ -198,6 +198,8 @@ fn without_proc_no_process_is_confused_with_another() {
         let works = "-USR1 PID|-v -USR1 PID|-USR1 -- -PID\
             |--json -USR1 --allow-stale --pidfile FILE|--alive PID|--id PID";
         each(works).for_each(|line| _ = run(line).code(0));
+        // An empty /proc does not mean that the process is gone, or not.
+        run(&format!("--alive {}", Victim::zombie())).code(1);
         assert_eq!(target.signals(), [10; 4]);
     });
 }

@@ -5,11 +5,6 @@ use std::process::id;
 
 use crate::support::prelude::*;
 
-/// A name that no other process of this machine has, even if these tests run twice at once.
-fn unique(name: &str) -> String {
-    format!("{name}{}", id())
-}
-
 /// The inode in a token.
 fn inode(token: &str) -> u64 {
     let (_, inode) = token.split_once(':').expect("PID:INODE");
@@ -97,7 +92,7 @@ fn expect_takes_command_name_executable_or_first_argument() {
     let cat = cat.expect("cat");
     let executable = cat.file_name().and_then(|name| name.to_str());
     let executable = executable.expect("UTF-8");
-    let (command, argument) = (unique("comm"), unique("argument"));
+    let (command, argument) = (unique(), unique());
     let target = victim().named(&command).argv0(format!("/opt/x/{argument}"));
     let target = target.sleeping();
     for name in [&command, &argument, executable] {
@@ -134,7 +129,7 @@ fn expect_cannot_be_empty_or_a_path() {
 
 #[test]
 fn expect_knows_a_deleted_executable_by_its_old_name() {
-    let (dir, name) = (tempdir(), unique("upgraded"));
+    let (dir, name) = (tempdir(), unique());
     let binary = dir.path().join(&name);
     let mut target = copied_program(&binary);
     fs::remove_file(&binary).expect("it is ours");
@@ -157,7 +152,7 @@ fn copied_program(binary: &Path) -> Victim {
 #[test]
 fn a_process_that_cannot_be_verified_is_refused_but_not_gone() {
     needs!(may_change_user(), "root");
-    let (dir, name, user) = (tempdir(), unique("secret"), Unprivileged::new());
+    let (dir, name, user) = (tempdir(), unique(), Unprivileged::new());
     let target = copied_program(&dir.path().join(&name));
     run!("--alive --expect {name} {target}").code(0);
     // An executable that cannot be read may be the expected one.
@@ -170,7 +165,7 @@ fn a_process_that_cannot_be_verified_is_refused_but_not_gone() {
 
 #[test]
 fn expect_knows_a_process_without_its_main_thread() {
-    let name = unique("undead");
+    let name = unique();
     let (mut target, _) = leaderless(&name);
     let binary = std::env::current_exe().expect("a running test has a path");
     let executable = binary.file_name().and_then(|name| name.to_str());
@@ -205,7 +200,7 @@ fn a_thread_is_no_process() {
 
 #[test]
 fn a_process_named_in_several_ways_gets_a_signal_once() {
-    let (name, dir) = (unique("many"), tempdir());
+    let (name, dir) = (unique(), tempdir());
     let mut target = Recorder::of(victim().named(&name));
     let (pid, token, gone) = (target.arg(), token(&target), Victim::gone());
     let file = dir.arg("x.pid", format!("{pid} {token}\n{pid}\n"));
@@ -234,7 +229,7 @@ fn with_require_handler_only_processes_that_catch_a_signal_get_it() {
     let mut catching = Recorder::new();
     let bare = Victim::sleeping();
     let ignoring = Victim::shell("trap '' HUP; echo ready; read line");
-    let (name, dir) = (unique("trap"), tempdir());
+    let (name, dir) = (unique(), tempdir());
     let mut daemon = Recorder::of(victim().named(&name));
     let worker = victim().named(&name).sleeping();
     let file = dir.arg("x.pid", format!("{worker} {daemon}"));
@@ -266,7 +261,7 @@ fn a_process_that_is_gone_when_its_refusal_is_checked_is_reported_as_gone() {
     in_pid_namespace(|| {
         needs!(may_trace(), "strace");
         for check in each("-r -HUP | --expect dog | -r -HUP --wait | --expect dog --wait") {
-            let args = |victim: &Victim| words(&format!("{check} {victim}"));
+            let args = |victim: &Victim| format!("{check} {victim}");
             let victim = Victim::sleeping();
             let checks = "trace=poll,openat,readlink,pidfd_open";
             let mut trace = strace(checks, &args(&victim));
@@ -276,7 +271,7 @@ fn a_process_that_is_gone_when_its_refusal_is_checked_is_reported_as_gone() {
                 let mut victim = Victim::sleeping();
                 let held = Held::before(&point, &args(&victim));
                 victim.kill();
-                let done = Done::of(format!("{check} {point:?}"), held.go());
+                let done = held.go();
                 let failed = format!("sending signal to {victim} failed: No such process\n");
                 if check.contains("--wait") {
                     done.ok()

@@ -48,9 +48,7 @@ fn the_progress_line_is_cleared_when_the_wait_is_over() {
 fn an_interrupt_ends_a_wait_by_that_signal() {
     let stubborn = Victim::shell(STUBBORN);
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        let mut command = raw_sigsend();
-        command.args(["-v", "--grace", "5m", &stubborn.arg()]);
-        let mut patient = victim().command(command);
+        let mut patient = background!("-v --grace 5m {stubborn}");
         while !patient.read_line().starts_with("sent CONT") {}
         send(patient.pid(), signal);
         patient.assert_killed_by(signal as i32);
@@ -130,9 +128,7 @@ fn a_shell_does_not_take_its_job_for_stopped() {
 fn a_stop_and_continue_does_not_change_a_wait() {
     let mut bystander = Recorder::new();
     let stubborn = Victim::shell(STUBBORN);
-    let mut command = raw_sigsend();
-    command.args(words(&format!("-v --timeout 300ms KILL --wait {stubborn}")));
-    let mut patient = victim().command(command);
+    let mut patient = background!("-v --timeout 300ms KILL --wait {stubborn}");
     assert!(patient.read_line().starts_with("sent TERM"));
     for _ in 0..3 {
         send(patient.pid(), Signal::SIGSTOP);
@@ -147,8 +143,7 @@ fn a_stop_and_continue_does_not_change_a_wait() {
 #[test]
 fn without_a_terminal_no_signal_is_blocked() {
     let victim = Victim::sleeping();
-    needs!(may_trace(), "strace");
-    let trace = strace("trace=rt_sigprocmask,signalfd4", &["--wait", &victim.arg()]);
+    let trace = traced!("trace=rt_sigprocmask,signalfd4", "--wait {victim}");
     let blocks = |call: &String| call.contains("SIG_BLOCK") && call.contains("INT");
     assert!(!trace.calls.iter().any(blocks), "{:#?}", trace.calls);
 }

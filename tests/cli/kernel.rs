@@ -19,16 +19,13 @@ fn ports_are_found_in_proc_where_the_kernel_answers_no_query() {
         // The whole family may be missing, or what answers for sockets of the internet.
         for inject in ["socket:error=EPROTONOSUPPORT", "write:error=EPERM:when=1"] {
             let expression = format!("inject={inject}");
-            needs!(may_trace(), "strace");
-            let trace = strace(&expression, &["-p", ":8080"]);
+            let trace = traced!(&expression, "-p :8080");
             let holds = trace.calls.iter().any(|call| call.contains("INJECTED"));
             assert!(holds, "{:?}", trace.calls);
-            let output = trace.output;
-            let said = String::from_utf8_lossy(&output.stdout);
-            assert_eq!(said, format!("{}\n", holder.pid()), "{inject}");
+            assert_eq!(trace.done.out, format!("{holder}\n"), "{inject}");
         }
-        let netlink = strace("trace=socket", &["-0", ":8080"]);
-        assert_eq!(netlink.output.status.code(), Some(0));
+        let netlink = strace("trace=socket", "-0 :8080");
+        netlink.done.code(0);
         let holds = netlink.calls.iter().any(|call| call.contains("AF_NETLINK"));
         assert!(holds, "{:?}", netlink.calls);
         holder.assert_alive();

@@ -39,9 +39,7 @@ fn a_follow_up_never_hits_a_group_that_reuses_the_id_of_an_ended_one() {
     in_pid_namespace(|| {
         for call in each("--timeout 100 KILL --within 10s | --grace 100ms | --wait") {
             let (mut leader, mut member) = group();
-            let mut command = raw_sigsend();
-            command.args(words(&format!("-TERM {call} -- -{NUMBER}")));
-            let sigsend = victim().command(command);
+            let sigsend = background!("-TERM {call} -- -{NUMBER}");
             assert_eq!(member.next_line(), Some(format!("left {member}")));
             // Stopped while the ID is reused, so that there is no race.
             send(sigsend.pid(), Signal::SIGSTOP);
@@ -69,7 +67,7 @@ fn the_id_of_a_group_may_be_reused_before_any_system_call() {
             | --json -TERM --timeout 50 KILL";
         let (mut swapped, mut too_late) = (0, 0);
         for form in each(forms) {
-            let args = words(&format!("{form} -- -{NUMBER}"));
+            let args = format!("{form} -- -{NUMBER}");
             // Every system call after the first signal, in a run without reuse.
             let family = group();
             let trace = strace("trace=!rt_sigaction,sigaltstack", &args);
@@ -89,7 +87,7 @@ fn the_id_of_a_group_may_be_reused_before_any_system_call() {
                 swapped += 1;
                 leader.reap();
                 let stranger = victim().with_pid(NUMBER).sleeping();
-                let done = held.finish();
+                let done = held.go();
                 stranger.assert_alive();
                 member.assert_killed_by(9);
                 // After the grace period it may have got the KILL and not exited yet.
@@ -132,7 +130,7 @@ fn a_member_that_leaves_before_the_signal_gets_it_itself() {
     in_pid_namespace(|| {
         needs!(may_trace(), "strace");
         for (signal, number) in [("-KILL", 9), ("-USR1", 10)] {
-            let args = words(&format!("--json {signal} --within 0s -- -{NUMBER}"));
+            let args = format!("--json {signal} --within 0s -- -{NUMBER}");
             let start = || {
                 let leader = victim().with_pid(NUMBER).shell(STUBBORN);
                 let member = Family::with_role_in_group_of(&leader, "leaver");
@@ -147,7 +145,7 @@ fn a_member_that_leaves_before_the_signal_gets_it_itself() {
                 // It leaves on a TERM from the test, before or after it is pinned.
                 send(member.pid(), Signal::SIGTERM);
                 let word = member.next_line();
-                let told = held.finish().out;
+                let told = held.go().out;
                 if count(&told, "sent", &member) == 0 {
                     let has_left = word.is_some_and(|word| word.starts_with("left"));
                     assert!(has_left, "{point:?}: {told}");
@@ -167,9 +165,7 @@ fn a_group_that_forks_while_it_dies_is_waited_for() {
         let trap = "trap 'trap \"\" TERM; read line <&3 & exit 3' TERM";
         let idle = "echo ready; while :; do read line; done";
         let mut family = Family::shell(&format!("exec 3<&0; {trap}; {idle}"));
-        let mut command = raw_sigsend();
-        command.args(words(&format!("-v {call} -- -{family}")));
-        let mut sigsend = victim().command(command);
+        let mut sigsend = background!("-v {call} -- -{family}");
         let told = sigsend.read_line();
         assert!(told.starts_with("sent TERM"), "{told}");
         family.assert_exited_with(3);

@@ -28,8 +28,6 @@ fn every_name_is_listed_by_number_one_a_line() {
 /// Operands with the same answer.
 const TRANSLATED: &str = "
     KILL     | 9 09 137 265 393
-    HUP      | 385
-    RTMAX    | 448
     EXIT     | 0 128 256 512 2304 65280
     SEGV     | 139
     IO       | 29
@@ -39,7 +37,8 @@ const TRANSLATED: &str = "
     RTMIN+1  | 35
     RTMIN+15 | 49
     RTMAX-14 | 50
-    RTMAX    | 64 192
+    RTMAX    | 64 192 448
+    HUP      | 385
     9        | KILL SIGKILL kill
     29       | POLL
     17       | CLD
@@ -222,4 +221,41 @@ fn a_reader_that_closes_the_pipe_early_is_no_error() {
         let output = raw_sigsend().args(words(form)).stdout(writer).output();
         Done::of(form, output.expect("sigsend starts")).ok();
     }
+}
+
+#[test]
+fn each_number_below_600_has_the_name_of_its_signal() {
+    let names = run!("-l").told();
+    let names: Vec<&str> = names.lines().collect();
+    // 32 and 33 have no names.
+    let name = |signal: usize| match signal {
+        0..=31 => Some(names[signal].to_owned()),
+        32 | 33 => Some(signal.to_string()),
+        34..=64 => Some(names[signal - 2].to_owned()),
+        _ => None,
+    };
+    let signal = |number| match number {
+        0..255 => number & 0x7f,
+        // yash(1) adds 384 to the signal.
+        385..=448 => number - 384,
+        _ => number & 0xff,
+    };
+    let numbers: Vec<String> = (0..600).map(|number| number.to_string()).collect();
+    let done = run!("-l {}", numbers.join(" ")).code(1);
+    let known = (0..600).filter_map(|number| name(signal(number)));
+    assert_eq!(
+        done.out.lines().collect::<Vec<_>>(),
+        known.collect::<Vec<_>>()
+    );
+    let refused = (0..600).filter(|number| name(signal(*number)).is_none());
+    let refused = refused.map(|number| format!("sigsend: '{number}': invalid signal"));
+    let told = done
+        .err
+        .lines()
+        .filter(|line| line.starts_with("sigsend: "));
+    assert_eq!(told.collect::<Vec<_>>(), refused.collect::<Vec<_>>());
+    let masks: Vec<String> = (0..64).map(|bit| format!("{:#x}", 1_u64 << bit)).collect();
+    let done = run!("-l {}", masks.join(" ")).told();
+    let all = (1..=64).filter_map(name).collect::<Vec<_>>();
+    assert_eq!(done.lines().collect::<Vec<_>>(), all);
 }

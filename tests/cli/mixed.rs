@@ -1,6 +1,6 @@
 //! `--mixed`: signals to the target alone; KILL, and the wait, to what is left of its tree.
 
-use crate::full::{assert_usage_error, assert_works_with_every_option, unique};
+use crate::full::{assert_usage_error, assert_works_with_every_option};
 use crate::support::prelude::*;
 
 /// A master that runs `master` and waits, and a worker that says on the lifeline if it gets TERM or

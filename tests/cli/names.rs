@@ -1,26 +1,15 @@
 //! Targets by NAME: which processes a name selects, and that unusual names of other processes do
 //! not change that.
 
+mod found;
+
 use std::process::id;
 
 use crate::support::prelude::*;
 
-/// A name of this length that no other process of this machine has and that is no prefix of another
-/// name created here.
-fn unique(letter: char, length: usize) -> String {
-    let start = format!("{letter}{}-", id());
-    format!("{start:x<length$}")
-}
-
-/// Asserts which PIDs a selection prints.
-#[track_caller]
-fn selects(words: &str, victims: &[&Victim]) {
-    let told = run!("-p {words}").told();
-    let mut pids: Vec<&str> = told.lines().collect();
-    let mut wanted: Vec<String> = victims.iter().map(|victim| victim.arg()).collect();
-    pids.sort_unstable();
-    wanted.sort_unstable();
-    assert_eq!(pids, wanted, "{words}");
+/// A name of this length that no other process of this machine has.
+fn long(length: usize) -> String {
+    format!("{:x<length$}", unique())
 }
 
 #[test]
@@ -37,24 +26,19 @@ fn a_name_selects_exactly_the_processes_of_that_name() {
     ];
     selects(&name, &[&one, &two]);
     let sent = run!("-v -HUP {name}").told();
-    let mut lines: Vec<&str> = sent.lines().collect();
-    lines.sort_unstable();
-    let mut expected = [&one, &two].map(|victim| format!("sent HUP (1) to {victim} ({name})"));
-    expected.sort_unstable();
-    assert_eq!(lines, expected, "one result per process");
-    one.assert_killed_by(1);
-    two.assert_killed_by(1);
+    let expected = [&one, &two].map(|victim| format!("sent HUP (1) to {victim} ({name})"));
+    assert_eq!(sorted(sent.lines()), sorted(expected), "one result each");
+    killed([one, two], 1);
     let (named, plain) = (victim().named(&name).sleeping(), Victim::sleeping());
     let unfound = "sigsend: cannot find process \"nobody-here\"\n";
     run!("-INT {name} nobody-here {plain}").fails(64, unfound);
-    named.assert_killed_by(2);
-    plain.assert_killed_by(2);
+    killed([named, plain], 2);
     alive(&others);
 }
 
 #[test]
 fn names_of_15_16_and_40_bytes_match_exactly() {
-    let long = unique('b', 40);
+    let long = long(40);
     // Command names are cut to 15 bytes, so these three have the same one.
     let [fifteen, sixteen, forty] =
         [15, 16, 40].map(|length| victim().named(&long[..length]).sleeping());
@@ -73,7 +57,7 @@ fn names_of_15_16_and_40_bytes_match_exactly() {
 
 #[test]
 fn a_long_name_needs_more_than_its_beginning() {
-    let (name, other) = (unique('c', 24), unique('d', 24));
+    let (name, other) = (long(24), long(24));
     let path = format!("/usr/sbin/{name}");
     // One matches in its command name, the other in argv[0].
     let claims = victim().named(&other).argv0(&*path).sleeping();
@@ -136,9 +120,9 @@ fn unusual_names_of_other_processes_change_no_match() {
         for untypable in ["daemon\n", " daemon", "(", "a/b", "\u{1b}[31m", ""] {
             run!("-KILL '{untypable}'").code(1);
         }
-        let mut command = raw_sigsend();
-        command.arg("-KILL").arg(OsStr::from_bytes(b"daemon\xff"));
-        command.run(&[]).code(1);
+        let mut command = sigsend();
+        command.arg(OsStr::from_bytes(b"daemon\xff"));
+        call!(command, "-KILL").code(1);
         odd[..11].iter_mut().for_each(assert_answers);
         daemon.assert_untouched();
     });
@@ -170,7 +154,7 @@ fn a_name_may_hold_blanks_and_parentheses() {
 #[test]
 fn other_users_processes_are_selected_with_all_only() {
     needs!(may_change_user(), "root");
-    let (name, user) = (unique('e', 12), Unprivileged::new());
+    let (name, user) = (long(12), Unprivileged::new());
     let own = victim().named(&name).sleeping();
     let foreign = victim().named(&name).owned_by(NOBODY).sleeping();
     // Root has processes of its own, too.
@@ -217,7 +201,7 @@ fn how_many_processes_of_other_users_have_the_name_is_told() {
 
 #[test]
 fn sigsend_never_selects_itself() {
-    let name = unique('g', 12);
+    let name = long(12);
     let (_dir, program) = link(SIGSEND.as_ref(), &name);
     let named = || Command::new(&program);
     let alone = format!("{name}: only sigsend itself answers to \"{name}\"\n");
@@ -232,32 +216,45 @@ fn sigsend_never_selects_itself() {
 }
 
 #[test]
-fn a_name_that_no_process_has_is_an_error_with_a_hint() {
-    in_pid_namespace(|| {
-        let target = victim().named("nginx").sleeping();
-        for form in each("-KILL | -p | --id | -r -HUP | --tree") {
-            let told = "sigsend: cannot find process \"ngnix\"\n";
-            run!("{form} ngnix").fails(1, told);
-            run!("-v {form} ngnix").fails(1, format!("{told}did you mean nginx?\n"));
-        }
-        for form in each("--wait | --grace 5s") {
-            run!("{form} ngnix").ok();
-            run!("-v {form} ngnix").says("cannot find process \"ngnix\": already gone\n");
-        }
-        run!("--alive ngnix").code(1);
-        let line = "sigsend: cannot find process \"postgres\"\n";
-        run!("-KILL postgres").fails(1, line);
-        run!("-0 nginx postgres").fails(64, line);
-        target.assert_alive();
-    });
-}
-
-#[test]
 fn a_name_finds_a_process_without_its_main_thread() {
-    let name = unique('h', 20);
+    let name = long(20);
     let (target, _) = leaderless(&name);
     selects(&name[..15], &[&target]);
     selects(&name, &[&target]);
     run!("-HUP {name}").code(0);
     target.assert_killed_by(1);
+}
+
+/// What is typed, and the name of the nearest process.
+const NEAR: &str = "
+    ngnix  | nginx
+    nginxx | nginx
+    NGINX  | nginx
+    redis  | redis-server
+    tmux   | tmux: server
+    qzq    | q\\x1bzq";
+
+#[test]
+fn a_name_that_no_process_has_is_an_error_with_the_nearest_name_as_hint() {
+    in_pid_namespace(|| {
+        let names = ["nginx", "redis-server", "tmux: server", "q\x1bzq"];
+        let targets = names.map(|name| victim().named(name).sleeping());
+        for [typed, near] in rows(NEAR) {
+            let line = format!("sigsend: cannot find process \"{typed}\"\n");
+            for form in each(" | -KILL | -p | --id | -r -HUP | --tree") {
+                run!("{form} {typed}").fails(1, &line);
+                run!("-v {form} {typed}").fails(1, format!("{line}did you mean {near}?\n"));
+            }
+            run!("--json {typed}").code(1).has("\"hint\":\"");
+        }
+        let line = "sigsend: cannot find process \"postgres\"\n";
+        run!("-v -KILL postgres").fails(1, line);
+        run!("-0 nginx postgres").fails(64, line);
+        alive(&targets);
+        // `-- -$!` in a script, whose jobs lead no group.
+        let leader = Victim::sleeping();
+        let member = victim().in_group_of(&leader).sleeping();
+        run!("-v -KILL -- -{member}").fails(1, format!("--tree {member}"));
+        member.assert_alive();
+    });
 }

@@ -183,12 +183,12 @@ fn a_group_that_becomes_threaded_meanwhile_is_an_error_and_not_waited_for() {
             let group = parent.child("threaded");
             // It ends a call that waits for it in vain.
             let member = group.shell("echo ready; exec sleep 10");
-            let held = Held::at(window, &words(&format!("{call} --cgroup {group}")));
+            let held = Held::at(window, &format!("{call} --cgroup {group}"));
             // Only an empty group can be changed.
             parent.take(member.pid());
             let changed = fs::write(group.path().join("cgroup.type"), "threaded");
             group.take(member.pid());
-            let done = held.finish();
+            let done = held.go();
             if let Err(error) = changed {
                 return skip(format!("no threaded group: {error}"));
             }

@@ -1,5 +1,7 @@
 //! `--pidfile`: valid contents, files that are refused, and processes too young to have written it.
 
+mod of_others;
+
 use std::fs::{OpenOptions, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
@@ -183,7 +185,7 @@ fn a_file_that_becomes_a_fifo_does_not_block() {
         needs!(may_trace(), "strace");
         let (dir, target) = (tempdir(), Victim::sleeping());
         let file = dir.arg("x.pid", target.arg());
-        let args = |signal| [signal, "--pidfile", &file];
+        let args = |signal| format!("{signal} --pidfile {file}");
         let trace = strace("trace=?open,openat", &args("-0"));
         let open = trace.calls.iter().position(|call| call.contains("x.pid"));
         let held = Held::before(&calls(&trace)[open.expect("it is opened")], &args("-HUP"));
@@ -191,7 +193,7 @@ fn a_file_that_becomes_a_fifo_does_not_block() {
         mkfifo(&fifo, Mode::from_bits_truncate(0o600)).expect("a FIFO in a directory of ours");
         fs::rename(&fifo, &file).expect("both are ours");
         let line = format!("sigsend: reading pidfile {file}: not a regular file\n");
-        Done::of(file, held.go()).fails(1, line);
+        held.go().fails(1, line);
         target.assert_alive();
     });
 }

@@ -271,11 +271,11 @@ fn a_socket_passed_on_during_the_look_up_is_not_missed() {
         for _ in 0..10 {
             let forks = "echo ready; read line; sleep 60 & echo $!; wait";
             let mut server = holding(victim(), tcp("0.0.0.0:8080"), forks);
-            let held = Held::at(Window::AfterPinning, &["-v", ":8080"]);
+            let held = Held::at(Window::AfterPinning, "-v :8080");
             server.write_line("fork");
             let child: i32 = server.read_line().parse().expect("a PID");
             // It has the name of the shell until it executes sleep.
-            Done::of("-v :8080", held.go()).says(format!("sent TERM (15) to {child} ("));
+            held.go().says(format!("sent TERM (15) to {child} ("));
             server.assert_killed_by(15);
             eventually("the child to be gone", || matches!(state(child), 'Z' | 'X'));
         }
@@ -288,11 +288,11 @@ fn a_process_that_closes_the_socket_before_the_second_look_up_gets_no_signal() {
         needs!(may_trace() && entered_network(), "strace");
         let closes = "echo ready; read line; exec 2>&-; echo closed; exec cat";
         let mut former = holding(victim(), tcp("0.0.0.0:8080"), closes);
-        let held = Held::at(Window::AfterPinning, &["-KILL", ":8080"]);
+        let held = Held::at(Window::AfterPinning, "-KILL :8080");
         former.write_line("close");
         assert_eq!(former.read_line(), "closed");
         let next = serving(tcp("0.0.0.0:8080"));
-        Done::of("-KILL :8080", held.go()).fine();
+        held.go().fine();
         former.assert_alive();
         next.assert_killed_by(9);
     });
@@ -303,14 +303,14 @@ fn a_server_that_ends_during_the_look_up_is_not_selected() {
     in_pid_namespace(|| {
         needs!(may_trace() && entered_network(), "strace");
         let server = serving(tcp("0.0.0.0:8080"));
-        let trace = strace("trace=poll,pidfd_open", &["-0", ":8080"]);
+        let trace = strace("trace=poll,pidfd_open", "-0 :8080");
         drop(server);
         for point in calls_after(&trace, "pidfd_open") {
             let mut server = serving(tcp("0.0.0.0:8080"));
-            let held = Held::before(&point, &["-HUP", ":8080"]);
+            let held = Held::before(&point, "-HUP :8080");
             run!("-KILL {server}").code(0);
             server.reap();
-            Done::of(format!("{point:?}"), held.go()).fails(1, NOBODY_LISTENS);
+            held.go().fails(1, NOBODY_LISTENS);
         }
     });
 }
@@ -332,9 +332,9 @@ fn a_socket_that_is_released_during_the_look_up_is_not_reported() {
             name: "clock_nanosleep".into(),
             nth: 1,
         };
-        let held = Held::before(&pause, &["-KILL", ":8080"]);
+        let held = Held::before(&pause, "-KILL :8080");
         drop((sender, receiver));
-        Done::of("-KILL :8080", held.go()).fails(1, NOBODY_LISTENS);
+        held.go().fails(1, NOBODY_LISTENS);
     });
 }
 
@@ -351,11 +351,11 @@ fn a_port_never_hits_the_next_owner_of_a_pid() {
             let socket = tcp("0.0.0.0:8080");
             let mut server = with_inheritable(&socket, || victim().with_pid(4242).sleeping());
             drop(socket);
-            let held = Held::at(window, &["-KILL", ":8080"]);
+            let held = Held::at(window, "-KILL :8080");
             run!("-KILL 4242").code(0);
             server.reap();
             let unrelated = victim().with_pid(4242).sleeping();
-            Done::of(format!("{window:?}"), held.go()).code(1);
+            held.go().code(1);
             unrelated.assert_alive();
         }
     });

@@ -202,10 +202,9 @@ fn common_calls_make_few_system_calls() {
     for build in BUILDS.iter() {
         let mut recorder = Recorder::new();
         for [line, most, received] in rows(COMMON) {
-            let args = words(&line.replace("PID", &recorder.arg()));
             needs!(may_trace(), "strace");
-            let trace = strace_of(build, "trace=all", &args);
-            assert!(trace.output.status.success() && trace.output.stderr.is_empty());
+            let trace = strace_of(build, "trace=all", &line.replace("PID", &recorder.arg()));
+            trace.done.fine();
             let calls = after_start(&trace.calls);
             let most: usize = most.parse().expect("a number");
             assert!(calls.len() <= most, "{build} {line}: {calls:#?}");
@@ -213,8 +212,7 @@ fn common_calls_make_few_system_calls() {
             let is_expected = |call: &String| names.split(' ').any(|name| call.starts_with(name));
             let is_plain = line == "-l" || calls.iter().all(is_expected);
             assert!(is_plain, "{build} {line}: {calls:#?}");
-            let signals: Vec<_> = recorder.signals().iter().map(i32::to_string).collect();
-            assert_eq!(signals.join(" "), received, "{line}");
+            assert_eq!(recorder.signals(), numbers(received), "{line}");
         }
     }
 }
@@ -237,19 +235,20 @@ fn a_signal_is_not_sent_again_after_a_later_target_failed() {
         for [targets, status, counts] in rows(WITH_A_DEAD_ONE) {
             let named = targets.replace("FIRST", &first).replace("LAST", &last);
             // Realtime signals queue up, so each one that is sent is received.
-            let args = words(&format!("-34 {}", named.replace("GONE", &gone)));
+            let line_of_call = format!("-34 {}", named.replace("GONE", &gone));
             let status = status.parse().expect("a number");
-            let done = raw(build).run(&args).code(status);
+            let done = call!(raw(build), "{line_of_call}").code(status);
             assert!(done.err == line || targets.contains("00"), "{done:?}");
             let received = recorders.each_mut();
             let received = received.map(|recorder| recorder.signals().len());
             let got = format!("{} {}", received[0], received[1]);
             assert_eq!(got, counts, "{targets}");
             needs!(may_trace(), "strace");
-            let trace = strace_of(build, "trace=kill", &args);
+            let trace = strace_of(build, "trace=kill", &line_of_call);
             let kills = trace.calls.iter().filter(|call| call.starts_with("kill("));
             let is_refused = targets.contains("00");
-            let expected = if is_refused { 0 } else { args.len() - 1 };
+            let named = targets.split(' ').count();
+            let expected = if is_refused { 0 } else { named };
             assert_eq!(kills.count(), expected, "{targets}");
             let all = recorders.iter_mut();
             all.for_each(|recorder| _ = recorder.signals());
@@ -416,10 +415,9 @@ fn a_wait_ends_in_the_same_way_when_it_is_parsed() {
 fn a_wait_for_one_process_makes_few_system_calls_and_sends_once() {
     for build in BUILDS.iter() {
         let sleeping = Victim::sleeping();
-        let args = ["--wait", &sleeping.arg()];
         needs!(may_trace(), "strace");
-        let trace = strace_of(build, "trace=all", &args);
-        assert!(trace.output.status.success());
+        let trace = strace_of(build, "trace=all", &format!("--wait {sleeping}"));
+        trace.done.code(0);
         let calls = after_start(&trace.calls);
         assert!(calls.len() <= 15, "{calls:#?}");
         sleeping.assert_killed_by(15);

@@ -169,9 +169,7 @@ fn listing_output_waits_for_its_reader_and_is_complete() {
 fn output_is_written_before_the_own_group_is_signalled() {
     in_pid_namespace(|| {
         let target = Victim::sleeping();
-        let mut command = raw_sigsend();
-        command.args(["-v", &target.arg(), "0"]);
-        let mut sender = victim().command(command);
+        let mut sender = background!("-v {target} 0");
         let got = sender.read_line();
         assert_eq!(got, format!("sent TERM (15) to {target} (cat)"));
         sender.assert_killed_by(15);
@@ -192,10 +190,8 @@ fn output_is_written_before_the_own_group_is_signalled() {
 fn a_wait_without_output_starts_no_thread() {
     for line in ["--wait", "-v", "--grace 5s"] {
         let victim = Victim::sleeping();
-        let args = words(&format!("{line} {victim}"));
-        needs!(may_trace(), "strace");
-        let trace = strace("trace=clone,clone3,fork,vfork", &args);
-        assert!(trace.output.status.success());
+        let trace = traced!("trace=clone,clone3,fork,vfork", "{line} {victim}");
+        trace.done.code(0);
         assert!(trace.calls.is_empty(), "{line:?} {:#?}", trace.calls);
     }
 }
@@ -203,9 +199,7 @@ fn a_wait_without_output_starts_no_thread() {
 #[test]
 fn the_writer_thread_takes_no_signal() {
     let stubborn = Victim::shell(STUBBORN);
-    let mut command = raw_sigsend();
-    command.args(["-v", "--grace", "5m", &stubborn.arg()]);
-    let mut patient = victim().command(command);
+    let mut patient = background!("-v --grace 5m {stubborn}");
     while !patient.read_line().starts_with("sent CONT") {}
     let tasks = fs::read_dir(format!("/proc/{patient}/task"))
         .expect("it waits")
@@ -213,10 +207,8 @@ fn the_writer_thread_takes_no_signal() {
     let is_other = |task: &fs::DirEntry| *task.file_name() != *patient.arg();
     let threads: Vec<_> = tasks.filter(is_other).collect();
     assert_eq!(threads.len(), 1, "{threads:?}");
-    let status = fs::read_to_string(threads[0].path().join("status")).expect("it waits");
-    let mut lines = status.lines();
-    let blocked = lines.find_map(|line| line.strip_prefix("SigBlk:\t"));
-    let blocked = u64::from_str_radix(blocked.expect("a mask"), 16).expect("a mask");
+    let thread = threads[0].file_name().to_string_lossy().parse();
+    let blocked = mask(thread.expect("a thread ID"), "SigBlk");
     for signal in [1, 2, 3, 15, 20, 21, 22] {
         assert!(blocked >> (signal - 1) & 1 == 1, "{signal} {blocked:x}");
     }

@@ -72,9 +72,9 @@ fn a_stale_pidfile_or_a_token_never_hits_the_next_owner_of_its_pid() {
 #[track_caller]
 fn swap(window: Window, line: &str, new_name: &str, error: &str) {
     let daemon = owner("daemon");
-    let held = Held::at(window, &words(line));
+    let held = Held::at(window, line);
     let unrelated = reuse_pid(daemon, new_name);
-    let told = held.finish().code(1).err;
+    let told = held.go().code(1).err;
     assert!(told.starts_with(error), "{window:?} {line:?}: {told}");
     unrelated.assert_alive();
 }

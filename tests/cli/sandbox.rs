@@ -32,8 +32,7 @@ fn what_needs_no_pidfd_works_without_pidfds() {
         let mut target = Recorder::new();
         for [line, signals] in rows(works) {
             confined(errno, &line.replace("PID", &target.arg())).fine();
-            let received: Vec<String> = target.signals().iter().map(i32::to_string).collect();
-            assert_eq!(received.join(" "), signals, "{line:?}");
+            assert_eq!(target.signals(), numbers(signals), "{line:?}");
         }
         let gone = Victim::gone();
         confined(errno, &format!("-HUP {gone} {target}")).code(64);

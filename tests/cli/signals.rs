@@ -32,19 +32,81 @@ fn every_spelling_of_a_signal_arrives_as_that_signal() {
         for spelling in spellings.split(' ') {
             for way in each(WAYS).map(|way| way.replace('X', spelling)) {
                 run!("{way} {recorder}").ok();
-                let got = recorder.signals();
-                assert_eq!(got, [number.parse::<i32>().expect("a number")], "{way}");
+                assert_eq!(recorder.signals(), numbers(number), "{way}");
             }
         }
     }
-    // After the target it is still the signal.
-    for way in each("-HUP|-hup|-s HUP|--signal=1|-n 1") {
-        run!("{recorder} {way}").ok();
-        assert_eq!(recorder.signals(), [1], "{way}");
-    }
-    for null in ["0", "00", "EXIT", "exit", "NULL", "SIGNULL", "SIGEXIT"] {
+    for null in [
+        "0", "00", "000", "EXIT", "exit", "NULL", "SIGNULL", "SIGEXIT",
+    ] {
         each(WAYS).for_each(|way| _ = run!("{} {recorder}", way.replace('X', null)).ok());
     }
+    recorder.assert_untouched();
+}
+
+/// Lines in which options and values stand in any order, the signal, and the value if it is queued.
+const SENT: &str = "
+    -- PID           | 15 |
+    PID --           | 15 |
+    -HUP -- PID      | 1  |
+    -s HUP -- PID    | 1  |
+    -HUP PID --      | 1  |
+    PID -HUP         | 1  |
+    PID -hup         | 1  |
+    PID --signal=1   | 1  |
+    PID -n 1         | 1  |
+    PID -a -s HUP    | 1  |
+    -01 PID          | 1  |
+    -1 PID           | 1  |
+    -0034 PID        | 34 |
+    -64 PID          | 64 |
+    --si HUP PID     | 1  |
+    --sig=HUP --all PID | 1 |
+    -HUP --req PID   | 1  |
+    --requi -1 PID   | 1  |
+    -a -HUP --all -aa PID | 1 |
+    -rr -HUP -r PID  | 1  |
+    -q 8 PID         | 15 | 8
+    -q 8 -0 PID      |    |
+    -q 0 -sUSR1 PID  | 10 | 0
+    -q-7 -n10 PID    | 10 | -7
+    -q 5 -HUP PID    | 1  | 5
+    --q 5 -HUP PID   | 1  | 5
+    --que 5 -HUP PID | 1  | 5
+    --queue 5 -HUP PID | 1 | 5
+    --queue -2147483648 -USR1 PID | 10 | -2147483648
+    --queue=2147483647 -USR1 PID  | 10 | 2147483647
+    -q -1 PID        | 15 | -1
+    -q -1 -1 PID     | 1  | -1
+    -1 -q -1 PID     | 1  | -1
+    --queue -9 PID   | 15 | -9
+    --queue=-9 -INT PID | 2 | -9
+    -q-9 -INT PID    | 2  | -9
+    -aq -9 PID       | 15 | -9
+    -aq-9 -INT PID   | 2  | -9
+    -INT -aq -9 PID  | 2  | -9
+    PID -q -9        | 15 | -9
+    PID -q 7 -INT    | 2  | 7";
+
+#[test]
+fn options_and_values_are_read_in_any_order_and_the_value_of_one_is_never_a_signal() {
+    let mut recorder = Recorder::new();
+    for [line, signal, value] in rows(SENT) {
+        run!("{}", line.replace("PID", &recorder.arg())).ok();
+        let received = recorder.received().into_iter();
+        let is_queued = |it: &Received| it.code == libc::SI_QUEUE;
+        let received = received.map(|it| (it.signal, is_queued(&it).then_some(it.value)));
+        let wanted = numbers(signal)
+            .into_iter()
+            .map(|it| (it, value.parse().ok()));
+        assert_eq!(
+            received.collect::<Vec<_>>(),
+            wanted.collect::<Vec<_>>(),
+            "{line}"
+        );
+    }
+    run!("-p -pp --pid {recorder}").says(format!("{recorder}\n"));
+    run!("{recorder} -p").says(format!("{recorder}\n"));
     recorder.assert_untouched();
 }
 
@@ -107,42 +169,15 @@ fn realtime_signals_queue_up_and_arrive_by_number() {
     let mut recorder = Recorder::holding();
     let sent = "-RTMAX -q1|-RTMIN+2 -q2|-RTMIN+1 -q3|-RTMIN+1 -q4|-USR1 -q5|-RTMIN+1 -q6";
     each(sent).for_each(|args| _ = run!("{args} {recorder}").ok());
-    let heard = recorder.received();
-    let heard = heard.iter().map(|heard| (heard.signal, heard.value));
-    let heard: Vec<_> = heard.collect();
-    let got = heard;
-    assert_eq!(got, [(10, 5), (35, 3), (35, 4), (35, 6), (36, 2), (64, 1)]);
+    let heard = recorder.received().into_iter();
+    let heard: Vec<_> = heard.map(|heard| (heard.signal, heard.value)).collect();
+    assert_eq!(
+        heard,
+        [(10, 5), (35, 3), (35, 4), (35, 6), (36, 2), (64, 1)]
+    );
     // A PID typed twice is signalled twice.
     run!("-RTMIN {recorder} 0{recorder}").ok();
     assert_eq!(recorder.signals(), [34, 34]);
-}
-
-#[test]
-fn a_queued_value_is_received_with_the_signal() {
-    let mut recorder = Recorder::new();
-    for (args, value) in [
-        ("-q 42", 42),
-        ("-q42", 42),
-        ("-q 0", 0),
-        ("-q -1", -1),
-        ("-q-7", -7),
-        ("--queue -2147483648", i32::MIN),
-        ("--queue=2147483647", i32::MAX),
-        ("--que 5", 5),
-    ] {
-        for signal in ["-USR1", "-sUSR1", "-n10"] {
-            run!("{args} {signal} {recorder}").ok();
-            assert_eq!(
-                recorder.received(),
-                [Received::queued(10, value)],
-                "{args:?} {signal}"
-            );
-        }
-    }
-    run!("-q 8 {recorder}").ok();
-    assert_eq!(recorder.received(), [Received::queued(15, 8)]);
-    run!("-q 8 -0 {recorder}").ok();
-    recorder.assert_untouched();
 }
 
 #[test]
@@ -190,23 +225,11 @@ fn a_process_of_another_user_is_neither_signalled_nor_gone() {
 }
 
 #[test]
-fn a_link_called_kill_is_kill() {
-    let (_dir, kill) = link(SIGSEND.as_ref(), "kill");
-    let mut recorder = Recorder::new();
-    for signal in ["-HUP", "-1", "-s1"] {
-        call!(std::process::Command::new(&kill), "{signal} {recorder}").ok();
-        assert_eq!(recorder.signals(), [1]);
-    }
-    call!(std::process::Command::new(&kill), "-l 9").says("KILL\n");
-}
-
-#[test]
 fn a_plain_pid_makes_one_kill_call_and_reads_no_proc() {
     let mut recorder = Recorder::new();
     let pid = recorder.arg();
-    needs!(may_trace(), "strace");
-    let trace = strace("trace=all", &["-HUP", &pid]);
-    assert!(trace.output.status.success());
+    let trace = traced!("trace=all", "-HUP {pid}");
+    trace.done.code(0);
     eventually("the signal", || recorder.signals() == [1]);
     let is_kill = |call: &&String| call.contains("kill") && !call.starts_with("execve");
     let kills: Vec<_> = trace.calls.iter().filter(is_kill).collect();

@@ -36,15 +36,6 @@ impl Caller {
     }
 }
 
-/// The PIDs to which a call says that it has sent, in order.
-fn sent_to(told: &str) -> String {
-    let sent = told
-        .lines()
-        .filter_map(|line| line.strip_prefix("sent ")?.split_once(" to "));
-    let pids: Vec<&str> = sent.filter_map(|(_, to)| to.split(' ').next()).collect();
-    pids.join(" ")
-}
-
 /// A socket that listens in a network namespace of this thread and its children.
 fn listening(port: u16) -> Option<TcpListener> {
     if !entered_network() {
@@ -56,10 +47,7 @@ fn listening(port: u16) -> Option<TcpListener> {
 
 /// All living processes of a PID namespace.
 fn living() -> Vec<i32> {
-    let mut living = all_pids();
-    living.retain(|pid| !"ZX".contains(state(*pid)));
-    living.sort_unstable();
-    living
+    sorted(all_pids().into_iter().filter(|pid| !is_dead(*pid)))
 }
 
 #[test]
@@ -90,7 +78,7 @@ fn a_description_selects_the_others_and_not_the_ancestors() {
         for (call, is_told) in calls {
             let told = caller.run(&call, 0);
             assert_eq!(other.signals(), [10], "{call}: {told}");
-            assert_eq!(sent_to(&told), other.arg(), "{call}: {told}");
+            assert_eq!(sent_to(&told), [other.victim().pid()], "{call}: {told}");
             assert!(!told.contains("caught"), "{call}: {told}");
             assert_eq!(told.lines().count() > 1, is_told, "{call}: {told}");
         }
@@ -111,13 +99,13 @@ fn a_typed_ancestor_and_one_in_a_pidfile_are_meant_and_come_last() {
         let dir = tempdir();
         let mut other = Recorder::of(victim().named("webd"));
         let mut caller = Caller::named("webd", &[]);
-        let (own, pid) = (caller.0.arg(), other.arg());
+        let (own, pid) = (caller.0.pid(), other.victim().pid());
         let both = dir.arg("both.pid", format!("{own}\n{pid}\n"));
         let pinned = format!("--expect webd $$ {pid} | --pidfile {both} | webd $$ {pid}");
-        let pinned = each(&pinned).map(|line| (line, format!("{pid} {own}")));
+        let pinned = each(&pinned).map(|line| (line, [pid, own]));
         // The plain kill(2) form keeps the typed order.
         let plain = format!("$$ {pid}");
-        for (line, order) in pinned.chain([(&*plain, format!("{own} {pid}"))]) {
+        for (line, order) in pinned.chain([(&*plain, [own, pid])]) {
             let told = caller.run(&format!("$S -v -USR1 {line}"), 0);
             assert_eq!(sent_to(&told), order, "{line}: {told}");
             contains!(told, "caught");
@@ -158,6 +146,10 @@ fn the_descendants_of_a_typed_ancestor_are_signalled_and_that_is_success() {
             assert_eq!(living(), alone, "{call}");
             assert_eq!(caller.run(&call, 0), "", "{call}: no children");
         }
+        // The shell and sigsend.
+        let told = caller.run("$S -v --tree $$", 0);
+        let are_skipped = told.lines().all(|line| line.ends_with(": skipped"));
+        assert!(are_skipped && told.lines().count() == 2, "{told}");
         // Where it is described, it is no root.
         grow(&mut caller);
         for (call, expected) in [

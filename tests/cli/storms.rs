@@ -32,14 +32,10 @@ fn kill_ends_every_process_of_a_forking_tree() {
         let mut cut_short = 0;
         for before in rounds(100) {
             let mut storm = Family::with_role("storm");
-            let forks = storm.start_forking(FORKS);
-            for _ in 0..before {
-                storm.next_line();
-            }
+            storm.start_forking(FORKS, before);
             run!("--tree -KILL {storm}").ok();
             storm.assert_killed_by(9);
             cut_short += usize::from(storm.assert_all_ended().len() + before < FORKS);
-            forks.join().expect("the forking thread ends");
             drop(storm);
             reap_orphans();
         }
@@ -48,37 +44,41 @@ fn kill_ends_every_process_of_a_forking_tree() {
     });
 }
 
+/// A storm of processes that catch TERM, each of which gets it once from the first call. The second
+/// one kills them. Returns how many there were.
+#[track_caller]
+pub fn assert_each_gets_term_once(mut storm: Family, before: usize, calls: [&str; 2]) -> usize {
+    // How often each was created and got the signal.
+    let mut heard = BTreeMap::from([(storm.arg(), (1, 0))]);
+    let mut note = |line: String| {
+        let (word, pid) = line.split_once(' ').expect("a word and a PID");
+        let (born, told) = heard.entry(pid.to_owned()).or_default();
+        *(if word == "created" { born } else { told }) += 1;
+        heard.values().all(|times| *times == (1, 1))
+    };
+    let created = storm.start_forking(UNFROZEN_FORKS, before);
+    created.into_iter().for_each(|line| _ = note(line));
+    run!("{}", calls[0]).ok();
+    // A process that got the signal no longer forks, so once all have got it no new one can be
+    // created.
+    while !note(storm.next_line().expect("it is alive")) {}
+    run!("{}", calls[1]).ok();
+    let rest = storm.assert_all_ended().into_iter();
+    rest.for_each(|line| _ = note(line));
+    assert!(heard.values().all(|times| *times == (1, 1)), "{heard:?}");
+    heard.len()
+}
+
 #[test]
 fn every_process_of_a_forking_tree_gets_a_signal_once() {
     in_pid_namespace(|| {
         let mut bystander = Recorder::new();
         let mut cut_short = 0;
         for before in rounds(100) {
-            let mut storm = Family::with_role("catching-storm");
-            let forks = storm.start_forking(UNFROZEN_FORKS);
-            // How often each was created and got the signal.
-            let mut heard: BTreeMap<String, (usize, usize)> =
-                BTreeMap::from([(storm.arg(), (1, 0))]);
-            let mut note = |line: String| {
-                let (word, pid) = line.split_once(' ').expect("a word and a PID");
-                let (born, told) = heard.entry(pid.to_owned()).or_default();
-                *(if word == "created" { born } else { told }) += 1;
-                heard.values().all(|times| *times == (1, 1))
-            };
-            for _ in 0..before {
-                note(storm.next_line().expect("it is alive"));
-            }
-            run!("--tree -TERM {storm}").ok();
-            // A process that got the signal no longer forks, so once all have got it no new one can be
-            // created.
-            while !note(storm.next_line().expect("it is alive")) {}
-            run!("--tree -KILL {storm}").ok();
-            let rest = storm.assert_all_ended().into_iter();
-            rest.for_each(|line| _ = note(line));
-            assert!(heard.values().all(|times| *times == (1, 1)), "{heard:?}");
-            cut_short += usize::from(heard.len() <= UNFROZEN_FORKS);
-            forks.join().expect("the forking thread ends");
-            drop(storm);
+            let storm = Family::with_role("catching-storm");
+            let calls = ["TERM", "KILL"].map(|signal| format!("--tree -{signal} {storm}"));
+            let size = assert_each_gets_term_once(storm, before, calls.each_ref().map(|c| &**c));
+            cut_short += usize::from(size <= UNFROZEN_FORKS);
             reap_orphans();
         }
         assert!(cut_short > 1, "the storms were over before the signal");
@@ -111,10 +111,7 @@ fn kill_ends_every_process_of_a_forking_tree_that_is_continued() {
         for (role, is_woken_from_outside) in [("continuing-storm", false), ("storm", true)] {
             for before in rounds(20) {
                 let mut storm = Family::with_role(role);
-                let forks = storm.start_forking(UNFROZEN_FORKS);
-                for _ in 0..before {
-                    storm.next_line();
-                }
+                storm.start_forking(UNFROZEN_FORKS, before);
                 let group = Pid::from_raw(storm.pid());
                 let is_over = AtomicBool::new(false);
                 let told = thread::scope(|scope| {
@@ -126,12 +123,9 @@ fn kill_ends_every_process_of_a_forking_tree_that_is_continued() {
                             thread::yield_now();
                         }
                     });
-                    let begin = Instant::now();
                     let done = run!("--tree -KILL {storm}");
                     is_over.store(true, Relaxed);
-                    let holds = begin.elapsed() < Duration::from_secs(15);
-                    assert!(holds, "{:?}", begin.elapsed());
-                    done.code(0).err
+                    done.within(15).code(0).err
                 });
                 storm.assert_killed_by(9);
                 if !told.is_empty() {
@@ -141,7 +135,6 @@ fn kill_ends_every_process_of_a_forking_tree_that_is_continued() {
                     let _ = killpg(group, Signal::SIGKILL);
                 }
                 storm.assert_all_ended();
-                forks.join().expect("the forking thread ends");
                 drop(storm);
                 reap_orphans();
             }

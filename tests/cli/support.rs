@@ -23,10 +23,10 @@ pub mod prelude {
     pub use super::{
         DEADLINE, Done, Ending, IDLE, NOBODY, POLITE, Received, Recorder, Runs, SIGSEND, STUBBORN,
         TempDir, Terminal, Unprivileged, Victim, again, alive, back_date, clean, copy, each,
-        eventually, in_full, in_pid_namespace, killed, link, may_change_user, on_terminal, pidfd,
-        piped, program, raw_sigsend, readable, redirected, rows, running_as_root, send, sh,
-        side_by_side, sigsend, sigsend_as, skip, status_field, strace, table, tempdir, through,
-        token, tool, victim, words,
+        eventually, in_full, in_pid_namespace, killed, link, mask, may_change_user, numbers,
+        on_terminal, pidfd, piped, program, raw_sigsend, readable, redirected, rows,
+        running_as_root, selects, send, sent_to, sh, side_by_side, sigsend, sigsend_as, skip,
+        sorted, status_field, strace, table, tempdir, through, token, tool, unique, victim, words,
     };
     pub use crate::cgroup::group::control_group;
     pub use crate::hidden::hide_processes;
@@ -47,7 +47,7 @@ pub mod prelude {
     pub use std::time::{Duration, Instant};
     pub use std::{env, io, thread};
 
-    pub(crate) use super::{call, contains, needs, run};
+    pub(crate) use super::{background, call, contains, needs, run, traced};
 }
 
 use std::env;
@@ -60,7 +60,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
-use std::process::{Command as StdCommand, Output, Stdio};
+use std::process::{Command as StdCommand, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -75,13 +75,18 @@ use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::Pid;
 
-pub use call::{Done, Runs, each, redirected, rows, sh, sh_of, through, token, tool, words};
-pub(crate) use call::{call, contains, needs, run};
+pub use call::{
+    Done, Runs, each, numbers, redirected, rows, selects, sent_to, sh, sh_of, sorted, through,
+    token, tool, words,
+};
+pub(crate) use call::{background, call, contains, needs, run, traced};
 pub use namespace::{in_pid_namespace, keep_pids_small, kernel, reap_orphans};
 pub use recorder::{Received, Recorder};
 pub use sys::{Ending, pidfd};
 pub use terminal::{Terminal, screen};
-pub use victim::{Victim, VictimOptions, alive, killed, link, readable, status_field, victim};
+pub use victim::{
+    Victim, VictimOptions, alive, killed, link, mask, readable, status_field, victim,
+};
 pub use workers::{again, side_by_side};
 pub use zoo::{POLITE, table};
 
@@ -250,26 +255,25 @@ pub fn shown_on_terminal(
 }
 
 pub struct Trace {
-    /// Its status and what it wrote.
-    pub output: Output,
+    pub done: Done,
     pub pid: String,
     /// The selected system calls of its main thread, one per line, without the PID in front.
     pub calls: Vec<String>,
 }
 
-/// Runs `sigsend args` under `strace -f -e expression`. Needs [`strange::may_trace`].
-pub fn strace(expression: &str, args: &[impl AsRef<OsStr>]) -> Trace {
-    strace_of(*SIGSEND, expression, args)
+/// Runs `sigsend LINE` under `strace -f -e expression`. Needs [`strange::may_trace`].
+pub fn strace(expression: &str, line: &str) -> Trace {
+    strace_of(*SIGSEND, expression, line)
 }
 
 /// The same for another build of the program under test.
-pub fn strace_of(traced: impl AsRef<OsStr>, expression: &str, args: &[impl AsRef<OsStr>]) -> Trace {
+pub fn strace_of(traced: impl AsRef<OsStr>, expression: &str, line: &str) -> Trace {
     let dir = tempdir();
     let log = dir.path().join("strace");
     let mut command = tool(&format!("strace -f -qq -e signal=none -e {expression} -o"));
-    command.arg(&log).arg(traced).args(args);
+    command.arg(&log).arg(traced).args(words(line));
     let output = Command::from_std(command).timed().output();
-    let output = output.expect("strace starts");
+    let done = Done::of(line, output.expect("strace starts"));
     let log = fs::read_to_string(log).expect("strace writes its log");
     let lines = log.lines().filter_map(|line| line.split_once(' '));
     let pid = lines.clone().next().map_or("", |(pid, _call)| pid);
@@ -277,7 +281,7 @@ pub fn strace_of(traced: impl AsRef<OsStr>, expression: &str, args: &[impl AsRef
     let own = lines.filter(|(thread, _call)| *thread == pid);
     let calls = own.map(|(_thread, call)| call.trim_start().to_owned());
     let calls = calls.filter(|call| !call.starts_with("+++")).collect();
-    Trace { output, pid, calls }
+    Trace { done, pid, calls }
 }
 
 /// Reports on standard error, bypassing the capture of the test harness, that a test cannot run
@@ -364,6 +368,14 @@ pub fn tempdir() -> TempDir {
             }
         }
     }
+}
+
+/// A name, or a text of a command line, that no other process of this machine has, and that is no
+/// part of another one.
+pub fn unique() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("f{}-{count}.", std::process::id())
 }
 
 impl TempDir {

@@ -111,17 +111,6 @@ fn minus_one_is_every_process_but_the_caller_and_init() {
 }
 
 #[test]
-fn minus_one_in_front_is_the_signal_hup() {
-    in_pid_namespace(|| {
-        let (victim, mut bystander) = (Victim::sleeping(), Recorder::new());
-        run!("-1 {victim}").code(0);
-        victim.assert_killed_by(1);
-        run!("-1").code(1);
-        bystander.assert_untouched();
-    });
-}
-
-#[test]
 fn pids_are_printed_instead_of_signalled() {
     in_pid_namespace(|| {
         let gone = Victim::gone();
@@ -136,5 +125,20 @@ fn pids_are_printed_instead_of_signalled() {
         run!("-p nobody-here").fails(1, unfound);
         run!("-p {gone}").fails(1, "sigsend: ");
         listed.iter_mut().for_each(Recorder::assert_untouched);
+    });
+}
+
+#[test]
+fn a_negative_number_after_a_signal_is_a_group() {
+    in_pid_namespace(|| {
+        for way in each("-TERM | -15 | -s 15 | -sTERM | --sig=TERM | -an 15") {
+            let group = victim().with_pid(9).sleeping();
+            run!("{way} -9").ok();
+            group.assert_killed_by(15);
+        }
+        let (group, other) = (victim().with_pid(9).sleeping(), Victim::sleeping());
+        run!("{other} -HUP -9").code(0);
+        group.assert_killed_by(1);
+        other.assert_killed_by(1);
     });
 }

@@ -16,70 +16,54 @@ fn generations() -> Family {
     family
 }
 
-/// The PIDs of the `sent` lines of `-v`, in order.
-fn sent_to(told: &str) -> Vec<i32> {
-    let sent = told
-        .lines()
-        .filter_map(|line| line.strip_prefix("sent ")?.split_once(" to "));
-    let pids = sent.filter_map(|(_, to)| to.split(' ').next()?.parse().ok());
-    pids.collect()
-}
-
-fn sorted(mut pids: Vec<i32>) -> Vec<i32> {
-    pids.sort_unstable();
-    pids
-}
-
 #[test]
 fn a_signal_goes_from_the_root_down_and_kill_from_the_leaves_up() {
     for signal in ["-CONT", "-KILL"] {
         let family = generations();
         let parent = family.children()[0];
         let leaves = children(parent);
-        let told = run!("{signal} -v --tree {family}").told();
-        let mut order = sent_to(&told);
+        let done = run!("{signal} -v --tree {family}").fine();
+        let mut order = done.sent_to();
         if signal == "-KILL" {
             order.reverse();
         }
-        assert_eq!(order.len(), 4, "{told}");
         assert_eq!(order[..2], [family.pid(), parent]);
-        assert_eq!(sorted(order[2..].to_vec()), sorted(leaves));
+        assert_eq!(sorted(order.split_off(2)), sorted(leaves), "{done:?}");
     }
 }
 
 #[test]
 fn a_tree_is_gone_when_all_of_it_is() {
     let mut bystander = Recorder::new();
-    for call in each("-TERM --wait | --grace 15s | -KILL --within 15s | -KILL --wait") {
-        let mut family = Family::shell(GENERATIONS);
-        if call == "-KILL --wait" {
-            // A stopped tree is killed, too.
-            send(family.pid(), Signal::SIGSTOP);
-            send(family.children()[0], Signal::SIGSTOP);
-        }
-        run!("--tree {call} {family}").ok();
-        assert!(family.has_ended());
-        family.assert_all_ended();
+    let forks_on_term = || {
+        let forks = "trap 'trap \"\" TERM; cat <&3 & wait' TERM";
+        let idle = "echo ready; while read line; do :; done";
+        Family::shell(&format!("exec 3<&0; {forks}; {idle}"))
+    };
+    let stopped = || {
+        let family = generations();
+        send(family.pid(), Signal::SIGSTOP);
+        send(family.children()[0], Signal::SIGSTOP);
+        family
+    };
+    // A child of a thread, and a child that is forked on TERM, are members.
+    let starts: [(&dyn Fn() -> Family, &str); 7] = [
+        (&generations, "-TERM --wait"),
+        (&generations, "--grace 15s"),
+        (&generations, "-KILL --within 15s"),
+        (&stopped, "-KILL --wait"),
+        (&|| Family::with_role("threads"), "-KILL --wait"),
+        (&|| blocked("vfork"), "-KILL --wait"),
+        (&forks_on_term, "--grace 300ms"),
+    ];
+    for (start, call) in starts {
+        let mut family = start();
+        run!("--tree {call} {family}").within(10).ok();
+        assert!(family.has_ended(), "{call}");
+        // A parent in vfork(2) must not be continued before it is killed: it would say so.
+        assert_eq!(family.assert_all_ended(), [""; 0], "{call}");
     }
     bystander.assert_untouched();
-}
-
-#[test]
-fn children_of_every_thread_belong_to_it() {
-    let mut family = Family::with_role("threads");
-    assert_eq!(family.children().len(), 1);
-    run!("--tree -KILL {family}").code(0);
-    family.assert_all_ended();
-}
-
-#[test]
-fn a_process_that_forks_on_term_is_killed_with_its_child() {
-    let forks = "trap 'trap \"\" TERM; cat <&3 & wait' TERM";
-    let idle = "echo ready; while read line; do :; done";
-    let mut family = Family::shell(&format!("exec 3<&0; {forks}; {idle}"));
-    run!("--tree --grace 300ms {family}").fine();
-    family.assert_killed_by(9);
-    family.assert_all_ended();
 }
 
 #[test]
@@ -119,17 +103,6 @@ fn blocked(role: &str) -> Family {
 }
 
 #[test]
-fn a_vfork_parent_is_killed_with_its_child() {
-    let mut family = blocked("vfork");
-    let begin = Instant::now();
-    run!("--tree -KILL --wait {family}").ok();
-    assert!(begin.elapsed() < Duration::from_secs(10));
-    let told = family.assert_all_ended();
-    let why = "the parent was continued before it was killed";
-    assert_eq!(told, [""; 0], "{why}");
-}
-
-#[test]
 fn a_freeze_that_fails_leaves_no_process_stopped() {
     // All members continue, whichever descriptor could not be opened.
     let starts: [fn() -> Family; 2] = [generations, || blocked("vfork")];
@@ -144,11 +117,11 @@ fn a_freeze_that_fails_leaves_no_process_stopped() {
         // All members are pinned first, so this fails after they were stopped.
         let nth = members.len() + failing;
         let fault = format!("inject=pidfd_open:error=ENFILE:when={nth}+");
-        let trace = strace(&fault, &["--tree", "-KILL", &family.arg()]);
-        if trace.output.status.success() {
+        let trace = strace(&fault, &format!("--tree -KILL {family}"));
+        if trace.done.status == Some(0) {
             continue;
         }
-        Done::of("--tree -KILL", trace.output).begins(1, "sigsend: ");
+        trace.done.begins(1, "sigsend: ");
         let sent = |signal| trace.calls.iter().any(|call| call.contains(signal));
         assert!(sent("SIGSTOP") && !sent("SIGKILL"), "{:#?}", trace.calls);
         assert_eq!(state(stopped_before), 'T');
@@ -174,11 +147,8 @@ fn sigsend_and_its_ancestors_are_skipped_and_the_rest_of_the_tree_is_signalled()
         let script = format!("sleep 1000 & echo $!; sh -c '{inner}' \"$0\"; exec cat");
         let mut shell = victim().command(sh(&script));
         let sleep: i32 = shell.read_line().parse().expect("a PID");
-        let mut told = Vec::new();
-        while !told
-            .last()
-            .is_some_and(|line: &String| line.starts_with("status "))
-        {
+        let mut told = vec![shell.read_line()];
+        while !told[told.len() - 1].starts_with("status ") {
             told.push(shell.read_line());
         }
         assert_eq!(told.pop().as_deref(), Some("status 0"), "{told:?}");
@@ -201,22 +171,6 @@ fn sigsend_and_its_ancestors_are_skipped_and_the_rest_of_the_tree_is_signalled()
 }
 
 #[test]
-fn a_tree_of_only_ancestors_gets_no_signal() {
-    for (options, skipped) in [("", 0), ("-v", 2)] {
-        let call = format!("\"$0\" {options} --tree -TERM $$ 2>&1");
-        let mut shell =
-            victim().command(sh(&format!("echo ready; {call}; echo status $?; exec cat")));
-        let told: Vec<String> = (0..skipped + 2).map(|_| shell.read_line()).collect();
-        // All descendants of the shell got the signal: there is none but sigsend.
-        let got = [&told[0], &told[skipped + 1]];
-        assert_eq!(got, ["ready", "status 0"], "{told:?}");
-        let is_skipped = |line: &String| line.ends_with(": skipped");
-        assert!(told[1..=skipped].iter().all(is_skipped), "{told:?}");
-        shell.assert_alive();
-    }
-}
-
-#[test]
 fn the_tree_of_process_1_is_refused() {
     for target in ["1", "0001", "' 1 '", "1:1"] {
         run!("--tree -0 {target}").begins(1, "sigsend: ");
@@ -235,8 +189,8 @@ fn a_member_named_together_with_its_root_gets_a_signal_once() {
     // It gets the signal after its root, although it is named before it.
     let family = generations();
     let child = family.children()[0];
-    let told = run!("-CONT -v --tree {child} {family}").code(0).out;
-    assert_eq!(sent_to(&told)[..2], [family.pid(), child], "{told}");
+    let done = run!("-CONT -v --tree {child} {family}").code(0);
+    assert_eq!(done.sent_to()[..2], [family.pid(), child], "{done:?}");
 }
 
 #[test]
@@ -246,10 +200,9 @@ fn a_descendant_of_another_user_is_reported_once_and_the_others_are_killed() {
     for role in ["1 20000000", "50 3000"] {
         let family = Family::with_role(&format!("foreign-short-lived {role}"));
         let foreign = family.children()[0];
-        let begin = Instant::now();
         let user = Unprivileged::new();
-        let told = call!(user.sigsend(), "--tree -KILL {family}").code(64).err;
-        assert!(begin.elapsed() < Duration::from_secs(10));
+        let done = call!(user.sigsend(), "--tree -KILL {family}").within(10);
+        let told = done.code(64).err;
         family.assert_killed_by(9);
         assert_ne!(state(foreign), 'T');
         let it = format!("(PID {foreign})");
@@ -290,11 +243,11 @@ fn the_next_owner_of_the_pid_of_a_child_is_not_part_of_the_tree() {
         let mut parent = Family::shell(reaps);
         let child = parent.children()[0];
         let pinning_of_child = Call::nth("pidfd_open", 2);
-        let held = Held::before(&pinning_of_child, &["--tree", "-TERM", &parent.arg()]);
+        let held = Held::before(&pinning_of_child, &format!("--tree -TERM {parent}"));
         send(child, Signal::SIGKILL);
         assert_eq!(parent.next_line().as_deref(), Some("reaped"));
         let unrelated = victim().with_pid(child).sleeping();
-        held.finish().fine();
+        held.go().fine();
         parent.assert_killed_by(15);
         unrelated.assert_alive();
     });
@@ -307,7 +260,7 @@ fn the_children_of_a_process_that_reuses_the_pid_of_a_member_are_not_part_of_the
         let parent = "exec 3<&0; cat <&3 & echo ready; wait";
         let mut swapped = 0;
         for call in ["--tree -TERM --within 9s", "--tree -KILL", "--tree -HUP"] {
-            let args = words(&format!("{call} {NUMBER}"));
+            let args = format!("{call} {NUMBER}");
             let owner = victim().with_pid(NUMBER).sleeping();
             // strace itself changes its signal mask before it executes the program.
             let expression = "trace=!mmap,brk,rt_sigaction,rt_sigprocmask";
@@ -326,7 +279,7 @@ fn the_children_of_a_process_that_reuses_the_pid_of_a_member_are_not_part_of_the
                 owner.reap();
                 let unrelated = victim().with_pid(NUMBER).shell(parent);
                 let child = children(NUMBER)[0];
-                let done = held.finish();
+                let done = held.go();
                 assert!(!is_dead(NUMBER) && !is_dead(child), "{point:?} {call:?}");
                 assert!(done.status.is_some(), "{point:?} {call:?}: {done:?}");
                 swapped += 1;
@@ -356,12 +309,12 @@ fn a_child_forked_between_the_last_scan_and_kill_is_killed_or_warned_about() {
         let mut parent = Family::shell(LEAVES_A_CHILD);
         // The first one is STOP.
         let kill_call = Call::nth("pidfd_send_signal", 2);
-        let held = Held::before(&kill_call, &["--tree", "-KILL", &parent.arg()]);
+        let held = Held::before(&kill_call, &format!("--tree -KILL {parent}"));
         held.has_entered(libc::SYS_pidfd_send_signal);
         send(parent.pid(), Signal::SIGCONT);
         let child = parent.next_pid();
         eventually("the parent to exit", || state(parent.pid()) == 'Z');
-        let told = held.finish().err;
+        let told = held.go().err;
         assert!(told == warning(child) || is_dead(child), "{told}");
         let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
         waitpid(Pid::from_raw(child), None).expect("orphans are reparented to this test");
@@ -377,7 +330,7 @@ fn only_a_process_that_a_killed_member_may_have_left_is_warned_about() {
             let forks = "echo ready; read line; sleep 60 & echo $! >&2; wait";
             let mut other = Family::shell_in_group_of(&killed, forks);
             let kill_call = Call::nth("pidfd_send_signal", 2);
-            let held = Held::after(&kill_call, &["--tree", "-KILL", &killed.arg()]);
+            let held = Held::after(&kill_call, &format!("--tree -KILL {killed}"));
             eventually("it to be dead", || state(killed.pid()) == 'Z');
             let in_group = || victim().in_group_of(&killed);
             let started = match new {
@@ -399,7 +352,7 @@ fn only_a_process_that_a_killed_member_may_have_left_is_warned_about() {
             };
             let orphan = started.as_ref().filter(|_| new == "orphan");
             let expected = orphan.map(|orphan| warning(orphan.pid()));
-            assert_eq!(held.finish().err, expected.unwrap_or_default(), "{new}");
+            assert_eq!(held.go().err, expected.unwrap_or_default(), "{new}");
             drop(started);
         }
     });
@@ -408,9 +361,7 @@ fn only_a_process_that_a_killed_member_may_have_left_is_warned_about() {
 #[test]
 fn a_member_that_has_yet_to_take_the_signal_may_fork_and_is_looked_at_for_a_second() {
     let family = blocked("catching-vfork");
-    let begin = Instant::now();
-    run!("--tree -TERM {family}").ok();
-    let took = begin.elapsed();
+    let took = run!("--tree -TERM {family}").ok().took;
     assert!(took > Duration::from_millis(900), "{took:?}");
     assert_eq!(state(family.children()[0]), 'D');
 }
@@ -420,9 +371,7 @@ fn an_error_of_the_look_after_kill_is_reported() {
     // How often a freeze looks at its members varies, and so does the number of the call.
     for _attempt in 0..50 {
         let family = Family::shell(GENERATIONS);
-        let args = ["--tree", "-KILL", &family.arg()];
-        needs!(may_trace(), "strace");
-        let trace = strace("trace=openat,pidfd_send_signal", &args);
+        let trace = traced!("trace=openat,pidfd_send_signal", "--tree -KILL {family}");
         let position = |from: usize, text: &str| {
             let mut later = trace.calls[from..].iter();
             let found = later.position(|call| call.contains(text));
@@ -433,11 +382,11 @@ fn an_error_of_the_look_after_kill_is_reported() {
 
         let family = Family::shell(GENERATIONS);
         let fault = format!("inject=openat:error=ENFILE:when={nth}");
-        let trace = strace(&fault, &["--tree", "-KILL", &family.arg()]);
+        let trace = strace(&fault, &format!("--tree -KILL {family}"));
         let kill = trace.calls.iter().position(|call| call.contains("SIGKILL"));
         let is_failed = |call: &String| call.contains("/task") && call.contains("(INJECTED)");
         if kill.is_some() && trace.calls.iter().position(is_failed) > kill {
-            Done::of("", trace.output).fails(64, "Too many open files in system");
+            trace.done.fails(64, "Too many open files in system");
             return family.assert_killed_by(9);
         }
     }
@@ -449,15 +398,12 @@ fn a_tree_that_cannot_be_stopped_does_not_affect_another() {
     let (family, other) = (generations(), Victim::sleeping());
     // The third STOP, after those to the roots.
     let fault = "inject=pidfd_send_signal:error=ENOMEM:when=3";
-    let args = ["--json", "--tree", "-KILL", &family.arg(), &other.arg()];
-    needs!(may_trace(), "strace");
-    let trace = strace(fault, &args);
+    let trace = traced!(fault, "--json --tree -KILL {family} {other}");
     other.assert_killed_by(9);
     family.assert_alive();
     let counts = "\"signalled\":1,\"already_gone\":0,\"failed\":4,\"remaining\":0,\"status\":64";
     let summary = format!("{{\"event\":\"summary\",{counts}}}\n");
-    let told = String::from_utf8_lossy(&trace.output.stdout);
-    assert!(told.ends_with(&summary), "{told}");
+    assert!(trace.done.out.ends_with(&summary), "{:?}", trace.done);
 }
 
 /// Three generations that catch HUP. The second one then forks a child that does not catch it and
@@ -476,10 +422,10 @@ fn a_child_forked_after_the_signal_must_catch_it_too() {
         needs!(may_trace(), "strace");
         let mut family = Family::shell(FORKS_ON_HUP);
         let to_last = Call::nth("pidfd_send_signal", 3);
-        let held = Held::before(&to_last, &["-r", "--tree", "-HUP", &family.arg()]);
+        let held = Held::before(&to_last, &format!("-r --tree -HUP {family}"));
         let child = family.next_pid();
         let refused = format!("sigsend: {child} (sh) does not catch HUP\n");
-        held.finish().fails(64, refused);
+        held.go().fails(64, refused);
         assert!("RS".contains(state(child)));
     });
 }
@@ -487,11 +433,7 @@ fn a_child_forked_after_the_signal_must_catch_it_too() {
 #[test]
 fn a_signal_to_a_quiet_tree_takes_no_second() {
     let family = Family::shell(GENERATIONS);
-    let took = || {
-        let begin = Instant::now();
-        run!("-CONT --tree {family}").code(0);
-        begin.elapsed()
-    };
+    let took = || run!("-CONT --tree {family}").code(0).took;
     // Any one of them may be delayed on a busy machine.
     assert!((0..10).any(|_| took() < Duration::from_millis(500)));
 }
@@ -509,9 +451,8 @@ fn the_time_of_a_slow_freeze_counts() {
     let state = || fs::read_to_string(own.join("freezer.state")).unwrap_or_default();
     if set("cgroup.procs", &victim.arg()) && set("freezer.state", "FROZEN") {
         eventually("the victim to be frozen", || state() == "FROZEN\n");
-        let begin = Instant::now();
         let done = run!("--tree -KILL --within 2s {victim}");
-        let took = begin.elapsed();
+        let took = done.took;
         let (is_thawed, _) = (set("freezer.state", "THAWED"), victim.ending());
         let in_time = Duration::from_secs(2)..Duration::from_millis(2800);
         assert!(is_thawed && in_time.contains(&took), "{took:?}");

@@ -1,6 +1,6 @@
 //! `-u USER`: the processes of another user, by login name or number.
 
-use crate::full::{Filter, assert_usage_error, assert_works_with_every_option, started, unique};
+use crate::full::{Filter, assert_usage_error, assert_works_with_every_option, started};
 use crate::support::prelude::*;
 
 /// The login name of [`NOBODY`], or `None` if the test cannot run here.

@@ -28,18 +28,7 @@ pub fn differences(
         let is_child = |child: &Victim| child.exists() && child.parent == victim.pid;
         let is_parent = world.victims.iter().any(is_child);
         let mut differences = victim_differences(victim, is_parent, observation, bounds);
-        // Without CONT it is forked only because the kernel or another process continues a member.
-        let is_escape = bounds.frozen && bounds.most[18] == 0 && ended.exit == 0;
-        if let Some(pid) = observation.escaped.filter(|_| is_escape) {
-            differences.push(format!("its child {pid} outran KILL"));
-        }
-        let is_stormy = line.storm == Some(victim.family);
-        differences.extend(sender_differences(
-            reading,
-            observation,
-            ended.pid,
-            is_stormy,
-        ));
+        differences.extend(sender_differences(reading, observation, ended.pid));
         wrong.extend(differences.iter().map(|what| format!("{who}: {what}")));
     }
     wrong
@@ -74,7 +63,7 @@ fn output_differences(
     report_if(raw, format!("control characters in the output: {text}"));
     let has_stdout = matches!(line.sink, Sink::File | Sink::Late);
     let has_stderr = has_stdout || matches!(line.sink, Sink::Closed | Sink::Full);
-    let is_refused = matches!(reading, Reading::Refused) && forecast.listed.is_none();
+    let is_refused = matches!(reading, Reading::Refused);
     if is_refused && has_stderr && !exits.contains(&0) {
         let is_error = ended.stderr.starts_with("sigsend: ");
         let clear = is_error && (ended.stdout.is_empty() || ended.stdout.starts_with('{'));
@@ -83,11 +72,7 @@ fn output_differences(
     if let Reading::Request(request) = reading {
         let prints = request.has("verbose") || request.has("json") || request.mode != Mode::Send;
         let silent = ended.exit == 0 && !prints && !request.loose;
-        // A member that another process continues cannot be kept stopped, which is a warning.
-        let is_warning = |message: &str| {
-            line.storm.is_some() && message.contains(" could not be kept stopped; ")
-        };
-        let is_quiet = ended.stdout.is_empty() && ended.stderr.lines().all(is_warning);
+        let is_quiet = ended.stdout.is_empty() && ended.stderr.is_empty();
         let what = format!("success is not silent: {text}");
         report_if(silent && !is_quiet, what);
         let fails = matches!(ended.exit, 1 | 64) && request.mode == Mode::Send;
@@ -100,12 +85,6 @@ fn output_differences(
         let has_json = request.has("json") && has_stdout;
         let garbage = ended.stdout.lines().find(is_garbage).filter(|_| has_json);
         report_if(garbage.is_some(), format!("no JSON: {garbage:?}"));
-    }
-    if has_stdout && let Some(listed) = &forecast.listed {
-        // The names of a mask may share a line.
-        let printed: Vec<&str> = ended.stdout.split_whitespace().collect();
-        let what = format!("listed {printed:?}, not {listed:?}");
-        report_if(printed != *listed, what);
     }
     if has_stdout && let Reading::Request(request) = reading {
         let has_json = request.has("json") && ended.exit < KILLED;
@@ -148,19 +127,14 @@ fn summary(stdout: &str) -> Option<[i64; 5]> {
 }
 
 /// Differences in the sender of the signals, the system call used and the value.
-fn sender_differences(
-    reading: &Reading,
-    observation: &Observation,
-    sigsend: i32,
-    is_stormy: bool,
-) -> Vec<String> {
+fn sender_differences(reading: &Reading, observation: &Observation, sigsend: i32) -> Vec<String> {
     let Reading::Request(request) = reading else {
         return Vec::new();
     };
     let first = i32::from(request.signal.unwrap_or(15));
     let mut wrong = Vec::new();
     for &[signal, code, sender, value] in &observation.receipts {
-        if code > 0 || is_stormy && signal == 18 {
+        if code > 0 {
             continue;
         }
         if sender != sigsend {
@@ -186,9 +160,7 @@ fn victim_differences(
     let mut wrong = Vec::new();
     let number = |signal: i32| usize::try_from(signal).expect("a signal");
     let (least, most) = (&bounds.least, &bounds.most);
-    // Its handler exits.
-    let may_exit = victim.habit == Habit::Forks && observation.exited == Some(0) && most[15] > 0;
-    if let Some(code) = observation.exited.filter(|_| !may_exit) {
+    if let Some(code) = observation.exited {
         wrong.push(format!("exited with {code}"));
     }
     let is_unforeseen = |signal: &i32| most[number(*signal)] == 0;
@@ -244,17 +216,12 @@ fn victim_differences(
     if victim.habit != Habit::Init && victim.exists() && !victim.is_zombie() && !dead {
         let fatal = |signal: &usize| model::is_fatal(*signal) && least[*signal] > 0;
         let stoppable = victim.stopped || may_stop;
-        let dies = |signal: &usize| match victim.habit {
-            Habit::Dies => fatal(signal),
-            Habit::Forks => *signal == 15 && least[15] > 0,
-            _ => false,
-        };
-        let must_die = least[9] > 0 || !stoppable && (1..=64).any(|signal| dies(&signal));
+        let dies = victim.habit == Habit::Dies && (1..=64).any(|signal| fatal(&signal));
+        let must_die = least[9] > 0 || !stoppable && dies;
         if must_die {
             wrong.push("is alive, but had to be killed".into());
         }
-        let may_stop = victim.habit != Habit::Vforks;
-        if least[19] > 0 && most[18] == 0 && !observation.stopped && may_stop {
+        if least[19] > 0 && most[18] == 0 && !observation.stopped {
             wrong.push("was not stopped".into());
         }
     }

@@ -10,7 +10,7 @@ use super::line::{
     Dice, Line, Pidfile, Sink, Start,
 };
 use super::reading::Protocol;
-use super::roles::{ANNA, Cgroup, Habit};
+use super::roles::{ANNA, Cgroup};
 use super::world::{Victim, World};
 use crate::support::tokens::{
     DURATIONS, FLAGS, NOT_DURATIONS, NOT_QUEUED, NOT_SIGNALS, NOT_TARGETS, QUESTIONS, QUEUED,
@@ -61,18 +61,7 @@ pub fn random(dice: &mut Dice, world: &World) -> Line {
         typo_percent,
         line,
     };
-    if writer.dice.percent(6) {
-        let family = world.victims[focus].family;
-        let reaps = |victim: &Victim| victim.family == family && victim.habit == Habit::Reaps;
-        // Process 1 has no family, and the PIDs of the reaper's family are reused.
-        let is_fit = focus != 0 && !world.victims.iter().any(reaps);
-        writer.line.storm = is_fit.then_some(family);
-    }
     writer.line.stdin = writer.entries();
-    if writer.dice.percent(2) {
-        writer.listing();
-        return writer.line;
-    }
     if writer.dice.percent(20) {
         writer.typo_percent += 2;
         for _ in 0..=writer.dice.below(6) {
@@ -405,24 +394,6 @@ impl Writer<'_> {
                 all.for_each(|b| *b = 0xff);
                 self.push(arg);
             }
-        }
-    }
-
-    /// `-l` with operands: numbers, exit statuses, wait statuses, names, masks.
-    fn listing(&mut self) {
-        self.push_one("-l -l --list");
-        for _ in 0..=self.dice.below(3) {
-            let (exit, signal) = (256 * self.dice.below(256), self.dice.below(70));
-            let operand = match self.dice.below(7) {
-                0 => signal.to_string(),
-                1 => (128 + signal).to_string(),
-                2 => exit.to_string(),
-                3 => (exit + signal).to_string(),
-                4 => self.dice.below(600).to_string(),
-                5 => format!("{:#x}", self.dice.roll() >> self.dice.below(64)),
-                _ => self.signal(),
-            };
-            self.push(operand);
         }
     }
 

@@ -99,6 +99,4 @@ pub struct Line {
     pub sink: Sink,
     /// /proc hides other users' processes from users other than root (`hidepid=2`).
     pub hidden: bool,
-    /// The family whose members are sent CONT repeatedly while sigsend runs.
-    pub storm: Option<usize>,
 }

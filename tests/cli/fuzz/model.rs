@@ -2,7 +2,6 @@
 //! sigsend may end. Written from the manual alone. It knows which processes exist, not how sigsend
 //! finds them.
 
-mod listing;
 mod outcome;
 mod processes;
 
@@ -36,8 +35,6 @@ pub struct Forecast {
     pub exits: BTreeSet<i32>,
     /// Lines that `-p` or `--id` must print, and those that it may.
     pub printed: Option<[BTreeSet<String>; 2]>,
-    /// What a listing prints, line by line.
-    pub listed: Option<Vec<String>>,
     /// The least and the most that the summary may count: signalled, already gone, failed,
     /// remaining.
     pub counts: Option<[[usize; 2]; 4]>,
@@ -155,15 +152,9 @@ fn unsent(reading: &Reading, line: &Line, bounds: Vec<Bounds>) -> Forecast {
     if matches!(line.sink, Sink::Full | Sink::Limited(_)) {
         exits.insert(1);
     }
-    let listed = listing::answers(&line.args).map(|(lines, status)| {
-        let may_be_lost = line.sink != Sink::File && line.sink != Sink::Late;
-        exits.retain(|&exit| exit == status || may_be_lost);
-        lines
-    });
     Forecast {
         bounds,
         exits,
-        listed,
         ..Forecast::default()
     }
 }
@@ -175,12 +166,7 @@ pub fn predict(reading: &Reading, world: &World, line: &Line) -> Forecast {
         most: [0; SIGNALS],
         frozen: false,
     };
-    let mut bounds = vec![nothing; world.victims.len()];
-    for (victim, bounds) in world.victims.iter().zip(&mut bounds) {
-        if line.storm == Some(victim.family) {
-            bounds.most[CONT] = u32::MAX / 2;
-        }
-    }
+    let bounds = vec![nothing; world.victims.len()];
     let Reading::Request(request) = reading else {
         return unsent(reading, line, bounds);
     };
@@ -270,10 +256,7 @@ impl Predictor<'_> {
         }
         let mut victims = self.world.victims.iter().zip(&named);
         // Processes that are forked during the run may be counted, too.
-        let forks = |victim: &Victim| {
-            let forks = matches!(victim.habit, Habit::Forks | Habit::Reaps | Habit::Escapes);
-            victim.has_reaper || forks
-        };
+        let forks = |victim: &Victim| victim.has_reaper || victim.habit == Habit::Reaps;
         let is_counted_once =
             |(victim, &times): (&Victim, &u32)| times == 0 || times == 1 && !forks(victim);
         let is_new = |nth: usize| aims[..nth].iter().all(|aim| aim.target != aims[nth].target);
@@ -443,7 +426,6 @@ impl Predictor<'_> {
             bounds: self.bounds,
             exits: self.exits,
             printed,
-            listed: None,
             counts,
             hangs,
             patience,

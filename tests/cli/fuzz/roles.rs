@@ -30,15 +30,6 @@ pub enum Habit {
     LeaderExited,
     /// Counts, and its handlers for HUP, USR1 and TERM move it to a group or session of its own.
     Moves(Place),
-    /// Counts, and its handler for TERM forks a child that blocks all signals and exits soon; then
-    /// it exits itself.
-    Forks,
-    /// Counts, and its first CONT, which may be the kernel's, makes it fork a process that blocks
-    /// all signals, in a session of its own.
-    Escapes,
-    /// Has handlers like `Counts`, but is blocked in vfork(2) and takes no signal as long as its only
-    /// child lives.
-    Vforks,
     /// Records, and starts sigsend, so that it is the parent.
     Launches,
     /// Records, is the subreaper of its descendants and reaps them at once. Starts a process with
@@ -55,14 +46,13 @@ impl Habit {
     /// Whether it blocks all signals and reports the pending ones.
     pub fn reports(self) -> bool {
         use Habit::{Launches, LeaderExited, Reaps, Records, ReusesPid, Threads};
-        let plain = [Threads, LeaderExited, Launches, Reaps, ReusesPid];
-        matches!(self, Records { .. }) || plain.contains(&self)
+        let is_plain = matches!(self, Threads | LeaderExited | Launches | Reaps | ReusesPid);
+        is_plain || matches!(self, Records { .. })
     }
 
     /// Whether it has handlers that count all signals.
     pub fn counts(self) -> bool {
-        use Habit::{Counts, Escapes, Forks, Init, Moves, Vforks};
-        matches!(self, Moves(_)) || [Counts, Forks, Escapes, Vforks, Init].contains(&self)
+        matches!(self, Self::Counts | Self::Init | Self::Moves(_))
     }
 }
 
@@ -79,8 +69,6 @@ pub enum Place {
     Group,
     /// A session of its own.
     Session,
-    /// The group of the session's leader.
-    Leader,
 }
 
 /// The control group of a victim.
@@ -123,7 +111,6 @@ impl Role {
             match &**word {
                 "group" => role.place = Place::Group,
                 "session" => role.place = Place::Session,
-                "leader" => role.place = Place::Leader,
                 "anna" => role.user = ANNA,
                 "bert" => role.user = BERT,
                 "stopped" => role.stopped = true,
@@ -165,9 +152,6 @@ fn habit(word: &str) -> Habit {
         "leader-exited" => Habit::LeaderExited,
         "moves-to-a-group" => Habit::Moves(Place::Group),
         "moves-to-a-session" => Habit::Moves(Place::Session),
-        "forks" => Habit::Forks,
-        "escapes" => Habit::Escapes,
-        "vforks" => Habit::Vforks,
         "launches" => Habit::Launches,
         "reaps" => Habit::Reaps,
         "reuses" => Habit::ReusesPid,
@@ -214,9 +198,6 @@ leaver                blocks        group
 annas-move            dies          group anna
   annas-move          moves-to-a-session anna
   annas-move          blocks        bert
-forker                forks         group
-  forker              forks
-  forker              dies
 server                catches       group tcp
   worker              dies
   worker              blocks        anna
@@ -245,11 +226,6 @@ tree                  blocks        group
     leaf              blocks        stopped
   twig                counts
   bud                 dies
-rogue                 escapes       session
-  between             counts        group
-    tie               counts        leader
-stuck                 vforks        group
-  sticky              blocks        as=stuck
 agent                 blocks        group anna undumpable
   agent               dies          anna
 annas                 blocks        group anna

@@ -4,7 +4,6 @@ use std::fs::{OpenOptions, Permissions};
 use std::io::{ErrorKind, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Child, ExitStatus};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use super::handlers::with_open_mask;
@@ -35,9 +34,6 @@ pub struct Ended {
 
 /// The time limit for a predicted signal, for a busy machine.
 const DELIVERY_LIMIT: Duration = Duration::from_secs(4);
-
-/// The interval between two CONT to the same process.
-const CONT_INTERVAL: Duration = Duration::from_micros(300);
 
 /// Where sigsend runs: a copy that every user can reach, and a directory for pidfiles.
 pub struct Runner {
@@ -91,16 +87,7 @@ impl Runner {
         if line.hidden {
             assert!(hide(2), "remounting /proc");
         }
-        let is_over = AtomicBool::new(false);
-        let targets = line.storm.map(|family| world.family(family));
-        let ended = thread::scope(|scope| {
-            if let Some(targets) = &targets {
-                scope.spawn(|| send_cont(targets, &is_over));
-            }
-            let ended = self.start_and_wait(line, world, forecast);
-            is_over.store(true, Ordering::Relaxed);
-            ended
-        });
+        let ended = self.start_and_wait(line, world, forecast);
         if line.hidden {
             assert!(hide(0), "remounting /proc");
         }
@@ -322,16 +309,6 @@ fn is_delivered(world: &World, forecast: &Forecast) -> bool {
         let survives = victim.habit == Habit::Init || victim.is_zombie() || !victim.exists();
         survives || bounds.least[9] == 0 || !victim.runs()
     })
-}
-
-/// Sends CONT to all targets repeatedly. None of them is reaped before this ends.
-fn send_cont(targets: &[i32], is_over: &AtomicBool) {
-    while !is_over.load(Ordering::Relaxed) {
-        for &pid in targets {
-            kill(Pid::from_raw(pid), Signal::SIGCONT).expect("unreaped");
-        }
-        thread::sleep(CONT_INTERVAL);
-    }
 }
 
 fn write_pidfile(path: &Path, file: &Pidfile) -> io::Result<()> {

@@ -29,8 +29,6 @@ pub struct Slot {
     pub thread: AtomicI32,
     /// The port of its socket.
     pub port: AtomicI32,
-    /// The PID of the child that a handler forked.
-    pub forked: AtomicI32,
     /// The wait status and [`REAPED`], if another victim reaps it.
     pub status: AtomicI32,
     pub counts: [AtomicU32; SIGNALS],
@@ -39,13 +37,7 @@ pub struct Slot {
 impl Slot {
     /// Makes the slot ready for a new victim.
     pub fn clear(&self) {
-        for number in [
-            &self.pid,
-            &self.thread,
-            &self.port,
-            &self.forked,
-            &self.status,
-        ] {
+        for number in [&self.pid, &self.thread, &self.port, &self.status] {
             number.store(0, Ordering::Release);
         }
         // The old one may have taken a signal while its family was killed.
@@ -178,7 +170,6 @@ fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> 
             Place::Inherited => {}
             Place::Group => assert_eq!(libc::setpgid(0, 0), 0),
             Place::Session => assert_ne!(libc::setsid(), -1),
-            Place::Leader => assert_eq!(libc::setpgid(0, libc::getsid(0)), 0),
         }
         slots[0].pid.store(libc::getpid(), Ordering::Relaxed);
     }
@@ -193,7 +184,7 @@ fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> 
     let shared = socket(role.user == 0);
     let mut next = 1;
     for child in &role.children {
-        if child.habit != Habit::ReusesPid && role.habit != Habit::Vforks {
+        if child.habit != Habit::ReusesPid {
             fork(child, &slots[next..], &channels[next..]);
         }
         next += child.all().len();
@@ -211,13 +202,7 @@ fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> 
             record(channel, true)
         }
         Habit::Reaps => reaper::run(role, slots, channels),
-        Habit::Counts | Habit::Moves(_) | Habit::Forks | Habit::Escapes => block(3 << 31),
-        Habit::Vforks => {
-            block(3 << 31);
-            send(channel, b"r");
-            vfork(role, slots, channels);
-            stay()
-        }
+        Habit::Counts | Habit::Moves(_) => block(3 << 31),
         Habit::Dies | Habit::Ignores => block(0),
         Habit::Threads => {
             second_thread(&slots[0], || stay());
@@ -232,35 +217,6 @@ fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> 
     }
     send(channel, b"r");
     stay()
-}
-
-/// Starts the only child of a role in the memory of its parent, and returns when it is dead.
-fn vfork(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) {
-    struct Child {
-        name: CString,
-        slot: &'static Slot,
-        channel: i32,
-    }
-    extern "C" fn run(child: *mut libc::c_void) -> i32 {
-        block(u64::MAX);
-        // SAFETY: the parent is blocked and keeps it.
-        let child = unsafe { &*child.cast::<Child>() };
-        // SAFETY: a string that outlives the call.
-        unsafe { libc::prctl(libc::PR_SET_NAME, child.name.as_ptr()) };
-        let pid = i32::try_from(std::process::id()).expect("a PID");
-        child.slot.pid.store(pid, Ordering::Relaxed);
-        record(child.channel, true)
-    }
-    let mut child = Child {
-        name: CString::new(&*role.children[0].name).expect("no NUL in a name"),
-        slot: &slots[1],
-        channel: channels[1].as_raw_fd(),
-    };
-    let mut stack = vec![0_u8; 1 << 20];
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-    let top = stack.as_mut_ptr_range().end;
-    // SAFETY: the child runs on a stack of its own, and this process is blocked as long as it lives.
-    unsafe { libc::clone(run, top.cast(), flags, (&raw mut child).cast()) };
 }
 
 /// Listens on a free port and stores the port in the slot.

@@ -178,7 +178,6 @@ impl World {
         let thread = || slot.thread.load(Ordering::Acquire);
         eventually("a new victim", || match role.habit {
             Habit::Zombie | Habit::LeaderExited => state(pid) == 'Z',
-            Habit::Vforks => state(pid) == 'D',
             Habit::Threads => thread() != 0,
             _ => !role.stopped || state(pid) == 'T',
         });
@@ -214,10 +213,6 @@ impl World {
         }
         pids.iter().for_each(|pid| reap(*pid));
         self.gone.extend(pids);
-        let forked = members
-            .iter()
-            .map(|victim| slot(victim).forked.swap(0, Ordering::AcqRel));
-        forked.filter(|&pid| pid != 0).for_each(end);
         recorded.iter().for_each(|victim| _ = is_reaped(victim.pid));
         self.to_reap.retain(|&pid| !is_reaped(pid));
         self.spawn(family);
@@ -268,12 +263,6 @@ impl World {
         let launches = |victim: &&Victim| victim.habit == Habit::Launches;
         let victim = self.victims.iter().find(launches).expect("among the roles");
         (victim, victim.line.as_ref().expect("it answers"))
-    }
-
-    pub fn family(&self, family: usize) -> Vec<i32> {
-        let is_member = |victim: &&Victim| victim.family == family && victim.exists();
-        let members = self.victims.iter().filter(is_member);
-        members.map(|victim| victim.pid).collect()
     }
 }
 

@@ -5,14 +5,15 @@ use std::ffi::OsStr;
 use std::fmt::{self, Debug, Display, Formatter};
 use std::process::{Command, Output, Stdio};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use assert_cmd::Command as Bounded;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 
 use super::DEADLINE;
-use super::victim::readable;
+use super::victim::{Victim, readable};
 
 /// Runs a command (see [`Runs`]) with more words, a format string that is split at blanks. A word
 /// with blanks, or none, stands in single quotes.
@@ -27,6 +28,15 @@ macro_rules! run {
     ($($words:tt)*) => {
         $crate::support::call!($crate::support::sigsend(), $($words)*)
     };
+}
+
+/// Starts the program under test in the background: a victim whose output can be read.
+macro_rules! background {
+    ($($words:tt)*) => {{
+        let mut command = $crate::support::raw_sigsend();
+        command.args($crate::support::words(&format!($($words)*)));
+        $crate::support::victim().command(command)
+    }};
 }
 
 /// The token `PID:INODE` of a process.
@@ -76,6 +86,15 @@ macro_rules! needs {
     };
 }
 
+/// Runs the program under test with these words under strace, which selects and injects by the
+/// expression. Leaves a test that cannot trace.
+macro_rules! traced {
+    ($expression:expr, $($words:tt)*) => {{
+        $crate::support::needs!($crate::support::strange::may_trace(), "strace");
+        $crate::support::strace($expression, &format!($($words)*))
+    }};
+}
+
 /// Asserts that a text contains another one, which is a format string.
 macro_rules! contains {
     ($text:expr, $($part:tt)*) => {
@@ -84,7 +103,7 @@ macro_rules! contains {
     };
 }
 
-pub(crate) use {call, contains, needs, run};
+pub(crate) use {background, call, contains, needs, run, traced};
 
 /// The words of a command line: split at blanks, but not inside single quotes.
 pub fn words(line: &str) -> Vec<String> {
@@ -121,6 +140,33 @@ pub fn each(list: &str) -> impl Iterator<Item = &str> {
     list.split('|').map(str::trim)
 }
 
+/// The numbers of a list in a text, separated by blanks.
+pub fn numbers(list: &str) -> Vec<i32> {
+    let numbers = list.split_whitespace();
+    numbers.map(|n| n.parse().expect("a number")).collect()
+}
+
+/// The PIDs to which a call with `-v` says that it has sent a signal, in order.
+pub fn sent_to(told: &str) -> Vec<i32> {
+    let sent = told.lines().filter_map(|line| line.strip_prefix("sent "));
+    let targets = sent.filter_map(|line| line.split_once(" to ")?.1.split(' ').next());
+    targets.filter_map(|pid| pid.parse().ok()).collect()
+}
+
+pub fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut items: Vec<T> = items.into_iter().collect();
+    items.sort_unstable();
+    items
+}
+
+/// Asserts whom `sigsend -p` selects with these words, of all processes of this machine.
+#[track_caller]
+pub fn selects(words: &str, selected: &[&Victim]) {
+    let done = run!("-p {words}").code(i32::from(selected.is_empty()));
+    let wanted = sorted(selected.iter().map(|victim| victim.arg()));
+    assert_eq!(sorted(done.out.lines()), wanted, "{words}");
+}
+
 /// What can be run to its end: a command with and without the deadline of all tests.
 pub trait Runs {
     fn run(self, words: &[String]) -> Done;
@@ -130,7 +176,8 @@ impl Runs for Bounded {
     fn run(mut self, words: &[String]) -> Done {
         let line = format!("{:?} {words:?}", self.get_args().collect::<Vec<_>>());
         self.args(words);
-        Done::of(line, self.output().expect("it starts"))
+        let begin = Instant::now();
+        Done::of(line, self.output().expect("it starts")).took(begin)
     }
 }
 
@@ -141,6 +188,7 @@ impl Runs for Command {
         self.args(words).stdin(Stdio::null());
         let child = self.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let child = child.unwrap_or_else(|error| panic!("{line}: {error}"));
+        let begin = Instant::now();
         let pid = i32::try_from(child.id()).expect("a PID is an i32");
         let life = super::sys::pidfd(pid).expect("it is unreaped");
         thread::spawn(move || {
@@ -148,7 +196,8 @@ impl Runs for Command {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
         });
-        Done::of(line, child.wait_with_output().expect("it ends"))
+        let done = Done::of(line, child.wait_with_output().expect("it ends"));
+        done.took(begin)
     }
 }
 
@@ -158,6 +207,7 @@ pub struct Done {
     pub status: Option<i32>,
     pub out: String,
     pub err: String,
+    pub took: Duration,
 }
 
 impl Debug for Done {
@@ -177,7 +227,33 @@ impl Done {
             status: output.status.code(),
             out: text(output.stdout),
             err: text(output.stderr),
+            took: Duration::ZERO,
         }
+    }
+
+    fn took(self, since: Instant) -> Self {
+        let took = since.elapsed();
+        Self { took, ..self }
+    }
+
+    /// Asserts that it took less time than this.
+    #[track_caller]
+    pub fn within(self, seconds: u64) -> Self {
+        let is_soon = self.took < Duration::from_secs(seconds);
+        assert!(is_soon, "{:?}: {self:?}", self.took);
+        self
+    }
+
+    /// The objects of JSON lines.
+    #[track_caller]
+    pub fn json(&self) -> Vec<Value> {
+        let object = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e} in {line}"));
+        self.out.lines().map(object).collect()
+    }
+
+    /// The PIDs in the `sent` lines of `-v`, in order.
+    pub fn sent_to(&self) -> Vec<i32> {
+        sent_to(&self.out)
     }
 
     /// Asserts the exit status and the output: the whole of it if the text is empty or ends with a

@@ -21,6 +21,7 @@ pub struct Family {
     head: Victim,
     lifeline: PipeReader,
     output: String,
+    forking: Option<JoinHandle<()>>,
 }
 
 impl Family {
@@ -53,6 +54,7 @@ impl Family {
             head,
             lifeline,
             output: String::new(),
+            forking: None,
         }
     }
 
@@ -85,24 +87,31 @@ impl Family {
     /// Checks that no member is left alive; returns the lines that were not read yet.
     #[track_caller]
     pub fn assert_all_ended(&mut self) -> Vec<String> {
-        std::iter::from_fn(|| self.next_line()).collect()
+        let lines = std::iter::from_fn(|| self.next_line()).collect();
+        if let Some(forking) = self.forking.take() {
+            forking.join().expect("it ends when nobody reads");
+        }
+        lines
     }
 
     /// Lets a storm fork up to `forks` times while the test continues, at most once every 0.1 ms:
     /// the process that reads a byte from the pipe forks, and the pipe never holds more than one.
-    /// Ends when no process is left to read it.
+    /// Returns the first `before` lines that members print.
     #[track_caller]
-    pub fn start_forking(&self, forks: usize) -> JoinHandle<()> {
+    pub fn start_forking(&mut self, forks: usize, before: usize) -> Vec<String> {
         let mut stdin = self.head.stdin();
         // A pipe of one page holds one packet.
         fcntl(&stdin, FcntlArg::F_SETFL(OFlag::O_DIRECT)).expect("a pipe can carry packets");
         fcntl(&stdin, FcntlArg::F_SETPIPE_SZ(4096)).expect("an empty pipe can be small");
-        thread::spawn(move || {
+        self.forking = Some(thread::spawn(move || {
             let mut forks = 0..forks;
             while forks.next().is_some() && stdin.write_all(b"!").is_ok() {
                 thread::sleep(Duration::from_micros(100));
             }
-        })
+        }));
+        std::iter::from_fn(|| self.next_line())
+            .take(before)
+            .collect()
     }
 
     /// The children of the head, oldest first.

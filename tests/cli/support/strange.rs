@@ -10,7 +10,7 @@ use std::ffi::{OsStr, c_int};
 use std::fmt::Display;
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{OnceLock, mpsc};
 use std::thread;
 
@@ -23,6 +23,7 @@ use super::roles::player;
 use super::sys::succeeded;
 use super::{
     Done, Runs, SIGSEND, Trace, Victim, eventually, program, status_field, tempdir, tool, victim,
+    words,
 };
 
 /// A process whose main thread has exited while another one runs: its state is `Z`, but it is
@@ -141,9 +142,9 @@ pub struct Held {
 }
 
 impl Held {
-    /// Starts `sigsend args` and waits until it has reached the window. To be used in a PID
+    /// Starts `sigsend LINE` and waits until it has reached the window. To be used in a PID
     /// namespace, which reaps the tracer.
-    pub fn at(window: Window, args: &[impl AsRef<OsStr>]) -> Self {
+    pub fn at(window: Window, line: &str) -> Self {
         let (pinning, sending) = (libc::SYS_pidfd_open, libc::SYS_pidfd_send_signal);
         let (call, number, delay) = match window {
             Window::BeforePinning => ("pidfd_open", pinning, "delay_enter"),
@@ -151,7 +152,7 @@ impl Held {
             Window::BeforeSending => ("pidfd_send_signal", sending, "delay_enter"),
         };
         let inject = format!("{delay}={LONGEST_DELAY}");
-        let child = held(call, &inject, "/dev/null".as_ref(), args);
+        let child = held(call, &inject, "/dev/null".as_ref(), line);
         let has_pinned = || has_open(child.id(), "pidfd");
         let is_there = || is_in(child.id(), number);
         let is_in_window = || is_there() && has_pinned() == (window != Window::BeforePinning);
@@ -160,18 +161,18 @@ impl Held {
         Self { child, tracer }
     }
 
-    /// Starts `sigsend args` and waits until it enters a system call for the nth time, or ends
+    /// Starts `sigsend LINE` and waits until it enters a system call for the nth time, or ends
     /// without that. To be used in a PID namespace, which reaps the tracer.
-    pub fn before(call: &Call, args: &[impl AsRef<OsStr>]) -> Self {
-        Self::on(call, "delay_enter", args)
+    pub fn before(call: &Call, line: &str) -> Self {
+        Self::on(call, "delay_enter", line)
     }
 
     /// The same, held when the system call has done its work and has not returned.
-    pub fn after(call: &Call, args: &[impl AsRef<OsStr>]) -> Self {
-        Self::on(call, "delay_exit", args)
+    pub fn after(call: &Call, line: &str) -> Self {
+        Self::on(call, "delay_exit", line)
     }
 
-    fn on(call: &Call, delay: &str, args: &[impl AsRef<OsStr>]) -> Self {
+    fn on(call: &Call, delay: &str, line: &str) -> Self {
         let dir = tempdir();
         let log = dir.path().join("strace");
         let Call { name, nth } = call;
@@ -184,7 +185,7 @@ impl Held {
             name => (vec![name], format!("?{name}")),
         };
         let inject = format!("{delay}={LONGEST_DELAY}:when={nth}");
-        let child = held(&set, &inject, log.as_os_str(), args);
+        let child = held(&set, &inject, log.as_os_str(), line);
         let mut tracer = None;
         eventually("sigsend to reach the system call", || {
             // A line is complete when a call returns. With all but one of them in the log, the next
@@ -219,13 +220,7 @@ impl Held {
 
     /// Lets it continue; returns its end.
     #[track_caller]
-    pub fn finish(self) -> Done {
-        Done::of("a held sigsend", self.go())
-    }
-
-    /// Lets it continue; returns its output and status.
-    #[track_caller]
-    pub fn go(self) -> Output {
+    pub fn go(self) -> Done {
         let tracer = self.tracer.map(Pid::from_raw);
         if let Some(tracer) = tracer {
             kill(tracer, Signal::SIGKILL).expect("the tracer is ours");
@@ -234,7 +229,7 @@ impl Held {
         if let Some(tracer) = tracer {
             waitpid(tracer, None).expect("orphans are reparented to process 1, which is the test");
         }
-        output
+        Done::of("a held sigsend", output)
     }
 }
 
@@ -291,12 +286,12 @@ fn is_in(pid: u32, number: i64) -> bool {
 /// The longest that a test can take, in microseconds.
 const LONGEST_DELAY: &str = "100000000";
 
-/// Starts `sigsend args` under strace with an injection into these calls.
-fn held(calls: &str, inject: &str, log: &OsStr, args: &[impl AsRef<OsStr>]) -> Child {
+/// Starts `sigsend LINE` under strace with an injection into these calls.
+fn held(calls: &str, inject: &str, log: &OsStr, line: &str) -> Child {
     // The tracer as a grandchild: sigsend is our child, and continues when the tracer is gone.
-    let line = format!("strace -D -qq -e trace={calls} -e inject={calls}:{inject} -o");
-    let mut command = tool(&line);
-    command.arg(log).arg(*SIGSEND).args(args);
+    let traced = format!("strace -D -qq -e trace={calls} -e inject={calls}:{inject} -o");
+    let mut command = tool(&traced);
+    command.arg(log).arg(*SIGSEND).args(words(line));
     command.stdin(Stdio::null());
     let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     piped.spawn().expect("strace starts")

@@ -345,7 +345,7 @@ impl Victim {
 
     /// The signals that are pending and not blocked.
     fn pending(&self) -> u64 {
-        let mask = |field| u64::from_str_radix(&self.status_field(field), 16).unwrap_or(0);
+        let mask = |field| mask(self.pid, field);
         (mask("SigPnd") | mask("ShdPnd")) & !mask("SigBlk")
     }
 
@@ -400,6 +400,11 @@ pub fn status_field(pid: i32, field: &str) -> String {
     let mut lines = status.lines();
     let value = lines.find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     value.unwrap_or_default().trim().to_owned()
+}
+
+/// A set of signals of /proc/PID/status; bit `n - 1` is signal `n`.
+pub fn mask(pid: i32, field: &str) -> u64 {
+    u64::from_str_radix(&status_field(pid, field), 16).unwrap_or(0)
 }
 
 #[track_caller]

@@ -97,16 +97,10 @@ impl Predictor<'_> {
         let is_plain = self.request.mode == Mode::Alive && !is_verified;
         let is_unseen = self.is_hidden(victim) && !is_plain;
         let hidden = if is_unseen { FAIL | UNSURE } else { 0 };
-        // What it forks when the storm continues it is named, and counts as failed.
-        let may_escape = victim.habit == Habit::Escapes
-            && self.line.storm == Some(victim.family)
-            && self.request.is_tree()
-            && self.signals.contains(&KILL);
-        let escaped = if may_escape { FAIL } else { 0 };
         match self.outcome_if_visible(index, aim) {
             FAIL => FAIL,
             SPARED => SPARED,
-            outcome => outcome | hidden | escaped,
+            outcome => outcome | hidden,
         }
     }
 
@@ -222,19 +216,15 @@ impl Predictor<'_> {
     pub fn life(&self, index: usize, count: usize) -> Life {
         let victim = &self.world.victims[index];
         let signals = &self.signals[..count];
-        let is_stormy = self.line.storm == Some(victim.family);
         let stopped = victim.stopped || signals.iter().any(|signal| STOPS.contains(signal));
         let fatal = signals.iter().any(|&signal| is_fatal(signal));
-        let may_continue = !victim.stopped || is_stormy || signals.contains(&CONT);
+        let may_continue = !victim.stopped || signals.contains(&CONT);
         match victim.habit {
             Habit::Init => Life::Alive,
             _ if !self.permitted(victim, self.signals[0]) => Life::Alive,
             _ if signals.contains(&KILL) => Life::Gone,
             Habit::Dies if fatal && stopped && may_continue => Life::Unknown,
             Habit::Dies if fatal && !stopped => Life::Gone,
-            // Its child may be stopped by a later STOP.
-            Habit::Forks if signals.contains(&15) && self.signals.contains(&19) => Life::Unknown,
-            Habit::Forks if signals.contains(&15) => Life::Gone,
             _ => Life::Alive,
         }
     }

@@ -130,16 +130,9 @@ impl Predictor<'_> {
     /// The processes that a target stands for. If there are none, the outcome is recorded here.
     pub fn hits(&mut self, aim: &Aim) -> Vec<Hit> {
         let own = self.own();
-        let asks = !matches!(self.request.mode, Mode::Send | Mode::DryRun);
-        let checked = self.request.has("require-handler")
-            || self.request.verifies()
-            || self.request.is_tree()
-            || asks;
-        let everyone = aim.target == Target::Everyone;
         let many = aim.target.is_many();
         let own_group = self.is_own(&aim.target);
-        let follows = self.waits || self.signals.len() > 1;
-        if many && (checked || self.request.queue.is_some()) || (own_group || everyone) && follows {
+        if own_group && (self.waits || self.signals.len() > 1) {
             self.loose = true;
             self.outcomes.push(FAIL | UNSURE);
             return Vec::new();

@@ -24,10 +24,8 @@ pub struct Observation {
     pub stopped: bool,
     /// Signals are still pending.
     pub unanswered: bool,
-    /// It is in another group than before, or has forked a process that is.
+    /// It is in another group than before.
     pub moved: bool,
-    /// Such a process, if it outlives this one.
-    pub escaped: Option<i32>,
 }
 
 impl Observation {
@@ -82,7 +80,6 @@ impl Victim {
             pending = private | shared;
             match field(&text, "State").and_then(|state| state.chars().next()) {
                 // Asleep and no unblocked signal pending: every signal sent so far was handled.
-                Some('D') if self.habit == Habit::Vforks => true,
                 Some('S') => pending & !blocked == 0,
                 Some('T') => {
                     observation.stopped = true;
@@ -96,12 +93,6 @@ impl Victim {
         let has_moved = || stat_field(self.pid, 5) != self.group;
         let moves = matches!(self.habit, Habit::Moves(_)) && observation.killed.is_none();
         observation.moved = moves && has_moved();
-        let forked = slot.forked.load(Ordering::Acquire);
-        if self.habit == Habit::Escapes && forked != 0 {
-            observation.moved = true;
-            let outlives = observation.killed.is_some() && !"ZX".contains(state(forked));
-            observation.escaped = outlives.then_some(forked);
-        }
         let at_rest = !observation.is_dead() && !observation.stopped;
         if pending != 0 && at_rest && self.habit.reports() {
             observation.take(self.drain());

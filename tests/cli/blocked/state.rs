@@ -163,9 +163,8 @@ fn a_security_module_that_refuses_is_told_as_such() {
         ("-v -TERM", 1, "audit"),
         ("-v -TERM --within 15s", 1, "audit"),
     ] {
-        needs!(may_trace(), "strace");
-        let trace = strace(refused, &words(&format!("{line} {target}")));
-        contains!(Done::of(line, trace.output).code(status).err, "{hint}");
+        let trace = traced!(refused, "{line} {target}");
+        contains!(trace.done.code(status).err, "{hint}");
     }
     target.assert_alive();
 }
