@@ -86,22 +86,18 @@ struct Case {
 
 impl Case {
     fn of_row([kind, line, received]: [&'static str; 3]) -> Self {
-        let kind = match kind {
-            "recorders" => Kind::Recorders,
-            "single" => Kind::Single,
-            "group" => Kind::Group,
-            "tree" => Kind::Tree,
-            other => panic!("no such targets: {other}"),
-        };
-        let numbers = received.split_whitespace();
-        let received = numbers.map(|n| n.parse().expect("a signal")).collect();
         let is_late = line.contains("--within 5ms");
-        let status = if is_late { 124 } else { 0 };
         Self {
-            kind,
+            kind: match kind {
+                "recorders" => Kind::Recorders,
+                "single" => Kind::Single,
+                "group" => Kind::Group,
+                "tree" => Kind::Tree,
+                other => panic!("no such targets: {other}"),
+            },
             line,
-            received,
-            status,
+            received: numbers(received),
+            status: if is_late { 124 } else { 0 },
         }
     }
 
@@ -148,67 +144,41 @@ impl Case {
         let done = |status: i32| counts && code == status;
         let differs =
             output.stdout != clean && fault.errno != "EPIPE" && !self.line.contains("dry");
-        let checks = [
-            (is_panic, "it panicked"),
-            (
-                code != 0 && stderr.is_empty() && self.status == 0,
-                "it failed without a message",
-            ),
-            (
-                stderr.lines().any(str::is_empty),
-                "its standard error has an empty line",
-            ),
-            (
-                code != 0 && !is_message,
-                "its standard error is not a message",
-            ),
-            (
-                effects.contains(&Effect::LeftStopped),
-                "a target was left stopped",
-            ),
-            (
-                bystander && effects[1].is_touched(),
-                "a process that is no target got a signal",
-            ),
-            (is_query && touched, "a query sent a signal"),
-            (
-                is_write && missed,
-                "a signal was not sent because of a write error",
-            ),
-            (
-                is_write && failed_output == ignored,
-                "a write error was ignored, or one was made up",
-            ),
-            (
-                is_write && !ignored && code != 1,
-                "a write error is not in the status",
-            ),
-            (done(0) && is_query && differs, "its answer differs"),
-            (
-                done(0) && !is_query && missed,
-                "it reports that all targets were signalled",
-            ),
-            (
-                done(1) && !failed_output && touched,
-                "it reports that nothing was signalled",
-            ),
-            (
-                done(1) && !failed_output && self.line.contains("--alive"),
-                "it reports a target gone",
-            ),
-            (
-                done(64) && !touched && !is_query,
-                "it reports that a target was signalled",
-            ),
-            (
-                done(124) && self.kind != Kind::Recorders && !effects.contains(&Effect::Unharmed),
-                "it reports that a target is still there",
-            ),
-        ];
-        let found = checks
-            .into_iter()
-            .filter_map(|(is_wrong, what)| is_wrong.then_some(what));
-        found.collect()
+        let mut wrong = Vec::new();
+        let mut check = |is_wrong: bool, what| wrong.extend(is_wrong.then_some(what));
+        let is_mute = code != 0 && stderr.is_empty() && self.status == 0;
+        check(is_panic, "it panicked");
+        check(is_mute, "it failed without a message");
+        check(stderr.lines().any(str::is_empty), "an empty line of errors");
+        check(code != 0 && !is_message, "its standard error is no message");
+        check(
+            effects.contains(&Effect::LeftStopped),
+            "a target is left stopped",
+        );
+        let is_hit = bystander && effects[1].is_touched();
+        check(is_hit, "a process that is no target got a signal");
+        check(is_query && touched, "a query sent a signal");
+        check(is_write && missed, "a write error kept a signal back");
+        let is_untrue = is_write && failed_output == ignored;
+        check(is_untrue, "a write error was ignored, or one was made up");
+        let is_lost = is_write && !ignored && code != 1;
+        check(is_lost, "a write error is not in the status");
+        check(done(0) && is_query && differs, "its answer differs");
+        let is_short = done(0) && !is_query && missed;
+        check(is_short, "it reports that all targets were signalled");
+        let fails = done(1) && !failed_output;
+        check(fails && touched, "it reports that nothing was signalled");
+        let is_gone = fails && self.line.contains("--alive");
+        check(is_gone, "it reports a target gone");
+        let is_none = done(64) && !touched && !is_query;
+        check(is_none, "it reports that a target was signalled");
+        let is_late = done(124) && self.kind != Kind::Recorders;
+        let is_there = effects.contains(&Effect::Unharmed);
+        check(
+            is_late && !is_there,
+            "it reports that a target is still there",
+        );
+        wrong
     }
 }
 

@@ -5,7 +5,6 @@
 mod compare;
 mod grammar;
 mod handlers;
-mod launcher;
 pub mod line;
 mod model;
 mod reading;
@@ -19,7 +18,7 @@ use std::collections::BTreeMap;
 use std::io::{Write as _, stderr, stdout};
 use std::sync::Mutex;
 
-use line::{Dice, Line, Start};
+use line::{Dice, Line};
 use nix::sched::{CloneFlags, unshare};
 use reading::Reading;
 use runner::Runner;
@@ -109,7 +108,7 @@ fn fuzz(seed: u64, lines: u64) {
         let line = grammar::random(&mut Dice::new(seed), &world);
         let reading = reading::read(&line.args);
         let forecast = model::predict(&reading, &world, &line);
-        let ended = runner.run(&line, &mut world, &forecast);
+        let ended = runner.run(&line, &world, &forecast);
         let observations = world.observe();
         let wrong = compare::differences(&line, &reading, &forecast, &world, &ended, &observations);
         let kind = match &reading {
@@ -177,15 +176,11 @@ fn quoted(word: &[u8]) -> String {
 /// The line in shell syntax, followed by its environment as a comment.
 fn describe(line: &Line, home: i32) -> String {
     let words: Vec<String> = line.args.iter().map(|arg| quoted(arg.as_bytes())).collect();
-    let start = match line.start {
-        Start::Home => format!("in group {home}"),
-        Start::Alone => "in a group of its own".into(),
-        Start::Shell => "started by the shell".into(),
-    };
+    let group = if line.is_at_home { home } else { 0 };
     let (words, stdin, user, sink) = (words.join(" "), quoted(&line.stdin), line.user, line.sink);
     let (hidden, files) = (line.hidden, &line.files);
     format!(
-        "sigsend {words} <<< {stdin}    # as user {user}, {start}, output to {sink:?}, \
+        "sigsend {words} <<< {stdin}    # as user {user}, in group {group}, output to {sink:?}, \
          hidepid=2 {hidden}, {files:?}"
     )
 }

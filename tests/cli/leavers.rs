@@ -17,7 +17,7 @@ fn group() -> (Victim, Family) {
 fn has_got_term(leader: &Victim) -> bool {
     loop {
         let is_at_rest = leader.status_field("State").starts_with('S');
-        let is_pending = leader.status_field("ShdPnd").contains(|digit| digit != '0');
+        let is_pending = mask(leader.pid(), "ShdPnd") != 0;
         if leader.has_ended() || is_at_rest && !is_pending {
             return leader.has_ended();
         }

@@ -1,11 +1,12 @@
 //! Lists the system calls of a run, and runs the program with one of them made to fail by strace.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::process::Output;
 
 use super::errnos::{INFALLIBLE, listed, may_last};
 
+use crate::strange::numbered;
 use crate::support::prelude::*;
 
 /// A system call of a run, as written by strace, and its number among the calls of its name.
@@ -87,17 +88,11 @@ pub fn traced(log: &Path, expressions: &[&str], args: &[String]) -> Output {
 /// The calls of a run without a fault that can fail, without those before `main`.
 pub fn calls(log: &Path) -> Vec<Call> {
     let text = fs::read_to_string(log).expect("strace writes its log");
-    let mut numbers: HashMap<&str, usize> = HashMap::new();
-    let mut calls = Vec::new();
-    for line in text.lines() {
-        let Some((name, _)) = line.split_once('(') else {
-            continue;
-        };
-        let number = numbers.entry(name).or_default();
-        *number += 1;
-        let (name, text, number) = (name.to_owned(), line.to_owned(), *number);
-        calls.push(Call { name, text, number });
-    }
+    let calls = numbered(text.lines()).map(|(name, number, line)| {
+        let (name, text) = (name.to_owned(), line.to_owned());
+        Call { name, text, number }
+    });
+    let mut calls: Vec<Call> = calls.collect();
     // The first thing that the program does is to look at its standard descriptors; what is before
     // is the C library's.
     let before_main = calls.iter().position(|call| is_first_look(&call.text));
@@ -116,8 +111,11 @@ pub fn calls(log: &Path) -> Vec<Call> {
 fn is_excepted(call: &Call, directories: &HashSet<String>) -> bool {
     let name = &call.name;
     let is_known = !listed(name).is_empty() || INFALLIBLE.split(' ').any(|known| known == name);
-    let holds = is_known;
-    assert!(holds, "the errors of {name} are not listed: {}", call.text);
+    assert!(
+        is_known,
+        "the errors of {name} are not listed: {}",
+        call.text
+    );
     let closes_directory = call.name == "close" && directories.contains(first_argument(&call.text));
     let checks = call.text.contains("F_GETFD") && !is_first_look(&call.text);
     // An allocation that fails ends the program; `memory` has what it leaves behind.
@@ -142,21 +140,16 @@ pub fn faults(calls: &[Call]) -> Vec<Fault<'_>> {
     let mut faults = Vec::new();
     for call in calls {
         for error in listed(&call.name) {
-            let errno = format!("E{error}");
             // Standard error is looked at after the others.
-            if may_last(&call.name, error) && !is_first_look(&call.text) {
-                let (errno, lasting) = (errno.clone(), "+");
+            let lasts = may_last(&call.name, error) && !is_first_look(&call.text);
+            for lasting in lasts.then_some("+").into_iter().chain([""]) {
+                let errno = format!("E{error}");
                 faults.push(Fault {
                     call,
                     errno,
                     lasting,
                 });
             }
-            faults.push(Fault {
-                call,
-                errno,
-                lasting: "",
-            });
         }
     }
     faults

@@ -137,8 +137,7 @@ impl Effect {
 fn final_effect(pid: i32) -> Effect {
     let mut effect = Effect::Unharmed;
     eventually("a target to be at rest", || {
-        let is_set = |name| status_field(pid, name).contains(|c| c != '0');
-        let is_pending = is_set("SigPnd") || is_set("ShdPnd");
+        let is_pending = mask(pid, "SigPnd") | mask(pid, "ShdPnd") != 0;
         match status_field(pid, "State").chars().next() {
             None | Some('Z' | 'X') => effect = Effect::Died,
             Some('T' | 't') => effect = Effect::LeftStopped,

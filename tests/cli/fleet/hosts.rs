@@ -3,7 +3,6 @@
 //! are on file systems that only these namespaces see, and everything ends with the test's PID
 //! namespace.
 
-use std::collections::BTreeMap;
 use std::process::Child;
 
 use serde_json::Value;
@@ -36,16 +35,8 @@ impl Hosts {
     /// Sets up hosts that can be reached through ssh. If that is not possible here, skips the test
     /// and returns `None`. Must be called in a PID namespace of its own.
     pub fn new(programs: &[&str]) -> Option<Self> {
-        let needed = [
-            "hostname",
-            "ip",
-            "mount",
-            "ssh",
-            "ssh-keygen",
-            "sshd",
-            "unshare",
-        ];
-        let mut needed = needed.iter().chain(programs);
+        let needed = "hostname ip mount ssh ssh-keygen sshd unshare";
+        let mut needed = needed.split(' ').chain(programs.iter().copied());
         if let Some(missing) = needed.find(|name| program(name).is_none()) {
             skip(format!("no {missing}"));
             return None;
@@ -149,13 +140,6 @@ impl Hosts {
         fs::read_to_string(Path::new("/mnt").join(host).join(name)).unwrap_or_default()
     }
 
-    /// The PID in the host's pidfile, as JSON has it.
-    pub fn pid(host: &str) -> Value {
-        let file = Self::file(host, "webd.pid");
-        let pid: i32 = file.trim().parse().expect("a pidfile");
-        pid.into()
-    }
-
     /// How often the daemon of a host has received HUP.
     pub fn reloads(host: &str) -> usize {
         Self::file(host, "webd.log").lines().count()
@@ -171,33 +155,35 @@ impl Drop for Hosts {
     }
 }
 
-fn json(line: &str) -> Value {
-    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+/// The events in JSON lines, with the signals that were sent.
+fn events<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    let event = |line| {
+        let event: Value = serde_json::from_str(line).expect(line);
+        let signal = event["signal"].as_str().map(|signal| format!(" {signal}"));
+        let kind = event["event"].as_str().expect("an event");
+        format!("{kind}{}", signal.unwrap_or_default())
+    };
+    lines.map(event).collect::<Vec<_>>().join(", ")
 }
 
-/// The JSON lines of each host, as printed by clush and pdsh after the host's name.
-#[track_caller]
-pub fn events(done: &Done) -> BTreeMap<String, Vec<Value>> {
-    let mut events = BTreeMap::<_, Vec<_>>::new();
-    for line in done.out.lines() {
-        let (host, event) = line.split_once(": ").expect("a line begins with its host");
-        events.entry(host.to_owned()).or_default().push(json(event));
-    }
-    events
+/// The events of a host, as printed by clush and pdsh after the host's name.
+pub fn of_host(done: &Done, host: &str) -> String {
+    let lines = done.out.lines().filter_map(|line| line.split_once(": "));
+    events(lines.filter(|(of, _)| *of == host).map(|(_, event)| event))
 }
 
-/// The output of `ansible-playbook -v` for a host: the result, and the JSON lines of sigsend.
+/// The result of `ansible-playbook -v` for a host, and the events of sigsend.
 #[track_caller]
-pub fn result<'a>(done: &'a Done, host: &str) -> (&'a str, Vec<Value>) {
+pub fn result(done: &Done, host: &str) -> String {
     let named = format!(": [{host}]");
     let mut lines = done.out.lines().chain(done.err.lines());
     let line = lines.find(|line| line.contains(&named) && line.contains("=> {"));
     let line = line.unwrap_or_else(|| panic!("nothing of {host}: {done:?}"));
     let (kind, result) = line.split_once(&named).expect("it was found");
-    let result = json(&result[result.find('{').expect("it was found")..]);
+    let result = &result[result.find('{').expect("it was found")..];
+    let result: Value = serde_json::from_str(result).expect(result);
     let lines = result["stdout"].as_str().expect("what sigsend wrote");
-    let lines = lines.lines();
-    (kind, lines.map(json).collect())
+    format!("{kind}: {}", events(lines.lines()))
 }
 
 fn addresses() -> impl Iterator<Item = String> {

@@ -48,8 +48,6 @@ fn output_differences(
         }
     };
     report_if(ended.hung, format!("did not end within {PATIENCE:?}"));
-    let delayed = "waited for a reader before it sent a predicted signal";
-    report_if(ended.delayed, delayed.into());
     let is_raw = |c: char| c.is_control() && c != '\n';
     let is_request = matches!(reading, Reading::Request(_));
     let raw = ended.stderr.contains(is_raw) || is_request && ended.stdout.contains(is_raw);
@@ -61,8 +59,8 @@ fn output_differences(
     report_if(!is_foreseen, what);
     let text = format!("stdout {:?}, stderr {:?}", ended.stdout, ended.stderr);
     report_if(raw, format!("control characters in the output: {text}"));
-    let has_stdout = matches!(line.sink, Sink::File | Sink::Late);
-    let has_stderr = has_stdout || matches!(line.sink, Sink::Closed | Sink::Full);
+    let has_stdout = line.sink == Sink::File;
+    let has_stderr = has_stdout || line.sink == Sink::Full;
     let is_refused = matches!(reading, Reading::Refused);
     if is_refused && has_stderr && !exits.contains(&0) {
         let is_error = ended.stderr.starts_with("sigsend: ");

@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::line::{
     Age::{Future, Now, Old},
-    Dice, Line, Pidfile, Sink, Start,
+    Dice, Line, Pidfile, Sink,
 };
 use super::reading::Protocol;
 use super::roles::{ANNA, Cgroup};
@@ -34,10 +34,8 @@ struct Writer<'a> {
 
 /// A random line and the environment that sigsend starts in.
 pub fn random(dice: &mut Dice, world: &World) -> Line {
-    use Start::{Alone, Home, Shell};
-    let start = *dice.pick(&[Home, Home, Home, Home, Alone, Shell]);
     let mut line = Line {
-        start,
+        is_at_home: dice.percent(75),
         ..Line::default()
     };
     if dice.percent(25) {
@@ -45,12 +43,7 @@ pub fn random(dice: &mut Dice, world: &World) -> Line {
         line.hidden = dice.percent(25);
     }
     if dice.percent(12) {
-        use Sink::{Closed, Full, Late, Limited};
-        line.sink = *dice.pick(&[Limited(0), Limited(40), Late, Late, Closed, Full]);
-        // The launcher would block in open(2) until the pipe has a reader.
-        if (line.sink, line.start) == (Closed, Shell) {
-            line.sink = Full;
-        }
+        line.sink = *dice.pick(&[Sink::Limited(0), Sink::Limited(40), Sink::Full]);
     }
     let focus = dice.below(world.victims.len());
     let typo_percent = *dice.pick(&[0, 0, 0, 0, 1, 3, 10, 30]);

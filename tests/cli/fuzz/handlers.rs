@@ -5,10 +5,11 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-use nix::libc;
+use nix::sys::resource::{Resource, setrlimit};
 
 use super::roles::{Habit, MOVING, Place};
 use super::victim::Slot;
+use crate::support::prelude::*;
 
 static COUNTS: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
 
@@ -88,4 +89,11 @@ pub fn block(mask: u64) {
     // SAFETY: the kernel reads eight bytes. The raw call, since libc's leaves 32 and 33 alone.
     let set = unsafe { libc::syscall(call, libc::SIG_SETMASK, &raw const mask, old, 8) };
     assert_eq!(set, 0);
+}
+
+/// Limits the size of each file that the command writes (`RLIMIT_FSIZE`).
+pub fn limit_files(command: &mut Command, bytes: u64) {
+    let set = move || setrlimit(Resource::RLIMIT_FSIZE, bytes, bytes).map_err(io::Error::from);
+    // SAFETY: one system call between fork and exec.
+    unsafe { command.pre_exec(set) };
 }

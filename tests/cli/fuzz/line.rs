@@ -68,24 +68,8 @@ pub enum Sink {
     File,
     /// A file limited to this size in bytes (`RLIMIT_FSIZE`, which limits standard error, too).
     Limited(u64),
-    /// A pipe that stays full until the predicted signals have arrived.
-    Late,
-    /// A pipe without a reader.
-    Closed,
     /// /dev/full.
     Full,
-}
-
-/// The process group and the parent that sigsend starts with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Start {
-    /// A group of its own; the harness is its parent.
-    #[default]
-    Alone,
-    /// The group of the first family; the harness is its parent.
-    Home,
-    /// A group of its own; the launcher is its parent.
-    Shell,
 }
 
 /// One run of sigsend: its arguments and its environment.
@@ -95,7 +79,8 @@ pub struct Line {
     pub stdin: Vec<u8>,
     pub files: Vec<(String, Pidfile)>,
     pub user: u32,
-    pub start: Start,
+    /// In the group of the first family, else in a group of its own.
+    pub is_at_home: bool,
     pub sink: Sink,
     /// /proc hides other users' processes from users other than root (`hidepid=2`).
     pub hidden: bool,

@@ -59,9 +59,6 @@ const GONE: Outcome = 32;
 /// The first signal was sent and a later one refused.
 const PART: Outcome = 64;
 
-/// A root of a tree that is spared itself.
-const SPARED: Outcome = 128;
-
 const CONT: usize = 18;
 const KILL: usize = 9;
 const STOPS: [usize; 4] = [19, 20, 21, 22];
@@ -82,8 +79,6 @@ struct Aim {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Origin {
     Named,
-    /// Standard input.
-    Input,
     /// A descendant of a named process.
     Below,
 }
@@ -299,9 +294,6 @@ impl Predictor<'_> {
     /// has named the victim.
     fn add_bounds(&mut self, hit: &Hit, nth: u32, groups: bool) {
         let victim = &self.world.victims[hit.victim];
-        if hit.outcome == SPARED {
-            return;
-        }
         let text = match self.request.mode {
             Mode::Send => None,
             Mode::Pids => Some(victim.pid.to_string()),
@@ -360,8 +352,6 @@ impl Predictor<'_> {
     }
 
     fn finish(mut self, is_clear: bool) -> Forecast {
-        let has_spared = self.outcomes.contains(&SPARED);
-        self.outcomes.retain(|&outcome| outcome != SPARED);
         let all = |bit: Outcome| self.outcomes.iter().all(|outcome| outcome & bit != 0);
         let any = |bit: Outcome| self.outcomes.iter().any(|outcome| outcome & bit != 0);
         let hangs = any(HANG);
@@ -372,7 +362,7 @@ impl Predictor<'_> {
         if !endless {
             let alive = matches!(self.request.mode, Mode::Alive | Mode::Mixed);
             let failed = match () {
-                () if self.outcomes.is_empty() => alive && !has_spared,
+                () if self.outcomes.is_empty() => alive,
                 () if alive => any(FAIL),
                 () => all(FAIL),
             };

@@ -30,8 +30,6 @@ pub enum Habit {
     LeaderExited,
     /// Counts, and its handlers for HUP, USR1 and TERM move it to a group or session of its own.
     Moves(Place),
-    /// Records, and starts sigsend, so that it is the parent.
-    Launches,
     /// Records, is the subreaper of its descendants and reaps them at once. Starts a process with
     /// the PID of a dead group leader among them as soon as the PID is free.
     Reaps,
@@ -45,8 +43,8 @@ pub enum Habit {
 impl Habit {
     /// Whether it blocks all signals and reports the pending ones.
     pub fn reports(self) -> bool {
-        use Habit::{Launches, LeaderExited, Reaps, Records, ReusesPid, Threads};
-        let is_plain = matches!(self, Threads | LeaderExited | Launches | Reaps | ReusesPid);
+        use Habit::{LeaderExited, Reaps, Records, ReusesPid, Threads};
+        let is_plain = matches!(self, Threads | LeaderExited | Reaps | ReusesPid);
         is_plain || matches!(self, Records { .. })
     }
 
@@ -152,7 +150,6 @@ fn habit(word: &str) -> Habit {
         "leader-exited" => Habit::LeaderExited,
         "moves-to-a-group" => Habit::Moves(Place::Group),
         "moves-to-a-session" => Habit::Moves(Place::Session),
-        "launches" => Habit::Launches,
         "reaps" => Habit::Reaps,
         "reuses" => Habit::ReusesPid,
         other => panic!("no such habit: {other}"),
@@ -208,10 +205,6 @@ caged                 catches       group upper
   caged               moves-to-a-session upper
   caged               zombie        lower
   uncaged             blocks
-terminal              blocks        group
-  shell               launches      group
-    command           dies
-    command           catches
 subreaper             reaps         group
   reuser              reuses        group
   mortal              dies          group

@@ -1,18 +1,15 @@
 //! Runs one command line in the world. Ends it by force if it hangs or is stopped.
 
-use std::fs::{OpenOptions, Permissions};
-use std::io::{ErrorKind, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
-use std::process::{Child, ExitStatus};
+use std::fs::Permissions;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::process::Child;
 use std::time::SystemTime;
 
-use super::handlers::with_open_mask;
-use super::launcher::{self, limit_files};
-use super::line::{Age, Line, Pidfile, Sink, Start};
+use super::handlers::{limit_files, with_open_mask};
+use super::line::{Age, Line, Pidfile, Sink};
 use super::model::{Forecast, KILLED, STOPPED};
-use super::roles::Habit;
-use super::world::{PATIENCE, World, zombie_status};
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use super::world::{PATIENCE, World};
 use nix::poll::{PollFd, PollFlags, poll};
 
 use crate::hidden::hide;
@@ -26,33 +23,14 @@ pub struct Ended {
     pub exit: i32,
     /// It did not end and was killed.
     pub hung: bool,
-    /// A predicted signal was not sent while output could not be written.
-    pub delayed: bool,
     pub stdout: String,
     pub stderr: String,
 }
-
-/// The time limit for a predicted signal, for a busy machine.
-const DELIVERY_LIMIT: Duration = Duration::from_secs(4);
 
 /// Where sigsend runs: a copy that every user can reach, and a directory for pidfiles.
 pub struct Runner {
     program: PathBuf,
     dir: TempDir,
-}
-
-/// Standard output, and the harness's end of it.
-enum Output {
-    File(PathBuf),
-    /// The reader, and a writer that keeps the pipe open until sigsend has opened it.
-    Pipe(PipeReader, PipeWriter, Vec<u8>),
-    Discarded(Stdio),
-}
-
-/// sigsend, started by the harness itself or by the launcher.
-enum Started {
-    Child(Child),
-    Launched,
 }
 
 impl Runner {
@@ -82,7 +60,7 @@ impl Runner {
     }
 
     /// Runs the line. An endless wait is ended by TERM, a stopped sigsend by KILL.
-    pub fn run(&self, line: &Line, world: &mut World, forecast: &Forecast) -> Ended {
+    pub fn run(&self, line: &Line, world: &World, forecast: &Forecast) -> Ended {
         self.write_files(line);
         if line.hidden {
             assert!(hide(2), "remounting /proc");
@@ -95,29 +73,18 @@ impl Runner {
         ended
     }
 
-    fn start_and_wait(&self, line: &Line, world: &mut World, forecast: &Forecast) -> Ended {
-        let err = self.dir.path().join("err");
-        File::create(&err).expect("our own file");
-        let mut output = self.output(line.sink);
-        let (pid, mut started) = self.start(line, world, &mut output, &err);
+    fn start_and_wait(&self, line: &Line, world: &World, forecast: &Forecast) -> Ended {
+        let [out, err] = ["out", "err"].map(|name| self.dir.path().join(name));
+        let mut child = self.start(line, world, &out, &err);
+        let pid = i32::try_from(child.id()).expect("a PID");
         let fd = pidfd(pid).expect("unreaped");
         let since = Instant::now();
         let patience = Duration::from_millis(forecast.patience);
-        let (mut stopped, mut hung, mut delayed) = (false, false, false);
+        let (mut stopped, mut hung) = (false, false);
         let send = |signal| kill(Pid::from_raw(pid), signal).expect("unreaped");
         while poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], 25_u16).expect("poll") == 0 {
             let waited = since.elapsed();
             let is_idle = waited > patience;
-            if let Output::Pipe(from, _, read) = &mut output
-                && is_idle
-            {
-                let is_delivered = is_delivered(world, forecast);
-                let is_late = !delayed && !is_delivered && waited > patience + DELIVERY_LIMIT;
-                delayed |= is_late;
-                if is_late || is_delivered {
-                    drain(from, read);
-                }
-            }
             if state(pid) == 'T' {
                 stopped = true;
                 send(Signal::SIGKILL);
@@ -129,151 +96,43 @@ impl Runner {
                 send(Signal::SIGTERM);
             }
         }
-        let status = started.reap(pid, world);
+        let status = child.wait().expect("our own child");
         let by_signal = status.signal().map(|signal| KILLED + signal);
         let exit = by_signal.unwrap_or(status.code().unwrap_or(-1));
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        let read = |path: &Path| text(fs::read(path).expect("our own file"));
-        let stdout = match output {
-            Output::File(path) => read(&path),
-            Output::Discarded(_) => String::new(),
-            Output::Pipe(mut from, _, mut bytes) => {
-                drain(&mut from, &mut bytes);
-                bytes.retain(|&byte| byte != FILLER);
-                text(bytes)
-            }
-        };
-        let exit = if stopped { STOPPED } else { exit };
-        let stderr = read(&err);
+        let read = |path| String::from_utf8_lossy(&fs::read(path).expect("our own")).into_owned();
         Ended {
             pid,
-            exit,
+            exit: if stopped { STOPPED } else { exit },
             hung,
-            delayed,
-            stdout,
-            stderr,
+            stdout: read(out),
+            stderr: read(err),
         }
     }
 
-    fn output(&self, sink: Sink) -> Output {
-        let device = |path: &str| OpenOptions::new().write(true).open(path).expect("a device");
-        match sink {
-            Sink::File | Sink::Limited(_) => {
-                let path = self.dir.path().join("out");
-                File::create(&path).expect("our own file");
-                Output::File(path)
-            }
-            Sink::Late => {
-                let (reader, writer) = full_pipe().expect("a pipe");
-                Output::Pipe(reader, writer, Vec::new())
-            }
-            Sink::Closed => Output::Discarded(io::pipe().expect("a pipe").1.into()),
-            Sink::Full => Output::Discarded(device("/dev/full").into()),
-        }
-    }
-
-    fn start(&self, line: &Line, world: &World, output: &mut Output, err: &Path) -> (i32, Started) {
-        let limit = match line.sink {
-            Sink::Limited(bytes) => Some(bytes),
-            _ => None,
-        };
-        if line.start == Start::Shell {
-            let input = self.dir.file("in", &line.stdin);
-            let out = match output {
-                Output::File(path) => path.clone().into(),
-                Output::Pipe(_, writer, _) => format!("/proc/1/fd/{}", writer.as_raw_fd()).into(),
-                Output::Discarded(_) => "/dev/full".into(),
-            };
-            let (program, directory) = (self.program.clone().into(), self.dir.path().into());
-            let user = line.user.to_string().into();
-            let limit = limit.map_or_else(String::new, |limit| limit.to_string());
-            let limit = limit.into();
-            let mut words = vec![
-                program,
-                directory,
-                input.into(),
-                out,
-                err.into(),
-                user,
-                limit,
-            ];
-            words.extend(line.args.iter().cloned());
-            let pid = launcher::request(world.launcher().1, &words);
-            return (pid.expect("an answer of the launcher"), Started::Launched);
-        }
+    fn start(&self, line: &Line, world: &World, out: &Path, err: &Path) -> Child {
         let (stdin, mut content) = io::pipe().expect("a pipe");
         let written = content.write_all(&line.stdin);
         written.expect("less than a pipe holds");
         drop(content);
-        let append = |path: &Path| OpenOptions::new().append(true).open(path);
-        let append = |path: &Path| append(path).expect("our own file");
+        let empty = |path| File::create(path).expect("our own file");
+        let (stdout, stderr) = (empty(out), empty(err));
+        let full = || File::options().write(true).open("/dev/full");
         let mut command = Command::new(&self.program);
         command.args(&line.args).env_clear();
         command.current_dir(self.dir.path());
-        command.stdin(stdin).stderr(append(err));
-        match output {
-            Output::File(path) => command.stdout(append(path)),
-            Output::Pipe(_, writer, _) => command.stdout(writer.try_clone().expect("a descriptor")),
-            Output::Discarded(sink) => command.stdout(std::mem::replace(sink, Stdio::null())),
+        command.stdin(stdin).stderr(stderr);
+        match line.sink {
+            Sink::Full => command.stdout(full().expect("a device")),
+            Sink::File | Sink::Limited(_) => command.stdout(stdout),
         };
-        command.process_group(if line.start == Start::Home {
-            world.home()
-        } else {
-            0
-        });
+        command.process_group(if line.is_at_home { world.home() } else { 0 });
         if line.user != 0 {
             command.uid(line.user).gid(line.user);
         }
-        if let Some(limit) = limit {
-            limit_files(&mut command, limit);
+        if let Sink::Limited(bytes) = line.sink {
+            limit_files(&mut command, bytes);
         }
-        let child = with_open_mask(|| command.spawn()).expect("sigsend starts");
-        let pid = i32::try_from(child.id()).expect("a PID");
-        (pid, Started::Child(child))
-    }
-}
-
-impl Started {
-    /// Reaps sigsend, which must have ended. Returns its wait status.
-    fn reap(&mut self, pid: i32, world: &mut World) -> ExitStatus {
-        if let Self::Child(child) = self {
-            return child.wait().expect("our own child");
-        }
-        let status = zombie_status(pid).expect("it has ended");
-        let (launcher, line) = world.launcher();
-        let state = || state(launcher.pid);
-        eventually("the launcher", || "STZX".contains(state()));
-        if !(state() == 'S' && launcher::request_reap(line, pid)) {
-            world.reap_later(pid);
-        }
-        ExitStatus::from_raw(status)
-    }
-}
-
-/// The byte that fills a pipe; never part of the output.
-const FILLER: u8 = 0;
-
-/// A pipe that is full until it is read.
-fn full_pipe() -> io::Result<(PipeReader, PipeWriter)> {
-    let (reader, mut writer) = io::pipe()?;
-    let flags = |fd: &dyn AsFd, flags| fcntl(fd.as_fd(), FcntlArg::F_SETFL(flags));
-    fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096))?;
-    flags(&writer, OFlag::O_NONBLOCK)?;
-    while writer.write(&[FILLER; 4096]).is_ok() {}
-    flags(&writer, OFlag::empty())?;
-    flags(&reader, OFlag::O_NONBLOCK)?;
-    Ok((reader, writer))
-}
-
-fn drain(from: &mut PipeReader, into: &mut Vec<u8>) {
-    let mut bytes = [0; 4096];
-    loop {
-        match from.read(&mut bytes) {
-            Ok(0) => return,
-            Ok(count) => into.extend(&bytes[..count]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-            Err(error) => panic!("reading what sigsend wrote: {error}"),
-        }
+        with_open_mask(|| command.spawn()).expect("sigsend starts")
     }
 }
 
@@ -300,15 +159,6 @@ fn waits_without_end(pid: i32) -> bool {
             .is_some_and(|limit| limit & 0xffff_ffff == 0xffff_ffff),
         _ => false,
     }
-}
-
-/// Whether all victims that must get KILL are dead.
-fn is_delivered(world: &World, forecast: &Forecast) -> bool {
-    let mut bounds = world.victims.iter().zip(&forecast.bounds);
-    bounds.all(|(victim, bounds)| {
-        let survives = victim.habit == Habit::Init || victim.is_zombie() || !victim.exists();
-        survives || bounds.least[9] == 0 || !victim.runs()
-    })
 }
 
 fn write_pidfile(path: &Path, file: &Pidfile) -> io::Result<()> {

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use super::handlers::{block, set_dispositions};
 use super::reading::Protocol;
+use super::reaper;
 use super::roles::{Habit, Place, Role};
-use super::{launcher, reaper};
 
 use crate::support::prelude::*;
 
@@ -198,9 +198,7 @@ fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> 
             send(channel, b"r");
             exit_now(0)
         }
-        Habit::Records { .. } | Habit::Init | Habit::Launches | Habit::ReusesPid => {
-            record(channel, true)
-        }
+        Habit::Records { .. } | Habit::Init | Habit::ReusesPid => record(channel, true),
         Habit::Reaps => reaper::run(role, slots, channels),
         Habit::Counts | Habit::Moves(_) => block(3 << 31),
         Habit::Dies | Habit::Ignores => block(0),
@@ -304,18 +302,14 @@ fn record(channel: i32, greet: bool) -> ! {
     }
 }
 
-/// Answers one request: reports all pending signals, starts sigsend, or reaps it.
+/// Answers one request: reports all pending signals.
 pub fn answer(channel: i32) {
     let mut asked = 0_u8;
     // SAFETY: one byte into one byte; nothing interrupts it, everything is blocked.
     if unsafe { libc::read(channel, (&raw mut asked).cast(), 1) } != 1 {
         exit_now(97);
     }
-    match asked {
-        launcher::LAUNCH => launcher::launch(channel),
-        launcher::REAP => launcher::reap(channel),
-        _ => report(channel),
-    }
+    report(channel);
 }
 
 fn report(channel: i32) {

@@ -83,8 +83,6 @@ pub struct World {
     pub victims: Vec<Victim>,
     /// PIDs of processes that were reaped.
     pub gone: Vec<i32>,
-    /// Runs of sigsend whose parent, the launcher, could not reap them.
-    to_reap: Vec<i32>,
     pub cgroups: Cgroups,
     /// Where all victims work.
     pub directory: PathBuf,
@@ -110,7 +108,6 @@ impl World {
         let mut world = Self {
             victims: vec![init],
             gone: Vec::new(),
-            to_reap: Vec::new(),
             cgroups: Cgroups::new(),
             directory: env::current_dir().expect("it exists"),
             replaced: 0,
@@ -214,14 +211,8 @@ impl World {
         pids.iter().for_each(|pid| reap(*pid));
         self.gone.extend(pids);
         recorded.iter().for_each(|victim| _ = is_reaped(victim.pid));
-        self.to_reap.retain(|&pid| !is_reaped(pid));
         self.spawn(family);
         self.victims.sort_by_key(|victim| victim.slot);
-    }
-
-    /// Remembers a run of sigsend to be reaped after its parent is dead.
-    pub fn reap_later(&mut self, pid: i32) {
-        self.to_reap.push(pid);
     }
 
     /// What each victim, in order, has received since the last call. Waits until all are at rest.
@@ -257,13 +248,6 @@ impl World {
     pub fn home(&self) -> i32 {
         self.victims[1].group
     }
-
-    /// The launcher, and the socket to it.
-    pub fn launcher(&self) -> (&Victim, &UnixStream) {
-        let launches = |victim: &&Victim| victim.habit == Habit::Launches;
-        let victim = self.victims.iter().find(launches).expect("among the roles");
-        (victim, victim.line.as_ref().expect("it answers"))
-    }
 }
 
 impl Victim {
@@ -293,7 +277,7 @@ impl Victim {
         let users = status_field(pid, "Uid");
         let user = users.split_whitespace().next().expect("a user");
         self.user = user.parse().expect("a user");
-        self.caught = u64::from_str_radix(&status_field(pid, "SigCgt"), 16).unwrap_or(0);
+        self.caught = mask(pid, "SigCgt");
         self.status = File::open(format!("{task}/status")).ok();
         self.pid = pid;
         self.read_relations();

@@ -251,15 +251,21 @@ impl Call {
 
 /// The system calls of a trace, numbered by name.
 pub fn calls(trace: &Trace) -> Vec<Call> {
+    let all = numbered(trace.calls.iter().map(String::as_str));
+    all.map(|(name, nth, _)| Call::nth(name, nth)).collect()
+}
+
+/// The name of each system call of a trace, which of those with this name it is, and its line.
+pub fn numbered<'a>(
+    lines: impl Iterator<Item = &'a str>,
+) -> impl Iterator<Item = (&'a str, usize, &'a str)> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    let lines = trace.calls.iter();
-    let names = lines.filter_map(|line| Some(line.split_once('(')?.0));
-    let numbered = names.map(|name| {
+    let named = lines.filter_map(|line| Some((line.split_once('(')?.0, line)));
+    named.map(move |(name, line)| {
         let count = counts.entry(name).or_default();
         *count += 1;
-        Call::nth(name, *count)
-    });
-    numbered.collect()
+        (name, *count, line)
+    })
 }
 
 /// The system calls of a trace after the first one whose line contains this text.

@@ -1,11 +1,10 @@
 //! The permitted outcomes for a process, and whether it is alive after a number of signals.
 
 use super::{
-    Aim, CONT, FAIL, GONE, HANG, KILL, LATE, OK, Origin, Outcome, PART, Predictor, SPARED, STOPS,
-    UNSURE, is_fatal,
+    Aim, CONT, FAIL, GONE, HANG, KILL, LATE, OK, Origin, Outcome, PART, Predictor, STOPS, UNSURE,
+    is_fatal,
 };
 
-use crate::fuzz::line::Start;
 use crate::fuzz::reading::{Mode, Target};
 use crate::fuzz::roles::Habit;
 use crate::fuzz::world::Victim;
@@ -44,19 +43,6 @@ impl Predictor<'_> {
     /// Whether the caller is neither root nor the victim's user.
     pub fn is_foreign(&self, victim: &Victim) -> bool {
         self.line.user != 0 && victim.user != self.line.user
-    }
-
-    /// Whether sigsend runs below the victim.
-    pub fn is_ancestor(&self, index: usize) -> bool {
-        let launcher = self.world.launcher().0.pid;
-        let is_or_has = |below: &usize| self.world.victims[*below].pid == launcher;
-        self.line.start == Start::Shell
-            && (is_or_has(&index) || self.descendants(index).iter().any(is_or_has))
-    }
-
-    /// Whether only its number selects the victim: process 1, the harness, is an ancestor, too.
-    pub fn is_spared(&self, index: usize) -> bool {
-        self.world.victims[index].pid == 1 || self.is_ancestor(index)
     }
 
     /// Whether the victim is one of those that a description selects from.
@@ -99,7 +85,6 @@ impl Predictor<'_> {
         let hidden = if is_unseen { FAIL | UNSURE } else { 0 };
         match self.outcome_if_visible(index, aim) {
             FAIL => FAIL,
-            SPARED => SPARED,
             outcome => outcome | hidden,
         }
     }
@@ -122,9 +107,6 @@ impl Predictor<'_> {
             } else {
                 OK | FAIL | UNSURE
             };
-        }
-        if request.is_tree() && self.is_ancestor(index) {
-            return SPARED;
         }
         let catches = |&signal: &usize| signal > 0 && victim.caught & 1 << (signal - 1) != 0;
         if victim.habit == Habit::Init

@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 
 use super::{Aim, FAIL, GONE, HANG, Hit, LATE, OK, Origin, Predictor, UNSURE};
-use crate::fuzz::line::{Age, Pidfile, Start};
+use crate::fuzz::line::{Age, Pidfile};
 use crate::fuzz::reading::value::digits;
 use crate::fuzz::reading::{Mode, Target};
 use crate::fuzz::roles::Cgroup;
@@ -17,6 +17,8 @@ impl Predictor<'_> {
             self.pinned = true;
             aims.push(Aim::at(Target::Cgroup(directory.clone())));
         }
+        // The harness is the parent of sigsend, and as if it were not in a list on standard input.
+        let harness = Target::Token(1, self.world.victims[0].inode);
         for path in &self.request.pidfiles {
             self.pinned = true;
             let is_input = path == b"-";
@@ -25,12 +27,8 @@ impl Predictor<'_> {
             let file = self.line.files.iter().find(is_it).map(|(_, file)| file);
             // The content, whether its age counts, and whether it is old.
             let (content, dated, old) = match file {
-                // The shell's is a file, otherwise it is a pipe.
-                _ if is_input => (
-                    Some(&self.line.stdin),
-                    self.line.start == Start::Shell,
-                    false,
-                ),
+                // A pipe.
+                _ if is_input => (Some(&self.line.stdin), false, false),
                 Some(Pidfile::File(content, age)) => (Some(content), true, *age == Age::Old),
                 Some(Pidfile::Unreadable(content)) if self.line.user == 0 => {
                     (Some(content), false, false)
@@ -51,9 +49,9 @@ impl Predictor<'_> {
                 }
             };
             let entries = content.and_then(|content| self.entries(whole(content)));
-            let is_counted = |target: &Target| !is_input || !self.is_spared_number(target);
+            let spared = |target: &Target| matches!(target, Target::Pid(1)) || *target == harness;
             let entries = entries.map(|mut entries| {
-                entries.retain(is_counted);
+                entries.retain(|target| !is_input || !spared(target));
                 entries
             });
             let Some(entries) = entries.filter(|entries| !entries.is_empty() || is_input) else {
@@ -64,11 +62,7 @@ impl Predictor<'_> {
             if entries.is_empty() && self.request.mode != Mode::Send {
                 self.outcomes.push(OK | FAIL);
             }
-            let origin = if is_input {
-                Origin::Input
-            } else {
-                Origin::Named
-            };
+            let origin = Origin::Named;
             aims.extend(entries.into_iter().map(|target| {
                 let is_number = matches!(target, Target::Pid(_));
                 let (stale, dated) = (stale && is_number, dated && is_number);
@@ -100,25 +94,9 @@ impl Predictor<'_> {
         words.filter(|word| !word.is_empty()).map(entry).collect()
     }
 
-    /// Whether a number on standard input is that of an ancestor of sigsend, which is as if it were
-    /// not there.
-    fn is_spared_number(&self, target: &Target) -> bool {
-        let (number, inode) = match target {
-            Target::Pid(number) => (*number, None),
-            Target::Token(number, inode) => (*number, Some(*inode)),
-            _ => return false,
-        };
-        let mut victims = self.world.victims.iter().enumerate();
-        victims.any(|(index, victim)| {
-            victim.pid == number
-                && inode.is_none_or(|inode| inode == victim.inode)
-                && self.is_spared(index)
-        })
-    }
-
     /// sigsend's own group, if it is that of victims.
     fn own(&self) -> Option<i32> {
-        (self.line.start == Start::Home).then(|| self.world.home())
+        self.line.is_at_home.then(|| self.world.home())
     }
 
     /// Whether a target is the group that sigsend is in.
@@ -137,8 +115,6 @@ impl Predictor<'_> {
             self.outcomes.push(FAIL | UNSURE);
             return Vec::new();
         }
-        // If an ancestor is hidden, sigsend cannot tell which targets are ancestors.
-        self.loose |= self.request.is_tree() && self.line.hidden && self.line.start == Start::Shell;
         // `--tree 1` means all processes, in every spelling.
         self.loose |=
             self.request.is_tree() && matches!(aim.target, Target::Pid(1) | Target::Token(1, _));
@@ -198,7 +174,7 @@ impl Predictor<'_> {
         }
         let before = found.len();
         if described {
-            found.retain(|&index| !self.is_spared(index));
+            found.retain(|&index| self.world.victims[index].pid != 1);
         }
         let only_spared = before > 0 && found.is_empty() && aim.target != Target::Described;
         if own_group && self.request.mode == Mode::Send {
@@ -252,11 +228,6 @@ impl Predictor<'_> {
             }
         };
         let mut hits: Vec<Hit> = found.iter().map(hit).collect();
-        // Nobody can tell which of them are above a process that /proc hides.
-        let is_below_hidden = self.line.hidden && self.line.start == Start::Shell;
-        if (described || aim.origin == Origin::Input) && is_below_hidden {
-            hits.iter_mut().for_each(|hit| hit.outcome |= FAIL | UNSURE);
-        }
         if many && !self.waits && (own_group || hits.iter().any(|hit| hit.outcome == OK)) {
             // One kill(2) for the whole group: which members were refused is unknown.
             let failed = hits.iter_mut().filter(|hit| hit.outcome == FAIL);
@@ -273,7 +244,7 @@ impl Predictor<'_> {
         let passed = |root: &usize| !aim.stale && self.is_fit(&self.world.victims[*root]);
         let roots: Vec<usize> = hits.iter().map(|hit| hit.victim).filter(passed).collect();
         let below = roots.into_iter().flat_map(|root| self.descendants(root));
-        let below: Vec<usize> = below.filter(|&member| !self.is_spared(member)).collect();
+        let below: Vec<usize> = below.collect();
         let stays = match (self.waits, self.request.has("mixed")) {
             (true, true) if self.request.within.or(self.request.grace).is_some() => OK | LATE,
             (true, true) => OK | HANG,

@@ -117,12 +117,6 @@ impl Victim {
         String::from_utf8_lossy(&text[..read.unwrap_or(0)]).into_owned()
     }
 
-    /// Whether it has not ended.
-    pub fn runs(&self) -> bool {
-        let text = self.status();
-        field(&text, "State").is_some_and(|state| state.starts_with(['S', 'R', 'T', 'D']))
-    }
-
     /// How the process has ended, if it has: another victim has reaped it or is about to, or is dead
     /// itself.
     fn end_in(slot: &Slot, observation: &mut Observation) -> bool {
