@@ -8,12 +8,18 @@ use crate::support::prelude::*;
 const NAME: &str = "concealed";
 
 #[test]
-fn a_name_that_a_hidden_process_may_have_is_not_called_gone() {
+fn a_hidden_process_that_may_fit_is_neither_signalled_nor_called_gone() {
     in_pid_namespace(|| {
         if !hide_processes() {
             return;
         }
         let user = Unprivileged::new();
+        let alive = |words: &str| _ = call!(user.sigsend(), "--alive {words}").code(2);
+        let refuses = |words: &str, why: &str| {
+            for call in ["-TERM", "--wait", "--grace 5s"] {
+                call!(user.sigsend(), "-v {call} {words}").fails(1, why);
+            }
+        };
         // One of the caller, which is not dumpable, like ssh-agent; one of another user; and none.
         let own = || Some(Family::with_role(&format!("not-dumpable {NAME}")));
         let renamed = format!("echo {NAME} >/proc/$$/comm; echo ready; read line");
@@ -21,23 +27,27 @@ fn a_name_that_a_hidden_process_may_have_is_not_called_gone() {
         let process: [&dyn Fn() -> Option<Family>; 3] = [&own, &foreign, &|| None];
         for start in process {
             let process = start();
-            for selection in [NAME, &format!("-f {NAME}")] {
-                call!(user.sigsend(), "--alive {selection}").code(2);
-                for call in ["-TERM", "--wait", "--grace 5s"] {
-                    let done = call!(user.sigsend(), "-v {call} {selection}").code(1);
-                    contains!(done.err, "hid");
-                }
+            for selection in [NAME, &format!("-f {NAME}"), &format!("-u root {NAME}")] {
+                alive(selection);
+                refuses(selection, "hid");
             }
-            process.iter().for_each(|process| process.assert_alive());
+            if let Some(process) = process {
+                alive(&format!("-f {NAME} {process}"));
+                refuses(&format!("-f {NAME} {process}"), &process.arg());
+                refuses(&format!("-u root {process}"), &process.arg());
+                process.assert_alive();
+            }
         }
         // Only sigsend itself is seen to have this one.
-        call!(user.sigsend(), "--alive sigsend").code(2);
+        alive("sigsend");
         // What can be seen is enough to be alive, and gets the signal.
-        let visible = victim().named(NAME).owned_by(NOBODY).sleeping();
-        let _hidden = own();
-        call!(user.sigsend(), "--alive {NAME}").code(0);
-        call!(user.sigsend(), "-HUP {NAME}").code(0);
-        visible.assert_killed_by(1);
+        for selection in [NAME, &format!("-f {NAME}")] {
+            let visible = victim().named(NAME).owned_by(NOBODY).sleeping();
+            let _hidden = own();
+            call!(user.sigsend(), "--alive {selection}").code(0);
+            call!(user.sigsend(), "-HUP {selection}").code(0);
+            visible.assert_killed_by(1);
+        }
     });
 }
 

@@ -18,15 +18,6 @@ fn grace_lets_a_process_end_and_kills_only_the_others() {
     );
 }
 
-/// The null signal sends nothing, which contradicts the KILL of `--grace`.
-#[test]
-fn grace_with_the_null_signal_is_refused() {
-    let line = "sigsend: '--grace' cannot be used with EXIT, which signals nobody";
-    for null in ["-0", "-EXIT", "-sNULL"] {
-        table(&format!("{null} --grace 0s CAT | 1 | {line} |"));
-    }
-}
-
 #[test]
 fn grace_sends_each_signal_once_and_in_order() {
     let mut recorder = Recorder::holding();

@@ -309,15 +309,23 @@ fn output_that_cannot_be_written_does_not_stop_an_escalation() {
         Done::of(voice, child.wait_with_output().expect("sigsend ends")).ok();
         killed(&stubborn, 9);
 
-        // Open for reading only, and a full disk.
+        // Open for reading only, a full disk, and a limit of file sizes.
         let mut target = Recorder::new();
         let closed = "sigsend: write error: Bad file descriptor\n";
         call!(redirected("1</dev/null"), "{voice} -USR1 {target}").fails(1, closed);
         assert_eq!(target.signals(), [10]);
-        let stubborn = Victim::shell(STUBBORN);
-        let full = "sigsend: write error: No space left on device\n";
-        call!(redirected(">/dev/full"), "{voice} --grace 50ms {stubborn}").fails(1, full);
-        stubborn.assert_killed_by(9);
+        let dir = tempdir();
+        let file = dir.arg("out", "");
+        for (limit, sink, why) in [
+            ("unlimited", "/dev/full", "No space left on device"),
+            ("0", &file, "File too large"),
+        ] {
+            let stubborn = Victim::shell(STUBBORN);
+            let shell = sh(&format!("ulimit -f {limit}; exec \"$0\" \"$@\" >{sink}"));
+            let done = call!(shell, "{voice} --grace 50ms {stubborn}");
+            done.fails(1, format!("sigsend: write error: {why}\n"));
+            stubborn.assert_killed_by(9);
+        }
     }
 }
 

@@ -293,28 +293,6 @@ fn a_text_that_nobody_has_is_named_with_who_else_has_it() {
 }
 
 #[test]
-fn a_hidden_command_line_is_neither_matched_nor_taken_for_gone() {
-    in_pid_namespace(|| {
-        if !hide_processes() {
-            return;
-        }
-        let (text, user) = (unique(), Unprivileged::new());
-        let hidden = titled(&text);
-        for options in each("-KILL | --wait | --grace 5s") {
-            call!(user.sigsend(), "{options} -f {text}").fails(1, &text);
-            call!(user.sigsend(), "{options} -f {text} {hidden}").fails(1, hidden.arg());
-        }
-        call!(user.sigsend(), "--alive -f {text}").fails(2, &text);
-        call!(user.sigsend(), "--alive -f {text} {hidden}").fails(2, hidden.arg());
-        // Those of the user are found all the same.
-        let own = started(victim().argv0(&*text).owned_by(NOBODY), |_| {});
-        call!(user.sigsend(), "-HUP -f {text}").ok();
-        own.assert_killed_by(1);
-        hidden.assert_alive();
-    });
-}
-
-#[test]
 fn a_process_that_executes_meanwhile_is_found_or_not_and_is_no_other() {
     let (dir, text) = (tempdir(), unique());
     // Executes itself a thousand times, every second time without the text, which is there at last.

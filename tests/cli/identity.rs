@@ -73,20 +73,6 @@ fn a_token_that_matches_no_process_sends_no_signal() {
 }
 
 #[test]
-fn a_token_may_name_a_process_of_another_user() {
-    needs!(may_change_user(), "root");
-    let (foreign, user) = (Victim::sleeping(), Unprivileged::new());
-    let token = token(&foreign);
-    call!(user.sigsend(), "--id {foreign}").says(format!("{token}\n"));
-    call!(user.sigsend(), "--alive {token}").code(0);
-    let line = format!("sigsend: sending signal to {token} failed: Operation not permitted\n");
-    call!(user.sigsend(), "-TERM {token}").fails(1, &line);
-    let told = call!(user.sigsend(), "-v {token}").begins(1, line).err;
-    assert!(told.contains("belongs to root"), "{told}");
-    foreign.assert_alive();
-}
-
-#[test]
 fn expect_takes_command_name_executable_or_first_argument() {
     let cat = program("cat").and_then(|cat| cat.canonicalize().ok());
     let cat = cat.expect("cat");

@@ -299,18 +299,3 @@ fn no_opened_file_gets_the_number_of_a_standard_descriptor() {
         }
     }
 }
-
-#[test]
-fn a_file_size_limit_does_not_stop_an_escalation() {
-    let dir = tempdir();
-    let file = dir.arg("out", "");
-    let limited = || sh(&format!("ulimit -f 0; exec \"$0\" \"$@\" >{file}"));
-    for voice in ["-v", "--json"] {
-        let stubborn = Victim::shell(STUBBORN);
-        let done = call!(limited(), "{voice} --grace 50ms {stubborn}");
-        stubborn.assert_killed_by(9);
-        done.fails(1, "sigsend: write error: File too large\n");
-        assert_eq!(fs::metadata(&file).expect("it was opened").len(), 0);
-    }
-    call!(limited(), "-l").fails(1, "sigsend: write error: File too large\n");
-}

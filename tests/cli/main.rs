@@ -28,7 +28,6 @@ mod groups;
 mod hidden;
 mod identity;
 mod interrupts;
-mod kernel;
 mod leavers;
 mod limits;
 mod listing;

@@ -46,13 +46,17 @@ fn a_deep_group_is_killed_with_few_descriptors() {
         ("64:64", 100, "-KILL", 9),
         ("1024:4096", 1020, "-KILL --wait", 9),
         ("64:4096", 100, "-HUP --wait", 1),
+        ("32:32", 300, "-KILL --wait", 9),
     ] {
         let Some(group) = control_group() else { return };
         let chain = Chain::below(&group, depth);
         let members = [group.sleeping(), Victim::sleeping()];
         chain.take(members[1].pid());
-        let limited = through(&format!("prlimit --nofile={limits}"));
-        call!(limited, "{call} --cgroup {group}").code(0);
+        let limited = || through(&format!("prlimit --nofile={limits}"));
+        let listed = call!(limited(), "-p --cgroup {group}").told();
+        let pids = members.each_ref().map(Victim::arg);
+        assert_eq!(sorted(listed.lines()), sorted(pids));
+        call!(limited(), "{call} --cgroup {group}").code(0);
         killed(&members, signal);
     }
 }

@@ -138,7 +138,9 @@ fn a_port_without_listener_is_a_failure_unless_it_is_waited_for() {
 #[test]
 fn an_invalid_port_is_refused_with_a_hint() {
     let hint = "':PORT' takes the number of a port, 1 to 65535, in decimal digits\n";
-    for token in words(": :0 :00 :080 :65536 :80x :-1 ': 80' ':80 '") {
+    for token in words(
+        ": :0 :00 :080 :65536 :80x :-1 ': 80' ':80 ' :8080/sctp :8080/ :/udp :0/udp :8080/tcp/udp",
+    ) {
         let line = format!("sigsend: '{token}': invalid target\n{hint}");
         run!("-KILL '{token}'").fails(1, line);
     }
@@ -358,5 +360,27 @@ fn a_port_never_hits_the_next_owner_of_a_pid() {
             held.go().code(1);
             unrelated.assert_alive();
         }
+    });
+}
+
+#[test]
+fn ports_are_found_in_proc_where_the_kernel_answers_no_query() {
+    in_pid_namespace(|| {
+        needs!(entered_network(), "a network namespace");
+        let holder = serving(tcp("[::]:8080"));
+        let _neighbour = serving(tcp("0.0.0.0:8081"));
+        // The whole family may be missing, or what answers for sockets of the internet.
+        for inject in ["socket:error=EPROTONOSUPPORT", "write:error=EPERM:when=1"] {
+            let expression = format!("inject={inject}");
+            let trace = traced!(&expression, "-p :8080");
+            let holds = trace.calls.iter().any(|call| call.contains("INJECTED"));
+            assert!(holds, "{:?}", trace.calls);
+            assert_eq!(trace.done.out, format!("{holder}\n"), "{inject}");
+        }
+        let netlink = strace("trace=socket", "-0 :8080");
+        netlink.done.code(0);
+        let holds = netlink.calls.iter().any(|call| call.contains("AF_NETLINK"));
+        assert!(holds, "{:?}", netlink.calls);
+        holder.assert_alive();
     });
 }

@@ -210,21 +210,6 @@ fn a_target_that_fails_does_not_affect_the_others() {
 }
 
 #[test]
-fn a_process_of_another_user_is_neither_signalled_nor_gone() {
-    needs!(may_change_user(), "root");
-    let line = "sigsend: sending signal to RECORDER failed: Operation not permitted";
-    let hint = "process RECORDER belongs to root; only root may signal it";
-    let refused = each("-0 | -TERM | -RTMIN | -q1").map(|signal| {
-        let plain = format!("nobody: {signal} RECORDER | 1 | {line} & !belongs |");
-        format!("{plain}\nnobody: -v {signal} RECORDER | 1 | {line} & {hint} |\n")
-    });
-    let own = "nobody: -0 CAT~ | 0 | silent |
-         -0 CAT~            | 0 | silent |
-         nobody: CAT~       | 0 | silent | CAT~=15";
-    table(&(refused.collect::<String>() + own));
-}
-
-#[test]
 fn a_plain_pid_makes_one_kill_call_and_reads_no_proc() {
     let mut recorder = Recorder::new();
     let pid = recorder.arg();

@@ -146,10 +146,19 @@ fn the_descendants_of_a_typed_ancestor_are_signalled_and_that_is_success() {
             assert_eq!(living(), alone, "{call}");
             assert_eq!(caller.run(&call, 0), "", "{call}: no children");
         }
-        // The shell and sigsend.
-        let told = caller.run("$S -v --tree $$", 0);
-        let are_skipped = told.lines().all(|line| line.ends_with(": skipped"));
-        assert!(are_skipped && told.lines().count() == 2, "{told}");
+        // The root is an ancestor of an ancestor. It, the shell between and sigsend are skipped.
+        for (signal, number) in [("-KILL", 9), ("-TERM --wait", 15)] {
+            grow(&mut caller);
+            let beside = Victim::sleeping();
+            let inner = format!("\"$S\" -v {signal} --tree $PPID {beside}");
+            let told = caller.run(&format!("sh -c '{inner}; exit $?'"), 0);
+            let skipped = told.lines().filter(|line| line.ends_with(": skipped"));
+            assert_eq!((skipped.count(), sent_to(&told).len()), (3, 4), "{told}");
+            contains!(told, "{} (webd) is sigsend itself or an ancestor", caller.0);
+            beside.assert_killed_by(number);
+            drop(beside);
+            eventually("the descendants to be gone", || living() == alone);
+        }
         // Where it is described, it is no root.
         grow(&mut caller);
         for (call, expected) in [

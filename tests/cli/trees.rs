@@ -134,43 +134,6 @@ fn a_freeze_that_fails_leaves_no_process_stopped() {
 }
 
 #[test]
-fn sigsend_and_its_ancestors_are_skipped_and_the_rest_of_the_tree_is_signalled() {
-    for (call, signal) in [
-        ("--tree -KILL", 9),
-        ("--tree --grace 9s", 15),
-        ("-TERM --tree --wait", 15),
-        ("-v -TERM --tree", 15),
-    ] {
-        let (mut bystander, beside) = (Recorder::new(), Victim::sleeping());
-        // The root is an ancestor of an ancestor; only sleep is a descendant that is no ancestor.
-        let inner = format!("\"$0\" {call} $PPID {beside} 2>&1; echo status $?");
-        let script = format!("sleep 1000 & echo $!; sh -c '{inner}' \"$0\"; exec cat");
-        let mut shell = victim().command(sh(&script));
-        let sleep: i32 = shell.read_line().parse().expect("a PID");
-        let mut told = vec![shell.read_line()];
-        while !told[told.len() - 1].starts_with("status ") {
-            told.push(shell.read_line());
-        }
-        assert_eq!(told.pop().as_deref(), Some("status 0"), "{told:?}");
-        let is_skipped = |line: &String| line.ends_with(": skipped");
-        let (skipped, sent): (Vec<_>, Vec<_>) = told.into_iter().partition(is_skipped);
-        // The shell, the shell between, and sigsend.
-        let is_verbose = call.starts_with("-v ");
-        let counts = if is_verbose { (3, 2) } else { (0, 0) };
-        assert_eq!((skipped.len(), sent.len()), counts, "{skipped:?} {sent:?}");
-        let root = format!("{shell} (sh) is sigsend itself or an ancestor");
-        let names_root = skipped.iter().any(|line| line.starts_with(&root));
-        assert!(names_root || skipped.is_empty(), "{skipped:?}");
-        let is_sent = |line: &String| line.starts_with("sent TERM (15) to ");
-        assert!(sent.iter().all(is_sent), "{sent:?}");
-        shell.assert_alive();
-        eventually("the rest of the tree to exit", || is_dead(sleep));
-        beside.assert_killed_by(signal);
-        bystander.assert_untouched();
-    }
-}
-
-#[test]
 fn the_tree_of_process_1_is_refused() {
     for target in ["1", "0001", "' 1 '", "1:1"] {
         run!("--tree -0 {target}").begins(1, "sigsend: ");

@@ -116,20 +116,3 @@ fn a_user_without_privileges_may_ask_for_another_one() {
     call!(user.sigsend(), "-v -u root {upper}").fails(1, &name);
     roots.assert_alive();
 }
-
-#[test]
-fn a_hidden_process_of_the_user_is_not_taken_for_gone() {
-    in_pid_namespace(|| {
-        if !hide_processes() {
-            return;
-        }
-        let (name, user) = (unique(), Unprivileged::new());
-        let roots = victim().named(&name).sleeping();
-        for options in each("-KILL | --wait | --grace 5s") {
-            call!(user.sigsend(), "{options} -u root {name}").fails(1, &name);
-            call!(user.sigsend(), "{options} -u root {roots}").fails(1, roots.arg());
-        }
-        call!(user.sigsend(), "--alive -u root {name}").fails(2, &name);
-        roots.assert_alive();
-    });
-}

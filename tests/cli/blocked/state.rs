@@ -29,16 +29,12 @@ fn blocked() -> (Family, i32) {
     (family, blocked)
 }
 
-fn objects(json: &str) -> impl DoubleEndedIterator<Item = Value> {
-    json.lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-}
-
 /// When the last KILL of a call went to a process, in milliseconds.
 #[track_caller]
-fn killed_at(told: &str, process: &Victim) -> u64 {
-    let is_it = |event: &Value| event["pid"] == process.pid() && event["signal"] == "KILL";
-    let kill = objects(told).rfind(is_it).expect("it was killed");
+fn killed_at(done: &Done, process: &Victim) -> u64 {
+    let is_it = |event: &&Value| event["pid"] == process.pid() && event["signal"] == "KILL";
+    let events = done.json();
+    let kill = events.iter().rfind(is_it).expect("it was killed");
     kill["elapsed_ms"].as_u64().expect("a number")
 }
 
@@ -56,7 +52,7 @@ fn what_keeps_a_process_is_told() {
         let holds = done.err.contains(words) && done.err.contains(state);
         assert!(holds, "{done:?}");
         let is_late = |event: &Value| event["event"] == "still-there";
-        let event = objects(&done.out).find(is_late).expect("an event");
+        let event = done.json().into_iter().find(is_late).expect("an event");
         let told = event["state"].as_str().unwrap_or_default();
         assert!(told.starts_with(state), "{event}");
     }
@@ -137,17 +133,17 @@ fn a_blocked_process_delays_nobody_else() {
         let (family, blocked) = blocked();
         let follow_up = "--json -TERM --timeout 10ms KILL --within 15s";
         let [(one, first), (two, second)] = &groups;
-        let told = run!("{follow_up} -- {blocked} {one} {two}").code(0).out;
+        let done = run!("{follow_up} -- {blocked} {one} {two}").code(0);
         for member in [first, second] {
-            assert!(killed_at(&told, member) < 800, "{told}");
+            assert!(killed_at(&done, member) < 800, "{done:?}");
             member.assert_killed_by(9);
         }
         drop(family);
         // Nor does a tree that takes time to stop delay another.
         let (mut slow, _) = self::blocked();
         let stubborn = Victim::shell(STUBBORN);
-        let told = run!("{follow_up} --tree {slow} {stubborn}").code(0).out;
-        assert!(killed_at(&told, &stubborn) < 800, "{told}");
+        let done = run!("{follow_up} --tree {slow} {stubborn}").code(0);
+        assert!(killed_at(&done, &stubborn) < 800, "{done:?}");
         stubborn.assert_killed_by(9);
         slow.assert_all_ended();
     });

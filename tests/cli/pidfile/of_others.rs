@@ -15,6 +15,10 @@ fn a_message_repeats_nothing_of_a_file() {
         12,34       | PID⏎12,34⏎                        | 2";
     for [secret, content, line] in rows(&secrets.replace("PID", &target.arg())) {
         let file = dir.arg("x.pid", content.replace('⏎', "\n"));
+        // A link in a directory of an attacker may be to a file that only the caller may read.
+        let link = dir.path().join("link");
+        let _ = symlink(&file, &link);
+        let file = link.display();
         for options in each("-KILL | -0 | --dry-run | --alive | -v --wait | --json | -p") {
             let done = run!("{options} --pidfile {file}");
             assert_ne!(done.status, Some(0), "{done:?}");
