@@ -46,8 +46,8 @@ impl Session {
             "zsh" => "-d -i",
             _ => "--noprofile --rcfile .zshrc -i",
         };
-        let mut terminal = Terminal::sized(1000, 500)?;
-        let line = words(&format!("{} {options}", path.display()));
+        let mut terminal = Terminal::new(1000, 500);
+        let line = format!("{} {options}", path.display());
         terminal.run_in(home.path(), "dumb", &line);
         terminal.next_until(PROMPT);
         Some(Self { terminal, home })

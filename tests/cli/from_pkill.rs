@@ -125,11 +125,9 @@ fn every_command_for_users_of_pkill_hits_what_it_should() {
                 continue;
             }
             let dir = tempdir();
-            let Some(mut terminal) = Terminal::running(&["sh", "-c", "tty; exec cat"]) else {
-                return;
-            };
-            let tty = terminal.read_until(Some("\n")).trim();
-            let tty = tty.trim_start_matches("/dev/").to_owned();
+            let mut terminal = Terminal::running("sh -c 'tty; exec cat'");
+            let tty = terminal.next_until("\n");
+            let tty = tty.trim().trim_start_matches("/dev/").to_owned();
             let victims = world(dir.path());
             let mut shell = clean(Command::new("sh"));
             shell.args(["-c", command]).current_dir(dir.path());

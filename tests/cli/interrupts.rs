@@ -6,12 +6,8 @@ use crate::support::screen;
 #[test]
 fn ctrl_c_ends_a_wait_at_once_and_clears_its_line() {
     let stubborn = Victim::shell(STUBBORN);
-    let line = [*SIGSEND, "--grace", "5m", &stubborn.arg()];
-    let Some(mut terminal) = Terminal::running(&line) else {
-        return;
-    };
-    let waiting = format!("waiting for {stubborn} (sh)");
-    let written = terminal.read_until(Some(&waiting));
+    let mut terminal = Terminal::running(&format!("{} --grace 5m {stubborn}", *SIGSEND));
+    let written = terminal.next_until(&format!("waiting for {stubborn} (sh)"));
     assert!(!written.contains('\n'), "{written:?}");
     terminal.type_in("\x03");
     let (written, status) = terminal.end();
@@ -23,11 +19,8 @@ fn ctrl_c_ends_a_wait_at_once_and_clears_its_line() {
 #[test]
 fn the_progress_line_is_cleared_when_the_wait_is_over() {
     let mut other = Victim::shell("echo ready; read word");
-    let line = [*SIGSEND, "-v", "-0", "--wait", &other.arg()];
-    let Some(mut terminal) = Terminal::running(&line) else {
-        return;
-    };
-    terminal.read_until(Some(&format!("waiting for {other} (sh)")));
+    let mut terminal = Terminal::running(&format!("{} -v -0 --wait {other}", *SIGSEND));
+    terminal.next_until(&format!("waiting for {other} (sh)"));
     other.write_line("exit");
     let (written, status) = terminal.end();
     assert_eq!(status.code(), Some(0), "{status}");
@@ -39,7 +32,7 @@ fn the_progress_line_is_cleared_when_the_wait_is_over() {
     assert!(holds, "{written:?}");
     // A wait that is over soon shows nothing.
     let victim = Victim::sleeping();
-    let mut terminal = Terminal::running(&[*SIGSEND, "--wait", &victim.arg()]).expect("as before");
+    let mut terminal = Terminal::running(&format!("{} --wait {victim}", *SIGSEND));
     let (written, status) = terminal.end();
     assert_eq!((written, status.code()), ("", Some(0)));
 }
@@ -83,14 +76,13 @@ fn a_signal_ignored_at_the_start_stays_ignored() {
     stubborn.assert_killed_by(9);
 
     let stubborn = Victim::shell(STUBBORN);
-    let line = ["sh", "-c", script, *SIGSEND, &stubborn.arg()];
-    let Some(mut terminal) = Terminal::running(&line) else {
-        return;
-    };
-    let written = terminal.read_until(Some("waiting for"));
+    let dir = tempdir();
+    let script = dir.arg("script", script.replace("$0", *SIGSEND));
+    let mut terminal = Terminal::running(&format!("sh {script} {stubborn}"));
+    let written = terminal.next_until("waiting for");
     let line = written.lines().find(|line| line.contains("its PID is"));
     interrupt(pid_in(line.expect("the shell prints it")));
-    terminal.read_until(Some("status 0"));
+    terminal.next_until("status 0");
     stubborn.assert_killed_by(9);
 }
 
@@ -100,7 +92,7 @@ fn shell() -> Option<Terminal> {
         skip("no bash");
         return None;
     }
-    Terminal::running(&["bash", "--norc", "--noprofile", "--noediting", "-i"])
+    Some(Terminal::running("bash --norc --noprofile --noediting -i"))
 }
 
 #[test]
@@ -109,12 +101,12 @@ fn a_shell_does_not_take_its_job_for_stopped() {
     let job = "trap \"echo heard\"\"-hup\" HUP; echo job $$ is
         while :; do sleep 60 & wait $!; done";
     terminal.type_in(&format!("sh -c '{job}'\n"));
-    let written = terminal.read_until(Some(" is\r\n"));
+    let written = terminal.next_until(" is\r\n");
     let (_, rest) = written.rsplit_once("job ").expect("a PID");
     let job: i32 = rest.trim_end_matches(" is\r\n").parse().expect("a PID");
     eventually("the job to sleep", || !children(job).is_empty());
     run!("--tree -HUP {job}").code(0);
-    terminal.read_until(Some("heard-hup"));
+    terminal.next_until("heard-hup");
     eventually("the job to sleep", || !children(job).is_empty());
     run!("--tree --grace 15s {job}").code(0);
     terminal.type_in("echo the shell goes'' on; jobs; exit 4\n");
@@ -153,13 +145,13 @@ fn without_a_terminal_no_signal_is_blocked() {
 fn in_the_background(terminal: &mut Terminal, args: &str) {
     let sigsend = *SIGSEND;
     terminal.type_in(&format!("{sigsend} {args}\n"));
-    terminal.read_until(Some("waiting for"));
+    terminal.next_until("waiting for");
     terminal.type_in("\x1a");
-    terminal.read_until(Some("Stopped"));
+    terminal.next_until("Stopped");
     let stubborn = Victim::shell(STUBBORN);
     let waits = format!("{sigsend} -0 --within 1s {stubborn} 2>/dev/null");
     terminal.type_in(&format!("bg; {waits}; echo it passed'':\n"));
-    terminal.read_until(Some("it passed:"));
+    terminal.next_until("it passed:");
 }
 
 #[test]
@@ -210,12 +202,12 @@ fn with_tostop_a_background_job_writes_when_it_is_in_the_foreground_again() {
     let call = format!("-v --timeout 3s KILL --wait {stubborn}");
     in_the_background(&mut terminal, &call);
     stubborn.assert_killed_by(9);
-    let written = terminal.written();
-    assert!(!written.contains("sent KILL"), "{written:?}");
-    terminal.type_in("wait; fg; echo status $?; exit 4\n");
+    terminal.type_in("echo before'' fg; wait; fg; echo status $?; exit 4\n");
+    terminal.next_until("before fg");
     let (written, status) = terminal.end();
     assert_eq!(status.code(), Some(4), "{written:?}");
-    let (_, end) = written.split_once("it passed:").expect("it was read");
+    let (before, end) = written.split_once("before fg").expect("it was read");
+    assert!(!before.contains("sent KILL"), "{written:?}");
     for word in ["sent KILL", "was killed by KILL", "status 0"] {
         contains!(end, "{word}");
     }

@@ -82,12 +82,10 @@ fn unread_errors_delay_no_signal() {
 #[test]
 fn a_paused_terminal_delays_no_signal() {
     let stubborn = Victim::shell(STUBBORN);
-    let Some(mut terminal) = Terminal::new(100) else {
-        return;
-    };
+    let mut terminal = Terminal::new(24, 100);
     // Ctrl-S.
     terminal.type_in("\x13");
-    terminal.run(&[*SIGSEND, "-v", "--grace", "700ms", &stubborn.arg()]);
+    terminal.run(&format!("{} -v --grace 700ms {stubborn}", *SIGSEND));
     stubborn.assert_killed_by(9);
     terminal.type_in("\x11");
     let (written, status) = terminal.end();
@@ -99,11 +97,9 @@ fn a_paused_terminal_delays_no_signal() {
 #[test]
 fn ctrl_c_ends_a_wait_on_a_paused_terminal() {
     let mut stubborn = Recorder::new();
-    let Some(mut terminal) = Terminal::new(100) else {
-        return;
-    };
+    let mut terminal = Terminal::new(24, 100);
     terminal.type_in("\x13");
-    terminal.run(&[*SIGSEND, "-v", "--grace", "5m", &stubborn.arg()]);
+    terminal.run(&format!("{} -v --grace 5m {stubborn}", *SIGSEND));
     let mut heard = Vec::new();
     eventually("the signals", || {
         heard.extend(stubborn.signals());

@@ -152,6 +152,19 @@ pub fn start_with_signals_blocked(command: &mut Command) {
     unsafe { command.pre_exec(block) };
 }
 
+/// Makes `command` lead a session that the terminal which is its standard input controls.
+pub fn start_session(command: &mut Command) {
+    let lead = || {
+        // SAFETY: two system calls, which take integers.
+        succeeded(unsafe {
+            libc::setsid();
+            libc::ioctl(libc::STDIN_FILENO, libc::TIOCSCTTY, 0)
+        })
+    };
+    // SAFETY: between fork and exec only these are made.
+    unsafe { command.pre_exec(lead) };
+}
+
 /// Sets every signal of this process to its default, the two of the C library included, and
 /// disables core dumps.
 fn start_clean() {

@@ -1,6 +1,5 @@
 //! Pseudo-terminals: a test types, reads the output, and computes the content of the screen.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -14,8 +13,9 @@ use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 use nix::unistd::{Pid, getsid};
 
 use super::family::{all_pids, is_dead};
+use super::sys::start_session;
 use super::victim::readable;
-use super::{DEADLINE, program, skip, tool};
+use super::{DEADLINE, tool};
 
 /// A terminal, and the session that it controls.
 pub struct Terminal {
@@ -28,56 +28,46 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// A terminal of this width, without echo. If there is no setsid(1), skips the test: `None`.
-    pub fn new(columns: u16) -> Option<Self> {
-        Self::sized(24, columns)
-    }
-
-    /// The same of this height, too.
-    pub fn sized(rows: u16, columns: u16) -> Option<Self> {
-        if program("setsid").is_none() {
-            skip("no setsid");
-            return None;
-        }
+    /// A terminal of this size, without echo.
+    pub fn new(rows: u16, columns: u16) -> Self {
         let pty = openpty(&winsize(rows, columns), None).expect("a pseudo-terminal");
         let mut modes = tcgetattr(&pty.slave).expect("it is a terminal");
         modes.local_flags.remove(LocalFlags::ECHO);
         tcsetattr(&pty.slave, SetArg::TCSANOW, &modes).expect("it is a terminal");
-        Some(Self {
+        Self {
             keyboard_and_screen: pty.master.into(),
             slave: Some(pty.slave),
             written: String::new(),
             taken: 0,
             leader: None,
-        })
+        }
     }
 
-    /// Runs a command on a terminal of 100 columns; see [`Self::new`] and [`Self::run`].
-    pub fn running(words: &[&str]) -> Option<Self> {
-        let mut terminal = Self::new(100)?;
-        terminal.run(words);
-        Some(terminal)
+    /// Runs a command on a terminal of 100 columns.
+    pub fn running(line: &str) -> Self {
+        let mut terminal = Self::new(24, 100);
+        terminal.run(line);
+        terminal
     }
 
     /// Runs a command as the leader of the session of the terminal.
-    pub fn run(&mut self, words: &[&str]) {
-        self.run_in("/".as_ref(), "xterm", words);
+    pub fn run(&mut self, line: &str) {
+        self.run_in("/".as_ref(), "xterm", line);
     }
 
     /// The same in this directory, which is its home, too.
-    pub fn run_in(&mut self, home: &Path, kind: &str, words: &[impl AsRef<OsStr>]) {
+    pub fn run_in(&mut self, home: &Path, kind: &str, line: &str) {
         let slave = self.slave.take().expect("it runs one command");
         let file = || Stdio::from(slave.try_clone().expect("a descriptor"));
-        // setsid(1) executes its command without a fork, since this child leads no group.
-        let mut command = tool("setsid --ctty");
-        command.args(words).stdin(file()).stdout(file());
-        command.stderr(file());
+        let mut command = tool(line);
+        command.stdin(file()).stdout(file()).stderr(file());
+        start_session(&mut command);
         // A shell that is given no file for its history leaves none.
         command.env("TERM", kind).env("PS1", "$ ");
         command.env("HISTFILE", "");
         command.env("HOME", home).env("ZDOTDIR", home);
         command.current_dir(home);
-        self.leader = Some(command.spawn().expect("setsid starts"));
+        self.leader = Some(command.spawn().expect("it starts"));
     }
 
     /// Reads until the text has been written; returns the output since the last such text.
@@ -97,7 +87,7 @@ impl Terminal {
     /// Reads until no process has the terminal open. Returns all output, and the leader's status.
     #[track_caller]
     pub fn end(&mut self) -> (&str, ExitStatus) {
-        self.read_until(None);
+        while self.read_more("the end") {}
         let leader = self.leader.as_mut().expect("it was run");
         (&self.written, leader.wait().expect("a child"))
     }
@@ -105,23 +95,6 @@ impl Terminal {
     pub fn type_in(&mut self, keys: &str) {
         let typed = self.keyboard_and_screen.write_all(keys.as_bytes());
         typed.expect("a keyboard");
-    }
-
-    /// All that has been read so far.
-    pub fn written(&self) -> &str {
-        &self.written
-    }
-
-    /// Reads until the text has been written, or to the end. Returns all output so far.
-    #[track_caller]
-    pub fn read_until(&mut self, awaited: Option<&str>) -> &str {
-        while !awaited.is_some_and(|text| self.written.contains(text)) {
-            if !self.read_more(awaited.unwrap_or("the end")) {
-                assert_eq!(awaited, None, "it never came: {:?}", self.written);
-                break;
-            }
-        }
-        &self.written
     }
 
     /// Reads what is written next; false after the other side was closed.
