@@ -1,7 +1,6 @@
 //! A machine with thousands of processes: a name is found in one pass over /proc that reads one
 //! small file of each.
 
-use crate::limits::children_of_a_shell;
 use crate::support::prelude::*;
 
 const CROWD: usize = 5000;
@@ -9,7 +8,8 @@ const CROWD: usize = 5000;
 /// `size` children of a shell that execute nothing and sleep until the test ends. `None` if this
 /// machine does not allow so many.
 fn crowd(size: usize) -> Option<Victim> {
-    let all = children_of_a_shell(size);
+    let all = format!("while [ $i -lt {size} ]; do read line <&3 & i=$((i+1)); done");
+    let all = format!("i=0; {all}; echo ready; read line");
     let mut crowd = victim().command(sh(&format!("exec 3<&0; ({all}) 2>&1 || echo no room")));
     let told = crowd.read_line();
     if told == "ready" {

@@ -23,40 +23,6 @@ fn has_prlimit() -> bool {
     program("prlimit").is_some()
 }
 
-/// Children that execute nothing, in a loop of a shell.
-pub fn children_of_a_shell(count: usize) -> String {
-    let all = format!("while [ $i -lt {count} ]; do read line <&3 & i=$((i+1)); done");
-    format!("i=0; {all}; echo ready; read line")
-}
-
-/// A shell with `size` children that execute nothing, all in its group.
-fn crowd(size: usize) -> Victim {
-    let script = format!("exec 3<&0; {}", children_of_a_shell(size));
-    victim().named("crowd").shell(&script)
-}
-
-/// A chain of shells, each the child of the previous one.
-fn chain(depth: usize) -> Victim {
-    let link = "f() { if [ $1 = 0 ]; then echo ready; read line <&3; else (f $(($1-1))); :; fi; }";
-    let script = format!("exec 3<&0; {link}; f {depth}");
-    victim().named("chain").shell(&script)
-}
-
-/// The states of all processes of a name, as /proc has them.
-fn states(name: &str) -> String {
-    let wanted = format!("({name}) ");
-    let stat = |pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok();
-    let stats = all_pids().into_iter().filter_map(stat);
-    let states = stats.filter_map(|stat| stat.split_once(&wanted)?.1.chars().next());
-    states.collect()
-}
-
-fn living(name: &str) -> usize {
-    let states = states(name);
-    let found = states.chars().filter(|state| !"ZX".contains(*state));
-    found.count()
-}
-
 /// Whether this many processes can be pinned here.
 pub fn may_open(count: usize) -> bool {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
@@ -123,13 +89,10 @@ fn a_large_group_is_ended_and_waited_for() {
         needs!(may_open(count), "a higher limit of open files");
         let mut bystander = Recorder::new();
         for args in ["-v -KILL --wait", "--grace 9s"] {
-            let crowd = crowd(count);
-            assert_eq!(living("crowd"), count + 1);
-            let start = Instant::now();
-            run!("{args} -- -{crowd}").code(0);
-            assert_eq!(living("crowd"), 0, "{args:?}");
-            let holds = start.elapsed() < Duration::from_secs(20);
-            assert!(holds, "{:?}", start.elapsed());
+            let mut crowd = Family::with_role(&format!("children {count}"));
+            assert_eq!(crowd.children().len(), count);
+            run!("{args} -- -{crowd}").within(20).code(0);
+            crowd.assert_all_ended();
         }
         bystander.assert_untouched();
     });
@@ -142,15 +105,11 @@ fn a_wide_and_a_deep_tree_are_killed_whole() {
         needs!(may_open(width), "a higher limit of open files");
         let mut bystander = Recorder::new();
         for signal in ["-KILL", "-TERM"] {
-            let (crowd, chain) = (crowd(width), chain(depth));
-            for (name, root, size) in [("crowd", crowd, width + 1), ("chain", chain, depth + 1)] {
-                assert_eq!(living(name), size);
-                let begin = Instant::now();
-                let told = run!("-v --tree {signal} {root}").told();
-                let holds = begin.elapsed() < Duration::from_secs(10);
-                assert!(holds, "{:?}", begin.elapsed());
-                assert_eq!(told.matches("sent ").count(), size, "{name}");
-                eventually("all processes to exit", || living(name) == 0);
+            for (shape, size) in [("children", width), ("chain", depth)] {
+                let mut family = Family::with_role(&format!("{shape} {size}"));
+                let done = run!("-v --tree {signal} {family}").within(10).fine();
+                assert_eq!(done.sent_to().len(), size + 1, "{shape}");
+                family.assert_all_ended();
             }
         }
         bystander.assert_untouched();
@@ -190,9 +149,9 @@ fn sixty_four_megabytes_are_enough() {
             call!(limited(limit), "-0 {many}").ok();
             call!(limited(limit), "-USR1 --allow-stale --pidfile {full}").ok();
             assert_eq!(target.signals(), [10]);
-            let crowd = crowd(900);
+            let mut crowd = Family::with_role("children 900");
             call!(limited(limit), "--json --tree -KILL {crowd}").fine();
-            eventually("the tree to exit", || living("crowd") == 0);
+            crowd.assert_all_ended();
         }
         target.assert_untouched();
     });

@@ -5,13 +5,9 @@ use std::process::{ExitStatus, Output};
 
 use assert_cmd::Command as Bounded;
 
-use crate::fuzz::line::Dice;
 use crate::support::prelude::*;
 use crate::support::tokens::{NOT_SIGNALS, NOT_TARGETS, SIGNALS};
 use crate::support::{BUILDS, Timed, raw, sh_of, strace_of};
-
-/// Random lines for each build.
-const LINES: u64 = 1500;
 
 /// Whether a recorder does not survive the signal; 32 and 33 cannot be caught here, since the C
 /// library refuses to.
@@ -52,92 +48,50 @@ impl World {
     }
 }
 
-fn in_odd_case(text: &str, dice: &mut Dice) -> String {
-    let mut odd = |c: char| {
-        if dice.percent(50) {
+fn in_odd_case(text: &str) -> String {
+    let mut lower = [true, false].into_iter().cycle();
+    let odd = |c: char| {
+        if lower.next() == Some(true) {
             c.to_ascii_lowercase()
         } else {
             c
         }
     };
-    text.chars().map(&mut odd).collect()
+    text.chars().map(odd).collect()
 }
 
-/// A signal, nearly always a valid one, and whether a recorder survives it.
-fn signal(dice: &mut Dice) -> (String, bool) {
-    let signal = match dice.below(10) {
-        0 => return (dice.word(NOT_SIGNALS), true),
-        1..=3 => dice.below(67).to_string(),
-        _ => dice.word(SIGNALS),
-    };
-    let is_harmless = !is_lethal(&signal);
-    let signal = match dice.below(6) {
-        0 => dice.word("SIG sig SiG 0 00 SIGSIG ' '") + &signal,
-        1 | 2 => in_odd_case(&signal, dice),
-        _ => signal,
-    };
-    (signal, is_harmless)
-}
+/// Spellings of a signal, valid or nearly.
+const SPELLED: &str = "|-HUP|-hup|-SIGHUP|-SigUsr1|-1|-01|-0|-64|-65|-RTMIN+1|-rtmax|-NOPE|-s HUP\
+    |-s sighup|-s 1|-s 0|-s 65|-s ''|-s ' 1'|-sHUP|-s1|--signal=USR1|-n 10|-s SIGSIGHUP";
 
-/// A target, most often one of `pids`.
-fn target(dice: &mut Dice, pids: &[String]) -> String {
-    let pid = dice.pick(pids).clone();
-    match dice.below(24) {
-        0 => dice.word("0 00 ' ' '\t' + - -- 0x 4294967296") + &pid,
-        1 => pid + &dice.word("' ' '\n' x : :1 .0 000000000"),
-        2 => dice.word(NOT_TARGETS),
-        3 => dice.word("2147483647 2147483648 4294967297 nobody-at-all é"),
-        _ => pid,
-    }
-}
-
-/// A common line or one close to it; `None` if it cannot be compared.
-fn line(dice: &mut Dice, world: &World, dead: &[String]) -> Option<Vec<String>> {
-    let (signal, is_harmless) = signal(dice);
-    let mut pids = dead.to_vec();
-    if is_harmless {
-        pids.extend(
-            world
-                .recorders
-                .iter()
-                .flat_map(|recorder| vec![recorder.arg(); 3]),
-        );
-    }
-    let form = dice.word("'' '' -S -S -S -S '-s S' '-s S' '-s S' -sS --signal=S '-n S'");
-    let form = words(&form);
-    let mut line: Vec<_> = form.iter().map(|word| word.replace('S', &signal)).collect();
-    for _ in 0..dice.below(5) {
-        line.push(target(dice, &pids));
-    }
-    if dice.percent(10) {
-        let place = dice.below(line.len() + 1);
-        line.insert(place, dice.word("-v -USR1 -l -2147483646 -a - -q1"));
-    }
-    // Another `--` would end the options before the one that forces the parser, and an option would
-    // take that as its value.
-    let is_option = |last: &String| ["-s", "-n", "--signal"].contains(&last.as_str());
-    // A mistyped target may be a signal, too.
-    let is_fatal = |arg: &String| is_harmless && is_lethal(arg.trim_start_matches(['-', '0']));
-    let is_incomparable =
-        line.last().is_some_and(is_option) || line.iter().any(|arg| arg == "--" || is_fatal(arg));
-    (!is_incomparable).then_some(line)
-}
+/// Targets, valid or nearly: A and B are processes, GONE is none. Options may stand between.
+const TARGETS: &str = "|A|A B|A A|GONE|A GONE B|GONE A|2147483647 A|2147483648|4294967297\
+    |nobody-at-all A|é|0A|00A|' A'|'A '|'A\n'|A000000000|Ax|A:|A:1|A.0|+A|--A|0xA|4294967296A|-v A\
+    |A -v|A -USR1|-l A|A -a|- A|A -q1|'' A|-2147483646 A";
 
 #[test]
-fn random_lines_do_the_same_when_they_are_parsed() {
+fn common_lines_and_those_close_to_them_do_the_same_when_they_are_parsed() {
     in_pid_namespace(|| {
         for build in BUILDS.iter() {
-            let recorders = (0..4).map(|_| Recorder::holding()).collect();
-            let mut world = World::of(build, recorders);
-            let dead = [Victim::gone().to_string(), "2147483647".to_owned()];
-            let other = if may_change_user() { NOBODY } else { 0 };
-            let mut dice = Dice::new(u64::from(std::process::id()) + LINES);
-            let mut compared = 0;
-            while compared < LINES {
-                if let Some(line) = line(&mut dice, &world, &dead) {
-                    world.assert_same(&line, *dice.pick(&[0, 0, 0, other]));
-                    compared += 1;
-                }
+            let recorders = [Recorder::holding(), Recorder::holding()];
+            let [one, two] = recorders.each_ref().map(Recorder::arg);
+            let gone = Victim::gone().to_string();
+            let mut world = World::of(build, recorders.into());
+            let filled = |targets: &str| {
+                let targets = targets.replace("GONE", &gone).replace('A', &one);
+                words(&targets.replace('B', &two))
+            };
+            let spelled: Vec<Vec<String>> = each(SPELLED).map(words).collect();
+            let targets: Vec<Vec<String>> = each(TARGETS).map(filled).collect();
+            let near = spelled
+                .iter()
+                .flat_map(|s| targets.iter().map(|t| [&s[..], t].concat()));
+            let wrong = words(NOT_TARGETS).into_iter().zip(spelled.iter().cycle());
+            let wrong = wrong.map(|(token, s)| [&s[..], &[token, one.clone()]].concat());
+            let users = [0, 0, 0, if may_change_user() { NOBODY } else { 0 }];
+            let lines: Vec<Vec<String>> = near.chain(wrong).collect();
+            for (line, user) in lines.iter().zip(users.into_iter().cycle()) {
+                world.assert_same(line, user);
             }
         }
     });
@@ -148,13 +102,12 @@ fn every_spelling_of_a_standard_signal_does_the_same() {
     for build in BUILDS.iter() {
         let mut world = World::of(build, vec![Recorder::new()]);
         let pid = world.recorders[0].arg();
-        let mut dice = Dice::new(1);
         let numbers = (0..=70).map(|number| number.to_string());
-        let signals = numbers.chain(words(SIGNALS));
+        let signals = numbers.chain(words(SIGNALS)).chain(words(NOT_SIGNALS));
         for signal in signals.filter(|signal| !is_lethal(signal)) {
             let odd = [signal.clone(), format!("SIG{signal}")];
             world.assert_same(&[format!("-{signal}"), pid.clone()], 0);
-            for signal in odd.map(|signal| in_odd_case(&signal, &mut dice)) {
+            for signal in odd.map(|signal| in_odd_case(&signal)) {
                 world.assert_same(&["-s".to_owned(), signal, pid.clone()], 0);
             }
         }
