@@ -264,20 +264,9 @@ fn a_rewritten_title_counts_and_the_arguments_before_it_do_not() {
 }
 
 #[test]
-fn a_text_that_nobody_has_is_named_with_who_else_has_it() {
-    let text = unique();
-    let mut zombie = victim().argv0(&*text).shell("echo ready");
-    zombie.assert_exited_with(0);
-    for options in each("-KILL | -p | --id | --dry-run | -r -HUP | -a -KILL") {
-        run!("{options} -f {text}").fails(1, &text).complains(1);
-    }
-    run!("--alive -f {text}").code(1);
-    for options in each("-w -KILL | --within 1s | --grace 5s") {
-        run!("{options} -f {text}").ok();
-    }
-    run!("-v -w -f {text}").says("already gone");
-    zombie.reap();
+fn a_text_that_only_others_have_is_told_with_the_option_for_them() {
     needs!(may_change_user(), "root");
+    let text = unique();
     let foreign = started(victim().argv0(&*text).owned_by(NOBODY), |_| {});
     for options in each("-KILL | -w -KILL | --grace 5s | -p") {
         run!("{options} -f {text}").fails(1, &text).complains(1);

@@ -118,24 +118,6 @@ fn processes_that_share_a_socket_or_port_are_selected() {
 }
 
 #[test]
-fn a_port_without_listener_is_a_failure_unless_it_is_waited_for() {
-    in_pid_namespace(|| {
-        needs!(entered_network(), "a network namespace");
-        let bystander = serving(tcp("0.0.0.0:80"));
-        for args in each("|-KILL|-p|--id|--alive|--dry-run|--timeout 1ms KILL") {
-            run!("{args} :8080").fails(1, NOBODY_LISTENS);
-        }
-        for args in each("--wait|--within 1ms|--grace 5s") {
-            run!("{args} :8080").ok();
-            run!("-v {args} :8080").says("nothing listens on port 8080: already gone\n");
-        }
-        // The other target gets its signal.
-        run!("-HUP :8080 :80").code(64);
-        bystander.assert_killed_by(1);
-    });
-}
-
-#[test]
 fn an_invalid_port_is_refused_with_a_hint() {
     let hint = "':PORT' takes the number of a port, 1 to 65535, in decimal digits\n";
     for token in words(
@@ -176,10 +158,10 @@ fn sigsend_is_not_selected_by_an_inherited_socket() {
         let socket = tcp("0.0.0.0:8080");
         let heir = serving(socket.try_clone().expect("a descriptor"));
         // As its standard error; the test holds none.
-        let mut command = sh("echo ready; exec \"$0\" -v :8080");
+        let mut command = sh("read line; exec \"$0\" -v :8080");
         command.stderr(socket);
         let mut caller = victim().command(command);
-        assert_eq!(caller.read_line(), "ready");
+        caller.write_line("the test has closed its own");
         let got = caller.read_line();
         assert_eq!(got, format!("sent TERM (15) to {heir} (cat)"));
         caller.assert_exited_with(0);

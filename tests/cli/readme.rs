@@ -2,10 +2,8 @@
 //! every event of the JSON lines with all its keys. The pages keep to their form.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 
-use crate::support::{sigsend, stdout};
+use crate::support::prelude::*;
 
 /// The pages that are wrapped by hand.
 const PAGES: &str = "README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs/comparison.md \
@@ -18,40 +16,13 @@ fn file(name: &str) -> String {
 }
 
 /// The fenced block after an HTML comment.
-fn block(text: &str, marker: &str) -> String {
-    let rest = text
+fn block<'a>(text: &'a str, marker: &str) -> &'a str {
+    let (_, rest) = text
         .split_once(&format!("<!-- {marker} -->\n"))
-        .unwrap_or_else(|| panic!("no marker {marker}"))
-        .1;
-    let fenced = rest
-        .trim_start()
-        .strip_prefix("```")
-        .expect("a fenced block follows the marker");
-    let lines = fenced.split_once('\n').expect("the fence ends its line").1;
-    lines
-        .split_once("```")
-        .expect("the block ends")
-        .0
-        .to_owned()
-}
-
-/// The words between quotation marks in a source file that are all lower case, each with what
-/// follows it.
-fn words(source: &str) -> impl Iterator<Item = (&str, &str)> {
-    let pieces: Vec<_> = source.split('"').collect();
-    let pairs: Vec<_> = pieces
-        .windows(2)
-        .skip(1)
-        .step_by(2)
-        .map(|pair| (pair[0], pair[1]))
-        .collect();
-    let is_word = |word: &str| {
-        !word.is_empty()
-            && word
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c == '_' || c == '-')
-    };
-    pairs.into_iter().filter(move |(word, _)| is_word(word))
+        .expect(marker);
+    let (_, fenced) = rest.split_once("```").expect("a fenced block");
+    let (_, lines) = fenced.split_once('\n').expect("the fence ends its line");
+    lines.split_once("```").expect("the block ends").0
 }
 
 /// Every event name of the JSON lines.
@@ -62,18 +33,22 @@ fn events(source: &str) -> BTreeSet<&str> {
     named.filter_map(|rest| rest.split('"').next()).collect()
 }
 
-/// Every key: the first of a pair, or a word before a colon.
+/// Every key: a word in quotation marks, all lower case, that is the first of a pair or before a
+/// colon.
 fn keys(source: &str) -> BTreeSet<&str> {
-    let is_key = |next: &str| next.starts_with(", ") || next.starts_with(':');
-    words(source)
-        .filter(|(_, next)| is_key(next))
-        .map(|(word, _)| word)
-        .collect()
+    let pieces: Vec<_> = source.split('"').collect();
+    let quoted = pieces.windows(2).skip(1).step_by(2);
+    let is_key = |pair: &&[&str]| {
+        let is_letter = |c: char| c.is_ascii_lowercase() || "_-".contains(c);
+        let is_word = !pair[0].is_empty() && pair[0].chars().all(is_letter);
+        is_word && (pair[1].starts_with(", ") || pair[1].starts_with(':'))
+    };
+    quoted.filter(is_key).map(|pair| pair[0]).collect()
 }
 
 #[test]
 fn the_options_in_the_reference_are_the_short_help() {
-    let help = stdout(&sigsend().arg("-h").assert().success());
+    let help = run!("-h").told();
     assert_eq!(block(&file("docs/reference.md"), "sigsend -h"), help);
 }
 
@@ -83,11 +58,12 @@ fn the_readme_is_short_and_names_a_compiler_that_is_new_enough() {
     assert!(readme.lines().count() <= 200, "README.md is too long");
     let (_, rest) = readme.split_once("(https://rustup.rs) 1.").expect("Rust");
     let named = rest.split(' ').next().expect("its version");
-    let (_, needed) = env!("CARGO_PKG_RUST_VERSION")
-        .split_once("1.")
-        .expect("Rust");
+    let needed = env!("CARGO_PKG_RUST_VERSION").strip_prefix("1.");
     let minor = |version: &str| version.parse::<u32>().expect("a number");
-    assert!(minor(named) >= minor(needed), "{named} is not {needed}");
+    assert!(
+        minor(named) >= minor(needed.expect("Rust 1")),
+        "{named} is too old"
+    );
 }
 
 #[test]
@@ -108,40 +84,23 @@ fn pages_keep_to_100_columns() {
 fn reference_and_man_page_know_every_event_and_key() {
     let json = file("src/output/json.rs");
     let (events, keys) = (events(&json), keys(&json));
-    for (word, set) in [
-        ("sent", &events),
-        ("still-there", &events),
-        ("elapsed_ms", &keys),
-        ("pid", &keys),
-    ] {
-        assert!(
-            set.contains(word),
-            "{word} was not found in the source: {set:?}"
-        );
-    }
-    let page = stdout(&sigsend().args(["--generate", "man"]).assert().success())
-        .replace("\\%", "")
-        .replace("\\-", "-");
+    let known = ["sent", "still-there"]
+        .iter()
+        .all(|word| events.contains(word))
+        && ["elapsed_ms", "pid"].iter().all(|word| keys.contains(word));
+    assert!(known, "not found in the source: {events:?} {keys:?}");
+    let page = run!("--generate man").told();
+    let page = page.replace("\\%", "").replace("\\-", "-");
     let reference = file("docs/reference.md");
+    let is_letter = |c: char| c.is_ascii_lowercase() || c == '_';
+    let words: BTreeSet<&str> = page.split(|c| !is_letter(c)).collect();
     for event in &events {
-        assert!(
-            page.contains(&format!("\n{event}\t")),
-            "the man page has no event {event}"
-        );
-        assert!(
-            reference.contains(&format!("`{event}`")),
-            "docs/reference.md has no event {event}"
-        );
+        contains!(page, "\n{event}\t");
     }
     for key in &keys {
-        let is_word = |text: &str| {
-            text.split(|c: char| !c.is_ascii_lowercase() && c != '_')
-                .any(|word| word == *key)
-        };
-        assert!(page.lines().any(is_word), "the man page has no key {key}");
-        assert!(
-            reference.contains(&format!("`{key}`")),
-            "docs/reference.md has no key {key}"
-        );
+        assert!(words.contains(key), "the man page has no key {key}");
+    }
+    for word in events.iter().chain(&keys) {
+        contains!(reference, "`{word}`");
     }
 }

@@ -22,11 +22,11 @@ pub mod prelude {
     };
     pub use super::{
         DEADLINE, Done, Ending, IDLE, NOBODY, POLITE, Received, Recorder, Runs, SIGSEND, STUBBORN,
-        TempDir, Terminal, Unprivileged, Victim, again, alive, back_date, clean, copy, each,
-        eventually, in_full, in_pid_namespace, killed, link, mask, may_change_user, numbers,
-        on_terminal, pidfd, piped, program, raw_sigsend, readable, redirected, rows,
-        running_as_root, selects, send, sent_to, sh, side_by_side, sigsend, sigsend_as, skip,
-        sorted, status_field, strace, table, tempdir, through, token, tool, unique, victim, words,
+        TempDir, Terminal, Unprivileged, Victim, again, alive, back_date, copy, each, eventually,
+        in_full, in_pid_namespace, killed, link, mask, may_change_user, numbers, on_terminal,
+        pidfd, piped, program, raw_sigsend, readable, redirected, rows, running_as_root, selects,
+        send, sent_to, sh, side_by_side, sigsend, sigsend_as, skip, sorted, status_field, strace,
+        table, tempdir, through, token, tool, unique, victim, words,
     };
     pub use crate::cgroup::group::control_group;
     pub use crate::hidden::hide_processes;
@@ -67,7 +67,6 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use assert_cmd::Command;
-use assert_cmd::assert::Assert;
 use nix::fcntl::AT_FDCWD;
 use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
@@ -200,11 +199,6 @@ pub fn clean(mut command: StdCommand) -> StdCommand {
     command.current_dir("/");
     sys::start_with_defaults(&mut command);
     command
-}
-
-/// What a finished command has written to standard output.
-pub fn stdout(finished: &Assert) -> String {
-    String::from_utf8(finished.get_output().stdout.clone()).expect("sigsend writes UTF-8")
 }
 
 /// Whether the program under test needs a dynamic linker: a build with other flags than

@@ -11,10 +11,8 @@ mod page;
 mod shell;
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 
-use crate::cgroup::group::{Group, control_group};
+use crate::cgroup::group::Group;
 use crate::support::prelude::*;
 use masked::assert_same;
 use page::{Block, blocks};
@@ -29,9 +27,7 @@ const ELSEWHERE: &str = "CONTRIBUTING.md docs/fleet.md docs/from-pkill.md docs/p
 fn run_transcript(shell: &mut Shell, block: &Block) {
     for part in block.parts(|line| line.starts_with("$ ")) {
         let place = format!("{}: {}", block.place, part[0]);
-        let command = part[0]
-            .strip_prefix("$ ")
-            .expect("a transcript begins with a command");
+        let command = part[0].strip_prefix("$ ").expect("a command first");
         match &part[1..] {
             // The process that it starts in the background gets the printed PID.
             [job] if job.starts_with('[') => {
@@ -51,12 +47,7 @@ fn run_script(shell: &mut Shell, block: &Block) {
     let script = shell.dir.arg("script", block.lines.join("\n") + "\n");
     shell.must_run(&block.place, &format!("bash {script}"));
     settle();
-    let place = &block.place;
-    assert_eq!(
-        processes(),
-        before,
-        "{place}: what the script started is still there"
-    );
+    assert_eq!(processes(), before, "{}: left behind", block.place);
 }
 
 fn run_page(page: &str) {
@@ -66,28 +57,23 @@ fn run_page(page: &str) {
             skip(format!("{}: no {missing}", block.place));
             continue;
         }
-        let mut group = None;
-        if block.needs.contains("cgroup") {
-            group = control_group();
-            if group.is_none() {
-                continue;
-            }
+        let needs_group = block.needs.contains("cgroup");
+        let group = needs_group.then(control_group).flatten();
+        if needs_group && group.is_none() {
+            continue;
         }
         let mut shell = Shell::new();
         let directory = group.as_ref().map_or_else(String::new, Group::arg);
-        shell.must_run(
-            &block.place,
-            &format!("cgroup={directory}\n{}", block.before),
-        );
+        let before = format!("cgroup={directory}\n{}", block.before);
+        shell.must_run(&block.place, &before);
         settle();
         match block.lines.first() {
             Some(line) if line.starts_with("#!") => run_script(&mut shell, block),
             _ if block.language == "console" => run_transcript(&mut shell, block),
             _ => {
-                let parts = block.parts(|line| !line.starts_with([' ', '}']));
-                parts
-                    .iter()
-                    .for_each(|part| shell.must_run(&block.place, &part.join("\n")));
+                for part in block.parts(|line| !line.starts_with([' ', '}'])) {
+                    shell.must_run(&block.place, &part.join("\n"));
+                }
             }
         }
         run += 1;
@@ -152,10 +138,6 @@ fn no_page_is_left_out() {
     let known = [PAGES, WITHOUT_COMMANDS, ELSEWHERE].join(" ");
     assert_eq!(pages, words(&known).into_iter().collect());
     for block in words(WITHOUT_COMMANDS).iter().flat_map(|page| blocks(page)) {
-        assert!(
-            !block.has_commands(),
-            "{}: commands that are not run",
-            block.place
-        );
+        assert!(!block.has_commands(), "{}: not run", block.place);
     }
 }

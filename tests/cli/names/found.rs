@@ -52,26 +52,43 @@ fn liveness_is_asked_among_all_users_and_other_questions_are_not() {
     });
 }
 
+/// Descriptions that nobody answers to, and how that is said. Zombies have the name and the text.
+const ABSENT: &str = r#"
+    ngnix            | cannot find process "ngnix"
+    :8080            | nothing listens on port 8080
+    :8080/tcp        | nothing listens on port 8080/tcp
+    :8080/udp        | nothing listens on port 8080/udp
+    -f no-such-words | cannot find a process with "no-such-words" in its command line
+    --cwd=DIR        | cannot find a process that works in DIR
+"#;
+
 #[test]
-fn to_wait_for_what_is_not_there_is_success() {
+fn what_is_not_there_is_an_error_and_to_wait_for_it_is_success() {
     in_pid_namespace(|| {
         needs!(entered_network(), "a network namespace");
         let dir = tempdir();
         let path = |name| dir.path().join(name).display().to_string();
         let nginx = victim().named("nginx").sleeping();
-        let directory = format!("--cwd={}", dir.path().display());
-        let names = "ngnix | :8080 | :8080/tcp | :8080/udp | '--full=no such words'";
-        for absent in each(names).chain([&*directory]) {
+        let zombies = ["ngnix", "no-such-words"];
+        let zombies = zombies.map(|name| victim().named(name).argv0(name).shell("echo ready"));
+        zombies
+            .iter()
+            .for_each(|zombie| zombie.assert_exited_with(0));
+        for [absent, line] in rows(&ABSENT.replace("DIR", &dir.path().display().to_string())) {
             for form in each(
                 "--wait | -KILL --wait | -0 --wait | --within 1ms | --grace 15s | --tree -KILL --wait",
             ) {
                 run!("{form} {absent}").ok();
             }
-            contains!(run!("-v --wait {absent}").code(0).out, "already gone");
+            run!("-v --wait {absent}").says(format!("{line}: already gone\n"));
             contains!(run!("--json --wait {absent}").code(0).out, "already-gone");
-            for form in each("-KILL | --timeout 1ms KILL | -p") {
-                run!("{form} {absent}").code(1);
+            for form in each(
+                "-KILL | -a -KILL | --timeout 1ms KILL | --tree -KILL | --dry-run | -p | --id | --alive",
+            ) {
+                run!("{form} {absent}").begins(1, format!("sigsend: {line}\n"));
             }
+            // The other target gets its signal.
+            run!("-0 {nginx} {absent}").code(if absent.starts_with('-') { 1 } else { 64 });
         }
         let mut command = raw_sigsend();
         command.args(["--wait", "ngnix"]);

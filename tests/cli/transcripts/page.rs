@@ -1,8 +1,5 @@
 //! The fenced blocks of a page, with the comments before them.
 
-use std::fs;
-use std::path::Path;
-
 use crate::support::prelude::*;
 
 /// A fenced block and the comments before it.
@@ -44,10 +41,8 @@ impl Block {
         let mut parts = Vec::new();
         let mut rest = &self.lines[..];
         while let Some((_, more)) = rest.split_first() {
-            let end = more
-                .iter()
-                .position(|line| begins(line))
-                .unwrap_or(more.len());
+            let end = more.iter().position(|line| begins(line));
+            let end = end.unwrap_or(more.len());
             let (part, next) = rest.split_at(end + 1);
             parts.push(part);
             rest = next;
@@ -62,16 +57,12 @@ pub fn blocks(page: &str) -> Vec<Block> {
     let mut lines = text.lines().zip(1..);
     let (mut blocks, mut block) = (Vec::new(), Block::default());
     while let Some((line, number)) = lines.next() {
-        let comment = line
-            .strip_prefix("<!-- ")
-            .and_then(|rest| rest.strip_suffix(" -->"));
+        let comment = line.strip_prefix("<!-- ");
+        let comment = comment.and_then(|rest| rest.strip_suffix(" -->"));
         if let Some(language) = line.strip_prefix("```") {
             (block.place, block.language) = (format!("{page}:{number}"), language.into());
-            let inside = lines
-                .by_ref()
-                .map(|(line, _)| line)
-                .take_while(|line| *line != "```");
-            block.lines = inside.map(str::to_owned).collect();
+            let inside = lines.by_ref().take_while(|(line, _)| *line != "```");
+            block.lines = inside.map(|(line, _)| line.to_owned()).collect();
             blocks.push(std::mem::take(&mut block));
         } else if let Some(comment) = comment {
             block.note(comment);

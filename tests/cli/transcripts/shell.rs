@@ -1,18 +1,10 @@
 //! A shell that the commands of a page are run in, and what runs beside it.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::thread;
-use std::time::Duration;
+use std::process::{Child, ChildStdin, ChildStdout};
 
 use nix::errno::Errno;
-use nix::sys::signal::kill;
-use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
 
 use crate::support::prelude::*;
 
@@ -56,25 +48,16 @@ impl Shell {
         let (dir, outputs) = (tempdir(), tempdir());
         // The PIDs on the pages are all greater and stay free.
         fs::write("/proc/sys/kernel/ns_last_pid", "100").expect("the namespace is ours");
-        let sigsend = Path::new(*SIGSEND)
-            .parent()
-            .expect("it has a directory")
-            .display();
-        let path = format!("{sigsend}:{}", std::env::var("PATH").unwrap_or_default());
+        let sigsend = Path::new(*SIGSEND).parent().expect("it has a directory");
+        let path = env::var("PATH").unwrap_or_default();
+        let path = format!("{}:{path}", sigsend.display());
         // In a network namespace of its own every port is free.
-        let mut command = clean(Command::new("unshare"));
-        command
-            .args(["--net", "bash", "--noprofile", "--norc"])
-            .current_dir(dir.path());
-        command
-            .env("PATH", path)
-            .env("USER", "root")
-            .process_group(0);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        let mut child = command.spawn().expect("unshare starts");
+        let mut command = tool("unshare --net bash --noprofile --norc");
+        command.current_dir(dir.path()).process_group(0);
+        command.env("PATH", path).env("USER", "root");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let child = command.stderr(Stdio::null()).spawn();
+        let mut child = child.expect("unshare starts");
         let say = child.stdin.take().expect("a pipe");
         let answers = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut shell = Self {
@@ -105,14 +88,9 @@ impl Shell {
         self.answers.read_line(&mut answer).expect("bash answers");
         let status = answer.trim().parse();
         let text = String::from_utf8(fs::read(output).expect("the output")).expect("UTF-8");
-        let text = text
-            .split_inclusive('\n')
-            .filter(|line| !is_notice(line))
-            .collect();
-        (
-            status.unwrap_or_else(|_| panic!("bash ended at {command}")),
-            text,
-        )
+        let lines = text.split_inclusive('\n').filter(|line| !is_notice(line));
+        let status = status.unwrap_or_else(|_| panic!("bash ended at {command}"));
+        (status, lines.collect())
     }
 
     #[track_caller]
@@ -140,19 +118,12 @@ fn is_notice(line: &str) -> bool {
 
 /// PID, name and state of every process except this one and zombies.
 pub fn processes() -> BTreeSet<String> {
-    let names = fs::read_dir("/proc")
-        .expect("a /proc")
-        .flatten()
-        .map(|entry| entry.file_name());
-    let pids = names.filter_map(|name| name.to_str()?.parse::<u32>().ok());
     let process = |pid| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let (name, rest) = stat.rsplit_once(')')?;
-        (!rest.starts_with(" Z")).then(|| format!("{name}{}", &rest[..2]))
+        (pid != 1 && !rest.starts_with(" Z")).then(|| format!("{name}{}", &rest[..2]))
     };
-    pids.filter(|pid| *pid != std::process::id())
-        .filter_map(process)
-        .collect()
+    all_pids().into_iter().filter_map(process).collect()
 }
 
 /// Waits until no process starts or runs any more.
