@@ -36,37 +36,33 @@ fn running_processes_are_alive_and_ended_ones_are_gone() {
 
 #[test]
 fn a_process_that_exits_during_the_look_up_counts_only_if_it_was_named_by_pid() {
-    in_pid_namespace(|| {
-        needs!(may_trace(), "strace");
-        let other = victim().named("service").sleeping();
-        for named_by_pid in [false, true] {
-            let start = || {
-                let worker = victim().named("service").sleeping();
-                let by_pid = if named_by_pid {
-                    worker.arg()
-                } else {
-                    String::new()
-                };
-                let args = format!("--alive service service {by_pid}");
-                (worker, args)
-            };
-            let (worker, args) = start();
-            let trace = strace("trace=poll", &args);
-            drop(worker);
-            for point in calls(&trace) {
-                let (mut worker, args) = start();
-                let held = Held::before(&point, &args);
-                kill(Pid::from_raw(worker.pid()), Signal::SIGKILL).expect("it is ours");
-                worker.ending();
-                let status = held.go().status;
-                worker.reap();
-                // The last look may have been before.
-                let is_known = status == Some(0) || status == Some(1) && named_by_pid;
-                assert!(is_known, "{point:?}: {status:?}");
-            }
+    in_pid_namespace!();
+    needs!(may_trace(), "strace");
+    let other = victim().named("service").sleeping();
+    for named_by_pid in [false, true] {
+        let start = || {
+            let worker = victim().named("service").sleeping();
+            let by_pid = Some(worker.arg()).filter(|_| named_by_pid);
+            let by_pid = by_pid.unwrap_or_default();
+            let args = format!("--alive service service {by_pid}");
+            (worker, args)
+        };
+        let (worker, args) = start();
+        let trace = strace("trace=poll", &args);
+        drop(worker);
+        for point in calls(&trace) {
+            let (mut worker, args) = start();
+            let held = Held::before(&point, &args);
+            kill(Pid::from_raw(worker.pid()), Signal::SIGKILL).expect("it is ours");
+            worker.ending();
+            let status = held.go().status;
+            worker.reap();
+            // The last look may have been before.
+            let is_known = status == Some(0) || status == Some(1) && named_by_pid;
+            assert!(is_known, "{point:?}: {status:?}");
         }
-        other.assert_alive();
-    });
+    }
+    other.assert_alive();
 }
 
 #[test]

@@ -34,11 +34,12 @@ impl Crowd {
         let mut command = raw_sigsend();
         command.process_group(self.leader.pid());
         for word in args {
-            command.arg(if *word == b"GOOD" {
-                OsStr::new(&good)
+            let is_good = *word == b"GOOD";
+            command.arg(OsStr::from_bytes(if is_good {
+                good.as_bytes()
             } else {
-                OsStr::from_bytes(word)
-            });
+                word
+            }));
         }
         let told = command.run(&[]).begins(1, "sigsend: ").err;
         self.good.assert_untouched();
@@ -53,9 +54,8 @@ impl Crowd {
 fn complaint(naming: &str, before: &str, token: &str, has_target: bool) -> Option<String> {
     let options_ended = before.contains("--");
     let may_be_signal = naming.is_empty() && before.is_empty();
-    let number = token
-        .strip_prefix('-')
-        .filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let number = token.strip_prefix('-');
+    let number = number.filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     let is_option = token.len() > 1 && token.starts_with('-') && token != r"-\xff";
     Some(match number {
         Some("0" | "00" | "01") if may_be_signal && has_target => return None,
@@ -93,38 +93,37 @@ const NOT_UTF8: [(&[u8], &str); 3] = [
 
 #[test]
 fn a_bad_target_in_any_place_means_no_signal_is_sent() {
-    in_pid_namespace(|| {
-        let mut crowd = Crowd::gather();
-        let namings: Vec<&str> = each(NAMINGS).collect();
-        let texts = words(NOT_TARGETS);
-        let texts = texts.iter().map(|text| (text.as_bytes(), escaped(text)));
-        let others = NOT_UTF8.map(|(bytes, shown)| (bytes, shown.to_owned()));
-        let mut turn = 0;
-        for (token, shown) in texts.chain(others) {
-            for [before, after] in rows(PLACES) {
-                // Without a signal, and with each of the others or one of them in turn.
-                turn = turn % 10 + 1;
-                let named = if in_full() {
-                    &namings[1..]
-                } else {
-                    &namings[turn..=turn]
+    in_pid_namespace!();
+    let mut crowd = Crowd::gather();
+    let namings: Vec<&str> = each(NAMINGS).collect();
+    let texts = words(NOT_TARGETS);
+    let texts = texts.iter().map(|text| (text.as_bytes(), escaped(text)));
+    let others = NOT_UTF8.map(|(bytes, shown)| (bytes, shown.to_owned()));
+    let mut turn = 0;
+    for (token, shown) in texts.chain(others) {
+        for [before, after] in rows(PLACES) {
+            // Without a signal, and with each of the others or one of them in turn.
+            turn = turn % 10 + 1;
+            let from = if in_full() {
+                1..namings.len()
+            } else {
+                turn..turn + 1
+            };
+            for naming in namings[from].iter().chain([&""]) {
+                let has_target = before.contains("GOOD") || after.contains("GOOD");
+                let Some(complaint) = complaint(naming, before, &shown, has_target) else {
+                    continue;
                 };
-                for naming in named.iter().chain([&""]) {
-                    let has_target = before.contains("GOOD") || after.contains("GOOD");
-                    let Some(complaint) = complaint(naming, before, &shown, has_target) else {
-                        continue;
-                    };
-                    let (head, tail) = (words(&format!("{naming} {before}")), words(after));
-                    let mut args: Vec<&[u8]> = head.iter().map(String::as_bytes).collect();
-                    args.push(token);
-                    args.extend(tail.iter().map(String::as_bytes));
-                    let told = crowd.assert_refused(&args);
-                    let holds = told.contains(&complaint);
-                    assert!(holds, "{naming} {before} {shown}: {told}");
-                }
+                let (head, tail) = (words(&format!("{naming} {before}")), words(after));
+                let mut args: Vec<&[u8]> = head.iter().map(String::as_bytes).collect();
+                args.push(token);
+                args.extend(tail.iter().map(String::as_bytes));
+                let told = crowd.assert_refused(&args);
+                let holds = told.contains(&complaint);
+                assert!(holds, "{naming} {before} {shown}: {told}");
             }
         }
-    });
+    }
 }
 
 /// A text as messages show it.
@@ -139,31 +138,30 @@ fn escaped(text: &str) -> String {
 
 #[test]
 fn a_bad_signal_in_any_form_means_no_signal_is_sent() {
-    in_pid_namespace(|| {
-        let mut crowd = Crowd::gather();
-        // A leading zero there is left open.
-        let signals = words(NOT_SIGNALS).into_iter();
-        let signals = signals.filter(|signal| signal != "RTMIN+01");
-        for signal in signals {
-            let quoted = format!("'{}': invalid signal", escaped(&signal));
-            // Elsewhere these are read as options or as signals.
-            let first = signal.chars().next();
-            let old_form = first.is_some_and(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
-            for form in each("-s S|-sS|--signal S|--signal=S|-n S|-S") {
-                for targets in each("GOOD|GOOD GOOD|0|-- -1") {
-                    let line = format!("{form} {targets}");
-                    let args = words(&line).into_iter();
-                    let args = args.map(|word| word.replace('S', &signal));
-                    let args: Vec<String> = args.collect();
-                    if old_form || form.contains([' ', '=']) {
-                        let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
-                        let told = crowd.assert_refused(&args);
-                        assert!(told.contains(&quoted), "{args:?}: {told}");
-                    }
+    in_pid_namespace!();
+    let mut crowd = Crowd::gather();
+    // A leading zero there is left open.
+    let signals = words(NOT_SIGNALS).into_iter();
+    let signals = signals.filter(|signal| signal != "RTMIN+01");
+    for signal in signals {
+        let quoted = format!("'{}': invalid signal", escaped(&signal));
+        // Elsewhere these are read as options or as signals.
+        let first = signal.chars().next();
+        let old_form = first.is_some_and(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
+        for form in each("-s S|-sS|--signal S|--signal=S|-n S|-S") {
+            for targets in each("GOOD|GOOD GOOD|0|-- -1") {
+                let line = format!("{form} {targets}");
+                let args = words(&line).into_iter();
+                let args = args.map(|word| word.replace('S', &signal));
+                let args: Vec<String> = args.collect();
+                if old_form || form.contains([' ', '=']) {
+                    let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
+                    let told = crowd.assert_refused(&args);
+                    assert!(told.contains(&quoted), "{args:?}: {told}");
                 }
             }
         }
-    });
+    }
 }
 
 /// Arguments that contradict each other, and missing or wrong values.
@@ -184,22 +182,21 @@ const NOT_FOR_GROUPS: &str =
 
 #[test]
 fn contradicting_arguments_mean_no_signal_is_sent() {
-    in_pid_namespace(|| {
-        let mut crowd = Crowd::gather();
-        let groups = ["-5", "0", "-1"];
-        let for_groups = each(NOT_FOR_GROUPS).flat_map(|option| {
-            let lines = groups.map(|group| format!("{option} -- {group}"));
-            lines.map(|line| (line, true))
-        });
-        let lines = each(CONTRADICTING).map(|line| (line.to_owned(), false));
-        for (line, names_group) in lines.chain(for_groups) {
-            let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
-            let told = crowd.assert_refused(&args);
-            // A value that cannot be read is the whole error.
-            let is_usage = told.contains("Usage: sigsend [options] <pid>...\n");
-            assert!(is_usage || told.contains("invalid"), "{line}: {told}");
-            let group = line.rsplit(' ').next().filter(|_| names_group);
-            assert!(told.contains(group.unwrap_or_default()), "{line}: {told}");
-        }
+    in_pid_namespace!();
+    let mut crowd = Crowd::gather();
+    let groups = ["-5", "0", "-1"];
+    let for_groups = each(NOT_FOR_GROUPS).flat_map(|option| {
+        let lines = groups.map(|group| format!("{option} -- {group}"));
+        lines.map(|line| (line, true))
     });
+    let lines = each(CONTRADICTING).map(|line| (line.to_owned(), false));
+    for (line, names_group) in lines.chain(for_groups) {
+        let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        let told = crowd.assert_refused(&args);
+        // A value that cannot be read is the whole error.
+        let is_usage = told.contains("Usage: sigsend [options] <pid>...\n");
+        assert!(is_usage || told.contains("invalid"), "{line}: {told}");
+        let group = line.rsplit(' ').next().filter(|_| names_group);
+        assert!(told.contains(group.unwrap_or_default()), "{line}: {told}");
+    }
 }

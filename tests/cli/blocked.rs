@@ -5,7 +5,6 @@ mod fuse;
 mod state;
 
 use std::fmt::Debug;
-use std::process::Child;
 
 use nix::sys::signal::killpg;
 
@@ -34,32 +33,31 @@ const LONG_NAME: &str = "blocked-in-the-kernel";
 
 #[test]
 fn a_command_line_that_cannot_be_read_holds_up_no_call() {
-    in_pid_namespace(|| {
-        needs!(may_change_user(), "root");
-        let Some(unreadable) = Unreadable::named(&LONG_NAME[..15]) else {
-            return;
-        };
-        let run = |call: &str| {
-            let call = call.replace("LONG", LONG_NAME);
-            let begin = Instant::now();
-            let done = run!("{}", call.replace("PID", &unreadable.arg()));
-            assert!(begin.elapsed() < Duration::from_secs(10), "{done:?}");
-            unreadable.assert_untouched();
-            done
-        };
-        // Another user's, and whether it has the name cannot be told.
-        let calls = "-HUP LONG | -HUP --within 1s LONG | -HUP -a LONG | -HUP -a -f LONG | -p -a LONG \
-            | --alive LONG | --alive -f LONG | -HUP --expect LONG PID \
-            | -HUP --expect LONG --within 1s PID | -HUP -f LONG PID | -HUP --tree -f LONG PID";
-        for call in each(calls) {
-            run(call).code(if call.contains("--alive") { 2 } else { 1 });
-        }
-        for call in each("-HUP LONG | -HUP -a LONG | -HUP -a -f LONG | -HUP --within 10s LONG") {
-            let other = victim().named(LONG_NAME).sleeping();
-            run(call);
-            other.assert_killed_by(1);
-        }
-    });
+    in_pid_namespace!();
+    needs!(may_change_user(), "root");
+    let Some(unreadable) = Unreadable::named(&LONG_NAME[..15]) else {
+        return;
+    };
+    let run = |call: &str| {
+        let call = call.replace("LONG", LONG_NAME);
+        let begin = Instant::now();
+        let done = run!("{}", call.replace("PID", &unreadable.arg()));
+        assert!(begin.elapsed() < Duration::from_secs(10), "{done:?}");
+        unreadable.assert_untouched();
+        done
+    };
+    // Another user's, and whether it has the name cannot be told.
+    let calls = "-HUP LONG | -HUP --within 1s LONG | -HUP -a LONG | -HUP -a -f LONG | -p -a LONG \
+        | --alive LONG | --alive -f LONG | -HUP --expect LONG PID \
+        | -HUP --expect LONG --within 1s PID | -HUP -f LONG PID | -HUP --tree -f LONG PID";
+    for call in each(calls) {
+        run(call).code(if call.contains("--alive") { 2 } else { 1 });
+    }
+    for call in each("-HUP LONG | -HUP -a LONG | -HUP -a -f LONG | -HUP --within 10s LONG") {
+        let other = victim().named(LONG_NAME).sleeping();
+        run(call);
+        other.assert_killed_by(1);
+    }
 }
 
 /// Processes that TERM does not end and that have yet to take it, or fork for ever. All of them are
@@ -129,16 +127,13 @@ impl Undecided {
         })
     }
 
-    /// Starts sigsend for them.
-    fn call(&self, options: &str, place: Place) -> Child {
-        let mut call = raw_sigsend();
-        call.args(options.split(' ')).stderr(Stdio::null());
+    fn call(&self, options: &str, place: Place) -> Victim {
+        let (head, leader) = (&self.head, &self.leader);
         match (&self.control, place) {
-            (Some(control), _) => call.args(["--cgroup", &control.arg()]),
-            (None, Place::Tree) => call.args(["--tree", &self.head.arg()]),
-            (None, _) => call.args(["--", &self.leader.group_arg()]),
-        };
-        call.spawn().expect("sigsend starts")
+            (Some(control), _) => background!("{options} --cgroup {control}"),
+            (None, Place::Tree) => background!("{options} --tree {head}"),
+            (None, _) => background!("{options} -- -{leader}"),
+        }
     }
 }
 
@@ -154,10 +149,9 @@ fn a_wait_for_processes_that_have_yet_to_take_a_signal_ends_on_time() {
     let late = late(&UNDECIDED, |(role, place)| {
         let undecided = Undecided::start(role, place)?;
         let begin = Instant::now();
-        let status = undecided.call("--within 100ms", place).wait();
-        let (took, status) = (begin.elapsed(), status.expect("a child").code());
-        assert_eq!(status, Some(124), "{role}, {place:?}");
-        Some(took)
+        let call = undecided.call("--within 100ms", place);
+        call.assert_exited_with(124);
+        Some(begin.elapsed())
     });
     assert!(late.is_empty(), "{late:#?}");
 }
@@ -167,19 +161,15 @@ fn a_group_does_not_wait_for_another_whose_members_have_yet_to_take_the_signal()
     let late = late(&UNDECIDED, |(role, place)| {
         let undecided = Undecided::start(role, place).filter(|_| place != Place::Tree)?;
         let others = [Victim::sleeping(), Victim::sleeping()];
-        let mut call = raw_sigsend();
-        call.args(["-TERM", "--timeout", "1200ms", "KILL"])
-            .stderr(Stdio::null());
-        if let Some(control) = &undecided.control {
-            call.args(["--cgroup", &control.arg()]);
-        }
-        let groups = [&others[0], &undecided.leader, &others[1]];
-        call.arg("--").args(groups.map(Victim::group_arg));
+        let control = undecided.control.as_ref();
+        let control = control.map_or(String::new(), |group| format!("--cgroup {group}"));
+        let [one, two] = others.each_ref().map(Victim::group_arg);
+        let groups = format!("{one} {} {two}", undecided.leader.group_arg());
         let begin = Instant::now();
-        let mut call = call.spawn().expect("sigsend starts");
+        let call = background!("-TERM --timeout 1200ms KILL {control} -- {groups}");
         killed(&others, 15);
         let took = begin.elapsed();
-        call.wait().expect("a child");
+        call.ending();
         Some(took)
     });
     assert!(late.is_empty(), "{late:#?}");
@@ -191,12 +181,12 @@ fn a_kill_of_processes_that_have_yet_to_take_a_signal_is_on_time() {
         let late = late(&UNDECIDED, |(role, place)| {
             let undecided = Undecided::start(role, place)?;
             let begin = Instant::now();
-            let mut call = undecided.call(call, place);
+            let call = undecided.call(call, place);
             // A tree is stopped before it is killed, which takes a second if a member is blocked.
             let is_stopped = || "TZ".contains(state(undecided.head.pid()));
             eventually("KILL, or the STOP before it", is_stopped);
             let took = begin.elapsed();
-            call.wait().expect("a child");
+            call.ending();
             undecided.head.assert_killed_by(9);
             Some(took)
         });
@@ -207,46 +197,41 @@ fn a_kill_of_processes_that_have_yet_to_take_a_signal_is_on_time() {
 #[test]
 fn a_tree_is_killed_while_another_is_still_being_stopped() {
     // Alone, since what starts with a session of its own meanwhile may be an escaped member.
-    in_pid_namespace(|| {
-        let late = late(&[[0, 1], [1, 0]], |order| {
-            let (mut blocked, other) = (Family::with_role("vfork"), Victim::sleeping());
-            let roots = [blocked.arg(), other.arg()];
-            let begin = Instant::now();
-            let mut call = raw_sigsend()
-                .args(["--tree", "-KILL"])
-                .args(order.map(|nth| &roots[nth]))
-                .spawn()
-                .expect("sigsend starts");
-            other.assert_killed_by(9);
-            let took = begin.elapsed();
-            assert!(call.wait().expect("a child").success());
-            blocked.assert_killed_by(9);
-            assert_eq!(blocked.assert_all_ended(), Vec::<String>::new());
-            Some(took)
-        });
-        assert!(late.is_empty(), "{late:#?}");
+    in_pid_namespace!();
+    let late = late(&[[0, 1], [1, 0]], |order| {
+        let (mut blocked, other) = (Family::with_role("vfork"), Victim::sleeping());
+        let roots = [blocked.arg(), other.arg()];
+        let begin = Instant::now();
+        let [first, second] = order.map(|nth| &roots[nth]);
+        let call = background!("--tree -KILL {first} {second}");
+        other.assert_killed_by(9);
+        let took = begin.elapsed();
+        call.assert_exited_with(0);
+        blocked.assert_killed_by(9);
+        assert_eq!(blocked.assert_all_ended(), Vec::<String>::new());
+        Some(took)
     });
+    assert!(late.is_empty(), "{late:#?}");
 }
 
 #[test]
 fn a_process_that_appears_after_the_kill_of_one_tree_is_no_orphan_of_it() {
-    in_pid_namespace(|| {
-        needs!(program("setsid").is_some(), "setsid");
-        let (mut blocked, other) = (Family::with_role("vfork"), Victim::sleeping());
-        let mut call = raw_sigsend();
-        call.args(["--tree", "-KILL", &blocked.arg(), &other.arg()]);
-        let call = call.stderr(Stdio::piped()).spawn();
-        let call = call.expect("sigsend starts");
-        other.assert_killed_by(9);
-        // The KILLs of this tree are over when sigsend sleeps until the other one is stopped.
-        let pid = i32::try_from(call.id()).expect("a PID");
-        eventually("sigsend waits for the other tree", || state(pid) == 'S');
-        // It loses its parent and has a session of its own, as an escaped member would.
-        let stranger = tool("setsid --fork sleep 60").status();
-        assert!(stranger.expect("setsid starts").success());
-        Done::of("--tree -KILL", call.wait_with_output().expect("a child")).fine();
-        assert_eq!(blocked.assert_all_ended(), Vec::<String>::new());
-    });
+    in_pid_namespace!();
+    needs!(program("setsid").is_some(), "setsid");
+    let (mut blocked, other) = (Family::with_role("vfork"), Victim::sleeping());
+    let mut call = raw_sigsend();
+    call.args(["--tree", "-KILL", &blocked.arg(), &other.arg()]);
+    let call = call.stderr(Stdio::piped()).spawn();
+    let call = call.expect("sigsend starts");
+    other.assert_killed_by(9);
+    // The KILLs of this tree are over when sigsend sleeps until the other one is stopped.
+    let pid = i32::try_from(call.id()).expect("a PID");
+    eventually("sigsend waits for the other tree", || state(pid) == 'S');
+    // It loses its parent and has a session of its own, as an escaped member would.
+    let stranger = tool("setsid --fork sleep 60").status();
+    assert!(stranger.expect("setsid starts").success());
+    Done::of("--tree -KILL", call.wait_with_output().expect("a child")).fine();
+    assert_eq!(blocked.assert_all_ended(), Vec::<String>::new());
 }
 
 #[test]

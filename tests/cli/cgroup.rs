@@ -78,8 +78,7 @@ fn an_invalid_group_is_refused_with_the_reason_and_no_signal() {
     refused.extend(group::version_1().map(|path| (path, old)));
     for (path, message) in refused {
         for args in each("-KILL | -v | --wait | -p | --dry-run | --alive") {
-            let told = run!("{args} --cgroup {path}").code(1).err;
-            contains!(told, "{message}");
+            run!("{args} --cgroup {path}").code(1).has(message);
         }
     }
     let own = group.child("own");
@@ -342,33 +341,32 @@ fn a_wait_for_members_of_another_pid_namespace_ends_with_the_last_of_them() {
 
 #[test]
 fn a_group_that_is_removed_and_created_again_is_a_different_group() {
-    in_pid_namespace(|| {
-        needs!(may_trace(), "strace");
-        for (window, args) in [
-            (Window::BeforePinning, "-KILL"),
-            (Window::AfterPinning, "-KILL"),
-            (Window::AfterPinning, "-HUP"),
-            (Window::BeforeSending, "-HUP"),
-            (Window::BeforeSending, "-HUP --wait"),
-        ] {
-            let Some(parent) = control_group() else {
-                return;
-            };
-            let group = parent.child("again");
-            let mut member = victim().with_pid(4242).sleeping();
-            group.take(4242);
-            let held = Held::at(window, &format!("{args} --cgroup {group}"));
-            run!("-KILL --wait 4242").code(0);
-            member.reap();
-            let group = group.recreated();
-            let unrelated = victim().with_pid(4242).sleeping();
-            group.take(4242);
-            let done = held.go();
-            let has_failed_or_not = done.status.is_some_and(|code| code < 2);
-            assert!(has_failed_or_not, "{window:?} {args:?}: {done:?}");
-            unrelated.assert_alive();
-        }
-    });
+    in_pid_namespace!();
+    needs!(may_trace(), "strace");
+    for (window, args) in [
+        (Window::BeforePinning, "-KILL"),
+        (Window::AfterPinning, "-KILL"),
+        (Window::AfterPinning, "-HUP"),
+        (Window::BeforeSending, "-HUP"),
+        (Window::BeforeSending, "-HUP --wait"),
+    ] {
+        let Some(parent) = control_group() else {
+            return;
+        };
+        let group = parent.child("again");
+        let mut member = victim().with_pid(4242).sleeping();
+        group.take(4242);
+        let held = Held::at(window, &format!("{args} --cgroup {group}"));
+        run!("-KILL --wait 4242").code(0);
+        member.reap();
+        let group = group.recreated();
+        let unrelated = victim().with_pid(4242).sleeping();
+        group.take(4242);
+        let done = held.go();
+        let has_failed_or_not = done.status.is_some_and(|code| code < 2);
+        assert!(has_failed_or_not, "{window:?} {args:?}: {done:?}");
+        unrelated.assert_alive();
+    }
 }
 
 #[test]

@@ -83,9 +83,7 @@ fn fish(path: &Path, home: &TempDir, line: &str) -> String {
     command.current_dir(home.path());
     command.env("HOME", home.path()).env("LC_ALL", "C.UTF-8");
     let offers = command.run(&[]).told();
-    let offers = offers
-        .lines()
-        .map(|offer| offer.split('\t').next().unwrap_or_default());
+    let offers = offers.lines().filter_map(|offer| offer.split('\t').next());
     offers.collect::<Vec<_>>().join(" ")
 }
 
@@ -154,34 +152,33 @@ fn signals_options_and_files_are_completed() {
 
 #[test]
 fn ports_and_groups_are_completed() {
-    in_pid_namespace(|| {
-        needs!(
-            unshare(CloneFlags::CLONE_NEWNET).is_ok(),
-            "a network namespace"
-        );
-        let _listener = TcpListener::bind("[::]:18234").expect("a free port");
-        let _socket = UdpSocket::bind("0.0.0.0:28234").expect("a free port");
-        let Some(group) = control_group() else { return };
-        let _member = group.sleeping();
-        let shown = group.shown();
-        let begun = format!("--cgroup {}", &shown[..shown.len() - 2]);
-        for mut session in ["bash", "zsh"].into_iter().filter_map(Session::start) {
-            // zsh removes the slash that it has added.
-            let args = session.completes("--cgroup sub").replace("/>", ">");
-            assert_eq!(args, "<--cgroup> <subdir>");
-            assert_eq!(session.completes(&begun), format!("<--cgroup> <{shown}>"));
-            let got = session.completes("--grace 5s :18");
-            assert_eq!(got, "<--grace> <5s> <:18234>");
-            assert_eq!(session.completes("-HUP -- :28"), "<-HUP> <--> <:28234/udp>");
-            assert_eq!(session.completes(":38"), "<:38>");
-        }
-        let Some((home, path)) = home("fish") else {
-            return;
-        };
-        assert_eq!(fish(&path, &home, "--grace 5s :18"), ":18234");
-        assert_eq!(fish(&path, &home, "-- :28"), ":28234/udp");
-        assert_eq!(fish(&path, &home, &begun), shown);
-    });
+    in_pid_namespace!();
+    needs!(
+        unshare(CloneFlags::CLONE_NEWNET).is_ok(),
+        "a network namespace"
+    );
+    let _listener = TcpListener::bind("[::]:18234").expect("a free port");
+    let _socket = UdpSocket::bind("0.0.0.0:28234").expect("a free port");
+    let Some(group) = control_group() else { return };
+    let _member = group.sleeping();
+    let shown = group.shown();
+    let begun = format!("--cgroup {}", &shown[..shown.len() - 2]);
+    for mut session in ["bash", "zsh"].into_iter().filter_map(Session::start) {
+        // zsh removes the slash that it has added.
+        let args = session.completes("--cgroup sub").replace("/>", ">");
+        assert_eq!(args, "<--cgroup> <subdir>");
+        assert_eq!(session.completes(&begun), format!("<--cgroup> <{shown}>"));
+        let got = session.completes("--grace 5s :18");
+        assert_eq!(got, "<--grace> <5s> <:18234>");
+        assert_eq!(session.completes("-HUP -- :28"), "<-HUP> <--> <:28234/udp>");
+        assert_eq!(session.completes(":38"), "<:38>");
+    }
+    let Some((home, path)) = home("fish") else {
+        return;
+    };
+    assert_eq!(fish(&path, &home, "--grace 5s :18"), ":18234");
+    assert_eq!(fish(&path, &home, "-- :28"), ":28234/udp");
+    assert_eq!(fish(&path, &home, &begun), shown);
 }
 
 #[test]
@@ -194,45 +191,44 @@ fn processes_are_completed_and_none_of_their_names_is_run() {
         -- qzs       | <--> <qzserver>
         Qz           | <Qz Content>
         qy           | <qy$(>boo)`>boo`>";
-    in_pid_namespace(|| {
-        let one = victim().named("qzserver").with_pid(31_234).sleeping();
-        let others = ["Qz Content", "qy$(>boo)`>boo`"].map(|name| victim().named(name).sleeping());
-        for mut session in ["bash", "zsh"].into_iter().filter_map(Session::start) {
-            for [line, args] in rows(lines) {
-                assert_eq!(session.completes(line), args, "{line}");
-            }
-            let holds = !session.home.path().join("boo").exists();
-            assert!(holds, "a name was run as a command");
-            if may_change_user() {
-                let _other = victim().named("qxother").owned_by(NOBODY).sleeping();
-                assert_eq!(session.completes("qxo"), "<qxo>");
-                assert_eq!(session.completes("-a qxo"), "<-a> <qxother>");
-            }
+    in_pid_namespace!();
+    let one = victim().named("qzserver").with_pid(31_234).sleeping();
+    let others = ["Qz Content", "qy$(>boo)`>boo`"].map(|name| victim().named(name).sleeping());
+    for mut session in ["bash", "zsh"].into_iter().filter_map(Session::start) {
+        for [line, args] in rows(lines) {
+            assert_eq!(session.completes(line), args, "{line}");
         }
-        others.iter().chain([&one]).for_each(Victim::assert_alive);
-        if let Some((home, path)) = home("fish") {
-            let all = rows::<2>(lines).take(6);
-            for [line, args] in all.filter(|[line, _]| !line.starts_with("-- ")) {
-                let (_, last) = args.rsplit_once('<').expect("an argument");
-                assert_eq!(format!("{}>", fish(&path, &home, line)), last, "{line}");
-            }
+        let holds = !session.home.path().join("boo").exists();
+        assert!(holds, "a name was run as a command");
+        if may_change_user() {
+            let _other = victim().named("qxother").owned_by(NOBODY).sleeping();
+            assert_eq!(session.completes("qxo"), "<qxo>");
+            assert_eq!(session.completes("-a qxo"), "<-a> <qxother>");
         }
-        if let Some(mut session) = Session::start("zsh") {
-            let seen = session.offers("-l ");
-            let holds = seen.contains("RTMAX-1") && !seen.contains("qzserver");
-            assert!(holds, "{seen}");
+    }
+    others.iter().chain([&one]).for_each(Victim::assert_alive);
+    if let Some((home, path)) = home("fish") {
+        let all = rows::<2>(lines).take(6);
+        for [line, args] in all.filter(|[line, _]| !line.starts_with("-- ")) {
+            let (_, last) = args.rsplit_once('<').expect("an argument");
+            assert_eq!(format!("{}>", fish(&path, &home, line)), last, "{line}");
         }
-        let _next = victim().named("qznext").with_pid(31_235).sleeping();
-        if let Some((home, path)) = home("bash") {
-            let offers = bash(&path, &home, "-HUP 3123");
-            assert_eq!(offers, " 31234 (qzserver)  31235 (qznext) ");
-        }
-        if let Some(mut session) = Session::start("bash") {
-            assert_eq!(session.completes("-HUP 31"), "<-HUP> <3123>");
-            let seen = session.offers("-HUP 3123\t");
-            assert!(seen.contains("31234 (qzserver)"), "{seen}");
-        }
-    });
+    }
+    if let Some(mut session) = Session::start("zsh") {
+        let seen = session.offers("-l ");
+        let holds = seen.contains("RTMAX-1") && !seen.contains("qzserver");
+        assert!(holds, "{seen}");
+    }
+    let _next = victim().named("qznext").with_pid(31_235).sleeping();
+    if let Some((home, path)) = home("bash") {
+        let offers = bash(&path, &home, "-HUP 3123");
+        assert_eq!(offers, " 31234 (qzserver)  31235 (qznext) ");
+    }
+    if let Some(mut session) = Session::start("bash") {
+        assert_eq!(session.completes("-HUP 31"), "<-HUP> <3123>");
+        let seen = session.offers("-HUP 3123\t");
+        assert!(seen.contains("31234 (qzserver)"), "{seen}");
+    }
 }
 
 /// Every spelling of an option in the help.
@@ -265,38 +261,37 @@ fn bash(path: &Path, home: &TempDir, line: &str) -> String {
 #[test]
 fn no_option_leads_to_an_error() {
     // In a namespace, because zsh asks before it lists more processes than fit on the screen.
-    in_pid_namespace(|| {
-        if let Some(mut session) = Session::start("zsh") {
-            for option in options() {
-                let seen = session.offers(&format!("{option} "));
-                let noise = ["_sigsend:", "_sigsend_", "_arguments", "zsh:"];
-                let holds = !noise.iter().any(|word| seen.contains(word));
-                assert!(holds, "{option}: {seen}");
-            }
-            let seen = session.offers("-");
-            let holds = seen.contains("--signal") && !seen.contains("-HUP");
-            assert!(holds, "{seen}");
+    in_pid_namespace!();
+    if let Some(mut session) = Session::start("zsh") {
+        for option in options() {
+            let seen = session.offers(&format!("{option} "));
+            let noise = ["_sigsend:", "_sigsend_", "_arguments", "zsh:"];
+            let holds = !noise.iter().any(|word| seen.contains(word));
+            assert!(holds, "{option}: {seen}");
         }
-        if let Some((home, path)) = home("bash") {
-            for option in options() {
-                for word in ["''", "-", "-H", "x", "--t"] {
-                    bash(&path, &home, &format!("{option} {word}"));
-                }
+        let seen = session.offers("-");
+        let holds = seen.contains("--signal") && !seen.contains("-HUP");
+        assert!(holds, "{seen}");
+    }
+    if let Some((home, path)) = home("bash") {
+        for option in options() {
+            for word in ["''", "-", "-H", "x", "--t"] {
+                bash(&path, &home, &format!("{option} {word}"));
             }
-            let offers = bash(&path, &home, "-");
-            let has_all = offers.contains(" --signal ") && offers.contains(" -n ");
-            assert!(has_all && !offers.contains(" -HUP "), "{offers:?}");
-            contains!(bash(&path, &home, "-H"), " -HUP ");
-            contains!(bash(&path, &home, "-l --ta"), " --table ");
         }
-        if let Some((home, path)) = home("fish") {
-            fish(&path, &home, "-s HUP ");
-            for option in options() {
-                fish(&path, &home, &format!("{option} "));
-            }
-            let offers = fish(&path, &home, "-");
-            let holds = offers.contains("--signal") && !offers.contains("-HUP");
-            assert!(holds, "{offers:?}");
+        let offers = bash(&path, &home, "-");
+        let has_all = offers.contains(" --signal ") && offers.contains(" -n ");
+        assert!(has_all && !offers.contains(" -HUP "), "{offers:?}");
+        contains!(bash(&path, &home, "-H"), " -HUP ");
+        contains!(bash(&path, &home, "-l --ta"), " --table ");
+    }
+    if let Some((home, path)) = home("fish") {
+        fish(&path, &home, "-s HUP ");
+        for option in options() {
+            fish(&path, &home, &format!("{option} "));
         }
-    });
+        let offers = fish(&path, &home, "-");
+        let holds = offers.contains("--signal") && !offers.contains("-HUP");
+        assert!(holds, "{offers:?}");
+    }
 }

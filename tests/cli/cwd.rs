@@ -77,29 +77,28 @@ fn a_removed_directory_is_found_by_its_path() {
 
 #[test]
 fn an_equal_path_in_another_mount_namespace_is_another_directory() {
-    in_pid_namespace(|| {
-        let base = tempdir();
-        let dir = base.path().join("place");
-        fs::create_dir_all(dir.join("sub")).expect("ours");
-        fs::create_dir(base.path().join("other")).expect("ours");
-        let place = |script: &str| {
-            let mut command = tool("unshare --mount sh -c");
-            command.arg(format!("{script} && echo ready && exec cat"));
-            victim().ready(command.current_dir(base.path()))
-        };
-        let others = ["cd place", "mkdir place/x && cd place/x && rmdir ../x"]
-            .map(|enter| place(&format!("mount -t tmpfs none place && {enter}")));
-        let same = [
-            place("cd place/sub"),
-            place("mount --bind place other && cd other/sub"),
-            working_in(&dir),
-        ];
-        assert_selects(&dir, &same.each_ref());
-        assert_selects(dir.join("x"), &[]);
-        run!("-KILL --cwd {}", dir.display()).ok();
-        killed(&same, 9);
-        alive(&others);
-    });
+    in_pid_namespace!();
+    let base = tempdir();
+    let dir = base.path().join("place");
+    fs::create_dir_all(dir.join("sub")).expect("ours");
+    fs::create_dir(base.path().join("other")).expect("ours");
+    let place = |script: &str| {
+        let mut command = tool("unshare --mount sh -c");
+        command.arg(format!("{script} && echo ready && exec cat"));
+        victim().ready(command.current_dir(base.path()))
+    };
+    let others = ["cd place", "mkdir place/x && cd place/x && rmdir ../x"]
+        .map(|enter| place(&format!("mount -t tmpfs none place && {enter}")));
+    let same = [
+        place("cd place/sub"),
+        place("mount --bind place other && cd other/sub"),
+        working_in(&dir),
+    ];
+    assert_selects(&dir, &same.each_ref());
+    assert_selects(dir.join("x"), &[]);
+    run!("-KILL --cwd {}", dir.display()).ok();
+    killed(&same, 9);
+    alive(&others);
 }
 
 #[test]
@@ -117,15 +116,14 @@ fn the_root_directory_and_the_empty_word_are_refused() {
 
 #[test]
 fn a_directory_narrows_and_verifies_and_spares_the_caller() {
-    in_pid_namespace(|| {
-        let dir = tempdir();
-        let fit = |command: &mut Command| {
-            command.current_dir(dir.path());
-        };
-        let option = format!("--cwd {}", dir.path().display());
-        Filter(&option, &fit).assert_narrows_and_verifies();
-        Filter(&option, &fit).assert_spares_the_caller();
-    });
+    in_pid_namespace!();
+    let dir = tempdir();
+    let fit = |command: &mut Command| {
+        command.current_dir(dir.path());
+    };
+    let option = format!("--cwd {}", dir.path().display());
+    Filter(&option, &fit).assert_narrows_and_verifies();
+    Filter(&option, &fit).assert_spares_the_caller();
 }
 
 #[test]

@@ -7,10 +7,8 @@ use crate::words::has_kernel_threads;
 #[track_caller]
 pub fn effect(signal: &str, pid: i32) -> String {
     let told = run!("--dry-run {signal} {pid}").told();
-    let effect = told
-        .split_once("): ")
-        .and_then(|(_, rest)| rest.split_once("; user "));
-    effect.expect(&told).0.to_owned()
+    let effect = told.split_once("): ").expect(&told).1;
+    effect.split_once("; user ").expect(&told).0.to_owned()
 }
 
 #[track_caller]
@@ -32,9 +30,8 @@ fn a_caught_and_blocked_signal_is_reported_as_both() {
     has_effect("-HUP", caught.pid(), both);
     has_effect("-TERM", caught.pid(), "terminates it, blocked right now");
     has_effect("-KILL", caught.pid(), "terminates it");
-    let told = run!("--dry-run --json -HUP {caught}").code(0).out;
-    let holds = told.contains("\"effect\":\"caught\"") && told.contains("\"blocked\":true");
-    assert!(holds, "{told}");
+    let done = run!("--dry-run --json -HUP {caught}").fine();
+    done.has("\"effect\":\"caught\"").has("\"blocked\":true");
 }
 
 #[test]
@@ -52,11 +49,10 @@ fn the_init_of_a_child_namespace_takes_caught_signals_and_kill() {
 
 #[test]
 fn the_init_of_the_own_namespace_does_not_take_kill() {
-    in_pid_namespace(|| {
-        for signal in ["-KILL", "-STOP", "-USR2"] {
-            has_effect(signal, 1, "does nothing");
-        }
-    });
+    in_pid_namespace!();
+    for signal in ["-KILL", "-STOP", "-USR2"] {
+        has_effect(signal, 1, "does nothing");
+    }
 }
 
 #[test]

@@ -61,12 +61,17 @@ fn a_process_that_got_the_first_signal_but_not_the_next_counts_as_both() {
     // With --grace, CONT and KILL are both refused; a refused CONT does not end the wait.
     for call in each("--timeout 200ms KILL | --timeout 200ms KILL --wait | --grace 200ms") {
         let mut family = Family::with_role("becomes-root");
-        let told = call!(user.sigsend(), "--json {call} {family}").code(64).out;
-        let summary = told.lines().last().expect("a summary");
-        let holds = summary.contains("\"signalled\":1,") && summary.contains("\"failed\":1,");
-        assert!(holds, "{told}");
-        let is_refused = |line: &str| line.contains("\"failed\"") && line.contains("EPERM");
-        assert!(told.lines().any(is_refused), "{told}");
+        let done = call!(user.sigsend(), "--json {call} {family}").code(64);
+        let events = done.json();
+        let summary = events.last().expect("a summary");
+        assert!(
+            summary["signalled"] == 1 && summary["failed"] == 1,
+            "{done:?}"
+        );
+        assert!(
+            events.iter().any(|event| event["errno"] == "EPERM"),
+            "{done:?}"
+        );
         assert_eq!(family.next_line(), Some(format!("root {family}")));
         family.assert_alive();
     }
@@ -74,19 +79,18 @@ fn a_process_that_got_the_first_signal_but_not_the_next_counts_as_both() {
 
 #[test]
 fn a_process_that_exits_at_the_deadline_is_gone() {
-    in_pid_namespace(|| {
-        needs!(may_trace(), "strace");
-        for (nth, call) in [(1, "--within 10ms"), (2, "--timeout 10 USR1 --within 10ms")] {
-            let deaf = "trap '' TERM USR1; echo ready; while read line; do :; done";
-            let patient = Victim::shell(deaf);
-            // The wait has ended without an exit when the process dies.
-            let wait = Call::nth("epoll_wait", nth);
-            let held = Held::after(&wait, &format!("{call} {patient}"));
-            send(patient.pid(), Signal::SIGKILL);
-            patient.assert_killed_by(9);
-            held.go().fine();
-        }
-    });
+    in_pid_namespace!();
+    needs!(may_trace(), "strace");
+    for (nth, call) in [(1, "--within 10ms"), (2, "--timeout 10 USR1 --within 10ms")] {
+        let deaf = "trap '' TERM USR1; echo ready; while read line; do :; done";
+        let patient = Victim::shell(deaf);
+        // The wait has ended without an exit when the process dies.
+        let wait = Call::nth("epoll_wait", nth);
+        let held = Held::after(&wait, &format!("{call} {patient}"));
+        send(patient.pid(), Signal::SIGKILL);
+        patient.assert_killed_by(9);
+        held.go().fine();
+    }
 }
 
 /// sigsend with at most 24 descriptors.
@@ -153,5 +157,6 @@ fn recycle(target: &str) {
 
 #[test]
 fn a_follow_up_never_hits_a_reused_pid_group_id_or_tree() {
-    in_pid_namespace(|| ["", "-- -", "--tree "].into_iter().for_each(recycle));
+    in_pid_namespace!();
+    ["", "-- -", "--tree "].into_iter().for_each(recycle);
 }

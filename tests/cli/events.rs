@@ -189,18 +189,17 @@ fn the_summary_after_an_error_counts_the_processes_without_a_signal() {
 
 #[test]
 fn a_failure_is_reported_once_on_standard_error() {
-    in_pid_namespace(|| {
-        let gone = Victim::gone();
-        let line = format!("sigsend: sending signal to {gone} failed: No such process\n");
-        run!("-v {gone}").fails(1, line);
-        let victim = Victim::sleeping();
-        let refused = format!("sigsend: {victim} (cat) does not catch HUP\n");
-        run!("-v -r -HUP {victim}").fails(1, refused);
-        let late = format!("sigsend: {victim} (cat) is still there after 0.");
-        let told = format!("{victim} (cat) may be signalled\n");
-        let done = run!("-v -0 --within 0s {victim}");
-        done.is(124, told, late).complains(1);
-    });
+    in_pid_namespace!();
+    let gone = Victim::gone();
+    let line = format!("sigsend: sending signal to {gone} failed: No such process\n");
+    run!("-v {gone}").fails(1, line);
+    let victim = Victim::sleeping();
+    let refused = format!("sigsend: {victim} (cat) does not catch HUP\n");
+    run!("-v -r -HUP {victim}").fails(1, refused);
+    let late = format!("sigsend: {victim} (cat) is still there after 0.");
+    let told = format!("{victim} (cat) may be signalled\n");
+    let done = run!("-v -0 --within 0s {victim}");
+    done.is(124, told, late).complains(1);
 }
 
 #[test]

@@ -64,28 +64,26 @@ fn a_recorder_reports_every_signal_that_can_be_caught() {
 
 #[test]
 fn a_namespace_has_only_the_test_in_it() {
-    in_pid_namespace(|| {
-        assert_eq!(all_pids(), [1]);
-        assert_eq!(getpgrp(), getpid(), "the test does not lead its group");
-    });
+    in_pid_namespace!();
+    assert_eq!(all_pids(), [1]);
+    assert_eq!(getpgrp(), getpid(), "the test does not lead its group");
 }
 
 #[test]
 fn a_process_can_be_given_a_pid_repeatedly() {
-    in_pid_namespace(|| {
-        let mut first = victim().with_pid(4242).named("first").sleeping();
-        assert_eq!((first.pid(), &*first.status_field("Name")), (4242, "first"));
-        send(first.pid(), Signal::SIGTERM);
-        assert_eq!(first.reap(), Ending::Killed(15));
-        let mut second = victim().with_pid(4242).argv0("second");
-        if may_change_user() {
-            second = second.owned_by(NOBODY);
-        }
-        let second = second.sleeping();
-        assert_eq!(second.pid(), 4242);
-        second.assert_alive();
-        assert_ne!(Victim::gone(), 4242);
-    });
+    in_pid_namespace!();
+    let mut first = victim().with_pid(4242).named("first").sleeping();
+    assert_eq!((first.pid(), &*first.status_field("Name")), (4242, "first"));
+    send(first.pid(), Signal::SIGTERM);
+    assert_eq!(first.reap(), Ending::Killed(15));
+    let mut second = victim().with_pid(4242).argv0("second");
+    if may_change_user() {
+        second = second.owned_by(NOBODY);
+    }
+    let second = second.sleeping();
+    assert_eq!(second.pid(), 4242);
+    second.assert_alive();
+    assert_ne!(Victim::gone(), 4242);
 }
 
 #[test]

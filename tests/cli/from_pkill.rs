@@ -107,56 +107,49 @@ fn world(dir: &Path) -> Vec<(&'static str, Victim)> {
 
 #[test]
 fn every_command_for_users_of_pkill_hits_what_it_should() {
-    in_pid_namespace(|| {
-        let rows = COMMANDS.lines().filter_map(|line| line.split_once(" => "));
-        assert_eq!(on_page(), rows.clone().map(|row| row.0).collect::<Vec<_>>());
-        let is_possible = may_change_user() && unshare(CloneFlags::CLONE_NEWNET).is_ok();
-        needs!(is_possible, "root and a network namespace");
-        let bin = Path::new(*SIGSEND).parent().expect("it has a directory");
-        let path = format!(
-            "{}:{}",
-            bin.display(),
-            std::env::var("PATH").unwrap_or_default()
-        );
-        for (command, effect) in rows {
-            let tool = command.split(' ').next().unwrap_or_default();
-            if tool != "sigsend" && program(tool).is_none() {
-                skip(format!("no {tool}"));
-                continue;
-            }
-            let dir = tempdir();
-            let mut terminal = Terminal::running("sh -c 'tty; exec cat'");
-            let tty = terminal.next_until("\n");
-            let tty = tty.trim().trim_start_matches("/dev/").to_owned();
-            let victims = world(dir.path());
-            let mut shell = clean(Command::new("sh"));
-            shell.args(["-c", command]).current_dir(dir.path());
-            shell.env("PATH", &path).env("tty", tty);
-            let told = shell.run(&[]).told();
-            let (who, what) = effect.split_once(' ').expect("two words");
-            if who == "prints" {
-                let told = told.replace('\n', " ");
-                let is_so = told.contains(what) || told.is_empty() && what == "nothing";
-                assert!(is_so, "{command}: {told}");
-            }
-            for (name, victim) in &victims {
-                if who == *name || who == "both" && name.starts_with("nginx") {
-                    let ending = format!("{:?}", victim.ending()).to_lowercase();
-                    assert_eq!(
-                        ending.replace(['(', ')'], " ").trim(),
-                        what,
-                        "{command}: {name}"
-                    );
-                } else {
-                    victim.assert_alive();
-                }
-            }
-            if who == "terminal" {
-                assert_eq!(terminal.end().1.to_string(), "signal: 15 (SIGTERM)");
-            }
-            drop((victims, terminal));
-            // Orphans keep the number of the group until they are reaped.
-            while waitpid(None, None) != Err(Errno::ECHILD) {}
+    in_pid_namespace!();
+    let rows = COMMANDS.lines().filter_map(|line| line.split_once(" => "));
+    assert_eq!(on_page(), rows.clone().map(|row| row.0).collect::<Vec<_>>());
+    let is_possible = may_change_user() && unshare(CloneFlags::CLONE_NEWNET).is_ok();
+    needs!(is_possible, "root and a network namespace");
+    let bin = Path::new(*SIGSEND).parent().expect("it has a directory");
+    let path = env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", bin.display());
+    for (command, effect) in rows {
+        let tool = command.split(' ').next().unwrap_or_default();
+        if tool != "sigsend" && program(tool).is_none() {
+            skip(format!("no {tool}"));
+            continue;
         }
-    });
+        let dir = tempdir();
+        let mut terminal = Terminal::running("sh -c 'tty; exec cat'");
+        let tty = terminal.next_until("\n");
+        let tty = tty.trim().trim_start_matches("/dev/").to_owned();
+        let victims = world(dir.path());
+        let mut shell = clean(Command::new("sh"));
+        shell.args(["-c", command]).current_dir(dir.path());
+        shell.env("PATH", &path).env("tty", tty);
+        let told = shell.run(&[]).told();
+        let (who, what) = effect.split_once(' ').expect("two words");
+        if who == "prints" {
+            let told = told.replace('\n', " ");
+            let is_so = told.contains(what) || told.is_empty() && what == "nothing";
+            assert!(is_so, "{command}: {told}");
+        }
+        for (name, victim) in &victims {
+            if who == *name || who == "both" && name.starts_with("nginx") {
+                let ending = format!("{:?}", victim.ending()).to_lowercase();
+                let ending = ending.replace(['(', ')'], " ");
+                assert_eq!(ending.trim(), what, "{command}: {name}");
+            } else {
+                victim.assert_alive();
+            }
+        }
+        if who == "terminal" {
+            assert_eq!(terminal.end().1.to_string(), "signal: 15 (SIGTERM)");
+        }
+        drop((victims, terminal));
+        // Orphans keep the number of the group until they are reaped.
+        while waitpid(None, None) != Err(Errno::ECHILD) {}
+    }
 }

@@ -310,26 +310,25 @@ fn a_process_that_executes_meanwhile_is_found_or_not_and_is_no_other() {
 
 #[test]
 fn a_text_never_hits_the_next_owner_of_the_pid() {
-    in_pid_namespace(|| {
-        needs!(may_trace() && may_change_user(), "strace and root");
-        let text = unique();
-        // Not the user of the tracer, whose command line has the text too.
-        let owner = |argv0: &str| {
-            let options = victim().with_pid(4242).owned_by(NOBODY);
-            options.argv0(argv0).sleeping()
-        };
-        for (window, next) in [
-            (Window::BeforePinning, "other"),
-            (Window::AfterPinning, "other"),
-            (Window::BeforeSending, "other"),
-            (Window::BeforeSending, &text),
-        ] {
-            let mut first = owner(&text);
-            let held = Held::at(window, &format!("-KILL -u 65534 -f {text}"));
-            first.kill();
-            let unrelated = owner(next);
-            held.go().fails(1, "sigsend: ");
-            unrelated.assert_alive();
-        }
-    });
+    in_pid_namespace!();
+    needs!(may_trace() && may_change_user(), "strace and root");
+    let text = unique();
+    // Not the user of the tracer, whose command line has the text too.
+    let owner = |argv0: &str| {
+        let options = victim().with_pid(4242).owned_by(NOBODY);
+        options.argv0(argv0).sleeping()
+    };
+    for (window, next) in [
+        (Window::BeforePinning, "other"),
+        (Window::AfterPinning, "other"),
+        (Window::BeforeSending, "other"),
+        (Window::BeforeSending, &text),
+    ] {
+        let mut first = owner(&text);
+        let held = Held::at(window, &format!("-KILL -u 65534 -f {text}"));
+        first.kill();
+        let unrelated = owner(next);
+        held.go().fails(1, "sigsend: ");
+        unrelated.assert_alive();
+    }
 }

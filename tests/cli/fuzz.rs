@@ -46,7 +46,8 @@ fn env_number(name: &str, default: u64) -> u64 {
 #[test]
 fn random_command_lines_do_what_the_manual_says() {
     if env::var_os(FIGURES).is_some() {
-        return in_pid_namespace(|| fuzz(env_number(SEED, 0), env_number(LINES, 0)));
+        in_pid_namespace!();
+        return fuzz(env_number(SEED, 0), env_number(LINES, 0));
     }
     if !running_as_root() || !may_change_user() {
         return skip("the fuzzer needs victims of several users, and only root can make them");
@@ -67,11 +68,8 @@ fn random_command_lines_do_what_the_manual_says() {
     });
     let (failures, total) = results.into_inner().expect("no panic");
     let seconds = begin.elapsed().as_secs_f64();
-    writeln!(
-        stdout(),
-        "fuzzed with seed {seed} in {seconds:.1} s: {total:?}"
-    )
-    .expect("stdout");
+    let told = format!("fuzzed with seed {seed} in {seconds:.1} s: {total:?}");
+    writeln!(stdout(), "{told}").expect("stdout");
     assert!(failures.is_empty(), "{failures}");
     assert_eq!(total.get("lines"), Some(&lines), "not every line was run");
 }
@@ -127,12 +125,8 @@ fn fuzz(seed: u64, lines: u64) {
         }
         // A hang takes long, so three of them reach the limit.
         failed += if ended.hung { MAX_FAILURES / 3 } else { 1 };
-        let told = format!(
-            "{}\n    {}; {ended:?}",
-            describe(&line, world.home()),
-            repeat(seed)
-        );
-        let _ = writeln!(stderr(), "{told}\n    {}", wrong.join("\n    "));
+        let told = format!("{}; {ended:?}\n    {}", repeat(seed), wrong.join("\n    "));
+        let _ = writeln!(stderr(), "{}\n    {told}", describe(&line, world.home()));
         if failed >= MAX_FAILURES {
             break;
         }
@@ -166,10 +160,10 @@ fn quoted(word: &[u8]) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=+:.,/%".contains(c);
     match str::from_utf8(word) {
         Ok(text) if !text.is_empty() && text.chars().all(is_plain) => text.to_owned(),
-        _ => format!(
-            "$'{}'",
-            word.escape_ascii().to_string().replace("\\\"", "\"")
-        ),
+        _ => {
+            let escaped = word.escape_ascii().to_string();
+            format!("$'{}'", escaped.replace("\\\"", "\""))
+        }
     }
 }
 

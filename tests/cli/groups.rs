@@ -11,12 +11,6 @@ fn heir_after(commands: &str) -> String {
 #[test]
 fn a_group_is_gone_when_every_member_is() {
     let mut bystander = Recorder::new();
-    let members = |leader: &Victim| {
-        [
-            victim().in_group_of(leader).sleeping(),
-            victim().in_group_of(leader).shell(STUBBORN),
-        ]
-    };
     table(
         "-v --grace 200ms -- -CAT | 0 | sent TERM (15) to CAT ( & sent TERM (15) to CAT2@CAT ( \
             & sent TERM (15) to STUBBORN@CAT ( & !sent KILL (9) to CAT ( & !sent KILL (9) to CAT2@CAT ( \
@@ -24,7 +18,8 @@ fn a_group_is_gone_when_every_member_is() {
     );
     // It lives without its leader.
     let mut leader = Victim::sleeping();
-    let [mortal, stubborn] = members(&leader);
+    let member = || victim().in_group_of(&leader);
+    let (mortal, stubborn) = (member().sleeping(), member().shell(STUBBORN));
     run!("-KILL {leader}").code(0);
     leader.reap();
     run!("-0 --within 30ms -- -{leader}").code(124);
@@ -119,26 +114,25 @@ fn a_group_beside_another_process_is_signalled_as_a_whole() {
 
 #[test]
 fn a_child_that_was_forked_before_the_deadline_is_still_there_after_it() {
-    in_pid_namespace(|| {
-        needs!(may_trace(), "strace");
-        // It says when it has got TERM, and on a line after that it forks a child and exits.
-        let leader = || {
-            let family = Family::shell(&heir_after("echo caught; read line; "));
-            let args = format!("-TERM --within 0s -- -{family}");
-            (family, args)
-        };
-        let (family, args) = leader();
-        let trace = strace("trace=poll,pidfd_send_signal", &args);
-        drop(family);
-        for point in calls_after(&trace, "SIGTERM") {
-            let (mut family, args) = leader();
-            let held = Held::before(&point, &args);
-            assert_eq!(family.read_line(), "caught");
-            family.write_line("exit");
-            family.assert_exited_with(3);
-            held.go().code(124);
-        }
-    });
+    in_pid_namespace!();
+    needs!(may_trace(), "strace");
+    // It says when it has got TERM, and on a line after that it forks a child and exits.
+    let leader = || {
+        let family = Family::shell(&heir_after("echo caught; read line; "));
+        let args = format!("-TERM --within 0s -- -{family}");
+        (family, args)
+    };
+    let (family, args) = leader();
+    let trace = strace("trace=poll,pidfd_send_signal", &args);
+    drop(family);
+    for point in calls_after(&trace, "SIGTERM") {
+        let (mut family, args) = leader();
+        let held = Held::before(&point, &args);
+        assert_eq!(family.read_line(), "caught");
+        family.write_line("exit");
+        family.assert_exited_with(3);
+        held.go().code(124);
+    }
 }
 
 #[test]

@@ -45,15 +45,8 @@ fn a_token_that_matches_no_process_sends_no_signal() {
     let own = inode(&right);
     // Off by one, off by 2^32, and the inode of one process with the PID of another.
     let stranger = inode(&token(Victim::sleeping()));
-    let wrong = [
-        own + 1,
-        own - 1,
-        own + (1 << 32),
-        own | 1 << 63,
-        stranger,
-        u64::MAX,
-        1,
-    ];
+    let near = [own + 1, own - 1, own + (1 << 32), own | 1 << 63];
+    let wrong = near.into_iter().chain([stranger, u64::MAX, 1]);
     for wrong in wrong.map(|wrong| format!("{target}:{wrong}")) {
         let line = format!("sigsend: sending signal to {wrong} failed: No such process");
         let why = "this PID now belongs to another process";
@@ -85,12 +78,12 @@ fn expect_takes_command_name_executable_or_first_argument() {
         run!("-0 --expect {name} {target}").ok();
         run!("--alive --expect {name} {target}").code(0);
     }
-    for name in [
-        "cron",
-        &command[..4],
-        &format!("{command}x"),
-        &command.to_uppercase(),
-    ] {
+    let near = [
+        command[..4].to_owned(),
+        format!("{command}x"),
+        command.to_uppercase(),
+    ];
+    for name in near.iter().map(String::as_str).chain(["cron"]) {
         let line = format!("sigsend: {target} ({command}) is not {name}\n");
         run!("-KILL --expect {name} {target}").fails(1, &line);
         run!("--alive --expect {name} {target}").code(1);
@@ -179,9 +172,8 @@ fn a_thread_is_no_process() {
     for asked in ["--id", "-p"] {
         run!("{asked} {thread}").fails(1, format!("sigsend: {why}"));
     }
-    let told = run!("-0 --pidfile {file}").fails(1, "sigsend: ").err;
-    let holds = told.contains(&format!("{thread} is a thread of {}", id()));
-    assert!(holds, "{told}");
+    let why = format!("{thread} is a thread of {}", id());
+    run!("-0 --pidfile {file}").fails(1, why);
 }
 
 #[test]
@@ -228,8 +220,7 @@ fn with_require_handler_only_processes_that_catch_a_signal_get_it() {
         assert_eq!(told.lines().count(), 2, "{told}");
         run!("{option} -HUP {bare} {catching} {ignoring}").code(64);
         assert_eq!(catching.signals(), [1]);
-        let told = run!("{option} -HUP {name}").begins(64, "sigsend: ").err;
-        assert!(told.contains(&worker.arg()), "{told}");
+        run!("{option} -HUP {name}").fails(64, worker.arg());
         // The kernel keeps one pending HUP, so this one must have been caught before the next.
         assert_eq!(daemon.signals(), [1]);
         run!("{option} -HUP --pidfile {file}").code(64);
@@ -244,29 +235,28 @@ fn with_require_handler_only_processes_that_catch_a_signal_get_it() {
 
 #[test]
 fn a_process_that_is_gone_when_its_refusal_is_checked_is_reported_as_gone() {
-    in_pid_namespace(|| {
-        needs!(may_trace(), "strace");
-        for check in each("-r -HUP | --expect dog | -r -HUP --wait | --expect dog --wait") {
-            let args = |victim: &Victim| format!("{check} {victim}");
-            let victim = Victim::sleeping();
-            let checks = "trace=poll,openat,readlink,pidfd_open";
-            let mut trace = strace(checks, &args(&victim));
-            // The helper thread, which reads the memory, is not held.
-            trace.calls.retain(|call| !call.contains("/cmdline"));
-            for point in calls_after(&trace, "pidfd_open") {
-                let mut victim = Victim::sleeping();
-                let held = Held::before(&point, &args(&victim));
-                victim.kill();
-                let done = held.go();
-                let failed = format!("sending signal to {victim} failed: No such process\n");
-                if check.contains("--wait") {
-                    done.ok()
-                } else {
-                    done.fails(1, format!("sigsend: {failed}"))
-                };
-            }
+    in_pid_namespace!();
+    needs!(may_trace(), "strace");
+    for check in each("-r -HUP | --expect dog | -r -HUP --wait | --expect dog --wait") {
+        let args = |victim: &Victim| format!("{check} {victim}");
+        let victim = Victim::sleeping();
+        let checks = "trace=poll,openat,readlink,pidfd_open";
+        let mut trace = strace(checks, &args(&victim));
+        // The helper thread, which reads the memory, is not held.
+        trace.calls.retain(|call| !call.contains("/cmdline"));
+        for point in calls_after(&trace, "pidfd_open") {
+            let mut victim = Victim::sleeping();
+            let held = Held::before(&point, &args(&victim));
+            victim.kill();
+            let done = held.go();
+            let failed = format!("sending signal to {victim} failed: No such process\n");
+            if check.contains("--wait") {
+                done.ok()
+            } else {
+                done.fails(1, format!("sigsend: {failed}"))
+            };
         }
-    });
+    }
 }
 
 #[test]

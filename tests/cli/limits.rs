@@ -58,11 +58,8 @@ fn the_longest_argument_is_refused_in_any_place() {
             let line = line.replace("LONG", &long).replace("PID", &bystander.arg());
             let done = run!("{line}");
             let is_refused = done.status == Some(status) && done.err.starts_with("sigsend: ");
-            assert!(
-                is_refused,
-                "{byte:?} {line:.20}: {:?} {:.99}",
-                done.status, done.err
-            );
+            // Not the whole of what was typed.
+            assert!(is_refused, "{byte:?} {line:.20}: {:.99}", done.err);
         }
     }
     bystander.assert_untouched();
@@ -84,77 +81,73 @@ fn as_many_arguments_as_the_kernel_allows_are_accepted() {
 
 #[test]
 fn a_large_group_is_ended_and_waited_for() {
-    in_pid_namespace(|| {
-        let count = size(1000, 5000);
-        needs!(may_open(count), "a higher limit of open files");
-        let mut bystander = Recorder::new();
-        for args in ["-v -KILL --wait", "--grace 9s"] {
-            let mut crowd = Family::with_role(&format!("children {count}"));
-            assert_eq!(crowd.children().len(), count);
-            run!("{args} -- -{crowd}").within(20).code(0);
-            crowd.assert_all_ended();
-        }
-        bystander.assert_untouched();
-    });
+    in_pid_namespace!();
+    let count = size(1000, 5000);
+    needs!(may_open(count), "a higher limit of open files");
+    let mut bystander = Recorder::new();
+    for args in ["-v -KILL --wait", "--grace 9s"] {
+        let mut crowd = Family::with_role(&format!("children {count}"));
+        assert_eq!(crowd.children().len(), count);
+        run!("{args} -- -{crowd}").within(20).code(0);
+        crowd.assert_all_ended();
+    }
+    bystander.assert_untouched();
 }
 
 #[test]
 fn a_wide_and_a_deep_tree_are_killed_whole() {
-    in_pid_namespace(|| {
-        let (width, depth) = (size(1000, 5000), size(200, 500));
-        needs!(may_open(width), "a higher limit of open files");
-        let mut bystander = Recorder::new();
-        for signal in ["-KILL", "-TERM"] {
-            for (shape, size) in [("children", width), ("chain", depth)] {
-                let mut family = Family::with_role(&format!("{shape} {size}"));
-                let done = run!("-v --tree {signal} {family}").within(10).fine();
-                assert_eq!(done.sent_to().len(), size + 1, "{shape}");
-                family.assert_all_ended();
-            }
+    in_pid_namespace!();
+    let (width, depth) = (size(1000, 5000), size(200, 500));
+    needs!(may_open(width), "a higher limit of open files");
+    let mut bystander = Recorder::new();
+    for signal in ["-KILL", "-TERM"] {
+        for (shape, size) in [("children", width), ("chain", depth)] {
+            let mut family = Family::with_role(&format!("{shape} {size}"));
+            let done = run!("-v --tree {signal} {family}").within(10).fine();
+            assert_eq!(done.sent_to().len(), size + 1, "{shape}");
+            family.assert_all_ended();
         }
-        bystander.assert_untouched();
-    });
+    }
+    bystander.assert_untouched();
 }
 
 #[test]
 fn at_the_limit_of_processes_everything_works() {
-    in_pid_namespace(|| {
-        needs!(has_prlimit() && may_change_user(), "root and prlimit");
-        let user = Unprivileged::new();
-        // No thread can be started, so everything is written at the end.
-        for line in each("PID|-v --grace 9s PID|poor|--grace 9s PID|--tree -KILL PID|--alive PID") {
-            let victim = victim().owned_by(NOBODY).named("poor").sleeping();
-            let mut command = tool("prlimit --nproc=1:1");
-            command.arg(user.path()).uid(NOBODY);
-            let told = call!(command, "{}", line.replace("PID", &victim.arg())).told();
-            let lines = if line.contains("-v ") { 3 } else { 0 };
-            assert_eq!(told.lines().count(), lines, "{told}");
-            match line {
-                _ if line.contains("--alive") => victim.assert_alive(),
-                _ => victim.assert_killed_by(if line.contains("-KILL") { 9 } else { 15 }),
-            }
+    in_pid_namespace!();
+    needs!(has_prlimit() && may_change_user(), "root and prlimit");
+    let user = Unprivileged::new();
+    // No thread can be started, so everything is written at the end.
+    for line in each("PID|-v --grace 9s PID|poor|--grace 9s PID|--tree -KILL PID|--alive PID") {
+        let victim = victim().owned_by(NOBODY).named("poor").sleeping();
+        let mut command = tool("prlimit --nproc=1:1");
+        command.arg(user.path()).uid(NOBODY);
+        let told = call!(command, "{}", line.replace("PID", &victim.arg())).told();
+        let lines = if line.contains("-v ") { 3 } else { 0 };
+        assert_eq!(told.lines().count(), lines, "{told}");
+        match line {
+            _ if line.contains("--alive") => victim.assert_alive(),
+            _ => victim.assert_killed_by(if line.contains("-KILL") { 9 } else { 15 }),
         }
-    });
+    }
 }
 
 #[test]
 fn sixty_four_megabytes_are_enough() {
-    in_pid_namespace(|| {
-        needs!(has_prlimit(), "prlimit");
-        let mut target = Recorder::new();
-        let pid = format!("{target} ");
-        let (many, dir) = (pid.repeat(100_000), tempdir());
-        let full = dir.arg("full", pid.repeat((1 << 20) / pid.len()));
-        for limit in ["--as=67108864", "--data=67108864"] {
-            call!(limited(limit), "-0 {many}").ok();
-            call!(limited(limit), "-USR1 --allow-stale --pidfile {full}").ok();
-            assert_eq!(target.signals(), [10]);
-            let mut crowd = Family::with_role("children 900");
-            call!(limited(limit), "--json --tree -KILL {crowd}").fine();
-            crowd.assert_all_ended();
-        }
-        target.assert_untouched();
-    });
+    in_pid_namespace!();
+    needs!(has_prlimit(), "prlimit");
+    let mut target = Recorder::new();
+    let pid = format!("{target} ");
+    let (many, dir) = (pid.repeat(100_000), tempdir());
+    let full = dir.arg("full", pid.repeat((1 << 20) / pid.len()));
+    for limit in ["--as=67108864", "--data=67108864"] {
+        call!(limited(limit), "-0 {many}").ok();
+        call!(limited(limit), "-USR1 --allow-stale --pidfile {full}").ok();
+        assert_eq!(target.signals(), [10]);
+        let mut crowd = Family::with_role("children 900");
+        call!(limited(limit), "--json --tree -KILL {crowd}").fine();
+        crowd.assert_all_ended();
+    }
+    target.assert_untouched();
 }
 
 #[test]
@@ -163,9 +156,8 @@ fn a_list_too_large_for_memory_is_refused() {
     for megabytes in [7, 16, 40, 70] {
         let limited = "prlimit --as=67108864 $0 -0 --pidfile -";
         let shell = sh(&format!("yes 1 | head -c {megabytes}000000 | {limited}"));
-        let done = shell.run(&[]);
-        done.begins(1, "sigsend: reading standard input: ")
-            .complains(1);
+        let refused = "sigsend: reading standard input: ";
+        shell.run(&[]).begins(1, refused).complains(1);
     }
 }
 

@@ -91,10 +91,10 @@ fn a_wait_is_for_the_whole_tree() {
 fn other_signals_and_the_dry_run_know_the_target_from_its_tree() {
     let mut family = family("trap 'echo master >&2' HUP", IDLE);
     let (pid, worker) = (family.arg(), family.children()[0].to_string());
-    let told = run!("--dry-run --mixed --grace 5s {pid}").told();
-    contains!(told, "would send TERM (15) to {pid}");
-    assert!(!told.contains(&format!("TERM (15) to {worker}")), "{told}");
-    assert!(told.contains(&worker), "it would get KILL: {told}");
+    let done = run!("--dry-run --mixed --grace 5s {pid}").fine();
+    let done = done.has(format!("would send TERM (15) to {pid}"));
+    // It would get KILL.
+    done.lacks(format!("TERM (15) to {worker}")).has(worker);
     run!("-HUP --mixed {pid}").ok();
     assert_eq!(family.next_line().as_deref(), Some("master"));
     run!("-KILL --mixed --wait {pid}").ok();

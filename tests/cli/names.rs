@@ -16,14 +16,11 @@ fn long(length: usize) -> String {
 fn a_name_selects_exactly_the_processes_of_that_name() {
     let name = format!("_w.{}-1", id());
     let [one, two] = [(); 2].map(|()| victim().named(&name).sleeping());
-    let others = [
-        victim().named(&format!("{name}2")).sleeping(),
-        victim().named(&name[..name.len() - 1]).sleeping(),
-        victim().named(&name.to_uppercase()).sleeping(),
-        victim().named(&name[1..]).sleeping(),
-        victim().named(&name.replace('.', "x")).sleeping(),
-        victim().argv0(&*name).sleeping(),
-    ];
+    let (shorter, upper) = (&name[..name.len() - 1], name.to_uppercase());
+    let (longer, other) = (format!("{name}2"), name.replace('.', "x"));
+    let near = [shorter, &name[1..], &upper, &longer, &other];
+    let others = near.map(|near| victim().named(near).sleeping());
+    let titled = victim().argv0(&*name).sleeping();
     selects(&name, &[&one, &two]);
     let sent = run!("-v -HUP {name}").told();
     let expected = [&one, &two].map(|victim| format!("sent HUP (1) to {victim} ({name})"));
@@ -33,7 +30,7 @@ fn a_name_selects_exactly_the_processes_of_that_name() {
     let unfound = "sigsend: cannot find process \"nobody-here\"\n";
     run!("-INT {name} nobody-here {plain}").fails(64, unfound);
     killed([named, plain], 2);
-    alive(&others);
+    alive(others.iter().chain([&titled]));
 }
 
 #[test]
@@ -80,52 +77,51 @@ pub fn copied_cat(name: &str) -> (TempDir, PathBuf) {
 
 #[test]
 fn unusual_names_of_other_processes_change_no_match() {
-    in_pid_namespace(|| {
-        let names: [&[u8]; 12] = [
-            b"daemon\n",
-            b"\ndaemon",
-            b"daemon\nUid:\t7",
-            b"a) Z 1 (b",
-            b") R 1 1 1 0 -1",
-            b"(",
-            b"\xff\xfe",
-            b"daemon\xff",
-            b"\x1b[31m",
-            b" daemon",
-            b"daemon ",
-            b"daemon) S 0 0 0",
-        ];
-        let mut odd = names.map(named_with);
-        let mut daemon = Recorder::of(victim().named("daemon"));
-        selects("daemon", &[daemon.victim()]);
-        run!("-HUP daemon").ok();
-        assert_eq!(daemon.signals(), [1]);
-        let dir = tempdir();
-        let is_safe = |told: &str| !told.trim_end().contains(char::is_control);
-        for victim in &mut odd {
-            // The fields after the name are parsed correctly: age, owner, group, handlers.
-            let file = dir.file("x.pid", victim.arg());
-            run!("-0 --pidfile {}", file.display()).fine();
-            run!("-r -HUP {victim}").code(1);
-            run!("-0 --within 0s -- -{victim}").code(124);
-            let told = run!("-v -0 --tree {victim}").code(0).out;
-            assert!(is_safe(&told), "{told:?}");
-            let told = run!("-0 --expect daemon {victim}").code(1).err;
-            assert!(is_safe(&told), "{told:?}");
-            assert_answers(victim);
-        }
-        selects("'daemon '", &[&odd[10]]);
-        run!("-HUP 'daemon) S 0 0 0'").code(0);
-        odd[11].assert_killed_by(1);
-        for untypable in ["daemon\n", " daemon", "(", "a/b", "\u{1b}[31m", ""] {
-            run!("-KILL '{untypable}'").code(1);
-        }
-        let mut command = sigsend();
-        command.arg(OsStr::from_bytes(b"daemon\xff"));
-        call!(command, "-KILL").code(1);
-        odd[..11].iter_mut().for_each(assert_answers);
-        daemon.assert_untouched();
-    });
+    in_pid_namespace!();
+    let names: [&[u8]; 12] = [
+        b"daemon\n",
+        b"\ndaemon",
+        b"daemon\nUid:\t7",
+        b"a) Z 1 (b",
+        b") R 1 1 1 0 -1",
+        b"(",
+        b"\xff\xfe",
+        b"daemon\xff",
+        b"\x1b[31m",
+        b" daemon",
+        b"daemon ",
+        b"daemon) S 0 0 0",
+    ];
+    let mut odd = names.map(named_with);
+    let mut daemon = Recorder::of(victim().named("daemon"));
+    selects("daemon", &[daemon.victim()]);
+    run!("-HUP daemon").ok();
+    assert_eq!(daemon.signals(), [1]);
+    let dir = tempdir();
+    let is_safe = |told: &str| !told.trim_end().contains(char::is_control);
+    for victim in &mut odd {
+        // The fields after the name are parsed correctly: age, owner, group, handlers.
+        let file = dir.file("x.pid", victim.arg());
+        run!("-0 --pidfile {}", file.display()).fine();
+        run!("-r -HUP {victim}").code(1);
+        run!("-0 --within 0s -- -{victim}").code(124);
+        let told = run!("-v -0 --tree {victim}").code(0).out;
+        assert!(is_safe(&told), "{told:?}");
+        let told = run!("-0 --expect daemon {victim}").code(1).err;
+        assert!(is_safe(&told), "{told:?}");
+        assert_answers(victim);
+    }
+    selects("'daemon '", &[&odd[10]]);
+    run!("-HUP 'daemon) S 0 0 0'").code(0);
+    odd[11].assert_killed_by(1);
+    for untypable in ["daemon\n", " daemon", "(", "a/b", "\u{1b}[31m", ""] {
+        run!("-KILL '{untypable}'").code(1);
+    }
+    let mut command = sigsend();
+    command.arg(OsStr::from_bytes(b"daemon\xff"));
+    call!(command, "-KILL").code(1);
+    odd[..11].iter_mut().for_each(assert_answers);
+    daemon.assert_untouched();
 }
 
 /// A sleeping process with a command name of any bytes.
@@ -178,25 +174,24 @@ fn other_users_processes_are_selected_with_all_only() {
 
 #[test]
 fn how_many_processes_of_other_users_have_the_name_is_told() {
-    in_pid_namespace(|| {
-        needs!(may_change_user(), "root");
-        let line = "sigsend: cannot find process \"shared\"\n";
-        let theirs = victim().named("shared").owned_by(NOBODY).sleeping();
-        // A zombie of that name is no process that -a would select.
-        let zombie = victim().named("shared").owned_by(NOBODY).sleeping();
-        run!("-KILL {zombie}").code(0);
-        zombie.assert_killed_by(9);
-        let one = "another user has a process of that name; -a selects it\n";
-        for form in each(" | -KILL | --tree -KILL | --grace 9s | -p") {
-            run!("{form} shared").fails(1, line);
-        }
-        run!("-v shared").fails(1, format!("{line}{one}"));
-        let second = victim().named("shared").owned_by(NOBODY).sleeping();
-        let two = "other users have 2 processes of that name; -a selects them\n";
-        run!("-v shared").fails(1, format!("{line}{two}"));
-        theirs.assert_alive();
-        second.assert_alive();
-    });
+    in_pid_namespace!();
+    needs!(may_change_user(), "root");
+    let line = "sigsend: cannot find process \"shared\"\n";
+    let theirs = victim().named("shared").owned_by(NOBODY).sleeping();
+    // A zombie of that name is no process that -a would select.
+    let zombie = victim().named("shared").owned_by(NOBODY).sleeping();
+    run!("-KILL {zombie}").code(0);
+    zombie.assert_killed_by(9);
+    let one = "another user has a process of that name; -a selects it\n";
+    for form in each(" | -KILL | --tree -KILL | --grace 9s | -p") {
+        run!("{form} shared").fails(1, line);
+    }
+    run!("-v shared").fails(1, format!("{line}{one}"));
+    let second = victim().named("shared").owned_by(NOBODY).sleeping();
+    let two = "other users have 2 processes of that name; -a selects them\n";
+    run!("-v shared").fails(1, format!("{line}{two}"));
+    theirs.assert_alive();
+    second.assert_alive();
 }
 
 #[test]
@@ -236,25 +231,24 @@ const NEAR: &str = "
 
 #[test]
 fn a_name_that_no_process_has_is_an_error_with_the_nearest_name_as_hint() {
-    in_pid_namespace(|| {
-        let names = ["nginx", "redis-server", "tmux: server", "q\x1bzq"];
-        let targets = names.map(|name| victim().named(name).sleeping());
-        for [typed, near] in rows(NEAR) {
-            let line = format!("sigsend: cannot find process \"{typed}\"\n");
-            for form in each(" | -KILL | -p | --id | -r -HUP | --tree") {
-                run!("{form} {typed}").fails(1, &line);
-                run!("-v {form} {typed}").fails(1, format!("{line}did you mean {near}?\n"));
-            }
-            run!("--json {typed}").code(1).has("\"hint\":\"");
+    in_pid_namespace!();
+    let names = ["nginx", "redis-server", "tmux: server", "q\x1bzq"];
+    let targets = names.map(|name| victim().named(name).sleeping());
+    for [typed, near] in rows(NEAR) {
+        let line = format!("sigsend: cannot find process \"{typed}\"\n");
+        for form in each(" | -KILL | -p | --id | -r -HUP | --tree") {
+            run!("{form} {typed}").fails(1, &line);
+            run!("-v {form} {typed}").fails(1, format!("{line}did you mean {near}?\n"));
         }
-        let line = "sigsend: cannot find process \"postgres\"\n";
-        run!("-v -KILL postgres").fails(1, line);
-        run!("-0 nginx postgres").fails(64, line);
-        alive(&targets);
-        // `-- -$!` in a script, whose jobs lead no group.
-        let leader = Victim::sleeping();
-        let member = victim().in_group_of(&leader).sleeping();
-        run!("-v -KILL -- -{member}").fails(1, format!("--tree {member}"));
-        member.assert_alive();
-    });
+        run!("--json {typed}").code(1).has("\"hint\":\"");
+    }
+    let line = "sigsend: cannot find process \"postgres\"\n";
+    run!("-v -KILL postgres").fails(1, line);
+    run!("-0 nginx postgres").fails(64, line);
+    alive(&targets);
+    // `-- -$!` in a script, whose jobs lead no group.
+    let leader = Victim::sleeping();
+    let member = victim().in_group_of(&leader).sleeping();
+    run!("-v -KILL -- -{member}").fails(1, format!("--tree {member}"));
+    member.assert_alive();
 }

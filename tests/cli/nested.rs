@@ -176,32 +176,31 @@ fn a_user_kills_a_group_that_was_delegated() {
 
 #[test]
 fn a_group_that_becomes_threaded_meanwhile_is_an_error_and_not_waited_for() {
-    in_pid_namespace(|| {
-        needs!(may_trace(), "strace");
-        let calls = || each("-HUP | -HUP --wait | --grace 2s");
-        let all = WINDOWS.into_iter();
-        for (window, call) in all.flat_map(|w| calls().map(move |c| (w, c))) {
-            let Some(parent) = control_group() else {
-                return;
-            };
-            let group = parent.child("threaded");
-            // It ends a call that waits for it in vain.
-            let member = group.shell("echo ready; exec sleep 10");
-            let held = Held::at(window, &format!("{call} --cgroup {group}"));
-            // Only an empty group can be changed.
-            parent.take(member.pid());
-            let changed = fs::write(group.path().join("cgroup.type"), "threaded");
-            group.take(member.pid());
-            let done = held.go();
-            if let Err(error) = changed {
-                return skip(format!("no threaded group: {error}"));
-            }
-            let is_told = match done.status {
-                Some(0) => matches!(member.ending(), Ending::Killed(_)),
-                Some(1 | 64) => !done.err.is_empty(),
-                _ => false,
-            };
-            assert!(is_told, "{window:?} {call}: {done:?}");
+    in_pid_namespace!();
+    needs!(may_trace(), "strace");
+    let calls = || each("-HUP | -HUP --wait | --grace 2s");
+    let all = WINDOWS.into_iter();
+    for (window, call) in all.flat_map(|w| calls().map(move |c| (w, c))) {
+        let Some(parent) = control_group() else {
+            return;
+        };
+        let group = parent.child("threaded");
+        // It ends a call that waits for it in vain.
+        let member = group.shell("echo ready; exec sleep 10");
+        let held = Held::at(window, &format!("{call} --cgroup {group}"));
+        // Only an empty group can be changed.
+        parent.take(member.pid());
+        let changed = fs::write(group.path().join("cgroup.type"), "threaded");
+        group.take(member.pid());
+        let done = held.go();
+        if let Err(error) = changed {
+            return skip(format!("no threaded group: {error}"));
         }
-    });
+        let is_told = match done.status {
+            Some(0) => matches!(member.ending(), Ending::Killed(_)),
+            Some(1 | 64) => !done.err.is_empty(),
+            _ => false,
+        };
+        assert!(is_told, "{window:?} {call}: {done:?}");
+    }
 }

@@ -51,111 +51,101 @@ fn is_named(told: &str, pid: i32) -> bool {
 
 #[test]
 fn no_member_that_a_kill_continues_outruns_its_own() {
-    in_pid_namespace(|| {
-        for role in each("tied-by-a-grandchild | tied-by-its-parent | told-of-its-parent") {
-            for round in rounds() {
-                let family = Family::with_role(&format!("{role} {IDLE_MEMBERS}"));
-                let done = run!("--tree -KILL --wait {family}");
-                family.assert_killed_by(9);
-                assert_eq!(survivors(), [0; 0], "{role}, round {round}: {done:?}");
-                done.ok();
-                clean_up(&family);
-            }
+    in_pid_namespace!();
+    for role in each("tied-by-a-grandchild | tied-by-its-parent | told-of-its-parent") {
+        for round in rounds() {
+            let family = Family::with_role(&format!("{role} {IDLE_MEMBERS}"));
+            let done = run!("--tree -KILL --wait {family}");
+            family.assert_killed_by(9);
+            assert_eq!(survivors(), [0; 0], "{role}, round {round}: {done:?}");
+            done.ok();
+            clean_up(&family);
         }
-    });
+    }
 }
 
 #[test]
 fn trees_that_share_a_group_are_killed_together() {
-    in_pid_namespace(|| {
-        for round in rounds() {
-            let mut family = Family::with_role(&format!("tied-by-another-tree {IDLE_MEMBERS}"));
-            let mut roots = [family.next_pid(), family.next_pid()];
-            roots.rotate_left(round % 2);
-            let outside = [family.pid(), family.children()[0]];
-            let done = run!("--tree -KILL --wait {} {}", roots[0], roots[1]);
-            let mut left = survivors();
-            left.retain(|pid| !outside.contains(pid));
-            assert_eq!(left, [0; 0], "round {round}: {done:?}");
-            done.ok();
-            family.assert_alive();
-            clean_up(&family);
-        }
-    });
+    in_pid_namespace!();
+    for round in rounds() {
+        let mut family = Family::with_role(&format!("tied-by-another-tree {IDLE_MEMBERS}"));
+        let mut roots = [family.next_pid(), family.next_pid()];
+        roots.rotate_left(round % 2);
+        let outside = [family.pid(), family.children()[0]];
+        let done = run!("--tree -KILL --wait {} {}", roots[0], roots[1]);
+        let mut left = survivors();
+        left.retain(|pid| !outside.contains(pid));
+        assert_eq!(left, [0; 0], "round {round}: {done:?}");
+        done.ok();
+        family.assert_alive();
+        clean_up(&family);
+    }
 }
 
 #[test]
 fn a_survivor_of_a_circle_of_groups_is_named() {
-    in_pid_namespace(|| {
-        for round in rounds() {
-            let family = Family::with_role(&format!("circle-of-groups {IDLE_MEMBERS}"));
-            let done = run!("--tree -KILL --wait {family}");
-            family.assert_killed_by(9);
-            let left = survivors();
-            let are_named = left.iter().all(|pid| is_named(&done.err, *pid));
-            assert!(are_named, "round {round}: {left:?} survived: {done:?}");
-            assert_eq!(done.out, "");
-            let status = if done.err.is_empty() { 0 } else { 64 };
-            done.code(status);
-            clean_up(&family);
-        }
-    });
+    in_pid_namespace!();
+    for round in rounds() {
+        let family = Family::with_role(&format!("circle-of-groups {IDLE_MEMBERS}"));
+        let done = run!("--tree -KILL --wait {family}");
+        family.assert_killed_by(9);
+        let left = survivors();
+        let are_named = left.iter().all(|pid| is_named(&done.err, *pid));
+        assert!(are_named, "round {round}: {left:?} survived: {done:?}");
+        assert_eq!(done.out, "");
+        let status = if done.err.is_empty() { 0 } else { 64 };
+        done.code(status);
+        clean_up(&family);
+    }
 }
 
 #[test]
 fn a_process_that_escaped_between_the_freeze_and_kill_is_named_and_counts_as_failed() {
-    in_pid_namespace(|| {
-        needs!(may_trace(), "strace");
-        for role in ["escapes", "escapes-to-a-session", "escapes-beside"] {
-            let mut family = Family::with_role(&format!("{role} 1"));
-            // The first one is STOP.
-            let kill_call = Call::nth("pidfd_send_signal", 2);
-            let held = Held::before(&kill_call, &format!("--json --tree -KILL {family}"));
-            held.has_entered(libc::SYS_pidfd_send_signal);
-            send(family.pid(), Signal::SIGCONT);
-            let escaped = family.next_pid();
-            let done = held.go();
-            family.assert_killed_by(9);
-            assert_eq!(survivors(), [escaped], "{role}");
-            done.is(64, "\"failed\":1,", escaped.to_string());
-            clean_up(&family);
-        }
-    });
+    in_pid_namespace!();
+    needs!(may_trace(), "strace");
+    for role in ["escapes", "escapes-to-a-session", "escapes-beside"] {
+        let mut family = Family::with_role(&format!("{role} 1"));
+        // The first one is STOP.
+        let kill_call = Call::nth("pidfd_send_signal", 2);
+        let held = Held::before(&kill_call, &format!("--json --tree -KILL {family}"));
+        held.has_entered(libc::SYS_pidfd_send_signal);
+        send(family.pid(), Signal::SIGCONT);
+        let escaped = family.next_pid();
+        let done = held.go();
+        family.assert_killed_by(9);
+        assert_eq!(survivors(), [escaped], "{role}");
+        done.is(64, "\"failed\":1,", escaped.to_string());
+        clean_up(&family);
+    }
 }
 
 #[test]
 fn a_process_that_is_older_than_sigsend_is_no_orphan() {
-    in_pid_namespace(|| {
-        let go_on_after =
-            |pid: u32| fs::write("/proc/sys/kernel/ns_last_pid", pid.to_string()).is_ok();
-        if !may_trace() || program("setsid").is_none() || !go_on_after(400) {
-            return skip("no strace, no setsid or no right to choose PIDs");
-        }
-        // It has a session of its own and no parent, and the PIDs pass it while the tree is killed.
-        let mut stranger = Command::new("setsid");
-        let started = stranger.args(["--fork", "sleep", "60"]).status();
-        assert!(started.expect("setsid starts").success() && go_on_after(100));
-        let started = others().into_iter().map(|pid| stat_field(pid, 22)).max();
-        eventually("a clock tick to pass", || {
-            let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
-            let ticks = uptime
-                .split(' ')
-                .next()
-                .unwrap_or_default()
-                .replace('.', "");
-            ticks.parse().ok() > started
-        });
-        let family = Family::shell("echo ready; exec cat");
-        // The first one is STOP.
-        let kill_call = Call::nth("pidfd_send_signal", 2);
-        let held = Held::before(&kill_call, &format!("--tree -KILL {family}"));
-        held.has_entered(libc::SYS_pidfd_send_signal);
-        assert!(go_on_after(500));
-        assert!(Command::new("true").status().expect("it starts").success());
-        held.go().fine();
-        family.assert_killed_by(9);
-        clean_up(&family);
+    in_pid_namespace!();
+    let go_on_after = |pid: u32| fs::write("/proc/sys/kernel/ns_last_pid", pid.to_string()).is_ok();
+    if !may_trace() || program("setsid").is_none() || !go_on_after(400) {
+        return skip("no strace, no setsid or no right to choose PIDs");
+    }
+    // It has a session of its own and no parent, and the PIDs pass it while the tree is killed.
+    let mut stranger = Command::new("setsid");
+    let started = stranger.args(["--fork", "sleep", "60"]).status();
+    assert!(started.expect("setsid starts").success() && go_on_after(100));
+    let started = others().into_iter().map(|pid| stat_field(pid, 22)).max();
+    eventually("a clock tick to pass", || {
+        let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
+        let ticks = uptime.split(' ').next().map(|ticks| ticks.replace('.', ""));
+        ticks.and_then(|ticks| ticks.parse().ok()) > started
     });
+    let family = Family::shell("echo ready; exec cat");
+    // The first one is STOP.
+    let kill_call = Call::nth("pidfd_send_signal", 2);
+    let held = Held::before(&kill_call, &format!("--tree -KILL {family}"));
+    held.has_entered(libc::SYS_pidfd_send_signal);
+    assert!(go_on_after(500));
+    assert!(Command::new("true").status().expect("it starts").success());
+    held.go().fine();
+    family.assert_killed_by(9);
+    clean_up(&family);
 }
 
 #[test]
@@ -178,15 +168,14 @@ fn a_deep_tree_takes_linear_time() {
 
 #[test]
 fn no_process_is_named_because_the_kills_take_long() {
-    in_pid_namespace(|| {
-        let mut family = Family::with_role("chain 100");
-        // Each of the 101 members has got STOP before.
-        let slow = "inject=pidfd_send_signal:delay_exit=15000:when=102+";
-        let trace = traced!(slow, "--tree -KILL {family}");
-        trace.done.fine();
-        family.assert_killed_by(9);
-        family.assert_all_ended();
-    });
+    in_pid_namespace!();
+    let mut family = Family::with_role("chain 100");
+    // Each of the 101 members has got STOP before.
+    let slow = "inject=pidfd_send_signal:delay_exit=15000:when=102+";
+    let trace = traced!(slow, "--tree -KILL {family}");
+    trace.done.fine();
+    family.assert_killed_by(9);
+    family.assert_all_ended();
 }
 
 #[test]

@@ -181,21 +181,20 @@ fn a_pidfile_that_grows_without_end_is_refused() {
 
 #[test]
 fn a_file_that_becomes_a_fifo_does_not_block() {
-    in_pid_namespace(|| {
-        needs!(may_trace(), "strace");
-        let (dir, target) = (tempdir(), Victim::sleeping());
-        let file = dir.arg("x.pid", target.arg());
-        let args = |signal| format!("{signal} --pidfile {file}");
-        let trace = strace("trace=?open,openat", &args("-0"));
-        let open = trace.calls.iter().position(|call| call.contains("x.pid"));
-        let held = Held::before(&calls(&trace)[open.expect("it is opened")], &args("-HUP"));
-        let fifo = dir.path().join("fifo");
-        mkfifo(&fifo, Mode::from_bits_truncate(0o600)).expect("a FIFO in a directory of ours");
-        fs::rename(&fifo, &file).expect("both are ours");
-        let line = format!("sigsend: reading pidfile {file}: not a regular file\n");
-        held.go().fails(1, line);
-        target.assert_alive();
-    });
+    in_pid_namespace!();
+    needs!(may_trace(), "strace");
+    let (dir, target) = (tempdir(), Victim::sleeping());
+    let file = dir.arg("x.pid", target.arg());
+    let args = |signal| format!("{signal} --pidfile {file}");
+    let trace = strace("trace=?open,openat", &args("-0"));
+    let open = trace.calls.iter().position(|call| call.contains("x.pid"));
+    let held = Held::before(&calls(&trace)[open.expect("it is opened")], &args("-HUP"));
+    let fifo = dir.path().join("fifo");
+    mkfifo(&fifo, Mode::from_bits_truncate(0o600)).expect("a FIFO in a directory of ours");
+    fs::rename(&fifo, &file).expect("both are ours");
+    let line = format!("sigsend: reading pidfile {file}: not a regular file\n");
+    held.go().fails(1, line);
+    target.assert_alive();
 }
 
 #[test]

@@ -61,60 +61,57 @@ pub fn has_loopback() -> bool {
 
 #[test]
 fn a_port_selects_listeners_on_any_address() {
-    in_pid_namespace(|| {
-        needs!(entered_network(), "a network namespace");
-        let neighbours = [
-            serving(tcp("0.0.0.0:808")),
-            serving(tcp("0.0.0.0:18080")),
-            serving(udp("[::]:8081")),
-        ];
-        for address in ["0.0.0.0:8080", "[::]:8080", "[::ffff:0.0.0.0]:8080"] {
-            type Open = fn(&str) -> OwnedFd;
-            let both: [(Open, Open, &str); 2] = [(tcp, udp, ":8080"), (udp, tcp, ":8080/udp")];
-            for (open, other, port) in both {
-                let server = serving(open(address));
-                let neighbour = serving(other(address));
-                run!("-p {port}").says(format!("{server}\n"));
-                run!("--alive {port}").ok();
-                let dry = run!("--dry-run -HUP {port}").told();
-                let would = format!("would send HUP (1) to {server} (cat): terminates it");
-                assert!(dry.starts_with(&would), "{dry}");
-                run!("--id {port}").says(format!("{server}:"));
-                server.assert_alive();
-                run!("--grace 15s {port}").ok();
-                server.assert_killed_by(15);
-                neighbour.assert_alive();
-            }
+    in_pid_namespace!();
+    needs!(entered_network(), "a network namespace");
+    let neighbours = [
+        serving(tcp("0.0.0.0:808")),
+        serving(tcp("0.0.0.0:18080")),
+        serving(udp("[::]:8081")),
+    ];
+    for address in ["0.0.0.0:8080", "[::]:8080", "[::ffff:0.0.0.0]:8080"] {
+        type Open = fn(&str) -> OwnedFd;
+        let both: [(Open, Open, &str); 2] = [(tcp, udp, ":8080"), (udp, tcp, ":8080/udp")];
+        for (open, other, port) in both {
+            let server = serving(open(address));
+            let neighbour = serving(other(address));
+            run!("-p {port}").says(format!("{server}\n"));
+            run!("--alive {port}").ok();
+            let would = format!("would send HUP (1) to {server} (cat): terminates it");
+            run!("--dry-run -HUP {port}").fine().has(would);
+            run!("--id {port}").says(format!("{server}:"));
+            server.assert_alive();
+            run!("--grace 15s {port}").ok();
+            server.assert_killed_by(15);
+            neighbour.assert_alive();
         }
-        alive(&neighbours);
-    });
+    }
+    alive(&neighbours);
 }
 
 #[test]
 fn processes_that_share_a_socket_or_port_are_selected() {
-    in_pid_namespace(|| {
-        needs!(entered_network(), "a network namespace");
-        let shares = "sleep 60 & sleep 60 & echo ready; wait";
-        let master = holding(victim(), tcp("[::]:8080"), shares);
-        assert_eq!(run!("-p :8080").told().lines().count(), 3);
-        let sent = run!("-v --wait :8080").told();
-        assert_eq!(sent.matches("sent TERM (15) to").count(), 3, "{sent}");
-        master.assert_killed_by(15);
-        run!(":8080").fails(1, NOBODY_LISTENS);
-        needs!(has_loopback(), "ip to set a network interface up");
-        let sockets = [
-            tcp("127.0.0.1:8080"),
-            tcp("127.0.0.2:8080"),
-            udp("0.0.0.0:8080"),
-        ];
-        let [one, two, datagrams] = sockets.map(serving);
-        run!("-KILL :8080").ok();
-        one.assert_killed_by(9);
-        two.assert_killed_by(9);
-        datagrams.assert_alive();
-        run!("-HUP :8080/udp").ok();
-        datagrams.assert_killed_by(1);
-    });
+    in_pid_namespace!();
+    needs!(entered_network(), "a network namespace");
+    let shares = "sleep 60 & sleep 60 & echo ready; wait";
+    let master = holding(victim(), tcp("[::]:8080"), shares);
+    assert_eq!(run!("-p :8080").told().lines().count(), 3);
+    let sent = run!("-v --wait :8080").told();
+    assert_eq!(sent.matches("sent TERM (15) to").count(), 3, "{sent}");
+    master.assert_killed_by(15);
+    run!(":8080").fails(1, NOBODY_LISTENS);
+    needs!(has_loopback(), "ip to set a network interface up");
+    let sockets = [
+        tcp("127.0.0.1:8080"),
+        tcp("127.0.0.2:8080"),
+        udp("0.0.0.0:8080"),
+    ];
+    let [one, two, datagrams] = sockets.map(serving);
+    run!("-KILL :8080").ok();
+    one.assert_killed_by(9);
+    two.assert_killed_by(9);
+    datagrams.assert_alive();
+    run!("-HUP :8080/udp").ok();
+    datagrams.assert_killed_by(1);
 }
 
 #[test]
@@ -131,238 +128,226 @@ fn an_invalid_port_is_refused_with_a_hint() {
 
 #[test]
 fn a_connection_is_no_listener() {
-    in_pid_namespace(|| {
-        needs!(entered_network(), "a network namespace");
-        needs!(has_loopback(), "ip to set a network interface up");
-        let listener = TcpListener::bind("127.0.0.1:8080").expect("a free port");
-        let client = TcpStream::connect("127.0.0.1:8080").expect("a process listens");
-        let port = client.local_addr().expect("connected").port();
-        let (connection, _) = listener.accept().expect("a client has connected");
-        let server = serving(listener.into());
-        let (connected, peer) = (serving(connection.into()), serving(client.into()));
-        run!("-p :8080").says(format!("{server}\n"));
-        run!(":{port}").code(1);
-        run!(":8080").code(0);
-        server.assert_killed_by(15);
-        connected.assert_alive();
-        peer.assert_alive();
-        // Nor is a socket that is bound and does not listen.
-        run!(":8080").fails(1, NOBODY_LISTENS);
-    });
+    in_pid_namespace!();
+    needs!(entered_network(), "a network namespace");
+    needs!(has_loopback(), "ip to set a network interface up");
+    let listener = TcpListener::bind("127.0.0.1:8080").expect("a free port");
+    let client = TcpStream::connect("127.0.0.1:8080").expect("a process listens");
+    let port = client.local_addr().expect("connected").port();
+    let (connection, _) = listener.accept().expect("a client has connected");
+    let server = serving(listener.into());
+    let (connected, peer) = (serving(connection.into()), serving(client.into()));
+    run!("-p :8080").says(format!("{server}\n"));
+    run!(":{port}").code(1);
+    run!(":8080").code(0);
+    server.assert_killed_by(15);
+    connected.assert_alive();
+    peer.assert_alive();
+    // Nor is a socket that is bound and does not listen.
+    run!(":8080").fails(1, NOBODY_LISTENS);
 }
 
 #[test]
 fn sigsend_is_not_selected_by_an_inherited_socket() {
-    in_pid_namespace(|| {
-        needs!(entered_network(), "a network namespace");
-        let socket = tcp("0.0.0.0:8080");
-        let heir = serving(socket.try_clone().expect("a descriptor"));
-        // As its standard error; the test holds none.
-        let mut command = sh("read line; exec \"$0\" -v :8080");
-        command.stderr(socket);
-        let mut caller = victim().command(command);
-        caller.write_line("the test has closed its own");
-        let got = caller.read_line();
-        assert_eq!(got, format!("sent TERM (15) to {heir} (cat)"));
-        caller.assert_exited_with(0);
-        heir.assert_killed_by(15);
-    });
+    in_pid_namespace!();
+    needs!(entered_network(), "a network namespace");
+    let socket = tcp("0.0.0.0:8080");
+    let heir = serving(socket.try_clone().expect("a descriptor"));
+    // As its standard error; the test holds none.
+    let mut command = sh("read line; exec \"$0\" -v :8080");
+    command.stderr(socket);
+    let mut caller = victim().command(command);
+    caller.write_line("the test has closed its own");
+    let got = caller.read_line();
+    assert_eq!(got, format!("sent TERM (15) to {heir} (cat)"));
+    caller.assert_exited_with(0);
+    heir.assert_killed_by(15);
 }
 
 #[test]
 fn a_server_whose_main_thread_has_exited_is_found() {
-    in_pid_namespace(|| {
-        needs!(entered_network(), "a network namespace");
-        let socket = tcp("0.0.0.0:8080");
-        let (server, _thread) = with_inheritable(&socket, || leaderless("server"));
-        drop(socket);
-        run!("-p :8080").says(format!("{server}\n"));
-        run!("--grace 15s :8080").fine();
-        server.assert_killed_by(15);
-    });
+    in_pid_namespace!();
+    needs!(entered_network(), "a network namespace");
+    let socket = tcp("0.0.0.0:8080");
+    let (server, _thread) = with_inheritable(&socket, || leaderless("server"));
+    drop(socket);
+    run!("-p :8080").says(format!("{server}\n"));
+    run!("--grace 15s :8080").fine();
+    server.assert_killed_by(15);
 }
 
 #[test]
 fn another_network_namespace_is_not_seen() {
-    in_pid_namespace(|| {
-        needs!(entered_network(), "a network namespace");
-        let server = serving(tcp("0.0.0.0:8080"));
-        unshare(CloneFlags::CLONE_NEWNET).expect("it worked before");
-        run!("-KILL :8080").fails(1, NOBODY_LISTENS);
-        server.assert_alive();
-    });
+    in_pid_namespace!();
+    needs!(entered_network(), "a network namespace");
+    let server = serving(tcp("0.0.0.0:8080"));
+    unshare(CloneFlags::CLONE_NEWNET).expect("it worked before");
+    run!("-KILL :8080").fails(1, NOBODY_LISTENS);
+    server.assert_alive();
 }
 
 #[test]
 fn processes_of_other_users_need_all() {
-    in_pid_namespace(|| {
-        needs!(may_change_user() && entered_network(), "root");
-        needs!(has_loopback(), "ip to set a network interface up");
-        let foreign = holding(victim().owned_by(NOBODY), tcp("127.0.0.1:8080"), SERVES);
-        let line = "sigsend: only processes of other users listen on port 8080\n";
-        let hint = "another user's process listens there; -a selects it\n";
-        // A process listens, so waiting for none is no success.
-        for args in each("|-KILL --wait|--grace 5s|-p") {
-            run!("{args} :8080").fails(1, line);
-            run!("-v {args} :8080").fails(1, format!("{line}{hint}"));
-        }
-        // That question is about the processes of all users.
-        run!("--alive :8080").ok();
-        let own = serving(tcp("127.0.0.2:8080"));
-        run!("-HUP :8080").fine();
-        own.assert_killed_by(1);
-        foreign.assert_alive();
-        run!("-a -HUP :8080").fine();
-        foreign.assert_killed_by(1);
-    });
+    in_pid_namespace!();
+    needs!(may_change_user() && entered_network(), "root");
+    needs!(has_loopback(), "ip to set a network interface up");
+    let foreign = holding(victim().owned_by(NOBODY), tcp("127.0.0.1:8080"), SERVES);
+    let line = "sigsend: only processes of other users listen on port 8080\n";
+    let hint = "another user's process listens there; -a selects it\n";
+    // A process listens, so waiting for none is no success.
+    for args in each("|-KILL --wait|--grace 5s|-p") {
+        run!("{args} :8080").fails(1, line);
+        run!("-v {args} :8080").fails(1, format!("{line}{hint}"));
+    }
+    // That question is about the processes of all users.
+    run!("--alive :8080").ok();
+    let own = serving(tcp("127.0.0.2:8080"));
+    run!("-HUP :8080").fine();
+    own.assert_killed_by(1);
+    foreign.assert_alive();
+    run!("-a -HUP :8080").fine();
+    foreign.assert_killed_by(1);
 }
 
 #[test]
 fn a_socket_with_a_hidden_holder_is_reported() {
-    in_pid_namespace(|| {
-        needs!(may_change_user() && entered_network(), "root");
-        needs!(has_loopback(), "ip to set a network interface up");
-        let user = Unprivileged::new();
-        let server = serving(tcp("127.0.0.1:8080"));
-        let unclear = "sigsend: cannot tell which process listens on port 8080, whose socket \
-            belongs to root\n";
-        let hint = "only root may look at the descriptors of root's processes\n";
-        for args in ["", "-a", "-KILL --wait", "-p"] {
-            call!(user.sigsend(), "{args} :8080").fails(1, unclear);
-            call!(user.sigsend(), "-v {args} :8080").fails(1, format!("{unclear}{hint}"));
-        }
-        call!(user.sigsend(), "-v --alive :8080").fails(2, format!("{unclear}{hint}"));
-        // If the caller has a process on the port, other holders are an error only with --all.
-        let own = holding(victim().owned_by(NOBODY), tcp("127.0.0.2:8080"), SERVES);
-        call!(user.sigsend(), "-a -0 :8080").fails(64, unclear);
-        call!(user.sigsend(), "-HUP :8080").fine();
-        own.assert_killed_by(1);
-        server.assert_alive();
-        // The caller's own socket with a hidden holder.
-        let socket = tcp("0.0.0.0:8081");
-        fchown(&socket, Some(NOBODY), None).expect("root may");
-        let hidden = serving(socket);
-        let unclear = "sigsend: cannot tell which process listens on port 8081\n";
-        call!(user.sigsend(), ":8081").fails(1, unclear);
-        hidden.assert_alive();
-    });
+    in_pid_namespace!();
+    needs!(may_change_user() && entered_network(), "root");
+    needs!(has_loopback(), "ip to set a network interface up");
+    let user = Unprivileged::new();
+    let server = serving(tcp("127.0.0.1:8080"));
+    let unclear = "sigsend: cannot tell which process listens on port 8080, whose socket \
+        belongs to root\n";
+    let hint = "only root may look at the descriptors of root's processes\n";
+    for args in ["", "-a", "-KILL --wait", "-p"] {
+        call!(user.sigsend(), "{args} :8080").fails(1, unclear);
+        call!(user.sigsend(), "-v {args} :8080").fails(1, format!("{unclear}{hint}"));
+    }
+    call!(user.sigsend(), "-v --alive :8080").fails(2, format!("{unclear}{hint}"));
+    // If the caller has a process on the port, other holders are an error only with --all.
+    let own = holding(victim().owned_by(NOBODY), tcp("127.0.0.2:8080"), SERVES);
+    call!(user.sigsend(), "-a -0 :8080").fails(64, unclear);
+    call!(user.sigsend(), "-HUP :8080").fine();
+    own.assert_killed_by(1);
+    server.assert_alive();
+    // The caller's own socket with a hidden holder.
+    let socket = tcp("0.0.0.0:8081");
+    fchown(&socket, Some(NOBODY), None).expect("root may");
+    let hidden = serving(socket);
+    let unclear = "sigsend: cannot tell which process listens on port 8081\n";
+    call!(user.sigsend(), ":8081").fails(1, unclear);
+    hidden.assert_alive();
 }
 
 #[test]
 fn a_socket_passed_on_during_the_look_up_is_not_missed() {
-    in_pid_namespace(|| {
-        needs!(may_trace() && entered_network(), "strace");
-        for _ in 0..10 {
-            let forks = "echo ready; read line; sleep 60 & echo $!; wait";
-            let mut server = holding(victim(), tcp("0.0.0.0:8080"), forks);
-            let held = Held::at(Window::AfterPinning, "-v :8080");
-            server.write_line("fork");
-            let child: i32 = server.read_line().parse().expect("a PID");
-            // It has the name of the shell until it executes sleep.
-            held.go().says(format!("sent TERM (15) to {child} ("));
-            server.assert_killed_by(15);
-            eventually("the child to be gone", || matches!(state(child), 'Z' | 'X'));
-        }
-    });
+    in_pid_namespace!();
+    needs!(may_trace() && entered_network(), "strace");
+    for _ in 0..10 {
+        let forks = "echo ready; read line; sleep 60 & echo $!; wait";
+        let mut server = holding(victim(), tcp("0.0.0.0:8080"), forks);
+        let held = Held::at(Window::AfterPinning, "-v :8080");
+        server.write_line("fork");
+        let child: i32 = server.read_line().parse().expect("a PID");
+        // It has the name of the shell until it executes sleep.
+        held.go().says(format!("sent TERM (15) to {child} ("));
+        server.assert_killed_by(15);
+        eventually("the child to be gone", || matches!(state(child), 'Z' | 'X'));
+    }
 }
 
 #[test]
 fn a_process_that_closes_the_socket_before_the_second_look_up_gets_no_signal() {
-    in_pid_namespace(|| {
-        needs!(may_trace() && entered_network(), "strace");
-        let closes = "echo ready; read line; exec 2>&-; echo closed; exec cat";
-        let mut former = holding(victim(), tcp("0.0.0.0:8080"), closes);
-        let held = Held::at(Window::AfterPinning, "-KILL :8080");
-        former.write_line("close");
-        assert_eq!(former.read_line(), "closed");
-        let next = serving(tcp("0.0.0.0:8080"));
-        held.go().fine();
-        former.assert_alive();
-        next.assert_killed_by(9);
-    });
+    in_pid_namespace!();
+    needs!(may_trace() && entered_network(), "strace");
+    let closes = "echo ready; read line; exec 2>&-; echo closed; exec cat";
+    let mut former = holding(victim(), tcp("0.0.0.0:8080"), closes);
+    let held = Held::at(Window::AfterPinning, "-KILL :8080");
+    former.write_line("close");
+    assert_eq!(former.read_line(), "closed");
+    let next = serving(tcp("0.0.0.0:8080"));
+    held.go().fine();
+    former.assert_alive();
+    next.assert_killed_by(9);
 }
 
 #[test]
 fn a_server_that_ends_during_the_look_up_is_not_selected() {
-    in_pid_namespace(|| {
-        needs!(may_trace() && entered_network(), "strace");
-        let server = serving(tcp("0.0.0.0:8080"));
-        let trace = strace("trace=poll,pidfd_open", "-0 :8080");
-        drop(server);
-        for point in calls_after(&trace, "pidfd_open") {
-            let mut server = serving(tcp("0.0.0.0:8080"));
-            let held = Held::before(&point, "-HUP :8080");
-            run!("-KILL {server}").code(0);
-            server.reap();
-            held.go().fails(1, NOBODY_LISTENS);
-        }
-    });
+    in_pid_namespace!();
+    needs!(may_trace() && entered_network(), "strace");
+    let server = serving(tcp("0.0.0.0:8080"));
+    let trace = strace("trace=poll,pidfd_open", "-0 :8080");
+    drop(server);
+    for point in calls_after(&trace, "pidfd_open") {
+        let mut server = serving(tcp("0.0.0.0:8080"));
+        let held = Held::before(&point, "-HUP :8080");
+        run!("-KILL {server}").code(0);
+        server.reap();
+        held.go().fails(1, NOBODY_LISTENS);
+    }
 }
 
 #[test]
 fn a_socket_that_is_released_during_the_look_up_is_not_reported() {
-    in_pid_namespace(|| {
-        needs!(may_trace() && entered_network(), "strace");
-        // A socket on its way from one process to another has no holder.
-        let (sender, receiver) = UnixStream::pair().expect("two sockets");
-        let socket = tcp("0.0.0.0:8080");
-        let descriptors = [socket.as_raw_fd()];
-        let message = [ControlMessage::ScmRights(&descriptors)];
-        let text = [IoSlice::new(b"x")];
-        sendmsg::<()>(sender.as_raw_fd(), &text, &message, MsgFlags::empty(), None)
-            .expect("it takes one");
-        drop(socket);
-        let pause = Call {
-            name: "clock_nanosleep".into(),
-            nth: 1,
-        };
-        let held = Held::before(&pause, "-KILL :8080");
-        drop((sender, receiver));
-        held.go().fails(1, NOBODY_LISTENS);
-    });
+    in_pid_namespace!();
+    needs!(may_trace() && entered_network(), "strace");
+    // A socket on its way from one process to another has no holder.
+    let (sender, receiver) = UnixStream::pair().expect("two sockets");
+    let socket = tcp("0.0.0.0:8080");
+    let descriptors = [socket.as_raw_fd()];
+    let message = [ControlMessage::ScmRights(&descriptors)];
+    let text = [IoSlice::new(b"x")];
+    sendmsg::<()>(sender.as_raw_fd(), &text, &message, MsgFlags::empty(), None)
+        .expect("it takes one");
+    drop(socket);
+    let pause = Call {
+        name: "clock_nanosleep".into(),
+        nth: 1,
+    };
+    let held = Held::before(&pause, "-KILL :8080");
+    drop((sender, receiver));
+    held.go().fails(1, NOBODY_LISTENS);
 }
 
 #[test]
 fn a_port_never_hits_the_next_owner_of_a_pid() {
-    in_pid_namespace(|| {
-        needs!(may_trace() && entered_network(), "strace");
-        let windows = [
-            Window::BeforePinning,
-            Window::AfterPinning,
-            Window::BeforeSending,
-        ];
-        for window in windows.into_iter().cycle().take(30) {
-            let socket = tcp("0.0.0.0:8080");
-            let mut server = with_inheritable(&socket, || victim().with_pid(4242).sleeping());
-            drop(socket);
-            let held = Held::at(window, "-KILL :8080");
-            run!("-KILL 4242").code(0);
-            server.reap();
-            let unrelated = victim().with_pid(4242).sleeping();
-            held.go().code(1);
-            unrelated.assert_alive();
-        }
-    });
+    in_pid_namespace!();
+    needs!(may_trace() && entered_network(), "strace");
+    let windows = [
+        Window::BeforePinning,
+        Window::AfterPinning,
+        Window::BeforeSending,
+    ];
+    for window in windows.into_iter().cycle().take(30) {
+        let socket = tcp("0.0.0.0:8080");
+        let mut server = with_inheritable(&socket, || victim().with_pid(4242).sleeping());
+        drop(socket);
+        let held = Held::at(window, "-KILL :8080");
+        run!("-KILL 4242").code(0);
+        server.reap();
+        let unrelated = victim().with_pid(4242).sleeping();
+        held.go().code(1);
+        unrelated.assert_alive();
+    }
 }
 
 #[test]
 fn ports_are_found_in_proc_where_the_kernel_answers_no_query() {
-    in_pid_namespace(|| {
-        needs!(entered_network(), "a network namespace");
-        let holder = serving(tcp("[::]:8080"));
-        let _neighbour = serving(tcp("0.0.0.0:8081"));
-        // The whole family may be missing, or what answers for sockets of the internet.
-        for inject in ["socket:error=EPROTONOSUPPORT", "write:error=EPERM:when=1"] {
-            let expression = format!("inject={inject}");
-            let trace = traced!(&expression, "-p :8080");
-            let holds = trace.calls.iter().any(|call| call.contains("INJECTED"));
-            assert!(holds, "{:?}", trace.calls);
-            assert_eq!(trace.done.out, format!("{holder}\n"), "{inject}");
-        }
-        let netlink = strace("trace=socket", "-0 :8080");
-        netlink.done.code(0);
-        let holds = netlink.calls.iter().any(|call| call.contains("AF_NETLINK"));
-        assert!(holds, "{:?}", netlink.calls);
-        holder.assert_alive();
-    });
+    in_pid_namespace!();
+    needs!(entered_network(), "a network namespace");
+    let holder = serving(tcp("[::]:8080"));
+    let _neighbour = serving(tcp("0.0.0.0:8081"));
+    // The whole family may be missing, or what answers for sockets of the internet.
+    for inject in ["socket:error=EPROTONOSUPPORT", "write:error=EPERM:when=1"] {
+        let expression = format!("inject={inject}");
+        let trace = traced!(&expression, "-p :8080");
+        let holds = trace.calls.iter().any(|call| call.contains("INJECTED"));
+        assert!(holds, "{:?}", trace.calls);
+        assert_eq!(trace.done.out, format!("{holder}\n"), "{inject}");
+    }
+    let netlink = strace("trace=socket", "-0 :8080");
+    netlink.done.code(0);
+    let holds = netlink.calls.iter().any(|call| call.contains("AF_NETLINK"));
+    assert!(holds, "{:?}", netlink.calls);
+    holder.assert_alive();
 }

@@ -14,35 +14,34 @@ fn an_unprivileged_user_is_refused_and_sends_no_signal() {
     let refused = "PID|-0 PID|-KILL PID|-q 1 -USR1 PID|-KILL -- -PID|-KILL TOKEN|-KILL --wait PID\
         |-KILL --within 9s -- -PID|--grace 9s PID|--timeout 1ms KILL PID|--tree PID\
         |--tree -KILL PID|-a -KILL NAME|--dry-run PID";
-    in_pid_namespace(|| {
-        needs!(may_change_user(), "root");
-        let user = Unprivileged::new();
-        let roots = Recorder::of(victim().named("roots"));
-        let others = Recorder::of(victim().named("others").owned_by(MALLORY));
-        for (mut target, name, owner) in [(roots, "roots", "root"), (others, "others", "65533")] {
-            let token = token(&target);
-            let lines = refused.replace("TOKEN", &token).replace("NAME", name);
-            for line in each(&lines.replace("PID", &target.arg())) {
-                let told = call!(user.sigsend(), "{line}").begins(1, "sigsend: ").err;
-                // A preview is read by people, so it has its hint.
-                let lines = if line.contains("--dry-run") { 2 } else { 1 };
-                let is_refused = told.contains(REFUSED) && told.lines().count() == lines;
-                assert!(is_refused, "{line}: {told}");
-                let verbose = call!(user.sigsend(), "-v {line}").begins(1, &told).err;
-                let hint = format!("process {target} belongs to {owner}");
-                let has_hint = line.contains("-- ") || verbose.contains(&hint);
-                assert!(has_hint, "{line}: {verbose}");
-            }
-            call!(user.sigsend(), "-KILL {name}").fails(1, "cannot find process");
-            call!(user.sigsend(), "-KILL --expect somebody {target}").fails(1, "somebody");
-            // `--alive` and `--id` need no permission.
-            call!(user.sigsend(), "--alive {target} {token}").ok();
-            call!(user.sigsend(), "--id {target}").says(format!("{token}\n"));
-            // The kernel reports success when every process refuses (kill(2), "-1").
-            call!(user.sigsend(), "-KILL -- -1").code(0);
-            target.assert_untouched();
+    in_pid_namespace!();
+    needs!(may_change_user(), "root");
+    let user = Unprivileged::new();
+    let roots = Recorder::of(victim().named("roots"));
+    let others = Recorder::of(victim().named("others").owned_by(MALLORY));
+    for (mut target, name, owner) in [(roots, "roots", "root"), (others, "others", "65533")] {
+        let token = token(&target);
+        let lines = refused.replace("TOKEN", &token).replace("NAME", name);
+        for line in each(&lines.replace("PID", &target.arg())) {
+            let told = call!(user.sigsend(), "{line}").begins(1, "sigsend: ").err;
+            // A preview is read by people, so it has its hint.
+            let lines = if line.contains("--dry-run") { 2 } else { 1 };
+            let is_refused = told.contains(REFUSED) && told.lines().count() == lines;
+            assert!(is_refused, "{line}: {told}");
+            let verbose = call!(user.sigsend(), "-v {line}").begins(1, &told).err;
+            let hint = format!("process {target} belongs to {owner}");
+            let has_hint = line.contains("-- ") || verbose.contains(&hint);
+            assert!(has_hint, "{line}: {verbose}");
         }
-    });
+        call!(user.sigsend(), "-KILL {name}").fails(1, "cannot find process");
+        call!(user.sigsend(), "-KILL --expect somebody {target}").fails(1, "somebody");
+        // `--alive` and `--id` need no permission.
+        call!(user.sigsend(), "--alive {target} {token}").ok();
+        call!(user.sigsend(), "--id {target}").says(format!("{token}\n"));
+        // The kernel reports success when every process refuses (kill(2), "-1").
+        call!(user.sigsend(), "-KILL -- -1").code(0);
+        target.assert_untouched();
+    }
 }
 
 /// Within a session CONT needs no permission (kill(2)).
@@ -110,23 +109,22 @@ fn a_hostile_environment_changes_nothing() {
 
 #[test]
 fn only_the_real_uid_decides_who_owns_a_process() {
-    in_pid_namespace(|| {
-        needs!(may_change_user(), "root");
-        needs!(program("setpriv").is_some(), "setpriv");
-        let user = Unprivileged::new();
-        let mut roots = Recorder::of(victim().named("shared"));
-        let own = || victim().named("shared").owned_by(NOBODY).sleeping();
-        let theirs = own();
-        call!(user.sigsend(), "-v -KILL --wait shared").code(0);
-        theirs.assert_killed_by(9);
-        // As a program with the set-user-ID bit: real user NOBODY, effective user root. Names
-        // select processes of the real user.
-        let theirs = own();
-        let set_user_id = through("setpriv --ruid 65534 --");
-        call!(set_user_id, "-KILL --wait shared").code(0);
-        theirs.assert_killed_by(9);
-        roots.assert_untouched();
-    });
+    in_pid_namespace!();
+    needs!(may_change_user(), "root");
+    needs!(program("setpriv").is_some(), "setpriv");
+    let user = Unprivileged::new();
+    let mut roots = Recorder::of(victim().named("shared"));
+    let own = || victim().named("shared").owned_by(NOBODY).sleeping();
+    let theirs = own();
+    call!(user.sigsend(), "-v -KILL --wait shared").code(0);
+    theirs.assert_killed_by(9);
+    // As a program with the set-user-ID bit: real user NOBODY, effective user root. Names
+    // select processes of the real user.
+    let theirs = own();
+    let set_user_id = through("setpriv --ruid 65534 --");
+    call!(set_user_id, "-KILL --wait shared").code(0);
+    theirs.assert_killed_by(9);
+    roots.assert_untouched();
 }
 
 /// A pidfile of an attacker in a world-writable directory, younger than every process that it
@@ -139,89 +137,80 @@ fn planted(dir: &TempDir, name: &str, content: &str) -> String {
 
 #[test]
 fn with_expect_a_planted_pidfile_signals_no_process_of_another_name() {
-    in_pid_namespace(|| {
-        needs!(may_change_user(), "root");
-        let dir = tempdir();
-        let open = fs::Permissions::from_mode(0o1777);
-        fs::set_permissions(dir.path(), open).expect("the directory is ours");
-        let mut sshd = Recorder::of(victim().named("sshd"));
-        let mut mallory = Recorder::of(victim().named("mallory").owned_by(MALLORY));
-        let file = planted(&dir, "nginx.pid", &format!("{sshd} {mallory}\n"));
-        for line in each("-KILL | --grace 9s | --tree -KILL | -KILL --wait --allow-stale") {
-            let told = run!("{line} --expect nginx --pidfile {file}").code(1).err;
-            for name in ["sshd", "mallory"] {
-                let holds = told.contains(&format!("({name}) is not nginx"));
-                assert!(holds, "{line:?}: {told}");
-            }
-        }
-        // A file that names groups, -1 or 0 is refused.
-        for content in ["0", "-1", "-2", "1 0", "1 -1", "-1\n1", "nginx"] {
-            let file = planted(&dir, "evil.pid", content);
-            run!("-KILL --allow-stale --pidfile {file}").fails(1, "invalid target");
-        }
-        // Without it only the age limits the damage: a process that is younger than its file by
-        // more than two seconds cannot have written it.
-        let file = planted(&dir, "sshd.pid", &sshd.arg());
-        run!("-0 --pidfile {file}").code(0);
-        back_date(file.as_ref(), 3 * DEADLINE);
-        run!("-USR1 --pidfile {file}").fails(1, "is stale");
-        sshd.assert_untouched();
-        mallory.assert_untouched();
-    });
+    in_pid_namespace!();
+    needs!(may_change_user(), "root");
+    let dir = tempdir();
+    let open = fs::Permissions::from_mode(0o1777);
+    fs::set_permissions(dir.path(), open).expect("the directory is ours");
+    let mut sshd = Recorder::of(victim().named("sshd"));
+    let mut mallory = Recorder::of(victim().named("mallory").owned_by(MALLORY));
+    let file = planted(&dir, "nginx.pid", &format!("{sshd} {mallory}\n"));
+    for line in each("-KILL | --grace 9s | --tree -KILL | -KILL --wait --allow-stale") {
+        let done = run!("{line} --expect nginx --pidfile {file}").code(1);
+        done.has("(sshd) is not nginx")
+            .has("(mallory) is not nginx");
+    }
+    // A file that names groups, -1 or 0 is refused.
+    for content in ["0", "-1", "-2", "1 0", "1 -1", "-1\n1", "nginx"] {
+        let file = planted(&dir, "evil.pid", content);
+        run!("-KILL --allow-stale --pidfile {file}").fails(1, "invalid target");
+    }
+    // Without it only the age limits the damage: a process that is younger than its file by
+    // more than two seconds cannot have written it.
+    let file = planted(&dir, "sshd.pid", &sshd.arg());
+    run!("-0 --pidfile {file}").code(0);
+    back_date(file.as_ref(), 3 * DEADLINE);
+    run!("-USR1 --pidfile {file}").fails(1, "is stale");
+    sshd.assert_untouched();
+    mallory.assert_untouched();
 }
 
 #[test]
 fn a_wait_needs_no_permission_and_everything_else_does() {
-    in_pid_namespace(|| {
-        needs!(may_change_user(), "root");
-        let (user, mut roots) = (Unprivileged::new(), Recorder::new());
-        for target in [roots.arg(), token(&roots)] {
-            call!(user.sigsend(), "--dry-run -0 --wait {target}").ok();
-            call!(user.sigsend(), "-0 --within 10ms {target}").code(124);
-            for line in ["-0", "--dry-run -0", "-0 --timeout 1 KILL", "-0 --tree"] {
-                let done = call!(user.sigsend(), "{line} {target}").code(1);
-                assert!(done.err.contains(REFUSED), "{done:?}");
-            }
+    in_pid_namespace!();
+    needs!(may_change_user(), "root");
+    let (user, mut roots) = (Unprivileged::new(), Recorder::new());
+    for target in [roots.arg(), token(&roots)] {
+        call!(user.sigsend(), "--dry-run -0 --wait {target}").ok();
+        call!(user.sigsend(), "-0 --within 10ms {target}").code(124);
+        for line in ["-0", "--dry-run -0", "-0 --timeout 1 KILL", "-0 --tree"] {
+            call!(user.sigsend(), "{line} {target}")
+                .code(1)
+                .has(REFUSED);
         }
-        roots.assert_untouched();
-    });
+    }
+    roots.assert_untouched();
 }
 
 #[test]
 fn cont_reaches_only_members_of_the_own_session() {
-    in_pid_namespace(|| {
-        needs!(may_change_user(), "root");
-        let Some(setsid) = program("setsid") else {
-            return skip("no setsid");
-        };
-        let user = Unprivileged::new();
-        let own = victim().owned_by(NOBODY).sleeping();
-        let roots = victim().in_group_of(&own).sleeping();
-        let to_root = |done: &Done, event: &str| {
-            let (event, pid) = (
-                format!("\"event\":\"{event}\""),
-                format!("\"pid\":{roots},"),
-            );
-            done.out
-                .lines()
-                .any(|line| line.contains(&event) && line.contains(&pid))
-        };
-        for (dry, event, state) in [("", "sent", 'S'), ("--dry-run", "would-send", 'T')] {
-            kill(Pid::from_raw(roots.pid()), Signal::SIGSTOP).expect("a child can be stopped");
-            roots.assert_state('T');
-            let line = format!("--json -CONT --within 0s {dry} -- -{own}");
-            // The kernel skips it if the sender is in another session.
-            let mut foreign = Command::new(&setsid);
-            foreign.arg("--wait").arg(user.path()).uid(NOBODY);
-            foreign.gid(NOBODY).current_dir("/");
-            let done = foreign.run(&words(&line));
-            let holds = to_root(&done, "failed") && done.out.contains("EPERM");
-            assert!(holds, "{done:?}");
-            roots.assert_state('T');
-            let done = user.sigsend().run(&words(&line));
-            assert!(to_root(&done, event), "{done:?}");
-            roots.assert_state(state);
-        }
-        own.assert_alive();
-    });
+    in_pid_namespace!();
+    needs!(may_change_user(), "root");
+    let Some(setsid) = program("setsid") else {
+        return skip("no setsid");
+    };
+    let user = Unprivileged::new();
+    let own = victim().owned_by(NOBODY).sleeping();
+    let roots = victim().in_group_of(&own).sleeping();
+    let to_root = |done: &Done, event: &str| {
+        let mut events = done.json().into_iter();
+        events.any(|it| it["event"] == event && it["pid"] == roots.pid())
+    };
+    for (dry, event, state) in [("", "sent", 'S'), ("--dry-run", "would-send", 'T')] {
+        kill(Pid::from_raw(roots.pid()), Signal::SIGSTOP).expect("a child can be stopped");
+        roots.assert_state('T');
+        let line = format!("--json -CONT --within 0s {dry} -- -{own}");
+        // The kernel skips it if the sender is in another session.
+        let mut foreign = Command::new(&setsid);
+        foreign.arg("--wait").arg(user.path()).uid(NOBODY);
+        foreign.gid(NOBODY).current_dir("/");
+        let done = foreign.run(&words(&line));
+        let holds = to_root(&done, "failed") && done.out.contains("EPERM");
+        assert!(holds, "{done:?}");
+        roots.assert_state('T');
+        let done = user.sigsend().run(&words(&line));
+        assert!(to_root(&done, event), "{done:?}");
+        roots.assert_state(state);
+    }
+    own.assert_alive();
 }

@@ -116,10 +116,8 @@ fn output_lines_dropped_while_signals_are_sent_are_counted_and_reported() {
     let deaf = Victim::shell("trap '' USR1; echo ready; read -r _");
     // Each event names the target as it was typed.
     let steps = "--timeout 0 USR1 ".repeat(999);
-    let line = format!(
-        "--json -USR1 {steps} --timeout 0 KILL --wait {:05000}",
-        deaf.pid()
-    );
+    let steps = format!("{steps} --timeout 0 KILL");
+    let line = format!("--json -USR1 {steps} --wait {:05000}", deaf.pid());
     let (child, reader) = blocked(&line, OFlag::empty());
     deaf.assert_killed_by(9);
     let told = drain(reader);
@@ -127,10 +125,8 @@ fn output_lines_dropped_while_signals_are_sent_are_counted_and_reported() {
     assert!((800..1000).contains(&written), "{written}");
     contains!(told.lines().last().unwrap_or_default(), "\"summary\"");
     // A thousand times USR1, once KILL, the end and the summary.
-    let dropped = format!(
-        "{} lines were dropped, since nobody read them in time",
-        1003 - written
-    );
+    let dropped = 1003 - written;
+    let dropped = format!("{dropped} lines were dropped, since nobody read them in time");
     let output = child.wait_with_output().expect("a child");
     let done = Done::of("a thousand steps", output);
     done.fails(1, format!("sigsend: write error: {dropped}\n"));
@@ -163,23 +159,22 @@ fn listing_output_waits_for_its_reader_and_is_complete() {
 
 #[test]
 fn output_is_written_before_the_own_group_is_signalled() {
-    in_pid_namespace(|| {
-        let target = Victim::sleeping();
-        let mut sender = background!("-v {target} 0");
-        let got = sender.read_line();
-        assert_eq!(got, format!("sent TERM (15) to {target} (cat)"));
-        sender.assert_killed_by(15);
-        target.assert_killed_by(15);
-        // A slow reader does not delay the signal.
-        let target = Victim::sleeping();
-        let (_reader, pipe) = full_pipe();
-        let mut command = raw_sigsend();
-        command.args(["-v", &target.arg(), "0"]).stdout(pipe);
-        command.process_group(0);
-        let status = command.status().expect("sigsend starts");
-        assert_eq!(status.signal(), Some(15), "{status}");
-        target.assert_killed_by(15);
-    });
+    in_pid_namespace!();
+    let target = Victim::sleeping();
+    let mut sender = background!("-v {target} 0");
+    let got = sender.read_line();
+    assert_eq!(got, format!("sent TERM (15) to {target} (cat)"));
+    sender.assert_killed_by(15);
+    target.assert_killed_by(15);
+    // A slow reader does not delay the signal.
+    let target = Victim::sleeping();
+    let (_reader, pipe) = full_pipe();
+    let mut command = raw_sigsend();
+    command.args(["-v", &target.arg(), "0"]).stdout(pipe);
+    command.process_group(0);
+    let status = command.status().expect("sigsend starts");
+    assert_eq!(status.signal(), Some(15), "{status}");
+    target.assert_killed_by(15);
 }
 
 #[test]
@@ -197,9 +192,8 @@ fn the_writer_thread_takes_no_signal() {
     let stubborn = Victim::shell(STUBBORN);
     let mut patient = background!("-v --grace 5m {stubborn}");
     while !patient.read_line().starts_with("sent CONT") {}
-    let tasks = fs::read_dir(format!("/proc/{patient}/task"))
-        .expect("it waits")
-        .flatten();
+    let tasks = fs::read_dir(format!("/proc/{patient}/task")).expect("it waits");
+    let tasks = tasks.flatten();
     let is_other = |task: &fs::DirEntry| *task.file_name() != *patient.arg();
     let threads: Vec<_> = tasks.filter(is_other).collect();
     assert_eq!(threads.len(), 1, "{threads:?}");

@@ -25,46 +25,31 @@ fn reuse_pid(mut owner: Victim, name: &str) -> Victim {
 }
 
 /// The commands for one process; the last three succeed when that process is gone.
-const COMMANDS: [&str; 13] = [
-    "-KILL",
-    "-HUP -v",
-    "-0",
-    "-RTMIN+3 -q 7",
-    "--tree -KILL",
-    "--timeout 0 KILL",
-    "--expect daemon",
-    "--alive",
-    "--id",
-    "-p",
-    "--wait",
-    "--within 5s --json",
-    "--grace 5s",
-];
+const COMMANDS: &str = "-KILL | -HUP -v | -0 | -RTMIN+3 -q 7 | --tree -KILL | --timeout 0 KILL \
+    | --expect daemon | --alive | --id | -p | --wait | --within 5s --json | --grace 5s";
 
 #[test]
 fn a_stale_pidfile_or_a_token_never_hits_the_next_owner_of_its_pid() {
-    in_pid_namespace(|| {
-        let dir = tempdir();
-        for (round, command) in COMMANDS.iter().enumerate().cycle().take(rounds()) {
-            let daemon = owner("daemon");
-            let token = token(&daemon);
-            let file = dir.arg("daemon.pid", format!("{NUMBER}\n"));
-            let unrelated = reuse_pid(daemon, "daemon");
-            back_date(Path::new(&file), Duration::from_secs(3600));
-            let told = run!("{command} --pidfile {file}").code(1).err;
-            contains!(told, "pidfile {file} is stale: {NUMBER} started at ");
-            let done = run!("{command} {token}");
-            if round >= COMMANDS.len() - 3 {
-                done.fine();
-            } else {
-                let told = done.code(1).err;
-                contains!(told, "{token}");
-                contains!(told, "No such process");
-                contains!(told, "this PID now belongs to another process");
-            }
-            unrelated.assert_alive();
+    in_pid_namespace!();
+    let dir = tempdir();
+    let commands: Vec<&str> = each(COMMANDS).collect();
+    for (round, command) in commands.iter().enumerate().cycle().take(rounds()) {
+        let daemon = owner("daemon");
+        let token = token(&daemon);
+        let file = dir.arg("daemon.pid", format!("{NUMBER}\n"));
+        let unrelated = reuse_pid(daemon, "daemon");
+        back_date(Path::new(&file), Duration::from_secs(3600));
+        let stale = format!("pidfile {file} is stale: {NUMBER} started at ");
+        run!("{command} --pidfile {file}").code(1).has(stale);
+        let done = run!("{command} {token}");
+        if round >= commands.len() - 3 {
+            done.fine();
+        } else {
+            let done = done.code(1).has(token).has("No such process");
+            done.has("this PID now belongs to another process");
         }
-    });
+        unrelated.assert_alive();
+    }
 }
 
 /// Reuses the PID while sigsend, started with these words, is held in the window. It must fail with
@@ -81,38 +66,36 @@ fn swap(window: Window, line: &str, new_name: &str, error: &str) {
 
 #[test]
 fn a_name_never_hits_a_pid_reused_before_the_signal() {
-    in_pid_namespace(|| {
-        needs!(may_trace(), "strace");
-        let unfound = "sigsend: cannot find process \"daemon\"\n";
-        let failed = "sigsend: sending signal to daemon (PID 4242) failed: No such process\n";
-        for _round in 0..rounds() {
-            swap(Window::BeforePinning, "-KILL daemon", "unrelated", unfound);
-            // By the same name after it is pinned, and by any just before the signal.
-            swap(Window::AfterPinning, "-KILL daemon", "daemon", unfound);
-            swap(Window::BeforeSending, "-KILL daemon", "daemon", failed);
-            swap(Window::BeforeSending, "-KILL daemon", "unrelated", failed);
-        }
-    });
+    in_pid_namespace!();
+    needs!(may_trace(), "strace");
+    let unfound = "sigsend: cannot find process \"daemon\"\n";
+    let failed = "sigsend: sending signal to daemon (PID 4242) failed: No such process\n";
+    for _round in 0..rounds() {
+        swap(Window::BeforePinning, "-KILL daemon", "unrelated", unfound);
+        // By the same name after it is pinned, and by any just before the signal.
+        swap(Window::AfterPinning, "-KILL daemon", "daemon", unfound);
+        swap(Window::BeforeSending, "-KILL daemon", "daemon", failed);
+        swap(Window::BeforeSending, "-KILL daemon", "unrelated", failed);
+    }
 }
 
 #[test]
 fn a_check_never_passes_for_the_next_owner_of_the_pid() {
-    in_pid_namespace(|| {
-        needs!(may_trace(), "strace");
-        let dir = tempdir();
-        let file = dir.arg("daemon.pid", format!("{NUMBER}\n"));
-        let checks = format!(
-            "--expect daemon {NUMBER} | --pidfile {file} | --pidfile {file} --expect daemon \
-             | --timeout 0 KILL {NUMBER} | --tree -KILL {NUMBER}"
-        );
-        let windows = [Window::AfterPinning, Window::BeforeSending].into_iter();
-        let windows = windows.cycle();
-        let checks: Vec<&str> = each(&checks).collect();
-        for (check, window) in checks.iter().cycle().zip(windows).take(rounds()) {
-            // New in each round, so that only the pidfd distinguishes the two.
-            back_date(Path::new(&file), Duration::ZERO);
-            let failed = format!("sigsend: sending signal to {NUMBER} failed: No such process\n");
-            swap(window, check, "daemon", &failed);
-        }
-    });
+    in_pid_namespace!();
+    needs!(may_trace(), "strace");
+    let dir = tempdir();
+    let file = dir.arg("daemon.pid", format!("{NUMBER}\n"));
+    let checks = format!(
+        "--expect daemon {NUMBER} | --pidfile {file} | --pidfile {file} --expect daemon \
+         | --timeout 0 KILL {NUMBER} | --tree -KILL {NUMBER}"
+    );
+    let windows = [Window::AfterPinning, Window::BeforeSending].into_iter();
+    let windows = windows.cycle();
+    let checks: Vec<&str> = each(&checks).collect();
+    for (check, window) in checks.iter().cycle().zip(windows).take(rounds()) {
+        // New in each round, so that only the pidfd distinguishes the two.
+        back_date(Path::new(&file), Duration::ZERO);
+        let failed = format!("sigsend: sending signal to {NUMBER} failed: No such process\n");
+        swap(window, check, "daemon", &failed);
+    }
 }

@@ -95,49 +95,38 @@ fn a_proc_of_another_namespace_never_selects_an_unrelated_process() {
     let confused = "-KILL wanted|-a -KILL wanted|-KILL --expect wanted 300|-KILL --pidfile FILE\
         |-r -HUP 300|--tree -KILL 300|-KILL --wait -- -300|-p wanted|--alive wanted\
         |--alive --expect wanted 300";
-    in_pid_namespace(|| {
-        needs!(running_as_root(), "root");
-        let dir = tempdir();
-        let confused = confused.replace("FILE", &dir.arg("x.pid", "300\n"));
-        let wanted = victim().with_pid(300).named("wanted").sleeping();
-        // Also when sigsend happens to have the same number in both namespaces.
-        for number in [OUTER, 400] {
-            for args in each(&confused) {
-                let told = run_inside(number, args);
-                let status = if args.contains("--alive") { 2 } else { 1 };
-                assert_eq!(
-                    told[1..],
-                    [&*format!("status {status}"), "unrelated 300 7"],
-                    "{args}"
-                );
-                let is_clear = told[0].starts_with("sigsend: ") && told[0].contains("/proc");
-                let holds = is_clear && told[0].contains("another PID namespace");
-                assert!(holds, "{args}: {told:?}");
-            }
-            // Forms that do not read /proc use the PIDs of the caller's namespace.
-            for (args, end) in [("-0 300", 7), ("--alive 300", 7), ("-KILL 300", 137)] {
-                let expected = ["status 0".to_owned(), format!("unrelated 300 {end}")];
-                assert_eq!(run_inside(number, args), expected, "{args:?}");
-            }
+    in_pid_namespace!();
+    needs!(running_as_root(), "root");
+    let dir = tempdir();
+    let confused = confused.replace("FILE", &dir.arg("x.pid", "300\n"));
+    let wanted = victim().with_pid(300).named("wanted").sleeping();
+    // Also when sigsend happens to have the same number in both namespaces.
+    for number in [OUTER, 400] {
+        for args in each(&confused) {
+            let told = run_inside(number, args);
+            let status = if args.contains("--alive") { 2 } else { 1 };
+            assert_eq!(
+                told[1..],
+                [&*format!("status {status}"), "unrelated 300 7"],
+                "{args}"
+            );
+            let is_clear = told[0].starts_with("sigsend: ") && told[0].contains("/proc");
+            let holds = is_clear && told[0].contains("another PID namespace");
+            assert!(holds, "{args}: {told:?}");
         }
-        wanted.assert_alive();
-    });
+        // Forms that do not read /proc use the PIDs of the caller's namespace.
+        for (args, end) in [("-0 300", 7), ("--alive 300", 7), ("-KILL 300", 137)] {
+            let expected = ["status 0".to_owned(), format!("unrelated 300 {end}")];
+            assert_eq!(run_inside(number, args), expected, "{args:?}");
+        }
+    }
+    wanted.assert_alive();
 }
 
 /// The lines that sigsend and [`INSIDE`] print; sigsend has this PID inside and [`OUTER`] outside.
 fn run_inside(number: i32, line: &str) -> Vec<String> {
-    let mut command = Command::new("unshare");
-    command.args([
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "sh",
-        "-c",
-        INSIDE,
-        "sh",
-        *SIGSEND,
-    ]);
-    command.args(words(line));
+    let mut command = tool("unshare --pid --fork --kill-child sh -c");
+    command.args([INSIDE, "sh", *SIGSEND]).args(words(line));
     let mut outer = victim().command(command);
     assert_eq!(outer.read_line(), "ready");
     // No other process forks in this namespace: the unrelated process gets the next PID, sigsend

@@ -182,31 +182,29 @@ fn realtime_signals_queue_up_and_arrive_by_number() {
 
 #[test]
 fn a_queued_value_reaches_processes_by_name() {
-    in_pid_namespace(|| {
-        let mut recorders = [(); 2].map(|()| Recorder::of(victim().named("queueing")));
-        let mut bystander = Recorder::of(victim().named("queuein"));
-        run!("-q -3 -RTMIN+4 queueing").ok();
-        for recorder in &mut recorders {
-            assert_eq!(recorder.received(), [Received::queued(38, -3)]);
-        }
-        bystander.assert_untouched();
-    });
+    in_pid_namespace!();
+    let mut recorders = [(); 2].map(|()| Recorder::of(victim().named("queueing")));
+    let mut bystander = Recorder::of(victim().named("queuein"));
+    run!("-q -3 -RTMIN+4 queueing").ok();
+    for recorder in &mut recorders {
+        assert_eq!(recorder.received(), [Received::queued(38, -3)]);
+    }
+    bystander.assert_untouched();
 }
 
 #[test]
 fn a_target_that_fails_does_not_affect_the_others() {
-    in_pid_namespace(|| {
-        let line = "sigsend: sending signal to GONE failed: No such process";
-        // A zombie still has its PID, and kill(2) succeeds.
-        table(&format!(
-            "-0 GONE       | 1  | {line} |
-             -0 ZOMBIE     | 0  | silent |
-             CAT GONE CAT2 | 64 | {line} | CAT=15 CAT2=15 RECORDER="
-        ));
-        let gone = Victim::gone();
-        let line = format!("{}\n", line.replace("GONE", &gone.to_string()));
-        run!("-HUP {gone} {gone}").fails(1, line.repeat(2));
-    });
+    in_pid_namespace!();
+    let line = "sigsend: sending signal to GONE failed: No such process";
+    // A zombie still has its PID, and kill(2) succeeds.
+    table(&format!(
+        "-0 GONE       | 1  | {line} |
+         -0 ZOMBIE     | 0  | silent |
+         CAT GONE CAT2 | 64 | {line} | CAT=15 CAT2=15 RECORDER="
+    ));
+    let gone = Victim::gone();
+    let line = format!("{}\n", line.replace("GONE", &gone.to_string()));
+    run!("-HUP {gone} {gone}").fails(1, line.repeat(2));
 }
 
 #[test]

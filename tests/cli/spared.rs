@@ -52,124 +52,120 @@ fn living() -> Vec<i32> {
 
 #[test]
 fn a_description_selects_the_others_and_not_the_ancestors() {
-    in_pid_namespace(|| {
-        let Some(socket) = listening(8080) else {
-            return;
-        };
-        // Both hold the socket, are called webd, have this directory and these words.
-        let dir = tempdir();
-        std::env::set_current_dir(dir.path()).expect("the only test of this process");
-        let (mut other, mut caller) = with_inheritable(&socket, || {
-            let other = Recorder::of(victim().named("webd"));
-            (other, Caller::named("webd", &["plays_its_role"]))
-        });
-        drop(socket);
-        let list = format!("printf '%s\\n' $$ {other}");
-        let told_too = "webd ; -a webd ; --tree webd ; :8080";
-        let silent = "--full=plays_its_role ; --cwd .";
-        let described = |line: &str, is_told| (format!("$S -v -USR1 {line}"), is_told);
-        let calls = told_too.split(" ; ").map(|line| described(line, true));
-        let mut calls: Vec<_> = calls.collect();
-        calls.push(("($S -v -USR1 webd; exit $?)".into(), true));
-        calls.extend(silent.split(" ; ").map(|line| described(line, false)));
-        for tree in ["", "--tree"] {
-            calls.push((format!("{list} | $S -v -USR1 {tree} --pidfile -"), false));
-        }
-        for (call, is_told) in calls {
-            let told = caller.run(&call, 0);
-            assert_eq!(other.signals(), [10], "{call}: {told}");
-            assert_eq!(sent_to(&told), [other.victim().pid()], "{call}: {told}");
-            assert!(!told.contains("caught"), "{call}: {told}");
-            assert_eq!(told.lines().count() > 1, is_told, "{call}: {told}");
-        }
-        let told = caller.run("$S --json -USR1 webd", 0);
-        let own = &caller.0;
-        contains!(
-            told,
-            "{{\"event\":\"skipped\",\"target\":\"webd\",\"pid\":{own},"
-        );
-        contains!(told, "\"signalled\":1,\"already_gone\":0,\"failed\":0,");
-        caller.0.assert_alive();
+    in_pid_namespace!();
+    let Some(socket) = listening(8080) else {
+        return;
+    };
+    // Both hold the socket, are called webd, have this directory and these words.
+    let dir = tempdir();
+    std::env::set_current_dir(dir.path()).expect("the only test of this process");
+    let (mut other, mut caller) = with_inheritable(&socket, || {
+        let other = Recorder::of(victim().named("webd"));
+        (other, Caller::named("webd", &["plays_its_role"]))
     });
+    drop(socket);
+    let list = format!("printf '%s\\n' $$ {other}");
+    let told_too = "webd ; -a webd ; --tree webd ; :8080";
+    let silent = "--full=plays_its_role ; --cwd .";
+    let described = |line: &str, is_told| (format!("$S -v -USR1 {line}"), is_told);
+    let calls = told_too.split(" ; ").map(|line| described(line, true));
+    let mut calls: Vec<_> = calls.collect();
+    calls.push(("($S -v -USR1 webd; exit $?)".into(), true));
+    calls.extend(silent.split(" ; ").map(|line| described(line, false)));
+    for tree in ["", "--tree"] {
+        calls.push((format!("{list} | $S -v -USR1 {tree} --pidfile -"), false));
+    }
+    for (call, is_told) in calls {
+        let told = caller.run(&call, 0);
+        assert_eq!(other.signals(), [10], "{call}: {told}");
+        assert_eq!(sent_to(&told), [other.victim().pid()], "{call}: {told}");
+        assert!(!told.contains("caught"), "{call}: {told}");
+        assert_eq!(told.lines().count() > 1, is_told, "{call}: {told}");
+    }
+    let told = caller.run("$S --json -USR1 webd", 0);
+    let own = &caller.0;
+    contains!(
+        told,
+        "{{\"event\":\"skipped\",\"target\":\"webd\",\"pid\":{own},"
+    );
+    contains!(told, "\"signalled\":1,\"already_gone\":0,\"failed\":0,");
+    caller.0.assert_alive();
 }
 
 #[test]
 fn a_typed_ancestor_and_one_in_a_pidfile_are_meant_and_come_last() {
-    in_pid_namespace(|| {
-        let dir = tempdir();
-        let mut other = Recorder::of(victim().named("webd"));
-        let mut caller = Caller::named("webd", &[]);
-        let (own, pid) = (caller.0.pid(), other.victim().pid());
-        let both = dir.arg("both.pid", format!("{own}\n{pid}\n"));
-        let pinned = format!("--expect webd $$ {pid} | --pidfile {both} | webd $$ {pid}");
-        let pinned = each(&pinned).map(|line| (line, [pid, own]));
-        // The plain kill(2) form keeps the typed order.
-        let plain = format!("$$ {pid}");
-        for (line, order) in pinned.chain([(&*plain, [own, pid])]) {
-            let told = caller.run(&format!("$S -v -USR1 {line}"), 0);
-            assert_eq!(sent_to(&told), order, "{line}: {told}");
-            contains!(told, "caught");
-            assert_eq!(other.signals(), [10], "{line}");
-        }
-        // sigsend's own PID is last in every form, and the signal does what it does to any program.
-        let own_file = dir.arg("own.pid", "");
-        for call in [
-            format!("exec \"$S\" -USR1 $$ {pid}"),
-            format!("echo $$ {pid} >{own_file}; exec \"$S\" -USR1 --pidfile {own_file}"),
-        ] {
-            caller.run(&format!("sh -c '{call}'"), 128 + 10);
-            assert_eq!(other.signals(), [10], "{call}");
-        }
-    });
+    in_pid_namespace!();
+    let dir = tempdir();
+    let mut other = Recorder::of(victim().named("webd"));
+    let mut caller = Caller::named("webd", &[]);
+    let (own, pid) = (caller.0.pid(), other.victim().pid());
+    let both = dir.arg("both.pid", format!("{own}\n{pid}\n"));
+    let pinned = format!("--expect webd $$ {pid} | --pidfile {both} | webd $$ {pid}");
+    let pinned = each(&pinned).map(|line| (line, [pid, own]));
+    // The plain kill(2) form keeps the typed order.
+    let plain = format!("$$ {pid}");
+    for (line, order) in pinned.chain([(&*plain, [own, pid])]) {
+        let told = caller.run(&format!("$S -v -USR1 {line}"), 0);
+        assert_eq!(sent_to(&told), order, "{line}: {told}");
+        contains!(told, "caught");
+        assert_eq!(other.signals(), [10], "{line}");
+    }
+    // sigsend's own PID is last in every form, and the signal does what it does to any program.
+    let own_file = dir.arg("own.pid", "");
+    for call in [
+        format!("exec \"$S\" -USR1 $$ {pid}"),
+        format!("echo $$ {pid} >{own_file}; exec \"$S\" -USR1 --pidfile {own_file}"),
+    ] {
+        caller.run(&format!("sh -c '{call}'"), 128 + 10);
+        assert_eq!(other.signals(), [10], "{call}");
+    }
 }
 
 #[test]
 fn the_descendants_of_a_typed_ancestor_are_signalled_and_that_is_success() {
     const START: &str = "sleep 60 >/dev/null & sh -c \"sleep 61 & wait\" >/dev/null &";
-    in_pid_namespace(|| {
-        let dir = tempdir();
-        let mut caller = Caller::named("webd", &[]);
-        let file = dir.arg("own.pid", caller.0.arg());
-        let alone = living();
-        let grow = |caller: &mut Caller| {
-            caller.run(START, 0);
-            eventually("three descendants", || living().len() == alone.len() + 3);
-        };
-        let lines =
-            format!("--wait $$ | -KILL --wait $$ | --grace 15s $$ | --wait --pidfile {file}");
-        let calls = each(&lines).map(|line| format!("$S --tree {line}"));
-        let mut calls: Vec<_> = calls.collect();
-        calls.push("($S --tree --wait $$; exit $?)".into());
-        for call in calls {
-            grow(&mut caller);
-            assert_eq!(caller.run(&call, 0), "", "{call}");
-            assert_eq!(living(), alone, "{call}");
-            assert_eq!(caller.run(&call, 0), "", "{call}: no children");
-        }
-        // The root is an ancestor of an ancestor. It, the shell between and sigsend are skipped.
-        for (signal, number) in [("-KILL", 9), ("-TERM --wait", 15)] {
-            grow(&mut caller);
-            let beside = Victim::sleeping();
-            let inner = format!("\"$S\" -v {signal} --tree $PPID {beside}");
-            let told = caller.run(&format!("sh -c '{inner}; exit $?'"), 0);
-            let skipped = told.lines().filter(|line| line.ends_with(": skipped"));
-            assert_eq!((skipped.count(), sent_to(&told).len()), (3, 4), "{told}");
-            contains!(told, "{} (webd) is sigsend itself or an ancestor", caller.0);
-            beside.assert_killed_by(number);
-            drop(beside);
-            eventually("the descendants to be gone", || living() == alone);
-        }
-        // Where it is described, it is no root.
+    in_pid_namespace!();
+    let dir = tempdir();
+    let mut caller = Caller::named("webd", &[]);
+    let file = dir.arg("own.pid", caller.0.arg());
+    let alone = living();
+    let grow = |caller: &mut Caller| {
+        caller.run(START, 0);
+        eventually("three descendants", || living().len() == alone.len() + 3);
+    };
+    let lines = format!("--wait $$ | -KILL --wait $$ | --grace 15s $$ | --wait --pidfile {file}");
+    let calls = each(&lines).map(|line| format!("$S --tree {line}"));
+    let mut calls: Vec<_> = calls.collect();
+    calls.push("($S --tree --wait $$; exit $?)".into());
+    for call in calls {
         grow(&mut caller);
-        for (call, expected) in [
-            ("$S --tree webd", 1),
-            ("$S --tree -KILL webd", 1),
-            ("echo $$ | $S --tree -KILL --pidfile -", 0),
-        ] {
-            let told = caller.run(call, expected);
-            assert_eq!(living().len(), alone.len() + 3, "{call}: {told}");
-        }
-    });
+        assert_eq!(caller.run(&call, 0), "", "{call}");
+        assert_eq!(living(), alone, "{call}");
+        assert_eq!(caller.run(&call, 0), "", "{call}: no children");
+    }
+    // The root is an ancestor of an ancestor. It, the shell between and sigsend are skipped.
+    for (signal, number) in [("-KILL", 9), ("-TERM --wait", 15)] {
+        grow(&mut caller);
+        let beside = Victim::sleeping();
+        let inner = format!("\"$S\" -v {signal} --tree $PPID {beside}");
+        let told = caller.run(&format!("sh -c '{inner}; exit $?'"), 0);
+        let skipped = told.lines().filter(|line| line.ends_with(": skipped"));
+        assert_eq!((skipped.count(), sent_to(&told).len()), (3, 4), "{told}");
+        contains!(told, "{} (webd) is sigsend itself or an ancestor", caller.0);
+        beside.assert_killed_by(number);
+        drop(beside);
+        eventually("the descendants to be gone", || living() == alone);
+    }
+    // Where it is described, it is no root.
+    grow(&mut caller);
+    for (call, expected) in [
+        ("$S --tree webd", 1),
+        ("$S --tree -KILL webd", 1),
+        ("echo $$ | $S --tree -KILL --pidfile -", 0),
+    ] {
+        let told = caller.run(call, expected);
+        assert_eq!(living().len(), alone.len() + 3, "{call}: {told}");
+    }
 }
 
 /// Calls of a shell that is all that is described, the status, and a part of the output. A socket
@@ -189,40 +185,36 @@ const LONELY: &str = "
 
 #[test]
 fn a_description_of_nobody_but_ancestors_is_told_and_signals_nobody() {
-    in_pid_namespace(|| {
-        let Some(socket) = listening(8080) else {
-            return;
-        };
-        let start = || Caller::named("lonely", &["nobody_else"]);
-        let mut caller = with_inheritable(&socket, start);
-        drop(socket);
-        for row in LONELY.lines().skip(1) {
-            let row: Vec<&str> = row.split(';').map(str::trim).collect();
-            let (call, words) = (row[0], row[2]);
-            let told = caller.run(call, row[1].parse().expect("a status"));
-            assert!(told.contains(words), "{call}: {told}");
-            assert!(!words.is_empty() || told.is_empty(), "{call}: {told}");
-        }
-        caller.0.assert_alive();
-    });
+    in_pid_namespace!();
+    let Some(socket) = listening(8080) else {
+        return;
+    };
+    let start = || Caller::named("lonely", &["nobody_else"]);
+    let mut caller = with_inheritable(&socket, start);
+    drop(socket);
+    for row in LONELY.lines().skip(1) {
+        let row: Vec<&str> = row.split(';').map(str::trim).collect();
+        let (call, words) = (row[0], row[2]);
+        let told = caller.run(call, row[1].parse().expect("a status"));
+        assert!(told.contains(words), "{call}: {told}");
+        assert!(!words.is_empty() || told.is_empty(), "{call}: {told}");
+    }
+    caller.0.assert_alive();
 }
 
 #[test]
 fn process_1_that_listens_for_a_service_is_spared() {
-    in_pid_namespace(|| {
-        let Some(_socket) = listening(8080) else {
-            return;
-        };
-        let mut bystander = Recorder::new();
-        for line in each("-INT | -a -INT | --tree -KILL | --grace 15s") {
-            let done = run!("-v {line} :8080").code(1);
-            for words in ["process 1 ", "systemctl stop", "socket"] {
-                contains!(done.err, "{words}");
-            }
-            bystander.assert_untouched();
-        }
-        run!("--alive :8080").code(0);
-    });
+    in_pid_namespace!();
+    let Some(_socket) = listening(8080) else {
+        return;
+    };
+    let mut bystander = Recorder::new();
+    for line in each("-INT | -a -INT | --tree -KILL | --grace 15s") {
+        let done = run!("-v {line} :8080").code(1);
+        done.has("process 1 ").has("systemctl stop").has("socket");
+        bystander.assert_untouched();
+    }
+    run!("--alive :8080").code(0);
 }
 
 #[test]
@@ -261,79 +253,75 @@ const SESSIONS: [&str; 2] = ["", "setsid"];
 
 #[test]
 fn a_list_may_hold_the_shell_that_makes_it_and_sigsend() {
-    in_pid_namespace(|| {
-        for session in SESSIONS {
-            if program("pgrep").is_some() {
-                let sleeper = victim().command(tool("sleep 9871"));
-                sleeper.await_name("sleep");
-                let recipe = "pgrep -f 'sleep 9871' | \"$S\" --pidfile -; echo next";
-                script(session, "sh", recipe).says("next\n");
-                sleeper.assert_killed_by(15);
-            } else {
-                skip("no pgrep");
-            }
-            // As `fuser DIR | sigsend --grace` has it, whose list holds all that work in DIR.
-            let stubborn = Victim::shell(STUBBORN);
-            let call = "exec \"$S\" --grace 50ms --pidfile -";
-            script(session, "sh", &format!("{call} <<END\n$$ {stubborn}\nEND")).fine();
-            stubborn.assert_killed_by(9);
+    in_pid_namespace!();
+    for session in SESSIONS {
+        if program("pgrep").is_some() {
+            let sleeper = victim().command(tool("sleep 9871"));
+            sleeper.await_name("sleep");
+            let recipe = "pgrep -f 'sleep 9871' | \"$S\" --pidfile -; echo next";
+            script(session, "sh", recipe).says("next\n");
+            sleeper.assert_killed_by(15);
+        } else {
+            skip("no pgrep");
         }
-    });
+        // As `fuser DIR | sigsend --grace` has it, whose list holds all that work in DIR.
+        let stubborn = Victim::shell(STUBBORN);
+        let call = "exec \"$S\" --grace 50ms --pidfile -";
+        script(session, "sh", &format!("{call} <<END\n$$ {stubborn}\nEND")).fine();
+        stubborn.assert_killed_by(9);
+    }
 }
 
 #[test]
 fn a_script_ends_its_descendants_and_keeps_its_status() {
-    in_pid_namespace(|| {
-        let alone = living();
-        for (shell, trap) in [
-            ("sh", "\"$S\" --tree --wait $$"),
-            ("bash", "\"$S\" --tree --wait $$"),
-            ("bash", "jobs -pr | \"$S\" --tree --wait --pidfile -"),
-        ] {
-            if program(shell).is_none() {
-                skip(format!("no {shell}"));
-                continue;
-            }
-            let jobs = "sleep 60 & sh -c 'sleep 61 & wait' &";
-            // A child of bash that has executed nothing yet would run the trap on TERM.
-            let started = "until [ \"$(\"$S\" -p sleep 2>/dev/null | wc -l)\" = 2 ]; do :; done";
-            let code = format!("set -e; trap '{trap}' EXIT; {jobs} {started}; exit 3");
-            for session in SESSIONS {
-                let done = script(session, shell, &code).code(3);
-                // bash may tell what became of its own jobs.
-                let is_bash = done.err.lines().all(|line| line == "Terminated");
-                assert!(done.out.is_empty() && is_bash, "{done:?}");
-                assert_eq!(living(), alone, "{shell}: {trap}");
-            }
+    in_pid_namespace!();
+    let alone = living();
+    for (shell, trap) in [
+        ("sh", "\"$S\" --tree --wait $$"),
+        ("bash", "\"$S\" --tree --wait $$"),
+        ("bash", "jobs -pr | \"$S\" --tree --wait --pidfile -"),
+    ] {
+        if program(shell).is_none() {
+            skip(format!("no {shell}"));
+            continue;
         }
-    });
+        let jobs = "sleep 60 & sh -c 'sleep 61 & wait' &";
+        // A child of bash that has executed nothing yet would run the trap on TERM.
+        let started = "until [ \"$(\"$S\" -p sleep 2>/dev/null | wc -l)\" = 2 ]; do :; done";
+        let code = format!("set -e; trap '{trap}' EXIT; {jobs} {started}; exit 3");
+        for session in SESSIONS {
+            let done = script(session, shell, &code).code(3);
+            // bash may tell what became of its own jobs.
+            let is_bash = done.err.lines().all(|line| line == "Terminated");
+            assert!(done.out.is_empty() && is_bash, "{done:?}");
+            assert_eq!(living(), alone, "{shell}: {trap}");
+        }
+    }
 }
 
 #[test]
 fn a_typed_ancestor_gets_the_signal_before_the_own_group() {
-    in_pid_namespace(|| {
-        needs!(program("setsid").is_some(), "setsid");
-        let dir = tempdir();
-        let file = dir.path().join("x.pid");
-        let call = "setsid \"$S\" --allow-stale --pidfile \"$0\" 0";
-        let code = format!("trap 'exit 7' TERM; echo $$ >\"$0\"; {call}; exit 3");
-        let code = code.replace("$0", &file.display().to_string());
-        script("", "sh", &code).code(7);
-    });
+    in_pid_namespace!();
+    needs!(program("setsid").is_some(), "setsid");
+    let dir = tempdir();
+    let file = dir.path().join("x.pid");
+    let call = "setsid \"$S\" --allow-stale --pidfile \"$0\" 0";
+    let code = format!("trap 'exit 7' TERM; echo $$ >\"$0\"; {call}; exit 3");
+    let code = code.replace("$0", &file.display().to_string());
+    script("", "sh", &code).code(7);
 }
 
 #[test]
 fn a_script_stops_its_older_self() {
-    in_pid_namespace(|| {
-        let dir = tempdir();
-        let content = "#!/bin/sh\n\"$S\" --grace 15s nightly\necho alone $?\n";
-        let job = dir.file("nightly", content);
-        fs::set_permissions(&job, fs::Permissions::from_mode(0o755)).expect("ours");
-        for session in SESSIONS {
-            let older = victim().named("nightly").sleeping();
-            let done = script(session, "sh", &format!("{}; echo next", job.display()));
-            assert_eq!(done.code(0).out, "alone 0\nnext\n");
-            older.assert_killed_by(15);
-        }
-    });
+    in_pid_namespace!();
+    let dir = tempdir();
+    let content = "#!/bin/sh\n\"$S\" --grace 15s nightly\necho alone $?\n";
+    let job = dir.file("nightly", content);
+    fs::set_permissions(&job, fs::Permissions::from_mode(0o755)).expect("ours");
+    for session in SESSIONS {
+        let older = victim().named("nightly").sleeping();
+        let done = script(session, "sh", &format!("{}; echo next", job.display()));
+        assert_eq!(done.code(0).out, "alone 0\nnext\n");
+        older.assert_killed_by(15);
+    }
 }

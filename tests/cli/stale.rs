@@ -23,10 +23,10 @@ fn birth(target: &Victim) -> SystemTime {
 fn set_modified(file: &str, time: SystemTime) {
     let time = match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => TimeSpec::from_duration(since),
-        Err(before) => TimeSpec::new(
-            -i64::try_from(before.duration().as_secs()).expect("recent"),
-            0,
-        ),
+        Err(before) => {
+            let before = i64::try_from(before.duration().as_secs());
+            TimeSpec::new(-before.expect("recent"), 0)
+        }
     };
     let set = utimensat(AT_FDCWD, file, &time, &time, UtimensatFlags::FollowSymlink);
     set.expect("the file is ours");
@@ -87,17 +87,12 @@ fn a_token_or_a_typed_target_has_no_age() {
 #[test]
 fn in_a_time_namespace_a_pidfile_has_the_same_age() {
     let (dir, target) = (tempdir(), Victim::sleeping());
-    let (fresh, stale) = (
-        dir.arg("fresh", target.arg()),
-        dir.arg("stale", target.arg()),
-    );
+    let [fresh, stale] = ["fresh", "stale"].map(|name| dir.arg(name, target.arg()));
     back_date(Path::new(&stale), Duration::from_secs(3600));
     for shift in ["0", "864000", "-1"] {
         let unshare = |program: &str| {
-            let mut command = Command::new("unshare");
-            let shifts = format!("--time --fork --boottime {shift} --monotonic {shift} {program}");
-            command.args(words(&shifts));
-            command
+            let shifts = format!("--boottime {shift} --monotonic {shift}");
+            tool(&format!("unshare --time --fork {shifts} {program}"))
         };
         let permitted = unshare("true").run(&[]);
         if permitted.status != Some(0) {

@@ -27,21 +27,20 @@ fn rounds(most: usize) -> impl Iterator<Item = usize> {
 
 #[test]
 fn kill_ends_every_process_of_a_forking_tree() {
-    in_pid_namespace(|| {
-        let mut bystander = Recorder::new();
-        let mut cut_short = 0;
-        for before in rounds(100) {
-            let mut storm = Family::with_role("storm");
-            storm.start_forking(FORKS, before);
-            run!("--tree -KILL {storm}").ok();
-            storm.assert_killed_by(9);
-            cut_short += usize::from(storm.assert_all_ended().len() + before < FORKS);
-            drop(storm);
-            reap_orphans();
-        }
-        assert!(cut_short > 1, "the storms were over before the signal");
-        bystander.assert_untouched();
-    });
+    in_pid_namespace!();
+    let mut bystander = Recorder::new();
+    let mut cut_short = 0;
+    for before in rounds(100) {
+        let mut storm = Family::with_role("storm");
+        storm.start_forking(FORKS, before);
+        run!("--tree -KILL {storm}").ok();
+        storm.assert_killed_by(9);
+        cut_short += usize::from(storm.assert_all_ended().len() + before < FORKS);
+        drop(storm);
+        reap_orphans();
+    }
+    assert!(cut_short > 1, "the storms were over before the signal");
+    bystander.assert_untouched();
 }
 
 /// A storm of processes that catch TERM, each of which gets it once from the first call. The second
@@ -71,19 +70,18 @@ pub fn assert_each_gets_term_once(mut storm: Family, before: usize, calls: [&str
 
 #[test]
 fn every_process_of_a_forking_tree_gets_a_signal_once() {
-    in_pid_namespace(|| {
-        let mut bystander = Recorder::new();
-        let mut cut_short = 0;
-        for before in rounds(100) {
-            let storm = Family::with_role("catching-storm");
-            let calls = ["TERM", "KILL"].map(|signal| format!("--tree -{signal} {storm}"));
-            let size = assert_each_gets_term_once(storm, before, calls.each_ref().map(|c| &**c));
-            cut_short += usize::from(size <= UNFROZEN_FORKS);
-            reap_orphans();
-        }
-        assert!(cut_short > 1, "the storms were over before the signal");
-        bystander.assert_untouched();
-    });
+    in_pid_namespace!();
+    let mut bystander = Recorder::new();
+    let mut cut_short = 0;
+    for before in rounds(100) {
+        let storm = Family::with_role("catching-storm");
+        let calls = ["TERM", "KILL"].map(|signal| format!("--tree -{signal} {storm}"));
+        let size = assert_each_gets_term_once(storm, before, calls.each_ref().map(|c| &**c));
+        cut_short += usize::from(size <= UNFROZEN_FORKS);
+        reap_orphans();
+    }
+    assert!(cut_short > 1, "the storms were over before the signal");
+    bystander.assert_untouched();
 }
 
 #[test]
@@ -107,37 +105,36 @@ fn a_process_that_exits_during_pidfd_open_is_no_failure() {
 
 #[test]
 fn kill_ends_every_process_of_a_forking_tree_that_is_continued() {
-    in_pid_namespace(|| {
-        for (role, is_woken_from_outside) in [("continuing-storm", false), ("storm", true)] {
-            for before in rounds(20) {
-                let mut storm = Family::with_role(role);
-                storm.start_forking(UNFROZEN_FORKS, before);
-                let group = Pid::from_raw(storm.pid());
-                let is_over = AtomicBool::new(false);
-                let told = thread::scope(|scope| {
-                    // The head stays a zombie until the family is dropped, so the group's ID is not
-                    // reused.
-                    scope.spawn(|| {
-                        while is_woken_from_outside && !is_over.load(Relaxed) {
-                            let _ = killpg(group, Signal::SIGCONT);
-                            thread::yield_now();
-                        }
-                    });
-                    let done = run!("--tree -KILL {storm}");
-                    is_over.store(true, Relaxed);
-                    done.within(15).code(0).err
+    in_pid_namespace!();
+    for (role, is_woken_from_outside) in [("continuing-storm", false), ("storm", true)] {
+        for before in rounds(20) {
+            let mut storm = Family::with_role(role);
+            storm.start_forking(UNFROZEN_FORKS, before);
+            let group = Pid::from_raw(storm.pid());
+            let is_over = AtomicBool::new(false);
+            let told = thread::scope(|scope| {
+                // The head stays a zombie until the family is dropped, so the group's ID is not
+                // reused.
+                scope.spawn(|| {
+                    while is_woken_from_outside && !is_over.load(Relaxed) {
+                        let _ = killpg(group, Signal::SIGCONT);
+                        thread::yield_now();
+                    }
                 });
-                storm.assert_killed_by(9);
-                if !told.is_empty() {
-                    // A process that may have forked unseen is named.
-                    let is_warning = |line: &str| line.contains("could not be kept stopped");
-                    assert!(told.lines().all(is_warning), "{told}");
-                    let _ = killpg(group, Signal::SIGKILL);
-                }
-                storm.assert_all_ended();
-                drop(storm);
-                reap_orphans();
+                let done = run!("--tree -KILL {storm}");
+                is_over.store(true, Relaxed);
+                done.within(15).code(0).err
+            });
+            storm.assert_killed_by(9);
+            if !told.is_empty() {
+                // A process that may have forked unseen is named.
+                let is_warning = |line: &str| line.contains("could not be kept stopped");
+                assert!(told.lines().all(is_warning), "{told}");
+                let _ = killpg(group, Signal::SIGKILL);
             }
+            storm.assert_all_ended();
+            drop(storm);
+            reap_orphans();
         }
-    });
+    }
 }

@@ -23,10 +23,10 @@ pub mod prelude {
     pub use super::{
         DEADLINE, Done, Ending, IDLE, NOBODY, POLITE, Received, Recorder, Runs, SIGSEND, STUBBORN,
         TempDir, Terminal, Unprivileged, Victim, again, alive, back_date, copy, each, eventually,
-        in_full, in_pid_namespace, killed, link, mask, may_change_user, numbers, on_terminal,
-        pidfd, piped, program, raw_sigsend, readable, redirected, rows, running_as_root, selects,
-        send, sent_to, sh, side_by_side, sigsend, sigsend_as, skip, sorted, status_field, strace,
-        table, tempdir, through, token, tool, unique, victim, words,
+        in_full, killed, link, mask, may_change_user, numbers, on_terminal, pidfd, piped, program,
+        raw_sigsend, readable, redirected, rows, running_as_root, selects, send, sent_to, sh,
+        side_by_side, sigsend, sigsend_as, skip, sorted, status_field, strace, table, tempdir,
+        through, token, tool, unique, victim, words,
     };
     pub use crate::cgroup::group::control_group;
     pub use crate::hidden::hide_processes;
@@ -47,7 +47,7 @@ pub mod prelude {
     pub use std::time::{Duration, Instant};
     pub use std::{env, io, thread};
 
-    pub(crate) use super::{background, call, contains, needs, run, traced};
+    pub(crate) use super::{background, call, contains, in_pid_namespace, needs, run, traced};
 }
 
 use std::env;
@@ -79,7 +79,8 @@ pub use call::{
     token, tool, words,
 };
 pub(crate) use call::{background, call, contains, needs, run, traced};
-pub use namespace::{in_pid_namespace, keep_pids_small, kernel, reap_orphans};
+pub(crate) use namespace::in_pid_namespace;
+pub use namespace::{is_in_pid_namespace, keep_pids_small, kernel, reap_orphans};
 pub use recorder::{Received, Recorder};
 pub use sys::{Ending, pidfd};
 pub use terminal::{Terminal, screen};

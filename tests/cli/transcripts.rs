@@ -83,17 +83,20 @@ fn run_page(page: &str) {
 
 #[test]
 fn every_command_of_the_readme_works_as_it_says() {
-    in_pid_namespace(|| run_page("README.md"));
+    in_pid_namespace!();
+    run_page("README.md");
 }
 
 #[test]
 fn every_command_of_the_recipes_works_as_it_says() {
-    in_pid_namespace(|| run_page("docs/recipes.md"));
+    in_pid_namespace!();
+    run_page("docs/recipes.md");
 }
 
 #[test]
 fn every_command_of_the_reference_works_as_it_says() {
-    in_pid_namespace(|| run_page("docs/reference.md"));
+    in_pid_namespace!();
+    run_page("docs/reference.md");
 }
 
 /// The recipe for a script's children, in the environment of cron, with each ending of a script.
@@ -101,29 +104,28 @@ fn every_command_of_the_reference_works_as_it_says() {
 fn children_end_with_the_script_in_every_shell() {
     // A child of bash that has not executed anything yet would run the trap of the script.
     const STARTED: &str = "until [ \"$(sigsend -p sleep | wc -l)\" -eq 3 ]; do :; done";
-    in_pid_namespace(|| {
-        let page = blocks("docs/recipes.md");
-        let has_trap = |block: &&Block| block.lines.iter().any(|line| line.ends_with(" EXIT"));
-        let recipe = page.iter().find(has_trap).expect("the recipe");
-        let recipe = recipe.lines.join("\n").replace("2s", "500ms");
-        for name in ["sh", "bash", "zsh", "busybox sh"] {
-            if program(&words(name)[0]).is_none() {
-                skip(format!("no {name}"));
-                continue;
-            }
-            let mut shell = Shell::new();
-            settle();
-            let before = processes();
-            for (ending, status) in [("", 0), ("false", 1), ("sigsend $$; wait", 143)] {
-                let script = format!("{recipe}\n{STARTED}\n{ending}\n");
-                let script = shell.dir.arg("script", script);
-                let (ended, text) = shell.run(&format!("env -i PATH=\"$PATH\" {name} {script}"));
-                assert_eq!(ended, status, "{name}: {ending}\nprints\n{text}");
-                settle();
-                assert_eq!(processes(), before, "{name}: {ending}: left behind");
-            }
+    in_pid_namespace!();
+    let page = blocks("docs/recipes.md");
+    let has_trap = |block: &&Block| block.lines.iter().any(|line| line.ends_with(" EXIT"));
+    let recipe = page.iter().find(has_trap).expect("the recipe");
+    let recipe = recipe.lines.join("\n").replace("2s", "500ms");
+    for name in ["sh", "bash", "zsh", "busybox sh"] {
+        if program(&words(name)[0]).is_none() {
+            skip(format!("no {name}"));
+            continue;
         }
-    });
+        let mut shell = Shell::new();
+        settle();
+        let before = processes();
+        for (ending, status) in [("", 0), ("false", 1), ("sigsend $$; wait", 143)] {
+            let script = format!("{recipe}\n{STARTED}\n{ending}\n");
+            let script = shell.dir.arg("script", script);
+            let (ended, text) = shell.run(&format!("env -i PATH=\"$PATH\" {name} {script}"));
+            assert_eq!(ended, status, "{name}: {ending}\nprints\n{text}");
+            settle();
+            assert_eq!(processes(), before, "{name}: {ending}: left behind");
+        }
+    }
 }
 
 #[test]

@@ -200,60 +200,58 @@ const NUMBER: i32 = 4242;
 
 #[test]
 fn the_next_owner_of_the_pid_of_a_child_is_not_part_of_the_tree() {
-    in_pid_namespace(|| {
-        needs!(may_trace(), "strace");
-        let reaps = "exec 3<&0; cat <&3 & echo ready; wait; echo reaped >&2; read line <&3";
-        let mut parent = Family::shell(reaps);
-        let child = parent.children()[0];
-        let pinning_of_child = Call::nth("pidfd_open", 2);
-        let held = Held::before(&pinning_of_child, &format!("--tree -TERM {parent}"));
-        send(child, Signal::SIGKILL);
-        assert_eq!(parent.next_line().as_deref(), Some("reaped"));
-        let unrelated = victim().with_pid(child).sleeping();
-        held.go().fine();
-        parent.assert_killed_by(15);
-        unrelated.assert_alive();
-    });
+    in_pid_namespace!();
+    needs!(may_trace(), "strace");
+    let reaps = "exec 3<&0; cat <&3 & echo ready; wait; echo reaped >&2; read line <&3";
+    let mut parent = Family::shell(reaps);
+    let child = parent.children()[0];
+    let pinning_of_child = Call::nth("pidfd_open", 2);
+    let held = Held::before(&pinning_of_child, &format!("--tree -TERM {parent}"));
+    send(child, Signal::SIGKILL);
+    assert_eq!(parent.next_line().as_deref(), Some("reaped"));
+    let unrelated = victim().with_pid(child).sleeping();
+    held.go().fine();
+    parent.assert_killed_by(15);
+    unrelated.assert_alive();
 }
 
 #[test]
 fn the_children_of_a_process_that_reuses_the_pid_of_a_member_are_not_part_of_the_tree() {
-    in_pid_namespace(|| {
-        needs!(may_trace(), "strace");
-        let parent = "exec 3<&0; cat <&3 & echo ready; wait";
-        let mut swapped = 0;
-        for call in ["--tree -TERM --within 9s", "--tree -KILL", "--tree -HUP"] {
-            let args = format!("{call} {NUMBER}");
-            let owner = victim().with_pid(NUMBER).sleeping();
-            // strace itself changes its signal mask before it executes the program.
-            let expression = "trace=!mmap,brk,rt_sigaction,rt_sigprocmask";
-            let trace = strace(expression, &args);
-            drop(owner);
-            let points = calls_after(&trace, "pidfd_open(");
-            for point in points.iter().filter(|call| !call.name.starts_with("exit")) {
-                let mut owner = victim().with_pid(NUMBER).sleeping();
-                let held = Held::before(point, &args);
-                // Before it is pinned, its PID may be reused.
-                if !held.has_pinned() {
-                    held.go();
-                    continue;
-                }
-                let _ = kill(Pid::from_raw(NUMBER), Signal::SIGKILL);
-                owner.reap();
-                let unrelated = victim().with_pid(NUMBER).shell(parent);
-                let child = children(NUMBER)[0];
-                let done = held.go();
-                assert!(!is_dead(NUMBER) && !is_dead(child), "{point:?} {call:?}");
-                assert!(done.status.is_some(), "{point:?} {call:?}: {done:?}");
-                swapped += 1;
-                drop(unrelated);
-                // Orphans are reparented to process 1, which is the test. An unreaped one would
-                // keep the ID of its group.
-                waitpid(Pid::from_raw(child), None).expect("it dies with its group");
+    in_pid_namespace!();
+    needs!(may_trace(), "strace");
+    let parent = "exec 3<&0; cat <&3 & echo ready; wait";
+    let mut swapped = 0;
+    for call in ["--tree -TERM --within 9s", "--tree -KILL", "--tree -HUP"] {
+        let args = format!("{call} {NUMBER}");
+        let owner = victim().with_pid(NUMBER).sleeping();
+        // strace itself changes its signal mask before it executes the program.
+        let expression = "trace=!mmap,brk,rt_sigaction,rt_sigprocmask";
+        let trace = strace(expression, &args);
+        drop(owner);
+        let points = calls_after(&trace, "pidfd_open(");
+        for point in points.iter().filter(|call| !call.name.starts_with("exit")) {
+            let mut owner = victim().with_pid(NUMBER).sleeping();
+            let held = Held::before(point, &args);
+            // Before it is pinned, its PID may be reused.
+            if !held.has_pinned() {
+                held.go();
+                continue;
             }
+            let _ = kill(Pid::from_raw(NUMBER), Signal::SIGKILL);
+            owner.reap();
+            let unrelated = victim().with_pid(NUMBER).shell(parent);
+            let child = children(NUMBER)[0];
+            let done = held.go();
+            assert!(!is_dead(NUMBER) && !is_dead(child), "{point:?} {call:?}");
+            assert!(done.status.is_some(), "{point:?} {call:?}: {done:?}");
+            swapped += 1;
+            drop(unrelated);
+            // Orphans are reparented to process 1, which is the test. An unreaped one would
+            // keep the ID of its group.
+            waitpid(Pid::from_raw(child), None).expect("it dies with its group");
         }
-        assert!(swapped > 20, "{swapped} swaps");
-    });
+    }
+    assert!(swapped > 20, "{swapped} swaps");
 }
 
 fn warning(orphan: i32) -> String {
@@ -267,58 +265,56 @@ const LEAVES_A_CHILD: &str =
 
 #[test]
 fn a_child_forked_between_the_last_scan_and_kill_is_killed_or_warned_about() {
-    in_pid_namespace(|| {
-        needs!(may_trace(), "strace");
-        let mut parent = Family::shell(LEAVES_A_CHILD);
-        // The first one is STOP.
-        let kill_call = Call::nth("pidfd_send_signal", 2);
-        let held = Held::before(&kill_call, &format!("--tree -KILL {parent}"));
-        held.has_entered(libc::SYS_pidfd_send_signal);
-        send(parent.pid(), Signal::SIGCONT);
-        let child = parent.next_pid();
-        eventually("the parent to exit", || state(parent.pid()) == 'Z');
-        let told = held.go().err;
-        assert!(told == warning(child) || is_dead(child), "{told}");
-        let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
-        waitpid(Pid::from_raw(child), None).expect("orphans are reparented to this test");
-    });
+    in_pid_namespace!();
+    needs!(may_trace(), "strace");
+    let mut parent = Family::shell(LEAVES_A_CHILD);
+    // The first one is STOP.
+    let kill_call = Call::nth("pidfd_send_signal", 2);
+    let held = Held::before(&kill_call, &format!("--tree -KILL {parent}"));
+    held.has_entered(libc::SYS_pidfd_send_signal);
+    send(parent.pid(), Signal::SIGCONT);
+    let child = parent.next_pid();
+    eventually("the parent to exit", || state(parent.pid()) == 'Z');
+    let told = held.go().err;
+    assert!(told == warning(child) || is_dead(child), "{told}");
+    let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
+    waitpid(Pid::from_raw(child), None).expect("orphans are reparented to this test");
 }
 
 #[test]
 fn only_a_process_that_a_killed_member_may_have_left_is_warned_about() {
-    in_pid_namespace(|| {
-        needs!(may_trace(), "strace");
-        for new in each("orphan | zombie | ended | in another group | child of another") {
-            let killed = Victim::sleeping();
-            let forks = "echo ready; read line; sleep 60 & echo $! >&2; wait";
-            let mut other = Family::shell_in_group_of(&killed, forks);
-            let kill_call = Call::nth("pidfd_send_signal", 2);
-            let held = Held::after(&kill_call, &format!("--tree -KILL {killed}"));
-            eventually("it to be dead", || state(killed.pid()) == 'Z');
-            let in_group = || victim().in_group_of(&killed);
-            let started = match new {
-                "orphan" => Some(in_group().sleeping()),
-                "in another group" => Some(Victim::sleeping()),
-                "child of another" => {
-                    other.write_line("fork");
-                    other.next_line();
-                    None
+    in_pid_namespace!();
+    needs!(may_trace(), "strace");
+    for new in each("orphan | zombie | ended | in another group | child of another") {
+        let killed = Victim::sleeping();
+        let forks = "echo ready; read line; sleep 60 & echo $! >&2; wait";
+        let mut other = Family::shell_in_group_of(&killed, forks);
+        let kill_call = Call::nth("pidfd_send_signal", 2);
+        let held = Held::after(&kill_call, &format!("--tree -KILL {killed}"));
+        eventually("it to be dead", || state(killed.pid()) == 'Z');
+        let in_group = || victim().in_group_of(&killed);
+        let started = match new {
+            "orphan" => Some(in_group().sleeping()),
+            "in another group" => Some(Victim::sleeping()),
+            "child of another" => {
+                other.write_line("fork");
+                other.next_line();
+                None
+            }
+            _ => {
+                let mut child = in_group().shell("echo ready");
+                child.assert_exited_with(0);
+                if new == "ended" {
+                    child.reap();
                 }
-                _ => {
-                    let mut child = in_group().shell("echo ready");
-                    child.assert_exited_with(0);
-                    if new == "ended" {
-                        child.reap();
-                    }
-                    Some(child)
-                }
-            };
-            let orphan = started.as_ref().filter(|_| new == "orphan");
-            let expected = orphan.map(|orphan| warning(orphan.pid()));
-            assert_eq!(held.go().err, expected.unwrap_or_default(), "{new}");
-            drop(started);
-        }
-    });
+                Some(child)
+            }
+        };
+        let orphan = started.as_ref().filter(|_| new == "orphan");
+        let expected = orphan.map(|orphan| warning(orphan.pid()));
+        assert_eq!(held.go().err, expected.unwrap_or_default(), "{new}");
+        drop(started);
+    }
 }
 
 #[test]
@@ -381,16 +377,15 @@ const FORKS_ON_HUP: &str = r#"exec 3<&0; trap : HUP
 
 #[test]
 fn a_child_forked_after_the_signal_must_catch_it_too() {
-    in_pid_namespace(|| {
-        needs!(may_trace(), "strace");
-        let mut family = Family::shell(FORKS_ON_HUP);
-        let to_last = Call::nth("pidfd_send_signal", 3);
-        let held = Held::before(&to_last, &format!("-r --tree -HUP {family}"));
-        let child = family.next_pid();
-        let refused = format!("sigsend: {child} (sh) does not catch HUP\n");
-        held.go().fails(64, refused);
-        assert!("RS".contains(state(child)));
-    });
+    in_pid_namespace!();
+    needs!(may_trace(), "strace");
+    let mut family = Family::shell(FORKS_ON_HUP);
+    let to_last = Call::nth("pidfd_send_signal", 3);
+    let held = Held::before(&to_last, &format!("-r --tree -HUP {family}"));
+    let child = family.next_pid();
+    let refused = format!("sigsend: {child} (sh) does not catch HUP\n");
+    held.go().fails(64, refused);
+    assert!("RS".contains(state(child)));
 }
 
 #[test]

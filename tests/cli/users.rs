@@ -6,11 +6,9 @@ use crate::support::prelude::*;
 /// The login name of [`NOBODY`], or `None` if the test cannot run here.
 fn login() -> Option<String> {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let users = passwd.lines();
-    let mut users = users.filter(|line| line.split(':').nth(2) == Some("65534"));
-    let login = users
-        .next()
-        .and_then(|user| Some(user.split_once(':')?.0.to_owned()));
+    let mut users = passwd.lines();
+    let user = users.find(|line| line.split(':').nth(2) == Some("65534"));
+    let login = user.and_then(|user| Some(user.split_once(':')?.0.to_owned()));
     if !may_change_user() || login.is_none() {
         skip("needs root and a user 65534");
     }
@@ -56,10 +54,9 @@ fn a_user_is_the_real_one_by_login_name_or_number() {
     own.assert_alive();
     // With root as its effective user it looks like root's in /proc.
     needs!(program("setpriv").is_some(), "setpriv");
-    let both = tool(&format!(
-        "setpriv --ruid 65534 sh -p -c 'echo ready; read line' {text}"
-    ));
-    let both = victim().ready(&mut { both });
+    let script = "'echo ready; read line'";
+    let mut both = tool(&format!("setpriv --ruid 65534 sh -p -c {script} {text}"));
+    let both = victim().ready(&mut both);
     run!("-p -u {login} -f {text}").says(format!("{both}\n"));
     run!("-p -u root -f {text}").says(format!("{own}\n"));
 }

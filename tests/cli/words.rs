@@ -173,8 +173,7 @@ fn a_usage_error_shows_the_usage_and_points_to_help() {
 #[test]
 fn targets_on_a_pipe_need_an_option() {
     let hint = "'--pidfile -' reads targets from standard input\n";
-    let told = call!(piped("4242\n"), "").begins(1, "sigsend: ").err;
-    assert!(told.contains(hint), "{told}");
+    call!(piped("4242\n"), "").begins(1, "sigsend: ").has(hint);
     assert!(!complaint("").contains(hint), "standard input is no pipe");
 }
 
@@ -223,21 +222,20 @@ fn messages_start_with_the_name_by_which_the_program_was_called() {
 
 #[test]
 fn an_outcome_is_reported_with_the_text_of_its_errno() {
-    in_pid_namespace(|| {
-        let gone = Victim::gone();
-        // The token as typed, not only its parsed value, and always on one line.
-        for (typed, shown) in [
-            (format!("{gone}"), format!("{gone} failed")),
-            (format!("-- -{gone}"), format!("-{gone} failed")),
-            (format!("-HUP 00{gone}"), format!("00{gone}")),
-            (format!("-HUP ' {gone} '"), format!(" {gone} ")),
-            (format!("-HUP {gone}\n"), format!("{gone}\\x0a")),
-        ] {
-            let line = format!("kill: sending signal to {shown}");
-            let told = call!(sigsend_as("kill"), "{typed}").begins(1, line);
-            told.complains(1).has(" failed: No such process\n");
-        }
-    });
+    in_pid_namespace!();
+    let gone = Victim::gone();
+    // The token as typed, not only its parsed value, and always on one line.
+    for (typed, shown) in [
+        (format!("{gone}"), format!("{gone} failed")),
+        (format!("-- -{gone}"), format!("-{gone} failed")),
+        (format!("-HUP 00{gone}"), format!("00{gone}")),
+        (format!("-HUP ' {gone} '"), format!(" {gone} ")),
+        (format!("-HUP {gone}\n"), format!("{gone}\\x0a")),
+    ] {
+        let line = format!("kill: sending signal to {shown}");
+        let told = call!(sigsend_as("kill"), "{typed}").begins(1, line);
+        told.complains(1).has(" failed: No such process\n");
+    }
 }
 
 #[test]
@@ -269,29 +267,27 @@ fn an_empty_word_fails_alone() {
     let file = dir.arg("x.pid", target.arg());
     for [line, status, signals] in rows(EMPTY_WORDS) {
         let line = line.replace("PID", &target.arg()).replace("FILE", &file);
-        let done = run!("{line}").code(numbers(status)[0]);
-        contains!(done.err, "unset");
+        run!("{line}").code(numbers(status)[0]).has("unset");
         assert_eq!(target.signals(), numbers(signals), "{line}");
     }
 }
 
 #[test]
 fn a_first_word_9_that_cannot_be_signalled_is_answered_with_the_signal() {
-    in_pid_namespace(|| {
-        let mut nine = victim().with_pid(9).sleeping();
-        if may_change_user() {
-            let (user, mut own) = (Unprivileged::new(), Recorder::of(victim().owned_by(NOBODY)));
-            contains!(call!(user.sigsend(), "-v 9 {own}").code(64).err, "-9");
-            assert_eq!(own.signals(), [15]);
-        } else {
-            skip("needs root");
-        }
-        run!("-KILL 9").code(0);
-        nine.reap();
-        let mut other = Recorder::new();
-        contains!(run!("-v 9 {other}").code(64).err, "-9");
-        assert_eq!(other.signals(), [15]);
-    });
+    in_pid_namespace!();
+    let mut nine = victim().with_pid(9).sleeping();
+    if may_change_user() {
+        let (user, mut own) = (Unprivileged::new(), Recorder::of(victim().owned_by(NOBODY)));
+        contains!(call!(user.sigsend(), "-v 9 {own}").code(64).err, "-9");
+        assert_eq!(own.signals(), [15]);
+    } else {
+        skip("needs root");
+    }
+    run!("-KILL 9").code(0);
+    nine.reap();
+    let mut other = Recorder::new();
+    contains!(run!("-v 9 {other}").code(64).err, "-9");
+    assert_eq!(other.signals(), [15]);
 }
 
 #[test]

@@ -49,8 +49,7 @@ fn what_keeps_a_process_is_told() {
         (blocked, "blocked in the kernel", "blocked"),
     ] {
         let done = run!("--json -TERM --within 50ms {pid}").code(124);
-        let holds = done.err.contains(words) && done.err.contains(state);
-        assert!(holds, "{done:?}");
+        let done = done.has(words).has(state);
         let is_late = |event: &Value| event["event"] == "still-there";
         let event = done.json().into_iter().find(is_late).expect("an event");
         let told = event["state"].as_str().unwrap_or_default();
@@ -60,14 +59,12 @@ fn what_keeps_a_process_is_told() {
 
 #[test]
 fn a_wait_for_process_1_which_the_kernel_protects_is_refused() {
-    in_pid_namespace(|| {
-        let mut bystander = Recorder::new();
-        for form in each("-KILL --wait | --wait | --within 15s | --grace 15s | --timeout 15s KILL")
-        {
-            run!("{form} 1").fails(1, "process 1");
-        }
-        bystander.assert_untouched();
-    });
+    in_pid_namespace!();
+    let mut bystander = Recorder::new();
+    for form in each("-KILL --wait | --wait | --within 15s | --grace 15s | --timeout 15s KILL") {
+        run!("{form} 1").fails(1, "process 1");
+    }
+    bystander.assert_untouched();
 }
 
 #[test]
@@ -87,66 +84,64 @@ fn a_dry_run_knows_a_stopped_a_traced_and_a_leaderless_process() {
 
 #[test]
 fn a_hidden_list_of_children_hides_no_child() {
-    in_pid_namespace(|| {
-        needs!(program("setpriv").is_some(), "setpriv");
-        if !hide_processes() {
-            return;
-        }
-        let (user, dir) = (Unprivileged::new(), tempdir());
-        let sh = set_user_id(&dir, "sh");
-        // The user may signal both; only the child is visible.
-        let drop = "setpriv --reuid 65534 --regid 65534 --clear-groups";
-        let child = format!("{drop} sh -c 'echo $$; exec cat'");
-        let script = format!("trap : HUP; exec 3<&0; {child} <&3 & wait; wait");
-        let start = || {
-            let mut command = Command::new(&sh);
-            command.args(["-p", "-c", &script]);
-            let mut head = victim().owned_by(NOBODY).command(command);
-            let child: i32 = head.read_line().parse().expect("a PID");
-            (head, child)
-        };
-        let (head, _child) = start();
-        for form in ["-r -HUP", "--dry-run -HUP"] {
-            let done = call!(user.sigsend(), "{form} {head}");
-            done.lacks("does not catch").lacks("terminates it");
-        }
-        head.assert_alive();
-        for form in each("-KILL --wait | --grace 15s | -KILL") {
-            let (head, child) = start();
-            call!(user.sigsend(), "--tree {form} {head}").fine();
-            head.assert_killed_by(if form.contains("-KILL") { 9 } else { 15 });
-            assert!("ZX".contains(state(child)), "{form}: {}", state(child));
-        }
-    });
+    in_pid_namespace!();
+    needs!(program("setpriv").is_some(), "setpriv");
+    if !hide_processes() {
+        return;
+    }
+    let (user, dir) = (Unprivileged::new(), tempdir());
+    let sh = set_user_id(&dir, "sh");
+    // The user may signal both; only the child is visible.
+    let drop = "setpriv --reuid 65534 --regid 65534 --clear-groups";
+    let child = format!("{drop} sh -c 'echo $$; exec cat'");
+    let script = format!("trap : HUP; exec 3<&0; {child} <&3 & wait; wait");
+    let start = || {
+        let mut command = Command::new(&sh);
+        command.args(["-p", "-c", &script]);
+        let mut head = victim().owned_by(NOBODY).command(command);
+        let child: i32 = head.read_line().parse().expect("a PID");
+        (head, child)
+    };
+    let (head, _child) = start();
+    for form in ["-r -HUP", "--dry-run -HUP"] {
+        let done = call!(user.sigsend(), "{form} {head}");
+        done.lacks("does not catch").lacks("terminates it");
+    }
+    head.assert_alive();
+    for form in each("-KILL --wait | --grace 15s | -KILL") {
+        let (head, child) = start();
+        call!(user.sigsend(), "--tree {form} {head}").fine();
+        head.assert_killed_by(if form.contains("-KILL") { 9 } else { 15 });
+        assert!("ZX".contains(state(child)), "{form}: {}", state(child));
+    }
 }
 
 #[test]
 fn a_blocked_process_delays_nobody_else() {
-    in_pid_namespace(|| {
-        // Members of groups without a leader, which are found by search.
-        let groups = [(); 2].map(|()| {
-            let mut leader = Victim::sleeping();
-            let member = victim().in_group_of(&leader).shell(STUBBORN);
-            leader.kill();
-            (leader.group_arg(), member)
-        });
-        let (family, blocked) = blocked();
-        let follow_up = "--json -TERM --timeout 10ms KILL --within 15s";
-        let [(one, first), (two, second)] = &groups;
-        let done = run!("{follow_up} -- {blocked} {one} {two}").code(0);
-        for member in [first, second] {
-            assert!(killed_at(&done, member) < 800, "{done:?}");
-            member.assert_killed_by(9);
-        }
-        drop(family);
-        // Nor does a tree that takes time to stop delay another.
-        let (mut slow, _) = self::blocked();
-        let stubborn = Victim::shell(STUBBORN);
-        let done = run!("{follow_up} --tree {slow} {stubborn}").code(0);
-        assert!(killed_at(&done, &stubborn) < 800, "{done:?}");
-        stubborn.assert_killed_by(9);
-        slow.assert_all_ended();
+    in_pid_namespace!();
+    // Members of groups without a leader, which are found by search.
+    let groups = [(); 2].map(|()| {
+        let mut leader = Victim::sleeping();
+        let member = victim().in_group_of(&leader).shell(STUBBORN);
+        leader.kill();
+        (leader.group_arg(), member)
     });
+    let (family, blocked) = blocked();
+    let follow_up = "--json -TERM --timeout 10ms KILL --within 15s";
+    let [(one, first), (two, second)] = &groups;
+    let done = run!("{follow_up} -- {blocked} {one} {two}").code(0);
+    for member in [first, second] {
+        assert!(killed_at(&done, member) < 800, "{done:?}");
+        member.assert_killed_by(9);
+    }
+    drop(family);
+    // Nor does a tree that takes time to stop delay another.
+    let (mut slow, _) = self::blocked();
+    let stubborn = Victim::shell(STUBBORN);
+    let done = run!("{follow_up} --tree {slow} {stubborn}").code(0);
+    assert!(killed_at(&done, &stubborn) < 800, "{done:?}");
+    stubborn.assert_killed_by(9);
+    slow.assert_all_ended();
 }
 
 #[test]
@@ -167,15 +162,14 @@ fn a_security_module_that_refuses_is_told_as_such() {
 
 #[test]
 fn root_without_a_capability_is_not_told_to_be_root() {
-    in_pid_namespace(|| {
-        let is_possible = program("setpriv").is_some() && may_change_user() && entered_network();
-        needs!(is_possible, "root and setpriv");
-        let socket = tcp("0.0.0.0:8080");
-        fchown(&socket, Some(NOBODY), None).expect("root may");
-        let server = holding(victim().owned_by(NOBODY), socket, SERVES);
-        let confined = through("setpriv --bounding-set -sys_ptrace");
-        let done = call!(confined, "-v -a :8080").code(1);
-        done.has("CAP_SYS_PTRACE").lacks("root may");
-        server.assert_alive();
-    });
+    in_pid_namespace!();
+    let is_possible = program("setpriv").is_some() && may_change_user() && entered_network();
+    needs!(is_possible, "root and setpriv");
+    let socket = tcp("0.0.0.0:8080");
+    fchown(&socket, Some(NOBODY), None).expect("root may");
+    let server = holding(victim().owned_by(NOBODY), socket, SERVES);
+    let confined = through("setpriv --bounding-set -sys_ptrace");
+    let done = call!(confined, "-v -a :8080").code(1);
+    done.has("CAP_SYS_PTRACE").lacks("root may");
+    server.assert_alive();
 }

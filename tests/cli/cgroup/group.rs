@@ -54,9 +54,7 @@ pub fn control_group() -> Option<Group> {
     let moved = fs::write(group.path.join("cgroup.procs"), asleep.id().to_string());
     let _ = asleep.kill().and_then(|()| asleep.wait());
     if let Err(error) = moved {
-        skip(format!(
-            "no process can be put into a control group: {error}"
-        ));
+        skip(format!("no process can be put into a group: {error}"));
         return None;
     }
     Some(group)

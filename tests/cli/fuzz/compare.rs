@@ -136,9 +136,7 @@ fn sender_differences(reading: &Reading, observation: &Observation, sigsend: i32
             continue;
         }
         if sender != sigsend {
-            wrong.push(format!(
-                "{signal} came from {sender}, not from sigsend ({sigsend})"
-            ));
+            wrong.push(format!("{signal} came from {sender}, not from {sigsend}"));
         }
         let (sent, queue) = ((code == -1).then_some(value), request.queue);
         if sent != queue && signal == first && !request.loose {
@@ -175,9 +173,7 @@ fn victim_differences(
         let got = observation.counts[signal];
         let (least, most) = (least[signal], most[signal]);
         if got > most {
-            wrong.push(format!(
-                "received {signal} {got} times, at most {most} predicted"
-            ));
+            wrong.push(format!("received {signal} {got} times, at most {most}"));
         }
         // The kernel's own CHLD and HUP (a child ended, a group was orphaned) may have merged with
         // sigsend's.
@@ -193,20 +189,18 @@ fn victim_differences(
         let merge = signal < 32 || observation.unanswered;
         let needed = if merge { least.min(1) } else { least };
         if is_observable && !dead && !merged && !flushed && !uncounted && got < needed {
-            wrong.push(format!(
-                "received {signal} {got} times, at least {needed} predicted"
-            ));
+            wrong.push(format!("received {signal} {got} times, at least {needed}"));
         }
     }
     let may_stop = most[19] > 0
         || victim.habit == Habit::Dies && [20, 21, 22].iter().any(|&stop| most[stop] > 0);
     if observation.stopped && !victim.stopped && !may_stop {
-        let what = if bounds.frozen {
-            "was left frozen"
+        let how = if bounds.frozen {
+            "left frozen"
         } else {
-            "was stopped"
+            "stopped"
         };
-        wrong.push(what.into());
+        wrong.push(format!("was {how}"));
     }
     if victim.stopped && !observation.stopped && !dead && most[18] == 0 {
         wrong.push("was continued".into());

@@ -216,11 +216,9 @@ impl Request {
             }
             "within" | "grace" => {
                 let (time, loose) = duration(value, false)?;
-                let is_within = option == "within";
-                let place = if is_within {
-                    &mut self.within
-                } else {
-                    &mut self.grace
+                let place = match option {
+                    "within" => &mut self.within,
+                    _ => &mut self.grace,
                 };
                 self.loose |= place.is_some() || loose;
                 *place = Some(time.max(place.unwrap_or(0)));

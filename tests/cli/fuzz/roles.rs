@@ -158,14 +158,10 @@ fn habit(word: &str) -> Habit {
 
 /// A text of the table: Latin-1, and ␤ is a line end.
 fn bytes(text: &str) -> Vec<u8> {
-    let byte = |c: char| {
-        if c == '␤' {
-            b'\n'
-        } else {
-            u8::try_from(c).expect("Latin-1")
-        }
-    };
-    text.chars().map(byte).collect()
+    let text = text.replace('␤', "\n");
+    text.chars()
+        .map(|c| u8::try_from(c).expect("Latin-1"))
+        .collect()
 }
 
 /// The families, a process a line and children indented below their parents: the name, the habit,

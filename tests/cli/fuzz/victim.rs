@@ -271,11 +271,8 @@ fn set_identity(role: &Role) {
         let area = ptr::with_exposed_provenance_mut(start);
         ptr::copy_nonoverlapping(title.as_ptr(), area, end - start);
         if user != 0 {
-            done(libc::syscall(
-                libc::SYS_setgroups,
-                0,
-                ptr::null::<libc::gid_t>(),
-            ));
+            let none = ptr::null::<libc::gid_t>();
+            done(libc::syscall(libc::SYS_setgroups, 0, none));
             done(libc::syscall(libc::SYS_setresgid, user, user, user));
             done(libc::syscall(libc::SYS_setresuid, user, user, user));
             done(libc::prctl(libc::PR_SET_DUMPABLE, libc::c_int::from(!role.undumpable)).into());

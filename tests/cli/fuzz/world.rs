@@ -92,11 +92,7 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        assert_eq!(
-            process::id(),
-            1,
-            "the harness must be the first process of its namespace"
-        );
+        assert_eq!(process::id(), 1, "the namespace is not a fresh one");
         let slots = victim::map_slots(first_slot(FAMILIES.len()));
         victim::prepare_harness(&slots[0]);
         keep_pids_small();

@@ -35,6 +35,7 @@ macro_rules! background {
     ($($words:tt)*) => {{
         let mut command = $crate::support::raw_sigsend();
         command.args($crate::support::words(&format!($($words)*)));
+        command.stderr(std::process::Stdio::null());
         $crate::support::victim().command(command)
     }};
 }
@@ -129,9 +130,9 @@ pub fn rows<const COLUMNS: usize>(table: &str) -> impl Iterator<Item = [&str; CO
     let rows = table.lines().filter(|line| !line.trim().is_empty());
     rows.map(|row| {
         let columns: Vec<&str> = row.split('|').map(str::trim).collect();
-        columns
-            .try_into()
-            .unwrap_or_else(|_| panic!("not {COLUMNS} columns: {row}"))
+        let is_fit = columns.len() == COLUMNS;
+        assert!(is_fit, "not {COLUMNS} columns: {row}");
+        std::array::from_fn(|column| columns[column])
     })
 }
 
@@ -266,9 +267,9 @@ impl Done {
             _ => text.contains(wanted),
         };
         let (out, err) = (out.as_ref(), err.as_ref());
-        let as_wanted =
-            self.status == Some(status) && holds(&self.out, out) && holds(&self.err, err);
-        assert!(as_wanted, "{self:?}\nwanted: {status} {out:?} {err:?}");
+        let is_told = holds(&self.out, out) && holds(&self.err, err);
+        let is_it = self.status == Some(status) && is_told;
+        assert!(is_it, "{self:?}\nwanted: {status} {out:?} {err:?}");
         self
     }
 

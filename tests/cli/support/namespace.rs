@@ -13,42 +13,49 @@ use super::{DEADLINE, Recorder, in_full, running_as_root, skip, write_stderr};
 /// The environment variable with the name of the test that a test binary in a namespace runs.
 pub const INSIDE: &str = "SIGSEND_TEST_NAMESPACE";
 
-/// Runs the body of a test in a PID namespace of its own with its own /proc. There the test is PID
-/// 1 and leads a session, and all other processes die with it. A bystander outside must get no
-/// signal. The test must do nothing else.
+/// Puts the test into a PID namespace of its own with its own /proc. There it is PID 1 and leads a
+/// session, and all other processes die with it. A bystander outside must get no signal.
 ///
-/// The test binary starts another instance of itself for this test; outside, `body` never runs.
+/// The test binary starts another instance of itself for this test; outside, the test is left here.
+macro_rules! in_pid_namespace {
+    () => {
+        if !$crate::support::is_in_pid_namespace(&|| {}) {
+            return;
+        }
+    };
+}
+
+pub(crate) use in_pid_namespace;
+
+/// Runs the test that holds the closure in a namespace; true inside.
 #[track_caller]
-pub fn in_pid_namespace<Body: FnOnce()>(body: Body) {
-    let test = test_name::<Body>();
+pub fn is_in_pid_namespace<Closure: Fn()>(_: &Closure) -> bool {
+    let test = test_name::<Closure>();
     if env::var(INSIDE).is_ok_and(|inside| inside == test) {
         assert_eq!(std::process::id(), 1, "the namespace is not a fresh one");
-        return body();
+        return true;
     }
     if let Err(reason) = permitted() {
-        return skip(reason);
+        skip(reason);
+        return false;
     }
     let mut bystander = Recorder::new();
     let mut inside = unshare();
-    inside
-        .arg(env::current_exe().expect("a running test has a path"))
-        .env(INSIDE, &test);
+    inside.arg(env::current_exe().expect("a running test has a path"));
     inside.args(["--exact", &test, "--nocapture", "--test-threads=1"]);
+    inside.env(INSIDE, &test);
     let limit = if in_full() { 60 } else { 6 } * DEADLINE;
     let output = Bounded::from_std(inside).timeout(limit).output();
     let output = output.expect("unshare starts");
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    let stderr = String::from_utf8_lossy(&output.stderr);
+    let [stdout, stderr] = [&output.stdout, &output.stderr].map(|o| String::from_utf8_lossy(o));
     // A run whose filter matches no test succeeds, too.
     let passed = output.status.success() && stdout.contains("test result: ok. 1 passed");
-    let status = output.status;
-    assert!(
-        passed,
-        "in its namespace, {test} ended with {status}\n{stdout}{stderr}"
-    );
+    let how = format!("{test} ended with {}\n{stdout}{stderr}", output.status);
+    assert!(passed, "in its namespace, {how}");
     bystander.assert_untouched();
     let skipped = stderr.lines().filter(|line| line.starts_with("skipped: "));
     skipped.for_each(write_stderr);
+    false
 }
 
 /// `MODULE::TEST`, from the type of the closure that the test holds.

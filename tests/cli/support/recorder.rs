@@ -4,6 +4,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::process::Stdio;
 
+use super::numbers;
 use super::roles::player;
 use super::sys;
 use super::victim::{Victim, VictimOptions, victim};
@@ -21,7 +22,10 @@ pub struct Received {
 impl Received {
     /// One of sigqueue(3).
     pub fn queued(signal: i32, value: i32) -> Self {
-        let code = nix::libc::SI_QUEUE;
+        Self::of([signal, nix::libc::SI_QUEUE, value])
+    }
+
+    fn of([signal, code, value]: [i32; 3]) -> Self {
         Self {
             signal,
             code,
@@ -72,15 +76,8 @@ impl Recorder {
         self.0.write_line("what?");
         let lines = std::iter::from_fn(|| Some(self.0.read_line()).filter(|line| line != "done"));
         let record = |line: String| {
-            let numbers: Vec<i32> = line.split(' ').filter_map(|n| n.parse().ok()).collect();
-            let [signal, code, value] = numbers[..] else {
-                panic!("not a record: {line:?}")
-            };
-            Received {
-                signal,
-                code,
-                value,
-            }
+            let numbers: [i32; 3] = numbers(&line).try_into().expect("a record");
+            Received::of(numbers)
         };
         lines.map(record).collect()
     }

@@ -177,13 +177,12 @@ impl Held {
         let log = dir.path().join("strace");
         let Call { name, nth } = call;
         // C libraries differ in which of the two they call, and not every architecture has both.
-        let (names, set) = match &**name {
-            "epoll_wait" => (
-                vec![&**name, "epoll_pwait"],
-                "?epoll_wait,?epoll_pwait".into(),
-            ),
-            name => (vec![name], format!("?{name}")),
+        let names = match &**name {
+            "epoll_wait" => vec!["epoll_wait", "epoll_pwait"],
+            name => vec![name],
         };
+        let set = names.iter().map(|name| format!("?{name}"));
+        let set = set.collect::<Vec<_>>().join(",");
         let inject = format!("{delay}={LONGEST_DELAY}:when={nth}");
         let child = held(&set, &inject, log.as_os_str(), line);
         let mut tracer = None;
@@ -242,10 +241,8 @@ pub struct Call {
 
 impl Call {
     pub fn nth(name: &str, nth: usize) -> Self {
-        Self {
-            name: name.to_owned(),
-            nth,
-        }
+        let name = name.to_owned();
+        Self { name, nth }
     }
 }
 

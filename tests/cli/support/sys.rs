@@ -5,20 +5,16 @@
     reason = "each function wraps one system call that has no safe wrapper"
 )]
 
-use std::ffi::{CStr, c_int, c_void};
-use std::fs::File;
-use std::io::{self, Read};
+use std::ffi::{c_int, c_void};
+use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::ptr;
 
-use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
 
 /// How a child ended. The signal is a plain number because nix's enum has no realtime signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +148,34 @@ pub fn start_with_signals_blocked(command: &mut Command) {
     unsafe { command.pre_exec(block) };
 }
 
+/// Makes `command` start with this PID, which must be free, and in this process group (0 for one of
+/// its own). Needs `CAP_SYS_ADMIN` or `CAP_CHECKPOINT_RESTORE` in the PID namespace, so it becomes
+/// the user here. The child that is spawned forks again as its own sibling and exits.
+pub fn start_with_pid(command: &mut Command, pid: i32, group: i32, user: Option<u32>) {
+    let start = move || {
+        // SAFETY: all-zero bytes are a valid clone_args: no stack of its own, no descriptors.
+        let mut clone: libc::clone_args = unsafe { mem::zeroed() };
+        clone.flags = libc::CLONE_PARENT.unsigned_abs().into();
+        clone.set_tid = (&raw const pid).addr() as u64;
+        clone.set_tid_size = 1;
+        let size = size_of::<libc::clone_args>();
+        // SAFETY: without CLONE_VM this is a fork; all else are system calls on integers.
+        unsafe {
+            match libc::syscall(libc::SYS_clone3, &raw const clone, size) {
+                0 => {}
+                -1 => return Err(io::Error::last_os_error()),
+                _ => libc::_exit(0),
+            }
+            let user = user.map_or(0, |id| {
+                libc::setgroups(0, ptr::null()) | libc::setgid(id) | libc::setuid(id)
+            });
+            succeeded(user | libc::setpgid(0, group))
+        }
+    };
+    // SAFETY: between fork and exec only system calls are made.
+    unsafe { command.pre_exec(start) };
+}
+
 /// Makes `command` lead a session that the terminal which is its standard input controls.
 pub fn start_session(command: &mut Command) {
     let lead = || {
@@ -193,79 +217,6 @@ pub fn origin(info: *const libc::siginfo_t) -> (i32, i32) {
         #[expect(clippy::cast_possible_wrap, reason = "the bits of a signed value")]
         let value = value as u32 as i32;
         ((*info).si_code, value)
-    }
-}
-
-/// What the child of [`clone_at`] executes, its identity and its files.
-pub struct Exec<'a> {
-    pub program: &'a CStr,
-    pub argv: &'a [&'a CStr],
-    pub stdin: BorrowedFd<'a>,
-    pub stdout: BorrowedFd<'a>,
-    /// The process group to join, 0 for one of its own.
-    pub group: i32,
-    /// User and group to change to.
-    pub user: Option<u32>,
-}
-
-/// Starts a child with the PID `pid`, which must be free. Needs `CAP_SYS_ADMIN` or
-/// `CAP_CHECKPOINT_RESTORE` in the PID namespace. Returns after the child's execv(3), or the error
-/// of what failed before.
-pub fn clone_at(pid: i32, exec: &Exec) -> io::Result<()> {
-    let mut argv: Vec<_> = exec.argv.iter().map(|argument| argument.as_ptr()).collect();
-    argv.push(ptr::null());
-    let (failure, report) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-    // SAFETY: all-zero bytes are a valid clone_args: no flags, no stack of its own, no descriptors.
-    let mut clone: libc::clone_args = unsafe { mem::zeroed() };
-    clone.exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
-    clone.set_tid = (&raw const pid).addr() as u64;
-    clone.set_tid_size = 1;
-    let size = size_of::<libc::clone_args>();
-    // SAFETY: without CLONE_VM this is a fork; the child below calls only async-signal-safe
-    // functions on memory that was prepared before, and ends in execv or _exit.
-    let child = unsafe { libc::syscall(libc::SYS_clone3, &raw const clone, size) };
-    if child == 0 {
-        // SAFETY: as above; all pointers and descriptors are copies of valid ones.
-        unsafe {
-            become_program(exec, &argv);
-            let error = *libc::__errno_location();
-            let bytes = (&raw const error).cast();
-            libc::write(report.as_raw_fd(), bytes, size_of::<c_int>());
-            libc::_exit(127);
-        }
-    }
-    if child < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    drop(report);
-    let mut error = [0; size_of::<c_int>()];
-    if File::from(failure).read_exact(&mut error).is_err() {
-        return Ok(());
-    }
-    waitpid(Pid::from_raw(pid), None)?;
-    Err(io::Error::from_raw_os_error(c_int::from_ne_bytes(error)))
-}
-
-/// Turns the child of [`clone_at`] into its program; returns only on failure, with errno set.
-///
-/// # Safety
-///
-/// Must be called in a new single-threaded copy of this process, with a null-terminated `argv`.
-unsafe fn become_program(exec: &Exec, argv: &[*const libc::c_char]) {
-    // SAFETY: async-signal-safe calls on integers and on strings that live in `exec`.
-    unsafe {
-        let identity = match exec.user {
-            None => 0,
-            Some(user) => libc::setgroups(0, ptr::null()) | libc::setgid(user) | libc::setuid(user),
-        };
-        if identity == 0
-            && libc::setpgid(0, exec.group) == 0
-            && libc::dup2(exec.stdin.as_raw_fd(), 0) == 0
-            && libc::dup2(exec.stdout.as_raw_fd(), 1) == 1
-        {
-            start_clean();
-            libc::execv(exec.program.as_ptr(), argv.as_ptr());
-        }
     }
 }
 

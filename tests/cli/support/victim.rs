@@ -3,21 +3,19 @@
 //! reused.
 
 use std::borrow::Borrow;
-use std::ffi::{CStr, CString, OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt::{self, Display, Formatter};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::{Pid, pipe2};
+use nix::unistd::Pid;
 
 use super::sys::{self, Ending, Look};
 use super::{DEADLINE, TempDir, eventually, program, tempdir};
@@ -76,7 +74,7 @@ impl VictimOptions {
         self
     }
 
-    /// Gives it this PID, which must be free. For tests inside [`super::in_pid_namespace`].
+    /// Gives it this PID, which must be free. For tests inside [`super::namespace`].
     pub fn with_pid(mut self, pid: i32) -> Self {
         self.pid = Some(pid);
         self
@@ -103,7 +101,7 @@ impl VictimOptions {
         victim
     }
 
-    /// Starts `command` with pipes as standard input and output. Name and PID cannot be chosen.
+    /// Starts `command`, which has its own name, with pipes as standard input and output.
     pub fn command(self, mut command: Command) -> Victim {
         self.spawned(&mut command)
     }
@@ -113,22 +111,38 @@ impl VictimOptions {
         reason = "a victim reaps by its PID, so that it can look without reaping"
     )]
     fn spawned(self, command: &mut Command) -> Victim {
-        let holds = self.pid.is_none() && self.name.is_none();
-        assert!(holds, "a command has its own name and any PID");
+        assert_eq!(self.name, None, "a command has its own name");
         if let Some(argv0) = &self.argv0 {
             command.arg0(argv0);
         }
-        if let Some(user) = self.user {
-            command.uid(user).gid(user);
+        if let Some(pid) = self.pid {
+            sys::start_with_pid(command, pid, self.group, self.user);
+        } else {
+            command.process_group(self.group);
+            self.user.map(|user| command.uid(user).gid(user));
         }
         sys::start_with_defaults(command);
-        command.process_group(self.group);
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        // The child that forks again with a chosen PID may itself have got it.
+        let child = command.spawn().or_else(|_| command.spawn());
         let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stdin = OwnedFd::from(child.stdin.take().expect("stdin is a pipe"));
         let stdout = OwnedFd::from(child.stdout.take().expect("stdout is a pipe"));
-        let pid = i32::try_from(child.id()).expect("a PID is an i32");
-        self.started(pid, stdin, stdout)
+        if self.pid.is_some() {
+            child.wait().expect("it was spawned");
+        }
+        let own = i32::try_from(child.id()).expect("a PID is an i32");
+        let pid = self.pid.unwrap_or(own);
+        Victim {
+            pid,
+            leads: self.group == 0,
+            pidfd: sys::pidfd(pid).expect("a pidfd of an unreaped child"),
+            stdin: stdin.into(),
+            stdout: stdout.into(),
+            unread: Vec::new(),
+            reaped: false,
+            _home: self.home,
+        }
     }
 
     /// Starts `command`, which must print `ready` when it is ready.
@@ -145,9 +159,6 @@ impl VictimOptions {
 
     fn start(mut self, name: &str, words: &[&str]) -> Victim {
         let path = self.linked(program(name).unwrap_or_else(|| panic!("no {name} in PATH")));
-        if let Some(pid) = self.pid {
-            return self.clone_at(pid, &path, words);
-        }
         let mut command = Command::new(path);
         command.args(words);
         self.command(command)
@@ -167,38 +178,6 @@ impl VictimOptions {
     pub fn linked_test(&mut self) -> Option<PathBuf> {
         self.name.as_ref()?;
         Some(self.linked(std::env::current_exe().expect("a running test has a path")))
-    }
-
-    fn clone_at(self, pid: i32, path: &Path, words: &[&str]) -> Victim {
-        let text = |text: &OsStr| CString::new(text.as_bytes()).expect("no NUL in an argument");
-        let first = text(self.argv0.as_deref().unwrap_or(path.as_os_str()));
-        let rest: Vec<_> = words.iter().map(|word| text(word.as_ref())).collect();
-        let argv = [&first].into_iter().chain(&rest).map(CString::as_c_str);
-        let (stdin, to_stdin) = pipe2(OFlag::O_CLOEXEC).expect("a pipe");
-        let (from_stdout, stdout) = pipe2(OFlag::O_CLOEXEC).expect("a pipe");
-        let exec = sys::Exec {
-            program: &text(path.as_os_str()),
-            argv: &argv.collect::<Vec<&CStr>>(),
-            stdin: stdin.as_fd(),
-            stdout: stdout.as_fd(),
-            group: self.group,
-            user: self.user,
-        };
-        sys::clone_at(pid, &exec).unwrap_or_else(|error| panic!("a child with PID {pid}: {error}"));
-        self.started(pid, to_stdin, from_stdout)
-    }
-
-    fn started(self, pid: i32, stdin: OwnedFd, stdout: OwnedFd) -> Victim {
-        Victim {
-            pid,
-            leads: self.group == 0,
-            pidfd: sys::pidfd(pid).expect("a pidfd of an unreaped child"),
-            stdin: stdin.into(),
-            stdout: stdout.into(),
-            unread: Vec::new(),
-            reaped: false,
-            _home: self.home,
-        }
     }
 }
 

@@ -5,7 +5,8 @@ use std::io::{Write as _, stderr};
 use std::thread;
 
 use super::victim::{Victim, victim};
-use super::{NOBODY, Recorder, Runs, STUBBORN, Unprivileged, raw_sigsend, rows, send, words};
+use super::{NOBODY, Recorder, Runs, STUBBORN, Unprivileged};
+use super::{numbers, raw_sigsend, rows, send, words};
 use nix::sys::signal::Signal;
 
 /// Exits with 3 on TERM.
@@ -69,8 +70,8 @@ impl Process {
         match (self, end.filter(|end| !end.is_empty())) {
             (Self::Gone(_), _) => {}
             (Self::Recorder(recorder), end) => {
-                let signals: Vec<_> = recorder.signals().iter().map(i32::to_string).collect();
-                assert_eq!(signals.join(","), end.unwrap_or_default(), "{recorder}");
+                let wanted = numbers(&end.unwrap_or_default().replace(',', " "));
+                assert_eq!(recorder.signals(), wanted, "{recorder}");
             }
             (Self::Victim(victim), None) => victim.assert_alive(),
             (Self::Victim(victim), Some("T")) => victim.assert_state('T'),
@@ -84,11 +85,9 @@ impl Process {
 
 #[track_caller]
 fn start(name: &str, started: &[(&str, Process)]) -> Process {
-    let (name, leader) = name
-        .split_once('@')
-        .map_or((name, None), |(name, of)| (name, Some(of)));
+    let (name, leader) = name.split_once('@').unwrap_or((name, ""));
     let mut options = victim();
-    if let Some(leader) = leader {
+    if !leader.is_empty() {
         let leader = started.iter().find(|(known, _)| *known == leader);
         options = options.in_group_of(leader.expect("named before").1.victim());
     }

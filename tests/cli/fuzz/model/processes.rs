@@ -41,14 +41,8 @@ impl Predictor<'_> {
                 _ => (None, false, false),
             };
             let (dated, stale) = (dated && !allowed, old && !allowed);
-            let whole = |content| {
-                if is_input {
-                    content
-                } else {
-                    first_line_or_all(content)
-                }
-            };
-            let entries = content.and_then(|content| self.entries(whole(content)));
+            let whole = |content: &Vec<u8>| first_line_or_all(content, is_input).to_vec();
+            let entries = content.and_then(|content| self.entries(&whole(content)));
             let spared = |target: &Target| matches!(target, Target::Pid(1)) || *target == harness;
             let entries = entries.map(|mut entries| {
                 entries.retain(|target| !is_input || !spared(target));
@@ -301,7 +295,10 @@ impl Predictor<'_> {
 
 /// What counts of a regular pidfile: the first line alone if it is one PID or token and what
 /// follows begins with no digit.
-fn first_line_or_all(content: &[u8]) -> &[u8] {
+fn first_line_or_all(content: &[u8], is_input: bool) -> &[u8] {
+    if is_input {
+        return content;
+    }
     let Some(end) = content.iter().position(|&b| b == b'\n') else {
         return content;
     };

@@ -75,8 +75,8 @@ impl Victim {
         eventually(&self.describe(), || {
             let text = self.status();
             let mask = |label| u64::from_str_radix(field(&text, label)?, 16).ok();
-            let [private, shared, blocked] =
-                ["SigPnd", "ShdPnd", "SigBlk"].map(|label| mask(label).unwrap_or(0));
+            let sets = ["SigPnd", "ShdPnd", "SigBlk"];
+            let [private, shared, blocked] = sets.map(|label| mask(label).unwrap_or(0));
             pending = private | shared;
             match field(&text, "State").and_then(|state| state.chars().next()) {
                 // Asleep and no unblocked signal pending: every signal sent so far was handled.
@@ -122,14 +122,11 @@ impl Victim {
     fn end_in(slot: &Slot, observation: &mut Observation) -> bool {
         let stored = slot.status.load(Ordering::Acquire);
         let pid = slot.pid.load(Ordering::Acquire);
-        let status = if stored != 0 {
-            Some(stored & !REAPED)
-        } else {
-            zombie_status(pid)
-        };
-        status
-            .inspect(|status| observation.end(ExitStatus::from_raw(*status)))
-            .is_some()
+        let status = Some(stored & !REAPED).filter(|_| stored != 0);
+        let status = status
+            .or_else(|| zombie_status(pid))
+            .map(ExitStatus::from_raw);
+        status.inspect(|status| observation.end(*status)).is_some()
     }
 
     /// What the process that reuses a PID has received, if it exists.
