@@ -1,11 +1,9 @@
 //! `--alive`: 0 if a target runs and 1 if all are gone, regardless of state letters, permissions
 //! and hidden PIDs; 2 if that is unknown.
 
-use std::io::ErrorKind::NotFound;
 use std::process::id;
 
 use crate::support::prelude::*;
-use crate::words::has_kernel_threads;
 
 /// Asserts the exit status of `sigsend --alive WORDS`, which prints no answer, and an error unless
 /// the status is 0.
@@ -75,78 +73,6 @@ fn permission_does_not_matter() {
          nobody: --alive 1          | 0 | silent |
          nobody: --alive CAT ZOMBIE | 1 | |",
     );
-}
-
-#[test]
-fn process_1_sigsend_itself_and_kernel_threads_are_alive() {
-    alive!(0, "1");
-    alive!(0, "{}", id());
-    // exec keeps the PID, so this is sigsend's own.
-    sh("exec \"$0\" --alive $$").run(&[]).ok();
-    needs!(has_kernel_threads(), "kernel threads in this PID namespace");
-    alive!(0, "2");
-    alive!(0, "--expect kthreadd 2");
-    // It has no executable, but a caller without permission to read the link cannot tell.
-    let may_look = fs::read_link("/proc/2/exe").is_err_and(|error| error.kind() == NotFound);
-    alive!(if may_look { 1 } else { 2 }, "--expect nginx 2");
-    assert!(token(2).starts_with("2:"));
-}
-
-#[test]
-fn a_process_whose_main_thread_has_exited_is_alive() {
-    let name = format!("orphaned{}", id());
-    let (mut target, _) = leaderless(&name);
-    target.assert_state('Z');
-    alive!(0, "{target}");
-    alive!(0, "{name}");
-    alive!(0, "--expect {name} {target}");
-    alive!(0, "{}", token(&target));
-    if may_change_user() {
-        call!(Unprivileged::new().sigsend(), "--alive {target}").code(0);
-    }
-    run!("-0 --within 0s {target}").code(124);
-    assert!(!target.has_ended());
-    target.write_line("enough");
-    target.assert_exited_with(0);
-    alive!(1, "{target}");
-    target.reap();
-    let (target, _) = leaderless("headless");
-    run!("--grace 20s {target}").ok();
-    target.assert_killed_by(15);
-}
-
-#[test]
-fn the_id_of_a_thread_is_neither_alive_nor_gone() {
-    let (thread, _release) = idle_thread();
-    let (process, gone) = (id(), Victim::gone());
-    let said = format!("sigsend: {thread} is a thread of {process}\ndid you mean {process}?\n");
-    run!("--alive {thread}").fails(2, said);
-    alive!(2, "{process} {thread}");
-    // One gone target decides the status.
-    alive!(1, "{thread} {gone}");
-    let (target, thread) = leaderless("beheaded");
-    alive!(2, "{thread}");
-    alive!(0, "{target}");
-}
-
-#[test]
-fn a_process_in_a_child_pid_namespace_is_alive_by_its_outer_pid() {
-    needs!(running_as_root(), "root");
-    let namespace = "unshare --pid --fork --kill-child";
-    let outer = victim().ready(&mut tool(&format!(
-        "{namespace} sh -c 'echo ready; read line'"
-    )));
-    let inner = children(outer.pid())[0];
-    alive!(0, "{inner}");
-    let token = token(inner);
-    alive!(0, "--expect sh {token}");
-    // Process 1 of its namespace: only signals that it catches reach it, except KILL from an
-    // ancestor namespace.
-    run!("-TERM {inner}").code(0);
-    alive!(0, "{inner}");
-    run!("-KILL --wait {token}").told();
-    outer.ending();
-    alive!(1, "{inner}");
 }
 
 #[test]

@@ -9,7 +9,6 @@ use crate::support::tokens::{NOT_SIGNALS, NOT_TARGETS};
 const NAMINGS: &str = "|-s TERM|-sTERM|--signal TERM|--signal=TERM|--sig TERM|-n 15|-n15|-TERM|-15\
     |-a -sigterm";
 
-/// The processes that must get no signal.
 struct Crowd {
     at_risk: [Victim; 4],
     leader: Victim,
@@ -126,7 +125,6 @@ fn a_bad_target_in_any_place_means_no_signal_is_sent() {
     }
 }
 
-/// A text as messages show it.
 fn escaped(text: &str) -> String {
     let show = |c: char| match c {
         c if c.is_control() => format!("\\x{:02x}", u32::from(c)),
@@ -176,7 +174,6 @@ const CONTRADICTING: &str = "-TERM -HUP GOOD|-TERM -TERM GOOD|-TERM -s HUP GOOD|
     |-l --list=9|-l9 -lTERM|-l -f GOOD|-t -u root|-L --cwd /tmp|-d GOOD --mixed|--id -w GOOD\
     |-a -u root GOOD|--mixed --cgroup /x";
 
-/// Options that are for single processes.
 const NOT_FOR_GROUPS: &str =
     "-q 1|-q 1 -HUP|-r -HUP|-p|--id|--expect sh|-f abc|--cwd /tmp|-u root|--tree|--mixed";
 

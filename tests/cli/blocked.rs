@@ -68,7 +68,6 @@ struct Undecided {
     control: Option<Group>,
 }
 
-/// How they are named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     GroupWithoutLeader,

@@ -10,7 +10,6 @@ use crate::strange::has_open;
 use crate::support::prelude::*;
 use group::control_group;
 
-/// Asserts which processes a group has.
 #[track_caller]
 fn has_members(group: &str, members: &[&Victim]) {
     selects(&format!("--cgroup '{group}'"), members);
@@ -285,7 +284,6 @@ fn members_of_other_users_are_reported_and_not_waited_for() {
     foreign.assert_killed_by(9);
 }
 
-/// Runs a program in a PID namespace of its own.
 const NAMESPACE: &str = "unshare --pid --fork --mount-proc --kill-child";
 
 #[test]

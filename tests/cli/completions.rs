@@ -32,7 +32,6 @@ struct Session {
 }
 
 impl Session {
-    /// Starts bash or zsh.
     fn start(shell: &str) -> Option<Self> {
         let (home, path) = home(shell)?;
         let load = match shell {
@@ -114,7 +113,6 @@ const TABLE: &str = "
     -f som           | <-f> <som>
     --mix            | <--mixed>";
 
-/// What fish offers.
 const OFFERED: &str = "
     -s HU           | HUP
     -n KI           | KILL
@@ -231,7 +229,6 @@ fn processes_are_completed_and_none_of_their_names_is_run() {
     }
 }
 
-/// Every spelling of an option in the help.
 fn options() -> Vec<String> {
     let help = run!("--help").told();
     let (help, _) = help.split_once("Targets:").expect("a section");

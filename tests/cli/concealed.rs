@@ -4,7 +4,6 @@
 use crate::limits::{may_open, size};
 use crate::support::prelude::*;
 
-/// The name of processes that no other has.
 const NAME: &str = "concealed";
 
 #[test]

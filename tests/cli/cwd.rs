@@ -3,14 +3,12 @@
 use crate::full::{Filter, assert_usage_error, assert_works_with_every_option, started};
 use crate::support::prelude::*;
 
-/// A sleeping process that works there.
 fn working_in(dir: impl AsRef<Path>) -> Victim {
     started(victim(), |command| {
         command.current_dir(dir);
     })
 }
 
-/// Asserts that a directory selects these processes.
 #[track_caller]
 fn assert_selects(dir: impl AsRef<Path>, expected: &[&Victim]) {
     selects(&format!("--cwd '{}'", dir.as_ref().display()), expected);
@@ -159,12 +157,4 @@ fn a_working_directory_that_cannot_be_read_is_no_match() {
     call!(user.sigsend(), "-HUP --cwd {dir}").ok();
     own.assert_killed_by(1);
     roots.assert_alive();
-}
-
-#[test]
-fn a_process_whose_main_thread_has_exited_works_where_the_others_do() {
-    let (target, _) = leaderless("beheaded");
-    let here = std::env::current_dir().expect("it exists");
-    run!("-KILL --cwd '{}' {}", here.display(), target.arg()).ok();
-    target.assert_killed_by(9);
 }

@@ -12,7 +12,6 @@ fn ending(told: &str, pid: i32) -> String {
     what.to_owned()
 }
 
-/// The end of a process as sigsend reports it.
 #[track_caller]
 fn reported_end(victim: &Victim, signal: &str) -> String {
     ending(&run!("-v --wait {signal} {victim}").told(), victim.pid())

@@ -17,14 +17,12 @@ use targets::{Effect, Kind, Targets};
 
 use crate::support::prelude::*;
 
-/// Set to `all` for all faults.
 const ALL: &str = "SIGSEND_FAULTS";
 /// Set for the worker processes: the row of the case and the part of its faults, and the file that
 /// receives the statistics.
 const PART: &str = "SIGSEND_FAULTS_PART";
 const FIGURES: &str = "SIGSEND_FAULTS_FIGURES";
 
-/// Faults per case in the normal run.
 const SAMPLE: usize = 40;
 /// Faults per namespace if all are injected.
 const CHUNK: usize = 300;
@@ -79,7 +77,6 @@ const CASES: &str = "
 struct Case {
     kind: Kind,
     line: &'static str,
-    /// The signals that recorders receive.
     received: Vec<i32>,
     status: i32,
 }
@@ -201,16 +198,9 @@ fn a_failed_system_call_breaks_no_promise() {
 fn run_parts(row: usize, line: &str) {
     let mut findings = String::new();
     let mut part = |part: usize| {
-        let dir = tempdir();
-        let figures = dir.file("figures", "");
-        let mut command = again("faults::a_failed_system_call_breaks_no_promise");
-        command.env(PART, format!("{row} {part}"));
-        command.env(FIGURES, &figures);
-        let output = command.output().expect("the test binary starts again");
-        if !output.status.success() {
-            findings += &String::from_utf8_lossy(&output.stderr);
-        }
-        let figures = fs::read_to_string(figures).expect("our own file");
+        let test = "faults::a_failed_system_call_breaks_no_promise";
+        let (errors, figures) = worker(test, FIGURES, &[(PART, format!("{row} {part}"))]);
+        findings += &errors;
         let numbers = figures.split_once(' ').unwrap_or(("0", "0"));
         let [injected, total] = [numbers.0, numbers.1].map(|n| n.parse().expect("a number"));
         (injected, total)

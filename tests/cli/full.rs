@@ -12,7 +12,6 @@ pub fn started(mut options: VictimOptions, fit: impl FnOnce(&mut Command)) -> Vi
     options.echoing(&mut command)
 }
 
-/// A sleeping process whose command line is this text.
 fn titled(text: &str) -> Victim {
     started(victim().argv0(text), |_| {})
 }

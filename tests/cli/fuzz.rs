@@ -80,17 +80,12 @@ fn parsed(number: &str) -> u64 {
 
 /// Runs a chunk of lines in a worker process. Returns its failures and its statistics.
 fn run_chunk(seed: u64, lines: u64) -> (String, String) {
-    let dir = tempdir();
-    let figures = dir.file("figures", "");
-    let mut command = again("fuzz::random_command_lines_do_what_the_manual_says");
-    command.env(SEED, seed.to_string());
-    command.env(LINES, lines.to_string());
-    let output = command.env(FIGURES, &figures).output();
-    let output = output.expect("the test binary starts again");
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    let is_good = output.status.success();
-    let failures = if is_good { String::new() } else { stderr };
-    (failures, fs::read_to_string(figures).expect("our own file"))
+    let test = "fuzz::random_command_lines_do_what_the_manual_says";
+    worker(
+        test,
+        FIGURES,
+        &[(SEED, seed.to_string()), (LINES, lines.to_string())],
+    )
 }
 
 /// The worker, which is process 1 of its namespace.
@@ -155,7 +150,6 @@ impl Drop for NameOnPanic {
     }
 }
 
-/// A word in shell syntax.
 fn quoted(word: &[u8]) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=+:.,/%".contains(c);
     match str::from_utf8(word) {

@@ -1,8 +1,6 @@
 //! Identity of targets: `PID:INODE` tokens and `--id`, `--expect`, and one process named in several
 //! ways.
 
-use std::process::id;
-
 use crate::support::prelude::*;
 
 /// The inode in a token.
@@ -140,40 +138,6 @@ fn a_process_that_cannot_be_verified_is_refused_but_not_gone() {
     call!(user.sigsend(), "--alive --expect another {target}").code(0);
     call!(user.sigsend(), "-0 --expect {name} {target}").code(1);
     target.assert_alive();
-}
-
-#[test]
-fn expect_knows_a_process_without_its_main_thread() {
-    let name = unique();
-    let (mut target, _) = leaderless(&name);
-    let binary = std::env::current_exe().expect("a running test has a path");
-    let executable = binary.file_name().and_then(|name| name.to_str());
-    let executable = executable.expect("UTF-8");
-    for expected in [&name, executable] {
-        run!("--alive --expect {expected} {target}").ok();
-    }
-    run!("--alive --expect cron {target}").code(1);
-    run!("-TERM --expect {executable} {target}").code(0);
-    target.reap();
-}
-
-#[test]
-fn a_thread_is_no_process() {
-    let (thread, _release) = idle_thread();
-    let dir = tempdir();
-    let file = dir.arg("x.pid", thread.to_string());
-    run!("-0 {thread}").ok();
-    let why = format!("{thread} is a thread of {0}\ndid you mean {0}?\n", id());
-    let pinned = "--wait -0 | --expect cli | -r -HUP | --timeout 9s KILL | --tree";
-    for pinned in each(pinned) {
-        let line = format!("sigsend: sending signal to {thread} failed: {why}");
-        run!("{pinned} {thread}").fails(1, line);
-    }
-    for asked in ["--id", "-p"] {
-        run!("{asked} {thread}").fails(1, format!("sigsend: {why}"));
-    }
-    let why = format!("{thread} is a thread of {}", id());
-    run!("-0 --pidfile {file}").fails(1, why);
 }
 
 #[test]

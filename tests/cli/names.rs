@@ -210,16 +210,6 @@ fn sigsend_never_selects_itself() {
     namesake.assert_killed_by(9);
 }
 
-#[test]
-fn a_name_finds_a_process_without_its_main_thread() {
-    let name = long(20);
-    let (target, _) = leaderless(&name);
-    selects(&name[..15], &[&target]);
-    selects(&name, &[&target]);
-    run!("-HUP {name}").code(0);
-    target.assert_killed_by(1);
-}
-
 /// What is typed, and the name of the nearest process.
 const NEAR: &str = "
     ngnix  | nginx

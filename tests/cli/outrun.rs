@@ -5,17 +5,14 @@ use crate::support::prelude::*;
 
 /// Members that do nothing in each group. They make the time between two KILLs long.
 const IDLE_MEMBERS: usize = 100;
-/// Rounds of each role; more in full.
 fn rounds() -> std::ops::Range<usize> {
     0..if in_full() { 20 } else { 6 }
 }
 
-/// All other processes of this PID namespace.
 fn others() -> Vec<i32> {
     all_pids().into_iter().filter(|pid| *pid != 1).collect()
 }
 
-/// The processes that are alive, when all are at rest.
 fn survivors() -> Vec<i32> {
     let mut living = Vec::new();
     eventually("all survivors to be at rest", || {

@@ -25,7 +25,6 @@ fn block<'a>(text: &'a str, marker: &str) -> &'a str {
     lines.split_once("```").expect("the block ends").0
 }
 
-/// Every event name of the JSON lines.
 fn events(source: &str) -> BTreeSet<&str> {
     let starts = ["event(\"", "Object::new(\""];
     let named = starts.map(|start| source.split(start).skip(1));

@@ -45,7 +45,6 @@ fn listening(port: u16) -> Option<TcpListener> {
     Some(TcpListener::bind(("0.0.0.0", port)).expect("a free port"))
 }
 
-/// All living processes of a PID namespace.
 fn living() -> Vec<i32> {
     sorted(all_pids().into_iter().filter(|pid| !is_dead(*pid)))
 }

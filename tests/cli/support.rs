@@ -22,11 +22,11 @@ pub mod prelude {
     };
     pub use super::{
         DEADLINE, Done, Ending, IDLE, NOBODY, POLITE, Received, Recorder, Runs, SIGSEND, STUBBORN,
-        TempDir, Terminal, Unprivileged, Victim, again, alive, back_date, copy, each, eventually,
-        in_full, killed, link, mask, may_change_user, numbers, on_terminal, pidfd, piped, program,
+        TempDir, Terminal, Unprivileged, Victim, alive, back_date, copy, each, eventually, in_full,
+        killed, link, mask, may_change_user, numbers, on_terminal, pidfd, piped, program,
         raw_sigsend, readable, redirected, rows, running_as_root, selects, send, sent_to, sh,
         side_by_side, sigsend, sigsend_as, skip, sorted, status_field, strace, table, tempdir,
-        through, token, tool, unique, victim, words,
+        through, token, tool, unique, victim, words, worker,
     };
     pub use crate::cgroup::group::control_group;
     pub use crate::hidden::hide_processes;
@@ -87,7 +87,7 @@ pub use terminal::{Terminal, screen};
 pub use victim::{
     Victim, VictimOptions, alive, killed, link, mask, readable, status_field, victim,
 };
-pub use workers::{again, side_by_side};
+pub use workers::{side_by_side, worker};
 pub use zoo::{POLITE, table};
 
 /// Whether the long tests run in full, as in `.ci/run`, which sets `SIGSEND_FULL`: all rounds of the

@@ -134,15 +134,6 @@ fn a_freeze_that_fails_leaves_no_process_stopped() {
 }
 
 #[test]
-fn the_tree_of_process_1_is_refused() {
-    for target in ["1", "0001", "' 1 '", "1:1"] {
-        run!("--tree -0 {target}").begins(1, "sigsend: ");
-    }
-    let refused = "sigsend: the tree of process 1 is every process: refused\n";
-    call!(piped("1"), "--tree -0 --pidfile -").fails(1, refused);
-}
-
-#[test]
 fn a_member_named_together_with_its_root_gets_a_signal_once() {
     let mut family = Family::with_role("catching-children 2");
     let [first, second] = [(); 2].map(|()| family.next_pid());

@@ -11,11 +11,6 @@ fn complaint(line: &str) -> String {
     call!(command, "{line}").begins(1, "kill: ").err
 }
 
-/// Whether this PID namespace is that of the kernel threads, of which 2 is one.
-pub fn has_kernel_threads() -> bool {
-    fs::read_to_string("/proc/2/comm").is_ok_and(|name| name == "kthreadd\n")
-}
-
 /// Refused lines with the error and the hint (`*`: any): typing errors, options that took a PID as
 /// their value, and words that mean something in other tools.
 const HINTS: &str = r"
@@ -175,26 +170,6 @@ fn targets_on_a_pipe_need_an_option() {
     let hint = "'--pidfile -' reads targets from standard input\n";
     call!(piped("4242\n"), "").begins(1, "sigsend: ").has(hint);
     assert!(!complaint("").contains(hint), "standard input is no pipe");
-}
-
-#[test]
-fn a_kernel_thread_is_not_waited_for() {
-    needs!(has_kernel_threads(), "kernel threads in this PID namespace");
-    for args in each("-0 --within 5s | --dry-run --wait | --dry-run --grace 5s") {
-        run!("{args} 2").fails(1, "is a kernel thread, which no signal ends");
-    }
-}
-
-#[test]
-fn a_process_in_a_group_of_another_pid_namespace_is_no_kernel_thread() {
-    let script = "sleep 60 & \"$0\" -0 --within 0s $!; exec echo $?";
-    let mut command = tool("unshare --pid --fork --mount-proc --kill-child sh -c");
-    command.args([script, *SIGSEND]);
-    let done = command.run(&[]);
-    if done.err.starts_with("unshare: ") {
-        return skip(done.err);
-    }
-    done.is(0, "124\n", "is still there after");
 }
 
 #[test]

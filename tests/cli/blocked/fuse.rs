@@ -47,7 +47,6 @@ impl Unreadable {
         self.process.arg()
     }
 
-    /// Asserts that it has got no signal.
     #[track_caller]
     pub fn assert_untouched(&self) {
         let pending = self.process.status_field("ShdPnd");

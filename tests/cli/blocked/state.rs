@@ -6,8 +6,8 @@ use std::os::unix::fs::fchown;
 use nix::sys::ptrace;
 use serde_json::Value;
 
-use crate::dry_run::effect;
 use crate::hidden::set_user_id;
+use crate::kinds::effect;
 use crate::port::{SERVES, holding, tcp};
 use crate::support::prelude::*;
 
@@ -55,16 +55,6 @@ fn what_keeps_a_process_is_told() {
         let told = event["state"].as_str().unwrap_or_default();
         assert!(told.starts_with(state), "{event}");
     }
-}
-
-#[test]
-fn a_wait_for_process_1_which_the_kernel_protects_is_refused() {
-    in_pid_namespace!();
-    let mut bystander = Recorder::new();
-    for form in each("-KILL --wait | --wait | --within 15s | --grace 15s | --timeout 15s KILL") {
-        run!("{form} 1").fails(1, "process 1");
-    }
-    bystander.assert_untouched();
 }
 
 #[test]

@@ -103,7 +103,6 @@ impl Group {
         moved.expect("a process of ours can be moved");
     }
 
-    /// A member that has every signal at its default.
     pub fn sleeping(&self) -> Victim {
         let member = victim().sleeping();
         self.take(member.pid());

@@ -16,7 +16,6 @@ pub struct Call {
     pub number: usize,
 }
 
-/// An error to inject into a run.
 pub struct Fault<'a> {
     pub call: &'a Call,
     pub errno: String,
@@ -125,7 +124,6 @@ fn is_excepted(call: &Call, directories: &HashSet<String>) -> bool {
     call.text.starts_with("write(2,") || checks || closes_directory || allocates
 }
 
-/// Whether the call looks if standard input or output is open.
 fn is_first_look(call: &str) -> bool {
     call.starts_with("fcntl(0, F_GETFD") || call.starts_with("fcntl(1, F_GETFD")
 }

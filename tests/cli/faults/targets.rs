@@ -3,7 +3,6 @@
 use crate::port::with_inheritable;
 use crate::support::prelude::*;
 
-/// The kind of targets of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Two recorders in one group.
@@ -27,7 +26,6 @@ pub struct Targets {
     dir: TempDir,
 }
 
-/// The command name that all targets have.
 pub const NAME: &str = "faulttarget";
 
 impl Targets {
@@ -108,7 +106,6 @@ impl Targets {
         }
     }
 
-    /// What happened to each target since the last call.
     pub fn effects(&mut self) -> Vec<Effect> {
         if self.kind == Kind::Recorders {
             let received = |recorder: &mut Recorder| Effect::Received(recorder.signals());
@@ -119,7 +116,6 @@ impl Targets {
     }
 }
 
-/// What happened to one target.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect {
     Received(Vec<i32>),
@@ -149,7 +145,6 @@ fn final_effect(pid: i32) -> Effect {
     effect
 }
 
-/// A process and its descendants.
 fn descendants(pid: i32) -> Vec<i32> {
     let below = children(pid).into_iter().flat_map(descendants);
     std::iter::once(pid).chain(below).collect()

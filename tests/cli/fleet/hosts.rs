@@ -27,7 +27,6 @@ UsePAM no
 /// Three hosts, and an administrator's account to run commands from.
 pub struct Hosts {
     hosts: Vec<Child>,
-    /// The administrator's home directory.
     home: PathBuf,
 }
 
@@ -103,7 +102,6 @@ impl Hosts {
         eventually("nginx", || Self::file(host, "nginx.pid").ends_with('\n'));
     }
 
-    /// Writes a file into the administrator's home directory.
     pub fn write(&self, name: &str, text: &str) {
         fs::write(self.home.join(name), text).expect("a file");
     }
@@ -269,7 +267,6 @@ fn start(host: &str, address: &str) -> Child {
     started.expect("ip starts")
 }
 
-/// Runs a command, which must succeed.
 fn tried(line: &str) -> Result<(), String> {
     let words = words(line);
     let done = Command::new(program(&words[0]).expect("checked before")).run(&words[1..]);

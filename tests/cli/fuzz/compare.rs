@@ -34,7 +34,6 @@ pub fn differences(
     wrong
 }
 
-/// Differences in the exit status and the output.
 fn output_differences(
     line: &Line,
     reading: &Reading,
@@ -124,7 +123,6 @@ fn summary(stdout: &str) -> Option<[i64; 5]> {
     numbers.filter(|_| value["event"] == "summary")
 }
 
-/// Differences in the sender of the signals, the system call used and the value.
 fn sender_differences(reading: &Reading, observation: &Observation, sigsend: i32) -> Vec<String> {
     let Reading::Request(request) = reading else {
         return Vec::new();
@@ -146,7 +144,6 @@ fn sender_differences(reading: &Reading, observation: &Observation, sigsend: i32
     wrong
 }
 
-/// Differences between what a victim received and its bounds.
 fn victim_differences(
     victim: &Victim,
     is_parent: bool,

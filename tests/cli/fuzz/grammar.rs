@@ -208,7 +208,6 @@ impl Writer<'_> {
         }
     }
 
-    /// A victim's name with one typing error.
     fn misspelled(&mut self) -> Vec<u8> {
         let mut name = self.victim().name.clone();
         match self.dice.below(5) {
@@ -253,7 +252,6 @@ impl Writer<'_> {
         content
     }
 
-    /// The arguments that name a signal, one or two.
     fn name_signal(&mut self) {
         let signal = self.signal();
         let forms = "- - - - - '-s ' '-s ' -s '-n ' -n '--L ' --L=";
@@ -265,7 +263,6 @@ impl Writer<'_> {
         }
     }
 
-    /// An option with a value, in one of its spellings.
     fn option(&mut self) {
         let users = "0 1001 1001 1002 root 4294967294 nobody-has-it";
         let (name, mut value) = match self.dice.below(18) {
@@ -321,7 +318,6 @@ impl Writer<'_> {
         name.into_bytes()
     }
 
-    /// A part of a victim's command line.
     fn full(&mut self) -> Vec<u8> {
         let line = self.victim().command_line.clone();
         if line.is_empty() || self.dice.percent(10) {
@@ -366,7 +362,6 @@ impl Writer<'_> {
         self.push(signal);
     }
 
-    /// Any kind of argument, regardless of its position.
     fn any_argument(&mut self) {
         match self.dice.below(22) {
             0..=8 => {
@@ -431,7 +426,6 @@ impl Writer<'_> {
         }
     }
 
-    /// Swaps two arguments, drops one, or repeats one.
     fn swap_or_drop(&mut self) {
         let args = &mut self.line.args;
         if args.len() > 1 {

@@ -43,7 +43,6 @@ impl Dice {
     }
 }
 
-/// The age of a pidfile when sigsend reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Age {
     Now,
@@ -51,7 +50,6 @@ pub enum Age {
     Future,
 }
 
-/// What is at the path that `--pidfile` names.
 #[derive(Clone, Debug)]
 pub enum Pidfile {
     File(Vec<u8>, Age),

@@ -73,14 +73,8 @@ struct Aim {
     stale: bool,
     /// Its age is compared with that of the file.
     dated: bool,
-    origin: Origin,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    Named,
     /// A descendant of a named process.
-    Below,
+    is_below: bool,
 }
 
 impl Aim {
@@ -89,7 +83,7 @@ impl Aim {
             target,
             stale: false,
             dated: false,
-            origin: Origin::Named,
+            is_below: false,
         }
     }
 }

@@ -32,7 +32,6 @@ impl Target {
         matches!(self, Self::Group(_) | Self::OwnGroup | Self::Everyone)
     }
 
-    /// Whether it describes processes.
     pub fn is_described(&self) -> bool {
         use Target::{Described, Name, Port};
         matches!(self, Name(_) | Port(..) | Described)

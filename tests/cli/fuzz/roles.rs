@@ -57,23 +57,17 @@ impl Habit {
 /// The signals whose handler makes a victim of the habit `Moves` move.
 pub const MOVING: [i32; 3] = [1, 10, 15];
 
-/// The process group of a victim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Place {
-    /// The parent's group.
     #[default]
     Inherited,
-    /// A group of its own.
     Group,
-    /// A session of its own.
     Session,
 }
 
-/// The control group of a victim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cgroup {
     Upper,
-    /// Below the other one.
     Lower,
 }
 
@@ -131,7 +125,6 @@ impl Role {
     }
 }
 
-/// Two users that are not root.
 pub const ANNA: u32 = 1001;
 pub const BERT: u32 = 1002;
 

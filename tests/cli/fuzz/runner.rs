@@ -15,7 +15,6 @@ use nix::poll::{PollFd, PollFlags, poll};
 use crate::hidden::hide;
 use crate::support::prelude::*;
 
-/// How one run of sigsend ended.
 #[derive(Debug)]
 pub struct Ended {
     pub pid: i32,

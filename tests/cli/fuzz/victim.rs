@@ -257,7 +257,6 @@ fn second_thread(slot: &'static Slot, main: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Sets the role's user, command name and argv[0].
 fn set_identity(role: &Role) {
     let (start, end) = argv();
     let mut title = role.argv0.clone();

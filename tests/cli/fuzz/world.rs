@@ -40,11 +40,8 @@ pub struct Victim {
     pub cgroup: Option<Cgroup>,
     pub user: u32,
     pub name: Vec<u8>,
-    /// The arguments with blanks between.
     pub command_line: Vec<u8>,
-    /// The basename of argv[0].
     pub title: Vec<u8>,
-    /// The basename of the executable.
     pub program: Vec<u8>,
     pub inode: u64,
     pub caught: u64,
@@ -61,7 +58,6 @@ pub struct Victim {
 }
 
 impl Victim {
-    /// Whether the process exists before a command line is run.
     pub fn exists(&self) -> bool {
         self.pid != 0
     }

@@ -34,7 +34,6 @@ impl Received {
     }
 }
 
-/// A victim that catches everything; see the module.
 pub struct Recorder(Victim);
 
 impl Recorder {

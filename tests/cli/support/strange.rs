@@ -126,7 +126,6 @@ pub enum Window {
     BeforeSending,
 }
 
-/// All of them.
 pub const WINDOWS: [Window; 3] = [
     Window::BeforePinning,
     Window::AfterPinning,
@@ -217,7 +216,6 @@ impl Held {
         has_open(self.child.id(), "pidfd")
     }
 
-    /// Lets it continue; returns its end.
     #[track_caller]
     pub fn go(self) -> Done {
         let tracer = self.tracer.map(Pid::from_raw);

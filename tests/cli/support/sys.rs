@@ -19,9 +19,7 @@ use nix::sys::resource::{Resource, setrlimit};
 /// How a child ended. The signal is a plain number because nix's enum has no realtime signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It exited with this status.
     Exited(i32),
-    /// It was killed by this signal.
     Killed(i32),
 }
 
@@ -30,7 +28,6 @@ pub enum Ending {
 pub enum Look {
     /// It stays a zombie, so its number stays taken.
     Only,
-    /// It is reaped.
     AndReap,
 }
 

@@ -32,7 +32,6 @@ pub struct VictimOptions {
     home: Option<TempDir>,
 }
 
-/// A child; see the module.
 pub struct Victim {
     pid: i32,
     leads: bool,
@@ -62,7 +61,6 @@ impl VictimOptions {
         self
     }
 
-    /// Puts it into the group of `leader`.
     pub fn in_group_of(mut self, leader: &Victim) -> Self {
         self.group = leader.pid;
         self
@@ -322,7 +320,6 @@ impl Victim {
         self.status_field("State").chars().next().unwrap_or('X')
     }
 
-    /// The signals that are pending and not blocked.
     fn pending(&self) -> u64 {
         let mask = |field| mask(self.pid, field);
         (mask("SigPnd") | mask("ShdPnd")) & !mask("SigBlk")

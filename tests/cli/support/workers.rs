@@ -2,12 +2,15 @@
 //! the test binary.
 
 use std::env;
+use std::fs;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
+use super::tempdir;
+
 /// Another instance of the test binary, which runs this test alone.
-pub fn again(test: &str) -> Command {
+fn again(test: &str) -> Command {
     let mut command = Command::new(env::current_exe().expect("a running test has a path"));
     command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
     command.env("RUST_BACKTRACE", "0");
@@ -27,4 +30,19 @@ pub fn side_by_side(end: usize, work: impl Fn(usize) + Sync) {
             });
         }
     });
+}
+
+/// The worker for a part of a test's work: runs the test again with these variables. `figures` names
+/// the variable with a file for its statistics. Returns its errors, if it failed, and the file.
+pub fn worker(test: &str, figures: &str, variables: &[(&str, String)]) -> (String, String) {
+    let dir = tempdir();
+    let file = dir.file("figures", "");
+    let mut command = again(test);
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    let output = command.env(figures, &file).output();
+    let output = output.expect("the test binary starts again");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    let is_good = output.status.success();
+    let errors = if is_good { String::new() } else { errors };
+    (errors, fs::read_to_string(file).expect("our own file"))
 }

@@ -9,7 +9,6 @@ use super::{NOBODY, Recorder, Runs, STUBBORN, Unprivileged};
 use super::{numbers, raw_sigsend, rows, send, words};
 use nix::sys::signal::Signal;
 
-/// Exits with 3 on TERM.
 pub const POLITE: &str = "trap 'exit 3' TERM; echo ready; while read line; do :; done";
 
 /// Runs the rows of a table: the call, the status, what is written, and how the processes ended.

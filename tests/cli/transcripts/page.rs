@@ -2,7 +2,6 @@
 
 use crate::support::prelude::*;
 
-/// A fenced block and the comments before it.
 #[derive(Default)]
 pub struct Block {
     pub place: String,

@@ -110,7 +110,6 @@ impl Drop for Shell {
     }
 }
 
-/// Whether it is bash's notice about a killed job.
 fn is_notice(line: &str) -> bool {
     let mut ends = ["Terminated", "Killed", "Hangup", "Interrupt"].iter();
     ends.any(|end| line.contains(end)) && (line.starts_with('[') || line.contains("bash: line "))

@@ -1,8 +1,7 @@
 //! The permitted outcomes for a process, and whether it is alive after a number of signals.
 
 use super::{
-    Aim, CONT, FAIL, GONE, HANG, KILL, LATE, OK, Origin, Outcome, PART, Predictor, STOPS, UNSURE,
-    is_fatal,
+    Aim, CONT, FAIL, GONE, HANG, KILL, LATE, OK, Outcome, PART, Predictor, STOPS, UNSURE, is_fatal,
 };
 
 use crate::fuzz::reading::{Mode, Target};
@@ -10,7 +9,6 @@ use crate::fuzz::roles::Habit;
 use crate::fuzz::world::Victim;
 use crate::support::prelude::*;
 
-/// Whether a process is still alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
     Alive,
@@ -126,9 +124,7 @@ impl Predictor<'_> {
             return match request.mode {
                 Mode::Alive if unverified => FAIL | UNSURE,
                 Mode::Alive => FAIL,
-                _ if aim.stale || aim.origin != Origin::Below && !self.is_fit(victim) => {
-                    GONE | FAIL
-                }
+                _ if aim.stale || !aim.is_below && !self.is_fit(victim) => GONE | FAIL,
                 // Its command name is left.
                 _ if unverified => OK | GONE | FAIL,
                 _ if self.waits => GONE,
@@ -143,7 +139,7 @@ impl Predictor<'_> {
             return FAIL | UNSURE;
         }
         let is_opaque = self.is_opaque(victim) && request.verifies();
-        if aim.origin != Origin::Below && !self.is_fit(victim) {
+        if !aim.is_below && !self.is_fit(victim) {
             return FAIL | UNSURE;
         }
         if asks {

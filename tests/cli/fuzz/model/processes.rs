@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use super::{Aim, FAIL, GONE, HANG, Hit, LATE, OK, Origin, Predictor, UNSURE};
+use super::{Aim, FAIL, GONE, HANG, Hit, LATE, OK, Predictor, UNSURE};
 use crate::fuzz::line::{Age, Pidfile};
 use crate::fuzz::reading::value::digits;
 use crate::fuzz::reading::{Mode, Target};
@@ -56,7 +56,6 @@ impl Predictor<'_> {
             if entries.is_empty() && self.request.mode != Mode::Send {
                 self.outcomes.push(OK | FAIL);
             }
-            let origin = Origin::Named;
             aims.extend(entries.into_iter().map(|target| {
                 let is_number = matches!(target, Target::Pid(_));
                 let (stale, dated) = (stale && is_number, dated && is_number);
@@ -64,7 +63,7 @@ impl Predictor<'_> {
                     target,
                     stale,
                     dated,
-                    origin,
+                    is_below: false,
                 }
             }));
         }
@@ -233,7 +232,6 @@ impl Predictor<'_> {
         hits
     }
 
-    /// The descendants of the processes that a target stands for.
     fn add_descendants(&mut self, aim: &Aim, hits: &mut Vec<Hit>) {
         let passed = |root: &usize| !aim.stale && self.is_fit(&self.world.victims[*root]);
         let roots: Vec<usize> = hits.iter().map(|hit| hit.victim).filter(passed).collect();
@@ -256,7 +254,7 @@ impl Predictor<'_> {
         let unsure = if is_partly_seen { FAIL } else { 0 };
         for victim in below {
             let mut below = Aim::at(Target::Pid(self.world.victims[victim].pid));
-            below.origin = Origin::Below;
+            below.is_below = true;
             // What is named by a description is alive while one process that it fits is.
             let ignored = aim.target.is_described()
                 && self.request.mode == Mode::Alive
