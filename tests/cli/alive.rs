@@ -136,9 +136,7 @@ fn a_name_is_alive_while_one_process_has_it() {
     // Its child, which has the same name, is a zombie.
     let mut options = victim().named(&name);
     let mut command = Command::new(options.linked(perl));
-    command
-        .arg("-e")
-        .arg("$| = 1; exit unless fork; print qq(ready\\n); <STDIN>");
+    command.args(["-e", "$| = 1; exit unless fork; print qq(ready\\n); <>"]);
     let parent = options.ready(&mut command);
     let zombie = children(parent.pid())[0];
     eventually("the child to be a zombie", || state(zombie) == 'Z');

@@ -3,8 +3,6 @@
 
 use std::net::UdpSocket;
 
-use nix::sched::{CloneFlags, unshare};
-
 use crate::support::prelude::*;
 
 /// The end of every prompt of an interactive shell.
@@ -65,8 +63,8 @@ impl Session {
     /// The screen after the line was typed and tab was pressed. The line is then deleted.
     #[track_caller]
     fn offers(&mut self, line: &str) -> String {
-        self.terminal
-            .type_in(&format!("sigsend {line}\t\x15echo wi''ped\r"));
+        let line = format!("sigsend {line}\t\x15echo wi''ped\r");
+        self.terminal.type_in(&line);
         let seen = self.terminal.next_until("wiped\r\n");
         self.terminal.next_until(PROMPT);
         seen
@@ -151,10 +149,7 @@ fn signals_options_and_files_are_completed() {
 #[test]
 fn ports_and_groups_are_completed() {
     in_pid_namespace!();
-    needs!(
-        unshare(CloneFlags::CLONE_NEWNET).is_ok(),
-        "a network namespace"
-    );
+    needs!(entered_network(), "a network namespace");
     let _listener = TcpListener::bind("[::]:18234").expect("a free port");
     let _socket = UdpSocket::bind("0.0.0.0:28234").expect("a free port");
     let Some(group) = control_group() else { return };
@@ -229,7 +224,7 @@ fn processes_are_completed_and_none_of_their_names_is_run() {
     }
 }
 
-fn options() -> Vec<String> {
+pub fn options() -> Vec<String> {
     let help = run!("--help").told();
     let (help, _) = help.split_once("Targets:").expect("a section");
     let rows = help.lines().filter_map(|line| line.strip_prefix("  "));

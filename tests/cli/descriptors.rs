@@ -85,9 +85,7 @@ fn no_member_of_a_group_is_signalled_that_cannot_be_pinned_whole() {
 fn a_group_that_cannot_be_pinned_does_not_affect_targets_before_and_after_it() {
     let (before, leader) = (Recorder::new(), Recorder::new());
     let member = Recorder::of(victim().in_group_of(leader.victim()));
-    let others: Vec<Victim> = (0..12)
-        .map(|_| victim().in_group_of(leader.victim()).sleeping())
-        .collect();
+    let others = [(); 12].map(|()| victim().in_group_of(leader.victim()).sleeping());
     // The member is named before and after its group, the leader after it.
     let targets = format!("-{before} {member} -{leader} {member} {leader}");
     let done = limited(20, 20, &format!("-RTMIN --within 0s -- {targets}")).code(124);

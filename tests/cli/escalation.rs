@@ -64,14 +64,9 @@ fn a_process_that_got_the_first_signal_but_not_the_next_counts_as_both() {
         let done = call!(user.sigsend(), "--json {call} {family}").code(64);
         let events = done.json();
         let summary = events.last().expect("a summary");
-        assert!(
-            summary["signalled"] == 1 && summary["failed"] == 1,
-            "{done:?}"
-        );
-        assert!(
-            events.iter().any(|event| event["errno"] == "EPERM"),
-            "{done:?}"
-        );
+        let is_both = summary["signalled"] == 1 && summary["failed"] == 1;
+        let is_refused = events.iter().any(|event| event["errno"] == "EPERM");
+        assert!(is_both && is_refused, "{done:?}");
         assert_eq!(family.next_line(), Some(format!("root {family}")));
         family.assert_alive();
     }
@@ -93,11 +88,6 @@ fn a_process_that_exits_at_the_deadline_is_gone() {
     }
 }
 
-/// sigsend with at most 24 descriptors.
-fn limited() -> Command {
-    through("prlimit --nofile=24:24")
-}
-
 #[test]
 fn a_member_that_uses_up_the_descriptors_does_not_affect_the_others() {
     needs!(program("prlimit").is_some(), "prlimit");
@@ -107,7 +97,8 @@ fn a_member_that_uses_up_the_descriptors_does_not_affect_the_others() {
         let targets = form.replace("HEAD", &family.arg());
         let targets = targets.replace('A', &stubborn[0].arg());
         let targets = targets.replace('B', &stubborn[1].arg());
-        let done = call!(limited(), "--grace 500ms {targets}").fails(64, "24 open files");
+        let done = call!(through("prlimit --nofile=24:24"), "--grace 500ms {targets}")
+            .fails(64, "24 open files");
         assert_eq!(done.err.lines().count(), 1, "reported once: {done:?}");
         killed(&stubborn, 9);
         assert_eq!(family.next_line(), Some(format!("forked {family}")));
@@ -116,7 +107,7 @@ fn a_member_that_uses_up_the_descriptors_does_not_affect_the_others() {
     for form in ["-- -", "--tree "] {
         let (family, other) = (Family::with_role("children 60"), Victim::sleeping());
         let call = format!("--within 9s {form}{family} {other}");
-        let done = call!(limited(), "{call}").fails(64, "24 open files");
+        let done = call!(through("prlimit --nofile=24:24"), "{call}").fails(64, "24 open files");
         assert_eq!(done.err.lines().count(), 1, "{done:?}");
         other.assert_killed_by(15);
         family.assert_alive();

@@ -12,10 +12,8 @@ use crate::support::shown_on_terminal;
 fn objects(done: &Done) -> Vec<Value> {
     let objects = done.json();
     objects.iter().for_each(validate);
-    let is_whole = objects
-        .last()
-        .is_some_and(|last| last["event"] == "summary");
-    assert!(is_whole, "{done:?}");
+    let last = objects.last().expect("a summary");
+    assert_eq!(last["event"], "summary", "{done:?}");
     objects
 }
 

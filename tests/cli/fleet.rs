@@ -51,10 +51,8 @@ fn clush_collects_the_result_of_each_host() {
     }
     hosts.spoil();
     let stop = "clush -S -w web[1-3] sigsend --grace 500ms --json --pidfile /run/webd.pid";
-    let some = hosts
-        .run(stop)
-        .code(1)
-        .has("clush: web3: exited with exit code 1");
+    let some = hosts.run(stop).code(1);
+    let some = some.has("clush: web3: exited with exit code 1");
     assert_eq!(of_host(&some, "web1"), BY_FORCE);
     assert_eq!(of_host(&some, "web2"), "already-gone, summary");
     assert_eq!(of_host(&some, "web3"), "failed, summary");
@@ -83,13 +81,11 @@ fn clush_and_pdsh_return_the_highest_status() {
         }
         // The other two have no pidfile, which is status 1.
         let late = "sigsend --within 0s --pidfile /run/webd.pid";
-        hosts
-            .run(&format!("{tool} -S -w web[1-3] {late}"))
-            .code(124);
+        let all = hosts.run(&format!("{tool} -S -w web[1-3] {late}"));
+        all.code(124);
         // Without -S, and with a host that does not exist.
-        hosts
-            .run(&format!("{tool} -w web1 sigsend -HUP 999999999"))
-            .code(0);
+        let gone = "sigsend -HUP 999999999";
+        hosts.run(&format!("{tool} -w web1 {gone}")).code(0);
         hosts.run(&format!("{tool} -S -w web[3-4] true")).code(255);
     }
 }
@@ -105,9 +101,9 @@ fn nginx_is_reloaded_and_ended_gracefully_on_all_hosts() {
     for (count, tool) in [(1, "clush"), (2, "pdsh")] {
         hosts.run(recipe(tool)).code(0);
         let reloads = |host| log(host).matches("(SIGHUP) received").count();
-        HOSTS
-            .iter()
-            .for_each(|host| eventually("a reload", || reloads(host) == count));
+        for host in HOSTS {
+            eventually("a reload", || reloads(host) == count);
+        }
     }
     // It ends its workers, and removes its pidfile, on QUIT.
     let quit = "clush -S -w web[1-3] sigsend -QUIT --wait --pidfile /run/nginx.pid";
@@ -140,9 +136,9 @@ fn ansible_distinguishes_stopped_gone_and_failed() {
     assert_eq!(result(&stopped, "web3"), "fatal: failed, summary");
     hosts.assert_bystander_lives("web3");
     // A host without a pidfile has nothing to stop.
-    HOSTS
-        .iter()
-        .for_each(|host| hosts.on(host, "rm /run/webd.pid"));
+    for host in HOSTS {
+        hosts.on(host, "rm /run/webd.pid");
+    }
     let nothing = hosts.run("ansible-playbook -e grace=500ms stop.yml");
     nothing.code(0).lacks("changed: [");
 }

@@ -1,6 +1,7 @@
 //! `-f TEXT`: processes by a text in their command line. [`Filter`] checks what `--cwd` and `-u`
 //! share with it.
 
+use crate::reuse::swap;
 use crate::support::VictimOptions;
 use crate::support::prelude::*;
 
@@ -323,11 +324,7 @@ fn a_text_never_hits_the_next_owner_of_the_pid() {
         (Window::BeforeSending, "other"),
         (Window::BeforeSending, &text),
     ] {
-        let mut first = owner(&text);
-        let held = Held::at(window, &format!("-KILL -u 65534 -f {text}"));
-        first.kill();
-        let unrelated = owner(next);
-        held.go().fails(1, "sigsend: ");
-        unrelated.assert_alive();
+        let line = format!("-KILL -u 65534 -f {text}");
+        swap(window, &line, owner(&text), || owner(next), "sigsend: ");
     }
 }

@@ -79,10 +79,8 @@ fn a_group_counts_its_hidden_members() {
 #[test]
 fn a_tree_counts_its_hidden_members() {
     in_pid_namespace!();
-    needs!(
-        program("setpriv").is_some() && hide(2),
-        "root, setpriv and hidepid"
-    );
+    let is_possible = program("setpriv").is_some() && hide(2);
+    needs!(is_possible, "root, setpriv and hidepid");
     let (user, dir) = (Unprivileged::new(), tempdir());
     let setpriv = set_user_id(&dir, "setpriv");
     for call in ["-KILL", "-KILL --wait", "--grace 15s"] {

@@ -117,22 +117,6 @@ fn a_shell_does_not_take_its_job_for_stopped() {
 }
 
 #[test]
-fn a_stop_and_continue_does_not_change_a_wait() {
-    let mut bystander = Recorder::new();
-    let stubborn = Victim::shell(STUBBORN);
-    let mut patient = background!("-v --timeout 300ms KILL --wait {stubborn}");
-    assert!(patient.read_line().starts_with("sent TERM"));
-    for _ in 0..3 {
-        send(patient.pid(), Signal::SIGSTOP);
-        eventually("it to be stopped", || state(patient.pid()) == 'T');
-        send(patient.pid(), Signal::SIGCONT);
-    }
-    stubborn.assert_killed_by(9);
-    patient.assert_exited_with(0);
-    bystander.assert_untouched();
-}
-
-#[test]
 fn without_a_terminal_no_signal_is_blocked() {
     let victim = Victim::sleeping();
     let trace = traced!("trace=rt_sigprocmask,signalfd4", "--wait {victim}");

@@ -34,7 +34,7 @@ fn count(done: &Done, event: &str, process: &Victim) -> usize {
 #[test]
 fn a_follow_up_never_hits_a_group_that_reuses_the_id_of_an_ended_one() {
     in_pid_namespace!();
-    for call in each("--timeout 100 KILL --within 10s | --grace 100ms | --wait") {
+    for call in each("--timeout 500 KILL --within 10s | --grace 500ms | --wait") {
         let (mut leader, mut member) = group();
         let sigsend = background!("-TERM {call} -- -{NUMBER}");
         assert_eq!(member.next_line(), Some(format!("left {member}")));

@@ -19,10 +19,6 @@ fn limited(limit: &str) -> Command {
     through(&format!("prlimit {limit}"))
 }
 
-fn has_prlimit() -> bool {
-    program("prlimit").is_some()
-}
-
 /// Whether this many processes can be pinned here.
 pub fn may_open(count: usize) -> bool {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
@@ -114,7 +110,10 @@ fn a_wide_and_a_deep_tree_are_killed_whole() {
 #[test]
 fn at_the_limit_of_processes_everything_works() {
     in_pid_namespace!();
-    needs!(has_prlimit() && may_change_user(), "root and prlimit");
+    needs!(
+        program("prlimit").is_some() && may_change_user(),
+        "root and prlimit"
+    );
     let user = Unprivileged::new();
     // No thread can be started, so everything is written at the end.
     for line in each("PID|-v --grace 9s PID|poor|--grace 9s PID|--tree -KILL PID|--alive PID") {
@@ -134,7 +133,7 @@ fn at_the_limit_of_processes_everything_works() {
 #[test]
 fn sixty_four_megabytes_are_enough() {
     in_pid_namespace!();
-    needs!(has_prlimit(), "prlimit");
+    needs!(program("prlimit").is_some(), "prlimit");
     let mut target = Recorder::new();
     let pid = format!("{target} ");
     let (many, dir) = (pid.repeat(100_000), tempdir());
@@ -152,7 +151,7 @@ fn sixty_four_megabytes_are_enough() {
 
 #[test]
 fn a_list_too_large_for_memory_is_refused() {
-    needs!(has_prlimit(), "prlimit");
+    needs!(program("prlimit").is_some(), "prlimit");
     for megabytes in [7, 16, 40, 70] {
         let limited = "prlimit --as=67108864 $0 -0 --pidfile -";
         let shell = sh(&format!("yes 1 | head -c {megabytes}000000 | {limited}"));
@@ -203,10 +202,7 @@ fn closed_standard_descriptors_change_only_the_output() {
 #[test]
 fn closed_standard_descriptors_need_no_dev_null() {
     needs!(running_as_root(), "root");
-    needs!(
-        !is_dynamic(),
-        "a static program, since an empty root has no dynamic linker"
-    );
+    needs!(!is_dynamic(), "a static program for an empty root");
     let (root, mut target) = (tempdir(), Recorder::new());
     copy(*SIGSEND, &root.path().join("sigsend"));
     let chroot = format!("exec chroot {} /sigsend", root.path().display());

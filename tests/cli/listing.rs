@@ -236,19 +236,15 @@ fn each_number_below_600_has_the_name_of_its_signal() {
     let numbers: Vec<String> = (0..600).map(|number| number.to_string()).collect();
     let done = run!("-l {}", numbers.join(" ")).code(1);
     let known = (0..600).filter_map(|number| name(signal(number)));
-    assert_eq!(
-        done.out.lines().collect::<Vec<_>>(),
-        known.collect::<Vec<_>>()
-    );
+    assert!(known.eq(done.out.lines()), "{done:?}");
     let refused = (0..600).filter(|number| name(signal(*number)).is_none());
     let refused = refused.map(|number| format!("sigsend: '{number}': invalid signal"));
     let told = done
         .err
         .lines()
         .filter(|line| line.starts_with("sigsend: "));
-    assert_eq!(told.collect::<Vec<_>>(), refused.collect::<Vec<_>>());
+    assert!(refused.eq(told), "{done:?}");
     let masks: Vec<String> = (0..64).map(|bit| format!("{:#x}", 1_u64 << bit)).collect();
     let done = run!("-l {}", masks.join(" ")).told();
-    let all = (1..=64).filter_map(name).collect::<Vec<_>>();
-    assert_eq!(done.lines().collect::<Vec<_>>(), all);
+    assert!((1..=64).filter_map(name).eq(done.lines()), "{done}");
 }

@@ -1,5 +1,6 @@
 //! Help and man page: content, width, colour.
 
+use crate::completions::options;
 use crate::support::prelude::*;
 use crate::support::shown_on_terminal;
 
@@ -21,18 +22,6 @@ fn assert_in_order<'a>(text: &str, lines: impl IntoIterator<Item = &'a str>) {
         let is_found = rest.any(|found| found == line);
         assert!(is_found, "{line} is missing or out of order in:\n{text}");
     }
-}
-
-/// A spelling of each option, long where there is one.
-fn options() -> Vec<String> {
-    let help = run!("--help").told();
-    let (options, _) = help.split_once("Targets:").expect("a section");
-    let rows = options.lines().filter(|row| row.starts_with("  -"));
-    let long = |row: &str| {
-        let long = row.split_whitespace().find(|word| word.starts_with("--"));
-        long.unwrap_or("-L").to_owned()
-    };
-    rows.map(long).collect()
 }
 
 #[test]

@@ -5,21 +5,16 @@ use crate::support::prelude::*;
 
 #[test]
 fn a_freeze_that_runs_out_of_memory_leaves_no_process_stopped() {
-    let is_possible = program("strace").is_some() && program("prlimit").is_some();
-    needs!(
-        is_possible && may_open(1600),
-        "strace, prlimit and open files"
-    );
+    let has_both = program("strace").is_some() && program("prlimit").is_some();
+    needs!(has_both && may_open(1600), "strace, prlimit, open files");
     let mut family = Family::with_role("children 1500");
     let members = family.children();
     let dir = tempdir();
     let log = dir.arg("strace", "");
     let limited = |kilobytes: u64, args: &str| {
         let traced = format!("strace -f -qq -e signal=none -e trace=pidfd_send_signal -o {log}");
-        call!(
-            through(&format!("{traced} prlimit --as={}", kilobytes * 1024)),
-            "{args}"
-        )
+        let limit = format!("prlimit --as={}", kilobytes * 1024);
+        call!(through(&format!("{traced} {limit}")), "{args}")
     };
     // The smallest limit with which sigsend starts.
     let mut least = 0;

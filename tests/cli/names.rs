@@ -139,15 +139,6 @@ fn assert_answers(victim: &mut Victim) {
 }
 
 #[test]
-fn a_name_may_hold_blanks_and_parentheses() {
-    let name = format!("'w{} (x) y'", id());
-    let target = victim().named(name.trim_matches('\'')).sleeping();
-    selects(&name, &[&target]);
-    run!("-HUP {name}").ok();
-    target.assert_killed_by(1);
-}
-
-#[test]
 fn other_users_processes_are_selected_with_all_only() {
     needs!(may_change_user(), "root");
     let (name, user) = (long(12), Unprivileged::new());

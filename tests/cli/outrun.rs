@@ -176,29 +176,34 @@ fn no_process_is_named_because_the_kills_take_long() {
 }
 
 #[test]
-fn a_stop_from_the_terminal_is_held_back_until_a_frozen_tree_is_killed() {
+fn an_interrupt_or_a_stop_is_held_back_until_a_frozen_tree_is_killed() {
     needs!(may_trace(), "strace");
-    let mut family = Family::with_role("children 5");
-    // Each signal is delayed, so that there is time for the stop.
-    let mut slow = through(SLOW_SIGNALS);
-    slow.args(["--tree", "-KILL", &family.arg()]);
-    let tracer = victim().command(slow);
-    eventually("the root to be stopped", || state(family.pid()) == 'T');
-    let sigsend = children(tracer.pid())[0];
-    for signal in [Signal::SIGTSTP, Signal::SIGTTOU, Signal::SIGTTIN] {
-        send(sigsend, signal);
+    let stops = [Signal::SIGTSTP, Signal::SIGTTOU, Signal::SIGTTIN];
+    for (signals, ending) in [
+        (&stops[..], Ending::Exited(0)),
+        // strace dies as its child did.
+        (&[Signal::SIGTERM], Ending::Killed(15)),
+    ] {
+        let mut family = Family::with_role("children 5");
+        // Each signal is delayed, so that there is time for these.
+        let mut slow = through(SLOW_SIGNALS);
+        slow.args(["--tree", "-KILL", &family.arg()]);
+        let tracer = victim().command(slow);
+        eventually("the root to be stopped", || state(family.pid()) == 'T');
+        let sigsend = children(tracer.pid())[0];
+        signals.iter().for_each(|signal| send(sigsend, *signal));
+        family.assert_killed_by(9);
+        assert_eq!(family.assert_all_ended().len(), 5, "each was created");
+        eventually("sigsend to be stopped or to have ended", || {
+            if "Tt".contains(state(sigsend)) {
+                let _ = kill(Pid::from_raw(sigsend), Signal::SIGCONT);
+            }
+            tracer.has_ended()
+        });
+        assert_eq!(tracer.ending(), ending);
     }
-    family.assert_killed_by(9);
-    assert_eq!(family.assert_all_ended().len(), 5, "each was created");
-    eventually("sigsend to be stopped or to have ended", || {
-        if "Tt".contains(state(sigsend)) {
-            let _ = kill(Pid::from_raw(sigsend), Signal::SIGCONT);
-        }
-        tracer.has_ended()
-    });
-    tracer.assert_exited_with(0);
 }
 
 /// sigsend under it takes a tenth of a second for each signal.
-pub const SLOW_SIGNALS: &str = "strace -f -qq -o /dev/null -e trace=pidfd_send_signal \
+const SLOW_SIGNALS: &str = "strace -f -qq -o /dev/null -e trace=pidfd_send_signal \
     -e inject=pidfd_send_signal:delay_exit=100000";

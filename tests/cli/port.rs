@@ -11,6 +11,8 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
+use crate::reuse::swap;
+use crate::strange::WINDOWS;
 use crate::support::VictimOptions;
 use crate::support::prelude::*;
 
@@ -300,10 +302,7 @@ fn a_socket_that_is_released_during_the_look_up_is_not_reported() {
     sendmsg::<()>(sender.as_raw_fd(), &text, &message, MsgFlags::empty(), None)
         .expect("it takes one");
     drop(socket);
-    let pause = Call {
-        name: "clock_nanosleep".into(),
-        nth: 1,
-    };
+    let pause = Call::nth("clock_nanosleep", 1);
     let held = Held::before(&pause, "-KILL :8080");
     drop((sender, receiver));
     held.go().fails(1, NOBODY_LISTENS);
@@ -313,21 +312,12 @@ fn a_socket_that_is_released_during_the_look_up_is_not_reported() {
 fn a_port_never_hits_the_next_owner_of_a_pid() {
     in_pid_namespace!();
     needs!(may_trace() && entered_network(), "strace");
-    let windows = [
-        Window::BeforePinning,
-        Window::AfterPinning,
-        Window::BeforeSending,
-    ];
-    for window in windows.into_iter().cycle().take(30) {
+    for window in WINDOWS.into_iter().cycle().take(30) {
+        let owner = || victim().with_pid(4242).sleeping();
         let socket = tcp("0.0.0.0:8080");
-        let mut server = with_inheritable(&socket, || victim().with_pid(4242).sleeping());
+        let server = with_inheritable(&socket, owner);
         drop(socket);
-        let held = Held::at(window, "-KILL :8080");
-        run!("-KILL 4242").code(0);
-        server.reap();
-        let unrelated = victim().with_pid(4242).sleeping();
-        held.go().code(1);
-        unrelated.assert_alive();
+        swap(window, "-KILL :8080", server, owner, "sigsend: ");
     }
 }
 

@@ -174,9 +174,8 @@ fn a_wait_needs_no_permission_and_everything_else_does() {
         call!(user.sigsend(), "--dry-run -0 --wait {target}").ok();
         call!(user.sigsend(), "-0 --within 10ms {target}").code(124);
         for line in ["-0", "--dry-run -0", "-0 --timeout 1 KILL", "-0 --tree"] {
-            call!(user.sigsend(), "{line} {target}")
-                .code(1)
-                .has(REFUSED);
+            let done = call!(user.sigsend(), "{line} {target}");
+            done.code(1).has(REFUSED);
         }
     }
     roots.assert_untouched();

@@ -1,13 +1,11 @@
 //! The quick way does what the parser and the plan do: `ARGS` and `ARGS --` mean the same, and `--`
 //! never takes the quick way. With every build under test, such as a release build.
 
-use std::process::{ExitStatus, Output};
-
-use assert_cmd::Command as Bounded;
+use std::process::ExitStatus;
 
 use crate::support::prelude::*;
 use crate::support::tokens::{NOT_SIGNALS, NOT_TARGETS, SIGNALS};
-use crate::support::{BUILDS, Timed, raw, sh_of, strace_of};
+use crate::support::{BUILDS, raw, sh_of, strace_of};
 
 /// Whether a recorder does not survive the signal; 32 and 33 cannot be caught here, since the C
 /// library refuses to.
@@ -15,29 +13,27 @@ fn is_lethal(signal: &str) -> bool {
     ["KILL", "STOP", "9", "19", "32", "33"].contains(&signal)
 }
 
-/// The targets, and a copy of the program that every user can execute.
+/// The targets, and the program as every user can execute it.
 struct World {
-    dir: TempDir,
+    program: Unprivileged,
     recorders: Vec<Recorder>,
 }
 
 impl World {
     fn of(build: &str, recorders: Vec<Recorder>) -> Self {
-        let dir = tempdir();
-        copy(build, &dir.path().join("sigsend"));
-        Self { dir, recorders }
+        let program = Unprivileged::of(build);
+        Self { program, recorders }
     }
 
     /// How the call of this user ended, and what each target received.
-    fn run(&mut self, args: &[String], user: u32) -> (Output, Vec<Vec<i32>>) {
-        let mut command = raw(self.dir.path().join("sigsend"));
-        command.args(args).stdin(Stdio::null());
+    fn run(&mut self, args: &[String], user: u32) -> (Option<i32>, [String; 2], Vec<Vec<i32>>) {
+        let mut command = raw(self.program.path());
         if user != 0 {
             command.uid(user).gid(user);
         }
-        let output = Bounded::from_std(command).timed().output();
+        let done = command.run(args);
         let received = self.recorders.iter_mut().map(Recorder::signals);
-        (output.expect("sigsend starts"), received.collect())
+        (done.status, [done.out, done.err], received.collect())
     }
 
     #[track_caller]
@@ -49,15 +45,8 @@ impl World {
 }
 
 fn in_odd_case(text: &str) -> String {
-    let mut lower = [true, false].into_iter().cycle();
-    let odd = |c: char| {
-        if lower.next() == Some(true) {
-            c.to_ascii_lowercase()
-        } else {
-            c
-        }
-    };
-    text.chars().map(odd).collect()
+    let odd = |(index, c): (usize, char)| [c, c.to_ascii_lowercase()][index % 2];
+    text.char_indices().map(odd).collect()
 }
 
 /// Spellings of a signal, valid or nearly.
@@ -238,8 +227,8 @@ fn assert_ends_itself(forms: &str) {
     let mut other = Recorder::new();
     for build in BUILDS.iter() {
         // The name by which --expect knows it.
-        let world = World::of(build, Vec::new());
-        let program = world.dir.path().join("sigsend").display().to_string();
+        let copied = Unprivileged::of(build);
+        let program = copied.path().display().to_string();
         for [name, number] in rows("SEGV|11\nBUS|7\nPIPE|13\nXFSZ|25\nTERM|15") {
             let number = numbers(number)[0];
             for form in each(forms) {

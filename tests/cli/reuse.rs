@@ -17,13 +17,6 @@ fn owner(name: &str) -> Victim {
     victim().with_pid(4242).named(name).sleeping()
 }
 
-/// Ends the owner of the PID, and starts another process with it.
-fn reuse_pid(mut owner: Victim, name: &str) -> Victim {
-    send(owner.pid(), Signal::SIGKILL);
-    owner.reap();
-    self::owner(name)
-}
-
 /// The commands for one process; the last three succeed when that process is gone.
 const COMMANDS: &str = "-KILL | -HUP -v | -0 | -RTMIN+3 -q 7 | --tree -KILL | --timeout 0 KILL \
     | --expect daemon | --alive | --id | -p | --wait | --within 5s --json | --grace 5s";
@@ -34,10 +27,11 @@ fn a_stale_pidfile_or_a_token_never_hits_the_next_owner_of_its_pid() {
     let dir = tempdir();
     let commands: Vec<&str> = each(COMMANDS).collect();
     for (round, command) in commands.iter().enumerate().cycle().take(rounds()) {
-        let daemon = owner("daemon");
+        let mut daemon = owner("daemon");
         let token = token(&daemon);
         let file = dir.arg("daemon.pid", format!("{NUMBER}\n"));
-        let unrelated = reuse_pid(daemon, "daemon");
+        daemon.kill();
+        let unrelated = owner("daemon");
         back_date(Path::new(&file), Duration::from_secs(3600));
         let stale = format!("pidfile {file} is stale: {NUMBER} started at ");
         run!("{command} --pidfile {file}").code(1).has(stale);
@@ -52,15 +46,21 @@ fn a_stale_pidfile_or_a_token_never_hits_the_next_owner_of_its_pid() {
     }
 }
 
-/// Reuses the PID while sigsend, started with these words, is held in the window. It must fail with
-/// this error, and maybe a hint.
+/// Gives the PID of its owner to the next one while sigsend, started with these words, is held in
+/// the window. It must fail with this error, and maybe a hint.
 #[track_caller]
-fn swap(window: Window, line: &str, new_name: &str, error: &str) {
-    let daemon = owner("daemon");
+pub fn swap(
+    window: Window,
+    line: &str,
+    mut owner: Victim,
+    next: impl FnOnce() -> Victim,
+    error: &str,
+) {
     let held = Held::at(window, line);
-    let unrelated = reuse_pid(daemon, new_name);
-    let told = held.go().code(1).err;
-    assert!(told.starts_with(error), "{window:?} {line:?}: {told}");
+    owner.kill();
+    let unrelated = next();
+    assert_eq!(unrelated.pid(), owner.pid());
+    held.go().code(1).begins(1, error);
     unrelated.assert_alive();
 }
 
@@ -70,12 +70,21 @@ fn a_name_never_hits_a_pid_reused_before_the_signal() {
     needs!(may_trace(), "strace");
     let unfound = "sigsend: cannot find process \"daemon\"\n";
     let failed = "sigsend: sending signal to daemon (PID 4242) failed: No such process\n";
+    let swap_name = |window, next: &str, error| {
+        swap(
+            window,
+            "-KILL daemon",
+            owner("daemon"),
+            || owner(next),
+            error,
+        );
+    };
     for _round in 0..rounds() {
-        swap(Window::BeforePinning, "-KILL daemon", "unrelated", unfound);
+        swap_name(Window::BeforePinning, "unrelated", unfound);
         // By the same name after it is pinned, and by any just before the signal.
-        swap(Window::AfterPinning, "-KILL daemon", "daemon", unfound);
-        swap(Window::BeforeSending, "-KILL daemon", "daemon", failed);
-        swap(Window::BeforeSending, "-KILL daemon", "unrelated", failed);
+        swap_name(Window::AfterPinning, "daemon", unfound);
+        swap_name(Window::BeforeSending, "daemon", failed);
+        swap_name(Window::BeforeSending, "unrelated", failed);
     }
 }
 
@@ -96,6 +105,6 @@ fn a_check_never_passes_for_the_next_owner_of_the_pid() {
         // New in each round, so that only the pidfd distinguishes the two.
         back_date(Path::new(&file), Duration::ZERO);
         let failed = format!("sigsend: sending signal to {NUMBER} failed: No such process\n");
-        swap(window, check, "daemon", &failed);
+        swap(window, check, owner("daemon"), || owner("daemon"), &failed);
     }
 }

@@ -105,11 +105,8 @@ fn a_proc_of_another_namespace_never_selects_an_unrelated_process() {
         for args in each(&confused) {
             let told = run_inside(number, args);
             let status = if args.contains("--alive") { 2 } else { 1 };
-            assert_eq!(
-                told[1..],
-                [&*format!("status {status}"), "unrelated 300 7"],
-                "{args}"
-            );
+            let ends = [&*format!("status {status}"), "unrelated 300 7"];
+            assert_eq!(told[1..], ends, "{args}");
             let is_clear = told[0].starts_with("sigsend: ") && told[0].contains("/proc");
             let holds = is_clear && told[0].contains("another PID namespace");
             assert!(holds, "{args}: {told:?}");

@@ -155,10 +155,14 @@ pub struct Unprivileged {
 }
 
 impl Unprivileged {
-    /// Makes the copy, which is removed with the value.
     pub fn new() -> Self {
+        Self::of(*SIGSEND)
+    }
+
+    /// Makes the copy of this build, which is removed with the value.
+    pub fn of(build: &str) -> Self {
         let dir = tempdir();
-        copy(*SIGSEND, &dir.path().join("sigsend"));
+        copy(build, &dir.path().join("sigsend"));
         Self { dir }
     }
 
@@ -202,22 +206,13 @@ pub fn clean(mut command: StdCommand) -> StdCommand {
     command
 }
 
-/// Whether the program under test needs a dynamic linker: a build with other flags than
-/// .cargo/config.toml has (elf(5), `PT_INTERP`).
+/// Whether the program under test needs a dynamic linker, as a build with other flags than
+/// .cargo/config.toml has: the path of the linker is near the start of the file (elf(5)).
 pub fn is_dynamic() -> bool {
-    static ANSWER: LazyLock<bool> = LazyLock::new(|| {
-        // The program's header table follows the file's header.
-        let mut file = [0; 4096];
-        let opened = File::open(*SIGSEND).and_then(|mut open| open.read_exact(&mut file));
-        opened.expect("the program under test");
-        let number = |from: usize, length: usize| {
-            let bytes = file[from..from + length].iter().rev();
-            bytes.fold(0, |n, byte| n << 8 | usize::from(*byte))
-        };
-        let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
-        (0..count).any(|index| number(table + index * size, 4) == 3)
-    });
-    *ANSWER
+    let mut start = [0; 4096];
+    let read = File::open(*SIGSEND).and_then(|mut file| file.read_exact(&mut start));
+    read.expect("the program under test");
+    start.windows(4).any(|window| window == b"/ld-")
 }
 
 /// What `sigsend args` writes to a terminal with this many columns, with the line ends of the

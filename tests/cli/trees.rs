@@ -1,7 +1,6 @@
 //! Trees: which processes belong to one, the order of the signals, which processes are skipped, and
 //! that no process is left stopped.
 
-use crate::outrun::SLOW_SIGNALS;
 use crate::support::prelude::*;
 
 /// Three generations of `cat` and `sh`, all of which end with the test.
@@ -95,7 +94,7 @@ fn a_stopped_member_stays_stopped_and_no_other_is_left_stopped() {
 }
 
 /// A family whose second member is blocked in vfork(2).
-fn blocked(role: &str) -> Family {
+pub fn blocked(role: &str) -> Family {
     let family = Family::with_role(role);
     let is_blocked = || state(family.children()[0]) == 'D';
     eventually("the parent to be blocked", is_blocked);
@@ -165,25 +164,6 @@ fn a_descendant_of_another_user_is_reported_once_and_the_others_are_killed() {
         assert_eq!(about_it.len(), 1, "{told}");
         assert!(about_it[0].ends_with("Operation not permitted"), "{told}");
     }
-}
-
-#[test]
-fn an_interrupt_is_held_back_until_a_frozen_tree_is_killed() {
-    needs!(program("strace").is_some(), "strace");
-    let mut family = Family::shell(GENERATIONS);
-    let root = family.pid();
-    // Each signal is delayed, so that there is time for the interrupt.
-    let mut command = through(SLOW_SIGNALS);
-    command.args(["--tree", "-KILL", &family.arg()]);
-    let tracer = victim().command(command);
-    let is_over = || state(root) == 'T' || tracer.has_ended();
-    let what = "the root to be stopped or the test to be impossible";
-    eventually(what, is_over);
-    needs!(!tracer.has_ended(), "ptrace");
-    send(children(tracer.pid())[0], Signal::SIGTERM);
-    family.assert_all_ended();
-    // strace dies as its child did.
-    tracer.assert_killed_by(15);
 }
 
 /// The PID that is reused.
@@ -391,10 +371,7 @@ fn a_signal_to_a_quiet_tree_takes_no_second() {
 fn the_time_of_a_slow_freeze_counts() {
     let freezer = Path::new("/sys/fs/cgroup/freezer");
     let own = freezer.join(format!("sigsend-test-{}", std::process::id()));
-    needs!(
-        fs::create_dir(&own).is_ok(),
-        "a freezer of version 1 that can be used"
-    );
+    needs!(fs::create_dir(&own).is_ok(), "a freezer of version 1");
     let victim = Victim::sleeping();
     let set = |file: &str, value: &str| fs::write(own.join(file), value).is_ok();
     let state = || fs::read_to_string(own.join("freezer.state")).unwrap_or_default();

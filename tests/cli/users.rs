@@ -86,10 +86,8 @@ fn a_user_that_does_not_exist_or_comes_with_all_is_a_usage_error() {
 
 #[test]
 fn a_user_is_asked_of_the_root_of_a_tree_only() {
-    needs!(
-        may_change_user() && program("setpriv").is_some(),
-        "root and setpriv"
-    );
+    let is_possible = may_change_user() && program("setpriv").is_some();
+    needs!(is_possible, "root and setpriv");
     let child = "setpriv --reuid 65534 --regid 65534 --clear-groups sleep 60";
     let mut family = Family::shell(&format!("{child} & echo ready; wait"));
     run!("--tree -KILL -u 65534 {}", family.arg()).fails(1, family.arg());

@@ -137,10 +137,8 @@ fn an_error_quotes_what_it_refuses_and_has_a_hint_where_the_cause_is_known() {
         let wanted = format!("kill: {}", error.replace('`', "\""));
         assert_eq!(lines.next(), Some(&*wanted));
         if hint != "*" {
-            let hint = hint
-                .replace("HTTP", http)
-                .replace('`', "\"")
-                .replace('¦', "|");
+            let hint = hint.replace("HTTP", http).replace('`', "\"");
+            let hint = hint.replace('¦', "|");
             assert_eq!(lines.next().unwrap_or_default(), hint, "{told:?}");
             assert_eq!(lines.next(), None, "{told:?}");
         }
@@ -274,9 +272,8 @@ fn a_duration_has_a_unit_in_lower_case_of_at_most_a_day() {
         for option in ["--grace T", "--within T", "--timeout T KILL"] {
             let line = format!("sigsend: '{time}': invalid duration\n");
             let option = option.replace('T', &format!("'{time}'"));
-            run!("{option} {target}")
-                .begins(1, line)
-                .has("units are ms, s, m, h and d");
+            let done = run!("{option} {target}").begins(1, line);
+            done.has("units are ms, s, m, h and d");
             target.assert_untouched();
         }
     }

@@ -10,6 +10,7 @@ use crate::hidden::set_user_id;
 use crate::kinds::effect;
 use crate::port::{SERVES, holding, tcp};
 use crate::support::prelude::*;
+use crate::trees;
 
 /// A victim that this thread traces and holds stopped.
 fn traced() -> Victim {
@@ -23,9 +24,8 @@ fn traced() -> Victim {
 
 /// A process blocked in vfork(2) that catches TERM, as the child of the head of a family.
 fn blocked() -> (Family, i32) {
-    let family = Family::with_role("catching-vfork");
+    let family = trees::blocked("catching-vfork");
     let blocked = family.children()[0];
-    eventually("vfork", || state(blocked) == 'D');
     (family, blocked)
 }
 

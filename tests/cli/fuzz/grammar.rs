@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::line::{
     Age::{Future, Now, Old},
-    Dice, Line, Pidfile, Sink,
+    Dice, Line, Sink,
 };
 use super::reading::Protocol;
 use super::roles::{ANNA, Cgroup};
@@ -220,18 +220,6 @@ impl Writer<'_> {
         name
     }
 
-    fn pidfile(&mut self) -> Pidfile {
-        let content = self.entries();
-        let age = *self.dice.pick(&[Now, Now, Now, Now, Old, Future]);
-        match self.dice.below(14) {
-            0 => Pidfile::Directory,
-            1 => Pidfile::Unreadable(content),
-            2 => Pidfile::Dangling,
-            3 if self.typo() => Pidfile::Device,
-            _ => Pidfile::File(content, age),
-        }
-    }
-
     /// The content of a pidfile or of standard input.
     fn entries(&mut self) -> Vec<u8> {
         let mut content = Vec::new();
@@ -312,8 +300,9 @@ impl Writer<'_> {
         }
         let name = format!("p{}", self.line.files.len());
         if !self.dice.percent(5) {
-            let file = self.pidfile();
-            self.line.files.push((name.clone(), file));
+            let age = *self.dice.pick(&[Now, Now, Now, Now, Old, Future]);
+            let content = self.entries();
+            self.line.files.push((name.clone(), content, age));
         }
         name.into_bytes()
     }

@@ -50,15 +50,6 @@ pub enum Age {
     Future,
 }
 
-#[derive(Clone, Debug)]
-pub enum Pidfile {
-    File(Vec<u8>, Age),
-    Unreadable(Vec<u8>),
-    Directory,
-    Dangling,
-    Device,
-}
-
 /// Where sigsend's standard output goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sink {
@@ -75,7 +66,8 @@ pub enum Sink {
 pub struct Line {
     pub args: Vec<OsString>,
     pub stdin: Vec<u8>,
-    pub files: Vec<(String, Pidfile)>,
+    /// The names, contents and ages of pidfiles.
+    pub files: Vec<(String, Vec<u8>, Age)>,
     pub user: u32,
     /// In the group of the first family, else in a group of its own.
     pub is_at_home: bool,

@@ -152,9 +152,8 @@ fn habit(word: &str) -> Habit {
 /// A text of the table: Latin-1, and ␤ is a line end.
 fn bytes(text: &str) -> Vec<u8> {
     let text = text.replace('␤', "\n");
-    text.chars()
-        .map(|c| u8::try_from(c).expect("Latin-1"))
-        .collect()
+    let bytes = text.chars().map(|c| u8::try_from(c).expect("Latin-1"));
+    bytes.collect()
 }
 
 /// The families, a process a line and children indented below their parents: the name, the habit,

@@ -1,13 +1,12 @@
 //! Runs one command line in the world. Ends it by force if it hangs or is stopped.
 
-use std::fs::Permissions;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::process::Child;
 use std::time::SystemTime;
 
 use super::handlers::{limit_files, with_open_mask};
-use super::line::{Age, Line, Pidfile, Sink};
+use super::line::{Age, Line, Sink};
 use super::model::{Forecast, KILLED, STOPPED};
 use super::world::{PATIENCE, World};
 use nix::poll::{PollFd, PollFlags, poll};
@@ -41,20 +40,17 @@ impl Runner {
     }
 
     fn write_files(&self, line: &Line) {
-        for (name, file) in &line.files {
-            let path = self.dir.path().join(name);
-            write_pidfile(&path, file).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        }
-    }
-
-    fn remove_files(&self, line: &Line) {
-        for (name, file) in &line.files {
-            let path = self.dir.path().join(name);
-            let removed = match file {
-                Pidfile::Directory => fs::remove_dir(&path),
-                _ => fs::remove_file(&path),
+        for (name, content, age) in &line.files {
+            let path = self.dir.file(name, content);
+            let (now, hour) = (SystemTime::now(), Duration::from_secs(3600));
+            let time = match age {
+                Age::Now => continue,
+                Age::Old => now - hour,
+                Age::Future => now + hour,
             };
-            removed.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            let file = File::options().write(true).open(path);
+            let set = file.and_then(|file| file.set_modified(time));
+            set.expect("our own file");
         }
     }
 
@@ -68,7 +64,9 @@ impl Runner {
         if line.hidden {
             assert!(hide(0), "remounting /proc");
         }
-        self.remove_files(line);
+        for (name, ..) in &line.files {
+            fs::remove_file(self.dir.path().join(name)).expect("our own file");
+        }
         ended
     }
 
@@ -153,31 +151,9 @@ fn waits_without_end(pid: i32) -> bool {
         // The time limit is passed by pointer.
         Some(libc::SYS_ppoll) => args.get(2) == Some(&0),
         // In milliseconds, -1 for none.
-        Some(number) if EPOLL_WAITS.contains(&number) => args
-            .get(3)
-            .is_some_and(|limit| limit & 0xffff_ffff == 0xffff_ffff),
+        Some(number) if EPOLL_WAITS.contains(&number) => {
+            args.get(3).map(|limit| limit & 0xffff_ffff) == Some(0xffff_ffff)
+        }
         _ => false,
-    }
-}
-
-fn write_pidfile(path: &Path, file: &Pidfile) -> io::Result<()> {
-    match file {
-        Pidfile::File(content, age) => {
-            fs::write(path, content)?;
-            let (now, hour) = (SystemTime::now(), Duration::from_secs(3600));
-            let time = match age {
-                Age::Now => return Ok(()),
-                Age::Old => now - hour,
-                Age::Future => now + hour,
-            };
-            File::options().write(true).open(path)?.set_modified(time)
-        }
-        Pidfile::Unreadable(content) => {
-            fs::write(path, content)?;
-            fs::set_permissions(path, Permissions::from_mode(0o000))
-        }
-        Pidfile::Directory => fs::create_dir(path),
-        Pidfile::Dangling => symlink("nowhere", path),
-        Pidfile::Device => symlink("/dev/null", path),
     }
 }

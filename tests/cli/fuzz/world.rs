@@ -2,7 +2,6 @@
 //! and what each has received afterwards. A family in which a member died, moved or was stopped is
 //! replaced. The others are kept for the next line.
 
-mod cgroups;
 mod observation;
 
 use std::io::Read;
@@ -19,10 +18,10 @@ use nix::sys::signal;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::gettid;
 
+use crate::cgroup::group::Group;
 use crate::support::keep_pids_small;
 use crate::support::prelude::*;
 
-pub use cgroups::Cgroups;
 pub use observation::Observation;
 
 /// The state of a victim before a command line is run.
@@ -327,4 +326,31 @@ fn reap(pid: i32) {
     readable(&pidfd(pid).expect("unreaped"), Instant::now() + PATIENCE);
     // Its parent may not have exited yet.
     eventually("a killed process", || is_reaped(pid));
+}
+
+/// The two groups, created below the test's own group and removed on drop.
+pub struct Cgroups(Option<[Group; 2]>);
+
+impl Cgroups {
+    pub fn new() -> Self {
+        Self(control_group().map(|upper| {
+            let lower = upper.child("lower");
+            [upper, lower]
+        }))
+    }
+
+    pub fn path(&self, cgroup: Cgroup) -> Option<PathBuf> {
+        let [upper, lower] = self.0.as_ref()?;
+        let is_lower = cgroup == Cgroup::Lower;
+        let group = if is_lower { lower } else { upper };
+        Some(group.path().to_owned())
+    }
+
+    /// Moves a victim into its group. Returns whether it is a member.
+    pub fn take(&self, cgroup: Cgroup, pid: i32, habit: Habit) -> bool {
+        let procs = self.path(cgroup).map(|path| path.join("cgroup.procs"));
+        // A zombie is not listed as a member.
+        let moved = procs.filter(|_| habit != Habit::Zombie);
+        moved.is_some_and(|procs| fs::write(procs, pid.to_string()).is_ok())
+    }
 }

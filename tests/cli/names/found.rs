@@ -69,9 +69,7 @@ fn what_is_not_there_is_an_error_and_to_wait_for_it_is_success() {
     let nginx = victim().named("nginx").sleeping();
     let zombies = ["ngnix", "no-such-words"];
     let zombies = zombies.map(|name| victim().named(name).argv0(name).shell("echo ready"));
-    zombies
-        .iter()
-        .for_each(|zombie| zombie.assert_exited_with(0));
+    zombies.iter().for_each(|it| it.assert_exited_with(0));
     for [absent, line] in rows(&ABSENT.replace("DIR", &dir.path().display().to_string())) {
         for form in each(
             "--wait | -KILL --wait | -0 --wait | --within 1ms | --grace 15s | --tree -KILL --wait",

@@ -109,9 +109,8 @@ impl Family {
                 thread::sleep(Duration::from_micros(100));
             }
         }));
-        std::iter::from_fn(|| self.next_line())
-            .take(before)
-            .collect()
+        let lines = std::iter::from_fn(|| self.next_line());
+        lines.take(before).collect()
     }
 
     /// The children of the head, oldest first.

@@ -97,7 +97,12 @@ fn start(name: &str, started: &[(&str, Process)]) -> Process {
         "CAT" => options.sleeping(),
         "STOPPED" => options.stopped(),
         "STUBBORN" => options.shell(STUBBORN),
-        "POLITE" => options.shell(POLITE),
+        "POLITE" => {
+            // A trap that becomes due right before read(2) would wait for a line.
+            let polite = options.shell(POLITE);
+            polite.assert_state('S');
+            polite
+        }
         "FROZEN" => {
             let polite = options.shell(POLITE);
             send(polite.pid(), Signal::SIGSTOP);

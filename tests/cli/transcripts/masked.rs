@@ -23,16 +23,14 @@ fn numbers_masked(word: &str, seconds: &mut Vec<f64>) -> String {
     let (mut text, mut rest) = (String::new(), word);
     while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
         let is_end = |c: char| !c.is_ascii_digit() && c != '.';
-        let end = rest[start..]
-            .find(is_end)
-            .map_or(rest.len(), |length| start + length);
+        let length = rest[start..].find(is_end);
+        let end = length.map_or(rest.len(), |length| start + length);
         let number = &rest[start..end];
         text.push_str(&rest[..start]);
         let is_token = text.ends_with(':') && text[..text.len() - 1].ends_with(char::is_numeric);
         let mut keys = ["\"inode\":", "\"elapsed_ms\":", "\"age_ms\":"].iter();
-        let is_time = number
-            .split_once('.')
-            .is_some_and(|(_, after)| after.len() == 2);
+        let parts = number.split_once('.');
+        let is_time = parts.is_some_and(|(_, after)| after.len() == 2);
         text.push_str(match number.parse() {
             Ok(time) if is_time => {
                 seconds.push(time);

@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 
 use super::{Aim, FAIL, GONE, HANG, Hit, LATE, OK, Predictor, UNSURE};
-use crate::fuzz::line::{Age, Pidfile};
+use crate::fuzz::line::Age;
 use crate::fuzz::reading::value::digits;
 use crate::fuzz::reading::{Mode, Target};
 use crate::fuzz::roles::Cgroup;
@@ -23,22 +23,14 @@ impl Predictor<'_> {
             self.pinned = true;
             let is_input = path == b"-";
             let allowed = self.request.has("allow-stale");
-            let is_it = |(name, _): &&(String, Pidfile)| name.as_bytes() == path;
-            let file = self.line.files.iter().find(is_it).map(|(_, file)| file);
+            let mut files = self.line.files.iter();
+            let file = files.find(|(name, ..)| name.as_bytes() == path);
             // The content, whether its age counts, and whether it is old.
             let (content, dated, old) = match file {
                 // A pipe.
                 _ if is_input => (Some(&self.line.stdin), false, false),
-                Some(Pidfile::File(content, age)) => (Some(content), true, *age == Age::Old),
-                Some(Pidfile::Unreadable(content)) if self.line.user == 0 => {
-                    (Some(content), false, false)
-                }
-                Some(Pidfile::Device) => {
-                    self.loose = true;
-                    self.outcomes.push(OK | FAIL);
-                    continue;
-                }
-                _ => (None, false, false),
+                Some((_, content, age)) => (Some(content), true, *age == Age::Old),
+                None => (None, false, false),
             };
             let (dated, stale) = (dated && !allowed, old && !allowed);
             let whole = |content: &Vec<u8>| first_line_or_all(content, is_input).to_vec();
