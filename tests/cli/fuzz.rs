@@ -5,7 +5,7 @@
 mod compare;
 mod grammar;
 mod handlers;
-pub mod line;
+mod line;
 mod model;
 mod reading;
 mod reaper;
@@ -19,7 +19,6 @@ use std::io::{Write as _, stderr, stdout};
 use std::sync::Mutex;
 
 use line::{Dice, Line};
-use nix::sched::{CloneFlags, unshare};
 use reading::Reading;
 use runner::Runner;
 use world::{Observation, World};
@@ -91,7 +90,7 @@ fn run_chunk(seed: u64, lines: u64) -> (String, String) {
 /// The worker, which is process 1 of its namespace.
 fn fuzz(seed: u64, lines: u64) {
     // Otherwise another worker's socket may be on the same port, and its holder cannot be seen here.
-    let _ = unshare(CloneFlags::CLONE_NEWNET);
+    let _ = entered_network();
     let mut world = World::new();
     let runner = Runner::new();
     let mut figures: BTreeMap<&str, u64> = BTreeMap::new();

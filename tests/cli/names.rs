@@ -139,50 +139,40 @@ fn assert_answers(victim: &mut Victim) {
 }
 
 #[test]
-fn other_users_processes_are_selected_with_all_only() {
-    needs!(may_change_user(), "root");
-    let (name, user) = (long(12), Unprivileged::new());
-    let own = victim().named(&name).sleeping();
-    let foreign = victim().named(&name).owned_by(NOBODY).sleeping();
-    // Root has processes of its own, too.
-    selects(&name, &[&own]);
-    selects(&format!("-a {name}"), &[&own, &foreign]);
-    selects(&format!("--all {name}"), &[&own, &foreign]);
-    call!(user.sigsend(), "-p {name}").says(format!("{foreign}\n"));
-    let failed =
-        format!("sigsend: sending signal to {name} (PID {own}) failed: Operation not permitted\n");
-    let hint = format!("process {own} belongs to root; only root may signal it\n");
-    call!(user.sigsend(), "-a -0 {name}").fails(64, &failed);
-    let sent = format!("sent HUP (1) to {foreign} ({name})\n");
-    call!(user.sigsend(), "-v -a -HUP {name}").is(64, sent, failed + &hint);
-    foreign.assert_killed_by(1);
-    own.assert_alive();
-    // Only a zombie of its own is left, which no name selects, and a process of another user.
-    let unfound = format!("sigsend: cannot find process \"{name}\"\n");
-    call!(user.sigsend(), "-KILL {name}").fails(1, unfound);
-    own.assert_alive();
-}
-
-#[test]
-fn how_many_processes_of_other_users_have_the_name_is_told() {
+fn other_users_processes_are_counted_in_a_hint_and_selected_with_all_only() {
     in_pid_namespace!();
     needs!(may_change_user(), "root");
-    let line = "sigsend: cannot find process \"shared\"\n";
-    let theirs = victim().named("shared").owned_by(NOBODY).sleeping();
+    let user = Unprivileged::new();
+    let foreign = || victim().named("shared").owned_by(NOBODY).sleeping();
+    let unfound = "sigsend: cannot find process \"shared\"\n";
     // A zombie of that name is no process that -a would select.
-    let zombie = victim().named("shared").owned_by(NOBODY).sleeping();
+    let (first, zombie) = (foreign(), foreign());
     run!("-KILL {zombie}").code(0);
     zombie.assert_killed_by(9);
-    let one = "another user has a process of that name; -a selects it\n";
     for form in each(" | -KILL | --tree -KILL | --grace 9s | -p") {
-        run!("{form} shared").fails(1, line);
+        run!("{form} shared").fails(1, unfound);
     }
-    run!("-v shared").fails(1, format!("{line}{one}"));
-    let second = victim().named("shared").owned_by(NOBODY).sleeping();
+    let one = "another user has a process of that name; -a selects it\n";
+    run!("-v shared").fails(1, format!("{unfound}{one}"));
+    let second = foreign();
     let two = "other users have 2 processes of that name; -a selects them\n";
-    run!("-v shared").fails(1, format!("{line}{two}"));
-    theirs.assert_alive();
-    second.assert_alive();
+    run!("-v shared").fails(1, format!("{unfound}{two}"));
+    let own = victim().named("shared").sleeping();
+    selects("shared", &[&own]);
+    selects("-a shared", &[&own, &first, &second]);
+    selects("--all shared", &[&own, &first, &second]);
+    call!(user.sigsend(), "-p shared").says(format!("{first}\n{second}\n"));
+    let failed = format!("sending signal to shared (PID {own}) failed: Operation not permitted\n");
+    let failed = format!("sigsend: {failed}");
+    call!(user.sigsend(), "-a -0 shared").fails(64, &failed);
+    let hint = format!("process {own} belongs to root; only root may signal it\n");
+    let sent = |to: &Victim| format!("sent HUP (1) to {to} (shared)\n");
+    let done = call!(user.sigsend(), "-v -a -HUP shared");
+    done.is(64, sent(&first) + &sent(&second), failed + &hint);
+    killed([first, second], 1);
+    // Only zombies of its own are left, which no name selects, and a process of another user.
+    call!(user.sigsend(), "-KILL shared").fails(1, unfound);
+    own.assert_alive();
 }
 
 #[test]

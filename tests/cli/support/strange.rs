@@ -143,21 +143,20 @@ pub struct Held {
 impl Held {
     /// Starts `sigsend LINE` and waits until it has reached the window. To be used in a PID
     /// namespace, which reaps the tracer.
+    #[track_caller]
     pub fn at(window: Window, line: &str) -> Self {
-        let (pinning, sending) = (libc::SYS_pidfd_open, libc::SYS_pidfd_send_signal);
-        let (call, number, delay) = match window {
-            Window::BeforePinning => ("pidfd_open", pinning, "delay_enter"),
-            Window::AfterPinning => ("pidfd_open", pinning, "delay_exit"),
-            Window::BeforeSending => ("pidfd_send_signal", sending, "delay_enter"),
+        let (name, number) = match window {
+            Window::BeforeSending => ("pidfd_send_signal", libc::SYS_pidfd_send_signal),
+            _ => ("pidfd_open", libc::SYS_pidfd_open),
         };
-        let inject = format!("{delay}={LONGEST_DELAY}");
-        let child = held(call, &inject, "/dev/null".as_ref(), line);
-        let has_pinned = || has_open(child.id(), "pidfd");
-        let is_there = || is_in(child.id(), number);
-        let is_in_window = || is_there() && has_pinned() == (window != Window::BeforePinning);
-        eventually("sigsend to reach the window", is_in_window);
-        let tracer = Some(tracer_in(&status_of(child.id())).expect("held by a tracer"));
-        Self { child, tracer }
+        let call = Call::nth(name, 1);
+        let held = match window {
+            Window::AfterPinning => Self::after(&call, line),
+            _ => Self::before(&call, line),
+        };
+        held.has_entered(number);
+        assert_eq!(held.has_pinned(), window != Window::BeforePinning);
+        held
     }
 
     /// Starts `sigsend LINE` and waits until it enters a system call for the nth time, or ends
