@@ -6,7 +6,7 @@
 )]
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, c_int};
+use std::ffi::c_int;
 use std::fmt::Display;
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -181,8 +181,13 @@ impl Held {
         };
         let set = names.iter().map(|name| format!("?{name}"));
         let set = set.collect::<Vec<_>>().join(",");
-        let inject = format!("{delay}={LONGEST_DELAY}:when={nth}");
-        let child = held(&set, &inject, log.as_os_str(), line);
+        // The tracer as a grandchild: sigsend is our child, and continues when the tracer is gone.
+        let inject = format!("inject={set}:{delay}={LONGEST_DELAY}:when={nth}");
+        let mut command = tool(&format!("strace -D -qq -e trace={set} -e {inject} -o"));
+        command.arg(&log).arg(*SIGSEND).args(words(line));
+        command.stdin(Stdio::null());
+        let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = piped.spawn().expect("strace starts");
         let mut tracer = None;
         eventually("sigsend to reach the system call", || {
             // A line is complete when a call returns. With all but one of them in the log, the next
@@ -285,17 +290,6 @@ fn is_in(pid: u32, number: i64) -> bool {
 
 /// The longest that a test can take, in microseconds.
 const LONGEST_DELAY: &str = "100000000";
-
-/// Starts `sigsend LINE` under strace with an injection into these calls.
-fn held(calls: &str, inject: &str, log: &OsStr, line: &str) -> Child {
-    // The tracer as a grandchild: sigsend is our child, and continues when the tracer is gone.
-    let traced = format!("strace -D -qq -e trace={calls} -e inject={calls}:{inject} -o");
-    let mut command = tool(&traced);
-    command.arg(log).arg(*SIGSEND).args(words(line));
-    command.stdin(Stdio::null());
-    let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    piped.spawn().expect("strace starts")
-}
 
 fn status_of(pid: impl Display) -> String {
     fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default()
