@@ -8,7 +8,6 @@ pub mod description;
 pub mod filter;
 pub mod group;
 mod lookup;
-pub mod member;
 pub mod names;
 pub mod pidfile;
 pub mod port;

@@ -100,8 +100,6 @@ pub enum Reason {
     /// Process 1 of this PID namespace, which catches none of the signals, so that the kernel drops
     /// them (pid_namespaces(7)).
     Protected,
-    /// The children of a member of a tree cannot be read.
-    ChildrenUnread,
     ControlGroup(NoControlGroup),
     /// Members of a control group that have no PID here, since they live in another PID namespace.
     /// Only cgroup.kill reaches them.
@@ -220,8 +218,7 @@ impl Reason {
             | Self::HolderUnseen { .. }
             | Self::Unverified { .. }
             | Self::CatchUnknown { .. }
-            | Self::PerhapsAncestor { .. }
-            | Self::ChildrenUnread => (Unclear, None),
+            | Self::PerhapsAncestor { .. } => (Unclear, None),
             Self::OtherNamespace { .. } => (Lives, None),
         };
         let count = match self {

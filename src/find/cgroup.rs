@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::rc::Rc;
@@ -12,9 +11,8 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 
 use crate::event::{NoControlGroup, Reason, Typed, What};
-use crate::find::filter::{Rules, Way};
-use crate::find::member::{Member, members};
-use crate::find::recipients::{NamedBy, Origin, Place, Recipients, SourceId, Standing};
+use crate::find::filter::Way;
+use crate::find::recipients::{Member, NamedBy, Origin, Place, Recipients, SourceId, Standing};
 use crate::find::spared::own;
 use crate::os::cgroup::{Directory, Events, Members, Switch, directories};
 use crate::plan::Plan;
@@ -24,10 +22,11 @@ use crate::target::Pid;
 /// A control group and all groups below it.
 pub struct ControlGroup {
     directory: Directory,
-    events: Events,
+    /// Wakes a wait when the group becomes empty.
+    pub events: Events,
     /// How KILL reaches all of it; `None` if it goes to each member.
     pub kill_file: Option<KillFile>,
-    typed: Rc<Typed>,
+    pub typed: Rc<Typed>,
     id: SourceId,
     /// Members without a PID here, at the last look.
     pub unseen: usize,
@@ -98,19 +97,15 @@ impl ControlGroup {
     }
 
     /// The first look: refuses a group whose members the call must not signal.
-    pub fn look_first(
-        &mut self,
-        rules: &Rules,
-        recipients: &mut Recipients,
-    ) -> Result<Option<NoControlGroup>> {
-        let plan = rules.plan;
+    pub fn look_first(&mut self, recipients: &mut Recipients) -> Result<Option<NoControlGroup>> {
+        let rules = &recipients.rules;
         let members = self.list()?;
         let holds = |pid: &Pid| members.pids.contains(pid);
         if holds(&own()) {
             return Ok(Some(NoControlGroup::Own));
         }
-        let is_killed = plan.signals().any(|signal| signal == Signal::KILL);
-        if (is_killed || plan.waits())
+        let is_killed = rules.plan.signals().any(|signal| signal == Signal::KILL);
+        if (is_killed || rules.plan.waits())
             && !rules.is_question()
             && let Some(ancestor) = rules.spared.pids().iter().find(|pid| holds(pid))
         {
@@ -118,7 +113,7 @@ impl ControlGroup {
         }
         let mut is_empty = members.unseen == 0 && members.pids.is_empty();
         let known = recipients.len();
-        self.admit(members, rules, recipients)?;
+        self.admit(members, recipients)?;
         // Those that were listed may have left others behind, which are found later.
         if recipients.len() == known {
             is_empty |= !self.events.is_populated().unwrap_or(true);
@@ -131,24 +126,24 @@ impl ControlGroup {
     }
 
     /// Admits members that are not known yet.
-    pub fn look(&mut self, rules: &Rules, recipients: &mut Recipients) -> Result<()> {
+    pub fn look(&mut self, recipients: &mut Recipients) -> Result<()> {
         let members = self.list()?;
-        self.admit(members, rules, recipients)
+        self.admit(members, recipients)
     }
 
     /// Admits those of these members that are not known, each pinned and decided about, then seen
     /// in the group again.
-    fn admit(&mut self, listed: Members, rules: &Rules, recipients: &mut Recipients) -> Result<()> {
+    fn admit(&mut self, listed: Members, recipients: &mut Recipients) -> Result<()> {
         self.unseen = listed.unseen;
         let listed: BTreeSet<Pid> = listed.pids.into_iter().collect();
-        let listed = members(listed, Way::ControlGroup, rules, recipients, |_| Ok(true))?;
+        let members = recipients.pin_new(listed, Way::ControlGroup, |_| Ok(true))?;
         let is_new = |member: &Member| matches!(member, Member::New(..));
-        let again = if listed.iter().any(is_new) {
+        let again = if members.iter().any(is_new) {
             self.pids()?
         } else {
             BTreeSet::new()
         };
-        for member in listed {
+        for member in members {
             if let Member::New(process, _) = &member
                 && !(again.contains(&process.pid) && process.still_has_pid()?)
             {
@@ -159,13 +154,9 @@ impl ControlGroup {
                 named_by: NamedBy::Description,
                 place: Place::Member(self.id),
             };
-            member.admit(origin, rules, recipients)?;
+            recipients.join(member, origin)?;
         }
         Ok(())
-    }
-
-    pub fn subject(&self) -> &Rc<Typed> {
-        &self.typed
     }
 
     /// The PIDs of all members that have one here.
@@ -187,15 +178,6 @@ impl ControlGroup {
             Some(KillFile::Freeze(switch)) => switch.set(false),
             _ => Ok(()),
         }
-    }
-
-    /// What wakes a wait when the group becomes empty.
-    pub fn events(&self) -> BorrowedFd<'_> {
-        self.events.fd()
-    }
-
-    pub fn is_frozen(&self) -> bool {
-        self.events.is_frozen().unwrap_or(false)
     }
 
     /// Whether any member is waited for that is no recipient. What is unknown counts as yes: the

@@ -18,8 +18,9 @@ use crate::target::Pid;
 pub fn described(rules: &Rules) -> Result<Vec<(Pinned, Verdict)>> {
     let mut found = Vec::new();
     for pid in candidates(rules)? {
-        let claim = |process: &Pinned| Ok(process.is_running()?.into());
-        found.extend(rules.open_judged(pid, Way::Description, claim)?.process());
+        let objection = |process: &Pinned| Ok(Verdict::unless(process.is_running()?));
+        let opened = rules.open_judged(pid, Way::Description, objection)?;
+        found.extend(opened.process());
     }
     Ok(found)
 }

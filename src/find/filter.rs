@@ -8,7 +8,6 @@ use nix::unistd::getuid;
 
 use crate::escape::escape;
 use crate::event::Reason;
-use crate::find::recipients::Standing;
 use crate::find::spared::Spared;
 use crate::os::pidfd::{Life, Opened, Pinned};
 use crate::os::proc::{self, Place};
@@ -37,6 +36,17 @@ pub enum Way {
     Child,
 }
 
+/// Whether a recipient is to be signalled and waited for.
+#[derive(Debug)]
+pub enum Standing {
+    Present,
+    Gone,
+    /// Gets no signal, or no more, and is not waited for.
+    Refused(Reason),
+    /// sigsend itself or one of its ancestors.
+    Skipped,
+}
+
 /// What is decided about a process.
 #[derive(Debug)]
 pub enum Verdict {
@@ -48,28 +58,9 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// How a member of a tree or group stands; `None` if it is not one.
-    pub fn standing(self) -> Option<Standing> {
-        match self {
-            Self::Takes(standing) => Some(standing),
-            Self::Refused(reason) => Some(Standing::Refused(reason)),
-            Self::NotMeant => None,
-        }
-    }
-}
-
-/// What a process is by the look-up that found it.
-pub enum Claim {
-    Holds,
-    Fails,
-    /// What it is cannot be read.
-    Unclear,
-    Refused(Reason),
-}
-
-impl From<bool> for Claim {
-    fn from(holds: bool) -> Self {
-        if holds { Self::Holds } else { Self::Fails }
+    /// The verdict on a process that is not what the look-up took it for; `None` if it is.
+    pub fn unless(holds: bool) -> Option<Self> {
+        (!holds).then_some(Self::NotMeant)
     }
 }
 
@@ -156,23 +147,24 @@ impl<'a> Rules<'a> {
         Ok(is_owned.process().is_some_and(|(_, is_owned)| is_owned))
     }
 
-    /// Pins a process and decides about it.
+    /// Pins a process and decides about it. `objection` gives the verdict on one that is not what
+    /// the look-up took it for.
     pub fn open_judged(
         &self,
         pid: Pid,
         way: Way,
-        claim: impl FnOnce(&Pinned) -> Result<Claim>,
+        objection: impl FnOnce(&Pinned) -> Result<Option<Verdict>>,
     ) -> Result<Opened<Verdict>> {
-        Pinned::open_if(pid, |process| self.judge(process, way, claim))
+        Pinned::open_if(pid, |process| self.judge(process, way, objection))
     }
 
-    /// Decides about a pinned process. `claim` asks whether it is what the look-up took it for.
-    /// What is read by its PID is true of it only if it has its PID still: see [`Pinned::open_if`].
+    /// What is read by the PID is true of the process only if it has its PID still: see
+    /// [`Pinned::open_if`].
     fn judge(
         &self,
         process: &Pinned,
         way: Way,
-        claim: impl FnOnce(&Pinned) -> Result<Claim>,
+        objection: impl FnOnce(&Pinned) -> Result<Option<Verdict>>,
     ) -> Result<Verdict> {
         let pid = process.pid;
         let selection = &self.plan.selection;
@@ -189,14 +181,8 @@ impl<'a> Rules<'a> {
         if is_spared && matches!(way, Way::Description | Way::Input) {
             return Ok(Verdict::NotMeant);
         }
-        match claim(process)? {
-            Claim::Holds => {}
-            Claim::Fails => return Ok(Verdict::NotMeant),
-            Claim::Unclear => {
-                self.note_unclear(process)?;
-                return Ok(Verdict::NotMeant);
-            }
-            Claim::Refused(reason) => return Ok(Verdict::Refused(reason)),
+        if let Some(verdict) = objection(process)? {
+            return Ok(verdict);
         }
         if is_spared {
             return Ok(Verdict::Takes(Standing::Skipped));

@@ -7,10 +7,9 @@ use nix::errno::Errno;
 use nix::sys::signal;
 
 use crate::event::{NoProcess, Reason, Typed};
-use crate::find::filter::{Rules, Way};
-use crate::find::member::{Member, members};
+use crate::find::filter::Way;
 use crate::find::names::check_proc;
-use crate::find::recipients::{NamedBy, Origin, Place, Recipients, SourceId};
+use crate::find::recipients::{Member, NamedBy, Origin, Place, Recipients, SourceId};
 use crate::os::pidfd::Pinned;
 use crate::os::pids::{self, GroupMembers};
 use crate::target::Pgid;
@@ -29,40 +28,41 @@ pub struct ProcessGroup {
 
 impl ProcessGroup {
     /// Pins the members. `None` if the group is gone: it has none.
+    ///
+    /// The listing may have begun in one group and ended in another that took over the number. If
+    /// the leader's pidfd finds the group before and after it, there was one group. Else those
+    /// belong to one that were pinned after a member that is in the group still.
     pub fn pin(
         number: Pgid,
         typed: &Rc<Typed>,
         id: SourceId,
-        rules: &Rules,
         recipients: &mut Recipients,
     ) -> Result<Option<Self>> {
         let leader = Pinned::open_if(number.leader(), |leader| Ok(leader.leads_a_group()))?;
         let leader = leader.process().filter(|(_, leads)| *leads == Some(true));
-        let leader = leader.map(|(leader, _)| leader);
         let mut group = Self {
             number,
             numbers: GroupMembers::of(number),
-            leader,
+            leader: leader.map(|(leader, _)| leader),
             typed: Rc::clone(typed),
             id,
         };
-        let listed = group.list(rules, recipients)?;
-        // The listing may have begun in one group and ended in another that took over the number.
-        // Members that are in the group still, all of them seen before this look, belong to one.
-        let mut is_empty = true;
+        let listed = group.list(recipients)?;
+        let (mut is_same, mut is_empty) = (group.is_led(), true);
         for member in listed {
-            if group.contains(member.process(recipients))? {
+            is_same = is_same || group.contains(member.process(recipients))?;
+            if is_same {
                 is_empty = false;
-                group.admit(member, rules, recipients)?;
+                group.admit(member, recipients)?;
             }
         }
-        if is_empty {
-            return match signal::kill(number.group(), None) {
-                Err(Errno::ESRCH) => Ok(None),
-                _ => bail!("process group {number} has members, but none that can be found"),
-            };
+        if !is_empty {
+            return Ok(Some(group));
         }
-        Ok(Some(group))
+        match signal::kill(number.group(), None) {
+            Err(Errno::ESRCH) => Ok(None),
+            _ => bail!("process group {number} has members, but none that can be found"),
+        }
     }
 
     /// Why there is no group with the number: its process lives in another one, if there is one.
@@ -89,9 +89,9 @@ impl ProcessGroup {
     /// leader's pidfd still finds the group, or a member that was known before the listing is in
     /// it, unreaped. A member that has left the group proves nothing, since the number may have
     /// been reused after it left.
-    pub fn look(&mut self, rules: &Rules, recipients: &mut Recipients) -> Result<()> {
-        let listed = self.list(rules, recipients)?;
-        let mut is_same = self.leader.as_ref().and_then(Pinned::leads_a_group) == Some(true);
+    pub fn look(&mut self, recipients: &mut Recipients) -> Result<()> {
+        let listed = self.list(recipients)?;
+        let mut is_same = self.is_led();
         for known in recipients
             .iter()
             .filter(|known| known.group() == Some(self.id))
@@ -100,10 +100,15 @@ impl ProcessGroup {
         }
         if is_same {
             for member in listed {
-                self.admit(member, rules, recipients)?;
+                self.admit(member, recipients)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether the leader's pidfd finds the group: the number is still this group's.
+    fn is_led(&self) -> bool {
+        self.leader.as_ref().and_then(Pinned::leads_a_group) == Some(true)
     }
 
     /// Whether a pinned process is in the group now. Read first and checked after: the PID was its
@@ -119,17 +124,15 @@ impl ProcessGroup {
     }
 
     /// The processes that are in the group.
-    fn list(&mut self, rules: &Rules, recipients: &Recipients) -> Result<Vec<Member>> {
+    fn list(&mut self, recipients: &Recipients) -> Result<Vec<Member>> {
         let number = self.number;
         check_proc()?;
         let pids = self.numbers.list();
         let pids = pids.with_context(|| format!("looking for the members of group {number}"))?;
-        members(pids, Way::Group, rules, recipients, |process| {
-            self.has(process)
-        })
+        recipients.pin_new(pids, Way::Group, |process| self.has(process))
     }
 
-    fn admit(&self, member: Member, rules: &Rules, recipients: &mut Recipients) -> Result<()> {
+    fn admit(&self, member: Member, recipients: &mut Recipients) -> Result<()> {
         let place = Place::Member(self.id);
         // It may have come from another group.
         if let Member::Known(id) = member {
@@ -140,6 +143,6 @@ impl ProcessGroup {
             named_by: NamedBy::Identity,
             place,
         };
-        member.admit(origin, rules, recipients)
+        recipients.join(member, origin)
     }
 }

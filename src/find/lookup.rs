@@ -10,12 +10,12 @@ use anyhow::Result;
 use crate::event::{Nobody, Reason, Typed, What};
 use crate::find::cgroup::ControlGroup;
 use crate::find::description::{described, nobody_described};
-use crate::find::filter::{Claim, Rules, Verdict, Way};
+use crate::find::filter::{Rules, Verdict, Way};
 use crate::find::group::ProcessGroup;
 use crate::find::names::{self, check_proc};
 use crate::find::pidfile::Written;
 use crate::find::port;
-use crate::find::recipients::{NamedBy, Origin, Place, Recipient, SourceId, Standing};
+use crate::find::recipients::{NamedBy, Origin, Place, SourceId, Standing};
 use crate::find::select::{Found, Miss};
 use crate::find::source::Source;
 use crate::find::spared::{is_own_group, own};
@@ -43,7 +43,7 @@ impl Found<'_> {
                 Ok((process.inode()? != *inode).then_some(Reason::Recycled))
             }),
             Target::Name(name) => {
-                let found = names::named(name, &self.rules)?;
+                let found = names::named(name, &self.recipients.rules)?;
                 let nobody = |rules: &Rules| names::nobody_named(name, rules);
                 self.answers(found, &typed, nobody)
             }
@@ -64,8 +64,8 @@ impl Found<'_> {
         way: Way,
         disproof: impl FnOnce(&Pinned) -> Result<Option<Reason>>,
     ) -> Result<()> {
-        let claim = |process: &Pinned| Ok(disproof(process)?.map_or(Claim::Holds, Claim::Refused));
-        match self.rules.open_judged(pid, way, claim)? {
+        let objection = |process: &Pinned| Ok(disproof(process)?.map(Verdict::Refused));
+        match self.recipients.rules.open_judged(pid, way, objection)? {
             Opened::Process(process, verdict) => {
                 self.take(process, verdict, typed, NamedBy::Identity)
             }
@@ -81,7 +81,7 @@ impl Found<'_> {
             Transport::Unsaid | Transport::Tcp => Protocol::Tcp,
             Transport::Udp => Protocol::Udp,
         };
-        let holders = port::holders(port, protocol, &self.rules)?;
+        let holders = port::holders(port, protocol, &self.recipients.rules)?;
         self.answer(holders.selected, typed)?;
         if let Some(reason) = holders.passed_over {
             self.miss(typed, None, reason);
@@ -91,7 +91,7 @@ impl Found<'_> {
 
     /// `-f` and `--cwd` alone.
     pub fn description(&mut self) -> Result<()> {
-        let selection = &self.rules.plan.selection;
+        let selection = &self.recipients.rules.plan.selection;
         let (text, what) = match (selection.full.first(), &selection.cwd) {
             (Some(text), _) => (text, What::CommandLine),
             (None, Some(directory)) => (directory, What::Directory),
@@ -101,7 +101,7 @@ impl Found<'_> {
             text: text.to_string_lossy().into(),
             what,
         });
-        let found = described(&self.rules)?;
+        let found = described(&self.recipients.rules)?;
         self.answers(found, &typed, nobody_described)
     }
 
@@ -111,7 +111,7 @@ impl Found<'_> {
             return Ok(());
         }
         let id = SourceId(self.sources.len());
-        match ProcessGroup::pin(number, typed, id, &self.rules, &mut self.recipients)? {
+        match ProcessGroup::pin(number, typed, id, &mut self.recipients)? {
             Some(group) => self.sources.push(Source::Group(group)),
             None => self.miss(typed, None, ProcessGroup::missing(number)),
         }
@@ -120,13 +120,13 @@ impl Found<'_> {
 
     pub fn control_group(&mut self, path: &OsStr) -> Result<()> {
         check_proc()?;
-        let rules = &self.rules;
+        let plan = self.recipients.rules.plan;
         let typed = ControlGroup::typed(path);
         let id = SourceId(self.sources.len());
         let known = self.recipients.len();
-        let found = match ControlGroup::open(path, &typed, id, rules.plan) {
+        let found = match ControlGroup::open(path, &typed, id, plan) {
             Ok(mut group) => group
-                .look_first(rules, &mut self.recipients)?
+                .look_first(&mut self.recipients)?
                 .map_or(Ok(group), Err),
             Err(refused) => Err(refused),
         };
@@ -137,7 +137,8 @@ impl Found<'_> {
                 return Ok(());
             }
         };
-        if rules.plan.selection.narrows() {
+        let rules = &self.recipients.rules;
+        if plan.selection.narrows() {
             if self.recipients.len() == known {
                 let nobody = nobody_described(rules)?;
                 self.miss(&typed, None, Reason::Nobody(nobody));
@@ -159,7 +160,7 @@ impl Found<'_> {
         nobody: impl FnOnce(&Rules) -> Result<Nobody>,
     ) -> Result<()> {
         if !self.answer(found, typed)? {
-            let nobody = nobody(&self.rules)?;
+            let nobody = nobody(&self.recipients.rules)?;
             self.miss(typed, None, Reason::Nobody(nobody));
         }
         Ok(())
@@ -173,7 +174,7 @@ impl Found<'_> {
         found.sort_by_key(|(_, verdict)| is_spared(verdict));
         if found.first().is_some_and(|(_, first)| is_spared(first)) {
             // One that /proc hides may answer, too.
-            if self.rules.is_question() && names::hides(&self.rules)? {
+            if self.recipients.rules.is_question() && names::hides(&self.recipients.rules)? {
                 return Ok(false);
             }
             let mut pids = found.iter().map(|(spared, _)| spared.pid);
@@ -210,7 +211,7 @@ impl Found<'_> {
         // The spared are roots of trees only if they were identified.
         let is_spared = matches!(standing, Standing::Skipped);
         let is_root = named_by == NamedBy::Identity || !is_spared;
-        let place = match self.rules.plan.selection.reach {
+        let place = match self.recipients.rules.plan.selection.reach {
             Reach::Tree | Reach::Mixed if is_root => Place::Tree { parent: None },
             _ => Place::Alone,
         };
@@ -219,9 +220,7 @@ impl Found<'_> {
             named_by,
             place,
         };
-        let labels = self.rules.labels;
-        let recipient = Recipient::new(process, origin, standing, labels);
-        self.recipients.admit(recipient)
+        self.recipients.admit(process, origin, standing)
     }
 
     fn miss(&mut self, typed: &Rc<Typed>, pid: Option<Pid>, reason: Reason) {

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 
 use crate::event::Nobody;
-use crate::find::filter::{Claim, Rules, Verdict, Way};
+use crate::find::filter::{Rules, Verdict, Way};
 use crate::find::spared::own;
 use crate::os::pidfd::{Opened, Pinned};
 use crate::os::pids;
@@ -37,13 +37,15 @@ pub fn named(name: &str, rules: &Rules) -> Result<Vec<(Pinned, Verdict)>> {
         if !known.is_some_and(|known| may_mean(name, &known)) {
             continue;
         }
-        let claim = |process: &Pinned| {
-            Ok(match is_named(pid, name)? {
-                Some(is_named) => (is_named && process.is_running()?).into(),
-                None => Claim::Unclear,
-            })
+        let objection = |process: &Pinned| {
+            let is_named = is_named(pid, name)?;
+            if is_named.is_none() {
+                rules.note_unclear(process)?;
+            }
+            let is_meant = is_named == Some(true) && process.is_running()?;
+            Ok(Verdict::unless(is_meant))
         };
-        found.extend(rules.open_judged(pid, Way::Name, claim)?.process());
+        found.extend(rules.open_judged(pid, Way::Name, objection)?.process());
     }
     Ok(found)
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use nix::unistd::getuid;
 
 use crate::event::Reason;
-use crate::find::filter::{Claim, Rules, Verdict, Way};
+use crate::find::filter::{Rules, Verdict, Way};
 use crate::find::names::processes;
 use crate::find::spared::own;
 use crate::os::net::{self, Protocol, Socket};
@@ -122,8 +122,8 @@ impl Look<'_> {
                 return Ok(());
             }
         }
-        let claim = |process: &Pinned| claim(process, sockets);
-        match self.rules.open_judged(pid, Way::Port, claim)? {
+        let objection = |process: &Pinned| Ok(Verdict::unless(holds(process, sockets)?));
+        match self.rules.open_judged(pid, Way::Port, objection)? {
             Opened::Process(process, Verdict::NotMeant) => {
                 if !self.rules.is_owned(&process)? {
                     self.others.insert(pid);
@@ -151,7 +151,7 @@ impl Look<'_> {
     fn drop_former(&mut self, sockets: &BTreeSet<Socket>) -> Result<bool> {
         let known = self.selected.len();
         for (process, verdict) in std::mem::take(&mut self.selected) {
-            if matches!(claim(&process, sockets)?, Claim::Holds) {
+            if holds(&process, sockets)? {
                 self.selected.push((process, verdict));
             }
         }
@@ -188,9 +188,8 @@ impl Look<'_> {
 }
 
 /// Whether a pinned process lives and holds one of the sockets.
-fn claim(process: &Pinned, sockets: &BTreeSet<Socket>) -> Result<Claim> {
-    let holds = !held(process.pid, sockets)?.is_empty() && process.is_running()?;
-    Ok(holds.into())
+fn holds(process: &Pinned, sockets: &BTreeSet<Socket>) -> Result<bool> {
+    Ok(!held(process.pid, sockets)?.is_empty() && process.is_running()?)
 }
 
 fn listed(port: NonZeroU16, protocol: Protocol) -> Result<BTreeSet<Socket>> {

@@ -1,4 +1,6 @@
 //! The pinned processes of a call: each once, however often and in whatever way it was named.
+//! Members of trees, process groups and control groups are listed by PID, then pinned and seen to
+//! be members still.
 
 use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
@@ -6,7 +8,9 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
-use crate::event::{Reason, Subject, Typed};
+use crate::event::{Subject, Typed};
+pub use crate::find::filter::Standing;
+use crate::find::filter::{Rules, Verdict, Way};
 use crate::os::pidfd::Pinned;
 use crate::os::proc;
 use crate::plan::Labels;
@@ -69,17 +73,6 @@ pub enum Place {
     },
 }
 
-/// Whether a recipient is to be signalled and waited for.
-#[derive(Debug)]
-pub enum Standing {
-    Present,
-    Gone,
-    /// Gets no signal, or no more, and is not waited for.
-    Refused(Reason),
-    /// sigsend itself or one of its ancestors.
-    Skipped,
-}
-
 /// How a process came to be a recipient.
 pub struct Origin {
     pub typed: Rc<Typed>,
@@ -102,23 +95,6 @@ impl Place {
 }
 
 impl Recipient {
-    pub fn new(process: Pinned, origin: Origin, standing: Standing, labels: Labels) -> Self {
-        let (name, inode) = match labels {
-            Labels::Wanted => (proc::name(process.pid).ok(), process.inode().ok()),
-            Labels::Unwanted => (None, None),
-        };
-        Self {
-            process,
-            typed: origin.typed,
-            named_by: origin.named_by,
-            name,
-            inode,
-            place: origin.place,
-            standing,
-            signalled: false,
-        }
-    }
-
     /// Reads the command name if that has not been done.
     pub fn learn_name(&mut self) {
         if self.name.is_none() {
@@ -172,28 +148,90 @@ impl<'a> From<&'a Recipient> for Subject<'a> {
     }
 }
 
+/// A process that was listed as a member of a source.
+pub enum Member {
+    Known(RecipientId),
+    New(Pinned, Standing),
+}
+
+impl Member {
+    pub fn process<'a>(&'a self, recipients: &'a Recipients) -> &'a Pinned {
+        match self {
+            Self::Known(id) => &recipients[*id].process,
+            Self::New(process, _) => process,
+        }
+    }
+}
+
 /// Recipients in order of admission.
-#[derive(Debug, Default)]
-pub struct Recipients {
+pub struct Recipients<'a> {
+    pub rules: Rules<'a>,
     members: Vec<Recipient>,
     by_pid: BTreeMap<Pid, RecipientId>,
 }
 
-impl Recipients {
+impl<'a> Recipients<'a> {
+    pub fn new(rules: Rules<'a>) -> Self {
+        Self {
+            rules,
+            members: Vec::new(),
+            by_pid: BTreeMap::new(),
+        }
+    }
+
+    /// Pins those of the listed processes that are no recipients. `is_member` asks of each whether
+    /// it is a member still.
+    pub fn pin_new(
+        &self,
+        listed: impl IntoIterator<Item = Pid>,
+        way: Way,
+        is_member: impl Fn(&Pinned) -> Result<bool>,
+    ) -> Result<Vec<Member>> {
+        let mut members = Vec::new();
+        for pid in listed {
+            if let Some(known) = self.id_of(pid)? {
+                members.push(Member::Known(known));
+                continue;
+            }
+            let objection = |process: &Pinned| Ok(Verdict::unless(is_member(process)?));
+            match self.rules.open_judged(pid, way, objection)?.process() {
+                Some((process, Verdict::Takes(standing))) => {
+                    members.push(Member::New(process, standing));
+                }
+                Some((process, Verdict::Refused(reason))) => {
+                    members.push(Member::New(process, Standing::Refused(reason)));
+                }
+                Some((_, Verdict::NotMeant)) | None => {}
+            }
+        }
+        Ok(members)
+    }
+
+    /// Admits a member of a source.
+    pub fn join(&mut self, member: Member, origin: Origin) -> Result<()> {
+        match member {
+            Member::Known(id) => {
+                self[id].place.join(origin.place);
+                Ok(())
+            }
+            Member::New(process, standing) => self.admit(process, origin, standing),
+        }
+    }
+
     /// Admits a process, or joins it with the recipient that is the same process.
     ///
     /// Two pidfds for one PID mean one process as long as the first has not been reaped. After that
     /// they count as two, which makes no difference: both get nothing if they are the same.
-    pub fn admit(&mut self, recipient: Recipient) -> Result<()> {
-        let pid = recipient.pid();
+    pub fn admit(&mut self, process: Pinned, origin: Origin, standing: Standing) -> Result<()> {
+        let pid = process.pid;
         if let Some(known) = self.id_of(pid)? {
             let known = &mut self[known];
-            known.place.join(recipient.place);
+            known.place.join(origin.place);
             // A process that was named by identity is a failure if it is gone.
-            if recipient.named_by == NamedBy::Identity {
+            if origin.named_by == NamedBy::Identity {
                 known.named_by = NamedBy::Identity;
                 if matches!(known.standing, Standing::Skipped) {
-                    known.standing = recipient.standing;
+                    known.standing = standing;
                 }
             }
             return Ok(());
@@ -202,8 +240,21 @@ impl Recipients {
         // stopped.
         let room = self.members.try_reserve(1);
         room.with_context(|| format!("taking in process {pid}"))?;
+        let (name, inode) = match self.rules.labels {
+            Labels::Wanted => (proc::name(pid).ok(), process.inode().ok()),
+            Labels::Unwanted => (None, None),
+        };
         self.by_pid.insert(pid, RecipientId(self.members.len()));
-        self.members.push(recipient);
+        self.members.push(Recipient {
+            process,
+            typed: origin.typed,
+            named_by: origin.named_by,
+            name,
+            inode,
+            place: origin.place,
+            standing,
+            signalled: false,
+        });
         Ok(())
     }
 
@@ -291,7 +342,7 @@ impl Recipients {
     }
 }
 
-impl Index<RecipientId> for Recipients {
+impl Index<RecipientId> for Recipients<'_> {
     type Output = Recipient;
 
     fn index(&self, id: RecipientId) -> &Recipient {
@@ -299,7 +350,7 @@ impl Index<RecipientId> for Recipients {
     }
 }
 
-impl IndexMut<RecipientId> for Recipients {
+impl IndexMut<RecipientId> for Recipients<'_> {
     fn index_mut(&mut self, id: RecipientId) -> &mut Recipient {
         &mut self.members[id.0]
     }

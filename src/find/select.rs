@@ -14,7 +14,7 @@ use crate::find::recipients::{Recipient, RecipientId, Recipients, SourceId};
 use crate::find::source::Source;
 pub use crate::find::spared::ends_sigsend;
 use crate::find::spared::{Spared, is_own_group};
-use crate::find::tree::Trees;
+use crate::find::tree;
 use crate::os::pidfd::is_exhaustion;
 use crate::plan::{Labels, Plan, Reach};
 use crate::target::{Pid, Target};
@@ -22,8 +22,7 @@ use crate::usage::UsageError;
 
 /// All recipients that a call concerns.
 pub struct Found<'a> {
-    pub rules: Rules<'a>,
-    pub recipients: Recipients,
+    pub recipients: Recipients<'a>,
     pub sources: Vec<Source>,
     pub misses: Vec<Miss>,
     /// Why targets could not be pinned, one error for each: too few descriptors or too little
@@ -56,7 +55,7 @@ impl<'a> Found<'a> {
     /// them in the plain form, else everyone and sigsend's own group. sigsend itself and its own
     /// group come last, since the signal may end sigsend.
     pub fn by_number(&self) -> impl Iterator<Item = Target> + use<'a> {
-        let plan = self.rules.plan;
+        let plan = self.recipients.rules.plan;
         let targets = &plan.selection.targets;
         let is_plain = plan.is_plain();
         let passes = move |target: &Target| is_plain || is_by_number(target);
@@ -74,42 +73,16 @@ impl<'a> Found<'a> {
     pub fn look(
         &mut self,
         source: SourceId,
-        mut found: impl FnMut(&Recipient, RecipientId),
+        found: impl FnMut(&Recipient, RecipientId),
     ) -> Result<()> {
-        let Self {
-            rules,
-            recipients,
-            sources,
-            ..
-        } = self;
-        let mut found = |recipients: &mut Recipients, id| found(&recipients[id], id);
-        sources[source.0].look(rules, recipients, &mut found)
+        self.sources[source.0].look(&mut self.recipients, found)
     }
 
     /// Admits the children of a member of a tree; who is new.
     pub fn adopt(&mut self, parent: RecipientId) -> (Vec<RecipientId>, Result<()>) {
         let known = self.recipients.len();
-        let adopted = match self.sources.first_mut() {
-            Some(Source::Trees(trees)) => trees.adopt(&self.rules, &mut self.recipients, parent),
-            _ => Ok(()),
-        };
+        let adopted = tree::adopt(&mut self.recipients, parent);
         (self.recipients.ids_from(known).collect(), adopted)
-    }
-
-    /// Notes members of trees whose children could not be read.
-    pub fn miss_unread(&mut self) {
-        for source in &mut self.sources {
-            if let Source::Trees(trees) = source {
-                for id in trees.take_unread() {
-                    let member = &self.recipients[id];
-                    self.misses.push(Miss {
-                        typed: Rc::clone(&member.typed),
-                        pid: Some(member.pid()),
-                        reason: Reason::ChildrenUnread,
-                    });
-                }
-            }
-        }
     }
 }
 
@@ -141,8 +114,7 @@ pub fn select(plan: &Plan, labels: Labels) -> Result<Found<'_>> {
         .map(pidfile::read)
         .collect::<Result<Vec<_>>>()?;
     let mut found = Found {
-        rules: Rules::new(plan, labels, spared(plan)?)?,
-        recipients: Recipients::default(),
+        recipients: Recipients::new(Rules::new(plan, labels, spared(plan)?)?),
         sources: Vec::new(),
         misses: Vec::new(),
         errors: Vec::new(),
@@ -151,7 +123,7 @@ pub fn select(plan: &Plan, labels: Labels) -> Result<Found<'_>> {
         return Ok(found);
     }
     if selection.reach != Reach::Process {
-        found.sources.push(Source::Trees(Trees::default()));
+        found.sources.push(Source::Trees);
     }
     for target in selection.targets.iter() {
         found.all_or_nothing(|found| found.target(target, Way::Number, None))?;
@@ -168,7 +140,6 @@ pub fn select(plan: &Plan, labels: Labels) -> Result<Found<'_>> {
     if selection.is_description_alone() {
         found.all_or_nothing(Found::description)?;
     }
-    found.miss_unread();
     Ok(found)
 }
 
@@ -210,14 +181,9 @@ impl Found<'_> {
     /// descriptors or too little memory for one target there may be enough for the others.
     fn all_or_nothing(&mut self, find: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         let (known, sources) = (self.recipients.len(), self.sources.len());
-        let found = find(self).and_then(|()| match self.sources.first_mut() {
-            Some(Source::Trees(trees)) => {
-                trees.look(known, &self.rules, &mut self.recipients, &mut |_, _| {})
-            }
-            _ => Ok(()),
-        });
+        let found = find(self).and_then(|()| tree::look(known, &mut self.recipients, |_, _| {}));
         match found {
-            Err(error) if !self.rules.is_question() && is_exhaustion(&error) => {
+            Err(error) if !self.recipients.rules.is_question() && is_exhaustion(&error) => {
                 self.recipients.forget(known, sources);
                 self.sources.truncate(sources);
                 self.errors.push(error);

@@ -4,14 +4,13 @@
 use anyhow::Result;
 
 use crate::find::cgroup::ControlGroup;
-use crate::find::filter::Rules;
 use crate::find::group::ProcessGroup;
-use crate::find::recipients::{RecipientId, Recipients};
-use crate::find::tree::Trees;
+use crate::find::recipients::{Recipient, RecipientId, Recipients};
+use crate::find::tree;
 
 /// Members that are looked for again.
 pub enum Source {
-    Trees(Trees),
+    Trees,
     Group(ProcessGroup),
     Control(ControlGroup),
 }
@@ -21,18 +20,17 @@ impl Source {
     /// is called with each as soon as it is admitted. Signals nobody, and never sleeps.
     pub fn look(
         &mut self,
-        rules: &Rules,
         recipients: &mut Recipients,
-        found: &mut dyn FnMut(&mut Recipients, RecipientId),
+        mut found: impl FnMut(&Recipient, RecipientId),
     ) -> Result<()> {
         let known = recipients.len();
         let looked = match self {
-            Self::Trees(trees) => return trees.look(0, rules, recipients, found),
-            Self::Group(group) => group.look(rules, recipients),
-            Self::Control(group) => group.look(rules, recipients),
+            Self::Trees => return tree::look(0, recipients, found),
+            Self::Group(group) => group.look(recipients),
+            Self::Control(group) => group.look(recipients),
         };
         for id in recipients.ids_from(known) {
-            found(recipients, id);
+            found(&recipients[id], id);
         }
         looked
     }

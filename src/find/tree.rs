@@ -4,104 +4,77 @@
 //! One whose parent has exited before has left the tree: the kernel keeps no record of where it
 //! came from.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
-use crate::find::filter::{Rules, Way};
-use crate::find::member::{Member, members};
-use crate::find::recipients::{Origin, Place, RecipientId, Recipients};
+use crate::find::filter::Way;
+use crate::find::recipients::{Member, Origin, Place, Recipient, RecipientId, Recipients};
 use crate::os::pidfd::Pinned;
 use crate::os::pids;
 
-/// All trees of a call.
-#[derive(Default)]
-pub struct Trees {
-    /// Members whose children could not be read.
-    unread: BTreeSet<RecipientId>,
+/// Admits every descendant that the members have now which were admitted when there were `known`;
+/// `found` is called with each.
+pub fn look(
+    known: usize,
+    recipients: &mut Recipients,
+    mut found: impl FnMut(&Recipient, RecipientId),
+) -> Result<()> {
+    let mut asked = known;
+    let mut looked = Ok(());
+    while let Some(id) = recipients.ids_from(asked).next() {
+        asked += 1;
+        let before = recipients.len();
+        // An error about one member concerns no other.
+        looked = looked.and(adopt(recipients, id));
+        for child in recipients.ids_from(before) {
+            found(&recipients[child], child);
+        }
+    }
+    looked
 }
 
-impl Trees {
-    /// Admits every descendant that the members have now which were admitted when there were
-    /// `known`.
-    pub fn look(
-        &mut self,
-        known: usize,
-        rules: &Rules,
-        recipients: &mut Recipients,
-        found: &mut dyn FnMut(&mut Recipients, RecipientId),
-    ) -> Result<()> {
-        let mut asked = known;
-        let mut looked = Ok(());
-        while let Some(id) = recipients.ids_from(asked).next() {
-            asked += 1;
-            let before = recipients.len();
-            // An error about one member concerns no other.
-            looked = looked.and(self.adopt(rules, recipients, id));
-            for child in recipients.ids_from(before) {
-                found(recipients, child);
-            }
-        }
-        looked
+/// Admits the children of one member, each pinned first and then proved to be a child still.
+pub fn adopt(recipients: &mut Recipients, parent: RecipientId) -> Result<()> {
+    let process = &recipients[parent].process;
+    if !matches!(recipients[parent].place, Place::Tree { .. }) {
+        return Ok(());
     }
-
-    /// Members whose children could not be read since this was asked last.
-    pub fn take_unread(&mut self) -> BTreeSet<RecipientId> {
-        std::mem::take(&mut self.unread)
+    let pid = process.pid;
+    let task = || format!("looking for the children of process {pid}");
+    let listed = match pids::children(pid).with_context(task)? {
+        Some(listed) => listed,
+        // It may be hidden (hidepid) while its children are not.
+        None if process.still_has_pid()? => pids::children_by_parent(pid).with_context(task)?,
+        None => return Ok(()),
+    };
+    let is_child = |process: &Pinned| {
+        if let Some(parent) = process.parent().with_context(task)? {
+            return Ok(parent == pid.number());
+        }
+        // Hidden in /proc: if its parent lists it again, the pidfd is of the child.
+        let listed = pids::children(pid).with_context(task)?;
+        Ok(listed.is_some_and(|children| children.contains(&process.pid)))
+    };
+    let children = recipients.pin_new(listed, Way::Child, is_child)?;
+    // What was read by the parent's PID is true of the parent if it has the PID still.
+    if children.is_empty() || !recipients[parent].process.still_has_pid()? {
+        return Ok(());
     }
-
-    /// Admits the children of one member, each pinned first and then proved to be a child still.
-    pub fn adopt(
-        &mut self,
-        rules: &Rules,
-        recipients: &mut Recipients,
-        parent: RecipientId,
-    ) -> Result<()> {
-        let process = &recipients[parent].process;
-        if !matches!(recipients[parent].place, Place::Tree { .. }) {
-            return Ok(());
+    for child in children {
+        // A PID that was reused can make a process its own child.
+        if matches!(child, Member::Known(id) if id == parent) {
+            continue;
         }
-        let pid = process.pid;
-        let task = || format!("looking for the children of process {pid}");
-        let listed = match pids::children(pid).with_context(task)? {
-            None if !process.still_has_pid()? => return Ok(()),
-            // It may be hidden (hidepid) while its children are not.
-            None => pids::children_by_parent(pid).ok(),
-            listed => listed,
+        let above = &recipients[parent];
+        let origin = Origin {
+            typed: Rc::clone(&above.typed),
+            named_by: above.named_by,
+            place: Place::Tree {
+                parent: Some(parent),
+            },
         };
-        let Some(listed) = listed else {
-            self.unread.insert(parent);
-            return Ok(());
-        };
-        let is_child = |process: &Pinned| {
-            if let Some(parent) = process.parent().with_context(task)? {
-                return Ok(parent == pid.number());
-            }
-            // Hidden in /proc: if its parent lists it again, the pidfd is of the child.
-            let listed = pids::children(pid).with_context(task)?;
-            Ok(listed.is_some_and(|children| children.contains(&process.pid)))
-        };
-        let children = members(listed, Way::Child, rules, recipients, is_child)?;
-        // What was read by the parent's PID is true of the parent if it has the PID still.
-        if children.is_empty() || !recipients[parent].process.still_has_pid()? {
-            return Ok(());
-        }
-        for child in children {
-            // A PID that was reused can make a process its own child.
-            if matches!(child, Member::Known(id) if id == parent) {
-                continue;
-            }
-            let above = &recipients[parent];
-            let origin = Origin {
-                typed: Rc::clone(&above.typed),
-                named_by: above.named_by,
-                place: Place::Tree {
-                    parent: Some(parent),
-                },
-            };
-            child.admit(origin, rules, recipients)?;
-        }
-        Ok(())
+        recipients.join(child, origin)?;
     }
+    Ok(())
 }

@@ -96,9 +96,6 @@ pub fn failure(mode: Mode, subject: &Subject, reason: &Reason) -> String {
             "{who} is process 1 of this PID namespace and catches none of the signals, so that the \
              kernel drops them: refused"
         ),
-        Reason::ChildrenUnread => {
-            format!("the children of {who} cannot be read, and may have got no signal")
-        }
         Reason::ControlGroup(refused) => no_control_group(&typed, *refused),
         Reason::OtherNamespace { count } => format!(
             "cannot signal {}, which only KILL without -r and --expect reaches",

@@ -116,7 +116,6 @@ fn reasons() -> Vec<(&'static str, Reason)> {
         },
         Reason::CatchUnknown { signal },
         Reason::PerhapsAncestor { hidden: pid(17) },
-        Reason::ChildrenUnread,
     ];
     let thread = |of| Reason::Absent(NoProcess::Thread { of });
     let of_group = Reason::NoGroup {

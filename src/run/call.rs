@@ -129,8 +129,6 @@ impl<'a, 'r> Call<'a, 'r> {
         });
         self.report_skipped(known);
         self.record_all(&answers);
-        self.found.miss_unread();
-        self.report_misses();
         looked.map(|()| !answers.is_empty())
     }
 
@@ -218,8 +216,7 @@ impl<'a, 'r> Call<'a, 'r> {
         for group in groups.filter(|group| present.is_empty() && group.is_awaited(recipients)) {
             self.tally.left += group.unseen.max(1);
             let outcome = Outcome::StillThere { after, state: None };
-            self.report
-                .tell(&Subject::target(group.subject()), &outcome);
+            self.report.tell(&Subject::target(&group.typed), &outcome);
         }
     }
 

@@ -89,14 +89,14 @@ impl Chase {
     fn is_pending(&self, call: &Call) -> Result<bool> {
         let source = &call.found[self.source];
         if let Some(control) = source.control() {
-            let is_frozen = control.is_frozen();
+            let is_frozen = control.events.is_frozen().unwrap_or(false);
             if is_frozen || self.frozen.is_some() {
                 // No member of a frozen group takes a signal, or forks.
                 return Ok(!is_frozen);
             }
         }
         let recipients = &call.found.recipients;
-        let is_tree = matches!(source, Source::Trees(_));
+        let is_tree = matches!(source, Source::Trees);
         for id in recipients.present() {
             if !is_tree && recipients[id].group() != Some(self.source) {
                 continue;

@@ -34,7 +34,9 @@ pub fn deliver(call: &mut Call, step: Step) -> Result<Vec<SourceId>> {
         match recipient.place {
             Place::Member(_) | Place::Tree { .. } => {}
             Place::Alone if recipient.pid() == own() => itself.push(id),
-            Place::Alone if call.found.rules.spared.has(recipient.pid()) => above.push(id),
+            Place::Alone if call.found.recipients.rules.spared.has(recipient.pid()) => {
+                above.push(id);
+            }
             Place::Alone => alone.push(id),
         }
     }
@@ -45,7 +47,7 @@ pub fn deliver(call: &mut Call, step: Step) -> Result<Vec<SourceId>> {
     for source in call.found.source_ids() {
         let is_growing = match &call.found[source] {
             // An error here leaves all trees without the signal, so they must not be waited for.
-            Source::Trees(_) => Ok(to_trees(call, source, step)?),
+            Source::Trees => Ok(to_trees(call, source, step)?),
             Source::Group(_) => to_group(call, source, step),
             Source::Control(_) => to_control_group(call, source, step),
         };
@@ -165,7 +167,7 @@ fn report_refusal(call: &mut Call, typed: &Typed, target: &Target, errno: Errno)
 
 /// The command name, if output shows it.
 fn name(call: &Call, pid: Option<Pid>) -> Option<Vec<u8>> {
-    let pid = pid.filter(|_| call.found.rules.labels == Labels::Wanted)?;
+    let pid = pid.filter(|_| call.found.recipients.rules.labels == Labels::Wanted)?;
     proc::name(pid).ok()
 }
 
@@ -252,7 +254,7 @@ fn to_control_group(call: &mut Call, source: SourceId, step: Step) -> Result<boo
         if step.signal.is_null() && waits {
             control.awaited = Awaited::Unseen;
         } else if control.unseen > 0 {
-            let (typed, count) = (Rc::clone(control.subject()), control.unseen);
+            let (typed, count) = (Rc::clone(&control.typed), control.unseen);
             call.report_failure(&Subject::target(&typed), &Reason::OtherNamespace { count });
         }
     }
@@ -273,7 +275,7 @@ fn kill_whole(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
         return Ok(false);
     };
     let inside = control.pids().unwrap_or_default();
-    let (count, typed) = (control.unseen, Rc::clone(control.subject()));
+    let (count, typed) = (control.unseen, Rc::clone(&control.typed));
     let whole = sender.send(Route::ControlGroup(switch), step);
     let answers = found.recipients.members_of(source).into_iter().map(|id| {
         // For one that is dying already this changes nothing; for one that left at the last moment

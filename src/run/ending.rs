@@ -32,7 +32,7 @@ impl Endings {
     pub fn add(&mut self, call: &mut Call, watch: Option<&Watch>, id: RecipientId) -> Result<()> {
         let after = call.began.elapsed();
         let process = &call.found.recipients[id].process;
-        let known = match call.found.rules.labels {
+        let known = match call.found.recipients.rules.labels {
             Labels::Wanted => exit::ending(process),
             Labels::Unwanted => Some(Ending::Unknown),
         };

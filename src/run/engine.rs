@@ -124,7 +124,7 @@ impl Engine<'_, '_> {
             watch.hold_interrupts()?;
         }
         for control in self.call.found.sources.iter().filter_map(Source::control) {
-            watch.add_control_group(control.events())?;
+            watch.add_control_group(control.events.fd())?;
         }
         let added = watch.add_newcomers(&self.call.found.recipients);
         added.map_err(|(_, error)| error)?;
@@ -306,7 +306,7 @@ impl Engine<'_, '_> {
         let is_killed = self.last_signal == Signal::KILL;
         let steps = if is_killed { &[kill][..] } else { &[] };
         for source in self.call.found.source_ids() {
-            if matches!(self.call.found[source], Source::Trees(_)) {
+            if matches!(self.call.found[source], Source::Trees) {
                 continue;
             }
             match self.call.look(source, steps) {
