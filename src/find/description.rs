@@ -34,28 +34,28 @@ fn candidates(rules: &Rules) -> Result<Vec<Pid>> {
             pids.push(pid);
         }
     }
-    let texts = &rules.plan.selection.full;
-    if !texts.is_empty() {
-        let is_meant = |arguments: Vec<Vec<u8>>| has_all(&arguments.join(&b' '), texts);
-        pids = passing(proc::each_arguments(pids), is_meant);
+    if !rules.plan.selection.full.is_empty() {
+        let texts = rules.plan.selection.full.clone();
+        let has_all = move |arguments: Vec<Vec<u8>>| has_all(&arguments.join(&b' '), &texts);
+        pids = passing(proc::each_arguments(pids, has_all));
     }
     if let Some(place) = &rules.directory {
-        pids = passing(proc::each_works_in(pids, place), |is_there| is_there);
+        pids = passing(proc::each_works_in(pids, place));
     }
     Ok(pids)
 }
 
-/// The processes whose answer passes a test, or that do not answer: [`Rules::judge`] decides.
-fn passing<T>(
-    answers: impl Iterator<Item = (Pid, io::Result<T>)>,
-    test: impl Fn(T) -> bool,
-) -> Vec<Pid> {
-    answers
-        .filter_map(|(pid, answer)| match answer {
-            Ok(answer) => test(answer).then_some(pid),
-            Err(error) => (!proc::is_gone(&error)).then_some(pid),
-        })
-        .collect()
+/// The processes that pass, or that do not answer: [`Rules::judge`] decides.
+fn passing(answers: Vec<(Pid, io::Result<bool>)>) -> Vec<Pid> {
+    let mut pids = Vec::new();
+    for (pid, answer) in answers {
+        pids.extend(
+            answer
+                .unwrap_or_else(|error| !proc::is_gone(&error))
+                .then_some(pid),
+        );
+    }
+    pids
 }
 
 /// Why no process is described: what could be meant, and what speaks against it.
@@ -65,11 +65,14 @@ pub fn nobody_described(rules: &Rules) -> Result<Nobody> {
     let folded: Vec<OsString> = texts.iter().map(|text| text.to_ascii_lowercase()).collect();
     let mut pids = processes()?;
     pids.retain(|pid| *pid != own() && !texts.is_empty());
-    for (pid, arguments) in proc::each_arguments(pids) {
-        let line = arguments.unwrap_or_default().join(&b' ');
-        if !has_all(&line.to_ascii_lowercase(), &folded) {
+    let similar = move |arguments: Vec<Vec<u8>>| {
+        let line = arguments.join(&b' ');
+        has_all(&line.to_ascii_lowercase(), &folded).then_some(line)
+    };
+    for (pid, line) in proc::each_arguments(pids, similar) {
+        let Ok(Some(line)) = line else {
             continue;
-        }
+        };
         let owned = Pinned::open_if(pid, |process| rules.is_owned(process))?;
         match owned.process() {
             Some((_, true)) if rules.spared.has(pid) || nobody.nearest.is_some() => {}

@@ -2,13 +2,12 @@
 //! file system. A helper thread makes them, and is abandoned together with a read that blocks it.
 
 use std::io::{self, ErrorKind};
-use std::iter;
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::unistd::gettid;
 
@@ -21,135 +20,99 @@ use crate::target::Pid;
 static PATIENCE: AtomicU64 = AtomicU64::new(200);
 const LEAST_PATIENCE: u64 = 10;
 
+/// A read blocks if so many looks in this time find no progress.
+const LOOKS: u32 = 4;
+
 /// Reads need little; each abandoned thread keeps its stack.
 const STACK: usize = 256 << 10;
 
-/// So many results are handed over at once: to wake a thread costs as much as a read.
-const BATCH: usize = 64;
+static HELPER: Mutex<Option<Helper>> = Mutex::new(None);
 
-/// The channel to the helper thread, which takes jobs until it is closed.
-static HELPER: Mutex<Option<Sender<Job>>> = Mutex::new(None);
+struct Helper {
+    thread: i32,
+    /// Taken until it is closed.
+    jobs: Sender<Job>,
+}
 
-/// What the helper thread is to do, given its own number.
-type Job = Box<dyn FnOnce(i32) + Send>;
+type Job = Box<dyn FnOnce() + Send>;
 
-/// Reads something of each process, in order and ahead of the caller. A read that blocks is an
-/// error of kind `TimedOut`.
-pub fn each<R: Send + 'static>(
+/// Reads something of each process, in order. A read that blocks is an error of kind `TimedOut`.
+pub fn each<T: Send + 'static>(
     pids: Vec<Pid>,
-    read: impl Fn(Pid) -> io::Result<R> + Clone + Send + 'static,
-) -> impl Iterator<Item = (Pid, io::Result<R>)> {
-    let mut pids = pids.into_iter();
-    let mut ahead: Option<Ahead<R>> = None;
-    let mut done = Vec::new().into_iter();
-    iter::from_fn(move || {
-        if done.len() == 0 && pids.len() > 0 {
-            if ahead.is_none() {
-                ahead = Ahead::start(pids.as_slice().to_vec(), read.clone());
-            }
-            let results = ahead.as_ref().map_or_else(Vec::new, Ahead::wait);
-            done = results.into_iter();
-        }
-        let pid = pids.next()?;
-        let result = done.next().unwrap_or_else(|| {
-            if ahead.take().is_some() {
-                let patience = PATIENCE.load(Ordering::Relaxed) / 2;
-                PATIENCE.store(patience.max(LEAST_PATIENCE), Ordering::Relaxed);
-                return Err(ErrorKind::TimedOut.into());
-            }
+    read: impl Fn(Pid) -> io::Result<T> + Clone + Send + 'static,
+) -> Vec<(Pid, io::Result<T>)> {
+    let mut results = Vec::with_capacity(pids.len());
+    while let rest @ [next, ..] = &pids[results.len()..] {
+        match by_helper(rest.to_vec(), read.clone()) {
+            Some(read) => results.extend(read),
             // No thread can be made: the caller's processes are too many, which is when some have
             // to be found and killed.
-            read(pid)
-        });
-        Some((pid, result))
-    })
-}
-
-/// What the helper thread reads ahead of the caller. Dropped before it has finished, it abandons
-/// the thread.
-struct Ahead<R>(Arc<Shared<R>>);
-
-struct Shared<R> {
-    progress: Mutex<Progress<R>>,
-    changed: Condvar,
-}
-
-struct Progress<R> {
-    results: Vec<io::Result<R>>,
-    /// When the read that is under way began, and in which thread.
-    began: Instant,
-    thread: Option<i32>,
-    is_finished: bool,
-}
-
-impl<R: Send + 'static> Ahead<R> {
-    /// `None` if no thread can be made.
-    fn start(pids: Vec<Pid>, read: impl Fn(Pid) -> io::Result<R> + Send + 'static) -> Option<Self> {
-        let shared = Arc::new(Shared {
-            progress: Mutex::new(Progress {
-                results: Vec::new(),
-                began: Instant::now(),
-                thread: None,
-                is_finished: false,
-            }),
-            changed: Condvar::new(),
-        });
-        let caller = Arc::downgrade(&shared);
-        let job = move |thread| {
-            let mut pids = pids.into_iter();
-            let mut result = None;
-            // Until the caller has gone.
-            while let Some(shared) = caller.upgrade() {
-                let mut progress = lock(&shared.progress);
-                progress.results.extend(result.take());
-                progress.is_finished = pids.len() == 0;
-                if progress.is_finished || progress.results.len() >= BATCH {
-                    shared.changed.notify_one();
-                }
-                let Some(pid) = pids.next() else {
-                    return;
-                };
-                progress.began = Instant::now();
-                progress.thread = Some(thread);
-                drop(progress);
-                drop(shared);
-                result = Some(read(pid));
-            }
-        };
-        submit(Box::new(job)).then_some(Self(shared))
-    }
-
-    /// The results once there are many, once all are there, or once a read blocks: then maybe none.
-    fn wait(&self) -> Vec<io::Result<R>> {
-        let patience = Duration::from_millis(PATIENCE.load(Ordering::Relaxed));
-        let mut progress = lock(&self.0.progress);
-        while progress.results.len() < BATCH && !progress.is_finished {
-            let left = patience.saturating_sub(progress.began.elapsed());
-            if left > Duration::ZERO {
-                let waited = self.0.changed.wait_timeout(progress, left);
-                progress = waited.unwrap_or_else(PoisonError::into_inner).0;
-                continue;
-            }
-            let (began, thread) = (progress.began, progress.thread);
-            // The thread may be waiting for this lock alone.
-            drop(progress);
-            let is_runnable = thread.is_none_or(is_runnable);
-            progress = lock(&self.0.progress);
-            if is_runnable {
-                progress.began = Instant::now();
-            } else if progress.began == began {
-                break;
-            }
+            None => results.push(read(*next)),
         }
-        mem::take(&mut progress.results)
     }
+    pids.into_iter().zip(results).collect()
 }
 
-impl<R> Drop for Ahead<R> {
-    fn drop(&mut self) {
-        if !lock(&self.0.progress).is_finished {
-            *lock(&HELPER) = None;
+/// The same up to the first read that blocks, in one go: to wake a thread costs as much as a read.
+fn by_helper<T: Send + 'static>(
+    pids: Vec<Pid>,
+    read: impl Fn(Pid) -> io::Result<T> + Send + 'static,
+) -> Option<Vec<io::Result<T>>> {
+    let mut helper = lock(&HELPER);
+    if helper.is_none() {
+        *helper = Helper::start().ok();
+    }
+    let Helper { thread, jobs } = helper.as_ref()?;
+    let results = Arc::new(Mutex::new(Vec::new()));
+    let shared = Arc::downgrade(&results);
+    let (finished, is_finished) = channel::<()>();
+    let job = move || {
+        let _finished = finished;
+        for pid in pids {
+            let result = read(pid);
+            // `None` if the caller has given it up.
+            let Some(results) = shared.upgrade() else {
+                return;
+            };
+            lock(&results).push(result);
         }
+    };
+    jobs.send(Box::new(job)).ok()?;
+    let patience = PATIENCE.load(Ordering::Relaxed);
+    let interval = Duration::from_millis(patience) / LOOKS;
+    let (mut before, mut quiet) = (0, 0);
+    while is_finished.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+        let is_runnable = is_runnable(*thread);
+        let mut results = lock(&results);
+        let is_quiet = results.len() == before && !is_runnable;
+        quiet = if is_quiet { quiet + 1 } else { 0 };
+        before = results.len();
+        if quiet == LOOKS {
+            PATIENCE.store((patience / 2).max(LEAST_PATIENCE), Ordering::Relaxed);
+            results.push(Err(ErrorKind::TimedOut.into()));
+            let results = mem::take(&mut *results);
+            *helper = None;
+            return Some(results);
+        }
+    }
+    let results = mem::take(&mut *lock(&results));
+    Some(results)
+}
+
+impl Helper {
+    fn start() -> io::Result<Self> {
+        let (jobs, queue) = channel::<Job>();
+        let (own, thread) = channel();
+        // The thread inherits the mask: a signal to this program is for its main thread, which may
+        // hold it back.
+        let _held = HeldSignals::hold()?;
+        thread::Builder::new().stack_size(STACK).spawn(move || {
+            // The caller waits for it.
+            let _ = own.send(gettid().as_raw());
+            queue.into_iter().for_each(|job| job());
+        })?;
+        let thread = thread.recv().map_err(io::Error::other)?;
+        Ok(Self { thread, jobs })
     }
 }
 
@@ -157,29 +120,6 @@ impl<R> Drop for Ahead<R> {
 fn is_runnable(thread: i32) -> bool {
     let stat = slurp(&format!("self/task/{thread}/stat"));
     stat.is_ok_and(|stat| stat.windows(4).any(|part| part == b") R "))
-}
-
-/// Gives a job to the helper thread. `false` if there is none and none can be made.
-fn submit(job: Job) -> bool {
-    let mut helper = lock(&HELPER);
-    if helper.is_none() {
-        *helper = start_helper().ok();
-    }
-    helper.as_ref().is_some_and(|jobs| jobs.send(job).is_ok())
-}
-
-fn start_helper() -> io::Result<Sender<Job>> {
-    let (jobs, queue) = channel::<Job>();
-    // The thread inherits the mask: a signal to this program is for its main thread, which may hold
-    // it back.
-    let _held = HeldSignals::hold()?;
-    thread::Builder::new().stack_size(STACK).spawn(move || {
-        let own = gettid().as_raw();
-        for job in queue {
-            job(own);
-        }
-    })?;
-    Ok(jobs)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -215,15 +155,5 @@ mod tests {
         }
         assert_eq!(seen, [1, 3, 150]);
         drop(writer);
-    }
-
-    #[test]
-    fn the_thread_outlives_those_who_stop_asking() {
-        let pids: Vec<Pid> = (1..=200).filter_map(|pid| pid.try_into().ok()).collect();
-        for _ in 0..3 {
-            let first = each(pids.clone(), |pid| Ok(pid.number())).next();
-            let (_, result) = first.expect("there are processes");
-            assert_eq!(result.expect("it does not block"), 1);
-        }
     }
 }

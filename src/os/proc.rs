@@ -2,6 +2,7 @@
 //! command line, working directory; `pids` says which processes there are. It answers for a PID,
 //! not for a process: `Pinned::open_if` makes it true of one.
 
+use std::convert::identity;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -157,12 +158,15 @@ pub fn executable(pid: Pid) -> io::Result<Vec<u8>> {
 /// The arguments, as they stand in the memory of the process. Empty for kernel threads and zombies.
 /// `TimedOut` if that memory blocks any process that reads it.
 pub fn arguments(pid: Pid) -> io::Result<Vec<Vec<u8>>> {
-    only(each_arguments(vec![pid]))
+    only(each_arguments(vec![pid], identity))
 }
 
-/// The arguments of each process, read ahead of the caller.
-pub fn each_arguments(pids: Vec<Pid>) -> impl Iterator<Item = (Pid, io::Result<Vec<Vec<u8>>>)> {
-    bounded::each(pids, read_arguments)
+/// What `look` makes of the arguments of each process.
+pub fn each_arguments<T: Send + 'static>(
+    pids: Vec<Pid>,
+    look: impl Fn(Vec<Vec<u8>>) -> T + Clone + Send + 'static,
+) -> Vec<(Pid, io::Result<T>)> {
+    bounded::each(pids, move |pid| read_arguments(pid).map(&look))
 }
 
 fn read_arguments(pid: Pid) -> io::Result<Vec<Vec<u8>>> {
@@ -206,20 +210,16 @@ pub fn works_in(pid: Pid, place: &Place) -> io::Result<bool> {
     only(each_works_in(vec![pid], place))
 }
 
-/// Whether each process works in a directory or below it, looked up ahead of the caller.
-pub fn each_works_in(
-    pids: Vec<Pid>,
-    place: &Place,
-) -> impl Iterator<Item = (Pid, io::Result<bool>)> {
+/// Whether each process works in a directory or below it.
+pub fn each_works_in(pids: Vec<Pid>, place: &Place) -> Vec<(Pid, io::Result<bool>)> {
     let place = place.clone();
     bounded::each(pids, move |pid| place.has(pid))
 }
 
 /// The result for the only process that was asked about.
-fn only<T>(mut results: impl Iterator<Item = (Pid, io::Result<T>)>) -> io::Result<T> {
-    results
-        .next()
-        .map_or_else(|| Err(ErrorKind::NotFound.into()), |(_, result)| result)
+fn only<T>(mut results: Vec<(Pid, io::Result<T>)>) -> io::Result<T> {
+    let result = results.pop().map(|(_, result)| result);
+    result.unwrap_or_else(|| Err(ErrorKind::NotFound.into()))
 }
 
 /// A process, with the state of its liveliest thread: the main one may have exited.
