@@ -4,7 +4,7 @@
 mod reason;
 mod status;
 
-pub use reason::{NoControlGroup, NoProcess, Nobody, Reason, Says};
+pub use reason::{NoControlGroup, NoProcess, Nobody, Reason, Says, errno_of};
 pub use status::{Status, Tally};
 
 use std::rc::Rc;

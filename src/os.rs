@@ -5,7 +5,6 @@ mod bounded;
 pub mod cgroup;
 mod cwd;
 mod directory;
-pub mod exit;
 pub mod net;
 pub mod pidfd;
 pub mod pids;

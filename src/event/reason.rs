@@ -230,19 +230,23 @@ impl Reason {
 
     /// The errno of an error that has been reported.
     pub fn from_error(error: &anyhow::Error) -> Self {
-        let errno = error.chain().find_map(|cause| {
-            let number = || cause.downcast_ref::<io::Error>()?.raw_os_error();
-            let errno = cause.downcast_ref().copied();
-            errno.or_else(|| number().map(Errno::from_raw))
-        });
         // Without one it was memory that Rust's library could not get.
-        Self::Refused(errno.unwrap_or(Errno::ENOMEM))
+        Self::Refused(errno_of(error).unwrap_or(Errno::ENOMEM))
     }
 
     /// Whether the target has exited, or nobody is there.
     pub fn is_gone(&self) -> bool {
         self.facts().says == Says::Gone
     }
+}
+
+/// The errno that an error is about.
+pub fn errno_of(error: &anyhow::Error) -> Option<Errno> {
+    error.chain().find_map(|cause| {
+        let number = || cause.downcast_ref::<io::Error>()?.raw_os_error();
+        let errno = cause.downcast_ref().copied();
+        errno.or_else(|| number().map(Errno::from_raw))
+    })
 }
 
 /// Why a number could not be pinned although pidfds are available.

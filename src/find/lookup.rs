@@ -2,15 +2,14 @@
 //! the miss is noted.
 
 use std::ffi::OsStr;
-use std::num::NonZeroU16;
 use std::rc::Rc;
 
 use anyhow::Result;
 
-use crate::event::{Nobody, Reason, Typed, What};
+use crate::event::{Reason, Typed, What};
 use crate::find::cgroup::ControlGroup;
 use crate::find::description::{described, nobody_described};
-use crate::find::filter::{Rules, Verdict, Way};
+use crate::find::filter::{Verdict, Way};
 use crate::find::group::ProcessGroup;
 use crate::find::names::{self, check_proc};
 use crate::find::pidfile::Written;
@@ -19,42 +18,46 @@ use crate::find::recipients::{NamedBy, Origin, Place, SourceId, Standing};
 use crate::find::select::{Found, Miss};
 use crate::find::source::Source;
 use crate::find::spared::{is_own_group, own};
-use crate::os::net::Protocol;
 use crate::os::pidfd::{Opened, Pinned};
 use crate::os::proc;
 use crate::plan::Reach;
-use crate::target::{Pgid, Pid, Target, Transport};
+use crate::target::{Pgid, Pid, Target};
 
 impl Found<'_> {
     /// Finds whom a target means.
-    pub fn target(&mut self, target: Target, way: Way, written: Option<&Written>) -> Result<()> {
-        let typed = Rc::new(Typed::target(target));
-        let What::Target(target) = &typed.what else {
-            return Ok(());
-        };
+    pub fn target(&mut self, target: &Target, way: Way, written: Option<&Written>) -> Result<()> {
+        let typed = Rc::new(Typed::target(target.clone()));
         match target {
             Target::Process(pid) | Target::Padded(pid, _) => {
-                self.number(*pid, &typed, way, |process| match written {
+                return self.number(*pid, &typed, way, |process| match written {
                     Some(written) => written.disproves(process.pid),
                     None => Ok(None),
-                })
+                });
             }
-            Target::Token(pid, inode) => self.number(*pid, &typed, way, |process| {
-                Ok((process.inode()? != *inode).then_some(Reason::Recycled))
-            }),
+            Target::Token(pid, inode) => {
+                return self.number(*pid, &typed, way, |process| {
+                    Ok((process.inode()? != *inode).then_some(Reason::Recycled))
+                });
+            }
             Target::Name(name) => {
                 let found = names::named(name, &self.recipients.rules)?;
-                let nobody = |rules: &Rules| names::nobody_named(name, rules);
-                self.answers(found, &typed, nobody)
+                if !self.answer(found, &typed)? {
+                    let nobody = names::nobody_named(name, &self.recipients.rules)?;
+                    self.miss(&typed, None, Reason::Nobody(nobody));
+                }
             }
-            Target::Port(port, transport) => self.port(*port, *transport, &typed),
-            Target::Group(number) if !is_own_group(target) => self.group(*number, &typed),
-            Target::Group(_) | Target::OwnGroup | Target::Everyone => Ok(()),
-            Target::Nobody => {
-                self.miss(&typed, None, Reason::EmptyWord);
-                Ok(())
+            Target::Port(port, transport) => {
+                let holders = port::holders(*port, *transport, &self.recipients.rules)?;
+                self.answer(holders.selected, &typed)?;
+                if let Some(reason) = holders.passed_over {
+                    self.miss(&typed, None, reason);
+                }
             }
+            Target::Group(number) if !is_own_group(target) => self.group(*number, &typed)?,
+            Target::Group(_) | Target::OwnGroup | Target::Everyone => {}
+            Target::Nobody => self.miss(&typed, None, Reason::EmptyWord),
         }
+        Ok(())
     }
 
     fn number(
@@ -67,24 +70,9 @@ impl Found<'_> {
         let objection = |process: &Pinned| Ok(disproof(process)?.map(Verdict::Refused));
         match self.recipients.rules.open_judged(pid, way, objection)? {
             Opened::Process(process, verdict) => {
-                self.take(process, verdict, typed, NamedBy::Identity)
+                return self.take(process, verdict, typed, NamedBy::Identity);
             }
-            Opened::Absent(absent) => {
-                self.miss(typed, Some(pid), Reason::Absent(absent));
-                Ok(())
-            }
-        }
-    }
-
-    fn port(&mut self, port: NonZeroU16, transport: Transport, typed: &Rc<Typed>) -> Result<()> {
-        let protocol = match transport {
-            Transport::Unsaid | Transport::Tcp => Protocol::Tcp,
-            Transport::Udp => Protocol::Udp,
-        };
-        let holders = port::holders(port, protocol, &self.recipients.rules)?;
-        self.answer(holders.selected, typed)?;
-        if let Some(reason) = holders.passed_over {
-            self.miss(typed, None, reason);
+            Opened::Absent(absent) => self.miss(typed, Some(pid), Reason::Absent(absent)),
         }
         Ok(())
     }
@@ -102,7 +90,11 @@ impl Found<'_> {
             what,
         });
         let found = described(&self.recipients.rules)?;
-        self.answers(found, &typed, nobody_described)
+        if !self.answer(found, &typed)? {
+            let nobody = nobody_described(&self.recipients.rules)?;
+            self.miss(&typed, None, Reason::Nobody(nobody));
+        }
+        Ok(())
     }
 
     fn group(&mut self, number: Pgid, typed: &Rc<Typed>) -> Result<()> {
@@ -125,10 +117,11 @@ impl Found<'_> {
         let id = SourceId(self.sources.len());
         let known = self.recipients.len();
         let found = match ControlGroup::open(path, &typed, id, plan) {
-            Ok(mut group) => group
-                .look_first(&mut self.recipients)?
-                .map_or(Ok(group), Err),
-            Err(refused) => Err(refused),
+            Ok(mut group) => {
+                let refused = group.look_first(&mut self.recipients)?;
+                refused.map_or(Ok(group), Err)
+            }
+            refused => refused,
         };
         let group = match found {
             Ok(group) => group,
@@ -137,32 +130,17 @@ impl Found<'_> {
                 return Ok(());
             }
         };
-        let rules = &self.recipients.rules;
-        if plan.selection.narrows() {
-            if self.recipients.len() == known {
-                let nobody = nobody_described(rules)?;
-                self.miss(&typed, None, Reason::Nobody(nobody));
-                return Ok(());
+        if !plan.selection.narrows() {
+            if self.recipients.rules.is_question() && group.unseen > 0 {
+                let count = group.unseen;
+                self.miss(&typed, None, Reason::OtherNamespace { count });
             }
-        } else if rules.is_question() && group.unseen > 0 {
-            let count = group.unseen;
-            self.miss(&typed, None, Reason::OtherNamespace { count });
+        } else if self.recipients.len() == known {
+            let nobody = nobody_described(&self.recipients.rules)?;
+            self.miss(&typed, None, Reason::Nobody(nobody));
+            return Ok(());
         }
         self.sources.push(Source::Control(group));
-        Ok(())
-    }
-
-    /// Takes the processes that answer to a description, or notes why there are none.
-    fn answers(
-        &mut self,
-        found: Vec<(Pinned, Verdict)>,
-        typed: &Rc<Typed>,
-        nobody: impl FnOnce(&Rules) -> Result<Nobody>,
-    ) -> Result<()> {
-        if !self.answer(found, typed)? {
-            let nobody = nobody(&self.recipients.rules)?;
-            self.miss(typed, None, Reason::Nobody(nobody));
-        }
         Ok(())
     }
 

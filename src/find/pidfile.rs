@@ -73,36 +73,42 @@ impl Written {
 /// Reads and parses the whole file. Only standard input may be empty, or anything but a regular
 /// file.
 pub fn read(pidfile: &Pidfile) -> Result<Listed> {
-    let is_input = pidfile.path == OsStr::new("-");
-    let (name, way) = if is_input {
-        ("standard input".to_owned(), Way::Input)
-    } else {
-        let path = escape(pidfile.path.as_encoded_bytes());
-        (format!("pidfile {path}"), Way::Number)
-    };
-    let task = || format!("reading {name}");
-    let (file, limit) = if is_input {
-        if sys::started_without(STDIN_FILENO) {
-            return Err(Errno::EBADF).with_context(task);
-        }
-        let input = io::stdin().as_fd().try_clone_to_owned();
-        (input.map(File::from).with_context(task)?, INPUT_LIMIT)
-    } else {
-        // Opening a FIFO or a device has effects, so they are refused before. Should the file
-        // become one between this look and the next, opening it neither waits for a writer nor
-        // takes a terminal.
-        regular(fs::metadata(&pidfile.path)).with_context(task)?;
-        let mut options = OpenOptions::new();
-        options.read(true).custom_flags(O_NONBLOCK | O_NOCTTY);
-        (options.open(&pidfile.path).with_context(task)?, FILE_LIMIT)
-    };
-    let metadata = file.metadata();
-    let metadata = if is_input {
-        metadata
-    } else {
-        regular(metadata)
+    if pidfile.path == OsStr::new("-") {
+        return read_file(input(), "standard input", Way::Input, pidfile.age);
     }
-    .with_context(task)?;
+    let name = format!("pidfile {}", escape(pidfile.path.as_encoded_bytes()));
+    read_file(regular(&pidfile.path), &name, Way::Number, pidfile.age)
+}
+
+fn input() -> io::Result<File> {
+    if sys::started_without(STDIN_FILENO) {
+        return Err(Errno::EBADF.into());
+    }
+    io::stdin().as_fd().try_clone_to_owned().map(File::from)
+}
+
+/// Opens a regular file.
+fn regular(path: &OsStr) -> io::Result<File> {
+    let check = |metadata: Metadata| {
+        let other = || io::Error::other("not a regular file");
+        metadata.is_file().then_some(()).ok_or_else(other)
+    };
+    // Opening a FIFO or a device has effects, so they are refused before. Should the file become
+    // one between this look and the next, opening it neither waits for a writer nor takes a
+    // terminal.
+    check(fs::metadata(path)?)?;
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(O_NONBLOCK | O_NOCTTY);
+    let file = options.open(path)?;
+    check(file.metadata()?)?;
+    Ok(file)
+}
+
+fn read_file(file: io::Result<File>, name: &str, way: Way, age: Age) -> Result<Listed> {
+    let task = || format!("reading {name}");
+    let file = file.with_context(task)?;
+    let is_input = way == Way::Input;
+    let metadata = file.metadata().with_context(task)?;
     let is_made_by_kernel = is_made_by_kernel(&file).with_context(task)?;
     if is_made_by_kernel && !is_input {
         let refused = UsageError::value(format!(
@@ -112,33 +118,34 @@ pub fn read(pidfile: &Pidfile) -> Result<Listed> {
             .hint("'--cgroup DIR' means the members of a control group; '--pidfile -' reads them from standard input")
             .into());
     }
+    let limit = if is_input { INPUT_LIMIT } else { FILE_LIMIT };
     let mut text = Vec::new();
-    file.take(limit + 1)
-        .read_to_end(&mut text)
-        .with_context(task)?;
-    if text.len() as u64 > limit {
+    let mut file = file.take(limit + 1);
+    file.read_to_end(&mut text).with_context(task)?;
+    if file.limit() == 0 {
         bail!("{}: more than {limit} bytes, which is no pidfile", task());
     }
-    let text = if is_input {
+    let counted = if is_input {
         &text
     } else {
         first_line_or_all(&text)
     };
-    let targets = targets(text, way).with_context(task)?;
+    let targets = targets(counted, way).with_context(task)?;
     if targets.is_empty() && !is_input {
         bail!("{}: it is empty", task());
     }
     // A pipe was written by a program that has just looked the processes up.
-    let has_time = pidfile.age == Age::Checked && metadata.is_file() && !is_made_by_kernel;
-    let written = has_time.then(|| {
-        metadata.modified().map(|at| Written {
-            name: name.clone(),
-            at,
+    let written = if age == Age::Checked && metadata.is_file() && !is_made_by_kernel {
+        Some(Written {
+            name: name.to_owned(),
+            at: metadata.modified().with_context(task)?,
         })
-    });
+    } else {
+        None
+    };
     Ok(Listed {
         targets,
-        written: written.transpose().with_context(task)?,
+        written,
         way,
     })
 }
@@ -199,16 +206,6 @@ fn is_made_by_kernel(file: &File) -> nix::Result<bool> {
         CGROUP2_SUPER_MAGIC,
     ];
     Ok(made_up.contains(&kind))
-}
-
-fn regular(metadata: io::Result<Metadata>) -> io::Result<Metadata> {
-    metadata.and_then(|metadata| {
-        if metadata.is_file() {
-            Ok(metadata)
-        } else {
-            Err(io::Error::other("not a regular file"))
-        }
-    })
 }
 
 #[cfg(test)]

@@ -13,11 +13,11 @@ use crate::event::Reason;
 use crate::find::filter::{Rules, Verdict, Way};
 use crate::find::names::processes;
 use crate::find::spared::own;
-use crate::os::net::{self, Protocol, Socket};
+use crate::os::net::{self, Socket};
 use crate::os::pidfd::{Opened, Pinned};
 use crate::os::proc;
 use crate::plan::Users;
-use crate::target::Pid;
+use crate::target::{Pid, Transport};
 
 /// How long new holders are looked for, to which a server may hand its socket meanwhile. A server
 /// that forks without end would be looked at for ever.
@@ -45,7 +45,7 @@ pub struct Holders {
 /// all processes is enough to be true of the moment when it began, if each socket was seen in
 /// somebody's hand and is on the port still; processes that have appeared since are looked at, too,
 /// so that no socket is handed past the look.
-pub fn holders(port: NonZeroU16, protocol: Protocol, rules: &Rules) -> Result<Holders> {
+pub fn holders(port: NonZeroU16, transport: Transport, rules: &Rules) -> Result<Holders> {
     let start = Instant::now();
     let mut look = Look {
         rules,
@@ -54,7 +54,7 @@ pub fn holders(port: NonZeroU16, protocol: Protocol, rules: &Rules) -> Result<Ho
         seen: BTreeSet::new(),
     };
     let mut known: BTreeSet<Pid> = BTreeSet::new();
-    let mut sockets = listed(port, protocol)?;
+    let mut sockets = listed(port, transport)?;
     loop {
         let mut newer = if sockets.is_empty() {
             Vec::new()
@@ -68,7 +68,7 @@ pub fn holders(port: NonZeroU16, protocol: Protocol, rules: &Rules) -> Result<Ho
                 look.at(*pid, &sockets)?;
             }
         }
-        let before = std::mem::replace(&mut sockets, listed(port, protocol)?);
+        let before = std::mem::replace(&mut sockets, listed(port, transport)?);
         let is_same = before == sockets;
         if (!is_same || !newer.is_empty()) && !sockets.is_empty() && start.elapsed() < LOOKING {
             // A new socket may be in anybody's hand.
@@ -95,7 +95,7 @@ pub fn holders(port: NonZeroU16, protocol: Protocol, rules: &Rules) -> Result<Ho
             known.clear();
             continue;
         }
-        return look.finish(&sockets, port, protocol);
+        return look.finish(&sockets, port, transport);
     }
 }
 
@@ -163,15 +163,15 @@ impl Look<'_> {
         self,
         sockets: &BTreeSet<Socket>,
         port: NonZeroU16,
-        protocol: Protocol,
+        transport: Transport,
     ) -> Result<Holders> {
         let passed_over = if let Some(socket) = self.unseen(sockets) {
             let owner = (socket.owner != getuid().as_raw()).then(|| proc::user_name(socket.owner));
             Some(Reason::HolderUnseen { owner })
         } else if self.selected.is_empty() {
-            let other = match protocol {
-                Protocol::Tcp => Protocol::Udp,
-                Protocol::Udp => Protocol::Tcp,
+            let other = match transport {
+                Transport::Unsaid | Transport::Tcp => Transport::Udp,
+                Transport::Udp => Transport::Tcp,
             };
             Some(Reason::NotListening {
                 of_others: self.others.len(),
@@ -192,8 +192,8 @@ fn holds(process: &Pinned, sockets: &BTreeSet<Socket>) -> Result<bool> {
     Ok(!held(process.pid, sockets)?.is_empty() && process.is_running()?)
 }
 
-fn listed(port: NonZeroU16, protocol: Protocol) -> Result<BTreeSet<Socket>> {
-    let sockets = net::sockets(port, protocol);
+fn listed(port: NonZeroU16, transport: Transport) -> Result<BTreeSet<Socket>> {
+    let sockets = net::sockets(port, transport);
     sockets.with_context(|| format!("looking for the sockets on port {port}"))
 }
 

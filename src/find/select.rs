@@ -56,13 +56,12 @@ impl<'a> Found<'a> {
     /// group come last, since the signal may end sigsend.
     pub fn by_number(&self) -> impl Iterator<Item = Target> + use<'a> {
         let plan = self.recipients.rules.plan;
-        let targets = &plan.selection.targets;
-        let is_plain = plan.is_plain();
-        let passes = move |target: &Target| is_plain || is_by_number(target);
-        let passing = move || targets.iter().filter(passes);
-        let last: Vec<Target> = passing().filter(ends_sigsend).collect();
-        let first = passing().filter(|target| !ends_sigsend(target));
-        first.chain(last)
+        let is_meant = |target: &Target| plan.is_plain() || is_by_number(target);
+        let passing = move |is_last: bool| {
+            let targets = plan.selection.targets.iter();
+            targets.filter(move |one| is_meant(one) && ends_sigsend(one) == is_last)
+        };
+        passing(false).chain(passing(true))
     }
 
     pub fn source_ids(&self) -> impl Iterator<Item = SourceId> + use<> {
@@ -83,6 +82,22 @@ impl<'a> Found<'a> {
         let known = self.recipients.len();
         let adopted = tree::adopt(&mut self.recipients, parent);
         (self.recipients.ids_from(known).collect(), adopted)
+    }
+
+    /// Finds all that a target means, its trees included, or nothing of it: with too few
+    /// descriptors or too little memory for one target there may be enough for the others.
+    fn all_or_nothing(&mut self, find: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let (known, sources) = (self.recipients.len(), self.sources.len());
+        let found = find(self).and_then(|()| tree::look(known, &mut self.recipients, |_, _| {}));
+        match found {
+            Err(error) if !self.recipients.rules.is_question() && is_exhaustion(&error) => {
+                self.recipients.forget(known, sources);
+                self.sources.truncate(sources);
+                self.errors.push(error);
+                Ok(())
+            }
+            found => found,
+        }
     }
 }
 
@@ -126,12 +141,12 @@ pub fn select(plan: &Plan, labels: Labels) -> Result<Found<'_>> {
         found.sources.push(Source::Trees);
     }
     for target in selection.targets.iter() {
-        found.all_or_nothing(|found| found.target(target, Way::Number, None))?;
+        found.all_or_nothing(|found| found.target(&target, Way::Number, None))?;
     }
     for listed in listed {
         for target in listed.targets {
             let written = listed.written.as_ref();
-            found.all_or_nothing(|found| found.target(target, listed.way, written))?;
+            found.all_or_nothing(|found| found.target(&target, listed.way, written))?;
         }
     }
     if let Some(path) = &selection.cgroup {
@@ -174,22 +189,4 @@ fn spared(plan: &Plan) -> Result<Spared> {
     let is_ordered = !plan.is_plain() && selection.targets.len() > 1;
     let spared = is_ordered.then(|| Spared::read().ok()).flatten();
     Ok(spared.unwrap_or_else(Spared::only_sigsend))
-}
-
-impl Found<'_> {
-    /// Finds all that a target means, its trees included, or nothing of it: with too few
-    /// descriptors or too little memory for one target there may be enough for the others.
-    fn all_or_nothing(&mut self, find: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
-        let (known, sources) = (self.recipients.len(), self.sources.len());
-        let found = find(self).and_then(|()| tree::look(known, &mut self.recipients, |_, _| {}));
-        match found {
-            Err(error) if !self.recipients.rules.is_question() && is_exhaustion(&error) => {
-                self.recipients.forget(known, sources);
-                self.sources.truncate(sources);
-                self.errors.push(error);
-                Ok(())
-            }
-            found => found,
-        }
-    }
 }

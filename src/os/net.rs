@@ -13,25 +13,14 @@ use crate::os::directory;
 use crate::os::proc;
 use crate::os::procfs::{self, if_visible, number_in};
 use crate::os::sys::{self, retry};
-use crate::target::Pid;
+use crate::target::{Pid, Transport};
 
-/// What a port is a port of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Protocol {
-    /// Listening sockets.
-    Tcp,
-    /// Bound sockets that are connected to nobody.
-    Udp,
-}
-
-impl Protocol {
-    /// The state that makes a socket a server's, as the kernel numbers them (tcp_states.h): LISTEN,
-    /// and CLOSE, which UDP has until it is connected.
-    fn server_state(self) -> u8 {
-        match self {
-            Self::Tcp => 10,
-            Self::Udp => 7,
-        }
+/// The number of a transport in IP packets, its name in /proc/net, and the state that makes a
+/// socket a server's (tcp_states.h): LISTEN, or CLOSE, which UDP has until it is connected.
+fn names(transport: Transport) -> (u8, &'static str, u8) {
+    match transport {
+        Transport::Unsaid | Transport::Tcp => (6, "tcp", 10),
+        Transport::Udp => (17, "udp", 7),
     }
 }
 
@@ -44,13 +33,13 @@ pub struct Socket {
 }
 
 /// The servers' sockets on a port, whatever their address.
-pub fn sockets(port: NonZeroU16, protocol: Protocol) -> io::Result<BTreeSet<Socket>> {
+pub fn sockets(port: NonZeroU16, transport: Transport) -> io::Result<BTreeSet<Socket>> {
     // Where a kernel or sandbox lacks sock_diag(7), any of its steps may fail in any way.
-    diagnosed(port, protocol).or_else(|_| listed(port, protocol))
+    diagnosed(port, transport).or_else(|_| listed(port, transport))
 }
 
 /// Asks the kernel for these sockets alone, so that a table of others costs nothing.
-fn diagnosed(port: NonZeroU16, protocol: Protocol) -> io::Result<BTreeSet<Socket>> {
+fn diagnosed(port: NonZeroU16, transport: Transport) -> io::Result<BTreeSet<Socket>> {
     let netlink = socket(
         AddressFamily::Netlink,
         SockType::Raw,
@@ -60,7 +49,7 @@ fn diagnosed(port: NonZeroU16, protocol: Protocol) -> io::Result<BTreeSet<Socket
     let mut sockets = BTreeSet::new();
     let mut answer = vec![0; 32 << 10];
     for family in [AF_INET, AF_INET6] {
-        retry(|| unistd::write(&netlink, &request(port, protocol, family)))?;
+        retry(|| unistd::write(&netlink, &request(port, transport, family)))?;
         loop {
             let length = retry(|| unistd::read(&netlink, &mut answer))?;
             if take(&answer[..length], &mut sockets)? {
@@ -79,18 +68,15 @@ const NLMSG_DONE: u16 = 3;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 
 /// A `nlmsghdr` (netlink(7)) and an `inet_diag_req_v2` (sock_diag(7)).
-fn request(port: NonZeroU16, protocol: Protocol, family: u8) -> Vec<u8> {
-    let transport = match protocol {
-        Protocol::Tcp => 6,
-        Protocol::Udp => 17,
-    };
-    let states = 1_u32 << protocol.server_state();
+fn request(port: NonZeroU16, transport: Transport, family: u8) -> Vec<u8> {
+    let (protocol, _, server) = names(transport);
+    let states = 1_u32 << server;
     [
         &72_u32.to_ne_bytes()[..],
         &SOCK_DIAG_BY_FAMILY.to_ne_bytes(),
         &NLM_F_REQUEST_DUMP.to_ne_bytes(),
         &[0; 8],
-        &[family, transport, 0, 0],
+        &[family, protocol, 0, 0],
         &states.to_ne_bytes(),
         &port.get().to_be_bytes(),
         &[0; 46],
@@ -135,18 +121,15 @@ fn bytes<const N: usize>(message: &[u8], at: usize) -> io::Result<[u8; N]> {
 }
 
 /// The sockets as /proc/net has them, which lists those on all ports.
-fn listed(port: NonZeroU16, protocol: Protocol) -> io::Result<BTreeSet<Socket>> {
-    let tables = match protocol {
-        Protocol::Tcp => ["tcp", "tcp6"],
-        Protocol::Udp => ["udp", "udp6"],
-    };
+fn listed(port: NonZeroU16, transport: Transport) -> io::Result<BTreeSet<Socket>> {
     let mut sockets = BTreeSet::new();
-    for table in tables {
+    let (_, name, server) = names(transport);
+    for table in [name.to_owned(), format!("{name}6")] {
         match procfs::slurp(&format!("net/{table}")) {
-            Ok(text) => sockets.extend(
-                text.split(|byte| *byte == b'\n')
-                    .filter_map(|row| in_row(row, port, protocol)),
-            ),
+            Ok(text) => {
+                let rows = text.split(|byte| *byte == b'\n');
+                sockets.extend(rows.filter_map(|row| in_row(row, port, server)));
+            }
             // A kernel without IPv6. /proc itself must not be missing: no rows would read as
             // "nothing listens".
             Err(error) if error.kind() == ErrorKind::NotFound && table.ends_with('6') => {}
@@ -160,12 +143,11 @@ fn listed(port: NonZeroU16, protocol: Protocol) -> io::Result<BTreeSet<Socket>> 
 }
 
 /// The socket in a row of /proc/net/tcp or udp (proc_pid_net(5)), if it is a server's on the port.
-fn in_row(row: &[u8], port: NonZeroU16, protocol: Protocol) -> Option<Socket> {
+fn in_row(row: &[u8], port: NonZeroU16, server: u8) -> Option<Socket> {
     let fields: Vec<&str> = str::from_utf8(row).ok()?.split_ascii_whitespace().collect();
     let (_, local) = fields.get(1)?.rsplit_once(':')?;
     let state = u8::from_str_radix(fields.get(3)?, 16).ok()?;
-    let is_meant =
-        u16::from_str_radix(local, 16) == Ok(port.get()) && state == protocol.server_state();
+    let is_meant = u16::from_str_radix(local, 16) == Ok(port.get()) && state == server;
     is_meant.then_some(Socket {
         owner: fields.get(7)?.parse().ok()?,
         inode: fields.get(9)?.parse().ok()?,
@@ -232,10 +214,10 @@ mod tests {
     }
 
     /// Asks the kernel in both ways.
-    fn both(port: u16, protocol: Protocol) -> BTreeSet<Socket> {
+    fn both(port: u16, transport: Transport) -> BTreeSet<Socket> {
         let port = NonZeroU16::new(port).expect("a socket is bound to a port");
-        let found = diagnosed(port, protocol).expect("this kernel has sock_diag(7)");
-        assert_eq!(listed(port, protocol).expect("/proc is mounted"), found);
+        let found = diagnosed(port, transport).expect("this kernel has sock_diag(7)");
+        assert_eq!(listed(port, transport).expect("/proc is mounted"), found);
         found
     }
 
@@ -244,20 +226,20 @@ mod tests {
         let server = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = server.local_addr().expect("it is bound");
         let client = TcpStream::connect(address).expect("it listens");
-        assert_eq!(both(address.port(), Protocol::Tcp).len(), 1);
+        assert_eq!(both(address.port(), Transport::Tcp).len(), 1);
         let of_client = client.local_addr().expect("it is bound");
-        assert_eq!(both(of_client.port(), Protocol::Tcp).len(), 0);
+        assert_eq!(both(of_client.port(), Transport::Tcp).len(), 0);
 
         let server = UdpSocket::bind("[::1]:0").or_else(|_| UdpSocket::bind("127.0.0.1:0"));
         let server = server.expect("a free port");
         let address = server.local_addr().expect("it is bound");
-        let found = both(address.port(), Protocol::Udp);
+        let found = both(address.port(), Transport::Udp);
         let socket = found.first().expect("it is bound");
         assert_eq!(socket.owner, nix::unistd::getuid().as_raw());
         let own = Pid::try_from(unistd::getpid().as_raw()).expect("a process has a PID");
         let held = held(own, &found).expect("of this process");
         assert_eq!(held, BTreeSet::from([*socket]));
         server.connect(address).expect("to itself");
-        assert_eq!(both(address.port(), Protocol::Udp).len(), 0);
+        assert_eq!(both(address.port(), Transport::Udp).len(), 0);
     }
 }

@@ -11,13 +11,14 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal;
 use nix::sys::statfs::{FsType, fstatfs};
 
-use crate::event::NoProcess;
-use crate::os::proc;
+use crate::event::{Ending, NoProcess, errno_of};
+use crate::os::proc::{self, State};
 use crate::os::sys::{self, Scope, retry};
 use crate::signal::Signal;
 use crate::target::{Inode, Pid};
@@ -170,24 +171,47 @@ impl Pinned {
     /// (`PIDFD_GET_INFO`, Linux 6.13), else from /proc. `None` if the process has gone or is
     /// hidden.
     pub fn real_user(&self) -> Result<Option<u32>> {
-        match self.fd().and_then(sys::real_user) {
-            Ok(user) => Ok(Some(user)),
-            Err(Errno::ESRCH) => Ok(None),
-            Err(_) => {
-                let status = proc::if_visible(proc::status(self.pid));
-                let task = || format!("looking for the owner of {}", self.pid);
-                Ok(status.with_context(task)?.map(|status| status.real_user))
-            }
-        }
+        self.ask(sys::real_user, |pid| Ok(proc::status(pid)?.real_user))
+            .with_context(|| format!("looking for the owner of {}", self.pid))
     }
 
     /// The PID of the parent, in the same way; 0 if it is in another PID namespace.
     pub fn parent(&self) -> io::Result<Option<i32>> {
-        match self.fd().and_then(sys::parent) {
-            Ok(parent) => Ok(i32::try_from(parent).ok()),
+        self.ask(sys::parent, |pid| Ok(proc::stat(pid)?.parent))
+    }
+
+    fn ask<T>(
+        &self,
+        kernel: impl FnOnce(BorrowedFd) -> nix::Result<T>,
+        proc: impl FnOnce(Pid) -> io::Result<T>,
+    ) -> io::Result<Option<T>> {
+        match self.fd().and_then(kernel) {
+            Ok(value) => Ok(Some(value)),
             Err(Errno::ESRCH) => Ok(None),
-            Err(_) => Ok(proc::if_visible(proc::stat(self.pid))?.map(|stat| stat.parent)),
+            Err(_) => proc::if_visible(proc(self.pid)),
         }
+    }
+
+    /// How it ended, child or not: from the pidfd after it was reaped (Linux 6.15), from /proc
+    /// before. `None` if it cannot be told, or not before it is reaped.
+    pub fn ending(&self) -> Option<Ending> {
+        let reaped = self.fd().ok().and_then(sys::exit_status);
+        let status = reaped.or_else(|| self.zombie_status());
+        status.map(Ending::from_wait_status)
+    }
+
+    /// The wait status of a zombie, which reads 0 if the caller may not ptrace(2) the process.
+    /// Another file with the same protection shows it: /proc/PID/exe gives ENOENT if the caller
+    /// may, and EACCES if not.
+    fn zombie_status(&self) -> Option<i32> {
+        let stat = proc::stat(self.pid).ok()?;
+        if stat.state != State::Dead {
+            return None;
+        }
+        let may_see = proc::executable(self.pid)
+            .is_err_and(|error| error.raw_os_error() == Some(libc::ENOENT));
+        let is_zombie = self.life().ok()? == Life::Exited;
+        (may_see && is_zombie).then_some(stat.wait_status)
     }
 
     /// Whether the PID still belongs to this process, so that what was read by PID since it was
@@ -258,15 +282,8 @@ fn keep_reserve(fd: &OwnedFd) -> Result<()> {
 
 /// Whether an error means that there are no descriptors or no memory left for what was tried.
 pub fn is_exhaustion(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let of_io = || {
-            cause
-                .downcast_ref::<io::Error>()?
-                .raw_os_error()
-                .map(Errno::from_raw)
-        };
-        let errno = cause.downcast_ref().copied().or_else(of_io);
-        matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM))
-            || cause.is::<TryReserveError>()
-    })
+    matches!(
+        errno_of(error),
+        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)
+    ) || error.chain().any(|cause| cause.is::<TryReserveError>())
 }

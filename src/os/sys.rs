@@ -252,8 +252,9 @@ pub fn real_user(fd: BorrowedFd) -> nix::Result<u32> {
 }
 
 /// The parent of a process, in the same way.
-pub fn parent(fd: BorrowedFd) -> nix::Result<u32> {
-    info(fd, libc::PIDFD_INFO_PID).map(|info| info.ppid)
+pub fn parent(fd: BorrowedFd) -> nix::Result<i32> {
+    let parent = info(fd, libc::PIDFD_INFO_PID)?.ppid;
+    i32::try_from(parent).map_err(|_| Errno::EOVERFLOW)
 }
 
 /// What a pidfd tells of its process; ENODATA if not what was asked for.

@@ -10,7 +10,6 @@ use crate::event::{Ending, Outcome, Reason, Subject, Tally};
 use crate::find::recipients::{Recipient, RecipientId, SourceId, Standing};
 use crate::find::select::Found;
 use crate::find::source::Source;
-use crate::os::exit;
 use crate::output::progress::Pending;
 use crate::output::report::Report;
 use crate::output::text::described;
@@ -169,7 +168,7 @@ impl<'a, 'r> Call<'a, 'r> {
             Err(errno) if is_forbidden(errno) && step.signal.is_null() && waits => {}
             Err(Errno::ESRCH) if !step.is_first() => {
                 recipient.standing = Standing::Gone;
-                let ending = exit::ending(&recipient.process);
+                let ending = recipient.process.ending();
                 let after = self.began.elapsed();
                 self.report_gone(id, ending.unwrap_or(Ending::Unknown), after);
             }

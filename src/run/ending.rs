@@ -7,7 +7,6 @@ use anyhow::Result;
 
 use crate::event::Ending;
 use crate::find::recipients::RecipientId;
-use crate::os::exit;
 use crate::plan::Labels;
 use crate::run::call::Call;
 use crate::run::watch::Watch;
@@ -33,7 +32,7 @@ impl Endings {
         let after = call.began.elapsed();
         let process = &call.found.recipients[id].process;
         let known = match call.found.recipients.rules.labels {
-            Labels::Wanted => exit::ending(process),
+            Labels::Wanted => process.ending(),
             Labels::Unwanted => Some(Ending::Unknown),
         };
         if let Some(ending) = known {
@@ -52,7 +51,7 @@ impl Endings {
     pub fn report_due(&mut self, call: &mut Call) {
         let now = Instant::now();
         self.0.retain(|exited| {
-            let known = exit::ending(&call.found.recipients[exited.id].process);
+            let known = call.found.recipients[exited.id].process.ending();
             if known.is_none() && now < exited.until {
                 return true;
             }
