@@ -7,7 +7,7 @@ use anyhow::Result;
 use nix::unistd::getpgid;
 
 use crate::event::Reason;
-use crate::find::filter::Rules;
+use crate::find::filter::{Rules, Way};
 use crate::os::pidfd::Pinned;
 use crate::os::proc;
 use crate::plan::Users;
@@ -84,12 +84,12 @@ impl Rules<'_> {
     }
 
     /// Why the signals of a call that waits or follows up end nothing.
-    pub fn unreachable(&self, pid: Pid) -> Option<Reason> {
+    pub fn unreachable(&self, pid: Pid, way: Way) -> Option<Reason> {
         let plan = self.plan;
         if self.is_question() || plan.is_single() {
             return None;
         }
-        if is_kernel_thread(pid) {
+        if way != Way::Group && is_kernel_thread(pid) {
             return Some(Reason::KernelThread);
         }
         // The kernel drops what the first process of its own PID namespace does not catch, KILL and

@@ -210,7 +210,7 @@ impl<'a> Rules<'a> {
         if is_root && way == Way::Number && self.spared.has(pid) {
             return Ok(Verdict::Takes(Standing::Skipped));
         }
-        let refused = self.unreachable(pid).or_else(|| self.uncaught(pid));
+        let refused = self.unreachable(pid, way).or_else(|| self.uncaught(pid));
         Ok(Verdict::Takes(
             refused.map_or(Standing::Present, Standing::Refused),
         ))

@@ -86,17 +86,19 @@ impl ProcessGroup {
     /// Looks for members that are not known yet and admits them.
     ///
     /// What was listed counts only if the number was this group's until after the listing: its
-    /// leader's pidfd still finds the group, or a member that was known before the listing is in
-    /// it, unreaped. A member that has left the group proves nothing, since the number may have
-    /// been reused after it left.
+    /// leader's pidfd still finds the group or, without one, a member that was known before the
+    /// listing is in it, unreaped. A member that has left the group proves nothing, since the
+    /// number may have been reused after it left.
     pub fn look(&mut self, recipients: &mut Recipients) -> Result<()> {
         let listed = self.list(recipients)?;
         let mut is_same = self.is_led();
-        for known in recipients
-            .iter()
-            .filter(|known| known.group() == Some(self.id))
-        {
-            is_same = is_same || self.contains(&known.process)?;
+        for member in &listed {
+            if let Member::Known(id) = member
+                && self.leader.is_none()
+                && recipients[*id].group() == Some(self.id)
+            {
+                is_same = is_same || self.contains(&recipients[*id].process)?;
+            }
         }
         if is_same {
             for member in listed {
