@@ -282,8 +282,9 @@ fn keep_reserve(fd: &OwnedFd) -> Result<()> {
 
 /// Whether an error means that there are no descriptors or no memory left for what was tried.
 pub fn is_exhaustion(error: &anyhow::Error) -> bool {
-    matches!(
-        errno_of(error),
-        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)
-    ) || error.chain().any(|cause| cause.is::<TryReserveError>())
+    let mut causes = error.chain();
+    match errno_of(error) {
+        Some(errno) => matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM),
+        None => causes.any(|cause| cause.downcast_ref::<TryReserveError>().is_some()),
+    }
 }
