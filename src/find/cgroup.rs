@@ -12,9 +12,9 @@ use nix::errno::Errno;
 
 use crate::event::{NoControlGroup, Reason, Typed, What};
 use crate::find::filter::Way;
-use crate::find::recipients::{Member, NamedBy, Origin, Place, Recipients, SourceId, Standing};
+use crate::find::recipients::{Member, Place, Recipients, SourceId, Standing};
 use crate::find::spared::own;
-use crate::os::cgroup::{Directory, Events, Members, Switch, directories};
+use crate::os::cgroup::{Directory, InterfaceFile, Members, directories};
 use crate::plan::Plan;
 use crate::signal::Signal;
 use crate::target::Pid;
@@ -23,7 +23,7 @@ use crate::target::Pid;
 pub struct ControlGroup {
     directory: Directory,
     /// Wakes a wait when the group becomes empty.
-    pub events: Events,
+    pub events: InterfaceFile,
     /// How KILL reaches all of it; `None` if it goes to each member.
     pub kill_file: Option<KillFile>,
     pub typed: Rc<Typed>,
@@ -49,9 +49,9 @@ pub enum Awaited {
 /// What kills a whole group, newborn members included.
 pub enum KillFile {
     /// cgroup.kill, Linux 5.14.
-    Kill(Switch),
+    Kill(InterfaceFile),
     /// cgroup.freeze, before 5.14: no member can fork while all are killed.
-    Freeze(Switch),
+    Freeze(InterfaceFile),
 }
 
 impl ControlGroup {
@@ -116,7 +116,7 @@ impl ControlGroup {
         self.admit(members, recipients)?;
         // Those that were listed may have left others behind, which are found later.
         if recipients.len() == known {
-            is_empty |= !self.events.is_populated().unwrap_or(true);
+            is_empty |= !self.is_populated();
         }
         // It may have become threaded, so that it lists no processes any more.
         if self.directory.check() == Err(NoControlGroup::Threaded) {
@@ -149,12 +149,7 @@ impl ControlGroup {
             {
                 continue;
             }
-            let origin = Origin {
-                typed: Rc::clone(&self.typed),
-                named_by: NamedBy::Description,
-                place: Place::Member(self.id),
-            };
-            recipients.join(member, origin)?;
+            recipients.join(member, &self.typed, Place::Member(self.id))?;
         }
         Ok(())
     }
@@ -168,22 +163,31 @@ impl ControlGroup {
     /// frozen now, so that it is to be thawed later.
     pub fn freeze(&self) -> nix::Result<bool> {
         match &self.kill_file {
-            Some(KillFile::Freeze(switch)) if !switch.is_on()? => switch.set(true).map(|()| true),
+            Some(KillFile::Freeze(file)) if !file.says("1")? => file.write("1").map(|()| true),
             _ => Ok(false),
         }
     }
 
     pub fn thaw(&self) -> nix::Result<()> {
         match &self.kill_file {
-            Some(KillFile::Freeze(switch)) => switch.set(false),
+            Some(KillFile::Freeze(file)) => file.write("0"),
             _ => Ok(()),
         }
+    }
+
+    pub fn is_frozen(&self) -> bool {
+        self.events.says("frozen 1").unwrap_or(false)
+    }
+
+    /// Whether there are living processes in the group and below, as far as that can be told.
+    fn is_populated(&self) -> bool {
+        self.events.says("populated 1").unwrap_or(true)
     }
 
     /// Whether any member is waited for that is no recipient. What is unknown counts as yes: the
     /// group is not known to be empty.
     pub fn is_awaited(&self, recipients: &Recipients) -> bool {
-        if self.awaited == Awaited::Recipients || !self.events.is_populated().unwrap_or(true) {
+        if self.awaited == Awaited::Recipients || !self.is_populated() {
             return false;
         }
         let Ok(members) = self.list() else {

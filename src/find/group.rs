@@ -9,7 +9,7 @@ use nix::sys::signal;
 use crate::event::{NoProcess, Reason, Typed};
 use crate::find::filter::Way;
 use crate::find::names::check_proc;
-use crate::find::recipients::{Member, NamedBy, Origin, Place, Recipients, SourceId};
+use crate::find::recipients::{Member, Place, Recipients, SourceId};
 use crate::os::pidfd::Pinned;
 use crate::os::pids::{self, GroupMembers};
 use crate::target::Pgid;
@@ -140,11 +140,6 @@ impl ProcessGroup {
         if let Member::Known(id) = member {
             recipients[id].place = place;
         }
-        let origin = Origin {
-            typed: Rc::clone(&self.typed),
-            named_by: NamedBy::Identity,
-            place,
-        };
-        recipients.join(member, origin)
+        recipients.join(member, &self.typed, place)
     }
 }

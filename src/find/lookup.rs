@@ -13,8 +13,8 @@ use crate::find::filter::{Verdict, Way};
 use crate::find::group::ProcessGroup;
 use crate::find::names::{self, check_proc};
 use crate::find::pidfile::Written;
-use crate::find::port;
-use crate::find::recipients::{NamedBy, Origin, Place, SourceId, Standing};
+use crate::find::port::Holders;
+use crate::find::recipients::{NamedBy, Place, SourceId, Standing};
 use crate::find::select::{Found, Miss};
 use crate::find::source::Source;
 use crate::find::spared::{is_own_group, own};
@@ -47,9 +47,10 @@ impl Found<'_> {
                 }
             }
             Target::Port(port, transport) => {
-                let holders = port::holders(*port, *transport, &self.recipients.rules)?;
+                let holders = Holders::find(*port, *transport, &self.recipients.rules)?;
+                let passed_over = holders.passed_over()?;
                 self.answer(holders.selected, &typed)?;
-                if let Some(reason) = holders.passed_over {
+                if let Some(reason) = passed_over {
                     self.miss(&typed, None, reason);
                 }
             }
@@ -70,7 +71,7 @@ impl Found<'_> {
         let objection = |process: &Pinned| Ok(disproof(process)?.map(Verdict::Refused));
         match self.recipients.rules.open_judged(pid, way, objection)? {
             Opened::Process(process, verdict) => {
-                return self.take(process, verdict, typed, NamedBy::Identity);
+                return self.take(process, verdict, typed);
             }
             Opened::Absent(absent) => self.miss(typed, Some(pid), Reason::Absent(absent)),
         }
@@ -165,19 +166,13 @@ impl Found<'_> {
         }
         let is_answered = !found.is_empty();
         for (process, verdict) in found {
-            self.take(process, verdict, typed, NamedBy::Description)?;
+            self.take(process, verdict, typed)?;
         }
         Ok(is_answered)
     }
 
     /// Admits a process that is meant, or notes why it is refused.
-    fn take(
-        &mut self,
-        process: Pinned,
-        verdict: Verdict,
-        typed: &Rc<Typed>,
-        named_by: NamedBy,
-    ) -> Result<()> {
+    fn take(&mut self, process: Pinned, verdict: Verdict, typed: &Rc<Typed>) -> Result<()> {
         let standing = match verdict {
             Verdict::Takes(standing) => standing,
             Verdict::Refused(reason) => {
@@ -188,17 +183,12 @@ impl Found<'_> {
         };
         // The spared are roots of trees only if they were identified.
         let is_spared = matches!(standing, Standing::Skipped);
-        let is_root = named_by == NamedBy::Identity || !is_spared;
+        let is_root = NamedBy::of(typed) == NamedBy::Identity || !is_spared;
         let place = match self.recipients.rules.plan.selection.reach {
             Reach::Tree | Reach::Mixed if is_root => Place::Tree { parent: None },
             _ => Place::Alone,
         };
-        let origin = Origin {
-            typed: Rc::clone(typed),
-            named_by,
-            place,
-        };
-        self.recipients.admit(process, origin, standing)
+        self.recipients.admit(process, typed, place, standing)
     }
 
     fn miss(&mut self, typed: &Rc<Typed>, pid: Option<Pid>, reason: Reason) {

@@ -2,6 +2,7 @@
 //! holders.
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::num::NonZeroU16;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,91 +31,88 @@ const EXITING: Duration = Duration::from_millis(100);
 /// The pause between two looks at such a socket.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Who holds the sockets on a port.
-pub struct Holders {
+/// Who holds the sockets on a port, as far as it was seen.
+pub struct Holders<'a> {
+    rules: &'a Rules<'a>,
+    port: NonZeroU16,
+    transport: Transport,
+    sockets: BTreeSet<Socket>,
     /// The processes of the selected users, pinned, and what was decided about each.
     pub selected: Vec<(Pinned, Verdict)>,
-    /// Why sockets or processes were passed over, if the caller should know: the target means them,
-    /// or nobody was selected.
-    pub passed_over: Option<Reason>,
-}
-
-/// Finds who holds a listening TCP socket, or a bound and unconnected UDP socket, on a port.
-///
-/// Each holder is pinned, then its socket is looked up again among its descriptors. One pass over
-/// all processes is enough to be true of the moment when it began, if each socket was seen in
-/// somebody's hand and is on the port still; processes that have appeared since are looked at, too,
-/// so that no socket is handed past the look.
-pub fn holders(port: NonZeroU16, transport: Transport, rules: &Rules) -> Result<Holders> {
-    let start = Instant::now();
-    let mut look = Look {
-        rules,
-        selected: Vec::new(),
-        others: BTreeSet::new(),
-        seen: BTreeSet::new(),
-    };
-    let mut known: BTreeSet<Pid> = BTreeSet::new();
-    let mut sockets = listed(port, transport)?;
-    loop {
-        let mut newer = if sockets.is_empty() {
-            Vec::new()
-        } else {
-            processes()?
-        };
-        newer.retain(|pid| known.insert(*pid));
-        for pid in &newer {
-            // Another user's process may have a hundred thousand descriptors.
-            if rules.may_own(*pid)? {
-                look.at(*pid, &sockets)?;
-            }
-        }
-        let before = std::mem::replace(&mut sockets, listed(port, transport)?);
-        let is_same = before == sockets;
-        if (!is_same || !newer.is_empty()) && !sockets.is_empty() && start.elapsed() < LOOKING {
-            // A new socket may be in anybody's hand.
-            if !is_same {
-                known.clear();
-            }
-            continue;
-        }
-        // One that has let go of its socket may have handed it to a process that was looked at.
-        if look.drop_former(&sockets)? && start.elapsed() < LOOKING {
-            look.seen.clear();
-            known.clear();
-            continue;
-        }
-        // Nobody is selected, or a socket is in nobody's hand: do others hold it?
-        let is_open = look.selected.is_empty() || look.unseen(&sockets).is_some();
-        if is_open && !sockets.is_empty() {
-            for pid in processes()? {
-                look.at(pid, &sockets)?;
-            }
-        }
-        if look.unseen(&sockets).is_some() && start.elapsed() < EXITING {
-            thread::sleep(PAUSE);
-            known.clear();
-            continue;
-        }
-        return look.finish(&sockets, port, transport);
-    }
-}
-
-/// What was seen of the processes so far.
-struct Look<'a> {
-    rules: &'a Rules<'a>,
-    selected: Vec<(Pinned, Verdict)>,
     /// Holders of other users.
     others: BTreeSet<Pid>,
     /// The sockets whose holders were seen.
     seen: BTreeSet<Socket>,
 }
 
-impl Look<'_> {
-    fn at(&mut self, pid: Pid, sockets: &BTreeSet<Socket>) -> Result<()> {
-        let of_process = held(pid, sockets)?;
-        self.seen.extend(&of_process);
+impl<'a> Holders<'a> {
+    /// Finds who holds a listening TCP socket, or a bound and unconnected UDP socket, on a port.
+    ///
+    /// Each holder is pinned, then its socket is looked up again among its descriptors. One pass
+    /// over all processes is enough to be true of the moment when it began, if each socket was seen
+    /// in somebody's hand and is on the port still; processes that have appeared since are looked
+    /// at, too, so that no socket is handed past the look.
+    pub fn find(port: NonZeroU16, transport: Transport, rules: &'a Rules<'a>) -> Result<Self> {
+        let start = Instant::now();
+        let mut holders = Self {
+            rules,
+            port,
+            transport,
+            sockets: listed(port, transport)?,
+            selected: Vec::new(),
+            others: BTreeSet::new(),
+            seen: BTreeSet::new(),
+        };
+        let mut known: BTreeSet<Pid> = BTreeSet::new();
+        while !holders.sockets.is_empty() {
+            let mut newer = processes()?;
+            newer.retain(|pid| known.insert(*pid));
+            for pid in &newer {
+                // Another user's process may have a hundred thousand descriptors.
+                if rules.may_own(*pid)? {
+                    holders.look_at(*pid)?;
+                }
+            }
+            let sockets = listed(port, transport)?;
+            let before = mem::replace(&mut holders.sockets, sockets);
+            let is_same = before == holders.sockets;
+            let is_late = start.elapsed() >= LOOKING;
+            // A new socket may be in anybody's hand.
+            if !is_same {
+                known.clear();
+            }
+            if (!is_same || !newer.is_empty()) && !is_late {
+                continue;
+            }
+            // One that has let go of its socket may have handed it to a process that was looked at.
+            if holders.drop_former()? && !is_late {
+                holders.seen.clear();
+                known.clear();
+                continue;
+            }
+            // Nobody is selected, or a socket is in nobody's hand: do others hold it?
+            if holders.selected.is_empty() || holders.unseen().is_some() {
+                for pid in processes()? {
+                    holders.look_at(pid)?;
+                }
+            }
+            if holders.unseen().is_none() || start.elapsed() >= EXITING {
+                break;
+            }
+            thread::sleep(PAUSE);
+            known.clear();
+        }
+        if holders.sockets.is_empty() {
+            holders.selected.clear();
+        }
+        Ok(holders)
+    }
+
+    fn look_at(&mut self, pid: Pid) -> Result<()> {
+        let held = held(pid, &self.sockets)?;
+        self.seen.extend(&held);
         // sigsend can have inherited the socket that it is to look for.
-        if of_process.is_empty() || pid == own() {
+        if held.is_empty() || pid == own() {
             return Ok(());
         }
         for (known, _) in self.selected.iter().filter(|(known, _)| known.pid == pid) {
@@ -122,7 +120,7 @@ impl Look<'_> {
                 return Ok(());
             }
         }
-        let objection = |process: &Pinned| Ok(Verdict::unless(holds(process, sockets)?));
+        let objection = |process: &Pinned| Ok(Verdict::unless(is_holder(process, &self.sockets)?));
         match self.rules.open_judged(pid, Way::Port, objection)? {
             Opened::Process(process, Verdict::NotMeant) => {
                 if !self.rules.is_owned(&process)? {
@@ -138,57 +136,49 @@ impl Look<'_> {
     /// A socket without a visible holder that the caller should know of. It is another user's, so
     /// it is passed over in silence like the other processes of that user; unless it is the
     /// caller's own, those of all users are selected, or there is no other.
-    fn unseen(&self, sockets: &BTreeSet<Socket>) -> Option<Socket> {
+    fn unseen(&self) -> Option<Socket> {
         let is_all = self.rules.plan.selection.users == Users::All;
         let is_meant = |socket: &&Socket| is_all || socket.owner == getuid().as_raw();
-        let mut unseen = sockets.difference(&self.seen);
+        let mut unseen = self.sockets.difference(&self.seen);
         let meant = unseen.clone().find(is_meant);
         let nobody = self.selected.is_empty() && self.others.is_empty();
         meant.or_else(|| unseen.next().filter(|_| nobody)).copied()
     }
 
     /// Forgets those that hold none of the sockets any more; whether there was one.
-    fn drop_former(&mut self, sockets: &BTreeSet<Socket>) -> Result<bool> {
+    fn drop_former(&mut self) -> Result<bool> {
         let known = self.selected.len();
-        for (process, verdict) in std::mem::take(&mut self.selected) {
-            if holds(&process, sockets)? {
+        for (process, verdict) in mem::take(&mut self.selected) {
+            if is_holder(&process, &self.sockets)? {
                 self.selected.push((process, verdict));
             }
         }
         Ok(self.selected.len() < known)
     }
 
-    /// Those that were selected, and why others were passed over.
-    fn finish(
-        self,
-        sockets: &BTreeSet<Socket>,
-        port: NonZeroU16,
-        transport: Transport,
-    ) -> Result<Holders> {
-        let passed_over = if let Some(socket) = self.unseen(sockets) {
+    /// Why sockets or processes were passed over, if the caller should know: the target means them,
+    /// or nobody was selected.
+    pub fn passed_over(&self) -> Result<Option<Reason>> {
+        if let Some(socket) = self.unseen() {
             let owner = (socket.owner != getuid().as_raw()).then(|| proc::user_name(socket.owner));
-            Some(Reason::HolderUnseen { owner })
-        } else if self.selected.is_empty() {
-            let other = match transport {
-                Transport::Unsaid | Transport::Tcp => Transport::Udp,
-                Transport::Udp => Transport::Tcp,
-            };
-            Some(Reason::NotListening {
-                of_others: self.others.len(),
-                other_protocol: !listed(port, other)?.is_empty(),
-            })
-        } else {
-            None
+            return Ok(Some(Reason::HolderUnseen { owner }));
+        }
+        if !self.selected.is_empty() {
+            return Ok(None);
+        }
+        let other = match self.transport {
+            Transport::Unsaid | Transport::Tcp => Transport::Udp,
+            Transport::Udp => Transport::Tcp,
         };
-        Ok(Holders {
-            selected: self.selected,
-            passed_over,
-        })
+        Ok(Some(Reason::NotListening {
+            of_others: self.others.len(),
+            other_protocol: !listed(self.port, other)?.is_empty(),
+        }))
     }
 }
 
 /// Whether a pinned process lives and holds one of the sockets.
-fn holds(process: &Pinned, sockets: &BTreeSet<Socket>) -> Result<bool> {
+fn is_holder(process: &Pinned, sockets: &BTreeSet<Socket>) -> Result<bool> {
     Ok(!held(process.pid, sockets)?.is_empty() && process.is_running()?)
 }
 

@@ -8,13 +8,13 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
-use crate::event::{Subject, Typed};
+use crate::event::{Subject, Typed, What};
 pub use crate::find::filter::Standing;
 use crate::find::filter::{Rules, Verdict, Way};
 use crate::os::pidfd::Pinned;
 use crate::os::proc;
 use crate::plan::Labels;
-use crate::target::{Inode, Pid};
+use crate::target::{Inode, Pid, Target};
 
 /// The number of a recipient, the same for the whole call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,11 +73,16 @@ pub enum Place {
     },
 }
 
-/// How a process came to be a recipient.
-pub struct Origin {
-    pub typed: Rc<Typed>,
-    pub named_by: NamedBy,
-    pub place: Place,
+impl NamedBy {
+    pub fn of(typed: &Typed) -> Self {
+        match &typed.what {
+            What::Target(Target::Name(_) | Target::Port(..))
+            | What::ControlGroup
+            | What::CommandLine
+            | What::Directory => Self::Description,
+            What::Target(_) => Self::Identity,
+        }
+    }
 }
 
 impl Place {
@@ -208,28 +213,33 @@ impl<'a> Recipients<'a> {
     }
 
     /// Admits a member of a source.
-    pub fn join(&mut self, member: Member, origin: Origin) -> Result<()> {
+    pub fn join(&mut self, member: Member, typed: &Rc<Typed>, place: Place) -> Result<()> {
         match member {
-            Member::Known(id) => {
-                self[id].place.join(origin.place);
-                Ok(())
-            }
-            Member::New(process, standing) => self.admit(process, origin, standing),
+            Member::Known(id) => self[id].place.join(place),
+            Member::New(process, standing) => self.admit(process, typed, place, standing)?,
         }
+        Ok(())
     }
 
     /// Admits a process, or joins it with the recipient that is the same process.
     ///
     /// Two pidfds for one PID mean one process as long as the first has not been reaped. After that
     /// they count as two, which makes no difference: both get nothing if they are the same.
-    pub fn admit(&mut self, process: Pinned, origin: Origin, standing: Standing) -> Result<()> {
+    pub fn admit(
+        &mut self,
+        process: Pinned,
+        typed: &Rc<Typed>,
+        place: Place,
+        standing: Standing,
+    ) -> Result<()> {
         let pid = process.pid;
+        let named_by = NamedBy::of(typed);
         if let Some(known) = self.id_of(pid)? {
             let known = &mut self[known];
-            known.place.join(origin.place);
+            known.place.join(place);
             // A process that was named by identity is a failure if it is gone.
-            if origin.named_by == NamedBy::Identity {
-                known.named_by = NamedBy::Identity;
+            if named_by == NamedBy::Identity {
+                known.named_by = named_by;
                 if matches!(known.standing, Standing::Skipped) {
                     known.standing = standing;
                 }
@@ -247,11 +257,11 @@ impl<'a> Recipients<'a> {
         self.by_pid.insert(pid, RecipientId(self.members.len()));
         self.members.push(Recipient {
             process,
-            typed: origin.typed,
-            named_by: origin.named_by,
+            typed: Rc::clone(typed),
+            named_by,
             name,
             inode,
-            place: origin.place,
+            place,
             standing,
             signalled: false,
         });

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 
 use crate::find::filter::Way;
-use crate::find::recipients::{Member, Origin, Place, Recipient, RecipientId, Recipients};
+use crate::find::recipients::{Member, Place, Recipient, RecipientId, Recipients};
 use crate::os::pidfd::Pinned;
 use crate::os::pids;
 
@@ -61,20 +61,16 @@ pub fn adopt(recipients: &mut Recipients, parent: RecipientId) -> Result<()> {
     if children.is_empty() || !recipients[parent].process.still_has_pid()? {
         return Ok(());
     }
+    let typed = Rc::clone(&recipients[parent].typed);
+    let place = Place::Tree {
+        parent: Some(parent),
+    };
     for child in children {
         // A PID that was reused can make a process its own child.
         if matches!(child, Member::Known(id) if id == parent) {
             continue;
         }
-        let above = &recipients[parent];
-        let origin = Origin {
-            typed: Rc::clone(&above.typed),
-            named_by: above.named_by,
-            place: Place::Tree {
-                parent: Some(parent),
-            },
-        };
-        recipients.join(child, origin)?;
+        recipients.join(child, &typed, place)?;
     }
     Ok(())
 }

@@ -90,22 +90,25 @@ impl Directory {
         Ok(members)
     }
 
-    pub fn events(&self) -> nix::Result<Events> {
-        self.file("cgroup.events", OFlag::O_RDONLY).map(Events)
+    /// cgroup.events, which wakes who polls it when the group becomes empty or populated, frozen
+    /// or thawed.
+    pub fn events(&self) -> nix::Result<InterfaceFile> {
+        self.file("cgroup.events", OFlag::O_RDONLY)
     }
 
-    /// The file that kills the whole group (Linux 5.14), to be written to.
-    pub fn kill(&self) -> nix::Result<Switch> {
-        self.file("cgroup.kill", OFlag::O_WRONLY).map(Switch)
+    /// The file that kills the whole group (Linux 5.14).
+    pub fn kill(&self) -> nix::Result<InterfaceFile> {
+        self.file("cgroup.kill", OFlag::O_WRONLY)
     }
 
-    /// The file that freezes the whole group (Linux 5.2), and whether it is frozen.
-    pub fn freeze(&self) -> nix::Result<Switch> {
-        self.file("cgroup.freeze", OFlag::O_RDWR).map(Switch)
+    /// The file that freezes the whole group (Linux 5.2).
+    pub fn freeze(&self) -> nix::Result<InterfaceFile> {
+        self.file("cgroup.freeze", OFlag::O_RDWR)
     }
 
-    fn file(&self, name: &str, mode: OFlag) -> nix::Result<File> {
-        sys::open(&self.0, name, mode).map(File::from)
+    fn file(&self, name: &str, mode: OFlag) -> nix::Result<InterfaceFile> {
+        let file = sys::open(&self.0, name, mode)?;
+        Ok(InterfaceFile(file.into()))
     }
 }
 
@@ -157,55 +160,35 @@ fn errno(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
-/// cgroup.events: whether there are living processes in the group and below, and whether all of it
-/// is frozen. It wakes who polls it when either changes.
-pub struct Events(File);
+/// A file of a control group that the kernel answers, open even if the group is removed.
+pub struct InterfaceFile(File);
 
-impl Events {
+impl InterfaceFile {
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 
-    pub fn is_populated(&self) -> nix::Result<bool> {
-        self.says(b"populated 1")
-    }
-
-    pub fn is_frozen(&self) -> nix::Result<bool> {
-        self.says(b"frozen 1")
-    }
-
-    fn says(&self, line: &[u8]) -> nix::Result<bool> {
+    /// Whether a line stands in it. None does if the group was removed, for which it had to be
+    /// empty.
+    pub fn says(&self, line: &str) -> nix::Result<bool> {
         let mut text = [0; 128];
         match self.0.read_at(&mut text, 0).map_err(|error| errno(&error)) {
-            Ok(length) => Ok(text[..length]
-                .split(|byte| *byte == b'\n')
-                .any(|known| known == line)),
-            // The group was removed, for which it had to be empty.
+            Ok(length) => {
+                let mut lines = text[..length].split(|byte| *byte == b'\n');
+                Ok(lines.any(|known| known == line.as_bytes()))
+            }
             Err(Errno::ENODEV) => Ok(false),
             Err(errno) => Err(errno),
         }
     }
-}
 
-/// A file of a group that is switched by writing 1 or 0 to it.
-pub struct Switch(File);
-
-impl Switch {
-    /// ESRCH if the group was removed.
-    pub fn set(&self, is_on: bool) -> nix::Result<()> {
-        let digit = if is_on { b"1" } else { b"0" };
-        match (&self.0).write_all(digit).map_err(|error| errno(&error)) {
+    /// Switches it by writing 1 or 0. ESRCH if the group was removed.
+    pub fn write(&self, digit: &str) -> nix::Result<()> {
+        let written = (&self.0).write_all(digit.as_bytes());
+        match written.map_err(|error| errno(&error)) {
             Err(Errno::ENODEV) => Err(Errno::ESRCH),
             result => result,
         }
-    }
-
-    pub fn is_on(&self) -> nix::Result<bool> {
-        let mut digit = [0];
-        self.0
-            .read_at(&mut digit, 0)
-            .map_err(|error| errno(&error))
-            .map(|length| length == 1 && &digit == b"1")
     }
 }
 

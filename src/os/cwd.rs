@@ -29,12 +29,12 @@ impl Place {
     pub fn of(directory: &OsStr) -> io::Result<Self> {
         let path = resolve(Path::new(directory))?;
         let directory = match fs::metadata(&path) {
-            Ok(found) if found.is_dir() => Some(Identity::of(&found)),
+            Ok(found) if found.is_dir() => Some(identity(&found)),
             Ok(_) => return Err(ErrorKind::NotADirectory.into()),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        if directory == Some(Identity::of(&fs::metadata("/")?)) {
+        if directory == Some(identity(&fs::metadata("/")?)) {
             let why = "it is the root directory";
             return Err(io::Error::new(ErrorKind::InvalidInput, why));
         }
@@ -51,7 +51,7 @@ impl Place {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             cwd => cwd?,
         };
-        let identity = Identity::of(&cwd.metadata()?);
+        let own = identity(&cwd.metadata()?);
         let is_below = |place| is_in_or_below(cwd, place);
         if self.directory.map_or(Ok(false), is_below)? {
             return Ok(true);
@@ -60,7 +60,7 @@ impl Place {
         let Some(removed) = text.as_bytes().strip_suffix(b" (deleted)") else {
             return Ok(false);
         };
-        if fs::metadata(&text).is_ok_and(|named| Identity::of(&named) == identity) {
+        if fs::metadata(&text).is_ok_and(|named| identity(&named) == own) {
             return Ok(false);
         }
         Ok(
@@ -90,35 +90,26 @@ pub fn link(pid: Pid) -> io::Result<Option<(String, OsString)>> {
 /// A directory that is looked at, and not read.
 const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY);
 
-/// A directory, under whatever path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-}
+/// Device and inode: the same directory, under whatever path.
+type Identity = (u64, u64);
 
-impl Identity {
-    fn of(directory: &Metadata) -> Self {
-        Self {
-            device: directory.dev(),
-            inode: directory.ino(),
-        }
-    }
+fn identity(directory: &Metadata) -> Identity {
+    (directory.dev(), directory.ino())
 }
 
 /// Whether a directory is this one, or has it above itself.
 fn is_in_or_below(mut directory: File, place: Identity) -> io::Result<bool> {
-    let mut identity = Identity::of(&directory.metadata()?);
+    let mut here = identity(&directory.metadata()?);
     // The root directory is its own parent. So looks a directory that is mounted on one below it,
     // but not twice in a row.
     let mut repeated = 0;
-    while identity != place && repeated < 2 {
+    while here != place && repeated < 2 {
         directory = sys::open(&directory, "..", DIRECTORY)?.into();
-        let above = Identity::of(&directory.metadata()?);
-        repeated = if above == identity { repeated + 1 } else { 0 };
-        identity = above;
+        let above = identity(&directory.metadata()?);
+        repeated = if above == here { repeated + 1 } else { 0 };
+        here = above;
     }
-    Ok(identity == place)
+    Ok(here == place)
 }
 
 /// An absolute path without symbolic links, as far as it exists.

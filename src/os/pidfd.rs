@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use nix::libc;
+use nix::libc::{self, c_uint, pidfd_info};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal;
@@ -167,36 +167,36 @@ impl Pinned {
         }
     }
 
-    /// The real user, without a look at the memory of the process: from the pidfd
-    /// (`PIDFD_GET_INFO`, Linux 6.13), else from /proc. `None` if the process has gone or is
-    /// hidden.
+    /// The real user, without a look at the memory of the process: from the pidfd, else from
+    /// /proc. `None` if the process has gone or is hidden.
     pub fn real_user(&self) -> Result<Option<u32>> {
-        self.ask(sys::real_user, |pid| Ok(proc::status(pid)?.real_user))
-            .with_context(|| format!("looking for the owner of {}", self.pid))
+        let user = match self.info(libc::PIDFD_INFO_CREDS) {
+            Ok(info) => return Ok(Some(info.ruid)),
+            Err(Errno::ESRCH) => return Ok(None),
+            Err(_) => proc::if_visible(proc::status(self.pid)),
+        };
+        let user = user.with_context(|| format!("looking for the owner of {}", self.pid))?;
+        Ok(user.map(|status| status.real_user))
     }
 
     /// The PID of the parent, in the same way; 0 if it is in another PID namespace.
     pub fn parent(&self) -> io::Result<Option<i32>> {
-        self.ask(sys::parent, |pid| Ok(proc::stat(pid)?.parent))
+        match self.info(libc::PIDFD_INFO_PID) {
+            Ok(info) => Ok(i32::try_from(info.ppid).ok()),
+            Err(Errno::ESRCH) => Ok(None),
+            Err(_) => Ok(proc::if_visible(proc::stat(self.pid))?.map(|stat| stat.parent)),
+        }
     }
 
-    fn ask<T>(
-        &self,
-        kernel: impl FnOnce(BorrowedFd) -> nix::Result<T>,
-        proc: impl FnOnce(Pid) -> io::Result<T>,
-    ) -> io::Result<Option<T>> {
-        match self.fd().and_then(kernel) {
-            Ok(value) => Ok(Some(value)),
-            Err(Errno::ESRCH) => Ok(None),
-            Err(_) => proc::if_visible(proc(self.pid)),
-        }
+    fn info(&self, wanted: c_uint) -> nix::Result<pidfd_info> {
+        sys::info(self.fd()?, wanted)
     }
 
     /// How it ended, child or not: from the pidfd after it was reaped (Linux 6.15), from /proc
     /// before. `None` if it cannot be told, or not before it is reaped.
     pub fn ending(&self) -> Option<Ending> {
-        let reaped = self.fd().ok().and_then(sys::exit_status);
-        let status = reaped.or_else(|| self.zombie_status());
+        let reaped = self.info(libc::PIDFD_INFO_EXIT);
+        let status = reaped.map_or_else(|_| self.zombie_status(), |info| Some(info.exit_code));
         status.map(Ending::from_wait_status)
     }
 

@@ -237,28 +237,10 @@ pub fn share_descriptors(one: i32, other: i32) -> bool {
     unsafe { libc::syscall(libc::SYS_kcmp, one, other, KCMP_FILES, 0, 0) == 0 }
 }
 
-/// The wait status of a reaped process, child or not (`PIDFD_GET_INFO`, Linux 6.15). `None` if it
-/// is not reaped yet, or if the kernel does not report it.
-pub fn exit_status(fd: BorrowedFd) -> Option<c_int> {
-    info(fd, libc::PIDFD_INFO_EXIT)
-        .ok()
-        .map(|info| info.exit_code)
-}
-
-/// The real user of a process (`PIDFD_GET_INFO`, Linux 6.13; ENOTTY before). ESRCH if it was
-/// reaped.
-pub fn real_user(fd: BorrowedFd) -> nix::Result<u32> {
-    info(fd, libc::PIDFD_INFO_CREDS).map(|info| info.ruid)
-}
-
-/// The parent of a process, in the same way.
-pub fn parent(fd: BorrowedFd) -> nix::Result<i32> {
-    let parent = info(fd, libc::PIDFD_INFO_PID)?.ppid;
-    i32::try_from(parent).map_err(|_| Errno::EOVERFLOW)
-}
-
-/// What a pidfd tells of its process; ENODATA if not what was asked for.
-fn info(fd: BorrowedFd, wanted: c_uint) -> nix::Result<libc::pidfd_info> {
+/// What a pidfd tells of its process (`PIDFD_GET_INFO`, Linux 6.13; ENOTTY before): its PIDs, its
+/// users, or (6.15) how it ended once it was reaped, child or not. ENODATA if not what was asked
+/// for, ESRCH if the process was reaped.
+pub fn info(fd: BorrowedFd, wanted: c_uint) -> nix::Result<libc::pidfd_info> {
     // SAFETY: pidfd_info holds integers, for which zero is a value.
     let mut info: libc::pidfd_info = unsafe { mem::zeroed() };
     info.mask = u64::from(wanted);

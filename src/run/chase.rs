@@ -89,7 +89,7 @@ impl Chase {
     fn is_pending(&self, call: &Call) -> Result<bool> {
         let source = &call.found[self.source];
         if let Some(control) = source.control() {
-            let is_frozen = control.events.is_frozen().unwrap_or(false);
+            let is_frozen = control.is_frozen();
             if is_frozen || self.frozen.is_some() {
                 // No member of a frozen group takes a signal, or forks.
                 return Ok(!is_frozen);

@@ -10,7 +10,7 @@ use crate::event::{Outcome, Reason};
 use crate::find::recipients::{Recipient, RecipientId};
 use crate::find::select::ends_sigsend;
 use crate::find::spared::own;
-use crate::os::cgroup::Switch;
+use crate::os::cgroup::InterfaceFile;
 use crate::os::pidfd::Pinned;
 use crate::os::proc;
 use crate::os::sys::{self, Scope};
@@ -28,7 +28,7 @@ pub enum Route<'a> {
     /// The whole process group, through the pidfd of the process with its number (Linux 6.9).
     GroupOf(&'a Pinned),
     /// A whole control group, through its cgroup.kill. KILL only.
-    ControlGroup(&'a Switch),
+    ControlGroup(&'a InterfaceFile),
 }
 
 /// One signal of the plan, on its way to the recipients.
@@ -166,7 +166,7 @@ impl Route<'_> {
             Self::GroupOf(leader) => {
                 sys::pidfd_send_signal(leader.fd()?, signal, value, Scope::Group)
             }
-            Self::ControlGroup(switch) if signal == Signal::KILL => switch.set(true),
+            Self::ControlGroup(file) if signal == Signal::KILL => file.write("1"),
             Self::ControlGroup(_) => Err(Errno::EINVAL),
         }
     }
