@@ -107,7 +107,7 @@ impl ControlGroup {
         let is_killed = rules.plan.signals().any(|signal| signal == Signal::KILL);
         if (is_killed || rules.plan.waits())
             && !rules.is_question()
-            && let Some(ancestor) = rules.spared.pids().iter().find(|pid| holds(pid))
+            && let Some(ancestor) = rules.spared.pids.iter().find(|pid| holds(pid))
         {
             return Ok(Some(NoControlGroup::Ancestor(*ancestor)));
         }

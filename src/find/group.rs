@@ -19,9 +19,9 @@ use crate::target::Pgid;
 /// leader was reaped, and none once the number has been reused (`PIDFD_SIGNAL_PROCESS_GROUP`,
 /// Linux 6.9).
 pub struct ProcessGroup {
-    number: Pgid,
+    pub number: Pgid,
     numbers: GroupMembers,
-    leader: Option<Pinned>,
+    pub leader: Option<Pinned>,
     typed: Rc<Typed>,
     id: SourceId,
 }
@@ -72,15 +72,6 @@ impl ProcessGroup {
             Some(other) if other != number.leader() => Reason::NoGroup { leader_is_in },
             _ => Reason::Absent(NoProcess::Gone),
         }
-    }
-
-    pub fn number(&self) -> Pgid {
-        self.number
-    }
-
-    /// The pidfd through which the whole group can be signalled.
-    pub fn leader(&self) -> Option<&Pinned> {
-        self.leader.as_ref()
     }
 
     /// Looks for members that are not known yet and admits them.

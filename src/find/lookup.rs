@@ -28,16 +28,21 @@ impl Found<'_> {
     pub fn target(&mut self, target: &Target, way: Way, written: Option<&Written>) -> Result<()> {
         let typed = Rc::new(Typed::target(target.clone()));
         match target {
-            Target::Process(pid) | Target::Padded(pid, _) => {
-                return self.number(*pid, &typed, way, |process| match written {
-                    Some(written) => written.disproves(process.pid),
-                    None => Ok(None),
-                });
-            }
-            Target::Token(pid, inode) => {
-                return self.number(*pid, &typed, way, |process| {
-                    Ok((process.inode()? != *inode).then_some(Reason::Recycled))
-                });
+            Target::Process(pid) | Target::Padded(pid, _) | Target::Token(pid, _) => {
+                let objection = |process: &Pinned| {
+                    let disproof = match (target, written) {
+                        (Target::Token(_, inode), _) => {
+                            (process.inode()? != *inode).then_some(Reason::Recycled)
+                        }
+                        (_, Some(written)) => written.disproves(*pid)?,
+                        (_, None) => None,
+                    };
+                    Ok(disproof.map(Verdict::Refused))
+                };
+                match self.recipients.rules.open_judged(*pid, way, objection)? {
+                    Opened::Process(process, verdict) => self.take(process, verdict, &typed)?,
+                    Opened::Absent(absent) => self.miss(&typed, Some(*pid), Reason::Absent(absent)),
+                }
             }
             Target::Name(name) => {
                 let found = names::named(name, &self.recipients.rules)?;
@@ -57,23 +62,6 @@ impl Found<'_> {
             Target::Group(number) if !is_own_group(target) => self.group(*number, &typed)?,
             Target::Group(_) | Target::OwnGroup | Target::Everyone => {}
             Target::Nobody => self.miss(&typed, None, Reason::EmptyWord),
-        }
-        Ok(())
-    }
-
-    fn number(
-        &mut self,
-        pid: Pid,
-        typed: &Rc<Typed>,
-        way: Way,
-        disproof: impl FnOnce(&Pinned) -> Result<Option<Reason>>,
-    ) -> Result<()> {
-        let objection = |process: &Pinned| Ok(disproof(process)?.map(Verdict::Refused));
-        match self.recipients.rules.open_judged(pid, way, objection)? {
-            Opened::Process(process, verdict) => {
-                return self.take(process, verdict, typed);
-            }
-            Opened::Absent(absent) => self.miss(typed, Some(pid), Reason::Absent(absent)),
         }
         Ok(())
     }
@@ -100,7 +88,7 @@ impl Found<'_> {
 
     fn group(&mut self, number: Pgid, typed: &Rc<Typed>) -> Result<()> {
         let mut groups = self.sources.iter().filter_map(Source::group);
-        if groups.any(|group| group.number() == number) {
+        if groups.any(|group| group.number == number) {
             return Ok(());
         }
         let id = SourceId(self.sources.len());

@@ -14,7 +14,7 @@ use crate::target::{Pid, Target};
 /// sigsend and its ancestors, as far as they can be seen.
 #[derive(Default)]
 pub struct Spared {
-    pids: BTreeSet<Pid>,
+    pub pids: BTreeSet<Pid>,
     /// Where the chain of parents breaks off, because /proc hides a process (hidepid).
     hidden: Option<Hidden>,
 }
@@ -47,10 +47,6 @@ impl Spared {
 
     pub fn has(&self, pid: Pid) -> bool {
         self.pids.contains(&pid)
-    }
-
-    pub fn pids(&self) -> &BTreeSet<Pid> {
-        &self.pids
     }
 
     /// Whether a process may be an ancestor above one that is hidden. An ancestor starts before its

@@ -186,7 +186,7 @@ fn to_group(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
     // A member that was refused gets no more, so the whole group must not get it either.
     let is_refused = |one: &Recipient| one.group() == Some(source) && one.is_refused();
     if let Some(group) = call.found[source].group()
-        && let Some(leader) = group.leader()
+        && let Some(leader) = &group.leader
         && !recipients.iter().any(is_refused)
         // If it cannot be told who is in the group, each gets the signal by its own pidfd.
         && let Ok(are_reached) = are_reached(group)

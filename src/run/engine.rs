@@ -229,7 +229,7 @@ impl Engine<'_, '_> {
                 // While the exited members are unreaped, they prove that the number is still their
                 // group's.
                 let mut groups = self.call.found.sources.iter().filter_map(Source::group);
-                if !ids.is_empty() && groups.any(|group| group.leader().is_none()) {
+                if !ids.is_empty() && groups.any(|group| group.leader.is_none()) {
                     self.look_for_members()?;
                 }
                 for id in ids {
