@@ -8,6 +8,7 @@ pub mod description;
 pub mod filter;
 pub mod group;
 mod lookup;
+mod member;
 pub mod names;
 pub mod pidfile;
 pub mod port;

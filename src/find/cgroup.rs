@@ -12,7 +12,8 @@ use nix::errno::Errno;
 
 use crate::event::{NoControlGroup, Reason, Typed, What};
 use crate::find::filter::Way;
-use crate::find::recipients::{Member, Place, Recipients, SourceId, Standing};
+use crate::find::member::Member;
+use crate::find::recipients::{Place, Recipients, SourceId, Standing};
 use crate::find::spared::own;
 use crate::os::cgroup::{Directory, InterfaceFile, Members, directories};
 use crate::plan::Plan;

@@ -18,9 +18,7 @@ use crate::target::Pid;
 pub fn described(rules: &Rules) -> Result<Vec<(Pinned, Verdict)>> {
     let mut found = Vec::new();
     for pid in candidates(rules)? {
-        let objection = |process: &Pinned| Ok(Verdict::unless(process.is_running()?));
-        let opened = rules.open_judged(pid, Way::Description, objection)?;
-        found.extend(opened.process());
+        found.extend(rules.pin(pid, Way::Description, Pinned::is_running)?);
     }
     Ok(found)
 }

@@ -9,7 +9,7 @@ use nix::unistd::getuid;
 use crate::escape::escape;
 use crate::event::Reason;
 use crate::find::spared::Spared;
-use crate::os::pidfd::{Life, Opened, Pinned};
+use crate::os::pidfd::{Life, Pinned};
 use crate::os::proc::{self, Place};
 use crate::plan::{Labels, Mode, Plan, Question, Reach, Users};
 use crate::target::Pid;
@@ -47,21 +47,11 @@ pub enum Standing {
     Skipped,
 }
 
-/// What is decided about a process.
+/// What is decided about a process that a target means.
 #[derive(Debug)]
 pub enum Verdict {
     Takes(Standing),
-    /// It is what the target means, and is refused.
     Refused(Reason),
-    /// The target does not mean it.
-    NotMeant,
-}
-
-impl Verdict {
-    /// The verdict on a process that is not what the look-up took it for; `None` if it is.
-    pub fn unless(holds: bool) -> Option<Self> {
-        (!holds).then_some(Self::NotMeant)
-    }
 }
 
 /// The rules of a call.
@@ -147,45 +137,48 @@ impl<'a> Rules<'a> {
         Ok(is_owned.process().is_some_and(|(_, is_owned)| is_owned))
     }
 
-    /// Pins a process and decides about it. `objection` gives the verdict on one that is not what
-    /// the look-up took it for.
-    pub fn open_judged(
+    /// Pins a process and decides about it, if the target means it.
+    pub fn pin(
         &self,
         pid: Pid,
         way: Way,
-        objection: impl FnOnce(&Pinned) -> Result<Option<Verdict>>,
-    ) -> Result<Opened<Verdict>> {
-        Pinned::open_if(pid, |process| self.judge(process, way, objection))
+        is_meant: impl FnOnce(&Pinned) -> Result<bool>,
+    ) -> Result<Option<(Pinned, Verdict)>> {
+        let opened = Pinned::open_if(pid, |process| self.judge(process, way, is_meant))?;
+        Ok(opened
+            .process()
+            .and_then(|(process, verdict)| Some((process, verdict?))))
     }
 
-    /// What is read by the PID is true of the process only if it has its PID still: see
-    /// [`Pinned::open_if`].
-    fn judge(
+    /// Decides about a pinned process; `None` if the target does not mean it. `is_meant` asks
+    /// whether it is what the look-up took it for. What is read by its PID is true of it only if it
+    /// has its PID still: see [`Pinned::open_if`].
+    pub fn judge(
         &self,
         process: &Pinned,
         way: Way,
-        objection: impl FnOnce(&Pinned) -> Result<Option<Verdict>>,
-    ) -> Result<Verdict> {
+        is_meant: impl FnOnce(&Pinned) -> Result<bool>,
+    ) -> Result<Option<Verdict>> {
         let pid = process.pid;
         let selection = &self.plan.selection;
         let is_root = selection.reach != Reach::Process && way != Way::Child;
         let is_number = matches!(way, Way::Number | Way::Input);
         if is_root && is_number && pid == Pid::INIT && !self.is_question() {
-            return Ok(Verdict::Refused(Reason::Everyone));
+            return Ok(Some(Verdict::Refused(Reason::Everyone)));
         }
         let is_described = matches!(way, Way::Name | Way::Port | Way::Description);
         if is_described && !self.is_owned(process)? {
-            return Ok(Verdict::NotMeant);
+            return Ok(None);
         }
         let is_spared = self.spares(way) && self.spared.has(pid);
         if is_spared && matches!(way, Way::Description | Way::Input) {
-            return Ok(Verdict::NotMeant);
+            return Ok(None);
         }
-        if let Some(verdict) = objection(process)? {
-            return Ok(verdict);
+        if !is_meant(process)? {
+            return Ok(None);
         }
         if is_spared {
-            return Ok(Verdict::Takes(Standing::Skipped));
+            return Ok(Some(Verdict::Takes(Standing::Skipped)));
         }
         if (self.spares(way) || is_root)
             && way != Way::Child
@@ -193,27 +186,33 @@ impl<'a> Rules<'a> {
             && !self.is_question()
             && let Some(reason) = self.spared.perhaps_has(process)?
         {
-            return Ok(Verdict::Refused(reason));
+            return Ok(Some(Verdict::Refused(reason)));
         }
         let is_gone = self.plan.waits() && process.life()? != Life::Running;
         if !matches!(way, Way::Group | Way::Child) {
-            if !is_gone && let Some(verdict) = self.narrow(process, way)? {
-                return Ok(verdict);
+            let asks_for_user = is_number || way == Way::ControlGroup;
+            if !is_gone && let Some(failed) = self.fails(process, asks_for_user)? {
+                if is_number {
+                    return Ok(Some(Verdict::Refused(failed)));
+                }
+                if matches!(failed, Reason::Unverified { .. }) {
+                    self.note_unclear(process)?;
+                }
+                return Ok(None);
             }
             if let Some(reason) = self.unexpected(pid) {
-                return Ok(Verdict::Refused(reason));
+                return Ok(Some(Verdict::Refused(reason)));
             }
         }
         if is_gone {
-            return Ok(Verdict::Takes(Standing::Gone));
+            return Ok(Some(Verdict::Takes(Standing::Gone)));
         }
         if is_root && way == Way::Number && self.spared.has(pid) {
-            return Ok(Verdict::Takes(Standing::Skipped));
+            return Ok(Some(Verdict::Takes(Standing::Skipped)));
         }
         let refused = self.unreachable(pid, way).or_else(|| self.uncaught(pid));
-        Ok(Verdict::Takes(
-            refused.map_or(Standing::Present, Standing::Refused),
-        ))
+        let standing = refused.map_or(Standing::Present, Standing::Refused);
+        Ok(Some(Verdict::Takes(standing)))
     }
 
     /// Whether sigsend and its ancestors are not meant by this way.
@@ -224,21 +223,5 @@ impl<'a> Rules<'a> {
             Way::Port => self.plan.mode != Mode::Ask(Question::Alive),
             _ => true,
         }
-    }
-
-    /// `-f`, `--cwd` and, for a process that was identified, `-u`: who fails is not meant or, if it
-    /// was identified, refused.
-    fn narrow(&self, process: &Pinned, way: Way) -> Result<Option<Verdict>> {
-        let is_identified = matches!(way, Way::Number | Way::Input);
-        let Some(failed) = self.fails(process, is_identified || way == Way::ControlGroup)? else {
-            return Ok(None);
-        };
-        if is_identified {
-            return Ok(Some(Verdict::Refused(failed)));
-        }
-        if matches!(failed, Reason::Unverified { .. }) {
-            self.note_unclear(process)?;
-        }
-        Ok(Some(Verdict::NotMeant))
     }
 }

@@ -8,8 +8,9 @@ use nix::sys::signal;
 
 use crate::event::{NoProcess, Reason, Typed};
 use crate::find::filter::Way;
+use crate::find::member::Member;
 use crate::find::names::check_proc;
-use crate::find::recipients::{Member, Place, Recipients, SourceId};
+use crate::find::recipients::{Place, Recipients, SourceId};
 use crate::os::pidfd::Pinned;
 use crate::os::pids::{self, GroupMembers};
 use crate::target::Pgid;

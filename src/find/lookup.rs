@@ -29,18 +29,28 @@ impl Found<'_> {
         let typed = Rc::new(Typed::target(target.clone()));
         match target {
             Target::Process(pid) | Target::Padded(pid, _) | Target::Token(pid, _) => {
-                let objection = |process: &Pinned| {
-                    let disproof = match (target, written) {
+                let mut disproof = None;
+                let is_meant = |process: &Pinned| {
+                    disproof = match (target, written) {
                         (Target::Token(_, inode), _) => {
                             (process.inode()? != *inode).then_some(Reason::Recycled)
                         }
                         (_, Some(written)) => written.disproves(*pid)?,
                         (_, None) => None,
                     };
-                    Ok(disproof.map(Verdict::Refused))
+                    Ok(disproof.is_none())
                 };
-                match self.recipients.rules.open_judged(*pid, way, objection)? {
-                    Opened::Process(process, verdict) => self.take(process, verdict, &typed)?,
+                let rules = &self.recipients.rules;
+                let opened = Pinned::open_if(*pid, |process| rules.judge(process, way, is_meant))?;
+                match opened {
+                    Opened::Process(process, Some(verdict)) => {
+                        self.take(process, verdict, &typed)?;
+                    }
+                    Opened::Process(_, None) => {
+                        if let Some(reason) = disproof {
+                            self.miss(&typed, Some(*pid), reason);
+                        }
+                    }
                     Opened::Absent(absent) => self.miss(&typed, Some(*pid), Reason::Absent(absent)),
                 }
             }
@@ -137,7 +147,6 @@ impl Found<'_> {
     /// none; those that have exited since do not count.
     fn answer(&mut self, mut found: Vec<(Pinned, Verdict)>, typed: &Rc<Typed>) -> Result<bool> {
         let is_spared = |verdict: &Verdict| matches!(verdict, Verdict::Takes(Standing::Skipped));
-        found.retain(|(_, verdict)| !matches!(verdict, Verdict::NotMeant));
         found.sort_by_key(|(_, verdict)| is_spared(verdict));
         if found.first().is_some_and(|(_, first)| is_spared(first)) {
             // One that /proc hides may answer, too.
@@ -167,7 +176,6 @@ impl Found<'_> {
                 self.miss(typed, Some(process.pid), reason);
                 return Ok(());
             }
-            Verdict::NotMeant => return Ok(()),
         };
         // The spared are roots of trees only if they were identified.
         let is_spared = matches!(standing, Standing::Skipped);

@@ -36,15 +36,14 @@ pub fn named(name: &str, rules: &Rules) -> Result<Vec<(Pinned, Verdict)>> {
         if !known.is_some_and(|known| may_mean(name, &known)) {
             continue;
         }
-        let objection = |process: &Pinned| {
+        let is_meant = |process: &Pinned| {
             let is_named = is_named(pid, name)?;
             if is_named.is_none() {
                 rules.note_unclear(process)?;
             }
-            let is_meant = is_named == Some(true) && process.is_running()?;
-            Ok(Verdict::unless(is_meant))
+            Ok(is_named == Some(true) && process.is_running()?)
         };
-        found.extend(rules.open_judged(pid, Way::Name, objection)?.process());
+        found.extend(rules.pin(pid, Way::Name, is_meant)?);
     }
     Ok(found)
 }

@@ -15,7 +15,7 @@ use crate::find::filter::{Rules, Verdict, Way};
 use crate::find::names::processes;
 use crate::find::spared::own;
 use crate::os::net::{self, Socket};
-use crate::os::pidfd::{Opened, Pinned};
+use crate::os::pidfd::Pinned;
 use crate::os::proc;
 use crate::plan::Users;
 use crate::target::{Pid, Transport};
@@ -120,15 +120,16 @@ impl<'a> Holders<'a> {
                 return Ok(());
             }
         }
-        let objection = |process: &Pinned| Ok(Verdict::unless(is_holder(process, &self.sockets)?));
-        match self.rules.open_judged(pid, Way::Port, objection)? {
-            Opened::Process(process, Verdict::NotMeant) => {
-                if !self.rules.is_owned(&process)? {
-                    self.others.insert(pid);
-                }
-            }
-            Opened::Process(process, verdict) => self.selected.push((process, verdict)),
-            Opened::Absent(_) => {}
+        let judge = |process: &Pinned| {
+            let is_holder = |process: &Pinned| is_holder(process, &self.sockets);
+            let verdict = self.rules.judge(process, Way::Port, is_holder)?;
+            let is_other = verdict.is_none() && !self.rules.is_owned(process)?;
+            Ok((verdict, is_other))
+        };
+        match Pinned::open_if(pid, judge)?.process() {
+            Some((process, (Some(verdict), _))) => self.selected.push((process, verdict)),
+            Some((_, (None, true))) => _ = self.others.insert(pid),
+            _ => {}
         }
         Ok(())
     }

@@ -1,6 +1,4 @@
 //! The pinned processes of a call: each once, however often and in whatever way it was named.
-//! Members of trees, process groups and control groups are listed by PID, then pinned and seen to
-//! be members still.
 
 use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
@@ -9,8 +7,8 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 
 use crate::event::{Subject, Typed, What};
+use crate::find::filter::Rules;
 pub use crate::find::filter::Standing;
-use crate::find::filter::{Rules, Verdict, Way};
 use crate::os::pidfd::Pinned;
 use crate::os::proc;
 use crate::plan::Labels;
@@ -153,21 +151,6 @@ impl<'a> From<&'a Recipient> for Subject<'a> {
     }
 }
 
-/// A process that was listed as a member of a source.
-pub enum Member {
-    Known(RecipientId),
-    New(Pinned, Standing),
-}
-
-impl Member {
-    pub fn process<'a>(&'a self, recipients: &'a Recipients) -> &'a Pinned {
-        match self {
-            Self::Known(id) => &recipients[*id].process,
-            Self::New(process, _) => process,
-        }
-    }
-}
-
 /// Recipients in order of admission.
 pub struct Recipients<'a> {
     pub rules: Rules<'a>,
@@ -182,43 +165,6 @@ impl<'a> Recipients<'a> {
             members: Vec::new(),
             by_pid: BTreeMap::new(),
         }
-    }
-
-    /// Pins those of the listed processes that are no recipients. `is_member` asks of each whether
-    /// it is a member still.
-    pub fn pin_new(
-        &self,
-        listed: impl IntoIterator<Item = Pid>,
-        way: Way,
-        is_member: impl Fn(&Pinned) -> Result<bool>,
-    ) -> Result<Vec<Member>> {
-        let mut members = Vec::new();
-        for pid in listed {
-            if let Some(known) = self.id_of(pid)? {
-                members.push(Member::Known(known));
-                continue;
-            }
-            let objection = |process: &Pinned| Ok(Verdict::unless(is_member(process)?));
-            match self.rules.open_judged(pid, way, objection)?.process() {
-                Some((process, Verdict::Takes(standing))) => {
-                    members.push(Member::New(process, standing));
-                }
-                Some((process, Verdict::Refused(reason))) => {
-                    members.push(Member::New(process, Standing::Refused(reason)));
-                }
-                Some((_, Verdict::NotMeant)) | None => {}
-            }
-        }
-        Ok(members)
-    }
-
-    /// Admits a member of a source.
-    pub fn join(&mut self, member: Member, typed: &Rc<Typed>, place: Place) -> Result<()> {
-        match member {
-            Member::Known(id) => self[id].place.join(place),
-            Member::New(process, standing) => self.admit(process, typed, place, standing)?,
-        }
-        Ok(())
     }
 
     /// Admits a process, or joins it with the recipient that is the same process.

@@ -9,7 +9,8 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 
 use crate::find::filter::Way;
-use crate::find::recipients::{Member, Place, Recipient, RecipientId, Recipients};
+use crate::find::member::Member;
+use crate::find::recipients::{Place, Recipient, RecipientId, Recipients};
 use crate::os::pidfd::Pinned;
 use crate::os::pids;
 

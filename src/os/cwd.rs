@@ -139,20 +139,6 @@ mod tests {
     }
 
     #[test]
-    fn a_process_works_in_its_directory_and_in_those_above() {
-        let own = pid(std::process::id());
-        let cwd = std::env::current_dir().expect("tests run in a directory");
-        for place in [cwd.as_path(), Path::new("."), Path::new("..")] {
-            let place = Place::of(place.as_os_str()).expect("it exists");
-            assert!(place.has(own).expect("of this process"), "{place:?}");
-        }
-        for place in ["/proc", "src", "/no/such/directory", "gone", "gone/too"] {
-            let place = Place::of(OsStr::new(place)).expect("it may be missing");
-            assert!(!place.has(own).expect("of this process"), "{place:?}");
-        }
-    }
-
-    #[test]
     fn a_removed_directory_is_known_by_its_path() {
         let above = std::env::temp_dir().join(format!("sigsend-cwd-{}", std::process::id()));
         let (app, named_so) = (above.join("app"), above.join("app (deleted)"));

@@ -161,12 +161,12 @@ fn in_row(row: &[u8], port: NonZeroU16, server: u8) -> Option<Socket> {
 /// that has exited has none.
 pub fn held(pid: Pid, sockets: &BTreeSet<Socket>) -> io::Result<BTreeSet<Socket>> {
     let mut held = among(&format!("{pid}/fd"), sockets)?;
-    if held.len() == sockets.len() || proc::has_one_thread(pid)? {
+    if held.len() == sockets.len() {
         return Ok(held);
     }
     let mut tables = vec![pid.number()];
     for thread in proc::threads(pid)? {
-        let is_known = |table: &i32| sys::share_descriptors(*table, thread);
+        let is_known = |table: &i32| *table == thread || sys::share_descriptors(*table, thread);
         if !tables.iter().any(is_known) {
             tables.push(thread);
             let of_thread = among(&format!("{pid}/task/{thread}/fd"), sockets);

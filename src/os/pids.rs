@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use nix::errno::Errno;
 use nix::unistd::getpgid;
 
-use crate::os::proc::{has_one_thread, stat, threads};
+use crate::os::proc::{stat, threads};
 use crate::os::procfs::{if_visible, metadata, numbers, pid_in, pid_of, slurp};
 use crate::target::{Pgid, Pid};
 
@@ -116,10 +116,8 @@ pub fn hides_processes() -> io::Result<bool> {
 /// process has gone, or /proc hides it; then [`children_by_parent`] may find them. Complete only
 /// while the process neither forks nor loses children.
 pub fn children(pid: Pid) -> io::Result<Option<Vec<Pid>>> {
-    let threads = match if_visible(has_one_thread(pid))? {
-        Some(true) => vec![pid.number()],
-        Some(false) => if_visible(threads(pid))?.unwrap_or_default(),
-        None => return Ok(None),
+    let Some(threads) = if_visible(threads(pid))? else {
+        return Ok(None);
     };
     let exists = |path: &str| metadata(path).is_ok();
     let mut children = Vec::new();

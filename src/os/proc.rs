@@ -251,15 +251,14 @@ pub fn is_taking(pid: Pid, signal: Signal) -> io::Result<bool> {
         && matches!(status.state, State::Live | State::Blocked))
 }
 
-/// Whether a process has but one thread.
-pub fn has_one_thread(pid: Pid) -> io::Result<bool> {
-    // The links of a directory of threads are two more than there are threads.
-    Ok(procfs::metadata(&format!("{pid}/task"))?.st_nlink <= 3)
-}
-
 /// The IDs of the threads of a process.
 pub fn threads(pid: Pid) -> io::Result<Vec<i32>> {
-    numbers(&format!("{pid}/task"))
+    let directory = format!("{pid}/task");
+    // The links of a directory of threads are two more than there are threads.
+    match procfs::metadata(&directory)?.st_nlink {
+        ..=3 => Ok(vec![pid.number()]),
+        _ => numbers(&directory),
+    }
 }
 
 /// The process that a thread ID belongs to; `None` if the number is a process's or free.
