@@ -86,13 +86,9 @@ impl ControlGroup {
     /// What messages call a group, so that it cannot be mistaken for another target.
     pub fn typed(path: &OsStr) -> Rc<Typed> {
         let text = path.to_string_lossy();
-        let text = if text.contains('/') {
-            text.into()
-        } else {
-            format!("./{text}").into()
-        };
+        let here = if text.contains('/') { "" } else { "./" };
         Rc::new(Typed {
-            text,
+            text: format!("{here}{text}").into(),
             what: What::ControlGroup,
         })
     }
@@ -229,26 +225,19 @@ impl KillFile {
 /// The group that a path means. A directory that is a control group wins over a path that /proc
 /// shows.
 fn resolve(typed: &OsStr) -> Result<Directory, NoControlGroup> {
-    let typed = typed.as_encoded_bytes();
-    // A whole line of /proc/PID/cgroup is no name that a directory has.
-    let line = typed
-        .strip_prefix(b"0::")
-        .filter(|path| path.starts_with(b"/"));
-    let direct = match line {
-        Some(_) => Err(NoControlGroup::Missing),
-        None => Directory::open(Path::new(OsStr::from_bytes(typed))),
+    let (direct, shown) = match typed.as_bytes().strip_prefix(b"0::") {
+        // A whole line of /proc/PID/cgroup is no name that a directory has.
+        Some(shown) if shown.starts_with(b"/") => (Err(NoControlGroup::Missing), shown),
+        _ => (Directory::open(Path::new(typed)), typed.as_bytes()),
     };
-    let shown = line.or(typed.starts_with(b"/").then_some(typed));
-    let (
-        Some(shown),
-        Err(NoControlGroup::Missing | NoControlGroup::Other | NoControlGroup::Version1),
-    ) = (shown, &direct)
-    else {
+    let may_be_shown = matches!(
+        direct,
+        Err(NoControlGroup::Missing | NoControlGroup::Other | NoControlGroup::Version1)
+    );
+    if !may_be_shown || !shown.starts_with(b"/") {
         return direct;
-    };
-    let mounted = directories(shown).map_err(|error| {
-        NoControlGroup::Refused(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
-    })?;
+    }
+    let mounted = directories(shown).map_err(NoControlGroup::Refused)?;
     let mut found = mounted.iter().map(|path| Directory::open(path));
     let found = found.find(|found| !matches!(found, Err(NoControlGroup::Missing)));
     found.unwrap_or(direct)

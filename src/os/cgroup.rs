@@ -49,8 +49,8 @@ impl Directory {
             _ => return Err(NoControlGroup::Other),
         }
         match read(self.0.as_fd(), "cgroup.type") {
-            Ok(kind) if kind.trim_ascii() == b"domain invalid" => Err(NoControlGroup::Threaded),
-            Ok(kind) if kind.starts_with(b"domain") => Ok(()),
+            // But not "domain invalid".
+            Ok(kind) if kind.starts_with(b"domain") && !kind.ends_with(b"invalid\n") => Ok(()),
             Ok(_) => Err(NoControlGroup::Threaded),
             // The root has no such file, and a group that was removed has no file at all.
             Err(Errno::ENOENT) => {
@@ -67,19 +67,17 @@ impl Directory {
     /// control group cannot be moved, so ".." is the one that was left.
     pub fn members(&self) -> nix::Result<Members> {
         let mut members = Members::default();
-        let mut directory = match directory::open(&self.0, ".") {
-            Err(Errno::ENOENT | Errno::ENODEV) => return Ok(members),
-            directory => directory?,
+        let Some(mut directory) = unless_removed(directory::open(&self.0, "."))? else {
+            return Ok(members);
         };
         // For each level down to this directory, what is left to be visited.
         let mut levels = vec![members.of(&directory)?];
         while let Some(level) = levels.last_mut() {
             if let Some(name) = level.pop() {
-                match directory::open(&directory, &*name) {
-                    Err(Errno::ENOENT | Errno::ENODEV) => continue,
-                    below => directory = below?,
+                if let Some(below) = unless_removed(directory::open(&directory, &*name))? {
+                    directory = below;
+                    levels.push(members.of(&directory)?);
                 }
-                levels.push(members.of(&directory)?);
             } else {
                 levels.pop();
                 if !levels.is_empty() {
@@ -116,26 +114,29 @@ impl Members {
     /// Takes the processes of one group; the names of the groups below it.
     fn of(&mut self, group: &OwnedFd) -> nix::Result<Vec<CString>> {
         let mut below = Vec::new();
-        match read(group.as_fd(), "cgroup.procs") {
-            Ok(text) => {
-                for line in text.split(u8::is_ascii_whitespace) {
-                    self.pids.extend(pid_in(line));
-                    self.unseen += usize::from(line == b"0");
-                }
-            }
+        let listed = match read(group.as_fd(), "cgroup.procs") {
             // The processes of threaded groups are listed by the domain above them.
-            Err(Errno::EOPNOTSUPP) => {}
-            Err(Errno::ENOENT | Errno::ENODEV) => return Ok(below),
-            Err(errno) => return Err(errno),
+            Err(Errno::EOPNOTSUPP) => Vec::new(),
+            listed => unless_removed(listed)?.unwrap_or_default(),
+        };
+        for line in listed.split(u8::is_ascii_whitespace) {
+            self.pids.extend(pid_in(line));
+            self.unseen += usize::from(line == b"0");
         }
-        let found = directory::each_entry(group, |entry| {
+        unless_removed(directory::each_entry(group, |entry| {
             below.extend(entry.is_directory().then(|| entry.name.to_owned()));
             Ok(())
-        });
-        match found {
-            Err(errno) if !matches!(errno, Errno::ENOENT | Errno::ENODEV) => Err(errno),
-            _ => Ok(below),
-        }
+        }))?;
+        Ok(below)
+    }
+}
+
+/// `None` for a group that was removed meanwhile.
+fn unless_removed<T>(result: nix::Result<T>) -> nix::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Errno::ENOENT | Errno::ENODEV) => Ok(None),
+        Err(errno) => Err(errno),
     }
 }
 
@@ -194,8 +195,8 @@ impl InterfaceFile {
 
 /// The directories that a path may mean which /proc/PID/cgroup shows, one for each mount of the
 /// hierarchy that has it.
-pub fn directories(shown: &[u8]) -> io::Result<Vec<PathBuf>> {
-    let mounts = procfs::slurp("self/mountinfo")?;
+pub fn directories(shown: &[u8]) -> nix::Result<Vec<PathBuf>> {
+    let mounts = procfs::slurp("self/mountinfo").map_err(|error| errno(&error))?;
     Ok(mounts
         .split(|byte| *byte == b'\n')
         .filter_map(|mount| place(mount, shown))
