@@ -10,7 +10,7 @@ use crate::event::{Reason, Subject, Typed};
 use crate::find::filter::{Rules, Way};
 use crate::find::names::check_proc;
 use crate::find::pidfile;
-use crate::find::recipients::{Recipient, RecipientId, Recipients, SourceId};
+use crate::find::recipients::{Recipients, SourceId};
 use crate::find::source::Source;
 pub use crate::find::spared::ends_sigsend;
 use crate::find::spared::{Spared, is_own_group};
@@ -66,22 +66,6 @@ impl<'a> Found<'a> {
 
     pub fn source_ids(&self) -> impl Iterator<Item = SourceId> + use<> {
         (0..self.sources.len()).map(SourceId)
-    }
-
-    /// Looks once for new members of a source; `found` is called with each when it is admitted.
-    pub fn look(
-        &mut self,
-        source: SourceId,
-        found: impl FnMut(&Recipient, RecipientId),
-    ) -> Result<()> {
-        self.sources[source.0].look(&mut self.recipients, found)
-    }
-
-    /// Admits the children of a member of a tree; who is new.
-    pub fn adopt(&mut self, parent: RecipientId) -> (Vec<RecipientId>, Result<()>) {
-        let known = self.recipients.len();
-        let adopted = tree::adopt(&mut self.recipients, parent);
-        (self.recipients.ids_from(known).collect(), adopted)
     }
 
     /// Finds all that a target means, its trees included, or nothing of it: with too few

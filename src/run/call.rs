@@ -121,7 +121,8 @@ impl<'a, 'r> Call<'a, 'r> {
         let known = self.found.recipients.len();
         let sender = self.sender;
         let mut answers = Vec::new();
-        let looked = self.found.look(source, |recipient, id| {
+        let recipients = &mut self.found.recipients;
+        let looked = self.found.sources[source.0].look(recipients, |recipient, id| {
             for step in steps.iter().filter(|_| recipient.is_present()) {
                 answers.push(sender.send_to(id, recipient, *step));
             }

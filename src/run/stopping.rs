@@ -10,6 +10,7 @@ use nix::unistd::{self, getsid};
 
 use crate::find::recipients::{Recipient, RecipientId, Recipients};
 use crate::find::select::Found;
+use crate::find::tree;
 use crate::os::pidfd::Pinned;
 use crate::os::proc::{self, State};
 use crate::run::kill_order::Member;
@@ -196,14 +197,15 @@ impl Tree {
 
     /// Admits the children of one member and stops the new ones. Whether there is one.
     fn take_children(&mut self, found: &mut Found, parent: RecipientId) -> bool {
-        let (new, adopted) = found.adopt(parent);
-        for id in &new {
-            self.stop(&found.recipients, *id);
+        let known = found.recipients.len();
+        let adopted = tree::adopt(&mut found.recipients, parent);
+        for id in found.recipients.ids_from(known) {
+            self.stop(&found.recipients, id);
         }
         if let Err(error) = adopted {
             self.give_up(&found.recipients, error);
         }
-        !new.is_empty()
+        found.recipients.len() > known
     }
 }
 
