@@ -176,7 +176,7 @@ mod tests {
             group,
             session,
             session_of_parent: 5,
-            survives_hangup: pid == 11,
+            survives_hangup: [11, 16].contains(&pid),
         });
         let members: Vec<Member> = members.collect();
         let order = kill_order(&members).into_iter();
@@ -209,6 +209,25 @@ mod tests {
             (14, 11, 11, 11),
         ];
         assert_eq!(order(&tied), vec![14, 11, 13, 10, 12]);
+        // The same where the leader's parent, of another session, is outside the tree.
+        assert_eq!(order(&tied[1..]), vec![14, 11, 13, 12]);
+        // Two groups that hang on each other, both with a survivor: the root is the last of them.
+        let circle = [
+            (10, 1, 10, 5),
+            (11, 10, 10, 5),
+            (16, 11, 16, 5),
+            (13, 16, 10, 5),
+        ];
+        assert_eq!(order(&circle), vec![13, 16, 11, 10]);
+        // Such a circle below a root that another group hangs on, too.
+        let below = [
+            (10, 1, 10, 5),
+            (11, 10, 11, 5),
+            (16, 11, 16, 5),
+            (14, 16, 11, 5),
+            (13, 10, 13, 5),
+        ];
+        assert_eq!(order(&below), vec![13, 14, 16, 11, 10]);
     }
 
     proptest! {
