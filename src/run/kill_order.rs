@@ -176,7 +176,7 @@ mod tests {
             group,
             session,
             session_of_parent: 5,
-            survives_hangup: [11, 16].contains(&pid),
+            survives_hangup: [11, 13, 16].contains(&pid),
         });
         let members: Vec<Member> = members.collect();
         let order = kill_order(&members).into_iter();
