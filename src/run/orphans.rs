@@ -118,3 +118,23 @@ fn is_between(first: i32, pid: i32, last: i32) -> bool {
         is_after || is_before
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pids_are_handed_out_round_and_round() {
+        // After the first, up to the last.
+        let table: [(i32, i32, &[i32], &[i32]); 3] = [
+            (5, 9, &[6, 9], &[5, 10]),
+            (9, 5, &[10, 1, 5], &[9, 6]),
+            (5, 5, &[], &[4, 5, 6]),
+        ];
+        for (first, last, inside, outside) in table {
+            let is_in = |pid: &i32| is_between(first, *pid, last);
+            assert!(inside.iter().all(is_in), "{first} to {last}");
+            assert!(!outside.iter().any(is_in), "{first} to {last}");
+        }
+    }
+}
