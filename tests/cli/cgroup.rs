@@ -209,11 +209,13 @@ fn members_are_killed_one_by_one_if_each_must_be_checked() {
     expected.await_name("sleep");
     run!("--alive --expect sleep --cgroup {group}").ok();
     let refused = format!("sigsend: {plain} (cat) is not sleep\n");
+    run!("-p --expect sleep --cgroup {group}").is(64, format!("{expected}\n"), &refused);
     run!("-KILL --wait --expect sleep --cgroup {group}").fails(64, &refused);
     expected.assert_killed_by(9);
     for signal in ["-0", "-HUP"] {
         run!("{signal} --wait --expect sleep --cgroup {group}").fails(1, &refused);
     }
+    run!("--alive --expect sleep --cgroup {group}").fails(1, &refused);
     plain.assert_alive();
 }
 

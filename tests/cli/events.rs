@@ -151,8 +151,9 @@ fn json_reports_print_id_and_alive() {
     events!("found summary", "-p {victim}");
     assert!(events!("found summary", "--id {victim}")[0]["inode"].is_u64());
     events!("alive summary", "--alive {victim}");
-    let gone = events!("failed summary", "--alive {}", Victim::gone());
-    has!(gone[1], "status": 1);
+    let gone = Victim::gone();
+    let objects = events!("alive failed summary", "--alive {victim} {gone}");
+    has!(objects[2], "already_gone": 1, "failed": 1, "status": 1);
 }
 
 #[test]

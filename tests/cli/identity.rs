@@ -183,6 +183,10 @@ fn with_require_handler_only_processes_that_catch_a_signal_get_it() {
         let told = run!("{option} -s HUP {bare} {ignoring}").code(1).err;
         assert_eq!(told.lines().count(), 2, "{told}");
         run!("{option} -HUP {bare} {catching} {ignoring}").code(64);
+        let refused = format!("sigsend: {bare} (cat) does not catch TERM\n");
+        run!("{option} -p {bare} {catching}").is(64, format!("{catching}\n"), refused);
+        // It is said of each process that has the name.
+        run!("{option} --alive {name}").fails(1, format!("sigsend: {worker} ({name})"));
         assert_eq!(catching.signals(), [1]);
         run!("{option} -HUP {name}").fails(64, worker.arg());
         // The kernel keeps one pending HUP, so this one must have been caught before the next.
