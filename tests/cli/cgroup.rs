@@ -202,7 +202,7 @@ fn members_are_killed_one_by_one_if_each_must_be_checked() {
     let catches = group.shell("trap : TERM; echo ready; while :; do read line; done");
     let plain = group.sleeping();
     let refused = format!("sigsend: {plain} (cat) does not catch TERM\n");
-    run!("-r --grace 100ms --cgroup {group}").fails(64, refused);
+    run!("-r --timeout 100ms KILL --wait --cgroup {group}").fails(64, refused);
     catches.assert_killed_by(9);
     plain.assert_alive();
     let expected = group.shell("echo ready; exec sleep 60");

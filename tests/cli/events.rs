@@ -298,6 +298,15 @@ fn output_that_cannot_be_written_does_not_stop_an_escalation() {
         Done::of(voice, child.wait_with_output().expect("sigsend ends")).ok();
         killed(&stubborn, 9);
 
+        // Nobody reads, and the signal is the one that this causes.
+        let target = Victim::sleeping();
+        let (_, pipe) = std::io::pipe().expect("a pipe");
+        let mut command = raw_sigsend();
+        command.args(words(&format!("{voice} -PIPE {target}")));
+        let output = command.stdout(pipe).output();
+        Done::of(voice, output.expect("sigsend starts")).ok();
+        target.assert_killed_by(13);
+
         // Open for reading only, a full disk, and a limit of file sizes.
         let mut target = Recorder::new();
         let closed = "sigsend: write error: Bad file descriptor\n";

@@ -111,6 +111,14 @@ fn a_program_under_another_name_is_told_with_that_name() {
         run!("-v {form} engine").fails(status, "--expect engine MainThread");
     }
     run!("--alive nosuchd").code(1);
+    // Each name is told once, and not more than four.
+    let _more = ["MainThread", "two", "three", "four", "five"].map(|name| {
+        let (_dir, path) = link(&program, name);
+        victim().echoing(&mut Command::new(path))
+    });
+    let told = "6 processes have the executable engine and call themselves MainThread, two, \
+                three, four: ";
+    run!("-v -KILL engine").code(1).has(told);
     running.assert_alive();
 }
 
