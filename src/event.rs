@@ -49,6 +49,8 @@ pub struct Subject<'a> {
     pub pid: Option<Pid>,
     pub inode: Option<Inode>,
     pub name: Option<&'a [u8]>,
+    /// Instead of one process: how many members of a control group that have no PID here.
+    pub unseen: Option<usize>,
 }
 
 impl<'a> Subject<'a> {
@@ -59,12 +61,19 @@ impl<'a> Subject<'a> {
             pid: None,
             inode: None,
             name: None,
+            unseen: None,
         }
     }
 
     /// One process of the target, with its command name if that is known.
     pub fn process(self, pid: Option<Pid>, name: Option<&'a [u8]>) -> Self {
         Self { pid, name, ..self }
+    }
+
+    /// So many members of a control group that have no PID here.
+    pub fn unseen(self, count: usize) -> Self {
+        let unseen = Some(count);
+        Self { unseen, ..self }
     }
 }
 
@@ -76,12 +85,6 @@ pub enum Outcome<'a> {
     Sent {
         signal: Signal,
         value: Option<i32>,
-        after: Option<Duration>,
-    },
-    /// The same for processes of a control group that have no PID here.
-    SentUnseen {
-        signal: Signal,
-        count: usize,
         after: Option<Duration>,
     },
     /// Nothing was sent, which counts as a failure.
@@ -109,12 +112,10 @@ pub enum Outcome<'a> {
     /// The answer to `-p` and `--id`.
     Found,
     Alive,
-    /// The dry run's `Sent`.
-    WouldSend(&'a Preview),
-    /// The dry run's `SentUnseen`.
-    WouldSendUnseen {
+    /// The dry run's `Sent`. Without a PID there is no preview.
+    WouldSend {
         signal: Signal,
-        count: usize,
+        preview: Option<Box<Preview>>,
     },
 }
 
@@ -133,12 +134,13 @@ pub enum Obstacle {
 /// What a plan would do to one process.
 #[derive(Debug)]
 pub struct Preview {
-    pub signal: Signal,
     /// What would be sent later if the process is still there; directly after the signal if the
     /// time is zero.
     pub follow_ups: Vec<FollowUp>,
     pub effect: Effect,
-    pub mask: Mask,
+    /// Whether the process blocks the signal now, so that it stays pending; `None` if that cannot
+    /// be read.
+    pub is_blocked: Option<bool>,
     /// Stopped or traced, so that it acts on the signal only when it continues.
     pub hold: Option<Obstacle>,
     pub user: String,
@@ -162,13 +164,6 @@ pub enum Effect {
     Unknown,
 }
 
-/// Whether the process blocks the signal now, so that it stays pending.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mask {
-    Open,
-    Blocked,
-}
-
 /// How a process ended, if the kernel reports it. Never guessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -176,16 +171,9 @@ pub enum Ending {
     Exited(i32),
     Killed {
         signal: Signal,
-        core: Core,
+        /// `None` if that is unknown.
+        core_dumped: Option<bool>,
     },
-    Unknown,
-}
-
-/// Whether a process that was killed left a core dump.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Core {
-    Dumped,
-    Not,
     Unknown,
 }
 
@@ -196,20 +184,17 @@ impl Ending {
     /// core after the leader's status was recorded. Without the bit, only a signal that never dumps
     /// core is proof.
     pub fn from_wait_status(status: i32) -> Self {
-        let core = |signal: Signal| match signal.default_action() {
-            _ if status & 0x80 != 0 => Core::Dumped,
-            DefaultAction::Core => Core::Unknown,
-            _ => Core::Not,
+        let core_dumped = |signal: Signal| match signal.default_action() {
+            _ if status & 0x80 != 0 => Some(true),
+            DefaultAction::Core => None,
+            _ => Some(false),
         };
-        match u32::try_from(status & 0x7f) {
-            Ok(0) => Self::Exited(status >> 8 & 0xff),
-            Ok(number) => {
-                Signal::from_status(number).map_or(Self::Unknown, |signal| Self::Killed {
-                    signal,
-                    core: core(signal),
-                })
-            }
-            Err(_) => Self::Unknown,
+        match status.cast_unsigned() & 0x7f {
+            0 => Self::Exited(status >> 8 & 0xff),
+            number => Signal::from_status(number).map_or(Self::Unknown, |signal| Self::Killed {
+                signal,
+                core_dumped: core_dumped(signal),
+            }),
         }
     }
 }
@@ -220,19 +205,19 @@ mod tests {
 
     #[test]
     fn wait_statuses_become_endings() {
-        let killed = |number, core| Ending::Killed {
+        let killed = |number, core_dumped| Ending::Killed {
             signal: Signal::from_status(number).expect("a signal"),
-            core,
+            core_dumped,
         };
         let table = [
             (0, Ending::Exited(0)),
             (3 << 8, Ending::Exited(3)),
             (255 << 8, Ending::Exited(255)),
-            (9, killed(9, Core::Not)),
-            (15, killed(15, Core::Not)),
-            (11, killed(11, Core::Unknown)),
-            (0x8b, killed(11, Core::Dumped)),
-            (35, killed(35, Core::Not)),
+            (9, killed(9, Some(false))),
+            (15, killed(15, Some(false))),
+            (11, killed(11, None)),
+            (0x8b, killed(11, Some(true))),
+            (35, killed(35, Some(false))),
         ];
         for (status, ending) in table {
             assert_eq!(Ending::from_wait_status(status), ending, "{status}");

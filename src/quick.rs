@@ -48,7 +48,9 @@ pub fn carry_out(arguments: impl Iterator<Item = &'static OsStr> + Clone) -> Qui
 fn list() -> io::Result<()> {
     let mut names = [0; 512];
     let mut room = names.as_mut_slice();
-    list::names(&mut room)?;
+    for signal in list::named() {
+        writeln!(room, "{signal}")?;
+    }
     let length = 512 - room.len();
     Stream::Output.write_all(&names[..length])
 }

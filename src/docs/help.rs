@@ -59,17 +59,16 @@ const EXAMPLES: &str = "\
 
 /// The short or the long help, coloured if standard output is a terminal and the environment allows
 /// it.
-pub fn help(program: &str, detail: Detail) -> Vec<u8> {
+pub fn help(program: &str, detail: Detail) -> String {
     let width = Stream::Output.width().unwrap_or(WIDEST).min(WIDEST);
     let text = match detail {
         Detail::Short => short(program, width),
         Detail::Long => long(program, width),
     };
-    let text = match AutoStream::choice(&io::stdout()) {
+    match AutoStream::choice(&io::stdout()) {
         ColorChoice::Never => anstream::adapter::strip_str(&text).to_string(),
         _ => text,
-    };
-    text.into_bytes()
+    }
 }
 
 fn short(program: &str, width: usize) -> String {

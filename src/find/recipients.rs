@@ -143,10 +143,10 @@ impl Recipient {
 impl<'a> From<&'a Recipient> for Subject<'a> {
     fn from(recipient: &'a Recipient) -> Self {
         Self {
-            typed: &recipient.typed,
             pid: Some(recipient.pid()),
             inode: recipient.inode,
             name: recipient.name.as_deref(),
+            ..Self::target(&recipient.typed)
         }
     }
 }

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use crate::escape::escape;
 use crate::event::{NoControlGroup, NoProcess, Reason, Subject, What};
-use crate::output::text::{described, errno_words, port, unseen};
+use crate::output::text::{described, errno_words, port};
 use crate::plan::Mode;
 use crate::target::{Pid, Target};
 
@@ -99,7 +99,7 @@ pub fn failure(mode: Mode, subject: &Subject, reason: &Reason) -> String {
         Reason::ControlGroup(refused) => no_control_group(&typed, *refused),
         Reason::OtherNamespace { count } => format!(
             "cannot signal {}, which only KILL without -r and --expect reaches",
-            unseen(subject, *count)
+            described(&subject.unseen(*count))
         ),
     }
 }

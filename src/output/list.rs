@@ -1,88 +1,73 @@
 //! Lists of signals: names (`-l`), numbers and names (`-L`), the table (`-t`).
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
-use std::io::{self, Write};
 
-use crate::event::Status;
 use crate::output::text::invalid_signal;
 use crate::signal::Signal;
 use crate::signal_set::SignalSet;
 use crate::usage::UsageError;
 
-/// Where a list is written, and how errors are reported. An error about one operand stops none of
-/// the others.
-pub struct Listing<'a> {
-    pub out: &'a mut dyn Write,
-    /// Columns of the terminal that `out` is; `None` if it is something else.
-    pub width: Option<usize>,
-    pub complain: &'a mut dyn FnMut(&UsageError),
+/// A list, and errors about operands: one about one of them stops none of the others.
+#[derive(Default)]
+pub struct Listing {
+    pub text: String,
+    pub errors: Vec<UsageError>,
 }
 
-impl Listing<'_> {
-    /// `-l`: every name, or a translation of each operand.
-    pub fn names(&mut self, operands: &[OsString]) -> io::Result<Status> {
-        match self.width {
-            _ if !operands.is_empty() => return self.each(operands, translation),
-            Some(width) => {
-                let names: Vec<String> = short_list().map(|signal| signal.to_string()).collect();
-                columns(self.out, &names, width)?;
-            }
-            None => names(self.out)?,
-        }
-        Ok(Status::Success)
+impl From<String> for Listing {
+    fn from(text: String) -> Self {
+        let errors = Vec::new();
+        Self { text, errors }
     }
+}
 
-    /// `-L`: numbers and names, in columns on a terminal.
-    pub fn numbers(&mut self, operands: &[OsString]) -> io::Result<Status> {
-        let pair = |signal: Signal| format!("{:>2} {signal}", signal.number());
-        if !operands.is_empty() {
-            return self.each(operands, |text| Some(pair(text.parse().ok()?) + "\n"));
-        }
-        let signals = short_list().filter(|signal| !signal.is_null());
-        let pairs: Vec<String> = signals.map(pair).collect();
-        match self.width {
-            Some(width) => columns(self.out, &pairs, width)?,
-            None => writeln!(self.out, "{}", pairs.join("\n"))?,
-        }
-        Ok(Status::Success)
+/// `-l`: every name, in columns on a terminal, or a translation of each operand.
+pub fn names(operands: &[OsString], width: Option<usize>) -> Listing {
+    let name = |signal: Signal| signal.to_string();
+    match width {
+        _ if !operands.is_empty() => each(operands, translation),
+        Some(width) => columns(short_list().map(name), width).into(),
+        None => columns(named().map(name), 1).into(),
     }
+}
 
-    /// `-t`: one row per signal, cut to the width of the terminal.
-    pub fn table(&mut self, operands: &[OsString]) -> io::Result<Status> {
-        let width = self.width.unwrap_or(usize::MAX);
-        let row = |signal: Signal| {
-            let (number, name) = (signal.number(), signal.to_string());
-            let (action, meaning) = (signal.default_action(), signal.description());
-            let row = format!("{number:>2} {name:<8} {action:<9} {meaning}");
-            row.chars().take(width).chain(['\n']).collect()
-        };
-        if !operands.is_empty() {
-            return self.each(operands, |text| Some(row(text.parse().ok()?)));
-        }
-        let rows: String = Signal::all().map(row).collect();
-        self.out.write_all(rows.as_bytes())?;
-        Ok(Status::Success)
+/// `-L`: numbers and names, in columns on a terminal.
+pub fn numbers(operands: &[OsString], width: Option<usize>) -> Listing {
+    let pair = |signal: Signal| format!("{:>2} {signal}", signal.number());
+    if !operands.is_empty() {
+        return each(operands, |text| Some(pair(text.parse().ok()?) + "\n"));
     }
+    let signals = short_list().filter(|signal| !signal.is_null());
+    columns(signals.map(pair), width.unwrap_or(1)).into()
+}
 
-    /// Answers each operand with whole lines. One that has no answer is an error and makes the
-    /// status a failure.
-    fn each(
-        &mut self,
-        operands: &[OsString],
-        answer: impl Fn(&str) -> Option<String>,
-    ) -> io::Result<Status> {
-        let mut status = Status::Success;
-        for operand in operands {
-            if let Some(lines) = operand.to_str().and_then(&answer) {
-                self.out.write_all(lines.as_bytes())?;
-            } else {
-                (self.complain)(&invalid_signal(operand));
-                status = Status::Failure;
-            }
-        }
-        Ok(status)
+/// `-t`: one row per signal, cut to the width of the terminal.
+pub fn table(operands: &[OsString], width: Option<usize>) -> Listing {
+    let row = |signal: Signal| -> String {
+        let (number, name) = (signal.number(), signal.to_string());
+        let (action, meaning) = (signal.default_action(), signal.description());
+        let row = format!("{number:>2} {name:<8} {action:<9} {meaning}");
+        row.chars()
+            .take(width.unwrap_or(usize::MAX))
+            .chain(['\n'])
+            .collect()
+    };
+    if !operands.is_empty() {
+        return each(operands, |text| Some(row(text.parse().ok()?)));
     }
+    Signal::all().map(row).collect::<String>().into()
+}
+
+/// Answers each operand with whole lines. One that has no answer is an error.
+fn each(operands: &[OsString], answer: impl Fn(&str) -> Option<String>) -> Listing {
+    let mut listing = Listing::default();
+    for operand in operands {
+        match operand.to_str().and_then(&answer) {
+            Some(lines) => listing.text += &lines,
+            None => listing.errors.push(invalid_signal(operand)),
+        }
+    }
+    listing
 }
 
 /// What `-l` prints for an operand: the names in a mask, the name for a number or a status, the
@@ -102,34 +87,29 @@ fn translation(text: &str) -> Option<String> {
     Some(format!("{}\n", signal.number()))
 }
 
-/// Every name, one a line.
-pub fn names(out: &mut dyn Write) -> io::Result<()> {
-    Signal::all()
-        .filter(|signal| signal.has_name())
-        .try_for_each(|signal| writeln!(out, "{signal}"))
+/// The signals that have a name.
+pub fn named() -> impl Iterator<Item = Signal> {
+    Signal::all().filter(|signal| signal.has_name())
 }
 
 /// The signals of the lists on a terminal: of the realtime range only its ends.
 pub fn short_list() -> impl Iterator<Item = Signal> {
-    Signal::all().filter(|signal| {
-        signal.has_name()
-            && (!signal.is_realtime() || matches!(*signal, Signal::RTMIN | Signal::RTMAX))
-    })
+    named()
+        .filter(|signal| !signal.is_realtime() || matches!(*signal, Signal::RTMIN | Signal::RTMAX))
 }
 
-/// Writes items in as many columns as fit, filled from top to bottom, without trailing blanks.
-fn columns(out: &mut dyn Write, items: &[String], width: usize) -> io::Result<()> {
+/// Items in as many columns as fit, filled from top to bottom, without trailing blanks.
+fn columns(items: impl Iterator<Item = String>, width: usize) -> String {
+    let items: Vec<String> = items.collect();
     let cell = items.iter().map(String::len).max().unwrap_or(0) + 2;
     let count = ((width + 2) / cell).clamp(1, items.len().max(1));
     let rows = items.len().div_ceil(count);
-    for row in 0..rows {
-        let mut line = String::new();
-        for item in items.iter().skip(row).step_by(rows) {
-            write!(line, "{item:<cell$}").expect("writing to a String cannot fail");
-        }
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
+    let row = |row: usize| {
+        let cells = items.iter().skip(row).step_by(rows);
+        let cells: Vec<String> = cells.map(|item| format!("{item:<cell$}")).collect();
+        cells.concat().trim_end().to_owned() + "\n"
+    };
+    (0..rows).map(row).collect()
 }
 
 #[cfg(test)]
@@ -140,9 +120,7 @@ mod tests {
     fn columns_fit_the_width_and_hold_everything() {
         let items: Vec<String> = (0..33).map(|n| format!("SIG{n}")).collect();
         for width in [1, 7, 20, 80, 200, 1000] {
-            let mut out = Vec::new();
-            columns(&mut out, &items, width).expect("writing to a Vec cannot fail");
-            let text = String::from_utf8(out).expect("ASCII");
+            let text = columns(items.iter().cloned(), width);
             assert!(
                 text.lines().all(|line| line.len() <= width.max(5)),
                 "{width}: {text}"

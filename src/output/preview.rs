@@ -1,27 +1,55 @@
-//! The dry run's line: what a signal would do to a process, cut to the terminal so that what `-f`
-//! looked for stays in sight.
+//! What a signal would do to a process, for the dry run. The line is cut to the terminal so that
+//! what `-f` looked for stays in sight.
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::escape::escape;
-use crate::event::{Effect, Mask, Obstacle, Preview};
+use crate::event::{Effect, Obstacle, Preview};
+use crate::output::json::{Object, milliseconds};
 use crate::output::terminal::{Stream, columns, cut, ellipsis, tail};
 use crate::output::text::{numbered, obstacle, seconds};
 use crate::plan::FollowUp;
 use crate::signal::{DefaultAction, Signal};
 
 /// The line about a process, as wide as the terminal that is standard output.
-pub fn line(who: &str, preview: &Preview) -> String {
-    fitted(who, preview, Stream::Output.width(), ellipsis())
+pub fn line(who: &str, signal: Signal, preview: &Preview) -> String {
+    fitted(who, signal, preview, Stream::Output.width(), ellipsis())
 }
 
-fn fitted(who: &str, preview: &Preview, width: Option<usize>, mark: &str) -> String {
-    let (signal, owner) = (preview.signal, owner(preview));
-    let would = format!(
-        "would send {} to {who}: {}",
-        numbered(signal),
-        does(preview)
-    );
+/// The same as JSON.
+pub fn keys(object: Object, signal: Signal, preview: &Preview) -> Object {
+    let follow_up = |step: &FollowUp| json!({"after_ms": milliseconds(step.after), "signals": [step.signal.to_string()]});
+    let effect = match preview.effect {
+        Effect::Caught => "caught".to_owned(),
+        Effect::Ignored => "ignored".to_owned(),
+        Effect::Default(action) => action.to_string(),
+        Effect::Nothing => "nothing".to_owned(),
+        Effect::Unknown => "unknown".to_owned(),
+    };
+    let follow_ups: Value = preview.follow_ups.iter().map(follow_up).collect();
+    object
+        .with("effect", effect)
+        .with("blocked", json!(preview.is_blocked))
+        .with("follow_ups", follow_ups)
+        .with("user", &*preview.user)
+        .with_some("age_ms", preview.age.map(milliseconds))
+        .with("command", escape(&preview.command))
+        .with_some("state", held(signal, preview).map(obstacle))
+        .with_some("directory", preview.directory.as_ref().map(escape))
+}
+
+fn fitted(
+    who: &str,
+    signal: Signal,
+    preview: &Preview,
+    width: Option<usize>,
+    mark: &str,
+) -> String {
+    let owner = owner(preview);
+    let (numbered, does) = (numbered(signal), does(signal, preview));
+    let would = format!("would send {numbered} to {who}: {does}");
     let [before, found, after] = command(preview);
     let whole = format!("{would}; {owner}: {before}{found}{after}");
     let Some(width) = width.filter(|width| columns(&whole) > *width) else {
@@ -62,7 +90,7 @@ fn command(preview: &Preview) -> [String; 3] {
 }
 
 /// What the signal does, and what comes later.
-fn does(preview: &Preview) -> String {
+fn does(signal: Signal, preview: &Preview) -> String {
     let effect = match preview.effect {
         Effect::Caught => "caught by a handler",
         Effect::Ignored => "ignored",
@@ -73,7 +101,7 @@ fn does(preview: &Preview) -> String {
         Effect::Default(DefaultAction::Ignore) | Effect::Nothing => "does nothing",
         Effect::Unknown => "what it does there cannot be read",
     };
-    let when = match held(preview) {
+    let when = match held(signal, preview) {
         Some(hold @ Obstacle::TracedBy(_)) => {
             format!(" when its tracer lets it ({})", obstacle(hold))
         }
@@ -81,7 +109,7 @@ fn does(preview: &Preview) -> String {
         None => String::new(),
     };
     let mut parts = vec![format!("{effect}{when}")];
-    if preview.mask == Mask::Blocked {
+    if preview.is_blocked == Some(true) {
         parts.push("blocked right now".to_owned());
     }
     let later =
@@ -92,9 +120,9 @@ fn does(preview: &Preview) -> String {
 
 /// What keeps the process from acting on the signal. Nothing holds KILL back, and only a tracer
 /// CONT.
-pub fn held(preview: &Preview) -> Option<Obstacle> {
+fn held(signal: Signal, preview: &Preview) -> Option<Obstacle> {
     let acts = matches!(preview.effect, Effect::Caught | Effect::Default(_));
-    preview.hold.filter(|hold| match preview.signal {
+    preview.hold.filter(|hold| match signal {
         Signal::KILL => false,
         Signal::CONT => acts && *hold != Obstacle::Stopped,
         _ => acts,
@@ -136,12 +164,12 @@ mod tests {
             (Signal::HUP, Effect::Unknown, None),
         ];
         let told = rows.map(|(signal, effect, hold)| {
-            does(&Preview {
-                signal,
+            let preview = Preview {
                 effect,
                 hold,
                 ..preview()
-            })
+            };
+            does(signal, &preview)
         });
         let expected = [
             "terminates it",
@@ -161,7 +189,7 @@ mod tests {
     fn a_preview_tells_what_comes_later_and_where_it_works() {
         let (after, signal) = (Duration::from_secs(10), Signal::KILL);
         let preview = Preview {
-            mask: Mask::Blocked,
+            is_blocked: Some(true),
             follow_ups: vec![FollowUp { after, signal }],
             directory: Some(b"/srv\n".to_vec()),
             command: "\x1b[2Jé\u{301}x y".into(),
@@ -170,7 +198,10 @@ mod tests {
         };
         let expected = "would send TERM (15) to 4242 (cat): terminates it, blocked right now, \
              KILL (9) 10.00 s later; user www, age 1h, in /srv\\x0a: \\x1b[2Jé\\u{301}x y";
-        assert_eq!(fitted("4242 (cat)", &preview, None, "…"), expected);
+        assert_eq!(
+            fitted("4242 (cat)", Signal::TERM, &preview, None, "…"),
+            expected
+        );
     }
 
     #[test]
@@ -194,7 +225,7 @@ mod tests {
                 sought: Some(sought.into()),
                 ..preview()
             };
-            let line = fitted("42 (sh)", &preview, Some(width), "…");
+            let line = fitted("42 (sh)", Signal::TERM, &preview, Some(width), "…");
             assert!(columns(&line) <= width);
             line
         });

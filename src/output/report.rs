@@ -2,15 +2,15 @@
 //! error, each line in one write. Output that fails stops nothing and becomes the exit status.
 
 use crate::event::{Outcome, Status, Subject, Tally, What};
+use crate::output::describe::describe;
 use crate::output::hint::{About, Hint, hint};
 use crate::output::json;
-use crate::output::line::line;
 use crate::output::progress::{self, Pending, Progress};
 use crate::output::queue::{Queue, Writer};
 use crate::output::screen::{Entry, Screen};
 use crate::output::terminal::Stream;
 use crate::output::text::{error_words, refusal, sentence};
-use crate::plan::{Mode, Plan, Voice};
+use crate::plan::{Mode, Voice};
 use crate::target::{Pid, Target};
 use crate::usage::UsageError;
 
@@ -25,43 +25,17 @@ pub struct Report<'a> {
     pub progress: Progress,
 }
 
-/// Where an event is printed. `--json` has all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Severity {
-    /// On standard error.
-    Failure,
-    /// With `--verbose`, and on standard error if that is a terminal.
-    Notice,
-    /// With `--verbose`.
-    Event,
-}
-
-impl Severity {
-    fn of(subject: &Subject, outcome: &Outcome) -> Self {
-        let is_name = matches!(subject.typed.what, What::Target(Target::Name(_)));
-        match outcome {
-            Outcome::Failed(_)
-            | Outcome::Unstopped
-            | Outcome::Escaped
-            | Outcome::StillThere { .. } => Self::Failure,
-            // Success, but the name may be a typing error.
-            Outcome::AlreadyGone(Some(_)) if is_name => Self::Notice,
-            _ => Self::Event,
-        }
-    }
-}
-
 impl<'a> Report<'a> {
-    pub fn new(program: &'a str, voice: Voice, plan: &Plan) -> Self {
-        let writer = match plan.mode {
+    pub fn new(program: &'a str, voice: Voice, mode: Mode, perhaps_signal: Option<Pid>) -> Self {
+        let writer = match mode {
             Mode::Send => Writer::Nobody,
             Mode::Rehearse | Mode::Ask(_) => Writer::Caller(Screen::default()),
         };
         Self {
             program,
             voice,
-            mode: plan.mode,
-            perhaps_signal: plan.perhaps_signal,
+            mode,
+            perhaps_signal,
             queue: Queue::new(writer),
             progress: Progress::default(),
         }
@@ -107,22 +81,21 @@ impl<'a> Report<'a> {
     /// Reports one event. A failure goes to standard error alone, except that `--json` has all
     /// events.
     pub fn tell(&mut self, subject: &Subject, outcome: &Outcome) {
-        let severity = Severity::of(subject, outcome);
-        let is_error = match severity {
-            Severity::Failure => true,
-            Severity::Notice => Stream::Error.is_terminal(),
-            Severity::Event => false,
-        };
+        let is_failure = matches!(
+            outcome,
+            Outcome::Failed(_) | Outcome::Unstopped | Outcome::Escaped | Outcome::StillThere { .. }
+        );
+        let is_error = is_failure || is_notice(subject, outcome) && Stream::Error.is_terminal();
         if self.voice == Voice::Quiet && !is_error {
             return;
         }
-        let line = line(self.mode, subject, outcome);
+        let (line, object) = describe(self.mode, subject, outcome);
         let hint = hint(self.program, self.perhaps_signal, subject, outcome);
         match self.voice {
-            Voice::Verbose if severity != Severity::Failure => self.print(&line),
+            Voice::Verbose if !is_failure => self.print(&line),
             Voice::Json => {
                 let hint = hint.as_ref().map(|hint| &*hint.text);
-                self.print(&json::event(subject, outcome, &line, hint).to_string());
+                self.print(&object.with_some("hint", hint).to_string());
             }
             Voice::Verbose | Voice::Quiet => {}
         }
@@ -167,6 +140,12 @@ impl<'a> Report<'a> {
     }
 }
 
+/// Whether an event is success, but its name may be a typing error.
+fn is_notice(subject: &Subject, outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::AlreadyGone(Some(_)))
+        && matches!(subject.typed.what, What::Target(Target::Name(_)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,15 +154,12 @@ mod tests {
 
     #[test]
     fn success_because_nobody_has_a_name_is_told_on_a_terminal() {
-        let nobody = Outcome::AlreadyGone(Some(&Reason::OnlySigsend));
-        let severity = |text, outcome| Severity::of(&Subject::target(&typed(text)), outcome);
-        assert_eq!(severity("ngnix", &nobody), Severity::Notice);
+        let is_notice = |text, outcome| is_notice(&Subject::target(&typed(text)), &outcome);
+        let nobody = || Outcome::AlreadyGone(Some(&Reason::OnlySigsend));
+        assert!(is_notice("ngnix", nobody()));
         for text in [":8080", "/srv", "4242"] {
-            assert_eq!(severity(text, &nobody), Severity::Event);
+            assert!(!is_notice(text, nobody()), "{text}");
         }
-        assert_eq!(
-            severity("ngnix", &Outcome::AlreadyGone(None)),
-            Severity::Event
-        );
+        assert!(!is_notice("ngnix", Outcome::AlreadyGone(None)));
     }
 }

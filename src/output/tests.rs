@@ -7,13 +7,13 @@ use nix::errno::Errno;
 use serde_json::Value;
 
 use crate::event::{
-    Core, Effect, Ending, Mask, NoControlGroup, NoProcess, Nobody, Obstacle, Outcome, Preview,
-    Reason, Status, Subject, Tally, Typed, What,
+    Effect, Ending, NoControlGroup, NoProcess, Nobody, Obstacle, Outcome, Preview, Reason, Status,
+    Subject, Tally, Typed, What,
 };
+use crate::output::describe::describe;
 use crate::output::hint::{About, Hint, hint};
 use crate::output::json;
 use crate::output::keys::{EVENTS, KEYS, rows};
-use crate::output::line::line;
 use crate::plan::{FollowUp, Mode, Question};
 use crate::signal::{DefaultAction, Signal};
 use crate::target::{Inode, Pid, Target};
@@ -47,6 +47,11 @@ fn subject(typed: &Typed) -> Subject<'_> {
         pid,
         ..Subject::target(typed)
     }
+}
+
+fn line(mode: Mode, subject: &Subject, outcome: &Outcome) -> String {
+    let (line, _) = describe(mode, subject, outcome);
+    line
 }
 
 /// The line and the hint about a target that nothing was sent to.
@@ -239,30 +244,27 @@ fn outcomes() -> Vec<(&'static str, Outcome<'static>)> {
         value,
         after,
     };
-    let unseen = |count, after| Outcome::SentUnseen {
-        signal,
-        count,
-        after,
-    };
     let gone = |ending| ("4242", Outcome::Gone { ending, after });
-    let killed = |core| gone(Ending::Killed { signal, core });
+    let killed = |core_dumped| {
+        gone(Ending::Killed {
+            signal,
+            core_dumped,
+        })
+    };
     let still = |state| ("4242", Outcome::StillThere { after, state });
     vec![
         ("4242", sent(signal, None, None)),
         ("4242", sent(signal, Some(-7), Some(after))),
         ("4242", sent(Signal::NULL, None, None)),
         ("/srv", sent(signal, None, Some(after))),
-        ("./web", unseen(1, None)),
-        ("./web", unseen(2, Some(after))),
-        ("./web", Outcome::WouldSendUnseen { signal, count: 2 }),
         ("4242", Outcome::Skipped),
         ("4242", Outcome::Unstopped),
         ("4242", Outcome::Escaped),
         ("4242", Outcome::AlreadyGone(None)),
         ("4242", Outcome::AlreadyGone(Some(&Reason::EmptyWord))),
         gone(Ending::Exited(3)),
-        killed(Core::Unknown),
-        killed(Core::Dumped),
+        killed(None),
+        killed(Some(true)),
         gone(Ending::Unknown),
         still(None),
         still(Some(Obstacle::Stopped)),
@@ -289,9 +291,6 @@ fn every_event_has_its_line() {
         "sent TERM (15) with value -7 to WHO after 5.01 s",
         "WHO may be signalled",
         "sent TERM (15) to /srv (s\\x1bh) in /srv after 5.01 s",
-        "sent TERM (15) to 1 process of another PID namespace in ./web",
-        "sent TERM (15) to 2 processes of another PID namespace in ./web after 5.01 s",
-        "would send TERM (15) to 2 processes of another PID namespace in ./web",
         "WHO is sigsend itself or an ancestor of it: skipped",
         "WHO could not be kept stopped; it may have forked before it was killed",
         "WHO may be a child that a killed member left behind",
@@ -312,12 +311,42 @@ fn every_event_has_its_line() {
     assert_eq!(lines.collect::<Vec<_>>(), expected);
 }
 
+/// The events about members of a control group without a PID here.
+fn unseen() -> [(usize, Outcome<'static>); 3] {
+    let (signal, value) = (Signal::KILL, None);
+    let sent = |after| Outcome::Sent {
+        signal,
+        value,
+        after,
+    };
+    let would_send = Outcome::WouldSend {
+        signal,
+        preview: None,
+    };
+    let later = Some(Duration::from_secs(5));
+    [(1, sent(None)), (2, sent(later)), (2, would_send)]
+}
+
+#[test]
+fn members_without_a_pid_are_told_by_their_number() {
+    let typed = typed("./web");
+    let lines = unseen().map(|(count, outcome)| {
+        let subject = subject(&typed).unseen(count);
+        line(Mode::Send, &subject, &outcome)
+    });
+    let expected = [
+        "sent KILL (9) to 1 process of another PID namespace in ./web",
+        "sent KILL (9) to 2 processes of another PID namespace in ./web after 5.00 s",
+        "would send KILL (9) to 2 processes of another PID namespace in ./web",
+    ];
+    assert_eq!(lines, expected);
+}
+
 pub fn preview() -> Preview {
     Preview {
-        signal: Signal::TERM,
         follow_ups: Vec::new(),
         effect: Effect::Default(DefaultAction::Terminate),
-        mask: Mask::Open,
+        is_blocked: Some(false),
         hold: None,
         user: "www".to_owned(),
         age: Some(Duration::from_millis(3_600_999)),
@@ -342,13 +371,20 @@ fn objects() -> Vec<Value> {
         directory: Some("/srv".into()),
         ..preview()
     };
+    let preview = Outcome::WouldSend {
+        signal: Signal::TERM,
+        preview: Some(Box::new(preview)),
+    };
     let reasons = reasons();
     let failed = reasons.iter().map(|(_, reason)| Outcome::Failed(reason));
     let outcomes = outcomes().into_iter().map(|(_, outcome)| outcome);
-    let outcomes = outcomes.chain([Outcome::WouldSend(&preview)]).chain(failed);
-    let events = outcomes.map(|outcome| {
+    let outcomes = outcomes.chain([preview]).chain(failed);
+    let outcomes = outcomes.map(|outcome| (subject, outcome));
+    let unseen = unseen().map(|(count, outcome)| (subject.unseen(count), outcome));
+    let events = outcomes.chain(unseen).map(|(subject, outcome)| {
         let hint = hint("sigsend", None, &subject, &outcome).map(|hint| hint.text);
-        json::event(&subject, &outcome, "line", hint.as_deref())
+        let (_, object) = describe(Mode::Send, &subject, &outcome);
+        object.with_some("hint", hint)
     });
     let ends = [
         json::error("reason", Some("hint")),

@@ -12,13 +12,6 @@ use crate::signal::Signal;
 use crate::target::Target;
 use crate::usage::{Kind, UsageError};
 
-/// Members of a control group that have no PID here.
-pub fn unseen(subject: &Subject, count: usize) -> String {
-    let processes = if count == 1 { "process" } else { "processes" };
-    let group = escape(&*subject.typed.text);
-    format!("{count} {processes} of another PID namespace in {group}")
-}
-
 /// The lines about a refused command line: the error, the usage line unless a single value is
 /// wrong, and a hint if the fix is known.
 pub fn refusal(program: &str, error: &UsageError) -> String {
@@ -78,6 +71,11 @@ pub fn sentence(error: &anyhow::Error) -> String {
 
 /// `4242 (nginx)`, or the target if there is no PID.
 pub fn described(subject: &Subject) -> String {
+    if let Some(count) = subject.unseen {
+        let processes = if count == 1 { "process" } else { "processes" };
+        let group = escape(&*subject.typed.text);
+        return format!("{count} {processes} of another PID namespace in {group}");
+    }
     let target = match (subject.pid, &subject.typed.what) {
         (Some(pid), _) => pid.to_string(),
         (None, What::Target(Target::OwnGroup)) => "sigsend's own process group".to_owned(),

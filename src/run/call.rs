@@ -17,6 +17,7 @@ use crate::plan::{Mode, Plan};
 use crate::run::preview::{obstacle, preview};
 use crate::run::sender::{Answer, Occasion, Sender, Sent, Step, is_forbidden, refusal};
 use crate::signal::Signal;
+use crate::target::Pid;
 
 /// A call in progress.
 pub struct Call<'a, 'r> {
@@ -142,6 +143,17 @@ impl<'a, 'r> Call<'a, 'r> {
         }
     }
 
+    /// The event that a signal was sent, or would be.
+    pub fn sent(&self, sent: Sent, step: Step, pid: Option<Pid>) -> Outcome<'static> {
+        match sent {
+            Sent::Receipt(receipt) => receipt.outcome(self.began),
+            Sent::Rehearsed => Outcome::WouldSend {
+                signal: step.signal,
+                preview: pid.map(|pid| Box::new(preview(self.plan, pid, step))),
+            },
+        }
+    }
+
     pub fn record_all(&mut self, answers: &[Answer]) {
         for answer in answers {
             self.record(answer);
@@ -154,16 +166,12 @@ impl<'a, 'r> Call<'a, 'r> {
         let waits = self.plan.waits();
         let recipient = &mut self.found.recipients[id];
         match sent {
-            Ok(Sent::Receipt(receipt)) => {
-                recipient.signalled |= step.is_first();
-                self.tell(id, &receipt.outcome(self.began));
-            }
             // The preview of the first signal has what would be sent later.
             Ok(Sent::Rehearsed) if !step.is_first() && recipient.signalled => {}
-            Ok(Sent::Rehearsed) => {
+            Ok(sent) => {
                 recipient.signalled |= step.is_first();
-                let preview = preview(self.plan, recipient.pid(), step);
-                self.tell(id, &Outcome::WouldSend(&preview));
+                let pid = recipient.pid();
+                self.tell(id, &self.sent(sent, step, Some(pid)));
             }
             // Waiting needs no permission, so EPERM is no failure here.
             Err(errno) if is_forbidden(errno) && step.signal.is_null() && waits => {}

@@ -7,7 +7,7 @@ use std::slice;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 
-use crate::event::{Outcome, Reason, Subject, Typed};
+use crate::event::{Reason, Subject, Typed};
 use crate::find::cgroup::{Awaited, KillFile};
 use crate::find::group::ProcessGroup;
 use crate::find::recipients::{Place, Recipient, SourceId};
@@ -17,7 +17,7 @@ use crate::find::spared::own;
 use crate::os::proc;
 use crate::plan::{Labels, Mode, Reach};
 use crate::run::call::Call;
-use crate::run::preview::{preview, reached_by};
+use crate::run::preview::reached_by;
 use crate::run::sender::{Answer, Route, Sent, Step, is_forbidden, is_permitted_cont, refusal};
 use crate::run::tree_kill::kill_trees;
 use crate::signal::Signal;
@@ -88,28 +88,33 @@ fn to_trees(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
 /// The targets that are signalled by number. What was done of them before the command line was read
 /// as a whole is only counted.
 fn by_number(call: &mut Call, step: Step) -> Result<()> {
-    let mut targets = call.found.by_number();
     let begun = call.plan.begun;
+    let mut targets = call.found.by_number();
     call.tally.signalled += targets.by_ref().take(begun.done).count();
-    if let Some(errno) = begun.refusal
-        && let Some(target) = targets.next()
-    {
-        report_refusal(call, &Typed::target(target.clone()), &target, errno);
-    }
+    let mut known = begun.refusal;
     for target in targets {
         let typed = Typed::target(target.clone());
-        if target == Target::Nobody {
-            call.report_failure(&Subject::target(&typed), &Reason::EmptyWord);
-        } else {
-            to_number(call, &typed, &target, step)?;
-        }
+        let refused = match known.take() {
+            None if target != Target::Nobody => to_number(call, &typed, &target, step)?,
+            known => known,
+        };
+        let pid = target.process();
+        let reason = match (&target, refused) {
+            (Target::Nobody, _) => Reason::EmptyWord,
+            (_, None) => continue,
+            (Target::Group(group), Some(Errno::ESRCH)) => ProcessGroup::missing(*group),
+            (_, Some(errno)) => refusal(errno, pid),
+        };
+        let name = name(call, pid);
+        let subject = Subject::target(&typed).process(pid, name.as_deref());
+        call.report_failure(&subject, &reason);
     }
     Ok(())
 }
 
 /// One kill(2). The rehearsal shows a target for many processes by its members; as kill(2) does, it
-/// passes over those that it may not signal if there are others.
-fn to_number(call: &mut Call, typed: &Typed, target: &Target, step: Step) -> Result<()> {
+/// passes over those that it may not signal if there are others. Why it is refused, if it is.
+fn to_number(call: &mut Call, typed: &Typed, target: &Target, step: Step) -> Result<Option<Errno>> {
     let members;
     let shown = match call.plan.mode {
         Mode::Rehearse => {
@@ -131,38 +136,13 @@ fn to_number(call: &mut Call, typed: &Typed, target: &Target, step: Step) -> Res
                 refused = None;
                 call.tally.signalled += 1;
                 let subject = Subject::target(typed).process(pid, name.as_deref());
-                match (sent, pid) {
-                    (Sent::Receipt(receipt), _) => {
-                        call.report.tell(&subject, &receipt.outcome(call.began));
-                    }
-                    (Sent::Rehearsed, Some(pid)) => {
-                        let preview = preview(call.plan, pid, step);
-                        call.report.tell(&subject, &Outcome::WouldSend(&preview));
-                    }
-                    (Sent::Rehearsed, None) => {}
-                }
+                let outcome = call.sent(sent, step, pid);
+                call.report.tell(&subject, &outcome);
             }
             Err(errno) => refused = refused.and(Some(errno)),
         }
     }
-    if let Some(errno) = refused {
-        report_refusal(call, typed, target, errno);
-    }
-    Ok(())
-}
-
-/// Reports and counts a target that kill(2) refused.
-fn report_refusal(call: &mut Call, typed: &Typed, target: &Target, errno: Errno) {
-    let pid = target.process();
-    let reason = match target {
-        Target::Group(group) if errno == Errno::ESRCH => ProcessGroup::missing(*group),
-        _ => refusal(errno, pid),
-    };
-    let name = name(call, pid);
-    call.report_failure(
-        &Subject::target(typed).process(pid, name.as_deref()),
-        &reason,
-    );
+    Ok(refused)
 }
 
 /// The command name, if output shows it.
@@ -304,12 +284,11 @@ fn kill_whole(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
     if step.is_first() {
         call.tally.signalled += count;
     }
-    let signal = step.signal;
-    let outcome = match sent {
-        Sent::Receipt(receipt) => receipt.unseen(count, call.began),
-        Sent::Rehearsed if step.is_first() => Outcome::WouldSendUnseen { signal, count },
-        Sent::Rehearsed => return Ok(true),
-    };
-    call.report.tell(&Subject::target(&typed), &outcome);
+    // The preview of the first signal has what would be sent later.
+    if step.is_first() || matches!(sent, Sent::Receipt(_)) {
+        let outcome = call.sent(sent, step, None);
+        let subject = Subject::target(&typed).unseen(count);
+        call.report.tell(&subject, &outcome);
+    }
     Ok(true)
 }

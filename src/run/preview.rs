@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use anyhow::Result;
 use nix::unistd::getpgrp;
 
-use crate::event::{Effect, Mask, Obstacle, Preview};
+use crate::event::{Effect, Obstacle, Preview};
 use crate::find::names::processes;
 use crate::find::spared::own;
 use crate::os::pids::GroupMembers;
@@ -47,6 +47,11 @@ pub fn preview(plan: &Plan, pid: Pid, step: Step) -> Preview {
     let takes_nothing = stat.as_ref().is_some_and(takes_nothing);
     let is_blocked = |status: &Status| status.blocked.contains(signal);
     let is_blocked = !takes_nothing && status.as_ref().is_some_and(is_blocked);
+    let effect = if takes_nothing {
+        Effect::Nothing
+    } else {
+        effect(signal, pid, status.as_ref())
+    };
     let started = stat.and_then(|stat| stat.started().ok());
     let directory = selection.cwd.as_ref();
     let directory = directory.and_then(|_| proc::working_directory(pid).ok());
@@ -55,18 +60,9 @@ pub fn preview(plan: &Plan, pid: Pid, step: Step) -> Preview {
         .as_ref()
         .map(|status| proc::user_name(status.real_user));
     Preview {
-        signal,
         follow_ups: plan.later().filter(|_| step.is_first()).collect(),
-        effect: if takes_nothing {
-            Effect::Nothing
-        } else {
-            effect(signal, pid, status.as_ref())
-        },
-        mask: if is_blocked {
-            Mask::Blocked
-        } else {
-            Mask::Open
-        },
+        effect,
+        is_blocked: (effect != Effect::Unknown).then_some(is_blocked),
         hold: status.as_ref().and_then(hold).filter(|_| !takes_nothing),
         user: user.unwrap_or_else(|| "unknown".to_owned()),
         age: started.and_then(|started| SystemTime::now().duration_since(started).ok()),

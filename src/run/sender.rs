@@ -1,7 +1,7 @@
 //! One signal by one route. The kernel's sender is the only code that sends what a plan asks for;
 //! the rehearsal asks the same permissions and sends nothing.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::unistd::{self, geteuid, getsid};
@@ -86,25 +86,12 @@ pub struct Receipt {
 impl Receipt {
     /// `began` is when the first signal was sent.
     pub fn outcome(self, began: Instant) -> Outcome<'static> {
+        let is_later = self.step.occasion == Occasion::FollowUp;
         Outcome::Sent {
             signal: self.step.signal,
             value: self.value,
-            after: self.after(began),
+            after: is_later.then(|| self.at.saturating_duration_since(began)),
         }
-    }
-
-    /// The same for so many processes that have no PID here.
-    pub fn unseen(self, count: usize, began: Instant) -> Outcome<'static> {
-        Outcome::SentUnseen {
-            signal: self.step.signal,
-            count,
-            after: self.after(began),
-        }
-    }
-
-    fn after(self, began: Instant) -> Option<Duration> {
-        let is_later = self.step.occasion == Occasion::FollowUp;
-        is_later.then(|| self.at.saturating_duration_since(began))
     }
 }
 

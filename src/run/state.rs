@@ -4,7 +4,6 @@ use std::io;
 
 use nix::errno::Errno;
 
-use crate::event::Status;
 use crate::find::names::check_proc;
 use crate::os::proc;
 use crate::output::list::Listing;
@@ -12,14 +11,13 @@ use crate::output::text::{errno_words, error_words, sentence};
 use crate::target::Pid;
 use crate::usage::UsageError;
 
-/// Writes the sets of each process that are not empty. With several processes, the PID precedes its
-/// sets.
-pub fn show(pids: &[Pid], listing: &mut Listing) -> io::Result<Status> {
+/// The sets of each process that are not empty. With several processes, the PID precedes its sets.
+pub fn sets(pids: &[Pid]) -> Listing {
+    let mut listing = Listing::default();
     if let Err(error) = check_proc() {
-        (listing.complain)(&UsageError::value(sentence(&error)));
-        return Ok(Status::Failure);
+        listing.errors.push(UsageError::value(sentence(&error)));
+        return listing;
     }
-    let mut worst = Status::Success;
     for pid in pids {
         let status = match proc::status(*pid) {
             Ok(status) => status,
@@ -28,15 +26,13 @@ pub fn show(pids: &[Pid], listing: &mut Listing) -> io::Result<Status> {
                     io::ErrorKind::NotFound => errno_words(Errno::ESRCH).to_owned(),
                     _ => error_words(&error),
                 };
-                (listing.complain)(&UsageError::value(format!(
-                    "reading the state of {pid} failed: {why}"
-                )));
-                worst = Status::Failure;
+                let text = format!("reading the state of {pid} failed: {why}");
+                listing.errors.push(UsageError::value(text));
                 continue;
             }
         };
         if pids.len() > 1 {
-            writeln!(listing.out, "{pid}:")?;
+            listing.text.extend([&pid.to_string(), ":\n"]);
         }
         let sets = [
             ("Pending (thread)", status.pending_thread),
@@ -46,8 +42,9 @@ pub fn show(pids: &[Pid], listing: &mut Listing) -> io::Result<Status> {
             ("Caught", status.caught),
         ];
         for (label, set) in sets.into_iter().filter(|(_, set)| !set.is_empty()) {
-            writeln!(listing.out, "{label}: {set}")?;
+            let line = format!("{label}: {set}\n");
+            listing.text.push_str(&line);
         }
     }
-    Ok(worst)
+    listing
 }

@@ -78,7 +78,9 @@ fn pages_keep_to_100_columns() {
 
 #[test]
 fn reference_and_man_page_know_every_event_and_key() {
-    let json = file("src/output/json.rs");
+    let files = ["describe", "json", "preview"];
+    let json = files.map(|name| file(&format!("src/output/{name}.rs")));
+    let json = json.concat();
     let (events, keys) = (events(&json), keys(&json));
     let (event, key) = (events.contains("still-there"), keys.contains("elapsed_ms"));
     assert!(event && key, "not found in the source: {events:?} {keys:?}");
