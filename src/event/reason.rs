@@ -180,33 +180,11 @@ impl Reason {
             Self::Nobody(Nobody {
                 executables: 0,
                 hidden: false,
-                of_others,
+                of_others: 0,
                 ..
             })
-            | Self::NotListening { of_others, .. } => match of_others {
-                0 => (Gone, None),
-                _ => (Refused, None),
-            },
+            | Self::NotListening { of_others: 0, .. } => (Gone, None),
             Self::ControlGroup(NoControlGroup::Missing) => (Refused, Some(Errno::ENOENT)),
-            Self::OnlySigsend
-            | Self::OnlySpared { .. }
-            | Self::Stale { .. }
-            | Self::NotExpected { .. }
-            | Self::NoSuchText { .. }
-            | Self::WorksElsewhere { .. }
-            | Self::OtherUser { .. }
-            | Self::NotCaught { .. }
-            | Self::Everyone
-            | Self::KernelThread
-            | Self::Protected
-            | Self::ControlGroup(
-                NoControlGroup::Other
-                | NoControlGroup::Version1
-                | NoControlGroup::Root
-                | NoControlGroup::Own
-                | NoControlGroup::Ancestor(_)
-                | NoControlGroup::Threaded,
-            ) => (Refused, None),
             Self::NotPermitted { errno, .. }
             | Self::Refused(errno)
             | Self::ControlGroup(NoControlGroup::Refused(errno) | NoControlGroup::NoKill(errno)) => {
@@ -214,12 +192,19 @@ impl Reason {
             }
             Self::Absent(NoProcess::Thread { .. })
             | Self::EmptyWord
-            | Self::Nobody(_)
+            | Self::Nobody(
+                Nobody { hidden: true, .. }
+                | Nobody {
+                    executables: 1.., ..
+                },
+            )
             | Self::HolderUnseen { .. }
             | Self::Unverified { .. }
             | Self::CatchUnknown { .. }
             | Self::PerhapsAncestor { .. } => (Unclear, None),
             Self::OtherNamespace { .. } => (Lives, None),
+            // It is there, and not what was asked for.
+            _ => (Refused, None),
         };
         let count = match self {
             Self::OtherNamespace { count } => *count,

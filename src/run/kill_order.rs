@@ -39,7 +39,7 @@ impl Member {
     }
 }
 
-/// The order of the members, by their places in the list.
+/// The order of the members, by their places in the list, which has parents before children.
 pub fn kill_order(members: &[Member]) -> Vec<usize> {
     let places: BTreeMap<i32, usize> = (0..)
         .zip(members)
@@ -60,7 +60,6 @@ pub fn kill_order(members: &[Member]) -> Vec<usize> {
         let is_kept = |edge: &&(i32, i32)| dangerous.contains(&edge.0) || !is_inside(edge);
         (ranks, _) = self::ranks(&groups, &edges.iter().filter(is_kept).copied().collect());
     }
-    let depths = depths(members, &places);
     // Members whose death may continue members of another group that is killed with theirs.
     let mut triggers: BTreeSet<i32> = BTreeSet::new();
     for member in members {
@@ -82,7 +81,7 @@ pub fn kill_order(members: &[Member]) -> Vec<usize> {
     places.sort_by_key(|place| {
         let member = &members[*place];
         let is_last = triggers.contains(&member.pid);
-        (ranks[&member.group], is_last, Reverse(depths[*place]))
+        (ranks[&member.group], is_last, Reverse(*place))
     });
     places
 }
@@ -140,28 +139,6 @@ fn peel(nodes: &BTreeSet<i32>, edges: &BTreeSet<(i32, i32)>) -> Vec<i32> {
     peeled
 }
 
-/// How far each member is below the root of its tree.
-fn depths(members: &[Member], places: &BTreeMap<i32, usize>) -> Vec<usize> {
-    let mut depths: Vec<Option<usize>> = vec![None; members.len()];
-    for place in 0..members.len() {
-        // Up to one whose depth is known, then down again: linear in all.
-        let mut path = Vec::new();
-        let mut next = Some(place);
-        while let Some(place) = next.filter(|place| depths[*place].is_none()) {
-            // A parent's PID that is reused by its descendant could close a circle.
-            depths[place] = Some(0);
-            path.push(place);
-            next = places.get(&members[place].parent).copied();
-        }
-        let above = next.and_then(|place| depths[place]);
-        let first = above.map_or(0, |above| above + 1);
-        for (depth, place) in (first..).zip(path.into_iter().rev()) {
-            depths[place] = Some(depth);
-        }
-    }
-    depths.into_iter().map(Option::unwrap_or_default).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -199,7 +176,7 @@ mod tests {
             (13, 10, 13, 10),
             (14, 13, 14, 10),
         ];
-        assert_eq!(order(&jobs), vec![11, 12, 14, 13, 10]);
+        assert_eq!(order(&jobs), vec![12, 11, 14, 13, 10]);
         // The group of a session's leader is tied to it by a grandchild alone.
         let tied = [
             (10, 1, 10, 5),

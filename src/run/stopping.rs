@@ -133,19 +133,11 @@ impl Tree {
     pub fn look(&mut self, found: &mut Found) -> bool {
         let is_over = self.is_over();
         let mut is_changed = false;
-        for place in 0..self.members.len() {
-            let member = &mut self.members[place];
-            if self.failed.is_some() || member.rest != Rest::NotYet {
-                continue;
-            }
-            let id = member.id;
-            match member.look(&found.recipients[id].process, is_over) {
-                Ok(Rest::NotYet) => continue,
-                Ok(_) => _ = self.take_children(found, id),
-                Err(error) => self.give_up(&found.recipients, error),
-            }
-            is_changed = true;
-        }
+        self.walk(found, |member, process| {
+            let rests = member.rest == Rest::NotYet && member.look(process, is_over)?;
+            is_changed |= rests;
+            Ok(rests)
+        });
         is_changed
     }
 
@@ -153,39 +145,52 @@ impl Tree {
     /// over, and new children are stopped. Whether there was neither.
     pub fn look_again(&mut self, found: &mut Found) -> bool {
         let is_over = self.is_over();
-        let (mut is_continued, mut is_grown) = (false, false);
-        for place in 0..self.members.len() {
-            let member = &mut self.members[place];
-            if self.failed.is_some() {
-                break;
+        let mut is_continued = false;
+        let is_grown = self.walk(found, |member, process| {
+            let runs = member.runs_again(process)?;
+            is_continued |= runs;
+            if runs && !is_over {
+                member.got_stop = process.signal(Signal::STOP, None).is_ok();
+                member.rest = Rest::NotYet;
             }
-            let id = member.id;
-            match member.runs_again(&found.recipients[id].process) {
-                Ok(true) if is_over => is_continued = true,
-                Ok(true) => {
-                    is_continued = true;
-                    let process = &found.recipients[id].process;
-                    member.got_stop = process.signal(Signal::STOP, None).is_ok();
-                    member.rest = Rest::NotYet;
-                }
-                Ok(false) => {}
-                Err(error) => self.give_up(&found.recipients, error),
-            }
-            is_grown |= self.take_children(found, id);
-        }
+            Ok(true)
+        });
         self.continued += u32::from(is_continued);
         !is_continued && !is_grown
     }
 
     /// Reads the children of members that are blocked in the kernel. Whether none is new.
     pub fn look_at_blocked(&mut self, found: &mut Found) -> bool {
-        let mut is_grown = false;
-        for place in 0..self.members.len() {
-            if self.members[place].rest == Rest::Blocked {
-                is_grown |= self.take_children(found, self.members[place].id);
+        !self.walk(found, |member, _| Ok(member.rest == Rest::Blocked))
+    }
+
+    /// Looks at each member that is known by now, and admits and stops the children of those that
+    /// `look` says. Whether a child is new.
+    fn walk(
+        &mut self,
+        found: &mut Found,
+        mut look: impl FnMut(&mut Stopping, &Pinned) -> Result<bool>,
+    ) -> bool {
+        let known = self.members.len();
+        for place in 0..known {
+            if self.failed.is_some() {
+                break;
+            }
+            let member = &mut self.members[place];
+            let id = member.id;
+            let before = found.recipients.len();
+            let looked = match look(member, &found.recipients[id].process) {
+                Ok(true) => tree::adopt(&mut found.recipients, id),
+                looked => looked.map(drop),
+            };
+            for child in found.recipients.ids_from(before) {
+                self.stop(&found.recipients, child);
+            }
+            if let Err(error) = looked {
+                self.give_up(&found.recipients, error);
             }
         }
-        !is_grown
+        self.members.len() > known
     }
 
     /// Whether a member may have forked unseen: it did not stop, or may not be stopped, or somebody
@@ -193,19 +198,6 @@ impl Tree {
     pub fn is_leaky(&self) -> bool {
         let runs = |member: &Stopping| matches!(member.rest, Rest::Running | Rest::Late);
         self.continued > 0 || self.members.iter().any(runs)
-    }
-
-    /// Admits the children of one member and stops the new ones. Whether there is one.
-    fn take_children(&mut self, found: &mut Found, parent: RecipientId) -> bool {
-        let known = found.recipients.len();
-        let adopted = tree::adopt(&mut found.recipients, parent);
-        for id in found.recipients.ids_from(known) {
-            self.stop(&found.recipients, id);
-        }
-        if let Err(error) = adopted {
-            self.give_up(&found.recipients, error);
-        }
-        found.recipients.len() > known
     }
 }
 
@@ -230,8 +222,8 @@ impl Stopping {
         Ok(())
     }
 
-    /// How it has come to rest by now.
-    fn look(&mut self, process: &Pinned, is_over: bool) -> Result<Rest> {
+    /// Whether it has come to rest by now.
+    fn look(&mut self, process: &Pinned, is_over: bool) -> Result<bool> {
         let state = self.read(process)?;
         let is_late = self.first_look.get_or_insert_with(Instant::now).elapsed() >= PATIENCE;
         self.rest = match state {
@@ -243,7 +235,7 @@ impl Stopping {
             State::Live if is_late => Rest::Late,
             State::Blocked | State::Live => Rest::NotYet,
         };
-        Ok(self.rest)
+        Ok(self.rest != Rest::NotYet)
     }
 
     /// Looks again at one that has come to rest, and learns what the order of the KILLs follows
