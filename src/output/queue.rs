@@ -12,7 +12,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use crate::os::sys::HeldSignals;
-use crate::output::screen::{Entry, Screen};
+use crate::output::screen::Screen;
 use crate::output::terminal::Stream;
 
 /// Bytes that are queued at most. Texts that do not fit are dropped, and their lines counted.
@@ -49,9 +49,12 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    entries: VecDeque<Entry>,
+    texts: VecDeque<(Stream, String)>,
     /// The bytes of all texts.
     size: usize,
+    /// The line of progress that is to be drawn after them. What was not drawn in time is out of
+    /// date.
+    line: Option<String>,
     /// How many lines did not fit.
     dropped: usize,
     phase: Phase,
@@ -80,40 +83,31 @@ impl Queue {
     pub fn push(&mut self, stream: Stream, text: String) {
         // The text wipes it.
         self.line.clear();
-        self.put(Entry::Text(stream, text));
+        if let Writer::Caller(screen) = &mut self.writer {
+            return screen.write(stream, &text);
+        }
+        let mut state = self.shared.lock();
+        if state.size + text.len() > CAPACITY {
+            state.dropped += text.matches('\n').count();
+            return;
+        }
+        state.size += text.len();
+        state.line = None;
+        state.texts.push_back((stream, text));
+        let needs_thread = state.size >= THREAD_THRESHOLD;
+        self.shared.wake(state);
+        if needs_thread {
+            self.start();
+        }
     }
 
     /// Replaces the line of progress; an empty one wipes it.
     pub fn show(&mut self, line: String) {
         if self.line != line {
             self.line.clone_from(&line);
-            self.put(Entry::Line(line));
-        }
-    }
-
-    fn put(&mut self, entry: Entry) {
-        if let Writer::Caller(screen) = &mut self.writer {
-            return screen.write(&entry);
-        }
-        let mut state = self.shared.lock();
-        if let Entry::Text(_, text) = &entry
-            && state.size + text.len() > CAPACITY
-        {
-            state.dropped += text.matches('\n').count();
-            return;
-        }
-        if let (Entry::Line(_), Some(Entry::Line(_))) = (&entry, state.entries.back()) {
-            // What was not drawn in time is out of date.
-            state.entries.pop_back();
-        }
-        state.size += entry.size();
-        state.entries.push_back(entry);
-        state.phase = Phase::Busy;
-        let needs_thread = state.size >= THREAD_THRESHOLD;
-        drop(state);
-        self.shared.changed.notify_all();
-        if needs_thread {
-            self.start();
+            let mut state = self.shared.lock();
+            state.line = Some(line);
+            self.shared.wake(state);
         }
     }
 
@@ -159,8 +153,11 @@ impl Queue {
             }
         };
         let mut state = self.shared.lock();
-        for entry in mem::take(&mut state.entries) {
-            screen.write(&entry);
+        for (stream, text) in mem::take(&mut state.texts) {
+            screen.write(stream, &text);
+        }
+        if let Some(line) = &state.line {
+            screen.draw(line);
         }
         (screen, state.dropped)
     }
@@ -171,34 +168,44 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn wake(&self, mut state: MutexGuard<State>) {
+        state.phase = Phase::Busy;
+        drop(state);
+        self.changed.notify_all();
+    }
+
     /// The thread: writes until it is told to end. The lock is not held during a system call that
     /// may block.
     fn write(&self) -> Screen {
         let mut screen = Screen::default();
         let mut state = self.lock();
         while state.phase != Phase::Closing {
-            let Some(next) = state.entries.front().map(Entry::text_to) else {
+            if let Some((stream, _)) = state.texts.front() {
+                let stream = *stream;
+                drop(state);
+                // With TTOU blocked, as here, the write would succeed in spite of `stty tostop`. It
+                // is put off until the job is in the foreground; at the end the caller writes, and
+                // is stopped. The line of progress is not even tried then.
+                let is_stopped = stream.stops_writers();
+                state = self.lock();
+                if is_stopped {
+                    let waited = self.changed.wait_timeout(state, TOSTOP_INTERVAL);
+                    state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                } else if let Some((stream, text)) = state.texts.pop_front() {
+                    state.size -= text.len();
+                    drop(state);
+                    screen.write(stream, &text);
+                    state = self.lock();
+                }
+            } else if let Some(line) = state.line.take() {
+                drop(state);
+                screen.draw(&line);
+                state = self.lock();
+            } else {
                 state.phase = Phase::Idle;
                 self.changed.notify_all();
                 let woken = self.changed.wait(state);
                 state = woken.unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            drop(state);
-            // With TTOU blocked, as here, the write would succeed in spite of `stty tostop`. It is
-            // put off until the job is in the foreground; at the end the caller writes, and is
-            // stopped. The line of progress is not even tried then.
-            if next.is_some_and(Stream::stops_writers) {
-                let waited = self.changed.wait_timeout(self.lock(), TOSTOP_INTERVAL);
-                state = waited.unwrap_or_else(PoisonError::into_inner).0;
-                continue;
-            }
-            state = self.lock();
-            if let Some(entry) = state.entries.pop_front() {
-                state.size -= entry.size();
-                drop(state);
-                screen.write(&entry);
-                state = self.lock();
             }
         }
         screen

@@ -7,7 +7,7 @@ use crate::output::hint::{About, Hint, hint};
 use crate::output::json;
 use crate::output::progress::{self, Pending, Progress};
 use crate::output::queue::{Queue, Writer};
-use crate::output::screen::{Entry, Screen};
+use crate::output::screen::Screen;
 use crate::output::terminal::Stream;
 use crate::output::text::{error_words, refusal, sentence};
 use crate::plan::{Mode, Voice};
@@ -63,7 +63,7 @@ impl<'a> Report<'a> {
         let (mut screen, dropped) = self.queue.close();
         if self.voice == Voice::Json {
             let summary = format!("{}\n", json::summary(tally, status));
-            screen.write(&Entry::Text(Stream::Output, summary));
+            screen.write(Stream::Output, &summary);
         }
         let lost = (dropped > 0)
             .then(|| format!("{dropped} lines were dropped, since nobody read them in time"));
@@ -71,7 +71,7 @@ impl<'a> Report<'a> {
         let problems: Vec<String> = lost.into_iter().chain(failed).collect();
         for why in &problems {
             let line = format!("{}: write error: {why}\n", self.program);
-            screen.write(&Entry::Text(Stream::Error, line));
+            screen.write(Stream::Error, &line);
         }
         // A failure of standard error cannot be reported.
         let is_whole = problems.is_empty() && screen.failure(Stream::Error).is_none();

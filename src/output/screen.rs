@@ -8,30 +8,6 @@ use crate::output::terminal::Stream;
 
 const WIPE: &str = "\r\x1b[2K";
 
-/// What is written in one write.
-pub enum Entry {
-    Text(Stream, String),
-    /// The line of progress, in place of the last one. An empty one wipes it.
-    Line(String),
-}
-
-impl Entry {
-    /// The bytes of a text. A line of progress takes no room: there is one at most between texts.
-    pub fn size(&self) -> usize {
-        match self {
-            Self::Text(_, text) => text.len(),
-            Self::Line(_) => 0,
-        }
-    }
-
-    pub fn text_to(&self) -> Option<Stream> {
-        match self {
-            Self::Text(stream, _) => Some(*stream),
-            Self::Line(_) => None,
-        }
-    }
-}
-
 /// Both standard streams, and whether the line of progress is on the terminal that is standard
 /// error.
 #[derive(Default)]
@@ -41,18 +17,12 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Nothing more is written to a stream that has failed.
-    pub fn write(&mut self, entry: &Entry) {
-        match entry {
-            Entry::Line(line) => self.draw(line),
-            Entry::Text(stream, text) => {
-                self.draw("");
-                let broken = &mut self.broken[*stream as usize];
-                if broken.is_none() {
-                    let mut stream = *stream;
-                    *broken = stream.write_all(text.as_bytes()).err();
-                }
-            }
+    /// Writes a text in one write. Nothing more is written to a stream that has failed.
+    pub fn write(&mut self, mut stream: Stream, text: &str) {
+        self.draw("");
+        let broken = &mut self.broken[stream as usize];
+        if broken.is_none() {
+            *broken = stream.write_all(text.as_bytes()).err();
         }
     }
 
@@ -63,8 +33,9 @@ impl Screen {
             .filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
     }
 
-    /// In the background nothing is drawn: the cursor is at the shell's prompt.
-    fn draw(&mut self, line: &str) {
+    /// Draws the line of progress in place of the last one; an empty one wipes it. In the
+    /// background nothing is drawn: the cursor is at the shell's prompt.
+    pub fn draw(&mut self, line: &str) {
         let was_drawn = mem::take(&mut self.is_drawn);
         if (was_drawn || !line.is_empty()) && Stream::Error.is_in_foreground() {
             // Losing the line is no error.
