@@ -1,6 +1,6 @@
 //! Carries out an action, and gives its exit status.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 
 use crate::cli::lookup;
 use crate::cli::parse::Refusal;
@@ -54,24 +54,15 @@ fn version(program: &str) -> String {
     }
 }
 
-/// Writes a list, errors about operands first.
+/// Writes a list, errors about operands first. A pipe that the reader closes early is no error.
 fn show(listing: &Listing, program: &str) -> Status {
     for error in &listing.errors {
         complain(&refusal(program, error));
     }
-    let status = match listing.errors[..] {
-        [] => Status::Success,
-        _ => Status::Failure,
-    };
-    let result = Stream::Output.write_all(listing.text.as_bytes());
-    written(result.map(|()| status), program)
-}
-
-/// The status of a list. A pipe that the reader closes early is no error.
-pub fn written(result: io::Result<Status>, program: &str) -> Status {
-    match result {
-        Ok(status) => status,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Status::Success,
+    match Stream::Output.write_all(listing.text.as_bytes()) {
+        Ok(()) if listing.errors.is_empty() => Status::Success,
+        Ok(()) => Status::Failure,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Status::Success,
         Err(error) => {
             let why = error_words(&error);
             complain(&format!("{program}: write error: {why}\n"));

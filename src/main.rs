@@ -23,11 +23,10 @@ mod usage;
 use std::ffi::{OsStr, c_int};
 use std::path::Path;
 
-use act::{act, refuse, written};
+use act::{act, refuse};
 use cli::parse::parse;
 use escape::escape;
 use os::sys::{self, Arguments};
-use quick::Quick;
 
 /// musl's own allocator takes up to twice the time in calls that allocate much.
 #[cfg(target_env = "musl")]
@@ -42,16 +41,13 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 extern "C" fn main(_count: c_int, mut arguments: Arguments) -> c_int {
     sys::prepare();
     let program = arguments.next().unwrap_or_default();
-    let status = match quick::carry_out(arguments.clone()) {
-        Quick::Done => return 0,
-        Quick::Unwritten(error) => written(Err(error), &called(program)),
-        Quick::Left(begun) => {
-            let arguments: Vec<_> = arguments.collect();
-            match parse(&arguments) {
-                Ok(action) => act(action.begun(begun), &called(program)),
-                Err(refusal) => refuse(refusal, &called(program)),
-            }
-        }
+    let Err(begun) = quick::carry_out(arguments.clone()) else {
+        return 0;
+    };
+    let arguments: Vec<_> = arguments.collect();
+    let status = match parse(&arguments) {
+        Ok(action) => act(action.begun(begun), &called(program)),
+        Err(refusal) => refuse(refusal, &called(program)),
     };
     status.code().into()
 }

@@ -3,7 +3,7 @@
 //! succeed, is left to the parser and the plan.
 
 use std::ffi::OsStr;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -17,31 +17,21 @@ use crate::plan::{Begun, Until};
 use crate::signal::Signal;
 use crate::target::Pid;
 
-/// What became of a command line.
-pub enum Quick {
-    /// The call is over, with success.
-    Done,
-    /// The list of names could not be written.
-    Unwritten(io::Error),
-    /// It is for the parser, and this much of it is done.
-    Left(Begun),
-}
-
-/// Carries out an everyday call. `arguments` are those after argv\[0\].
-pub fn carry_out(arguments: impl Iterator<Item = &'static OsStr> + Clone) -> Quick {
-    if arguments.clone().eq(["-l"]) && !Stream::Output.as_fd().is_terminal() {
-        return list().map_or_else(Quick::Unwritten, |()| Quick::Done);
+/// Carries out an everyday call. `arguments` are those after argv\[0\]. Another call is left to the
+/// parser, with what is done of it.
+pub fn carry_out(arguments: impl Iterator<Item = &'static OsStr> + Clone) -> Result<(), Begun> {
+    if arguments.clone().eq(["-l"]) && !Stream::Output.is_terminal() {
+        return list().map_err(|_| Begun::default());
     }
-    let result = match read(arguments) {
-        Some((signal, Until::Sent, pids)) => send(pids, signal),
-        Some((signal, _, mut pids)) => match (pids.next(), pids.next()) {
-            (Some(pid), None) => wait(pid, signal),
-            // Each must be pinned before the first signal.
-            _ => Err(Begun::default()),
-        },
-        None => Err(Begun::default()),
-    };
-    result.map_or_else(Quick::Left, |()| Quick::Done)
+    let (signal, until, mut pids) = read(arguments).ok_or_else(Begun::default)?;
+    if until == Until::Sent {
+        return send(pids, signal);
+    }
+    match (pids.next(), pids.next()) {
+        (Some(pid), None) => wait(pid, signal),
+        // Each must be pinned before the first signal.
+        _ => Err(Begun::default()),
+    }
 }
 
 /// Writes the names in one write(2), from a buffer that is not allocated.
@@ -103,7 +93,7 @@ fn wait(pid: Pid, signal: Signal) -> Result<(), Begun> {
     let pidfd = sys::pidfd_open(pid).map_err(nothing)?;
     // No signal ends a kernel thread, which is in no process group, and perhaps none process 1.
     let may_end = pid != Pid::INIT && getpgid(Some(pid.process())).is_ok_and(|of| of.as_raw() > 0);
-    let is_shown = Stream::Error.as_fd().is_terminal();
+    let is_shown = Stream::Error.is_terminal();
     if !may_end || is_shown || has_exited(pidfd.as_fd(), PollTimeout::ZERO) != Ok(false) {
         return Err(Begun::default());
     }

@@ -6,22 +6,31 @@ use nix::errno::Errno;
 
 use crate::escape::escape;
 use crate::event::{NoControlGroup, NoProcess, Reason, Subject, What};
-use crate::output::text::{described, errno_words, port};
+use crate::output::text::{described, errno_words};
 use crate::plan::Mode;
 use crate::target::{Pid, Target};
 
 /// Why nothing was sent to a target.
 pub fn failure(mode: Mode, subject: &Subject, reason: &Reason) -> String {
-    let (who, typed, port) = (described(subject), typed(subject), port(subject));
+    let (who, typed) = (described(subject), escape(&*subject.typed.text));
+    let port = subject.typed.text.trim_start_matches(':');
     let pid = subject.pid.map_or(typed.clone(), |pid| pid.to_string());
     let named = |name: &[u8]| match name {
         [] => pid.clone(),
         name => format!("{pid} ({})", escape(name)),
     };
     let no_process = errno_words(Errno::ESRCH);
+    // The PID too if the token does not name that very process.
+    let addressed = match (subject.pid, &subject.typed.what) {
+        (Some(pid), What::Target(Target::Process(own) | Target::Token(own, _))) if *own == pid => {
+            typed.clone()
+        }
+        (Some(pid), _) => format!("{typed} (PID {pid})"),
+        (None, _) => typed.clone(),
+    };
     let failed = |why: &str| match mode {
-        Mode::Ask(_) => format!("{}: {why}", addressed(subject)),
-        _ => format!("sending signal to {} failed: {why}", addressed(subject)),
+        Mode::Ask(_) => format!("{addressed}: {why}"),
+        _ => format!("sending signal to {addressed} failed: {why}"),
     };
     match reason {
         Reason::Absent(NoProcess::Gone) | Reason::NoGroup { .. } => failed(no_process),
@@ -40,7 +49,15 @@ pub fn failure(mode: Mode, subject: &Subject, reason: &Reason) -> String {
             "{no_process}: this PID now belongs to another process"
         )),
         Reason::EmptyWord => format!("'{typed}': invalid target"),
-        Reason::Nobody(_) => nobody(subject),
+        Reason::Nobody(_) => match subject.typed.what {
+            What::CommandLine => {
+                format!("cannot find a process with \"{typed}\" in its command line")
+            }
+            What::Directory => format!("cannot find a process that works in {typed}"),
+            What::ControlGroup => format!("control group {typed} holds no such process"),
+            What::Target(Target::Port(..)) => format!("no such process listens on port {port}"),
+            What::Target(_) => format!("cannot find process \"{typed}\""),
+        },
         Reason::NotListening { of_others: 0, .. } => format!("nothing listens on port {port}"),
         Reason::NotListening { .. } => {
             format!("only processes of other users listen on port {port}")
@@ -53,7 +70,20 @@ pub fn failure(mode: Mode, subject: &Subject, reason: &Reason) -> String {
             }
         }
         Reason::OnlySigsend => format!("only sigsend itself answers to \"{typed}\""),
-        Reason::OnlySpared { first, name } => only_spared(subject, *first, name),
+        Reason::OnlySpared { first, name } => {
+            let named = format!("{first} ({})", escape(name));
+            match subject.typed.what {
+                What::Target(Target::Port(..)) if *first == Pid::INIT => {
+                    format!("only process {named}, an ancestor of sigsend, listens on port {port}")
+                }
+                What::Target(Target::Port(..)) => {
+                    format!("only sigsend and its ancestors listen on port {port}, such as {named}")
+                }
+                _ => {
+                    format!("only sigsend and its ancestors answer to \"{typed}\", such as {named}")
+                }
+            }
+        }
         Reason::Stale {
             file,
             started,
@@ -104,34 +134,6 @@ pub fn failure(mode: Mode, subject: &Subject, reason: &Reason) -> String {
     }
 }
 
-/// That nobody answers, with what was looked for.
-fn nobody(subject: &Subject) -> String {
-    let (typed, port) = (typed(subject), port(subject));
-    match subject.typed.what {
-        What::CommandLine => {
-            format!("cannot find a process with \"{typed}\" in its command line")
-        }
-        What::Directory => format!("cannot find a process that works in {typed}"),
-        What::ControlGroup => format!("control group {typed} holds no such process"),
-        What::Target(Target::Port(..)) => format!("no such process listens on port {port}"),
-        What::Target(_) => format!("cannot find process \"{typed}\""),
-    }
-}
-
-fn only_spared(subject: &Subject, first: Pid, name: &[u8]) -> String {
-    let (typed, port) = (typed(subject), port(subject));
-    let named = format!("{first} ({})", escape(name));
-    match subject.typed.what {
-        What::Target(Target::Port(..)) if first == Pid::INIT => {
-            format!("only process {named}, an ancestor of sigsend, listens on port {port}")
-        }
-        What::Target(Target::Port(..)) => {
-            format!("only sigsend and its ancestors listen on port {port}, such as {named}")
-        }
-        _ => format!("only sigsend and its ancestors answer to \"{typed}\", such as {named}"),
-    }
-}
-
 fn no_control_group(directory: &str, refused: NoControlGroup) -> String {
     let group = format!("control group {directory}");
     match refused {
@@ -154,22 +156,6 @@ fn no_control_group(directory: &str, refused: NoControlGroup) -> String {
             let why = errno_words(errno);
             format!("{group} cannot be killed as a whole: {why}")
         }
-    }
-}
-
-fn typed(subject: &Subject) -> String {
-    escape(&*subject.typed.text)
-}
-
-/// The user's own token, and the PID if the token does not name that very process.
-fn addressed(subject: &Subject) -> String {
-    let typed = typed(subject);
-    match (subject.pid, &subject.typed.what) {
-        (Some(pid), What::Target(Target::Process(own) | Target::Token(own, _))) if *own == pid => {
-            typed
-        }
-        (Some(pid), _) => format!("{typed} (PID {pid})"),
-        (None, _) => typed,
     }
 }
 

@@ -8,21 +8,13 @@ use crate::event::{NoControlGroup, NoProcess, Nobody, Outcome, Reason, Subject, 
 use crate::target::{Pid, Target, Transport};
 
 /// A line that helps.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Hint {
     pub text: String,
-    pub about: About,
-}
-
-/// What a hint is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum About {
-    /// What was typed. Always printed.
-    Words,
-    /// What processes are, or say of themselves. A script that calls this program as kill(1)
-    /// expects one line for each error, so it is printed on a terminal, with `--verbose` and with
-    /// `--json` only.
-    Processes,
+    /// Whether it is about what processes are, or say of themselves, and not about what was typed.
+    /// A script that calls this program as kill(1) expects one line for each error, so it is
+    /// printed on a terminal, with `--verbose` and with `--json` only.
+    pub is_of_processes: bool,
 }
 
 /// The hint about an event. `perhaps_signal` is a first word such as `9` that other targets follow.
@@ -35,14 +27,27 @@ pub fn hint(
     let (Outcome::Failed(reason) | Outcome::AlreadyGone(Some(reason))) = outcome else {
         return None;
     };
-    let hint = |about| move |text| Hint { text, about };
-    let words = about_words(subject, reason).map(hint(About::Words));
-    let processes = || {
-        let signal = perhaps_signal.filter(|pid| subject.pid == Some(*pid));
-        let forgotten = signal.and_then(|signal| forgotten_dash(program, signal, reason));
-        forgotten.or_else(|| about_processes(program, subject, reason))
+    let words = about_words(subject, reason);
+    // For `9 4242`, where 9 was meant as a signal.
+    let forgotten_dash = || {
+        let signal = perhaps_signal.filter(|pid| subject.pid == Some(*pid))?;
+        let is_refused = matches!(
+            reason,
+            Reason::Absent(NoProcess::Gone)
+                | Reason::Refused(Errno::ESRCH)
+                | Reason::NotPermitted { .. }
+                | Reason::KernelThread
+        );
+        is_refused.then(|| format!("'{program} -{signal} PID' puts the signal first"))
     };
-    words.or_else(|| processes().map(hint(About::Processes)))
+    let is_of_processes = words.is_none();
+    let text = words
+        .or_else(forgotten_dash)
+        .or_else(|| about_processes(program, subject, reason))?;
+    Some(Hint {
+        text,
+        is_of_processes,
+    })
 }
 
 fn about_words(subject: &Subject, reason: &Reason) -> Option<String> {
@@ -71,18 +76,6 @@ fn about_words(subject: &Subject, reason: &Reason) -> Option<String> {
         }
         _ => return None,
     })
-}
-
-/// For `9 4242`, where 9 was meant as a signal.
-fn forgotten_dash(program: &str, signal: Pid, reason: &Reason) -> Option<String> {
-    let is_refused = matches!(
-        reason,
-        Reason::Absent(NoProcess::Gone)
-            | Reason::Refused(Errno::ESRCH)
-            | Reason::NotPermitted { .. }
-            | Reason::KernelThread
-    );
-    is_refused.then(|| format!("'{program} -{signal} PID' puts the signal first"))
 }
 
 fn about_processes(program: &str, subject: &Subject, reason: &Reason) -> Option<String> {

@@ -3,7 +3,7 @@
 
 use crate::event::{Outcome, Status, Subject, Tally, What};
 use crate::output::describe::describe;
-use crate::output::hint::{About, Hint, hint};
+use crate::output::hint::{Hint, hint};
 use crate::output::json;
 use crate::output::progress::{self, Pending, Progress};
 use crate::output::queue::{Queue, Writer};
@@ -101,9 +101,7 @@ impl<'a> Report<'a> {
         }
         if is_error {
             let is_told = |hint: &Hint| {
-                hint.about == About::Words
-                    || self.voice != Voice::Quiet
-                    || Stream::Error.is_terminal()
+                !hint.is_of_processes || self.voice != Voice::Quiet || Stream::Error.is_terminal()
             };
             let hint = hint.filter(is_told).map(|hint| hint.text + "\n");
             let hint = hint.unwrap_or_default();

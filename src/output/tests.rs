@@ -11,7 +11,7 @@ use crate::event::{
     Subject, Tally, Typed, What,
 };
 use crate::output::describe::describe;
-use crate::output::hint::{About, Hint, hint};
+use crate::output::hint::{Hint, hint};
 use crate::output::json;
 use crate::output::keys::{EVENTS, KEYS, rows};
 use crate::plan::{FollowUp, Mode, Question};
@@ -207,14 +207,8 @@ fn the_reference_has_every_reason_with_its_hint() {
             .map_or_else(String::new, |errno| format!("`{errno:?}`"));
         let says = format!("{:?}", facts.says).to_lowercase();
         let hint = match hint {
-            Some(Hint {
-                text,
-                about: About::Words,
-            }) => format!("**`{text}`**"),
-            Some(Hint {
-                text,
-                about: About::Processes,
-            }) => format!("`{text}`"),
+            Some(hint) if hint.is_of_processes => format!("`{}`", hint.text),
+            Some(hint) => format!("**`{}`**", hint.text),
             None => String::new(),
         };
         format!("| `{line}` | {errno} | {says} | {hint} |")

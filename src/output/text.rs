@@ -89,11 +89,6 @@ pub fn described(subject: &Subject) -> String {
     }
 }
 
-/// The number of a `:PORT`, with what follows it.
-pub fn port<'a>(subject: &Subject<'a>) -> &'a str {
-    subject.typed.text.trim_start_matches(':')
-}
-
 /// `TERM (15)`
 pub fn numbered(signal: Signal) -> String {
     format!("{signal} ({})", signal.number())
