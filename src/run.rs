@@ -5,7 +5,6 @@
 pub mod call;
 pub mod chase;
 pub mod deliver;
-pub mod ending;
 pub mod engine;
 pub mod kill_order;
 pub mod orphans;

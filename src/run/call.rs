@@ -1,6 +1,7 @@
 //! A call in progress: the result for each recipient so far, reported when it happens and counted
 //! at the end.
 
+use std::mem;
 use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result};
@@ -13,11 +14,15 @@ use crate::find::source::Source;
 use crate::output::progress::Pending;
 use crate::output::report::Report;
 use crate::output::text::described;
-use crate::plan::{Mode, Plan};
+use crate::plan::{Labels, Mode, Plan};
 use crate::run::preview::{obstacle, preview};
 use crate::run::sender::{Answer, Occasion, Sender, Sent, Step, is_forbidden, refusal};
+use crate::run::watch::Watch;
 use crate::signal::Signal;
 use crate::target::Pid;
+
+/// How long a parent may take to reap a child whose ending is not known before.
+const REAPING: Duration = Duration::from_millis(100);
 
 /// A call in progress.
 pub struct Call<'a, 'r> {
@@ -31,6 +36,15 @@ pub struct Call<'a, 'r> {
     pub began: Instant,
     /// Sources of which a look has failed.
     blind: Vec<SourceId>,
+    exited: Vec<Exited>,
+}
+
+/// An exited process whose ending is not known yet.
+struct Exited {
+    id: RecipientId,
+    /// When it exited, since the first signal.
+    after: Duration,
+    until: Instant,
 }
 
 impl<'a, 'r> Call<'a, 'r> {
@@ -44,6 +58,7 @@ impl<'a, 'r> Call<'a, 'r> {
             tally: Tally::default(),
             began: Instant::now(),
             blind: Vec::new(),
+            exited: Vec::new(),
         };
         if !plan.is_plain() {
             // Some that have got the signal may be gone, so that they are no recipients.
@@ -55,7 +70,7 @@ impl<'a, 'r> Call<'a, 'r> {
         }
         call.report_skipped(0);
         call.report_misses();
-        for error in std::mem::take(&mut call.found.errors) {
+        for error in mem::take(&mut call.found.errors) {
             call.fail(&error);
         }
         call
@@ -77,7 +92,7 @@ impl<'a, 'r> Call<'a, 'r> {
 
     /// Reports and counts targets that nothing is sent to.
     pub fn report_misses(&mut self) {
-        for miss in std::mem::take(&mut self.found.misses) {
+        for miss in mem::take(&mut self.found.misses) {
             self.report_failure(&Subject::from(&miss), &miss.reason);
         }
     }
@@ -198,8 +213,53 @@ impl<'a, 'r> Call<'a, 'r> {
         }
     }
 
+    /// Notes that a recipient has exited. How it ended is reported at once if that can be told or is
+    /// not shown, else when its parent has reaped it.
+    pub fn note_exit(&mut self, id: RecipientId, watch: Option<&Watch>) -> Result<()> {
+        let labels = self.found.recipients.rules.labels;
+        let recipient = &mut self.found.recipients[id];
+        if !recipient.is_present() {
+            return Ok(());
+        }
+        recipient.standing = Standing::Gone;
+        let after = self.began.elapsed();
+        let known = match labels {
+            Labels::Wanted => recipient.process.ending(),
+            Labels::Unwanted => Some(Ending::Unknown),
+        };
+        if let Some(ending) = known {
+            self.report_gone(id, ending, after);
+        } else {
+            if let Some(watch) = watch {
+                watch.await_reaping(id, &recipient.process)?;
+            }
+            let until = Instant::now() + REAPING;
+            self.exited.push(Exited { id, after, until });
+        }
+        Ok(())
+    }
+
+    /// Reports the endings that are known by now, or whose time is over.
+    pub fn report_endings(&mut self) {
+        let now = Instant::now();
+        for exited in mem::take(&mut self.exited) {
+            let known = self.found.recipients[exited.id].process.ending();
+            if known.is_none() && now < exited.until {
+                self.exited.push(exited);
+            } else {
+                let ending = known.unwrap_or(Ending::Unknown);
+                self.report_gone(exited.id, ending, exited.after);
+            }
+        }
+    }
+
+    /// When the time of the first ending is over; `None` if all are reported.
+    pub fn next_ending(&self) -> Option<Instant> {
+        self.exited.iter().map(|exited| exited.until).min()
+    }
+
     /// Reports the end of a process.
-    pub fn report_gone(&mut self, id: RecipientId, ending: Ending, after: Duration) {
+    fn report_gone(&mut self, id: RecipientId, ending: Ending, after: Duration) {
         self.tell(id, &Outcome::Gone { ending, after });
         // Closing thousands of pidfds after the last exit would take longer than all that is left
         // to do.

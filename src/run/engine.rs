@@ -16,9 +16,8 @@ use crate::plan::{FollowUp, Mode, Plan, Until};
 use crate::run::call::Call;
 use crate::run::chase::Chase;
 use crate::run::deliver::deliver;
-use crate::run::ending::Endings;
 use crate::run::sender::{Occasion, Step};
-use crate::run::watch::{Watch, Woken};
+use crate::run::watch::Watch;
 use crate::signal::Signal;
 
 /// How long a process may take to die that got KILL only when the time was up.
@@ -45,7 +44,6 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<Tally> {
         end: None,
         watch: None,
         chases: Vec::new(),
-        endings: Endings::default(),
         settled: 0,
         last_signal: plan.first,
     };
@@ -70,7 +68,6 @@ struct Engine<'a, 'r> {
     /// `None` if nothing is waited for.
     watch: Option<Watch>,
     chases: Vec<Chase>,
-    endings: Endings,
     /// So many recipients are gone, refused or skipped, for good.
     settled: usize,
     last_signal: Signal,
@@ -108,7 +105,7 @@ impl Engine<'_, '_> {
                 }
             }
             self.advance_chases();
-            self.endings.report_due(&mut self.call);
+            self.call.report_endings();
             if self.is_over()? {
                 return Ok(());
             }
@@ -188,14 +185,14 @@ impl Engine<'_, '_> {
             // The line of progress would be drawn again below the survivors.
             self.call.report.clear();
             self.call.report_survivors(self.last_signal);
-            while let (Some(until), Some(watch)) = (self.endings.next(), &self.watch) {
+            while let (Some(until), Some(watch)) = (self.call.next_ending(), &self.watch) {
                 watch.next(Some(until))?;
-                self.endings.report_due(&mut self.call);
+                self.call.report_endings();
             }
             return Ok(true);
         }
         let is_awaited = is_left && (self.call.plan.waits() || !self.follow_ups.is_empty());
-        Ok(!is_awaited && self.chases.is_empty() && self.endings.next().is_none())
+        Ok(!is_awaited && self.chases.is_empty() && self.call.next_ending().is_none())
     }
 
     fn end_chases(&mut self) -> Result<()> {
@@ -222,32 +219,29 @@ impl Engine<'_, '_> {
         self.call.report.before_sleep();
         let look = self.call.report.progress.next_look();
         let due = due.map(|(at, _)| at);
-        let times = [due, chase, look, self.endings.next()];
+        let times = [due, chase, look, self.call.next_ending()];
         let earliest = times.into_iter().flatten().min();
-        match watch.next(earliest)? {
-            Woken::Exited(ids) => {
-                // While the exited members are unreaped, they prove that the number is still their
-                // group's.
-                let mut groups = self.call.found.sources.iter().filter_map(Source::group);
-                if !ids.is_empty() && groups.any(|group| group.leader.is_none()) {
-                    self.look_for_members()?;
-                }
-                for id in ids {
-                    self.note_exit(id)?;
-                }
-            }
-            Woken::Interrupted => {
-                self.end_chases()?;
-                self.call.report.settle();
-                if let Some(watch) = &mut self.watch {
-                    watch.let_interrupts_through()?;
-                }
-                self.call.report.progress.start();
-                // Exits that were reported together with the interrupt are not reported again.
-                self.note_exits()?;
-            }
+        let Some(exited) = watch.next(earliest)? else {
+            return self.let_interrupts_through();
+        };
+        // While the exited members are unreaped, they prove that the number is still their group's.
+        let mut groups = self.call.found.sources.iter().filter_map(Source::group);
+        if !exited.is_empty() && groups.any(|group| group.leader.is_none()) {
+            self.look_for_members()?;
         }
-        Ok(())
+        self.note(exited)
+    }
+
+    /// Lets a pending interrupt through, which ends this program or stops it until it is continued.
+    fn let_interrupts_through(&mut self) -> Result<()> {
+        self.end_chases()?;
+        self.call.report.settle();
+        if let Some(watch) = &mut self.watch {
+            watch.let_interrupts_through()?;
+        }
+        self.call.report.progress.start();
+        // Exits that were reported together with the interrupt are not reported again.
+        self.note_exits()
     }
 
     /// Checks each recipient that is present: at a deadline it counts who is there, not whose exit
@@ -255,17 +249,14 @@ impl Engine<'_, '_> {
     fn note_exits(&mut self) -> Result<()> {
         let recipients = &self.call.found.recipients;
         let runs = |id: &RecipientId| recipients[*id].process.is_running().unwrap_or(true);
-        let exited: Vec<RecipientId> = recipients.present().filter(|id| !runs(id)).collect();
-        exited.into_iter().try_for_each(|id| self.note_exit(id))
+        let exited = recipients.present().filter(|id| !runs(id)).collect();
+        self.note(exited)
     }
 
-    fn note_exit(&mut self, id: RecipientId) -> Result<()> {
-        let recipient = &mut self.call.found.recipients[id];
-        if !recipient.is_present() {
-            return Ok(());
-        }
-        recipient.standing = Standing::Gone;
-        self.endings.add(&mut self.call, self.watch.as_ref(), id)
+    fn note(&mut self, exited: Vec<RecipientId>) -> Result<()> {
+        let watch = self.watch.as_ref();
+        let mut exited = exited.into_iter();
+        exited.try_for_each(|id| self.call.note_exit(id, watch))
     }
 
     /// Whether anything is waited for: a recipient, or a member of a group that is none yet.

@@ -17,16 +17,6 @@ use crate::os::proc;
 use crate::os::sys::HeldSignals;
 use crate::signal::Signal;
 
-/// What ended a wait.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Woken {
-    /// These have exited or were reaped, each reported once. Without any, the time is over, or a
-    /// control group has become empty or populated.
-    Exited(Vec<RecipientId>),
-    /// A signal is pending that will end this program, or stop it.
-    Interrupted,
-}
-
 /// The epoll key of interrupts; no recipient has so high an index.
 const INTERRUPT: u64 = u64::MAX;
 /// The epoll key of control groups.
@@ -117,8 +107,10 @@ impl Watch {
     }
 
     /// Sleeps until a process exits or the deadline comes, at most 24 days; without a deadline as
-    /// long as it takes.
-    pub fn next(&self, deadline: Option<Instant>) -> Result<Woken> {
+    /// long as it takes. Who has exited or was reaped, each reported once; nobody if the time is
+    /// over, or a control group has become empty or populated. `None` if a signal is pending that
+    /// will end this program, or stop it.
+    pub fn next(&self, deadline: Option<Instant>) -> Result<Option<Vec<RecipientId>>> {
         let mut events = vec![EpollEvent::empty(); BATCH];
         let count = loop {
             let timeout = deadline.map_or(EpollTimeout::NONE, until);
@@ -130,11 +122,11 @@ impl Watch {
         };
         let keys = events[..count].iter().map(EpollEvent::data);
         if keys.clone().any(|key| key == INTERRUPT) {
-            return Ok(Woken::Interrupted);
+            return Ok(None);
         }
         let exited = keys.filter(|key| *key != CONTROL_GROUP);
         let exited = exited.filter_map(RecipientId::from_key);
-        Ok(Woken::Exited(exited.collect()))
+        Ok(Some(exited.collect()))
     }
 }
 
