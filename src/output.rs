@@ -11,7 +11,6 @@ pub mod preview;
 pub mod progress;
 pub mod queue;
 pub mod report;
-pub mod screen;
 pub mod terminal;
 pub mod text;
 

@@ -55,10 +55,7 @@ pub fn describe(mode: Mode, subject: &Subject, outcome: &Outcome) -> (String, Ob
                 .with_signal(*signal)
                 .with_some("unseen", subject.unseen);
             match preview {
-                Some(preview) => (
-                    preview::line(&who, *signal, preview),
-                    preview::keys(object, *signal, preview),
-                ),
+                Some(preview) => preview::describe(object, &who, *signal, preview),
                 None => (format!("would send {} to {who}", numbered(*signal)), object),
             }
         }

@@ -13,31 +13,36 @@ use crate::output::text::{numbered, obstacle, seconds};
 use crate::plan::FollowUp;
 use crate::signal::{DefaultAction, Signal};
 
-/// The line about a process, as wide as the terminal that is standard output.
-pub fn line(who: &str, signal: Signal, preview: &Preview) -> String {
-    fitted(who, signal, preview, Stream::Output.width(), ellipsis())
-}
-
-/// The same as JSON.
-pub fn keys(object: Object, signal: Signal, preview: &Preview) -> Object {
+/// The line about a process, as wide as the terminal that is standard output, and its JSON object.
+pub fn describe(object: Object, who: &str, signal: Signal, preview: &Preview) -> (String, Object) {
+    let line = fitted(who, signal, preview, Stream::Output.width(), ellipsis());
     let follow_up = |step: &FollowUp| json!({"after_ms": milliseconds(step.after), "signals": [step.signal.to_string()]});
-    let effect = match preview.effect {
-        Effect::Caught => "caught".to_owned(),
-        Effect::Ignored => "ignored".to_owned(),
-        Effect::Default(action) => action.to_string(),
-        Effect::Nothing => "nothing".to_owned(),
-        Effect::Unknown => "unknown".to_owned(),
-    };
     let follow_ups: Value = preview.follow_ups.iter().map(follow_up).collect();
-    object
-        .with("effect", effect)
+    let object = object
+        .with("effect", effect(preview.effect).1)
         .with("blocked", json!(preview.is_blocked))
         .with("follow_ups", follow_ups)
         .with("user", &*preview.user)
         .with_some("age_ms", preview.age.map(milliseconds))
         .with("command", escape(&preview.command))
         .with_some("state", held(signal, preview).map(obstacle))
-        .with_some("directory", preview.directory.as_ref().map(escape))
+        .with_some("directory", preview.directory.as_ref().map(escape));
+    (line, object)
+}
+
+/// What a signal does, in words and in JSON.
+fn effect(effect: Effect) -> (&'static str, &'static str) {
+    match effect {
+        Effect::Caught => ("caught by a handler", "caught"),
+        Effect::Ignored => ("ignored", "ignored"),
+        Effect::Default(DefaultAction::Terminate) => ("terminates it", "terminate"),
+        Effect::Default(DefaultAction::Core) => ("terminates it and dumps core", "core"),
+        Effect::Default(DefaultAction::Stop) => ("stops it", "stop"),
+        Effect::Default(DefaultAction::Continue) => ("continues it", "continue"),
+        Effect::Default(DefaultAction::Ignore) => ("does nothing", "ignore"),
+        Effect::Nothing => ("does nothing", "nothing"),
+        Effect::Unknown => ("what it does there cannot be read", "unknown"),
+    }
 }
 
 fn fitted(
@@ -91,16 +96,7 @@ fn command(preview: &Preview) -> [String; 3] {
 
 /// What the signal does, and what comes later.
 fn does(signal: Signal, preview: &Preview) -> String {
-    let effect = match preview.effect {
-        Effect::Caught => "caught by a handler",
-        Effect::Ignored => "ignored",
-        Effect::Default(DefaultAction::Terminate) => "terminates it",
-        Effect::Default(DefaultAction::Core) => "terminates it and dumps core",
-        Effect::Default(DefaultAction::Stop) => "stops it",
-        Effect::Default(DefaultAction::Continue) => "continues it",
-        Effect::Default(DefaultAction::Ignore) | Effect::Nothing => "does nothing",
-        Effect::Unknown => "what it does there cannot be read",
-    };
+    let (effect, _) = effect(preview.effect);
     let when = match held(signal, preview) {
         Some(hold @ Obstacle::TracedBy(_)) => {
             format!(" when its tracer lets it ({})", obstacle(hold))

@@ -6,13 +6,13 @@
 //! the poll, and O_NONBLOCK would be theirs too.
 
 use std::collections::VecDeque;
+use std::io::{self, Write};
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use crate::os::sys::HeldSignals;
-use crate::output::screen::Screen;
 use crate::output::terminal::Stream;
 
 /// Bytes that are queued at most. Texts that do not fit are dropped, and their lines counted.
@@ -23,6 +23,9 @@ const THREAD_THRESHOLD: usize = 4 << 10;
 const SETTLE_TIMEOUT: Duration = Duration::from_millis(250);
 /// Between two checks of a terminal that stops writers in the background.
 const TOSTOP_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Moves the cursor to the begin of the line, and wipes it.
+const WIPE: &str = "\r\x1b[2K";
 
 /// Texts for both standard streams, and the line of progress, in order.
 pub struct Queue {
@@ -209,5 +212,42 @@ impl Shared {
             }
         }
         screen
+    }
+}
+
+/// Both standard streams, and whether the line of progress is on the terminal that is standard
+/// error.
+#[derive(Default)]
+pub struct Screen {
+    is_drawn: bool,
+    broken: [Option<io::Error>; 2],
+}
+
+impl Screen {
+    /// Writes a text in one write. Nothing more is written to a stream that has failed.
+    pub fn write(&mut self, mut stream: Stream, text: &str) {
+        self.draw("");
+        let broken = &mut self.broken[stream as usize];
+        if broken.is_none() {
+            *broken = stream.write_all(text.as_bytes()).err();
+        }
+    }
+
+    /// The first failed write to a stream. A closed pipe (EPIPE) is no failure.
+    pub fn failure(&self, stream: Stream) -> Option<&io::Error> {
+        self.broken[stream as usize]
+            .as_ref()
+            .filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
+    }
+
+    /// Draws the line of progress in place of the last one; an empty one wipes it. In the
+    /// background nothing is drawn: the cursor is at the shell's prompt.
+    pub fn draw(&mut self, line: &str) {
+        let was_drawn = mem::take(&mut self.is_drawn);
+        if (was_drawn || !line.is_empty()) && Stream::Error.is_in_foreground() {
+            // Losing the line is no error.
+            let drawn = Stream::Error.write_all(format!("{WIPE}{line}").as_bytes());
+            self.is_drawn = drawn.is_ok() && !line.is_empty();
+        }
     }
 }
