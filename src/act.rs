@@ -1,6 +1,6 @@
 //! Carries out an action, and gives its exit status.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 
 use crate::cli::lookup;
 use crate::cli::parse::Refusal;
@@ -10,13 +10,17 @@ use crate::output::list::{self, Listing};
 use crate::output::report::Report;
 use crate::output::terminal::Stream;
 use crate::output::text::{error_words, refusal};
-use crate::plan::{Action, Mode, Plan, Question, Voice};
+use crate::plan::{Action, Begun, Mode, Plan, Question, Voice};
 use crate::run::{engine, query, state};
 
-pub fn act(action: Action, program: &str) -> Status {
+/// Carries out an action, of which so much is done.
+pub fn act(action: Action, begun: Begun, program: &str) -> Status {
     let width = || Stream::Output.width();
     let listing = match action {
-        Action::Run(plan, voice) => return run(&plan, voice, program),
+        Action::Run(mut plan, voice) => {
+            plan.begun = begun;
+            return run(&plan, voice, program);
+        }
         Action::List(operands) => list::names(&operands, width()),
         Action::Numbers(operands) => list::numbers(&operands, width()),
         Action::Table(operands) => list::table(&operands, width()),
@@ -54,7 +58,7 @@ fn version(program: &str) -> String {
     }
 }
 
-/// Writes a list, errors about operands first. A pipe that the reader closes early is no error.
+/// Writes a list, errors about operands first.
 fn show(listing: &Listing, program: &str) -> Status {
     for error in &listing.errors {
         complain(&refusal(program, error));
@@ -62,13 +66,18 @@ fn show(listing: &Listing, program: &str) -> Status {
     match Stream::Output.write_all(listing.text.as_bytes()) {
         Ok(()) if listing.errors.is_empty() => Status::Success,
         Ok(()) => Status::Failure,
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Status::Success,
-        Err(error) => {
-            let why = error_words(&error);
-            complain(&format!("{program}: write error: {why}\n"));
-            Status::Failure
-        }
+        Err(error) => unwritten(&error, program),
     }
+}
+
+/// The status of a list that could not be written. A pipe that the reader closes early is no error.
+pub fn unwritten(error: &io::Error, program: &str) -> Status {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Status::Success;
+    }
+    let why = error_words(error);
+    complain(&format!("{program}: write error: {why}\n"));
+    Status::Failure
 }
 
 /// Says why a command line is refused.

@@ -23,7 +23,7 @@ mod usage;
 use std::ffi::{OsStr, c_int};
 use std::path::Path;
 
-use act::{act, refuse};
+use act::{act, refuse, unwritten};
 use cli::parse::parse;
 use escape::escape;
 use os::sys::{self, Arguments};
@@ -41,13 +41,16 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 extern "C" fn main(_count: c_int, mut arguments: Arguments) -> c_int {
     sys::prepare();
     let program = arguments.next().unwrap_or_default();
-    let Err(begun) = quick::carry_out(arguments.clone()) else {
-        return 0;
-    };
-    let arguments: Vec<_> = arguments.collect();
-    let status = match parse(&arguments) {
-        Ok(action) => act(action.begun(begun), &called(program)),
-        Err(refusal) => refuse(refusal, &called(program)),
+    let status = match quick::carry_out(arguments.clone()) {
+        Ok(Ok(())) => return 0,
+        Ok(Err(error)) => unwritten(&error, &called(program)),
+        Err(begun) => {
+            let arguments: Vec<_> = arguments.collect();
+            match parse(&arguments) {
+                Ok(action) => act(action, begun, &called(program)),
+                Err(refusal) => refuse(refusal, &called(program)),
+            }
+        }
     };
     status.code().into()
 }

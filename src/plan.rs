@@ -32,16 +32,6 @@ pub enum Mode {
     Ask(Question),
 }
 
-impl Action {
-    /// The same action, of which a part is done.
-    pub fn begun(mut self, begun: Begun) -> Self {
-        if let Self::Run(plan, _) = &mut self {
-            plan.begun = begun;
-        }
-        self
-    }
-}
-
 /// What is asked about targets instead of signalling them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {

@@ -17,18 +17,20 @@ use crate::plan::{Begun, Until};
 use crate::signal::Signal;
 use crate::target::Pid;
 
-/// Carries out an everyday call. `arguments` are those after argv\[0\]. Another call is left to the
-/// parser, with what is done of it.
-pub fn carry_out(arguments: impl Iterator<Item = &'static OsStr> + Clone) -> Result<(), Begun> {
+/// Carries out an everyday call; whether its output was written. `arguments` are those after
+/// argv\[0\]. Another call is left to the parser, with what is done of it.
+pub fn carry_out(
+    arguments: impl Iterator<Item = &'static OsStr> + Clone,
+) -> Result<io::Result<()>, Begun> {
     if arguments.clone().eq(["-l"]) && !Stream::Output.is_terminal() {
-        return list().map_err(|_| Begun::default());
+        return Ok(list());
     }
     let (signal, until, mut pids) = read(arguments).ok_or_else(Begun::default)?;
     if until == Until::Sent {
-        return send(pids, signal);
+        return send(pids, signal).map(Ok);
     }
     match (pids.next(), pids.next()) {
-        (Some(pid), None) => wait(pid, signal),
+        (Some(pid), None) => wait(pid, signal).map(Ok),
         // Each must be pinned before the first signal.
         _ => Err(Begun::default()),
     }

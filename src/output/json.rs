@@ -10,16 +10,16 @@ use crate::signal::Signal;
 
 /// A JSON object whose keys keep the order in which they are read: event and target first.
 /// serde_json's own map sorts them, or needs three more crates not to.
-pub struct Object(Vec<(&'static str, Value)>);
+pub struct Object(String);
 
 impl Object {
     pub fn new(event: &'static str) -> Self {
-        Self(vec![("event", event.into())])
+        Self(format!("{{\"event\":{}", Value::from(event)))
     }
 
-    pub fn with(mut self, key: &'static str, value: impl Into<Value>) -> Self {
-        self.0.push((key, value.into()));
-        self
+    pub fn with(self, key: &'static str, value: impl Into<Value>) -> Self {
+        let value = value.into();
+        Self(format!("{},{}:{value}", self.0, Value::from(key)))
     }
 
     pub fn with_some(self, key: &'static str, value: Option<impl Into<Value>>) -> Self {
@@ -37,11 +37,7 @@ impl Object {
 
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (key, value)) in self.0.iter().enumerate() {
-            let separator = if index == 0 { '{' } else { ',' };
-            write!(f, "{separator}{}:{value}", Value::from(*key))?;
-        }
-        f.write_str("}")
+        write!(f, "{}}}", self.0)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::output::report::Report;
 use crate::output::text::described;
 use crate::plan::{Labels, Mode, Plan};
 use crate::run::preview::{obstacle, preview};
-use crate::run::sender::{Answer, Occasion, Sender, Sent, Step, is_forbidden, refusal};
+use crate::run::sender::{Answer, Occasion, Sent, Step, is_forbidden, refusal, send_to};
 use crate::run::watch::Watch;
 use crate::signal::Signal;
 use crate::target::Pid;
@@ -29,7 +29,6 @@ pub struct Call<'a, 'r> {
     pub plan: &'a Plan,
     pub report: &'a mut Report<'r>,
     pub found: Found<'a>,
-    pub sender: Sender,
     /// Targets that are no recipients.
     pub tally: Tally,
     /// When the first signal was sent.
@@ -54,7 +53,6 @@ impl<'a, 'r> Call<'a, 'r> {
             plan,
             report,
             found,
-            sender: Sender::of(plan),
             tally: Tally::default(),
             began: Instant::now(),
             blind: Vec::new(),
@@ -135,12 +133,12 @@ impl<'a, 'r> Call<'a, 'r> {
     /// Whether there was one that is present.
     pub fn look(&mut self, source: SourceId, steps: &[Step]) -> Result<bool> {
         let known = self.found.recipients.len();
-        let sender = self.sender;
+        let plan = self.plan;
         let mut answers = Vec::new();
         let recipients = &mut self.found.recipients;
         let looked = self.found.sources[source.0].look(recipients, |recipient, id| {
             for step in steps.iter().filter(|_| recipient.is_present()) {
-                answers.push(sender.send_to(id, recipient, *step));
+                answers.push(send_to(plan, id, recipient, *step));
             }
         });
         self.report_skipped(known);
@@ -153,7 +151,7 @@ impl<'a, 'r> Call<'a, 'r> {
         let recipient = &self.found.recipients[id];
         let is_done = step.is_first() && recipient.signalled;
         if recipient.is_present() && !is_done {
-            let answer = self.sender.send_to(id, recipient, step);
+            let answer = send_to(self.plan, id, recipient, step);
             self.record(&answer);
         }
     }
@@ -161,7 +159,12 @@ impl<'a, 'r> Call<'a, 'r> {
     /// The event that a signal was sent, or would be.
     pub fn sent(&self, sent: Sent, step: Step, pid: Option<Pid>) -> Outcome<'static> {
         match sent {
-            Sent::Receipt(receipt) => receipt.outcome(self.began),
+            Sent::Receipt(receipt) => Outcome::Sent {
+                signal: step.signal,
+                value: self.plan.value.filter(|_| pid.is_some()),
+                after: (step.occasion == Occasion::FollowUp)
+                    .then(|| receipt.at().saturating_duration_since(self.began)),
+            },
             Sent::Rehearsed => Outcome::WouldSend {
                 signal: step.signal,
                 preview: pid.map(|pid| Box::new(preview(self.plan, pid, step))),
@@ -213,8 +216,8 @@ impl<'a, 'r> Call<'a, 'r> {
         }
     }
 
-    /// Notes that a recipient has exited. How it ended is reported at once if that can be told or is
-    /// not shown, else when its parent has reaped it.
+    /// Notes that a recipient has exited. How it ended is reported at once if that can be told or
+    /// is not shown, else when its parent has reaped it.
     pub fn note_exit(&mut self, id: RecipientId, watch: Option<&Watch>) -> Result<()> {
         let labels = self.found.recipients.rules.labels;
         let recipient = &mut self.found.recipients[id];

@@ -2,7 +2,6 @@
 //! target needs. Knows not whether the sender is the kernel's or the rehearsal.
 
 use std::rc::Rc;
-use std::slice;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -18,7 +17,9 @@ use crate::os::proc;
 use crate::plan::{Labels, Mode, Reach};
 use crate::run::call::Call;
 use crate::run::preview::reached_by;
-use crate::run::sender::{Answer, Route, Sent, Step, is_forbidden, is_permitted_cont, refusal};
+use crate::run::sender::{
+    Answer, Route, Sent, Step, is_forbidden, is_permitted_cont, refusal, send, send_to,
+};
 use crate::run::tree_kill::kill_trees;
 use crate::signal::Signal;
 use crate::target::{Pid, Target};
@@ -115,23 +116,19 @@ fn by_number(call: &mut Call, step: Step) -> Result<()> {
 /// One kill(2). The rehearsal shows a target for many processes by its members; as kill(2) does, it
 /// passes over those that it may not signal if there are others. Why it is refused, if it is.
 fn to_number(call: &mut Call, typed: &Typed, target: &Target, step: Step) -> Result<Option<Errno>> {
-    let members;
     let shown = match call.plan.mode {
-        Mode::Rehearse => {
-            members = reached_by(target)?;
-            &members[..]
-        }
-        Mode::Send | Mode::Ask(_) => slice::from_ref(target),
+        Mode::Rehearse => reached_by(target)?,
+        Mode::Send | Mode::Ask(_) => vec![target.clone()],
     };
     let mut refused = Some(Errno::ESRCH);
-    for one in shown {
+    for one in &shown {
         let pid = one.process();
         // The name has to be read before: a killed process may be gone at once.
         let name = name(call, pid);
         if ends_sigsend(one) {
             call.report.settle();
         }
-        match call.sender.send(Route::Number(one), step) {
+        match send(call.plan, Route::Number(one), step) {
             Ok(sent) => {
                 refused = None;
                 call.tally.signalled += 1;
@@ -155,7 +152,7 @@ fn name(call: &Call, pid: Option<Pid>) -> Option<Vec<u8>> {
 /// left it gets the signal by its own pidfd. Otherwise each member does, until no new one appears.
 /// Whether new members may appear that are to get it, too.
 fn to_group(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
-    let (sender, signal) = (call.sender, step.signal);
+    let (plan, signal) = (call.plan, step.signal);
     let recipients = &call.found.recipients;
     let members = recipients.members_of(source);
     // Read before the signal is sent: what members do in answer to it must not count.
@@ -171,18 +168,19 @@ fn to_group(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
         // If it cannot be told who is in the group, each gets the signal by its own pidfd.
         && let Ok(are_reached) = are_reached(group)
     {
-        let sent = sender.send(Route::GroupOf(leader), step);
-        let mut answers = Vec::new();
-        for (id, is_reached) in members.into_iter().zip(are_reached) {
-            let member = &recipients[id];
-            answers.push(
+        let sent = send(plan, Route::GroupOf(leader), step);
+        let answers = members
+            .into_iter()
+            .zip(are_reached)
+            .map(|(id, is_reached)| {
+                let member = &recipients[id];
                 if sent.is_ok() && is_reached && !was_missed(group, member, signal) {
                     Answer { id, step, sent }
                 } else {
-                    sender.send_to(id, member, step)
-                },
-            );
-        }
+                    send_to(plan, id, member, step)
+                }
+            });
+        let answers: Vec<Answer> = answers.collect();
         call.record_all(&answers);
         // Members forked before the signal have got it, and are waited for.
         call.look(source, &[])?;
@@ -247,7 +245,7 @@ fn to_control_group(call: &mut Call, source: SourceId, step: Step) -> Result<boo
 /// Kills a control group by its cgroup.kill; whether it has one. A member that has left it gets
 /// KILL through its pidfd.
 fn kill_whole(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
-    let (sender, found) = (call.sender, &call.found);
+    let (plan, found) = (call.plan, &call.found);
     let Some(control) = found[source].control() else {
         return Ok(false);
     };
@@ -256,11 +254,11 @@ fn kill_whole(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
     };
     let inside = control.pids().unwrap_or_default();
     let (count, typed) = (control.unseen, Rc::clone(&control.typed));
-    let whole = sender.send(Route::ControlGroup(switch), step);
+    let whole = send(plan, Route::ControlGroup(switch), step);
     let answers = found.recipients.members_of(source).into_iter().map(|id| {
         // For one that is dying already this changes nothing; for one that left at the last moment
         // it does.
-        let mut answer = sender.send_to(id, &found.recipients[id], step);
+        let mut answer = send_to(plan, id, &found.recipients[id], step);
         // cgroup.kill kills all that it reaches, also the processes of other users.
         if whole.is_ok() && inside.contains(&found.recipients[id].pid()) {
             answer.sent = whole;

@@ -1,12 +1,12 @@
-//! One signal by one route. The kernel's sender is the only code that sends what a plan asks for;
-//! the rehearsal asks the same permissions and sends nothing.
+//! One signal by one route: the only code that sends what a plan asks for. The dry run asks for the
+//! same permissions and sends nothing.
 
 use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::unistd::{self, geteuid, getsid};
 
-use crate::event::{Outcome, Reason};
+use crate::event::Reason;
 use crate::find::recipients::{Recipient, RecipientId};
 use crate::find::select::ends_sigsend;
 use crate::find::spared::own;
@@ -57,16 +57,6 @@ impl Step {
     }
 }
 
-/// Who sends the signals of a plan.
-#[derive(Clone, Copy, Debug)]
-pub enum Sender {
-    /// `value` is queued with each signal to a process, as by sigqueue(3).
-    Kernel {
-        value: Option<i32>,
-    },
-    Rehearsal,
-}
-
 /// What became of a signal that was not refused.
 #[derive(Clone, Copy, Debug)]
 pub enum Sent {
@@ -75,23 +65,13 @@ pub enum Sent {
     Rehearsed,
 }
 
-/// Proof that the kernel accepted a signal. Only [`Sender::Kernel`] makes one.
+/// Proof that the kernel accepted a signal, and when. Only [`send`] makes one.
 #[derive(Clone, Copy, Debug)]
-pub struct Receipt {
-    step: Step,
-    value: Option<i32>,
-    at: Instant,
-}
+pub struct Receipt(Instant);
 
 impl Receipt {
-    /// `began` is when the first signal was sent.
-    pub fn outcome(self, began: Instant) -> Outcome<'static> {
-        let is_later = self.step.occasion == Occasion::FollowUp;
-        Outcome::Sent {
-            signal: self.step.signal,
-            value: self.value,
-            after: is_later.then(|| self.at.saturating_duration_since(began)),
-        }
+    pub fn at(self) -> Instant {
+        self.0
     }
 }
 
@@ -102,53 +82,50 @@ pub struct Answer {
     pub sent: nix::Result<Sent>,
 }
 
-impl Sender {
-    pub fn of(plan: &Plan) -> Self {
-        match plan.mode {
-            Mode::Rehearse => Self::Rehearsal,
-            Mode::Send | Mode::Ask(_) => Self::Kernel { value: plan.value },
-        }
+/// Sends a signal, or in a dry run asks for the permission. The errors are those of kill(2) and
+/// pidfd_send_signal(2).
+pub fn send(plan: &Plan, route: Route, step: Step) -> nix::Result<Sent> {
+    let signal = step.signal;
+    if plan.mode == Mode::Rehearse {
+        let asked = match route {
+            Route::ControlGroup(_) => Ok(()),
+            route => route.send(Signal::NULL, None),
+        };
+        match (asked, route.pid()) {
+            (Err(Errno::EPERM), Some(pid)) if is_permitted_cont(pid, signal) => Ok(()),
+            (asked, _) => asked,
+        }?;
+        return Ok(Sent::Rehearsed);
     }
+    if route.ends_sigsend() {
+        sys::restore_disposition(signal);
+    }
+    route.send(signal, plan.value)?;
+    Ok(Sent::Receipt(Receipt(Instant::now())))
+}
 
-    /// Sends a signal. The errors are those of kill(2) and pidfd_send_signal(2).
-    pub fn send(self, route: Route, step: Step) -> nix::Result<Sent> {
-        let signal = step.signal;
-        match self {
-            Self::Kernel { value } => {
-                if route.ends_sigsend() {
-                    sys::restore_disposition(signal);
-                }
-                // cgroup.kill takes none.
-                let value = value.filter(|_| !matches!(route, Route::ControlGroup(_)));
-                route.send(signal, value)?;
-                let at = Instant::now();
-                Ok(Sent::Receipt(Receipt { step, value, at }))
-            }
-            Self::Rehearsal => {
-                let asked = match route {
-                    Route::ControlGroup(_) => Ok(()),
-                    route => route.send(Signal::NULL, None),
-                };
-                match (asked, route.pid()) {
-                    (Err(Errno::EPERM), Some(pid)) if is_permitted_cont(pid, signal) => Ok(()),
-                    (asked, _) => asked,
-                }?;
-                Ok(Sent::Rehearsed)
-            }
-        }
-    }
-
-    /// Sends a signal to one recipient through its pidfd.
-    pub fn send_to(self, id: RecipientId, recipient: &Recipient, step: Step) -> Answer {
-        let sent = self.send(Route::Process(&recipient.process), step);
-        Answer { id, step, sent }
-    }
+/// Sends a signal to one recipient through its pidfd.
+pub fn send_to(plan: &Plan, id: RecipientId, recipient: &Recipient, step: Step) -> Answer {
+    let sent = send(plan, Route::Process(&recipient.process), step);
+    Answer { id, step, sent }
 }
 
 impl Route<'_> {
     fn send(self, signal: Signal, value: Option<i32>) -> nix::Result<()> {
         match self {
-            Self::Number(target) => by_number(target, signal, value),
+            Self::Number(target) => {
+                if let (Some(pid), Some(value)) = (target.process(), value) {
+                    return sys::sigqueue(pid, signal, value);
+                }
+                let number = match target {
+                    Target::Group(group) => group.group(),
+                    Target::OwnGroup => unistd::Pid::from_raw(0),
+                    Target::Everyone => unistd::Pid::from_raw(-1),
+                    // A target that has to be looked up means no process before that.
+                    target => target.process().ok_or(Errno::ESRCH)?.process(),
+                };
+                sys::kill(number, signal)
+            }
             Self::Process(process) => process.signal(signal, value),
             Self::GroupOf(leader) => {
                 sys::pidfd_send_signal(leader.fd()?, signal, value, Scope::Group)
@@ -173,20 +150,6 @@ impl Route<'_> {
             route => route.pid() == Some(own()),
         }
     }
-}
-
-/// A target that has to be looked up means no process before that: ESRCH.
-fn by_number(target: &Target, signal: Signal, value: Option<i32>) -> nix::Result<()> {
-    if let (Some(pid), Some(value)) = (target.process(), value) {
-        return sys::sigqueue(pid, signal, value);
-    }
-    let number = match target {
-        Target::Group(group) => group.group(),
-        Target::OwnGroup => unistd::Pid::from_raw(0),
-        Target::Everyone => unistd::Pid::from_raw(-1),
-        target => target.process().ok_or(Errno::ESRCH)?.process(),
-    };
-    sys::kill(number, signal)
 }
 
 /// Whether the signal is CONT to a process of sigsend's session, which needs no other permission

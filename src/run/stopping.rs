@@ -15,7 +15,6 @@ use crate::os::pidfd::Pinned;
 use crate::os::proc::{self, State};
 use crate::run::kill_order::Member;
 use crate::signal::Signal;
-use crate::target::Pid;
 
 /// How long a member may take to stop, from the first look on. One that is blocked in the kernel
 /// gets all of it: it may be a vfork(2) parent whose child is stopped, but a fork in flight on a
@@ -242,8 +241,13 @@ impl Stopping {
     /// from. Whether it runs again.
     fn runs_again(&mut self, process: &Pinned) -> Result<bool> {
         let state = self.read(process)?;
-        self.stat.session_of_parent = session_of(self.stat.parent);
-        self.stat.survives_hangup = survives_hangup(process.pid);
+        let parent = proc::pid_of(self.stat.parent);
+        let session = parent.and_then(|parent| getsid(Some(parent.process())).ok());
+        self.stat.session_of_parent = session.map_or(0, unistd::Pid::as_raw);
+        self.stat.survives_hangup = proc::status(process.pid).map_or(true, |status| {
+            let sets = [status.caught, status.ignored, status.blocked];
+            sets.into_iter().any(|set| set.contains(Signal::HUP))
+        });
         Ok(self.rest == Rest::Still && state > State::Stopped)
     }
 
@@ -271,20 +275,6 @@ impl Stopping {
         };
         Ok(stat.state)
     }
-}
-
-/// The session of a process; 0 if it cannot be read.
-fn session_of(pid: i32) -> i32 {
-    let session = proc::pid_of(pid).and_then(|pid| getsid(Some(pid.process())).ok());
-    session.map_or(0, unistd::Pid::as_raw)
-}
-
-/// Whether a process catches, ignores or blocks HUP, or that cannot be read.
-fn survives_hangup(pid: Pid) -> bool {
-    proc::status(pid).map_or(true, |status| {
-        let sets = [status.caught, status.ignored, status.blocked];
-        sets.into_iter().any(|set| set.contains(Signal::HUP))
-    })
 }
 
 /// Fails while little memory is left: an allocation that fails later ends the program, and what it

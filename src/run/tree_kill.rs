@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Context, Result};
 
 use crate::event::{Outcome, Reason, Subject};
 use crate::find::recipients::{Place, Recipient, RecipientId, SourceId, Standing};
@@ -14,7 +14,7 @@ use crate::os::sys::{self, HeldSignals};
 use crate::run::call::Call;
 use crate::run::kill_order::{Member, kill_order};
 use crate::run::orphans::Traces;
-use crate::run::sender::{Answer, Step};
+use crate::run::sender::{Answer, Step, send_to};
 use crate::run::stopping::{Rest, Stopping, Tree};
 
 /// How long processes that were forked meanwhile are looked for after the KILL.
@@ -42,8 +42,20 @@ pub fn kill_trees(call: &mut Call, source: SourceId, step: Step) -> Result<()> {
     kill.run();
     kill.call.report_skipped(known);
     for tree in &kill.done {
-        if let Some(error) = &tree.failed {
-            report_unstoppable(kill.call, source, tree, step, error);
+        let Some(error) = &tree.failed else {
+            continue;
+        };
+        if !step.is_first() {
+            kill.call.fail_source(source, error);
+            continue;
+        }
+        // It has got no KILL, so it is out of the call.
+        kill.call.report.fail(error);
+        for member in &tree.members {
+            let recipient = &mut kill.call.found.recipients[member.id];
+            if recipient.is_present() {
+                recipient.standing = Standing::Refused(Reason::from_error(error));
+            }
         }
     }
     // What members have forked before their KILL gets it, too. With KILL pending no fork succeeds,
@@ -75,20 +87,6 @@ pub fn kill_trees(call: &mut Call, source: SourceId, step: Step) -> Result<()> {
         call.fail_source(source, &error);
     }
     Ok(())
-}
-
-/// Reports a tree that could not be stopped. It is out of the call if it has got no KILL.
-fn report_unstoppable(call: &mut Call, source: SourceId, tree: &Tree, step: Step, error: &Error) {
-    if !step.is_first() {
-        return call.fail_source(source, error);
-    }
-    call.report.fail(error);
-    for member in &tree.members {
-        let recipient = &mut call.found.recipients[member.id];
-        if recipient.is_present() {
-            recipient.standing = Standing::Refused(Reason::from_error(error));
-        }
-    }
 }
 
 /// Trees being killed.
@@ -178,7 +176,7 @@ impl Kill<'_, '_, '_> {
         let known = self.answers.len();
         self.answers.reserve(due.len());
         for Stopping { id, .. } in &due {
-            let answer = self.call.sender.send_to(*id, &recipients[*id], self.step);
+            let answer = send_to(self.call.plan, *id, &recipients[*id], self.step);
             self.answers.push(answer);
         }
         let window = self.looked_from.take().zip(pids::last_pid());

@@ -113,7 +113,12 @@ impl Watch {
     pub fn next(&self, deadline: Option<Instant>) -> Result<Option<Vec<RecipientId>>> {
         let mut events = vec![EpollEvent::empty(); BATCH];
         let count = loop {
-            let timeout = deadline.map_or(EpollTimeout::NONE, until);
+            // In milliseconds rounded up, so that nothing is done too early.
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let timeout = left.map_or(EpollTimeout::NONE, |left| {
+                let milliseconds = left.as_nanos().div_ceil(1_000_000);
+                EpollTimeout::try_from(milliseconds).unwrap_or(EpollTimeout::MAX)
+            });
             match self.epoll.wait(&mut events, timeout) {
                 // Being stopped and continued interrupts the wait, too.
                 Err(Errno::EINTR) => {}
@@ -128,11 +133,4 @@ impl Watch {
         let exited = exited.filter_map(RecipientId::from_key);
         Ok(Some(exited.collect()))
     }
-}
-
-/// The time left, in milliseconds rounded up so that nothing is done too early; 24 days if it is
-/// more.
-fn until(deadline: Instant) -> EpollTimeout {
-    let left = deadline.saturating_duration_since(Instant::now());
-    EpollTimeout::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(EpollTimeout::MAX)
 }
