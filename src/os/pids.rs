@@ -144,3 +144,17 @@ pub fn children_by_parent(parent: Pid) -> io::Result<Vec<Pid>> {
     }
     Ok(children)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pids_are_handed_out_round_and_round() {
+        let numbers = |before, now| handed_out(before, now).map(Pid::number);
+        assert_eq!(numbers(5, 9).collect::<Vec<_>>(), [6, 7, 8, 9]);
+        assert_eq!(numbers(5, 5).count(), 0);
+        let mut around = numbers(highest_pid() - 1, 2);
+        assert!(around.by_ref().eq([highest_pid(), 1, 2]));
+    }
+}

@@ -52,14 +52,13 @@ pub fn kill_order(members: &[Member]) -> Vec<usize> {
     });
     let groups: BTreeSet<i32> = members.iter().map(|member| member.group).collect();
     let edges: BTreeSet<(i32, i32)> = parents_elsewhere.collect();
-    let (mut ranks, circle) = ranks(&groups, &edges);
-    if !circle.is_empty() {
-        let survivors = members.iter().filter(|one| one.survives_hangup);
-        let dangerous: BTreeSet<i32> = survivors.map(|one| one.group).collect();
-        let is_inside = |(first, then): &&(i32, i32)| ranks[first] == ranks[then];
-        let is_kept = |edge: &&(i32, i32)| dangerous.contains(&edge.0) || !is_inside(edge);
-        (ranks, _) = self::ranks(&groups, &edges.iter().filter(is_kept).copied().collect());
-    }
+    let uncut = ranks(&groups, &edges);
+    // Circles are cut at groups that die of HUP.
+    let survivors = members.iter().filter(|one| one.survives_hangup);
+    let dangerous: BTreeSet<i32> = survivors.map(|one| one.group).collect();
+    let is_kept =
+        |(first, then): &(i32, i32)| uncut[first] != uncut[then] || dangerous.contains(first);
+    let ranks = ranks(&groups, &edges.iter().copied().filter(is_kept).collect());
     // Members whose death may continue members of another group that is killed with theirs.
     let mut triggers: BTreeSet<i32> = BTreeSet::new();
     for member in members {
@@ -87,48 +86,33 @@ pub fn kill_order(members: &[Member]) -> Vec<usize> {
 }
 
 /// A rank for each group: lower ones are killed first. An edge leads from a group to one that must
-/// come after it. Groups in circles and between circles, which are returned too, have the same
-/// rank.
-fn ranks(
-    groups: &BTreeSet<i32>,
-    edges: &BTreeSet<(i32, i32)>,
-) -> (BTreeMap<i32, usize>, BTreeSet<i32>) {
-    let reversed: BTreeSet<(i32, i32)> =
-        edges.iter().map(|(first, then)| (*then, *first)).collect();
+/// come after it. Groups in circles and between circles have the same rank.
+fn ranks(groups: &BTreeSet<i32>, edges: &BTreeSet<(i32, i32)>) -> BTreeMap<i32, usize> {
+    let reversed = edges.iter().map(|(first, then)| (*then, *first)).collect();
     let first = peel(groups, edges);
     let rest: BTreeSet<i32> = groups - &first.iter().copied().collect();
-    let last = peel(&rest, &reversed);
-    let circle: BTreeSet<i32> = &rest - &last.iter().copied().collect();
-    let first = (0..).zip(first).map(|(rank, group)| (group, rank));
-    let mut ranks: BTreeMap<i32, usize> = first.collect();
-    let middle = ranks.len();
-    ranks.extend(circle.iter().map(|group| (*group, middle)));
-    for group in last.into_iter().rev() {
-        ranks.insert(group, ranks.len());
-    }
-    (ranks, circle)
+    let last = peel(&rest, &reversed).into_iter().rev();
+    let middle = rest.iter().map(|group| (*group, first.len()));
+    let mut ranks: BTreeMap<i32, usize> = middle.collect();
+    ranks.extend(first.into_iter().zip(0..));
+    ranks.extend(last.zip(groups.len()..));
+    ranks
 }
 
 /// The nodes that no edge leads to, then those that no edge from the rest leads to, and so on.
 fn peel(nodes: &BTreeSet<i32>, edges: &BTreeSet<(i32, i32)>) -> Vec<i32> {
     let is_inside = |(from, to): &&(i32, i32)| nodes.contains(from) && nodes.contains(to);
-    let mut incoming: BTreeMap<i32, usize> = nodes.iter().map(|node| (*node, 0)).collect();
+    let mut incoming: BTreeMap<i32, usize> = BTreeMap::new();
     for (_, to) in edges.iter().filter(is_inside) {
         *incoming.entry(*to).or_default() += 1;
     }
-    let is_free = |(_, count): &(&i32, &usize)| **count == 0;
-    let mut peeled: Vec<i32> = incoming
-        .iter()
-        .filter(is_free)
-        .map(|(node, _)| *node)
-        .collect();
+    let free = nodes.iter().filter(|node| !incoming.contains_key(node));
+    let mut peeled: Vec<i32> = free.copied().collect();
     let mut next = 0;
     while let Some(&from) = peeled.get(next) {
         next += 1;
-        for (_, to) in edges
-            .range((from, i32::MIN)..=(from, i32::MAX))
-            .filter(is_inside)
-        {
+        let outgoing = edges.range((from, i32::MIN)..=(from, i32::MAX));
+        for (_, to) in outgoing.filter(is_inside) {
             let count = incoming.entry(*to).or_default();
             *count -= 1;
             if *count == 0 {

@@ -46,15 +46,13 @@ impl Traces {
     /// The processes that a member may have left behind: they have appeared between the last look
     /// at the children and the KILLs, are none of the recipients, have a parent above the trees, as
     /// the children of an exited process have, and are in the group of a member or in a session
-    /// that is as new as they are: others start processes at the same time. The last window has no
-    /// end, since a process that escaped may fork on.
+    /// that is as new as they are: others start processes at the same time.
     pub fn orphans(
         &mut self,
         recipients: &Recipients,
         answers: &[Answer],
     ) -> Vec<(RecipientId, Pid)> {
-        self.extend_last_window();
-        if self.windows.iter().all(|(first, last)| first == last) {
+        if self.births().is_empty() {
             return Vec::new();
         }
         // The children of a member have another parent once it is dead.
@@ -67,12 +65,10 @@ impl Traces {
         // One that is about to lose its parent shows at the next look.
         let mut left = Vec::new();
         loop {
-            self.extend_last_window();
-            let windows = self.windows.iter();
-            let births = windows.flat_map(|(first, last)| pids::handed_out(*first, *last));
-            let found = births.take(BIRTHS).filter_map(|pid| {
-                let root = self.left_by(pid, recipients)?;
-                Some((root, pid))
+            let births = self.births();
+            let found = births.iter().filter_map(|pid| {
+                let root = self.left_by(*pid, &births, recipients)?;
+                Some((root, *pid))
             });
             let found: Vec<_> = found.collect();
             if found.is_empty() || found == left || Instant::now() >= end {
@@ -83,58 +79,39 @@ impl Traces {
         }
     }
 
-    fn extend_last_window(&mut self) {
+    /// The PIDs that were handed out in the windows. The last one has no end, since a process that
+    /// escaped may fork on.
+    fn births(&mut self) -> BTreeSet<Pid> {
         if let (Some((_, last)), Some(now)) = (self.windows.last_mut(), pids::last_pid()) {
             *last = now;
         }
+        let windows = self.windows.iter();
+        let births = windows.flat_map(|(first, last)| pids::handed_out(*first, *last));
+        births.take(BIRTHS).collect()
     }
 
     /// The root of the tree that a process may be an orphan of. If it is in no known group, this is
     /// any of them.
-    fn left_by(&self, pid: Pid, recipients: &Recipients) -> Option<RecipientId> {
+    fn left_by(
+        &self,
+        pid: Pid,
+        births: &BTreeSet<Pid>,
+        recipients: &Recipients,
+    ) -> Option<RecipientId> {
         let stat = proc::stat(pid).ok()?;
-        let is_new = |(first, last): &(i32, i32)| is_between(*first, stat.session, *last);
+        let is_in = |pids: &BTreeSet<Pid>, number| {
+            proc::pid_of(number).is_some_and(|pid| pids.contains(&pid))
+        };
         let root = match self.groups.get(&stat.group) {
-            None if self.windows.iter().any(is_new) => self.groups.values().min(),
+            None if is_in(births, stat.session) => self.groups.values().min(),
             root => root,
         }?;
-        let parent = proc::pid_of(stat.parent);
-        let is_above = |above: &BTreeSet<Pid>| parent.is_some_and(|pid| above.contains(&pid));
+        let above = self.above.as_ref();
         let is_left = stat.state != State::Dead
             && stat.start >= self.started
-            && self.above.as_ref().is_none_or(is_above)
+            && above.is_none_or(|above| is_in(above, stat.parent))
             && proc::process_of_thread(pid).is_none()
             && recipients.id_of(pid).is_ok_and(|id| id.is_none());
         is_left.then_some(*root)
-    }
-}
-
-/// Whether a PID was handed out after one and up to another. They are handed out round and round.
-fn is_between(first: i32, pid: i32, last: i32) -> bool {
-    let (is_after, is_before) = (first < pid, pid <= last);
-    if first <= last {
-        is_after && is_before
-    } else {
-        is_after || is_before
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pids_are_handed_out_round_and_round() {
-        // After the first, up to the last.
-        let table: [(i32, i32, &[i32], &[i32]); 3] = [
-            (5, 9, &[6, 9], &[5, 10]),
-            (9, 5, &[10, 1, 5], &[9, 6]),
-            (5, 5, &[], &[4, 5, 6]),
-        ];
-        for (first, last, inside, outside) in table {
-            let is_in = |pid: &i32| is_between(first, *pid, last);
-            assert!(inside.iter().all(is_in), "{first} to {last}");
-            assert!(!outside.iter().any(is_in), "{first} to {last}");
-        }
     }
 }
