@@ -8,7 +8,7 @@ use anyhow::{Error, Result};
 use nix::errno::Errno;
 
 use crate::event::{Ending, Outcome, Reason, Subject, Tally};
-use crate::find::recipients::{Recipient, RecipientId, SourceId, Standing};
+use crate::find::recipients::{RecipientId, SourceId, Standing};
 use crate::find::select::Found;
 use crate::find::source::Source;
 use crate::output::progress::Pending;
@@ -308,29 +308,27 @@ impl<'a, 'r> Call<'a, 'r> {
         });
     }
 
-    pub fn tally(&self) -> Tally {
+    /// The count. After an error that ended the call it is not known of recipients that were waited
+    /// for whether they are gone.
+    pub fn tally(&self, ended: &Result<()>) -> Tally {
         let mut tally = self.tally;
         let is_left = self.plan.waits() && self.plan.mode == Mode::Send;
         for recipient in self.found.recipients.iter() {
             tally.signalled += usize::from(recipient.signalled);
             match &recipient.standing {
+                Standing::Present if ended.is_err() => {
+                    tally.failed += usize::from(!recipient.signalled);
+                }
                 Standing::Present => tally.left += usize::from(is_left),
                 Standing::Gone => tally.settled += usize::from(!recipient.signalled),
                 Standing::Refused(_) => tally.failed += 1,
                 Standing::Skipped => {}
             }
         }
-        tally
-    }
-
-    /// The count after an error that ended the call: it is not known of recipients that were waited
-    /// for whether they are gone.
-    pub fn tally_after_error(&self) -> Tally {
-        let mut tally = self.tally();
-        let is_unsent = |one: &&Recipient| one.is_present() && !one.signalled;
-        let unsent = self.found.recipients.iter().filter(is_unsent).count();
-        tally.failed = (tally.failed + unsent).max(1);
-        tally.left = 0;
+        if ended.is_err() {
+            tally.failed = tally.failed.max(1);
+            tally.left = 0;
+        }
         tally
     }
 }

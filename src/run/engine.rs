@@ -47,13 +47,11 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<Tally> {
         settled: 0,
         last_signal: plan.first,
     };
-    Ok(match engine.take_steps() {
-        Ok(()) => engine.call.tally(),
-        Err(error) => {
-            engine.call.report.fail(&error);
-            engine.call.tally_after_error()
-        }
-    })
+    let ended = engine.take_steps();
+    if let Err(error) = &ended {
+        engine.call.report.fail(error);
+    }
+    Ok(engine.call.tally(&ended))
 }
 
 /// A plan under way.

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::event::{Outcome, Reason, Subject};
-use crate::find::recipients::{Place, Recipient, RecipientId, SourceId, Standing};
+use crate::find::recipients::{Place, Recipient, RecipientId, Recipients, SourceId, Standing};
+use crate::find::select::Found;
 use crate::os::pids;
 use crate::os::proc;
 use crate::os::sys::{self, HeldSignals};
@@ -32,27 +33,26 @@ pub fn kill_trees(call: &mut Call, source: SourceId, step: Step) -> Result<()> {
     let roots = recipients.filter(|recipient| recipient.parent().is_none());
     let traces = Traces::above(roots.map(Recipient::pid));
     let mut kill = Kill {
-        call,
         step,
         done: Vec::new(),
         answers: Vec::new(),
         looked_from: None,
         traces,
     };
-    kill.run();
-    kill.call.report_skipped(known);
+    kill.run(call);
+    call.report_skipped(known);
     for tree in &kill.done {
         let Some(error) = &tree.failed else {
             continue;
         };
         if !step.is_first() {
-            kill.call.fail_source(source, error);
+            call.fail_source(source, error);
             continue;
         }
         // It has got no KILL, so it is out of the call.
-        kill.call.report.fail(error);
+        call.report.fail(error);
         for member in &tree.members {
-            let recipient = &mut kill.call.found.recipients[member.id];
+            let recipient = &mut call.found.recipients[member.id];
             if recipient.is_present() {
                 recipient.standing = Standing::Refused(Reason::from_error(error));
             }
@@ -64,16 +64,16 @@ pub fn kill_trees(call: &mut Call, source: SourceId, step: Step) -> Result<()> {
     let end = Instant::now() + CHASE;
     let mut looks_again = Ok(!kill.answers.is_empty());
     while let Ok(true) = looks_again {
-        let is_new = kill.call.look(source, &[step]);
+        let is_new = call.look(source, &[step]);
         looks_again = is_new.map(|is_new| is_new && is_leaky && Instant::now() < end);
     }
-    let recipients = &kill.call.found.recipients;
+    let recipients = &call.found.recipients;
     let orphans = kill.traces.orphans(recipients, &kill.answers);
     drop(held);
-    kill.call.record_all(&kill.answers);
+    call.record_all(&kill.answers);
     for member in kill.done.iter().flat_map(|tree| &tree.members) {
         if member.rest == Rest::Late {
-            kill.call.tell(member.id, &Outcome::Unstopped);
+            call.tell(member.id, &Outcome::Unstopped);
         }
     }
     for (id, orphan) in orphans {
@@ -90,8 +90,7 @@ pub fn kill_trees(call: &mut Call, source: SourceId, step: Step) -> Result<()> {
 }
 
 /// Trees being killed.
-struct Kill<'c, 'a, 'r> {
-    call: &'c mut Call<'a, 'r>,
+struct Kill {
     step: Step,
     /// Trees that have got KILL, or that could not be stopped.
     done: Vec<Tree>,
@@ -102,18 +101,19 @@ struct Kill<'c, 'a, 'r> {
     traces: Traces,
 }
 
-impl Kill<'_, '_, '_> {
-    fn run(&mut self) {
-        let mut trees = self.stop();
+impl Kill {
+    fn run(&mut self, call: &mut Call) {
+        let mut trees = stop(&call.found.recipients);
         while !trees.is_empty() {
             let mut is_changed = false;
             for tree in &mut trees {
-                is_changed |= tree.look(&mut self.call.found);
+                is_changed |= tree.look(&mut call.found);
             }
             let (mut resting, busy) = split_resting(trees);
             trees = busy;
-            if self.is_confirmed(&mut resting) || resting.iter().any(Tree::is_over) {
-                self.kill(resting);
+            if self.is_confirmed(&mut call.found, &mut resting) || resting.iter().any(Tree::is_over)
+            {
+                self.kill(call, resting);
                 continue;
             }
             trees.extend(resting);
@@ -123,38 +123,21 @@ impl Kill<'_, '_, '_> {
         }
     }
 
-    /// Sends STOP to all members that are known, from the roots down.
-    fn stop(&mut self) -> Vec<Tree> {
-        let recipients = &self.call.found.recipients;
-        let mut roots: BTreeMap<RecipientId, RecipientId> = BTreeMap::new();
-        let mut trees: BTreeMap<RecipientId, Tree> = BTreeMap::new();
-        for id in recipients.root_first() {
-            if let Place::Tree { parent } = recipients[id].place {
-                let root = parent.and_then(|parent| roots.get(&parent).copied());
-                let root = root.unwrap_or(id);
-                roots.insert(id, root);
-                let tree = trees.entry(root).or_insert_with(|| Tree::new(root));
-                tree.stop(recipients, id);
-            }
-        }
-        trees.into_values().collect()
-    }
-
     /// Looks at all members of these trees once more. Whether none runs again and no child is new.
-    fn is_confirmed(&mut self, trees: &mut [Tree]) -> bool {
+    fn is_confirmed(&mut self, found: &mut Found, trees: &mut [Tree]) -> bool {
         if trees.is_empty() {
             return false;
         }
         let last_pid = pids::last_pid();
         let mut is_quiet = true;
         for tree in &mut *trees {
-            is_quiet &= tree.look_again(&mut self.call.found);
+            is_quiet &= tree.look_again(found);
         }
         // A fork that was in flight when its parent was seen blocked completes in time; those
         // parents are looked at last, and twice, right before the KILL that makes such a fork fail.
         for _ in 0..2 {
             for tree in &mut *trees {
-                is_quiet &= tree.look_at_blocked(&mut self.call.found);
+                is_quiet &= tree.look_at_blocked(found);
             }
         }
         if is_quiet || self.looked_from.is_none() {
@@ -164,8 +147,8 @@ impl Kill<'_, '_, '_> {
     }
 
     /// Kills trees that are at rest. Nothing is read or written between two KILLs.
-    fn kill(&mut self, trees: Vec<Tree>) {
-        let recipients = &self.call.found.recipients;
+    fn kill(&mut self, call: &Call, trees: Vec<Tree>) {
+        let recipients = &call.found.recipients;
         let is_due = |tree: &&Tree| tree.failed.is_none() || !self.step.is_first();
         let due = trees.iter().filter(is_due).flat_map(|tree| &tree.members);
         let due = due.filter(|member| recipients[member.id].is_present());
@@ -176,7 +159,7 @@ impl Kill<'_, '_, '_> {
         let known = self.answers.len();
         self.answers.reserve(due.len());
         for Stopping { id, .. } in &due {
-            let answer = send_to(self.call.plan, *id, &recipients[*id], self.step);
+            let answer = send_to(call.plan, *id, &recipients[*id], self.step);
             self.answers.push(answer);
         }
         let window = self.looked_from.take().zip(pids::last_pid());
@@ -192,6 +175,22 @@ impl Kill<'_, '_, '_> {
         }
         self.done.extend(trees);
     }
+}
+
+/// Sends STOP to all members that are known, from the roots down.
+fn stop(recipients: &Recipients) -> Vec<Tree> {
+    let mut roots: BTreeMap<RecipientId, RecipientId> = BTreeMap::new();
+    let mut trees: BTreeMap<RecipientId, Tree> = BTreeMap::new();
+    for id in recipients.root_first() {
+        if let Place::Tree { parent } = recipients[id].place {
+            let root = parent.and_then(|parent| roots.get(&parent).copied());
+            let root = root.unwrap_or(id);
+            roots.insert(id, root);
+            let tree = trees.entry(root).or_insert_with(|| Tree::new(root));
+            tree.stop(recipients, id);
+        }
+    }
+    trees.into_values().collect()
 }
 
 /// The trees of which every member is at rest, but for those that share a process group with a tree
