@@ -10,7 +10,7 @@ use crate::event::{NoProcess, Reason, Typed};
 use crate::find::filter::Way;
 use crate::find::member::Member;
 use crate::find::names::check_proc;
-use crate::find::recipients::{Place, Recipients, SourceId};
+use crate::find::recipients::{Place, Recipient, Recipients, SourceId};
 use crate::os::pidfd::Pinned;
 use crate::os::pids::{self, GroupMembers};
 use crate::target::Pgid;
@@ -82,15 +82,18 @@ impl ProcessGroup {
     /// listing is in it, unreaped. A member that has left the group proves nothing, since the
     /// number may have been reused after it left.
     pub fn look(&mut self, recipients: &mut Recipients) -> Result<()> {
-        let listed = self.list(recipients)?;
+        let mut listed = self.list(recipients)?;
+        let is_in = |known: &Recipient| known.group() == Some(self.id);
+        listed.retain(|member| match member {
+            Member::Known(id) => !is_in(&recipients[*id]),
+            Member::New(..) => true,
+        });
+        if listed.is_empty() {
+            return Ok(());
+        }
         let mut is_same = self.is_led();
-        for member in &listed {
-            if let Member::Known(id) = member
-                && self.leader.is_none()
-                && recipients[*id].group() == Some(self.id)
-            {
-                is_same = is_same || self.contains(&recipients[*id].process)?;
-            }
+        for known in recipients.iter().filter(|known| is_in(known)) {
+            is_same = is_same || self.leader.is_none() && self.contains(&known.process)?;
         }
         if is_same {
             for member in listed {
