@@ -135,11 +135,13 @@ impl ControlGroup {
         let listed: BTreeSet<Pid> = listed.pids.into_iter().collect();
         let members = recipients.pin_new(listed, Way::ControlGroup, |_| Ok(true))?;
         let is_new = |member: &Member| matches!(member, Member::New(..));
-        let again = if members.iter().any(is_new) {
-            self.pids()?
-        } else {
-            BTreeSet::new()
-        };
+        let mut again = BTreeSet::new();
+        if members.iter().any(is_new) {
+            let listed = self.list()?;
+            again.extend(listed.pids);
+            // A process that is reaped while it is listed has no PID, either.
+            self.unseen = self.unseen.min(listed.unseen);
+        }
         for member in members {
             if let Member::New(process, _) = &member
                 && !(again.contains(&process.pid) && process.still_has_pid()?)

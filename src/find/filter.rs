@@ -65,7 +65,7 @@ pub struct Rules<'a> {
     /// The directory of `--cwd`.
     pub directory: Option<Place>,
     /// Whether it could not be told of a running process whether it is meant.
-    unclear: Cell<bool>,
+    pub unclear: Cell<bool>,
 }
 
 impl<'a> Rules<'a> {
@@ -100,11 +100,6 @@ impl<'a> Rules<'a> {
     /// Whether the call is only a question.
     pub fn is_question(&self) -> bool {
         matches!(self.plan.mode, Mode::Ask(_))
-    }
-
-    /// Whether it could not be told of every process whether it is meant.
-    pub fn is_unclear(&self) -> bool {
-        self.unclear.get()
     }
 
     /// Whether a process belongs to those whose processes a description selects. Reads nothing that

@@ -121,5 +121,5 @@ pub fn nobody_named(name: &str, rules: &Rules) -> Result<Nobody> {
 }
 
 pub fn hides(rules: &Rules) -> Result<bool> {
-    Ok(rules.is_unclear() || pids::hides_processes().context(LOOKING)?)
+    Ok(rules.unclear.get() || pids::hides_processes().context(LOOKING)?)
 }

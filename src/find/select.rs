@@ -56,7 +56,9 @@ impl<'a> Found<'a> {
     /// group come last, since the signal may end sigsend.
     pub fn by_number(&self) -> impl Iterator<Item = Target> + use<'a> {
         let plan = self.recipients.rules.plan;
-        let is_meant = |target: &Target| plan.is_plain() || is_by_number(target);
+        let is_meant = |target: &Target| {
+            plan.is_plain() || *target == Target::Everyone || is_own_group(target)
+        };
         let passing = move |is_last: bool| {
             let targets = plan.selection.targets.iter();
             targets.filter(move |one| is_meant(one) && ends_sigsend(one) == is_last)
@@ -91,12 +93,6 @@ impl Index<SourceId> for Found<'_> {
     fn index(&self, id: SourceId) -> &Source {
         &self.sources[id.0]
     }
-}
-
-/// Whether no member can be pinned and signalled for the target: everyone, or a group that sigsend
-/// is in.
-fn is_by_number(target: &Target) -> bool {
-    *target == Target::Everyone || is_own_group(target)
 }
 
 /// Finds all recipients that a plan concerns.

@@ -359,48 +359,26 @@ mod tests {
             (4242, 1000, true)
         );
         assert_eq!((status.state, status.tracer), (State::Stopped, 7));
-        let sets = [
-            status.pending_thread,
-            status.pending_process,
-            status.blocked,
-            status.ignored,
-            status.caught,
-        ];
-        assert_eq!(
-            sets.map(|set| set.0),
-            [1, 1 << 63, 2, 0x1000, 0x1_8000_0000]
-        );
+        let pending = [status.pending_thread, status.pending_process];
+        assert_eq!(pending.map(|set| set.0), [1, 1 << 63]);
+        let masks = [status.blocked, status.ignored, status.caught];
+        assert_eq!(masks.map(|set| set.0), [2, 0x1000, 0x1_8000_0000]);
     }
 
     #[test]
     fn a_status_without_a_needed_line_is_an_error() {
-        for label in [
-            "Tgid",
-            "TracerPid",
-            "Uid",
-            "SigPnd",
-            "ShdPnd",
-            "SigBlk",
-            "SigIgn",
-            "SigCgt",
-        ] {
+        for label in "Tgid TracerPid Uid SigPnd ShdPnd SigBlk SigIgn SigCgt".split(' ') {
             for wrong in ["Other:", &format!("{label}: x"), &format!("{label}:\n")] {
                 let text = STATUS.replace(&format!("\n{label}:"), &format!("\n{wrong}"));
                 let error = parse_status(text.as_bytes())
                     .err()
-                    .map(|error| error.to_string());
-                assert_eq!(
-                    error,
-                    Some(format!("no valid {label} in /proc/PID/status")),
-                    "{text}"
-                );
+                    .expect("a line is missing");
+                let told = format!("no valid {label} in /proc/PID/status");
+                assert_eq!(error.to_string(), told, "{text}");
             }
         }
         let without = STATUS.replace("NSpid", "Other");
-        assert!(
-            !parse_status(without.as_bytes())
-                .expect("only since Linux 4.1")
-                .is_init
-        );
+        let status = parse_status(without.as_bytes()).expect("only since Linux 4.1");
+        assert!(!status.is_init);
     }
 }
