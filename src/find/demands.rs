@@ -15,10 +15,12 @@ use crate::signal::Signal;
 use crate::target::Pid;
 
 impl Rules<'_> {
-    /// Why a process fails `-f`, `--cwd` and, if it was identified, `-u`.
-    pub fn fails(&self, process: &Pinned, asks_for_user: bool) -> Result<Option<Reason>> {
+    /// Why a process fails `-f`, `--cwd` and, unless it was found by its user, `-u`.
+    pub fn fails(&self, process: &Pinned, way: Way) -> Result<Option<Reason>> {
         let pid = process.pid;
-        if asks_for_user && let Users::Of(wanted) = &self.plan.selection.users {
+        if !way.is_described()
+            && let Users::Of(wanted) = &self.plan.selection.users
+        {
             let wanted = wanted.display().to_string();
             match process.real_user()? {
                 Some(user) if Some(user) == self.owner => {}

@@ -36,6 +36,13 @@ pub enum Way {
     Child,
 }
 
+impl Way {
+    /// Whether it was found by what it says or holds, among the processes of the selected users.
+    pub fn is_described(self) -> bool {
+        matches!(self, Self::Name | Self::Port | Self::Description)
+    }
+}
+
 /// Whether a recipient is to be signalled and waited for.
 #[derive(Debug)]
 pub enum Standing {
@@ -161,8 +168,7 @@ impl<'a> Rules<'a> {
         if is_root && is_number && pid == Pid::INIT && !self.is_question() {
             return Ok(Some(Verdict::Refused(Reason::Everyone)));
         }
-        let is_described = matches!(way, Way::Name | Way::Port | Way::Description);
-        if is_described && !self.is_owned(process)? {
+        if way.is_described() && !self.is_owned(process)? {
             return Ok(None);
         }
         let is_spared = self.spares(way) && self.spared.has(pid);
@@ -185,8 +191,7 @@ impl<'a> Rules<'a> {
         }
         let is_gone = self.plan.waits() && process.life()? != Life::Running;
         if !matches!(way, Way::Group | Way::Child) {
-            let asks_for_user = is_number || way == Way::ControlGroup;
-            if !is_gone && let Some(failed) = self.fails(process, asks_for_user)? {
+            if !is_gone && let Some(failed) = self.fails(process, way)? {
                 if is_number {
                     return Ok(Some(Verdict::Refused(failed)));
                 }
