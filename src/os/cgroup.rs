@@ -3,7 +3,7 @@
 
 use std::ffi::{CString, OsStr};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
@@ -48,7 +48,7 @@ impl Directory {
             CGROUP_SUPER_MAGIC => return Err(NoControlGroup::Version1),
             _ => return Err(NoControlGroup::Other),
         }
-        match read(self.0.as_fd(), "cgroup.type") {
+        match read(&self.0, "cgroup.type") {
             // But not "domain invalid".
             Ok(kind) if kind.starts_with(b"domain") && !kind.ends_with(b"invalid\n") => Ok(()),
             Ok(_) => Err(NoControlGroup::Threaded),
@@ -114,7 +114,7 @@ impl Members {
     /// Takes the processes of one group; the names of the groups below it.
     fn of(&mut self, group: &OwnedFd) -> nix::Result<Vec<CString>> {
         let mut below = Vec::new();
-        let listed = match read(group.as_fd(), "cgroup.procs") {
+        let listed = match read(group, "cgroup.procs") {
             // The processes of threaded groups are listed by the domain above them.
             Err(Errno::EOPNOTSUPP) => Vec::new(),
             listed => unless_removed(listed)?.unwrap_or_default(),
@@ -140,13 +140,8 @@ fn unless_removed<T>(result: nix::Result<T>) -> nix::Result<Option<T>> {
     }
 }
 
-fn read(directory: BorrowedFd, name: &str) -> nix::Result<Vec<u8>> {
-    let file = sys::open(directory, name, OFlag::O_RDONLY)?;
-    let mut text = Vec::new();
-    File::from(file)
-        .read_to_end(&mut text)
-        .map_err(|error| errno(&error))?;
-    Ok(text)
+fn read(directory: impl AsFd, name: &str) -> nix::Result<Vec<u8>> {
+    procfs::slurp_from(directory, name).map_err(|error| errno(&error))
 }
 
 fn refusal(errno: Errno) -> NoControlGroup {

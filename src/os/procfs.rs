@@ -28,7 +28,7 @@ pub fn root() -> io::Result<BorrowedFd<'static>> {
         return Ok(root.as_fd());
     }
     let root = sys::open(AT_FDCWD, "/proc", OFlag::O_PATH | OFlag::O_DIRECTORY)?;
-    let status = to_end(sys::open(&root, "self/status", OFlag::O_RDONLY)?)?;
+    let status = slurp_from(&root, "self/status")?;
     let is_ours = match words(&status, "NSpid") {
         Some(numbers) => numbers.count() == 1,
         None => first(&status, "Pid", str::parse::<i32>)? == getpid().as_raw(),
@@ -61,13 +61,15 @@ pub fn read(pid: Pid, file: &str, usual: usize) -> io::Result<Vec<u8>> {
 
 /// A whole file of /proc.
 pub fn slurp(path: &str) -> io::Result<Vec<u8>> {
-    to_end(open(path, OFlag::O_RDONLY)?)
+    slurp_from(root()?, path)
 }
 
-fn to_end(file: impl Into<File>) -> io::Result<Vec<u8>> {
-    // The size of a file of /proc is 0, so it is not asked for.
+/// A whole file that the kernel makes up, by a path from a directory.
+pub fn slurp_from(directory: impl AsFd, path: &str) -> io::Result<Vec<u8>> {
+    let file = File::from(sys::open(directory, path, OFlag::O_RDONLY)?);
+    // Its size is 0, so it is not asked for.
     let mut text = Vec::with_capacity(4096);
-    file.into().take(u64::MAX).read_to_end(&mut text)?;
+    file.take(u64::MAX).read_to_end(&mut text)?;
     Ok(text)
 }
 
