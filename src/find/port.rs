@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::mem;
-use std::num::NonZeroU16;
-use std::thread;
+use std::num::{NonZero, NonZeroU16};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -30,6 +30,9 @@ const EXITING: Duration = Duration::from_millis(100);
 
 /// The pause between two looks at such a socket.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// How many processes are worth a thread that looks at their descriptors.
+const SHARE: usize = 250;
 
 /// Who holds the sockets on a port, as far as it was seen.
 pub struct Holders<'a> {
@@ -67,12 +70,14 @@ impl<'a> Holders<'a> {
         while !holders.sockets.is_empty() {
             let mut newer = processes()?;
             newer.retain(|pid| known.insert(*pid));
+            let mut owned = Vec::new();
             for pid in &newer {
                 // Another user's process may have a hundred thousand descriptors.
                 if rules.may_own(*pid)? {
-                    holders.look_at(*pid)?;
+                    owned.push(*pid);
                 }
             }
+            holders.look_at(&owned)?;
             let sockets = listed(port, transport)?;
             let before = mem::replace(&mut holders.sockets, sockets);
             let is_same = before == holders.sockets;
@@ -92,9 +97,7 @@ impl<'a> Holders<'a> {
             }
             // Nobody is selected, or a socket is in nobody's hand: do others hold it?
             if holders.selected.is_empty() || holders.unseen().is_some() {
-                for pid in processes()? {
-                    holders.look_at(pid)?;
-                }
+                holders.look_at(&processes()?)?;
             }
             if holders.unseen().is_none() || start.elapsed() >= EXITING {
                 break;
@@ -108,29 +111,34 @@ impl<'a> Holders<'a> {
         Ok(holders)
     }
 
-    fn look_at(&mut self, pid: Pid) -> Result<()> {
-        let held = held(pid, &self.sockets)?;
-        self.seen.extend(&held);
+    fn look_at(&mut self, pids: &[Pid]) -> Result<()> {
+        let holders = holders_among(pids, &self.sockets)?;
+        let mut holders = holders.iter();
+        holders.try_for_each(|(pid, held)| self.take(*pid, held))
+    }
+
+    /// Takes in a process that held these sockets when it was looked at.
+    fn take(&mut self, pid: Pid, held: &BTreeSet<Socket>) -> Result<()> {
         // sigsend can have inherited the socket that it is to look for.
-        if held.is_empty() || pid == own() {
-            return Ok(());
-        }
+        let mut is_known = pid == own();
         for (known, _) in self.selected.iter().filter(|(known, _)| known.pid == pid) {
-            if known.still_has_pid()? {
-                return Ok(());
+            is_known |= known.still_has_pid()?;
+        }
+        if !is_known {
+            let judge = |process: &Pinned| {
+                let is_holder = |process: &Pinned| is_holder(process, &self.sockets);
+                let verdict = self.rules.judge(process, Way::Port, is_holder)?;
+                Ok((verdict, self.rules.is_owned(process)?, is_holder(process)?))
+            };
+            match Pinned::open_if(pid, judge)?.process() {
+                Some((process, (Some(verdict), ..))) => self.selected.push((process, verdict)),
+                Some((_, (None, false, true))) => _ = self.others.insert(pid),
+                Some((_, (None, true, true))) => {}
+                // The socket may be in somebody else's hand by now.
+                _ => return Ok(()),
             }
         }
-        let judge = |process: &Pinned| {
-            let is_holder = |process: &Pinned| is_holder(process, &self.sockets);
-            let verdict = self.rules.judge(process, Way::Port, is_holder)?;
-            let is_other = verdict.is_none() && !self.rules.is_owned(process)?;
-            Ok((verdict, is_other))
-        };
-        match Pinned::open_if(pid, judge)?.process() {
-            Some((process, (Some(verdict), _))) => self.selected.push((process, verdict)),
-            Some((_, (None, true))) => _ = self.others.insert(pid),
-            _ => {}
-        }
+        self.seen.extend(held);
         Ok(())
     }
 
@@ -176,6 +184,43 @@ impl<'a> Holders<'a> {
             other_protocol: !listed(self.port, other)?.is_empty(),
         }))
     }
+}
+
+/// The processes that hold any of the sockets, and which. Each descriptor is a system call, so that
+/// thousands of processes are shared out among the processors.
+fn holders_among(pids: &[Pid], sockets: &BTreeSet<Socket>) -> Result<Vec<(Pid, BTreeSet<Socket>)>> {
+    let look = |pids: &[Pid]| -> Result<Vec<_>> {
+        let mut holders = Vec::new();
+        for pid in pids {
+            let held = held(*pid, sockets)?;
+            if !held.is_empty() {
+                holders.push((*pid, held));
+            }
+        }
+        Ok(holders)
+    };
+    let threads = match pids.len() / SHARE {
+        0 | 1 => 1,
+        threads => threads.min(thread::available_parallelism().map_or(1, NonZero::get)),
+    };
+    let mut parts = pids.chunks(pids.len().div_ceil(threads).max(1));
+    let own = parts.next().unwrap_or_default();
+    thread::scope(|scope| {
+        let spawned = parts.map(|part| {
+            // Without room for a thread, it is done here.
+            let thread = thread::Builder::new().spawn_scoped(scope, move || look(part));
+            (part, thread)
+        });
+        let spawned: Vec<_> = spawned.collect();
+        let mut holders = look(own)?;
+        for (part, thread) in spawned {
+            holders.extend(match thread.map(ScopedJoinHandle::join) {
+                Ok(Ok(found)) => found?,
+                _ => look(part)?,
+            });
+        }
+        Ok(holders)
+    })
 }
 
 /// Whether a pinned process lives and holds one of the sockets.

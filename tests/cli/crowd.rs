@@ -1,6 +1,7 @@
 //! A machine with thousands of processes: a name is found in one pass over /proc that reads one
 //! small file of each.
 
+use crate::port::{entered_network, serving, tcp};
 use crate::support::prelude::*;
 
 const CROWD: usize = 5000;
@@ -65,5 +66,26 @@ fn a_name_is_found_among_thousands_in_one_pass() {
     }
     run!("-HUP wanted").ok();
     killed(&wanted, 1);
+    crowd.assert_alive();
+}
+
+#[test]
+fn a_port_is_found_among_many_with_or_without_another_thread() {
+    in_pid_namespace!();
+    needs!(entered_network(), "a network namespace");
+    let Some(crowd) = crowd(1000) else { return };
+    let server = serving(tcp("0.0.0.0:8080"));
+    let expected = format!("{server}\n");
+    run!("-p :8080").says(&expected);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    // Without room for a thread, too.
+    for expression in ["trace=clone,clone3", "inject=clone,clone3:error=EAGAIN"] {
+        let trace = traced!(expression, "-p :8080");
+        assert_eq!(trace.done.out, expected);
+        let threads = trace.calls.iter().filter(|call| call.starts_with("clone"));
+        assert_eq!(threads.count(), processors.min(4) - 1, "{expression}");
+    }
+    run!("-HUP :8080").ok();
+    killed(&[server], 1);
     crowd.assert_alive();
 }
