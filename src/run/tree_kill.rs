@@ -152,7 +152,11 @@ impl Kill {
         let is_due = |tree: &&Tree| tree.failed.is_none() || !self.step.is_first();
         let due = trees.iter().filter(is_due).flat_map(|tree| &tree.members);
         let due = due.filter(|member| recipients[member.id].is_present());
-        let due: Vec<&Stopping> = due.collect();
+        let mut due: BTreeMap<RecipientId, &Stopping> =
+            due.map(|member| (member.id, member)).collect();
+        // Also if the root of one tree has become a child of a member of another one.
+        let parents_first = recipients.root_first().into_iter();
+        let due: Vec<&Stopping> = parents_first.filter_map(|id| due.remove(&id)).collect();
         let stats: Vec<Member> = due.iter().map(|member| member.stat).collect();
         let due = kill_order(&stats).into_iter().map(|place| due[place]);
         let due: Vec<&Stopping> = due.collect();
