@@ -38,20 +38,17 @@ impl GroupMembers {
     pub fn list(&mut self) -> io::Result<Vec<Pid>> {
         let hides = hides_processes()?;
         let last = hides.then(last_pid).flatten();
-        let asked: Box<dyn Iterator<Item = Pid>> = match self.last.zip(last) {
-            Some((before, now)) => {
-                let listed = pids()?.into_iter().chain(handed_out(before, now));
-                Box::new(listed.collect::<BTreeSet<_>>().into_iter())
-            }
-            None if hides => Box::new((1..=highest_pid()).filter_map(pid_of)),
-            None => Box::new(pids()?.into_iter()),
+        let perhaps_hidden = match (self.last, last) {
+            (Some(before), Some(now)) => handed_out(before, now),
+            _ if hides => handed_out(0, highest_pid()),
+            _ => handed_out(0, 0),
         };
         self.last = last;
-        let mut members = Vec::new();
-        for pid in asked {
+        let mut members = BTreeSet::new();
+        for pid in pids()?.into_iter().chain(perhaps_hidden) {
             members.extend((group_of(pid)? == Some(self.group.leader())).then_some(pid));
         }
-        Ok(members)
+        Ok(members.into_iter().collect())
     }
 }
 
@@ -97,14 +94,12 @@ pub fn hides_processes() -> io::Result<bool> {
         return Ok(*hides);
     }
     let mounts = slurp("self/mountinfo")?;
-    let mounts = mounts.split(|byte| *byte == b'\n').rev();
-    let mut fields = mounts.map(|mount| mount.split(|byte| *byte == b' ').collect::<Vec<_>>());
+    let mut mounts = mounts.rsplit(|byte| *byte == b'\n');
     // The last mount on /proc covers the others.
-    let proc = fields.find(|fields| fields.get(4) == Some(&&b"/proc"[..]));
-    let options = proc
-        .and_then(|fields| fields.last().copied())
-        .unwrap_or_default();
-    let hides = options.split(|byte| *byte == b',').any(|option| {
+    let proc = mounts.find(|mount| mount.split(|byte| *byte == b' ').nth(4) == Some(b"/proc"));
+    let options = proc.and_then(|mount| mount.rsplit(|byte| *byte == b' ').next());
+    let mut options = options.unwrap_or_default().split(|byte| *byte == b',');
+    let hides = options.any(|option| {
         let how = option.strip_prefix(b"hidepid=");
         how.is_some_and(|how| !matches!(how, b"0" | b"off"))
     });
