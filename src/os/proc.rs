@@ -2,7 +2,7 @@
 //! command line, working directory; `pids` says which processes there are. It answers for a PID,
 //! not for a process: `Pinned::open_if` makes it true of one.
 
-use std::convert::identity;
+use std::convert::{Infallible, identity};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -54,11 +54,10 @@ pub enum State {
 }
 
 impl FromStr for State {
-    type Err = ();
+    type Err = Infallible;
 
-    fn from_str(letter: &str) -> Result<Self, ()> {
+    fn from_str(letter: &str) -> Result<Self, Infallible> {
         Ok(match letter {
-            "" => return Err(()),
             "D" => Self::Blocked,
             "T" | "t" => Self::Stopped,
             "Z" | "X" | "x" => Self::Dead,
