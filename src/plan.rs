@@ -40,7 +40,6 @@ pub enum Question {
     Alive,
 }
 
-/// Which help is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
     Short,
@@ -65,7 +64,6 @@ impl Product {
     ];
 }
 
-/// Everything a call does, known before the first signal.
 #[derive(Debug)]
 pub struct Plan {
     pub mode: Mode,
@@ -123,7 +121,6 @@ impl Plan {
         companions.chain(self.follow_ups.iter().copied())
     }
 
-    /// Every signal of the plan, in order.
     pub fn signals(&self) -> impl Iterator<Item = Signal> {
         iter::once(self.first).chain(self.later().map(|later| later.signal))
     }
@@ -211,7 +208,6 @@ impl Selection {
         self.describes() && !self.has_targets()
     }
 
-    /// Whether nothing selects processes.
     pub fn is_empty(&self) -> bool {
         !self.describes() && !self.has_targets()
     }
@@ -230,7 +226,6 @@ impl Selection {
     }
 }
 
-/// Where `--pidfile` reads from.
 #[derive(Debug)]
 pub struct Pidfile {
     /// A path, or `-` for standard input.

@@ -119,6 +119,16 @@ mod tests {
     use crate::docs::help::FORMS;
 
     #[test]
+    fn the_page_has_every_event_and_key() {
+        let page = page();
+        let events = rows(EVENTS).map(|[event, ..]| format!("\n{}\t", roff(event)));
+        let keys = rows(KEYS).map(|[key, ..]| format!("\n\\%{key}\t"));
+        for row in events.chain(keys) {
+            assert!(page.contains(&row), "{row}");
+        }
+    }
+
+    #[test]
     fn the_synopsis_is_the_usage_of_the_help() {
         let page = page().replace("\\fB", "").replace("\\fI", "");
         let synopsis = page.replace("\\fR", "").replace("\\-", "-");

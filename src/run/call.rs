@@ -24,7 +24,6 @@ use crate::target::Pid;
 /// How long a parent may take to reap a child whose ending is not known before.
 const REAPING: Duration = Duration::from_millis(100);
 
-/// A call in progress.
 pub struct Call<'a, 'r> {
     pub plan: &'a Plan,
     pub report: &'a mut Report<'r>,

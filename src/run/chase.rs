@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 
-use crate::find::recipients::SourceId;
+use crate::find::recipients::{RecipientId, SourceId};
 use crate::find::source::Source;
 use crate::os::proc;
 use crate::os::sys::HeldSignals;
@@ -97,10 +97,8 @@ impl Chase {
         }
         let recipients = &call.found.recipients;
         let is_tree = matches!(source, Source::Trees);
-        for id in recipients.present() {
-            if !is_tree && recipients[id].group() != Some(self.source) {
-                continue;
-            }
+        let is_member = |id: &RecipientId| is_tree || recipients[*id].group() == Some(self.source);
+        for id in recipients.present().filter(is_member) {
             for step in &self.steps {
                 let takes = proc::is_taking(recipients[id].pid(), step.signal);
                 if takes.context("looking at pending signals")? {

@@ -54,7 +54,6 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<Tally> {
     Ok(engine.call.tally(&ended))
 }
 
-/// A plan under way.
 struct Engine<'a, 'r> {
     call: Call<'a, 'r>,
     /// The follow-ups that are still to come.

@@ -89,7 +89,6 @@ pub fn kill_trees(call: &mut Call, source: SourceId, step: Step) -> Result<()> {
     Ok(())
 }
 
-/// Trees being killed.
 struct Kill {
     step: Step,
     /// Trees that have got KILL, or that could not be stopped.
