@@ -45,7 +45,13 @@ fn run(plan: &Plan, voice: Voice, program: &str) -> Status {
     };
     let (tally, status) = done.unwrap_or_else(|error| {
         report.fail(&error);
-        (Tally::FAILURE, on_error)
+        let mut tally = Tally::FAILURE;
+        tally.signalled = plan.begun.done;
+        let status = match tally.signalled {
+            0 => on_error,
+            _ => tally.status(),
+        };
+        (tally, status)
     });
     report.finish(tally, status, on_error)
 }

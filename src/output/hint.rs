@@ -93,21 +93,19 @@ fn about_processes(program: &str, subject: &Subject, reason: &Reason) -> Option<
             let who = who_may(&user);
             format!("process {pid} belongs to {user}; {who} may signal it")
         }
-        (Reason::NotListening { of_others: 1, .. }, _) => {
-            "another user's process listens there; -a selects it".into()
-        }
-        (Reason::NotListening { of_others, .. }, _) if *of_others > 1 => {
-            format!("{of_others} processes of other users listen there; -a selects them")
-        }
-        (Reason::NotListening { other_protocol, .. }, What::Target(Target::Port(port, wanted))) => {
-            match wanted {
-                _ if !other_protocol => return None,
-                Transport::Udp => format!("the port is in use with TCP: ':{port}'"),
-                Transport::Tcp | Transport::Unsaid => {
-                    format!("the port is in use with UDP: ':{port}/udp'")
-                }
-            }
-        }
+        (
+            Reason::NotListening {
+                of_others,
+                other_protocol,
+            },
+            What::Target(Target::Port(port, wanted)),
+        ) => match of_others {
+            0 if !other_protocol => return None,
+            0 if *wanted == Transport::Udp => format!("the port is in use with TCP: ':{port}'"),
+            0 => format!("the port is in use with UDP: ':{port}/udp'"),
+            1 => "another user's process listens there; -a selects it".into(),
+            _ => format!("{of_others} processes of other users listen there; -a selects them"),
+        },
         (Reason::HolderUnseen { owner: Some(owner) }, _) if !geteuid().is_root() => {
             let user = escape(owner);
             let who = who_may(&user);

@@ -23,20 +23,10 @@ use crate::signal::Signal;
 /// How long a process may take to die that got KILL only when the time was up.
 const DYING: Duration = Duration::from_millis(100);
 
-/// Carries out a plan, or rehearses it. An error in between ends it, and is reported; what was done
-/// before counts.
+/// Carries out a plan, or rehearses it. An error after the look-up ends it, and is reported; what
+/// was done before counts.
 pub fn run(plan: &Plan, report: &mut Report) -> Result<Tally> {
-    let found = match select(plan, report.voice.labels(plan.mode)) {
-        // Signals have left.
-        Err(error) if plan.begun.done > 0 => {
-            report.fail(&error);
-            return Ok(Tally {
-                signalled: plan.begun.done,
-                ..Tally::FAILURE
-            });
-        }
-        found => found?,
-    };
+    let found = select(plan, report.voice.labels(plan.mode))?;
     let mut engine = Engine {
         call: Call::new(plan, found, report),
         follow_ups: &plan.follow_ups,
