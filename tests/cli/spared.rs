@@ -110,10 +110,11 @@ fn a_typed_ancestor_and_one_in_a_pidfile_are_meant_and_come_last() {
     // sigsend's own PID is last in every form, and the signal does what it does to any program.
     let own_file = dir.arg("own.pid", "");
     for call in [
-        format!("exec \"$S\" -USR1 $$ {pid}"),
-        format!("echo $$ {pid} >{own_file}; exec \"$S\" -USR1 --pidfile {own_file}"),
+        format!("exec \"$S\" -USR1 $$ $PPID {pid}"),
+        format!("echo $$ $PPID {pid} >{own_file}; exec \"$S\" -USR1 --pidfile {own_file}"),
     ] {
-        caller.run(&format!("sh -c '{call}'"), 128 + 10);
+        let told = caller.run(&format!("sh -c '{call}'"), 128 + 10);
+        contains!(told, "caught");
         assert_eq!(other.signals(), [10], "{call}");
     }
 }
