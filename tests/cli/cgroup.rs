@@ -249,6 +249,19 @@ fn a_member_that_leaves_is_still_waited_for() {
 }
 
 #[test]
+fn a_member_that_appears_between_the_signal_and_kill_is_reported() {
+    let Some(group) = control_group() else { return };
+    // Long after the group was read again for new members.
+    let forks = "trap \"\" TERM; sleep 0.3; sleep 60 <&- >&- 2>&- & echo $!";
+    let mut member = group.shell(&format!(
+        "trap '{forks}' TERM; echo ready; while :; do read line; done"
+    ));
+    let told = run!("-v --grace 1500ms --cgroup {group}").told();
+    member.assert_killed_by(9);
+    contains!(told, "sent KILL (9) to {} ", member.read_line());
+}
+
+#[test]
 fn a_member_named_in_several_ways_gets_each_signal_once() {
     let Some(group) = control_group() else { return };
     let mut leader = Recorder::new();
