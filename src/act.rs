@@ -2,8 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::cli::lookup;
-use crate::cli::parse::Refusal;
+use crate::cli::refusal::{Refusal, complete};
 use crate::docs::{help, manual};
 use crate::event::{Status, Tally};
 use crate::output::list::{self, Listing};
@@ -88,7 +87,7 @@ pub fn unwritten(error: &io::Error, program: &str) -> Status {
 
 /// Says why a command line is refused.
 pub fn refuse(refused: Refusal, program: &str) -> Status {
-    let error = lookup::complete(refused.error).into();
+    let error = complete(refused.error).into();
     let mut report = Report::new(program, refused.voice, Mode::Send, None);
     report.fail(&error);
     report.finish(Tally::FAILURE, refused.status, refused.status)

@@ -1,11 +1,12 @@
-//! The command line before clap sees it: operands are separated from options, and the old `-SIGNAL`
-//! form becomes `--signal=SIGNAL`. Pure: works on the arguments and the table of options.
+//! The options and operands of a command line. Only the old `-SIGNAL` form, and numbers that may
+//! mean a group, are read here: which arguments belong to an option, clap is asked. Pure.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use crate::cli::options::{Arity, OPTIONS, Opt, table as opt};
-use crate::escape::escape;
+use clap::{ArgMatches, Command, Id};
+
+use crate::cli::options::{Opt, command, misses_value, option_in, table as opt};
 use crate::signal::Signal;
 use crate::usage::UsageError;
 
@@ -19,138 +20,126 @@ pub struct Line {
     pub operands: Vec<&'static OsStr>,
     /// How many of the operands stand before `--` and before a signal was named.
     pub before_signal: usize,
-    /// Each known option, in order, as often as it was given.
-    given: Vec<&'static Opt>,
+    /// Each known option, as often as it was given, and perhaps more often.
+    given: Vec<Id>,
+    /// What clap reads in the options.
+    values: ArgMatches,
     /// What is refused here. The rest of the line has been read all the same.
-    pub error: Option<UsageError>,
+    pub error: Option<Error>,
+}
+
+#[derive(Debug)]
+pub enum Error {
+    /// A number after a target, which is neither a signal nor a process group.
+    Number(&'static OsStr),
+    Options(clap::Error),
 }
 
 /// Splits the arguments after argv[0].
 pub fn split(args: &[&'static OsStr]) -> Line {
     let mut line = Line::default();
-    let mut args = args.iter().copied();
-    while let Some(arg) = args.next() {
-        let values = match arg.as_bytes() {
-            b"--" => {
-                line.operands.extend(args);
+    let mut command = command();
+    let mut rest = args.iter().copied();
+    while let Some(arg) = rest.next() {
+        match arg.as_bytes().strip_prefix(b"-") {
+            None | Some(b"") => line.operand(arg),
+            Some(b"-") => {
+                line.operands.extend(rest);
                 break;
             }
-            [b'-', b'-', long @ ..] => line.long(arg, long),
-            [b'-', short @ ..] if !short.is_empty() => line.short(arg, short),
-            _ => line.operand(arg),
-        };
-        line.options
-            .extend(args.by_ref().take(values).map(OsStr::to_owned));
+            Some([b'0'..=b'9', ..]) if line.has(&opt::SIGNAL) => line.operand(arg),
+            Some(signal @ [b'0'..=b'9', ..]) if line.operands.is_empty() => line.signal(signal),
+            Some(digits) if digits.iter().all(u8::is_ascii_digit) => {
+                line.error.get_or_insert(Error::Number(arg));
+            }
+            Some([b'0'..=b'9' | 0x80.., ..]) => line.operand(arg),
+            Some(signal @ [b'A'..=b'Z', _, ..]) => line.signal(signal),
+            Some(word) if str::from_utf8(word).is_ok_and(|word| word.parse::<Signal>().is_ok()) => {
+                line.signal(word);
+            }
+            Some(_) => line.option(&mut command, arg, &mut rest),
+        }
+    }
+    match command.try_get_matches_from(&line.options) {
+        Ok(values) => line.values = values,
+        Err(error) => _ = line.error.get_or_insert(Error::Options(error)),
     }
     line
 }
 
-/// The options that a long name, perhaps abbreviated, may mean.
-pub fn candidates(name: &[u8]) -> Vec<&'static Opt> {
-    let begins = |long: &str| long.as_bytes().starts_with(name);
-    let options = OPTIONS.into_iter();
-    let candidates: Vec<_> = options
-        .filter(|option| option.long.is_some_and(begins))
-        .collect();
-    let exact = |option: &&&Opt| option.long.is_some_and(|long| long.as_bytes() == name);
-    match candidates.iter().find(exact) {
-        Some(exact) => vec![exact],
-        None => candidates,
-    }
-}
-
-/// Each of these returns how many of the following arguments belong to the one that it takes.
 impl Line {
-    fn operand(&mut self, arg: &'static OsStr) -> usize {
+    /// Whether an option was given, in a line that may be refused.
+    pub fn has(&self, option: &Opt) -> bool {
+        self.given.iter().any(|given| given == option.id)
+    }
+
+    /// The first of these options that is given.
+    pub fn first(&self, options: &[&'static Opt]) -> Option<&'static Opt> {
+        options.iter().copied().find(|option| self.has(option))
+    }
+
+    /// The values of an option, in order.
+    pub fn values(&self, option: &Opt) -> impl Iterator<Item = &OsStr> {
+        let values = self.values.get_many::<OsString>(option.id);
+        values.into_iter().flatten().map(OsString::as_os_str)
+    }
+
+    /// The value of an option that may be given once.
+    pub fn value<T>(
+        &self,
+        option: &Opt,
+        read: impl Fn(&OsStr) -> Result<T, UsageError>,
+    ) -> Result<Option<T>, UsageError> {
+        self.values(option).next().map(read).transpose()
+    }
+
+    fn operand(&mut self, arg: &'static OsStr) {
         self.before_signal += usize::from(!self.has(&opt::SIGNAL));
         self.operands.push(arg);
-        0
     }
 
-    /// Takes what follows a single dash: the old form of a signal, a group, or a cluster of
-    /// options.
-    fn short(&mut self, arg: &'static OsStr, short: &[u8]) -> usize {
-        match short {
-            [b'0'..=b'9', ..] if self.has(&opt::SIGNAL) => self.operand(arg),
-            [b'0'..=b'9', ..] if self.operands.is_empty() => self.name_signal(short),
-            digits if digits.iter().all(u8::is_ascii_digit) => {
-                self.error.get_or_insert_with(|| ambiguous_number(arg));
-                0
-            }
-            [b'0'..=b'9' | 0x80.., ..] => self.operand(arg),
-            [b'A'..=b'Z', _, ..] => self.name_signal(short),
-            _ if str::from_utf8(short).is_ok_and(|text| text.parse::<Signal>().is_ok()) => {
-                self.name_signal(short)
-            }
-            _ => self.cluster(arg, short),
-        }
-    }
-
-    fn name_signal(&mut self, short: &[u8]) -> usize {
+    /// Takes the old form of a signal.
+    fn signal(&mut self, signal: &[u8]) {
         let mut option = OsString::from("--signal=");
-        option.push(OsStr::from_bytes(short));
+        option.push(OsStr::from_bytes(signal));
         self.options.push(option);
-        self.given.push(&opt::SIGNAL);
-        0
+        self.given.push(opt::SIGNAL.id.into());
     }
 
-    /// Takes `--name` or `--name=value`.
-    fn long(&mut self, arg: &OsStr, long: &[u8]) -> usize {
-        let equals = long.iter().position(|byte| *byte == b'=');
-        let &[option] = &candidates(&long[..equals.unwrap_or(long.len())])[..] else {
-            self.options.push(arg.to_owned());
-            return 0;
-        };
-        self.given.push(option);
-        match (equals, option.arity) {
-            // clap takes an attached value for the only one; getopt_long(3) does not, and scripts
-            // rely on that.
-            (Some(equals), Arity::Values(2..)) => {
-                let (name, value) = (&arg.as_bytes()[..equals + 2], &long[equals + 1..]);
-                self.options
-                    .extend([name, value].map(|part| OsStr::from_bytes(part).to_owned()));
-            }
-            _ => self.options.push(arg.to_owned()),
-        }
-        option.arity.values_after(equals.is_some())
-    }
-
-    /// Takes a cluster of short options. Values belong to the last one.
-    fn cluster(&mut self, arg: &OsStr, shorts: &[u8]) -> usize {
-        self.options.push(arg.to_owned());
-        for (index, short) in shorts.iter().enumerate() {
-            let has_short = |option: &&Opt| option.shorts.as_bytes().contains(short);
-            let Some(option) = OPTIONS.into_iter().find(has_short) else {
-                break;
+    /// Takes an option or a cluster of options, and the arguments after it as long as clap misses
+    /// a value.
+    fn option(
+        &mut self,
+        command: &mut Command,
+        arg: &OsStr,
+        rest: &mut impl Iterator<Item = &'static OsStr>,
+    ) {
+        let mut words = vec![arg.to_owned()];
+        loop {
+            let error = match command.try_get_matches_from_mut(&words) {
+                Ok(matches) => break self.given.extend(matches.ids().cloned()),
+                Err(error) => error,
             };
-            self.given.push(option);
-            if option.arity != Arity::Flag {
-                return option.arity.values_after(index + 1 < shorts.len());
+            self.given
+                .extend(option_in(&error).map(|option| option.id.into()));
+            let equals = arg.as_bytes().iter().position(|byte| *byte == b'=');
+            match equals.filter(|_| words.len() == 1) {
+                _ if !misses_value(&error) => break,
+                // clap takes an attached value for the only one; getopt_long(3) does not, and
+                // scripts rely on that.
+                Some(equals) => {
+                    let (name, value) = (&arg.as_bytes()[..equals], &arg.as_bytes()[equals + 1..]);
+                    words = [name, value]
+                        .map(|part| OsStr::from_bytes(part).to_owned())
+                        .into();
+                }
+                None => match rest.next() {
+                    Some(value) => words.push(value.to_owned()),
+                    None => break,
+                },
             }
         }
-        0
-    }
-
-    /// Whether an option was given, in a line that clap may refuse.
-    pub fn has(&self, option: &Opt) -> bool {
-        self.given.iter().any(|given| given.id == option.id)
-    }
-}
-
-fn ambiguous_number(arg: &OsStr) -> UsageError {
-    let arg = escape(arg.as_bytes());
-    UsageError::new(format!("'{arg}' after a target is neither a signal nor a process group")).hint(format!(
-        "'{{program}} {arg} PID' puts the signal first; '{{program}} -- PID {arg}' means the process group"
-    ))
-}
-
-impl Arity {
-    /// How many of the following arguments are values.
-    fn values_after(self, is_attached: bool) -> usize {
-        match self {
-            Self::Flag | Self::Attached => 0,
-            Self::Values(count) => count - usize::from(is_attached),
-        }
+        self.options.append(&mut words);
     }
 }
 
@@ -191,7 +180,7 @@ mod tests {
             let line = split(&columns[0]);
             assert_eq!(line.options, columns[1], "{row}");
             assert_eq!(line.operands, columns[2], "{row}");
-            assert_eq!(line.error, None, "{row}");
+            assert!(line.error.is_none(), "{row}");
         }
     }
 
@@ -238,11 +227,11 @@ mod tests {
         fn nothing_after_two_dashes_is_read(before in lines(), after in lines()) {
             // Enough dashes that one pair is no option's value.
             let mut args = [before.clone(), words("-- -- --")].concat();
-            let with_dashes = split(&args).operands.len();
+            let alone = split(&args);
             args.extend(&after);
             let line = split(&args);
-            prop_assert_eq!(&line.operands[with_dashes..], after);
-            prop_assert_eq!(line.given.len(), split(&before).given.len());
+            prop_assert_eq!(&line.operands[alone.operands.len()..], after);
+            prop_assert_eq!(line.options, alone.options);
         }
     }
 }

@@ -1,17 +1,15 @@
-//! Hints after errors of a command line: what is typed for other tools, or by accident, and what
-//! to type here. `{program}` stands for the name of the program.
+//! Hints about words that are no option or no value of their kind: what they mean elsewhere, or
+//! were typed for, and what to type here. `{program}` stands for the name of the program. Pure.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
-use crate::cli::argv::Line;
 use crate::cli::duration::{Bare, duration};
-use crate::cli::options::{OPTIONS, table as opt};
-use crate::cli::value_hints::PADDED_GROUP;
+use crate::cli::options::OPTIONS;
 use crate::escape::escape;
 use crate::signal::{Signal, nearest};
 use crate::target::Target;
-use crate::usage::UsageError;
 
 /// Options of pgrep(1), pkill(1), killall(1), fuser(1), timeout(1) and start-stop-daemon(8), and
 /// the hint for each.
@@ -38,19 +36,36 @@ const FOREIGN: &str = "\
 -C --name --comm: a command name is a target, without an option
 --retry: '--grace 5s' sends TERM, and KILL after 5 seconds";
 
-/// For an option that does not exist, as it was typed.
-pub fn option(typed: &str, line: &Line) -> Option<String> {
+/// What stands in for a dash in text that was typeset.
+const NO_DASHES: [char; 6] = [
+    '\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}', '\u{2212}',
+];
+
+/// Columns of ps(1) that stand where a target should.
+const PS_LINE: &str = "this looks like a line of ps: 'ps -o pid=' prints nothing but the PID";
+
+/// A process group from ps(1) is padded, so that blanks come behind a dash.
+pub const PADDED_GROUP: &str =
+    "ps pads its numbers: -- \"-$(ps -o pgid= -p PID | tr -d ' ')\" means the group";
+
+/// For an option that does not exist, and the word after it.
+pub fn option(typed: &str, next: Option<String>) -> Option<String> {
     let mut foreign = FOREIGN.lines().filter_map(|row| row.split_once(": "));
     if let Some((_, hint)) = foreign.find(|(names, _)| names.split(' ').any(|name| name == typed)) {
         return Some(hint.to_owned());
     }
-    if typed == "- " {
-        return Some(PADDED_GROUP.to_owned());
-    }
-    let name = typed.strip_prefix("--").unwrap_or_default();
-    if name == "port" {
-        return Some(port(line));
-    }
+    let name = match typed {
+        "- " => return Some(PADDED_GROUP.to_owned()),
+        "--port" => {
+            let port = next.map(|digits| format!(":{digits}"));
+            let port = port.filter(|port| port.parse::<Target>().is_ok());
+            let port = port.as_deref().unwrap_or(":PORT");
+            return Some(format!(
+                "'{{program}} {port}' signals what listens on a port"
+            ));
+        }
+        typed => typed.strip_prefix("--")?,
+    };
     if let Ok(signal) = name.parse::<Signal>() {
         return Some(format!("did you mean -{signal}?"));
     }
@@ -58,80 +73,104 @@ pub fn option(typed: &str, line: &Line) -> Option<String> {
     Some(format!("did you mean --{long}?"))
 }
 
-/// For `--port 8080` and `--port=8080`.
-fn port(line: &Line) -> String {
-    let attached = |word: &OsString| Some(word.to_str()?.strip_prefix("--port=")?.to_owned());
-    let attached = line.options.iter().find_map(attached);
-    let next = || Some(line.operands.first()?.to_str()?.to_owned());
-    let port = attached.or_else(next).map(|digits| format!(":{digits}"));
-    let port = port.filter(|port| port.parse::<Target>().is_ok());
-    let port = port.as_deref().unwrap_or(":PORT");
-    format!("'{{program}} {port}' signals what listens on a port")
-}
-
-/// For `-w5` and `--wait=5s`: a flag that is given a time.
-pub fn time_for_wait(line: &Line) -> Option<String> {
-    line.options.iter().find_map(|word| {
-        let word = word.to_str()?;
-        let (_, time) = match word.strip_prefix("--") {
-            Some(long) => long.split_once('=')?,
-            None => word.split_once('w')?,
-        };
-        within(time)
-    })
-}
-
-fn within(time: &str) -> Option<String> {
+/// For a flag that waits without limit and is given a time: `-w5`, `--wait=5s`.
+pub fn within(time: &str) -> Option<String> {
     let is_bare = time.bytes().all(|byte| byte.is_ascii_digit());
     let time = format!("{time}{}", if is_bare { "s" } else { "" });
     duration(OsStr::new(&time), Bare::Refused).ok()?;
     Some(format!("'--within {time}' waits at most that long"))
 }
 
-/// For a text that is no target, from the rest of its line.
-pub fn target_of(line: &Line, token: &OsStr) -> Option<String> {
-    let mut rest = line.operands.iter().skip_while(|word| **word != token);
-    let next = rest.nth(1).and_then(|next| Target::try_from(*next).ok());
-    if token == "-" && next.is_some_and(|next| next.process().is_some()) {
-        return Some(PADDED_GROUP.to_owned());
+/// For a text that names no signal.
+pub fn signal(text: &OsStr) -> Option<String> {
+    let text = text.to_str()?;
+    if let Some(rest) = text.strip_prefix('-')
+        && rest.parse::<Signal>().is_ok()
+    {
+        return Some(format!("'-s {rest}' and '-{rest}' name the signal"));
     }
-    line.has(&opt::WAIT).then(|| within(token.to_str()?))?
+    let signals = text.split(',').map(str::parse);
+    let signals: Vec<Signal> = signals.collect::<Result<_, _>>().ok()?;
+    let [first, then, ..] = signals[..] else {
+        return None;
+    };
+    Some(match (first, then) {
+        (Signal::TERM, Signal::KILL) if signals.len() == 2 => {
+            "'--grace 5s' sends TERM, and KILL to what is left after 5 seconds".to_owned()
+        }
+        _ => format!("'-{first} --timeout 5s {then}' sends {then} to what is left after 5 seconds"),
+    })
 }
 
-/// Adds the hint that only the whole line gives.
-pub fn with_hint(error: UsageError, line: &Line) -> UsageError {
-    let error = error.better_hint(single_dash(&line.options));
-    error.or_hint(|| taken(line).or_else(|| unnamed_group(&line.options)))
+/// For a text that is no duration: `1s:KILL`, as timeouts are written elsewhere.
+pub fn timeout(text: &OsStr) -> Option<String> {
+    let (after, signal) = text.to_str()?.split_once(':')?;
+    duration(OsStr::new(after), Bare::Milliseconds).ok()?;
+    signal.parse::<Signal>().ok()?;
+    Some(format!("'--timeout {after} {signal}' takes two words"))
 }
 
-/// A long option with one dash, such as `-help`.
-fn single_dash(options: &[OsString]) -> Option<String> {
-    let is_typed = |long: &&str| options.contains(&OsString::from(format!("-{long}")));
-    let mut longs = OPTIONS.iter().filter_map(|option| option.long);
-    let long = longs.find(is_typed)?;
-    Some(format!("did you mean --{long}?"))
+/// For a text that is no target.
+pub fn target(token: &OsStr) -> Option<String> {
+    let bytes = token.as_bytes();
+    let fixed = match bytes {
+        b"-" => {
+            "'--pidfile -' reads targets from standard input; or is a variable unset after the '-'?"
+        }
+        [b'-', b' ', ..] => PADDED_GROUP,
+        [b'%', ..] => {
+            "job numbers belong to the shell: use its own kill, or the PID that 'jobs -p' prints"
+        }
+        [b':', ..] => "':PORT' takes the number of a port, 1 to 65535, in decimal digits",
+        b"?" | [b'p', b't', b's', b'/', ..] | [_, _, b':', _, _, b':', _, _] => PS_LINE,
+        digits if digits.iter().all(u8::is_ascii_digit) => "a PID is 1 to 2147483647",
+        _ => {
+            return no_dash(token)
+                .or_else(|| port(token))
+                .or_else(|| path(token))
+                .or_else(|| several(token));
+        }
+    };
+    Some(fixed.to_owned())
 }
 
-/// A number that is the value of the last option although there is no target, as in `--expect
-/// 4242`.
-fn taken(line: &Line) -> Option<String> {
-    let (value, before) = line.options.split_last()?;
-    let is_number = value.as_bytes().iter().all(u8::is_ascii_digit);
-    if !is_number || !line.operands.is_empty() || line.has(&opt::STATE) {
+/// For a word whose dash was typeset.
+fn no_dash(token: &OsStr) -> Option<String> {
+    let rest = escape(token.to_str()?.strip_prefix(NO_DASHES)?.as_bytes());
+    Some(format!(
+        "it begins with a character that is no dash: write -{rest}"
+    ))
+}
+
+/// For a port as other tools take it.
+fn port(token: &OsStr) -> Option<String> {
+    let port = Target::port_in(token.to_str()?)?;
+    Some(format!("'{port}' means what listens on that port"))
+}
+
+/// For a path: that of a pidfile, or of a program.
+fn path(token: &OsStr) -> Option<String> {
+    if !token.as_bytes().contains(&b'/') {
         return None;
     }
-    let is_option = |word: &&OsString| word.as_bytes().starts_with(b"-");
-    let option = before.iter().rfind(is_option)?;
-    let [option, value] = [option, value].map(|word| escape(word.as_bytes()));
-    Some(format!("'{option}' took '{value}' as its value"))
+    let shown = escape(token.as_bytes());
+    let pidfile = format!("'--pidfile {shown}' reads targets from a file");
+    let name = token.to_str().and_then(|path| path.rsplit('/').next());
+    let name = name.filter(|name| matches!(name.parse(), Ok(Target::Name(_))));
+    Some(match name {
+        Some(name) if Path::new(name).extension() != Some(OsStr::new("pid")) => format!(
+            "'{{program}} {name}' selects by command name, '--expect {name}' verifies; {pidfile}"
+        ),
+        _ => pidfile,
+    })
 }
 
-/// A process group without a signal or `--` before it, which reads as a signal.
-fn unnamed_group(options: &[OsString]) -> Option<String> {
-    let number = |option: &OsString| {
-        let signal = option.to_str()?.strip_prefix("--signal=")?;
-        signal.parse().ok().filter(|number: &u32| *number > 64)
-    };
-    let group = options.iter().find_map(number)?;
-    Some(format!("'{{program}} -- -{group}' means the process group"))
+/// For PIDs in a list with commas, or in one that was quoted as a whole.
+fn several(token: &OsStr) -> Option<String> {
+    let words = token.to_str()?.split([',', ';', ' ', '\t', '\n']);
+    let words = words.filter(|word| !word.is_empty());
+    let pid = |word: &str| Some(word.parse::<Target>().ok()?.process()?.to_string());
+    let pids: Vec<String> = words.map(pid).collect::<Option<_>>()?;
+    let is_list = (2..=8).contains(&pids.len());
+    is_list.then(|| format!("each target is a word of its own: {}", pids.join(" ")))
 }

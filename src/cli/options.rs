@@ -1,11 +1,11 @@
 //! What an option is: how it is spelled, what it takes, what is said of it. The clap command, the
-//! shapes that `argv` needs, the help, the man page and the completions are all made from the
-//! [`table`].
+//! help, the man page and the completions are all made from the [`table`].
 
 pub mod table;
 
 use clap::builder::ValueParser;
-use clap::{Arg, ArgAction, Command};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, Command, Error};
 
 pub use table::OPTIONS;
 
@@ -33,8 +33,8 @@ pub enum Arity {
     Flag,
     /// One that may be attached (`-l9`, `--list=9`). The next argument is never its value.
     Attached,
-    /// This many, whatever they look like. The first may be attached.
-    Values(usize),
+    /// All of them, whatever they look like. The first may be attached.
+    Values,
 }
 
 /// Whether the short help has an option.
@@ -51,9 +51,8 @@ const fn flag(group: &'static str, id: &'static str, shorts: &'static str) -> Op
         shorts,
         arity: Arity::Flag,
         values: &[],
-        // Count may be repeated, and costs less at start-up than SetTrue, whose default is parsed
-        // in each run.
-        action: ArgAction::Count,
+        // It may be repeated, and has no default that is parsed in each run.
+        action: ArgAction::Append,
         group,
         rank: Rank::Rare,
         help: "",
@@ -68,7 +67,7 @@ const fn valued(
     values: &'static [&'static str],
 ) -> Opt {
     Opt {
-        arity: Arity::Values(values.len()),
+        arity: Arity::Values,
         values,
         action: ArgAction::Set,
         ..flag(group, id, shorts)
@@ -122,14 +121,13 @@ impl Opt {
             .long(self.long)
             .short(shorts.next())
             .short_aliases(shorts)
-            .action(self.action.clone());
-        let arg = match self.arity {
-            Arity::Flag => return arg,
+            .action(self.action.clone())
+            .value_parser(ValueParser::os_string());
+        match self.arity {
+            Arity::Flag => arg.num_args(0),
             Arity::Attached => arg.num_args(0..=1),
-            Arity::Values(count) => arg.num_args(count).allow_hyphen_values(true),
-        };
-        arg.value_names(self.values.iter().copied())
-            .value_parser(ValueParser::os_string())
+            Arity::Values => arg.num_args(self.values.len()).allow_hyphen_values(true),
+        }
     }
 }
 
@@ -142,4 +140,28 @@ pub fn command() -> Command {
         .disable_version_flag(true)
         .infer_long_args(true)
         .args(OPTIONS.iter().map(|option| option.arg()))
+}
+
+/// Whether an option has not got all its values.
+pub fn misses_value(error: &Error) -> bool {
+    use ErrorKind::{InvalidValue, TooFewValues, WrongNumberOfValues};
+    matches!(
+        error.kind(),
+        InvalidValue | TooFewValues | WrongNumberOfValues
+    )
+}
+
+/// The argument that clap refuses: an unknown one as it was typed, or an option and its values.
+pub fn argument_in(error: &Error) -> &str {
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => argument,
+        _ => "",
+    }
+}
+
+/// The option that an error is about, if it is known.
+pub fn option_in(error: &Error) -> Option<&'static Opt> {
+    let spelling = argument_in(error).split(' ').next()?;
+    let mut options = OPTIONS.into_iter();
+    options.find(|option| option.spelled() == spelling)
 }

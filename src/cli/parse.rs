@@ -1,12 +1,11 @@
-//! From a command line to an action: clap parses the options, and the checks here decide whether
-//! they go together. Pure: nothing is looked up and nothing is sent.
+//! From a command line to an action: whether the options go together, and what they mean as a plan.
+//! Pure: nothing is looked up and nothing is sent.
 
 use std::ffi::OsStr;
 
 use crate::cli::argv::{self, Line};
-use crate::cli::given::Given;
-use crate::cli::hints::with_hint;
 use crate::cli::options::{Opt, table as opt};
+use crate::cli::refusal::{Refusal, usage_error, with_hint};
 use crate::cli::selection::selection;
 use crate::cli::values;
 use crate::event::Status;
@@ -15,20 +14,12 @@ use crate::signal::Signal;
 use crate::target::{Pid, Target};
 use crate::usage::UsageError;
 
-/// A command line that was refused, and the exit status for it.
-#[derive(Debug)]
-pub struct Refusal {
-    pub error: UsageError,
-    pub status: Status,
-    pub voice: Voice,
-}
-
 /// Reads the arguments after argv[0].
 pub fn parse(args: &[&'static OsStr]) -> Result<Action, Refusal> {
-    let mut line = argv::split(args);
-    let action = match line.error.take() {
-        Some(error) => Err(error),
-        None => Given::new(&line).and_then(|given| action(&given)),
+    let line = argv::split(args);
+    let action = match &line.error {
+        Some(error) => Err(usage_error(error, &line)),
+        None => action(&line),
     };
     action.map_err(|error| Refusal {
         error: with_hint(error, &line),
@@ -43,34 +34,31 @@ pub fn parse(args: &[&'static OsStr]) -> Result<Action, Refusal> {
     })
 }
 
-fn action(given: &Given) -> Result<Action, UsageError> {
-    if given.has(&opt::LONG_HELP) {
+fn action(line: &Line) -> Result<Action, UsageError> {
+    if line.has(&opt::LONG_HELP) {
         return Ok(Action::Help(Detail::Long));
-    } else if given.has(&opt::HELP) {
+    } else if line.has(&opt::HELP) {
         return Ok(Action::Help(Detail::Short));
-    } else if given.has(&opt::VERSION) {
+    } else if line.has(&opt::VERSION) {
         return Ok(Action::Version);
     }
-    check_exclusions(given)?;
-    let operands = given.line.operands.iter();
-    let words = operands.clone().map(|&word| word.to_owned());
-    Ok(if given.has(&opt::LIST) {
-        let attached = given.one(&opt::LIST, |word| Ok(word.to_owned()))?;
-        Action::List(attached.into_iter().chain(words).collect())
-    } else if given.has(&opt::NUMBERS) {
+    check_exclusions(line)?;
+    let operands = line.operands.iter().copied();
+    let words = operands.clone().map(OsStr::to_owned);
+    Ok(if line.has(&opt::LIST) {
+        let attached = line.values(&opt::LIST).map(OsStr::to_owned);
+        Action::List(attached.chain(words).collect())
+    } else if line.has(&opt::NUMBERS) {
         Action::Numbers(words.collect())
-    } else if given.has(&opt::TABLE) {
+    } else if line.has(&opt::TABLE) {
         Action::Table(words.collect())
-    } else if given.has(&opt::STATE) {
-        let mut pids = given.all(&opt::STATE, values::process_id)?;
-        for pid in operands {
-            pids.push(values::process_id(pid)?);
-        }
-        Action::State(pids)
-    } else if let Some(product) = given.one(&opt::GENERATE, values::product)? {
+    } else if line.has(&opt::STATE) {
+        let pids = line.values(&opt::STATE).chain(operands);
+        Action::State(pids.map(values::process_id).collect::<Result<_, _>>()?)
+    } else if let Some(product) = line.value(&opt::GENERATE, values::product)? {
         Action::Generate(product)
     } else {
-        Action::Run(plan(given)?.into(), voice(given.line))
+        Action::Run(plan(line)?.into(), voice(line))
     })
 }
 
@@ -99,14 +87,14 @@ fn voice(line: &Line) -> Voice {
     }
 }
 
-fn check_exclusions(given: &Given) -> Result<(), UsageError> {
+fn check_exclusions(line: &Line) -> Result<(), UsageError> {
     for (ones, others) in opt::EXCLUSIONS {
-        let Some(one) = given.first(ones) else {
+        let Some(one) = line.first(ones) else {
             continue;
         };
         let may_be_both = |other: &Opt| [one.id, opt::VERBOSE.id].contains(&other.id);
         let mut others = others.iter().filter(|other| !may_be_both(other));
-        if let Some(other) = others.find(|other| given.has(other)) {
+        if let Some(other) = others.find(|other| line.has(other)) {
             let (one, other) = (one.spelled(), other.spelled());
             let error = format!("'{one}' cannot be used with '{other}'");
             return Err(UsageError::new(error));
@@ -115,8 +103,9 @@ fn check_exclusions(given: &Given) -> Result<(), UsageError> {
     Ok(())
 }
 
-fn plan(given: &Given) -> Result<Plan, UsageError> {
-    let first = match given.all(&opt::SIGNAL, values::signal)?[..] {
+fn plan(line: &Line) -> Result<Plan, UsageError> {
+    let signals = line.values(&opt::SIGNAL).map(values::signal);
+    let first = match signals.collect::<Result<Vec<_>, _>>()?[..] {
         [] => Signal::TERM,
         [one] => one,
         [one, other, ..] => {
@@ -124,15 +113,15 @@ fn plan(given: &Given) -> Result<Plan, UsageError> {
             return Err(UsageError::new(error));
         }
     };
-    let timeouts = given.all(&opt::TIMEOUT, |word| Ok(word.to_owned()))?;
+    let timeouts: Vec<_> = line.values(&opt::TIMEOUT).collect();
     let timeouts = timeouts.chunks_exact(2);
-    let follow_ups = timeouts.map(|pair| values::follow_up(&pair[0], &pair[1]));
+    let follow_ups = timeouts.map(|pair| values::follow_up(pair[0], pair[1]));
     let mut follow_ups: Vec<FollowUp> = follow_ups.collect::<Result<_, _>>()?;
-    let within = given.one(&opt::WITHIN, values::duration_with_unit)?;
-    let grace = given.one(&opt::GRACE, values::duration_with_unit)?;
-    let value = given.one(&opt::QUEUE, values::queued_value)?;
-    let selection = selection(given, first)?;
-    if given.has(&opt::HANDLER) && matches!(first, Signal::NULL | Signal::KILL | Signal::STOP) {
+    let within = line.value(&opt::WITHIN, values::duration_with_unit)?;
+    let grace = line.value(&opt::GRACE, values::duration_with_unit)?;
+    let value = line.value(&opt::QUEUE, values::queued_value)?;
+    let selection = selection(line, first)?;
+    if line.has(&opt::HANDLER) && matches!(first, Signal::NULL | Signal::KILL | Signal::STOP) {
         return Err(UsageError::new(format!(
             "'--require-handler' is of no use with {first}, which no process can catch"
         )));
@@ -146,8 +135,8 @@ fn plan(given: &Given) -> Result<Plan, UsageError> {
     follow_ups.extend(grace.map(|after| FollowUp { after, signal }));
     let wants_cont = grace.is_some() && !matches!(first, Signal::KILL | Signal::CONT);
     Ok(Plan {
-        mode: mode(given.line),
-        perhaps_signal: perhaps_signal(given.line),
+        mode: mode(line),
+        perhaps_signal: perhaps_signal(line),
         selection,
         first,
         companions: wants_cont.then_some(Signal::CONT).into_iter().collect(),
@@ -155,7 +144,7 @@ fn plan(given: &Given) -> Result<Plan, UsageError> {
         value,
         until: match within.or(grace) {
             Some(within) => Until::Within(within),
-            None if given.has(&opt::WAIT) => Until::Gone,
+            None if line.has(&opt::WAIT) => Until::Gone,
             None => Until::Sent,
         },
         begun: Begun::default(),

@@ -1,8 +1,8 @@
 //! From options and operands to the selection of processes, and whether they go together.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
-use crate::cli::given::Given;
+use crate::cli::argv::Line;
 use crate::cli::hints;
 use crate::cli::options::table as opt;
 use crate::cli::values::{self, not_empty};
@@ -12,60 +12,62 @@ use crate::target::{Pid, Target, Targets};
 use crate::usage::{Lookup, UsageError};
 
 /// What a line selects, of which `signal` is the first signal.
-pub fn selection(given: &Given, signal: Signal) -> Result<Selection, UsageError> {
-    let age = if given.has(&opt::STALE) {
+pub fn selection(line: &Line, signal: Signal) -> Result<Selection, UsageError> {
+    let age = if line.has(&opt::STALE) {
         Age::Any
     } else {
         Age::Checked
     };
-    let user = given.one(&opt::USER, values::user)?;
+    let pidfile = |path: &OsStr| Pidfile {
+        path: path.to_owned(),
+        age,
+    };
+    let user = line.value(&opt::USER, values::user)?;
+    let texts = line.values(&opt::FULL).map(|text| not_empty(text, "text"));
     let selection = Selection {
-        targets: targets(given)?,
-        pidfiles: given.all(&opt::PIDFILE, |path| {
-            let path = path.to_owned();
-            Ok(Pidfile { path, age })
-        })?,
-        cgroup: given.one(&opt::CGROUP, |path| not_empty(path, "control group"))?,
-        users: match &user {
-            Some(user) => Users::Of(user.clone()),
-            None if given.has(&opt::ALL) => Users::All,
+        targets: targets(line)?,
+        pidfiles: line.values(&opt::PIDFILE).map(pidfile).collect(),
+        cgroup: line.value(&opt::CGROUP, |path| not_empty(path, "control group"))?,
+        users: match user {
+            Some(user) => Users::Of(user),
+            None if line.has(&opt::ALL) => Users::All,
             None => Users::Own,
         },
-        expect: given.one(&opt::EXPECT, values::expected_name)?,
-        catching: given.has(&opt::HANDLER).then_some(signal),
-        full: given.all(&opt::FULL, |text| not_empty(text, "text"))?,
-        cwd: given.one(&opt::CWD, values::directory)?,
-        reach: if given.has(&opt::MIXED) {
+        expect: line.value(&opt::EXPECT, values::expected_name)?,
+        catching: line.has(&opt::HANDLER).then_some(signal),
+        full: texts.collect::<Result<_, _>>()?,
+        cwd: line.value(&opt::CWD, values::directory)?,
+        reach: if line.has(&opt::MIXED) {
             Reach::Mixed
-        } else if given.has(&opt::TREE) {
+        } else if line.has(&opt::TREE) {
             Reach::Tree
         } else {
             Reach::Process
         },
     };
     if selection.is_description_alone() {
-        check_texts(&selection.full, given)?;
+        check_texts(&selection.full, line)?;
     } else if selection.is_empty() {
-        return Err(match user {
-            Some(user) => {
+        return Err(match selection.users {
+            Users::Of(user) => {
                 UsageError::new("'--user' selects nobody by itself").lookup(Lookup::User(user))
             }
-            None => UsageError::no_target(),
+            _ => UsageError::no_target(),
         });
     }
     Ok(selection)
 }
 
 /// The operands, each of which must be a target that goes together with the options.
-fn targets(given: &Given) -> Result<Targets, UsageError> {
-    check_dashes(given)?;
-    let not_for_groups = given.first(&opt::NOT_FOR_GROUPS);
-    let not_for_itself = given.first(&opt::NOT_FOR_ITSELF);
-    let is_tree = given.has(&opt::TREE) || given.has(&opt::MIXED);
+fn targets(line: &Line) -> Result<Targets, UsageError> {
+    check_dashes(line)?;
+    let not_for_groups = line.first(&opt::NOT_FOR_GROUPS);
+    let not_for_itself = line.first(&opt::NOT_FOR_ITSELF);
+    let is_tree = line.has(&opt::TREE) || line.has(&opt::MIXED);
     let mut targets = Targets::default();
-    for token in &given.line.operands {
+    for token in &line.operands {
         let Ok(target) = targets.push(token) else {
-            let hint = hints::target_of(given.line, token);
+            let hint = hint_from(line, token);
             return Err(values::invalid_target(token).better_hint(hint));
         };
         let refused = match target {
@@ -91,15 +93,26 @@ fn targets(given: &Given) -> Result<Targets, UsageError> {
     Ok(targets)
 }
 
+/// For a text that is no target, from the rest of its line.
+fn hint_from(line: &Line, token: &OsStr) -> Option<String> {
+    let mut rest = line.operands.iter().skip_while(|word| **word != token);
+    let next = rest.nth(1).and_then(|next| Target::try_from(*next).ok());
+    if token == "-" && next.is_some_and(|next| next.process().is_some()) {
+        return Some(hints::PADDED_GROUP.to_owned());
+    }
+    line.has(&opt::WAIT)
+        .then(|| hints::within(token.to_str()?))?
+}
+
 /// Refuses a word that spells a signal where a signal could still be named: `HUP nginx`.
-fn check_dashes(given: &Given) -> Result<(), UsageError> {
-    for word in &given.line.operands[..given.line.before_signal] {
+fn check_dashes(line: &Line) -> Result<(), UsageError> {
+    for word in &line.operands[..line.before_signal] {
         if let Ok(Target::Name(name)) = Target::try_from(*word)
             && let Ok(signal) = name.parse::<Signal>()
         {
             let by_name = format!("'-- {name}' means processes of that name");
             let error = UsageError::new(format!("'{name}' is a signal without its dash"));
-            return Err(error.hint(match given.first(&opt::QUESTIONS) {
+            return Err(error.hint(match line.first(&opt::QUESTIONS) {
                 Some(_) => by_name,
                 None => format!("'-{signal}' names the signal; {by_name}"),
             }));
@@ -110,7 +123,7 @@ fn check_dashes(given: &Given) -> Result<(), UsageError> {
 
 /// Refuses texts that select by themselves and would select too many, or a PID after `-f` where it
 /// means "force" elsewhere.
-fn check_texts(texts: &[OsString], given: &Given) -> Result<(), UsageError> {
+fn check_texts(texts: &[OsString], line: &Line) -> Result<(), UsageError> {
     let is_number = |text: &OsString| text.as_encoded_bytes().iter().all(u8::is_ascii_digit);
     if texts.is_empty() || texts.iter().any(|text| text.len() >= 3 && !is_number(text)) {
         return Ok(());
@@ -119,7 +132,7 @@ fn check_texts(texts: &[OsString], given: &Given) -> Result<(), UsageError> {
         UsageError::new("'--full' selects by itself only with three bytes that are not all digits");
     let pid = texts.iter().find(|text| is_number(text));
     Err(error.better_hint(pid.map(|pid| {
-        let mut options = given.line.options.iter();
+        let mut options = line.options.iter();
         let named = options.find_map(|word| word.to_str()?.strip_prefix("--signal="));
         let named = named.map_or(String::new(), |signal| format!("-{signal} "));
         let pid = pid.display();

@@ -6,7 +6,7 @@ use std::path::{Component, Path};
 use std::time::Duration;
 
 use crate::cli::duration::{Bare, duration};
-use crate::cli::value_hints;
+use crate::cli::hints;
 use crate::output::text::invalid_signal;
 use crate::plan::{FollowUp, Product};
 use crate::signal::Signal;
@@ -18,11 +18,11 @@ const UNSET: &str = "the word was empty; is a variable unset?";
 
 pub fn signal(text: &OsStr) -> Result<Signal, UsageError> {
     let parsed = text.to_str().and_then(|text| text.parse().ok());
-    parsed.ok_or_else(|| invalid_signal(text).better_hint(value_hints::signal(text)))
+    parsed.ok_or_else(|| invalid_signal(text).better_hint(hints::signal(text)))
 }
 
 pub fn invalid_target(token: &OsStr) -> UsageError {
-    let error = UsageError::invalid(token, "target").better_hint(value_hints::target(token));
+    let error = UsageError::invalid(token, "target").better_hint(hints::target(token));
     match token.to_str().and_then(|token| token.strip_prefix(':')) {
         Some(service) => error.lookup(Lookup::Service(service.to_owned())),
         None => error,
@@ -106,7 +106,7 @@ pub fn duration_with_unit(text: &OsStr) -> Result<Duration, UsageError> {
 
 /// The values of `--timeout`. A bare number is milliseconds.
 pub fn follow_up(after: &OsStr, text: &OsStr) -> Result<FollowUp, UsageError> {
-    let hint = || value_hints::timeout(after);
+    let hint = || hints::timeout(after);
     Ok(FollowUp {
         after: duration(after, Bare::Milliseconds).map_err(|error| error.better_hint(hint()))?,
         signal: signal(text)?,

@@ -86,8 +86,8 @@ fn zsh_options(option: &Opt) -> impl Iterator<Item = String> {
             (Arity::Flag, _) => "",
             (Arity::Attached, true) => "=-",
             (Arity::Attached, false) => "-",
-            (Arity::Values(_), true) => "=",
-            (Arity::Values(_), false) => "+",
+            (Arity::Values, true) => "=",
+            (Arity::Values, false) => "+",
         };
         let option = zsh_quoted(&format!("*{spelling}{attached}[{help}]{values}"));
         format!("        {option} \\\n")
