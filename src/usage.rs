@@ -48,10 +48,7 @@ impl UsageError {
     }
 
     pub fn no_target() -> Self {
-        Self {
-            lookup: Some(Lookup::Input),
-            ..Self::new("no process ID specified")
-        }
+        Self::new("no process ID specified").lookup(Lookup::Input)
     }
 
     /// An error about a single value.
@@ -75,33 +72,24 @@ impl UsageError {
     }
 
     pub fn hint(self, hint: impl Into<String>) -> Self {
-        Self {
-            hint: Some(hint.into()),
-            ..self
-        }
+        self.better_hint(Some(hint.into()))
     }
 
     /// With this hint, if there is one; it is better than one that the error has.
-    pub fn better_hint(self, hint: Option<String>) -> Self {
-        Self {
-            hint: hint.or(self.hint),
-            ..self
-        }
+    pub fn better_hint(mut self, hint: Option<String>) -> Self {
+        self.hint = hint.or(self.hint);
+        self
     }
 
     /// With this hint, if it has none.
-    pub fn or_hint(self, hint: impl FnOnce() -> Option<String>) -> Self {
-        Self {
-            hint: self.hint.or_else(hint),
-            ..self
-        }
+    pub fn or_hint(mut self, hint: impl FnOnce() -> Option<String>) -> Self {
+        self.hint = self.hint.or_else(hint);
+        self
     }
 
-    pub fn lookup(self, lookup: Lookup) -> Self {
-        Self {
-            lookup: Some(lookup),
-            ..self
-        }
+    pub fn lookup(mut self, lookup: Lookup) -> Self {
+        self.lookup = Some(lookup);
+        self
     }
 }
 

@@ -35,6 +35,9 @@ pub enum Error {
     Options(clap::Error),
 }
 
+/// How the value of an option is read.
+pub type Read<T> = fn(&OsStr) -> Result<T, UsageError>;
+
 /// Splits the arguments after argv[0].
 pub fn split(args: &[&'static OsStr]) -> Line {
     let mut line = Line::default();
@@ -70,7 +73,7 @@ pub fn split(args: &[&'static OsStr]) -> Line {
 impl Line {
     /// Whether an option was given, in a line that may be refused.
     pub fn has(&self, option: &Opt) -> bool {
-        self.given.iter().any(|given| given == option.id)
+        self.given.iter().any(|given| given == option.id())
     }
 
     /// The first of these options that is given.
@@ -80,17 +83,20 @@ impl Line {
 
     /// The values of an option, in order.
     pub fn values(&self, option: &Opt) -> impl Iterator<Item = &OsStr> {
-        let values = self.values.get_many::<OsString>(option.id);
+        let values = self.values.get_many::<OsString>(option.id());
         values.into_iter().flatten().map(OsString::as_os_str)
     }
 
     /// The value of an option that may be given once.
-    pub fn value<T>(
-        &self,
-        option: &Opt,
-        read: impl Fn(&OsStr) -> Result<T, UsageError>,
-    ) -> Result<Option<T>, UsageError> {
+    pub fn value<T>(&self, option: &Opt, read: Read<T>) -> Result<Option<T>, UsageError> {
         self.values(option).next().map(read).transpose()
+    }
+
+    /// What the first of these options that is given stands for, or the default.
+    pub fn choice<T: Copy>(&self, default: T, choices: &[(&Opt, T)]) -> T {
+        let mut choices = choices.iter();
+        let choice = choices.find(|(option, _)| self.has(option));
+        choice.map_or(default, |(_, meaning)| *meaning)
     }
 
     fn operand(&mut self, arg: &'static OsStr) {
@@ -103,7 +109,7 @@ impl Line {
         let mut option = OsString::from("--signal=");
         option.push(OsStr::from_bytes(signal));
         self.options.push(option);
-        self.given.push(opt::SIGNAL.id.into());
+        self.given.push(opt::SIGNAL.id().into());
     }
 
     /// Takes an option or a cluster of options, and the arguments after it as long as clap misses
@@ -121,7 +127,7 @@ impl Line {
                 Err(error) => error,
             };
             self.given
-                .extend(option_in(&error).map(|option| option.id.into()));
+                .extend(option_in(&error).map(|option| option.id().into()));
             let equals = arg.as_bytes().iter().position(|byte| *byte == b'=');
             match equals.filter(|_| words.len() == 1) {
                 _ if !misses_value(&error) => break,

@@ -17,25 +17,27 @@ const UNITS: [(&str, u128); 5] = [
 /// The longest duration that is accepted. A longer one is an error, and would overflow the clock.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// What a number without a unit means.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Bare {
-    /// An error, so that a PID is never read as a time.
-    Refused,
-    Milliseconds,
+/// Reads numbers, each with its unit, without blanks: `1m30s`, `0.5s`. A number alone is an error,
+/// so that a PID is never read as a time.
+pub fn duration(text: &OsStr) -> Result<Duration, UsageError> {
+    match text.to_str() {
+        Some(digits) if is_number(digits) => {
+            let needs = format!("{digits} needs a unit, such as {digits}s");
+            Err(UsageError::value(needs))
+        }
+        parts => checked(parts.and_then(sum), text),
+    }
 }
 
-/// Reads one or more numbers, each with its unit, without blanks: `1m30s`, `0.5s`.
-pub fn duration(text: &OsStr, bare: Bare) -> Result<Duration, UsageError> {
-    let read = match text.to_str() {
-        Some(digits) if is_number(digits) && bare == Bare::Refused => {
-            let needs = format!("{digits} needs a unit, such as {digits}s");
-            return Err(UsageError::value(needs));
-        }
-        Some(digits) if is_number(digits) => part(digits, 1),
-        Some(text) => sum(text),
-        None => None,
-    };
+/// The same, but a number alone is milliseconds.
+pub fn follow_up_time(text: &OsStr) -> Result<Duration, UsageError> {
+    match text.to_str() {
+        Some(digits) if is_number(digits) => checked(part(digits, 1), text),
+        _ => duration(text),
+    }
+}
+
+fn checked(read: Option<Duration>, text: &OsStr) -> Result<Duration, UsageError> {
     let hint = match read {
         Some(duration) if duration <= LONGEST => return Ok(duration),
         Some(_) => "it is longer than a hundred years",
@@ -85,8 +87,8 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &str, bare: Bare) -> Option<Duration> {
-        duration(OsStr::new(text), bare).ok()
+    fn read(text: &str) -> Option<Duration> {
+        duration(OsStr::new(text)).ok()
     }
 
     /// Every spelling of a unit, and its milliseconds.
@@ -104,9 +106,9 @@ mod tests {
     fn every_unit_is_read_and_no_other() {
         for (unit, length) in units() {
             let meant = Some(Duration::from_millis(7 * length));
-            assert_eq!(read(&format!("7{unit}"), Bare::Refused), meant, "{unit}");
+            assert_eq!(read(&format!("7{unit}")), meant, "{unit}");
             let upper = format!("7{}", unit.to_uppercase());
-            assert_eq!(read(&upper, Bare::Refused), None, "{unit}");
+            assert_eq!(read(&upper), None, "{unit}");
         }
         for (text, microseconds) in [
             ("1m30s", 90_000_000),
@@ -116,10 +118,10 @@ mod tests {
             ("36500d", 36500 * 24 * 3_600_000_000),
         ] {
             let meant = Some(Duration::from_micros(microseconds));
-            assert_eq!(read(text, Bare::Refused), meant, "{text}");
+            assert_eq!(read(text), meant, "{text}");
         }
         for text in REFUSED.split('|') {
-            let refused = duration(OsStr::new(text), Bare::Milliseconds).expect_err(text);
+            let refused = follow_up_time(OsStr::new(text)).expect_err(text);
             let hint = refused.hint.unwrap_or_default();
             assert!(hint.contains("ms, s, m, h"), "{text}: {hint}");
         }
@@ -128,7 +130,7 @@ mod tests {
             "18446744073709551615d",
             "99999999999999999999999999999999ms",
         ] {
-            let refused = duration(OsStr::new(text), Bare::Refused).expect_err(text);
+            let refused = duration(OsStr::new(text)).expect_err(text);
             assert!(
                 refused
                     .hint
@@ -147,15 +149,15 @@ mod tests {
         ) {
             let words: Vec<String> = parts.iter().map(|(count, (unit, _))| format!("{count}{unit}")).collect();
             let sum = Duration::from_millis(parts.iter().map(|(count, (_, length))| count * length).sum());
-            prop_assert_eq!(read(&words.concat(), Bare::Refused), (sum <= LONGEST).then_some(sum));
+            prop_assert_eq!(read(&words.concat()), (sum <= LONGEST).then_some(sum));
         }
 
         #[test]
         fn a_number_alone_is_milliseconds_or_refused(number in any::<u64>(), zeros in "0{0,3}") {
             let text = format!("{zeros}{number}");
             let meant = Some(Duration::from_millis(number)).filter(|meant| *meant <= LONGEST);
-            prop_assert_eq!(read(&text, Bare::Refused), None);
-            prop_assert_eq!(read(&text, Bare::Milliseconds), meant);
+            prop_assert_eq!(read(&text), None);
+            prop_assert_eq!(follow_up_time(OsStr::new(&text)).ok(), meant);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::cli::duration::{Bare, duration};
+use crate::cli::duration::{duration, follow_up_time};
 use crate::cli::options::OPTIONS;
 use crate::escape::escape;
 use crate::signal::{Signal, nearest};
@@ -49,7 +49,7 @@ pub const PADDED_GROUP: &str =
     "ps pads its numbers: -- \"-$(ps -o pgid= -p PID | tr -d ' ')\" means the group";
 
 /// For an option that does not exist, and the word after it.
-pub fn option(typed: &str, next: Option<String>) -> Option<String> {
+pub fn option(typed: &str, next: Option<&str>) -> Option<String> {
     let mut foreign = FOREIGN.lines().filter_map(|row| row.split_once(": "));
     if let Some((_, hint)) = foreign.find(|(names, _)| names.split(' ').any(|name| name == typed)) {
         return Some(hint.to_owned());
@@ -77,7 +77,7 @@ pub fn option(typed: &str, next: Option<String>) -> Option<String> {
 pub fn within(time: &str) -> Option<String> {
     let is_bare = time.bytes().all(|byte| byte.is_ascii_digit());
     let time = format!("{time}{}", if is_bare { "s" } else { "" });
-    duration(OsStr::new(&time), Bare::Refused).ok()?;
+    duration(OsStr::new(&time)).ok()?;
     Some(format!("'--within {time}' waits at most that long"))
 }
 
@@ -105,7 +105,7 @@ pub fn signal(text: &OsStr) -> Option<String> {
 /// For a text that is no duration: `1s:KILL`, as timeouts are written elsewhere.
 pub fn timeout(text: &OsStr) -> Option<String> {
     let (after, signal) = text.to_str()?.split_once(':')?;
-    duration(OsStr::new(after), Bare::Milliseconds).ok()?;
+    follow_up_time(OsStr::new(after)).ok()?;
     signal.parse::<Signal>().ok()?;
     Some(format!("'--timeout {after} {signal}' takes two words"))
 }

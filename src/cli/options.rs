@@ -13,8 +13,6 @@ pub use table::OPTIONS;
 /// completions sort the options.
 #[derive(Debug)]
 pub struct Opt {
-    /// Its name for clap, which is the long one if it has one.
-    pub id: &'static str,
     pub long: Option<&'static str>,
     pub shorts: &'static str,
     pub arity: Arity,
@@ -44,10 +42,9 @@ pub enum Rank {
     Rare,
 }
 
-const fn flag(group: &'static str, id: &'static str, shorts: &'static str) -> Opt {
+const fn flag(group: &'static str, long: &'static str, shorts: &'static str) -> Opt {
     Opt {
-        id,
-        long: Some(id),
+        long: if long.is_empty() { None } else { Some(long) },
         shorts,
         arity: Arity::Flag,
         values: &[],
@@ -62,7 +59,7 @@ const fn flag(group: &'static str, id: &'static str, shorts: &'static str) -> Op
 
 const fn valued(
     group: &'static str,
-    id: &'static str,
+    long: &'static str,
     shorts: &'static str,
     values: &'static [&'static str],
 ) -> Opt {
@@ -70,7 +67,7 @@ const fn valued(
         arity: Arity::Values,
         values,
         action: ArgAction::Set,
-        ..flag(group, id, shorts)
+        ..flag(group, long, shorts)
     }
 }
 
@@ -90,14 +87,14 @@ impl Opt {
         self
     }
 
-    const fn short_only(mut self) -> Self {
-        self.long = None;
-        self
-    }
-
     const fn daily(mut self) -> Self {
         self.rank = Rank::Daily;
         self
+    }
+
+    /// Its name for clap.
+    pub fn id(&self) -> &'static str {
+        self.long.unwrap_or(self.shorts)
     }
 
     /// As messages write it.
@@ -117,7 +114,7 @@ impl Opt {
     /// As clap parses it.
     fn arg(&self) -> Arg {
         let mut shorts = self.shorts.chars();
-        let arg = Arg::new(self.id)
+        let arg = Arg::new(self.id())
             .long(self.long)
             .short(shorts.next())
             .short_aliases(shorts)

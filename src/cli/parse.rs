@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 
 use crate::cli::argv::{self, Line};
+use crate::cli::duration::duration;
 use crate::cli::options::{Opt, table as opt};
 use crate::cli::refusal::{Refusal, usage_error, with_hint};
 use crate::cli::selection::selection;
@@ -25,11 +26,7 @@ pub fn parse(args: &[&'static OsStr]) -> Result<Action, Refusal> {
         error: with_hint(error, &line),
         // A supervisor must not take a usage error for a dead service: with --alive the answer is
         // "could not be determined".
-        status: if line.has(&opt::ALIVE) {
-            Status::Undecided
-        } else {
-            Status::Failure
-        },
+        status: line.choice(Status::Failure, &[(&opt::ALIVE, Status::Undecided)]),
         voice: voice(&line),
     })
 }
@@ -63,28 +60,23 @@ fn action(line: &Line) -> Result<Action, UsageError> {
 }
 
 fn mode(line: &Line) -> Mode {
-    if line.has(&opt::PID) {
-        Mode::Ask(Question::Pid)
-    } else if line.has(&opt::ID) {
-        Mode::Ask(Question::Id)
-    } else if line.has(&opt::ALIVE) {
-        Mode::Ask(Question::Alive)
-    } else if line.has(&opt::DRY_RUN) {
-        Mode::Rehearse
-    } else {
-        Mode::Send
-    }
+    let modes = [
+        (&opt::PID, Mode::Ask(Question::Pid)),
+        (&opt::ID, Mode::Ask(Question::Id)),
+        (&opt::ALIVE, Mode::Ask(Question::Alive)),
+        (&opt::DRY_RUN, Mode::Rehearse),
+    ];
+    line.choice(Mode::Send, &modes)
 }
 
 fn voice(line: &Line) -> Voice {
-    if line.has(&opt::JSON) {
-        Voice::Json
-    } else if line.has(&opt::VERBOSE) || line.has(&opt::DRY_RUN) {
+    let voices = [
+        (&opt::JSON, Voice::Json),
+        (&opt::VERBOSE, Voice::Verbose),
         // The preview is what a dry run is for, so it is printed without -v too.
-        Voice::Verbose
-    } else {
-        Voice::Quiet
-    }
+        (&opt::DRY_RUN, Voice::Verbose),
+    ];
+    line.choice(Voice::Quiet, &voices)
 }
 
 fn check_exclusions(line: &Line) -> Result<(), UsageError> {
@@ -92,7 +84,7 @@ fn check_exclusions(line: &Line) -> Result<(), UsageError> {
         let Some(one) = line.first(ones) else {
             continue;
         };
-        let may_be_both = |other: &Opt| [one.id, opt::VERBOSE.id].contains(&other.id);
+        let may_be_both = |other: &Opt| [one.id(), opt::VERBOSE.id()].contains(&other.id());
         let mut others = others.iter().filter(|other| !may_be_both(other));
         if let Some(other) = others.find(|other| line.has(other)) {
             let (one, other) = (one.spelled(), other.spelled());
@@ -117,8 +109,8 @@ fn plan(line: &Line) -> Result<Plan, UsageError> {
     let timeouts = timeouts.chunks_exact(2);
     let follow_ups = timeouts.map(|pair| values::follow_up(pair[0], pair[1]));
     let mut follow_ups: Vec<FollowUp> = follow_ups.collect::<Result<_, _>>()?;
-    let within = line.value(&opt::WITHIN, values::duration_with_unit)?;
-    let grace = line.value(&opt::GRACE, values::duration_with_unit)?;
+    let within = line.value(&opt::WITHIN, duration)?;
+    let grace = line.value(&opt::GRACE, duration)?;
     let value = line.value(&opt::QUEUE, values::queued_value)?;
     let selection = selection(line, first)?;
     if line.has(&opt::HANDLER) && matches!(first, Signal::NULL | Signal::KILL | Signal::STOP) {

@@ -54,7 +54,7 @@ fn misused(option: &Opt, error: &clap::Error, line: &Line) -> UsageError {
             .or_hint(|| words.find_map(|word| hints::timeout(word)))
     } else if error.kind() == ErrorKind::TooManyValues {
         let error = UsageError::new(format!("'{name}' takes no value"));
-        error.or_hint(|| (option.id == opt::WAIT.id).then(|| time_for_wait(line))?)
+        error.or_hint(|| (option.id() == opt::WAIT.id()).then(|| time_for_wait(line))?)
     } else {
         UsageError::new(format!("'{name}' can be given only once"))
     }
@@ -65,11 +65,8 @@ fn unknown(typed: &str, line: &Line) -> UsageError {
     let shown = escape(typed.as_bytes());
     let name = typed.strip_prefix("--").filter(|name| !name.is_empty());
     let is_meant = |option: &&Opt| option.long.zip(name).is_some_and(|(l, n)| l.starts_with(n));
-    let meant: Vec<_> = OPTIONS
-        .into_iter()
-        .filter(is_meant)
-        .map(Opt::spelled)
-        .collect();
+    let meant = OPTIONS.into_iter().filter(is_meant);
+    let meant: Vec<_> = meant.map(Opt::spelled).collect();
     if meant.len() > 1 {
         return UsageError::new(format!("'{shown}' is ambiguous: {}", meant.join(", ")));
     }
@@ -77,17 +74,13 @@ fn unknown(typed: &str, line: &Line) -> UsageError {
     let hint = if matches!(typed.as_bytes(), [b'-', b'0'..=b'9']) {
         time_for_wait(line)
     } else {
-        let attached = |word: &OsString| {
-            Some(
-                word.to_str()?
-                    .strip_prefix(typed)?
-                    .strip_prefix('=')?
-                    .to_owned(),
-            )
-        };
-        let attached = line.options.iter().find_map(attached);
-        let next = || Some(line.operands.first()?.to_str()?.to_owned());
-        hints::option(typed, attached.or_else(next))
+        let mut words = line
+            .options
+            .iter()
+            .filter_map(|word| word.to_str()?.split_once('='));
+        let attached = words.find(|(name, _)| *name == typed);
+        let next = || line.operands.first()?.to_str();
+        hints::option(typed, attached.map(|(_, value)| value).or_else(next))
     };
     UsageError::new(format!("unknown option '{shown}'")).better_hint(hint)
 }

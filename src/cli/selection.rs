@@ -13,15 +13,12 @@ use crate::usage::{Lookup, UsageError};
 
 /// What a line selects, of which `signal` is the first signal.
 pub fn selection(line: &Line, signal: Signal) -> Result<Selection, UsageError> {
-    let age = if line.has(&opt::STALE) {
-        Age::Any
-    } else {
-        Age::Checked
-    };
+    let age = line.choice(Age::Checked, &[(&opt::STALE, Age::Any)]);
     let pidfile = |path: &OsStr| Pidfile {
         path: path.to_owned(),
         age,
     };
+    let reaches = [(&opt::MIXED, Reach::Mixed), (&opt::TREE, Reach::Tree)];
     let user = line.value(&opt::USER, values::user)?;
     let texts = line.values(&opt::FULL).map(|text| not_empty(text, "text"));
     let selection = Selection {
@@ -37,13 +34,7 @@ pub fn selection(line: &Line, signal: Signal) -> Result<Selection, UsageError> {
         catching: line.has(&opt::HANDLER).then_some(signal),
         full: texts.collect::<Result<_, _>>()?,
         cwd: line.value(&opt::CWD, values::directory)?,
-        reach: if line.has(&opt::MIXED) {
-            Reach::Mixed
-        } else if line.has(&opt::TREE) {
-            Reach::Tree
-        } else {
-            Reach::Process
-        },
+        reach: line.choice(Reach::Process, &reaches),
     };
     if selection.is_description_alone() {
         check_texts(&selection.full, line)?;

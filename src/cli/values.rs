@@ -3,9 +3,8 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path};
-use std::time::Duration;
 
-use crate::cli::duration::{Bare, duration};
+use crate::cli::duration::follow_up_time;
 use crate::cli::hints;
 use crate::output::text::invalid_signal;
 use crate::plan::{FollowUp, Product};
@@ -100,15 +99,11 @@ pub fn product(what: &OsStr) -> Result<Product, UsageError> {
     Err(UsageError::invalid(what, "operand of --generate").hint(format!("one of {names}")))
 }
 
-pub fn duration_with_unit(text: &OsStr) -> Result<Duration, UsageError> {
-    duration(text, Bare::Refused)
-}
-
-/// The values of `--timeout`. A bare number is milliseconds.
+/// The values of `--timeout`.
 pub fn follow_up(after: &OsStr, text: &OsStr) -> Result<FollowUp, UsageError> {
     let hint = || hints::timeout(after);
     Ok(FollowUp {
-        after: duration(after, Bare::Milliseconds).map_err(|error| error.better_hint(hint()))?,
+        after: follow_up_time(after).map_err(|error| error.better_hint(hint()))?,
         signal: signal(text)?,
     })
 }

@@ -42,7 +42,7 @@ static NOTHING: Kind = kind("NOTHING", " ", " -x");
 fn kind_of(option: &Opt, value: &str) -> &'static Kind {
     let name = match value {
         "X" => "SIGNAL",
-        "DIR" if option.id == opt::CGROUP.id => "GROUP",
+        "DIR" if option.id() == opt::CGROUP.id() => "GROUP",
         value => value,
     };
     let kind = KINDS.iter().find(|kind| kind.name == name);
@@ -74,20 +74,19 @@ fn zsh_options(option: &Opt) -> impl Iterator<Item = String> {
         help.push(c);
     }
     // A value that may be left out has two colons.
-    let colons = match option.arity {
-        Arity::Attached => "::",
-        _ => ":",
+    let (colons, short, long) = match option.arity {
+        Arity::Flag => ("", "", ""),
+        Arity::Attached => ("::", "-", "=-"),
+        Arity::Values => (":", "+", "="),
     };
     let value = |value: &&str| format!("{colons}{value}:{}", kind_of(option, value).zsh);
     let values: Vec<String> = option.values.iter().map(value).collect();
     let values = values.concat();
     option.spellings().map(move |spelling| {
-        let attached = match (option.arity, spelling.starts_with("--")) {
-            (Arity::Flag, _) => "",
-            (Arity::Attached, true) => "=-",
-            (Arity::Attached, false) => "-",
-            (Arity::Values, true) => "=",
-            (Arity::Values, false) => "+",
+        let attached = if spelling.starts_with("--") {
+            long
+        } else {
+            short
         };
         let option = zsh_quoted(&format!("*{spelling}{attached}[{help}]{values}"));
         format!("        {option} \\\n")

@@ -12,9 +12,6 @@ use crate::event::Status;
 use crate::output::terminal::Stream;
 use crate::plan::Detail;
 
-const HEADING: Style = Style::new().bold().underline();
-const LITERAL: Style = Style::new().bold();
-
 /// The widest lines, where the output is wider or no terminal.
 const WIDEST: usize = 100;
 /// Below this width, explanations stand under what they explain.
@@ -57,65 +54,145 @@ const EXAMPLES: &str = "\
 --dry-run -HUP -- -1          show who would get it and what it would do
 --id 4242                     print a token for exactly this process";
 
-/// The short or the long help, coloured if standard output is a terminal and the environment allows
-/// it.
+/// The short or the long help, bold if standard output is a terminal and the environment allows it.
 pub fn help(program: &str, detail: Detail) -> String {
     let width = Stream::Output.width().unwrap_or(WIDEST).min(WIDEST);
-    let text = match detail {
-        Detail::Short => short(program, width),
-        Detail::Long => long(program, width),
+    let bold = Style::new().bold();
+    let styles = match AutoStream::choice(&io::stdout()) {
+        ColorChoice::Never => (Style::new(), Style::new()),
+        _ => (bold.underline(), bold),
     };
-    match AutoStream::choice(&io::stdout()) {
-        ColorChoice::Never => anstream::adapter::strip_str(&text).to_string(),
-        _ => text,
-    }
+    page(program, detail, width, styles)
 }
 
-fn short(program: &str, width: usize) -> String {
-    let mut page = Page::new(width);
-    page.usage(program);
-    page.rows(&[(
-        "TARGET:".to_owned(),
-        "PID, -PGID, 0 (own group), -1 (everyone), PID:INODE, NAME or :PORT",
-    )]);
-    page.text.push('\n');
-    let daily = OPTIONS
-        .into_iter()
-        .filter(|option| option.rank == Rank::Daily);
-    page.rows(
-        &daily
-            .map(|option| (term(option), option.help))
-            .collect::<Vec<_>>(),
-    );
-    page.text.push('\n');
-    let more = format!("'{program} --help' explains these and all other options.");
-    page.words(0, 0, &more);
+fn page(program: &str, detail: Detail, width: usize, (heading, literal): (Style, Style)) -> String {
+    let mut page = Page {
+        program,
+        width,
+        heading,
+        literal,
+        text: String::new(),
+    };
+    page.usage();
+    match detail {
+        Detail::Short => page.short(),
+        Detail::Long => page.long(),
+    }
     page.text
 }
 
-fn long(program: &str, width: usize) -> String {
-    let mut page = Page::new(width);
-    page.usage(program);
-    let mut group = "";
-    for option in OPTIONS {
-        if option.group != group {
-            group = option.group;
-            page.heading(group);
+/// A text whose lines are no longer than a width, unless a word is.
+struct Page<'a> {
+    program: &'a str,
+    width: usize,
+    heading: Style,
+    literal: Style,
+    text: String,
+}
+
+impl Page<'_> {
+    fn usage(&mut self) {
+        let (program, literal, heading) = (self.program, self.literal, self.heading);
+        let column = 8 + program.chars().count();
+        let indent = if self.width < NARROW { 4 } else { 15 };
+        let mut start = format!("{heading}Usage:{heading:#}");
+        for form in FORMS {
+            let _ = write!(self.text, "{start} {literal}{program}{literal:#} ");
+            self.words(column, column.min(indent), form);
+            start = " ".repeat(6);
         }
-        page.term(term(option).trim_start());
-        page.words(0, if width < NARROW { 4 } else { 10 }, option.long_help);
-        page.text.push('\n');
+        self.text.push('\n');
     }
-    let statuses = Status::MEANINGS.map(|(status, meaning)| (status.code().to_string(), meaning));
-    page.heading("Targets");
-    page.rows(&rows("", TARGETS));
-    page.text.push('\n');
-    page.heading("Exit status");
-    page.rows(&statuses);
-    page.text.push('\n');
-    page.heading("Examples");
-    page.rows(&rows(&format!("{program} "), EXAMPLES));
-    page.text
+
+    fn short(&mut self) {
+        let targets = "PID, -PGID, 0 (own group), -1 (everyone), PID:INODE, NAME or :PORT";
+        self.rows(&[("TARGET:".to_owned(), targets)]);
+        let options = OPTIONS.into_iter();
+        let daily = options.filter(|option| option.rank == Rank::Daily);
+        let daily: Vec<_> = daily.map(|option| (term(option), option.help)).collect();
+        self.rows(&daily);
+        let program = self.program;
+        let more = format!("'{program} --help' explains these and all other options.");
+        self.words(0, 0, &more);
+    }
+
+    fn long(&mut self) {
+        let indent = if self.width < NARROW { 4 } else { 10 };
+        let mut group = "";
+        for option in OPTIONS {
+            if option.group != group {
+                group = option.group;
+                self.heading(group);
+            }
+            self.term(&term(option));
+            self.words(0, indent, option.long_help);
+            self.text.push('\n');
+        }
+        let statuses = Status::MEANINGS;
+        let statuses = statuses.map(|(status, meaning)| (status.code().to_string(), meaning));
+        self.heading("Targets");
+        self.rows(&rows("", TARGETS));
+        self.heading("Exit status");
+        self.rows(&statuses);
+        self.heading("Examples");
+        self.rows(&rows(&format!("{} ", self.program), EXAMPLES));
+        // Nothing follows the last rows.
+        self.text.pop();
+    }
+
+    fn heading(&mut self, heading: &str) {
+        let style = self.heading;
+        let _ = writeln!(self.text, "{style}{heading}:{style:#}");
+    }
+
+    /// Terms and what they mean, in two columns or, if that is too narrow, under each other, and a
+    /// blank line.
+    fn rows(&mut self, rows: &[(String, &str)]) {
+        let length = |term: &str| term.chars().count();
+        let widest = rows.iter().map(|(term, _)| length(term)).max();
+        let indent = widest.unwrap_or_default() + 4;
+        let literal = self.literal;
+        for (term, meaning) in rows {
+            if self.width < NARROW {
+                self.term(term);
+                self.words(0, 6, meaning);
+            } else {
+                let _ = write!(self.text, "  {literal}{term}{literal:#}");
+                self.words(2 + length(term), indent, meaning);
+            }
+        }
+        self.text.push('\n');
+    }
+
+    fn term(&mut self, term: &str) {
+        let literal = self.literal;
+        let _ = write!(self.text, "  {literal}");
+        self.words(2, 2, term.trim_start());
+        self.text.pop();
+        let _ = writeln!(self.text, "{literal:#}");
+    }
+
+    /// Words, with a blank between, on a line that has `column` columns already, and on further
+    /// lines. None begins left of the indent.
+    fn words(&mut self, mut column: usize, indent: usize, mut words: &str) {
+        while !words.is_empty() {
+            let gap = indent.saturating_sub(column);
+            self.text.extend(iter::repeat_n(' ', gap));
+            let room = self.width.saturating_sub(column + gap);
+            let end = match words.char_indices().nth(room) {
+                None => words.len(),
+                Some((end, _)) => match words.as_bytes()[..=end].iter().rposition(|b| *b == b' ') {
+                    Some(blank) => blank,
+                    None if column > indent => 0,
+                    None => words.find(' ').unwrap_or(words.len()),
+                },
+            };
+            self.text.push_str(&words[..end]);
+            self.text.push('\n');
+            words = words[end..].trim_start();
+            column = 0;
+        }
+    }
 }
 
 /// The rows of a text, the terms with a word in front.
@@ -144,76 +221,6 @@ fn term(option: &Opt) -> String {
     term
 }
 
-/// A text whose lines are no longer than a width, unless a word is.
-struct Page {
-    text: String,
-    width: usize,
-}
-
-impl Page {
-    fn new(width: usize) -> Self {
-        let text = String::new();
-        Self { text, width }
-    }
-
-    fn usage(&mut self, program: &str) {
-        let mut start = format!("{HEADING}Usage:{HEADING:#}");
-        for form in FORMS {
-            let _ = write!(self.text, "{start} {LITERAL}{program}{LITERAL:#} ");
-            let column = 8 + program.chars().count();
-            let indent = if self.width < NARROW { 4 } else { 15 };
-            self.words(column, column.min(indent), form);
-            start = " ".repeat(6);
-        }
-        self.text.push('\n');
-    }
-
-    fn heading(&mut self, heading: &str) {
-        let _ = writeln!(self.text, "{HEADING}{heading}:{HEADING:#}");
-    }
-
-    /// Terms and what they mean, in two columns or, if that is too narrow, under each other.
-    fn rows(&mut self, rows: &[(String, &str)]) {
-        let length = |term: &str| term.chars().count();
-        let widest = rows.iter().map(|(term, _)| length(term)).max();
-        let indent = widest.unwrap_or_default() + 4;
-        for (term, meaning) in rows {
-            if self.width < NARROW {
-                self.term(term);
-                self.words(0, 6, meaning);
-            } else {
-                let _ = write!(self.text, "  {LITERAL}{term}{LITERAL:#}");
-                self.words(2 + length(term), indent, meaning);
-            }
-        }
-    }
-
-    fn term(&mut self, term: &str) {
-        let _ = write!(self.text, "  {LITERAL}");
-        self.words(2, 2, term);
-        self.text.pop();
-        let _ = writeln!(self.text, "{LITERAL:#}");
-    }
-
-    /// Words on a line that has `column` columns already, and on further lines. None begins left
-    /// of the indent.
-    fn words(&mut self, mut column: usize, indent: usize, text: &str) {
-        let mut gap = indent.saturating_sub(column);
-        for word in text.split_whitespace() {
-            let length = word.chars().count();
-            if column > indent && column + gap + length > self.width {
-                self.text.push('\n');
-                (column, gap) = (0, indent);
-            }
-            self.text.extend(iter::repeat_n(' ', gap));
-            self.text.push_str(word);
-            column += gap + length;
-            gap = 1;
-        }
-        self.text.push('\n');
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,8 +228,8 @@ mod tests {
     #[test]
     fn nothing_is_wider_than_the_terminal() {
         for width in [30, 40, 59, 60, 80, 100] {
-            for text in [short("sigsend", width), long("sigsend", width)] {
-                for line in anstream::adapter::strip_str(&text).to_string().lines() {
+            for detail in [Detail::Short, Detail::Long] {
+                for line in page("sigsend", detail, width, (Style::new(), Style::new())).lines() {
                     assert!(line.chars().count() <= width, "{width}: {line}");
                     assert_eq!(line, line.trim_end(), "{width}");
                 }

@@ -72,7 +72,7 @@ pub static LIST: Opt = valued(SIGNALS, "list", "l", &["X"])
          may be attached: -l9, --list=9.",
     );
 
-pub static NUMBERS: Opt = flag(SIGNALS, "numbers", "L").short_only().says(
+pub static NUMBERS: Opt = flag(SIGNALS, "", "L").says(
     "list signal numbers and names",
     "List numbers and names: in columns on a terminal, otherwise one pair per line. Operands \
      restrict the list to those signals.",
@@ -263,9 +263,7 @@ pub static GENERATE: Opt = valued(OUTPUT, "generate", "", &["WHAT"]).says(
     "Print the man page (man) or the completion script for a shell: bash, zsh or fish.",
 );
 
-pub static HELP: Opt = flag(OUTPUT, "short-help", "h")
-    .short_only()
-    .says("print a short help", "Print a short help.");
+pub static HELP: Opt = flag(OUTPUT, "", "h").says("print a short help", "Print a short help.");
 
 pub static LONG_HELP: Opt = flag(OUTPUT, "help", "").says(
     "print the help of all options",
