@@ -121,38 +121,42 @@ impl Line {
         rest: &mut impl Iterator<Item = &'static OsStr>,
     ) {
         let mut words = vec![arg.to_owned()];
-        loop {
-            let error = match command.try_get_matches_from_mut(&words) {
-                Ok(matches) => break self.given.extend(matches.ids().cloned()),
-                Err(error) => error,
-            };
-            self.given
-                .extend(option_in(&error).map(|option| option.id().into()));
-            let equals = arg.as_bytes().iter().position(|byte| *byte == b'=');
-            match equals.filter(|_| words.len() == 1) {
-                _ if !misses_value(&error) => break,
+        let parts = arg.as_bytes().splitn(2, |byte| *byte == b'=');
+        let parts: Vec<_> = parts
+            .map(|part| OsStr::from_bytes(part).to_owned())
+            .collect();
+        while self.misses_value(command, &words) {
+            if words.len() < parts.len() {
                 // clap takes an attached value for the only one; getopt_long(3) does not, and
                 // scripts rely on that.
-                Some(equals) => {
-                    let (name, value) = (&arg.as_bytes()[..equals], &arg.as_bytes()[equals + 1..]);
-                    words = [name, value]
-                        .map(|part| OsStr::from_bytes(part).to_owned())
-                        .into();
-                }
-                None => match rest.next() {
-                    Some(value) => words.push(value.to_owned()),
-                    None => break,
-                },
+                words.clone_from(&parts);
+            } else if let Some(value) = rest.next() {
+                words.push(value.to_owned());
+            } else {
+                break;
             }
         }
         self.options.append(&mut words);
+    }
+
+    /// Notes the options that clap sees in these words. Whether the last one misses a value.
+    fn misses_value(&mut self, command: &mut Command, words: &[OsString]) -> bool {
+        match command.try_get_matches_from_mut(words) {
+            Ok(matches) => {
+                self.given.extend(matches.ids().cloned());
+                false
+            }
+            Err(error) => {
+                self.given
+                    .extend(option_in(&error).map(|option| option.id().into()));
+                misses_value(&error)
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn words(text: &'static str) -> Vec<&'static OsStr> {
@@ -213,31 +217,5 @@ mod tests {
         assert_eq!(line.operands, [OsStr::from_bytes(b"-\xff")]);
         let options = [&b"-s"[..], b"\xff", b"--signal=T\xff"].map(OsStr::from_bytes);
         assert_eq!(line.options, options);
-    }
-
-    /// Words that are nearly this and nearly that.
-    const WORDS: &str = "- -- -0 -1 -9 -01 -15 -65 -4242 -HUP -TERM -NOPE -hup -pwr -int -RTMIN+1 0 1 \
-        42 007 +1 nginx KILL 5s -s -n -sHUP -n9 -s-9 -as -q -q-1 -aq -vq5 -l -l9 -lTERM -L -t -a -v \
-        -w -vw -x -ax -é -9x --signal --signal=9 --sig --queue --queue=-1 --timeout --timeout=5s \
-        --time --wi --with --list --list=9 --nope --all --pidfile";
-
-    fn lines() -> impl Strategy<Value = Vec<&'static OsStr>> {
-        let words = [words(WORDS), vec![OsStr::new(""), OsStr::new(" ")]].concat();
-        prop::collection::vec(prop::sample::select(words), 0..9)
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(5000))]
-
-        #[test]
-        fn nothing_after_two_dashes_is_read(before in lines(), after in lines()) {
-            // Enough dashes that one pair is no option's value.
-            let mut args = [before.clone(), words("-- -- --")].concat();
-            let alone = split(&args);
-            args.extend(&after);
-            let line = split(&args);
-            prop_assert_eq!(&line.operands[alone.operands.len()..], after);
-            prop_assert_eq!(line.options, alone.options);
-        }
     }
 }

@@ -327,10 +327,10 @@ mod tests {
         --signal=0 --signal=TERM --sig --queue --queue=-1 --all --pid --require-handler --pidfile \
         --pidfile=- --pidfile=/x --allow-stale --expect --expect=x --alive --id --tree --timeout \
         --timeout=0 --timeout=5s --ti --wait --within --within=0s --grace --grace=1s --dry-run --verbose \
-        --json --wi --list=9";
+        --json --wi --list=9 -é -9x -as -ax -vq5 -s-9 -n9 -sHUP -l9 -lTERM --nope --time --with";
 
     const TOKENS: &str = "0|-1|0|-1|00|-0|-00|-01|+0|+1|| |0 | 0|-1 | -1|-|-2|-9|-15|-64|-65|1|2|42|007\
-        |0:1|1:0|42:7|%1|nginx|-TERM|-HUP|-KILL|KILL|TERM|5s|10ms|4294967296|-4294967295";
+        |0:1|1:0|42:7|%1|nginx|-TERM|-HUP|-KILL|-NOPE|-hup|-pwr|-int|-RTMIN+1|KILL|TERM|5s|10ms|4294967296|-4294967295";
 
     /// Ways in which many accepted lines begin.
     const STARTS: &str =
@@ -362,11 +362,15 @@ mod tests {
         })
     }
 
+    /// The arguments of the program live as long as it does; these are leaked to do the same.
+    fn leaked(args: &[String]) -> Vec<&'static OsStr> {
+        let leak = |arg: &String| &*Box::leak(OsString::from(arg).into_boxed_os_str());
+        args.iter().map(leak).collect()
+    }
+
     /// The plan of a line that is accepted.
     fn plan_of(args: &[String]) -> Option<Plan> {
-        // The arguments of the program live as long as it does; these are leaked to do the same.
-        let leak = |arg: &String| &*Box::leak(OsString::from(arg).into_boxed_os_str());
-        match parse(&args.iter().map(leak).collect::<Vec<_>>()) {
+        match parse(&leaked(args)) {
             Ok(Action::Run(plan, _)) => Some(*plan),
             _ => None,
         }
@@ -380,6 +384,16 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2500))]
+
+        #[test]
+        fn nothing_after_two_dashes_is_read(before in arguments(), after in arguments()) {
+            // Enough dashes that one pair is no option's value.
+            let args = [before, ["--"; 3].map(str::to_owned).to_vec()].concat();
+            let alone = argv::split(&leaked(&args));
+            let line = argv::split(&leaked(&[args, after.clone()].concat()));
+            prop_assert_eq!(&line.operands[alone.operands.len()..], leaked(&after));
+            prop_assert_eq!(line.options, alone.options);
+        }
 
         #[test]
         fn own_group_and_everyone_are_only_ever_spelled_out(args in arguments()) {
