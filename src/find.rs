@@ -4,7 +4,6 @@
 
 pub mod cgroup;
 mod demands;
-pub mod description;
 pub mod filter;
 pub mod group;
 mod lookup;

@@ -8,7 +8,6 @@ use anyhow::Result;
 
 use crate::event::{Reason, Typed, What};
 use crate::find::cgroup::ControlGroup;
-use crate::find::description::{described, nobody_described};
 use crate::find::filter::{Verdict, Way};
 use crate::find::group::ProcessGroup;
 use crate::find::names::{self, check_proc};
@@ -88,9 +87,9 @@ impl Found<'_> {
             text: text.to_string_lossy().into(),
             what,
         });
-        let found = described(&self.recipients.rules)?;
+        let found = names::described(&self.recipients.rules)?;
         if !self.answer(found, &typed)? {
-            let nobody = nobody_described(&self.recipients.rules)?;
+            let nobody = names::nobody_described(&self.recipients.rules)?;
             self.miss(&typed, None, Reason::Nobody(nobody));
         }
         Ok(())
@@ -135,7 +134,7 @@ impl Found<'_> {
                 self.miss(&typed, None, Reason::OtherNamespace { count });
             }
         } else if self.recipients.len() == known {
-            let nobody = nobody_described(&self.recipients.rules)?;
+            let nobody = names::nobody_described(&self.recipients.rules)?;
             self.miss(&typed, None, Reason::Nobody(nobody));
             return Ok(());
         }
