@@ -84,8 +84,7 @@ impl Pinned {
     /// Opens a pidfd (pidfd_open(2)).
     fn open(pid: Pid) -> Result<Opened<()>> {
         let task = || format!("pinning process {pid}");
-        let mut tries = 0;
-        loop {
+        for _ in 0..4 {
             match sys::pidfd_open(pid) {
                 Ok(fd) => {
                     keep_reserve(&fd).with_context(task)?;
@@ -93,27 +92,23 @@ impl Pinned {
                     return Ok(Opened::Process(Self { pid, fd }, ()));
                 }
                 Err(Errno::ESRCH) => return Ok(Opened::Absent(NoProcess::Gone)),
-                Err(Errno::EINVAL | Errno::ENOENT) => {
-                    if let Some(process) = proc::process_of_thread(pid) {
-                        return Ok(Opened::Absent(NoProcess::Thread { of: Some(process) }));
-                    }
-                    // A dying process can give EINVAL, too. If /proc does not tell, kill(2) tells a
-                    // live thread from a free number.
-                    if signal::kill(pid.process(), None) == Err(Errno::ESRCH) {
-                        return Ok(Opened::Absent(NoProcess::Gone));
-                    }
-                    tries += 1;
-                    if tries > 3 {
-                        return Ok(Opened::Absent(NoProcess::Thread { of: None }));
-                    }
-                }
+                Err(Errno::EINVAL | Errno::ENOENT) => {}
                 Err(errno @ (Errno::ENOSYS | Errno::EPERM)) => {
                     let why = "this kernel or sandbox has no pidfds, only plain PIDs with one signal work";
                     return Err(errno).context(why).with_context(task);
                 }
                 Err(errno) => return Err(errno).with_context(task),
             }
+            if let Some(process) = proc::process_of_thread(pid) {
+                return Ok(Opened::Absent(NoProcess::Thread { of: Some(process) }));
+            }
+            // A dying process can give EINVAL, too. If /proc does not tell, kill(2) tells a live
+            // thread from a free number.
+            if signal::kill(pid.process(), None) == Err(Errno::ESRCH) {
+                return Ok(Opened::Absent(NoProcess::Gone));
+            }
         }
+        Ok(Opened::Absent(NoProcess::Thread { of: None }))
     }
 
     pub fn life(&self) -> Result<Life> {
