@@ -258,12 +258,32 @@ fn a_socket_passed_on_during_the_look_up_is_not_missed() {
     }
 }
 
+/// Closes the socket that it holds.
+const CLOSES: &str = "echo ready; read line; exec 2>&-; echo closed; exec cat";
+
+#[test]
+fn a_process_that_closes_the_socket_before_the_last_look_at_it_gets_no_signal() {
+    in_pid_namespace!();
+    needs!(may_trace() && entered_network(), "strace");
+    let server = serving(tcp("0.0.0.0:8080"));
+    let trace = strace("trace=socket,pidfd_open", "-0 :8080");
+    drop(server);
+    // The sockets on the port are listed once more after it was pinned.
+    for point in calls_after(&trace, "pidfd_open") {
+        let mut former = holding(victim(), tcp("0.0.0.0:8080"), CLOSES);
+        let held = Held::before(&point, "-HUP :8080");
+        former.write_line("close");
+        assert_eq!(former.read_line(), "closed");
+        held.go().fails(1, NOBODY_LISTENS);
+        former.assert_alive();
+    }
+}
+
 #[test]
 fn a_process_that_closes_the_socket_before_the_second_look_up_gets_no_signal() {
     in_pid_namespace!();
     needs!(may_trace() && entered_network(), "strace");
-    let closes = "echo ready; read line; exec 2>&-; echo closed; exec cat";
-    let mut former = holding(victim(), tcp("0.0.0.0:8080"), closes);
+    let mut former = holding(victim(), tcp("0.0.0.0:8080"), CLOSES);
     let held = Held::at(Window::AfterPinning, "-KILL :8080");
     former.write_line("close");
     assert_eq!(former.read_line(), "closed");
