@@ -6,6 +6,7 @@
 
 mod act;
 mod cli;
+mod digits;
 mod docs;
 mod escape;
 mod event;

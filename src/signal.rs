@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use nix::sys::signal::Signal as Named;
 
+use crate::digits::number;
+
 /// A signal number from 0 (the null signal) to 64 (`RTMAX`).
 ///
 /// Numbers 1 to 31 have names. 32 and 33 have none, because the C library uses them for its
@@ -201,29 +203,22 @@ impl FromStr for Signal {
         let name = strip_prefix_ignoring_case(text, "SIG").unwrap_or(text);
         let standard = STANDARD.iter().map(|row| row.0).zip(0..);
         let named = |(known, _): &(&str, u8)| known.eq_ignore_ascii_case(name);
-        let number = digits(text)
+        let value = number(text)
             .or_else(|| Some(standard.chain(NAMES).find(named)?.1))
             .or_else(|| realtime(name));
-        let number = number.filter(|number| *number <= RTMAX);
-        number.map(Self).ok_or(InvalidSignal)
+        let known = value.filter(|number| *number <= RTMAX);
+        known.map(Self).ok_or(InvalidSignal)
     }
 }
 
 /// Reads `RTMIN+n`, `RTMAX-n` and `RTn`, if that is not below `RTMIN`.
 fn realtime(name: &str) -> Option<u8> {
-    let after = |prefix| strip_prefix_ignoring_case(name, prefix).and_then(digits);
-    let number = match after("RTMAX-") {
+    let after = |prefix| strip_prefix_ignoring_case(name, prefix).and_then(number);
+    let value = match after("RTMAX-") {
         Some(n) => RTMAX.checked_sub(n),
         None => RTMIN.checked_add(after("RTMIN+").or_else(|| after("RT"))?),
     };
-    number.filter(|number| *number >= RTMIN)
-}
-
-/// The value of decimal digits, unless it is above 255.
-fn digits(text: &str) -> Option<u8> {
-    // `parse` would take a sign in front.
-    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| is_number)
+    value.filter(|number| *number >= RTMIN)
 }
 
 fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {

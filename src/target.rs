@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use nix::unistd;
 
+use crate::digits::number;
+
 /// A process ID, 1 to 2147483647 (credentials(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pid(i32);
@@ -17,7 +19,11 @@ impl Pid {
 
     /// Reads digits without padding: no leading zero, no blank.
     pub fn unpadded(digits: &str) -> Option<Self> {
-        number(digits).filter(|_| !digits.starts_with('0'))
+        Self::padded(digits).filter(|_| !digits.starts_with('0'))
+    }
+
+    fn padded(digits: &str) -> Option<Self> {
+        Self::try_from(number::<i32>(digits)?).ok()
     }
 
     pub const fn number(self) -> i32 {
@@ -192,14 +198,14 @@ impl FromStr for Target {
             return Ok(Self::Process(pid));
         }
         // As `ps -o pid=` prints. A leading zero does not mean octal.
-        if let Some(pid) = number(token.trim_matches([' ', '\t', '\n'])) {
+        if let Some(pid) = Pid::padded(token.trim_matches([' ', '\t', '\n'])) {
             return Ok(Self::Padded(pid, token.into()));
         }
         if let Some((pid, inode)) = token.split_once(':')
             && let Some(pid) = Pid::unpadded(pid)
         {
-            let inode = inode_number(inode).ok_or(InvalidTarget)?;
-            return Ok(Self::Token(pid, inode));
+            let number = number(inode).filter(|_| !inode.starts_with('0'));
+            return Ok(Self::Token(pid, Inode(number.ok_or(InvalidTarget)?)));
         }
         let starts_a_name = |c: char| c.is_alphabetic() || c == '_' || c == '.';
         let is_no_name = |c: char| c == '/' || c.is_control();
@@ -254,22 +260,6 @@ fn port(text: &str) -> Option<Target> {
     };
     let number = u16::try_from(Pid::unpadded(digits)?.0).ok()?;
     NonZeroU16::new(number).map(|number| Target::Port(number, transport))
-}
-
-/// One or more digits whose value is 1 to 2147483647.
-fn number(digits: &str) -> Option<Pid> {
-    let mut number = 0i32;
-    for digit in digits.bytes() {
-        let digit = digit.is_ascii_digit().then(|| i32::from(digit - b'0'))?;
-        number = number.checked_mul(10)?.checked_add(digit)?;
-    }
-    Pid::try_from(number).ok()
-}
-
-fn inode_number(digits: &str) -> Option<Inode> {
-    // `parse` would take a sign in front.
-    let is_number = digits.starts_with(|c| matches!(c, '1'..='9'));
-    digits.parse().ok().filter(|_| is_number).map(Inode)
 }
 
 impl fmt::Display for Target {

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use clap::{ArgMatches, Command, Id};
 
 use crate::cli::options::{Opt, command, misses_value, option_in, table as opt};
+use crate::digits::is_number;
 use crate::signal::Signal;
 use crate::usage::UsageError;
 
@@ -52,7 +53,7 @@ pub fn split(args: &[&'static OsStr]) -> Line {
             }
             Some([b'0'..=b'9', ..]) if line.has(&opt::SIGNAL) => line.operand(arg),
             Some(signal @ [b'0'..=b'9', ..]) if line.operands.is_empty() => line.signal(signal),
-            Some(digits) if digits.iter().all(u8::is_ascii_digit) => {
+            Some(digits) if is_number(digits) => {
                 line.error.get_or_insert(Error::Number(arg));
             }
             Some([b'0'..=b'9' | 0x80.., ..]) => line.operand(arg),

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::time::Duration;
 
+use crate::digits::is_number;
 use crate::usage::UsageError;
 
 /// Every unit in its spellings, and its milliseconds.
@@ -75,10 +76,6 @@ fn part(count: &str, milliseconds: u128) -> Option<Duration> {
     let nanoseconds = billionths.saturating_mul(milliseconds) / 1000;
     let nanoseconds = u64::try_from(nanoseconds).unwrap_or(u64::MAX);
     Some(Duration::from_nanos(nanoseconds))
-}
-
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::cli::duration::{duration, follow_up_time};
 use crate::cli::options::OPTIONS;
+use crate::digits::is_number;
 use crate::escape::escape;
 use crate::signal::{Signal, nearest};
 use crate::target::Target;
@@ -75,8 +76,8 @@ pub fn option(typed: &str, next: Option<&str>) -> Option<String> {
 
 /// For a flag that waits without limit and is given a time: `-w5`, `--wait=5s`.
 pub fn within(time: &str) -> Option<String> {
-    let is_bare = time.bytes().all(|byte| byte.is_ascii_digit());
-    let time = format!("{time}{}", if is_bare { "s" } else { "" });
+    let unit = if is_number(time) { "s" } else { "" };
+    let time = format!("{time}{unit}");
     duration(OsStr::new(&time)).ok()?;
     Some(format!("'--within {time}' waits at most that long"))
 }
@@ -123,7 +124,7 @@ pub fn target(token: &OsStr) -> Option<String> {
         }
         [b':', ..] => "':PORT' takes the number of a port, 1 to 65535, in decimal digits",
         b"?" | [b'p', b't', b's', b'/', ..] | [_, _, b':', _, _, b':', _, _] => PS_LINE,
-        digits if digits.iter().all(u8::is_ascii_digit) => "a PID is 1 to 2147483647",
+        digits if is_number(digits) => "a PID is 1 to 2147483647",
         _ => {
             return no_dash(token)
                 .or_else(|| port(token))

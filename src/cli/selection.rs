@@ -1,11 +1,13 @@
 //! From options and operands to the selection of processes, and whether they go together.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 
 use crate::cli::argv::Line;
 use crate::cli::hints;
 use crate::cli::options::table as opt;
 use crate::cli::values::{self, not_empty};
+use crate::digits::is_number;
 use crate::plan::{Age, Pidfile, Reach, Selection, Users};
 use crate::signal::Signal;
 use crate::target::{Pid, Target, Targets};
@@ -115,13 +117,16 @@ fn check_dashes(line: &Line) -> Result<(), UsageError> {
 /// Refuses texts that select by themselves and would select too many, or a PID after `-f` where it
 /// means "force" elsewhere.
 fn check_texts(texts: &[OsString], line: &Line) -> Result<(), UsageError> {
-    let is_number = |text: &OsString| text.as_encoded_bytes().iter().all(u8::is_ascii_digit);
-    if texts.is_empty() || texts.iter().any(|text| text.len() >= 3 && !is_number(text)) {
+    if texts.is_empty()
+        || texts
+            .iter()
+            .any(|text| text.len() >= 3 && !is_number(text.as_bytes()))
+    {
         return Ok(());
     }
     let error =
         UsageError::new("'--full' selects by itself only with three bytes that are not all digits");
-    let pid = texts.iter().find(|text| is_number(text));
+    let pid = texts.iter().find(|text| is_number(text.as_bytes()));
     Err(error.better_hint(pid.map(|pid| {
         let mut options = line.options.iter();
         let named = options.find_map(|word| word.to_str()?.strip_prefix("--signal="));

@@ -6,6 +6,7 @@ use std::path::{Component, Path};
 
 use crate::cli::duration::follow_up_time;
 use crate::cli::hints;
+use crate::digits::is_number;
 use crate::output::text::invalid_signal;
 use crate::plan::{FollowUp, Product};
 use crate::signal::Signal;
@@ -62,11 +63,10 @@ pub fn directory(path: &OsStr) -> Result<OsString, UsageError> {
 /// A login name or the number of a user, who is looked up later.
 pub fn user(user: &OsStr) -> Result<OsString, UsageError> {
     let is_login = |text: &str| {
-        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
         // The last number stands for "no user" (chown(2)).
         let is_id = text.parse().is_ok_and(|id: u32| id != u32::MAX);
         let is_strange = |c: char| c.is_control() || c.is_whitespace() || c == ':';
-        !text.starts_with(['-', '+']) && !text.contains(is_strange) && (is_id || !is_number)
+        !text.starts_with(['-', '+']) && !text.contains(is_strange) && (is_id || !is_number(text))
     };
     if !user.is_empty() && !user.to_str().is_none_or(is_login) {
         return Err(UsageError::invalid(user, "user"));

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use crate::digits::is_number;
 use crate::output::text::invalid_signal;
 use crate::signal::Signal;
 use crate::signal_set::SignalSet;
@@ -80,7 +81,7 @@ fn translation(text: &str) -> Option<String> {
             .flat_map(|signal| [signal.to_string(), "\n".to_owned()]);
         return Some(lines.collect());
     }
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+    if is_number(text) {
         return Some(format!("{}\n", Signal::from_status(text.parse().ok()?)?));
     }
     let signal: Signal = text.parse().ok()?;
