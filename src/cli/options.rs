@@ -7,7 +7,7 @@ use clap::builder::ValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command, Error};
 
-pub use table::OPTIONS;
+pub use table::{DAILY, OPTIONS};
 
 /// One option, with its texts for the short and the long help. Each text stands alone, since
 /// completions sort the options.
@@ -20,7 +20,6 @@ pub struct Opt {
     pub values: &'static [&'static str],
     action: ArgAction,
     pub group: &'static str,
-    pub rank: Rank,
     pub help: &'static str,
     pub long_help: &'static str,
 }
@@ -35,13 +34,6 @@ pub enum Arity {
     Values,
 }
 
-/// Whether the short help has an option.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rank {
-    Daily,
-    Rare,
-}
-
 const fn flag(group: &'static str, long: &'static str, shorts: &'static str) -> Opt {
     Opt {
         long: if long.is_empty() { None } else { Some(long) },
@@ -51,7 +43,6 @@ const fn flag(group: &'static str, long: &'static str, shorts: &'static str) -> 
         // It may be repeated, and has no default that is parsed in each run.
         action: ArgAction::Append,
         group,
-        rank: Rank::Rare,
         help: "",
         long_help: "",
     }
@@ -84,11 +75,6 @@ impl Opt {
 
     const fn attached(mut self) -> Self {
         self.arity = Arity::Attached;
-        self
-    }
-
-    const fn daily(mut self) -> Self {
-        self.rank = Rank::Daily;
         self
     }
 

@@ -7,7 +7,7 @@ use std::iter;
 use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::Style;
 
-use crate::cli::options::{Arity, OPTIONS, Opt, Rank};
+use crate::cli::options::{Arity, DAILY, OPTIONS, Opt};
 use crate::event::Status;
 use crate::output::terminal::Stream;
 use crate::plan::Detail;
@@ -107,10 +107,7 @@ impl Page<'_> {
     fn short(&mut self) {
         let targets = "PID, -PGID, 0 (own group), -1 (everyone), PID:INODE, NAME or :PORT";
         self.rows(&[("TARGET:".to_owned(), targets)]);
-        let options = OPTIONS.into_iter();
-        let daily = options.filter(|option| option.rank == Rank::Daily);
-        let daily: Vec<_> = daily.map(|option| (term(option), option.help)).collect();
-        self.rows(&daily);
+        self.rows(&DAILY.map(|option| (term(option), option.help)));
         let program = self.program;
         let more = format!("'{program} --help' explains these and all other options.");
         self.words(0, 0, &more);
