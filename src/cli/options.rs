@@ -9,19 +9,21 @@ use clap::{Arg, ArgAction, Command, Error};
 
 pub use table::{DAILY, OPTIONS};
 
+type Text = &'static str;
+
 /// One option, with its texts for the short and the long help. Each text stands alone, since
 /// completions sort the options.
 #[derive(Debug)]
 pub struct Opt {
-    pub long: Option<&'static str>,
-    pub shorts: &'static str,
+    pub long: Option<Text>,
+    pub shorts: Text,
     pub arity: Arity,
     /// The names of the values in the help.
-    pub values: &'static [&'static str],
+    pub values: &'static [Text],
     action: ArgAction,
-    pub group: &'static str,
-    pub help: &'static str,
-    pub long_help: &'static str,
+    pub group: Text,
+    pub help: Text,
+    pub long_help: Text,
 }
 
 /// How many arguments belong to an option.
@@ -34,7 +36,7 @@ pub enum Arity {
     Values,
 }
 
-const fn flag(group: &'static str, long: &'static str, shorts: &'static str) -> Opt {
+const fn flag(group: Text, long: Text, shorts: Text) -> Opt {
     Opt {
         long: if long.is_empty() { None } else { Some(long) },
         shorts,
@@ -48,12 +50,7 @@ const fn flag(group: &'static str, long: &'static str, shorts: &'static str) -> 
     }
 }
 
-const fn valued(
-    group: &'static str,
-    long: &'static str,
-    shorts: &'static str,
-    values: &'static [&'static str],
-) -> Opt {
+const fn valued(group: Text, long: Text, shorts: Text, values: &'static [Text]) -> Opt {
     Opt {
         arity: Arity::Values,
         values,
@@ -63,7 +60,7 @@ const fn valued(
 }
 
 impl Opt {
-    const fn says(mut self, help: &'static str, long_help: &'static str) -> Self {
+    const fn says(mut self, help: Text, long_help: Text) -> Self {
         (self.help, self.long_help) = (help, long_help);
         self
     }

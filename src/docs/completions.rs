@@ -20,7 +20,8 @@ const fn kind(name: &'static str, zsh: &'static str, fish: &'static str) -> Kind
     Kind { name, zsh, fish }
 }
 
-static KINDS: [Kind; 8] = [
+/// The last one is for a value that only the user knows.
+static KINDS: [Kind; 9] = [
     kind("SIGNAL", "_sigsend_signals", " -x -a '(__sigsend_signals)'"),
     kind("PID", "_sigsend_pids", " -x -a '(__sigsend_pids)'"),
     kind("NAME", "_sigsend_names", " -x -a '(__sigsend_names)'"),
@@ -33,10 +34,8 @@ static KINDS: [Kind; 8] = [
         " -x -a '(__fish_complete_directories; __sigsend_groups)'",
     ),
     kind("WHAT", "(@PRODUCTS@)", " -x -a '@PRODUCTS@'"),
+    kind("NOTHING", " ", " -x"),
 ];
-
-/// For a value that only the user knows.
-static NOTHING: Kind = kind("NOTHING", " ", " -x");
 
 /// What completes a value of an option.
 fn kind_of(option: &Opt, value: &str) -> &'static Kind {
@@ -46,7 +45,7 @@ fn kind_of(option: &Opt, value: &str) -> &'static Kind {
         value => value,
     };
     let kind = KINDS.iter().find(|kind| kind.name == name);
-    kind.unwrap_or(&NOTHING)
+    kind.unwrap_or(&KINDS[KINDS.len() - 1])
 }
 
 pub fn bash() -> String {
@@ -124,7 +123,7 @@ fn fill(script: &str) -> String {
     let products = Product::NAMES.map(|(name, _)| name).join(" ");
     let script = script.replace("@PRODUCTS@", &products);
     let mut script = script.replace("@SIGNALS@", &each_signal(|signal| signal.to_string()));
-    for kind in KINDS.iter().chain([&NOTHING]) {
+    for kind in &KINDS {
         let takes_it = |option: &&Opt| {
             let value = option.values.first();
             value.is_some_and(|value| kind_of(option, value).name == kind.name)
