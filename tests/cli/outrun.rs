@@ -118,24 +118,23 @@ fn a_process_that_escaped_between_the_freeze_and_kill_is_named_and_counts_as_fai
 
 #[test]
 fn the_children_of_a_member_that_is_found_at_the_last_look_are_killed_too() {
-    in_pid_namespace(|| {
-        needs!(may_trace(), "strace");
-        let idle = "i=0; while [ $i -lt 100 ]; do i=$((i+1)); cat <&3 & done";
-        let forks = "trap 'sh -c \"cat <&3 & echo forked \\$! >&2; wait\" &' CONT";
-        let mut family = Family::shell(&format!(
-            "exec 3<&0; {idle}; {forks}; echo ready; while :; do read line; done"
-        ));
-        // All are at rest, and the children of the head are to be read once more. Those of the
-        // others are read first after the KILLs.
-        let look = Call::nth("getsid", 1);
-        let held = Held::before(&look, &["--tree", "-KILL", &family.arg()]);
-        held.has_entered(libc::SYS_getsid);
-        send(family.pid(), Signal::SIGCONT);
-        family.next_pid();
-        held.finish().fine();
-        family.assert_killed_by(9);
-        family.assert_all_ended();
-    });
+    in_pid_namespace!();
+    needs!(may_trace(), "strace");
+    let idle = "i=0; while [ $i -lt 100 ]; do i=$((i+1)); cat <&3 & done";
+    let forks = "trap 'sh -c \"cat <&3 & echo forked \$! >&2; wait\" &' CONT";
+    let mut family = Family::shell(&format!(
+        "exec 3<&0; {idle}; {forks}; echo ready; while :; do read line; done"
+    ));
+    // All are at rest, and the children of the head are to be read once more. Those of the others
+    // are read first after the KILLs.
+    let look = Call::nth("getsid", 1);
+    let held = Held::before(&look, &format!("--tree -KILL {family}"));
+    held.has_entered(libc::SYS_getsid);
+    send(family.pid(), Signal::SIGCONT);
+    family.next_pid();
+    held.go().fine();
+    family.assert_killed_by(9);
+    family.assert_all_ended();
 }
 
 #[test]
