@@ -5,7 +5,8 @@
 mod compare;
 mod grammar;
 mod handlers;
-mod line;
+mod launcher;
+pub mod line;
 mod model;
 mod reading;
 mod reaper;
@@ -18,7 +19,7 @@ use std::collections::BTreeMap;
 use std::io::{Write as _, stderr, stdout};
 use std::sync::Mutex;
 
-use line::{Dice, Line};
+use line::{Dice, Line, Start};
 use reading::Reading;
 use runner::Runner;
 use world::{Observation, World};
@@ -67,8 +68,11 @@ fn random_command_lines_do_what_the_manual_says() {
     });
     let (failures, total) = results.into_inner().expect("no panic");
     let seconds = begin.elapsed().as_secs_f64();
-    let told = format!("fuzzed with seed {seed} in {seconds:.1} s: {total:?}");
-    writeln!(stdout(), "{told}").expect("stdout");
+    writeln!(
+        stdout(),
+        "fuzzed with seed {seed} in {seconds:.1} s: {total:?}"
+    )
+    .expect("stdout");
     assert!(failures.is_empty(), "{failures}");
     assert_eq!(total.get("lines"), Some(&lines), "not every line was run");
 }
@@ -80,11 +84,8 @@ fn parsed(number: &str) -> u64 {
 /// Runs a chunk of lines in a worker process. Returns its failures and its statistics.
 fn run_chunk(seed: u64, lines: u64) -> (String, String) {
     let test = "fuzz::random_command_lines_do_what_the_manual_says";
-    worker(
-        test,
-        FIGURES,
-        &[(SEED, seed.to_string()), (LINES, lines.to_string())],
-    )
+    let variables = [(SEED, seed.to_string()), (LINES, lines.to_string())];
+    worker(test, FIGURES, &variables)
 }
 
 /// The worker, which is process 1 of its namespace.
@@ -100,7 +101,7 @@ fn fuzz(seed: u64, lines: u64) {
         let line = grammar::random(&mut Dice::new(seed), &world);
         let reading = reading::read(&line.args);
         let forecast = model::predict(&reading, &world, &line);
-        let ended = runner.run(&line, &world, &forecast);
+        let ended = runner.run(&line, &mut world, &forecast);
         let observations = world.observe();
         let wrong = compare::differences(&line, &reading, &forecast, &world, &ended, &observations);
         let kind = match &reading {
@@ -119,8 +120,12 @@ fn fuzz(seed: u64, lines: u64) {
         }
         // A hang takes long, so three of them reach the limit.
         failed += if ended.hung { MAX_FAILURES / 3 } else { 1 };
-        let told = format!("{}; {ended:?}\n    {}", repeat(seed), wrong.join("\n    "));
-        let _ = writeln!(stderr(), "{}\n    {told}", describe(&line, world.home()));
+        let told = format!(
+            "{}\n    {}; {ended:?}",
+            describe(&line, world.home()),
+            repeat(seed)
+        );
+        let _ = writeln!(stderr(), "{told}\n    {}", wrong.join("\n    "));
         if failed >= MAX_FAILURES {
             break;
         }
@@ -149,25 +154,33 @@ impl Drop for NameOnPanic {
     }
 }
 
+/// A word in shell syntax.
 fn quoted(word: &[u8]) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=+:.,/%".contains(c);
     match str::from_utf8(word) {
         Ok(text) if !text.is_empty() && text.chars().all(is_plain) => text.to_owned(),
-        _ => {
-            let escaped = word.escape_ascii().to_string();
-            format!("$'{}'", escaped.replace("\\\"", "\""))
-        }
+        _ => format!(
+            "$'{}'",
+            word.escape_ascii().to_string().replace("\\\"", "\"")
+        ),
     }
 }
 
 /// The line in shell syntax, followed by its environment as a comment.
 fn describe(line: &Line, home: i32) -> String {
     let words: Vec<String> = line.args.iter().map(|arg| quoted(arg.as_bytes())).collect();
-    let group = if line.is_at_home { home } else { 0 };
+    let start = match line.start {
+        Start::Home => format!("in group {home}"),
+        Start::Alone => "in a group of its own".into(),
+        Start::Shell => "started by the shell".into(),
+    };
     let (words, stdin, user, sink) = (words.join(" "), quoted(&line.stdin), line.user, line.sink);
+    let storm = line
+        .storm
+        .map(|family| roles::FAMILIES[family].name.escape_ascii().to_string());
     let (hidden, files) = (line.hidden, &line.files);
     format!(
-        "sigsend {words} <<< {stdin}    # as user {user}, in group {group}, output to {sink:?}, \
-         hidepid=2 {hidden}, {files:?}"
+        "sigsend {words} <<< {stdin}    # as user {user}, {start}, output to {sink:?}, \
+         hidepid=2 {hidden}, CONT to the family of {storm:?}, {files:?}"
     )
 }

@@ -121,7 +121,7 @@ fn the_children_of_a_member_that_is_found_at_the_last_look_are_killed_too() {
     in_pid_namespace!();
     needs!(may_trace(), "strace");
     let idle = "i=0; while [ $i -lt 100 ]; do i=$((i+1)); cat <&3 & done";
-    let forks = "trap 'sh -c \"cat <&3 & echo forked \$! >&2; wait\" &' CONT";
+    let forks = "trap 'sh -c \"cat <&3 & echo forked \\$! >&2; wait\" &' CONT";
     let mut family = Family::shell(&format!(
         "exec 3<&0; {idle}; {forks}; echo ready; while :; do read line; done"
     ));

@@ -28,12 +28,24 @@ pub fn differences(
         let is_child = |child: &Victim| child.exists() && child.parent == victim.pid;
         let is_parent = world.victims.iter().any(is_child);
         let mut differences = victim_differences(victim, is_parent, observation, bounds);
-        differences.extend(sender_differences(reading, observation, ended.pid));
+        // Without CONT it is forked only because the kernel or another process continues a member.
+        let is_escape = bounds.frozen && bounds.most[18] == 0 && ended.exit == 0;
+        if let Some(pid) = observation.escaped.filter(|_| is_escape) {
+            differences.push(format!("its child {pid} outran KILL"));
+        }
+        let is_stormy = line.storm == Some(victim.family);
+        differences.extend(sender_differences(
+            reading,
+            observation,
+            ended.pid,
+            is_stormy,
+        ));
         wrong.extend(differences.iter().map(|what| format!("{who}: {what}")));
     }
     wrong
 }
 
+/// Differences in the exit status and the output.
 fn output_differences(
     line: &Line,
     reading: &Reading,
@@ -47,6 +59,8 @@ fn output_differences(
         }
     };
     report_if(ended.hung, format!("did not end within {PATIENCE:?}"));
+    let delayed = "waited for a reader before it sent a predicted signal";
+    report_if(ended.delayed, delayed.into());
     let is_raw = |c: char| c.is_control() && c != '\n';
     let is_request = matches!(reading, Reading::Request(_));
     let raw = ended.stderr.contains(is_raw) || is_request && ended.stdout.contains(is_raw);
@@ -58,9 +72,9 @@ fn output_differences(
     report_if(!is_foreseen, what);
     let text = format!("stdout {:?}, stderr {:?}", ended.stdout, ended.stderr);
     report_if(raw, format!("control characters in the output: {text}"));
-    let has_stdout = line.sink == Sink::File;
-    let has_stderr = has_stdout || line.sink == Sink::Full;
-    let is_refused = matches!(reading, Reading::Refused);
+    let has_stdout = matches!(line.sink, Sink::File | Sink::Late);
+    let has_stderr = has_stdout || matches!(line.sink, Sink::Closed | Sink::Full);
+    let is_refused = matches!(reading, Reading::Refused) && forecast.listed.is_none();
     if is_refused && has_stderr && !exits.contains(&0) {
         let is_error = ended.stderr.starts_with("sigsend: ");
         let clear = is_error && (ended.stdout.is_empty() || ended.stdout.starts_with('{'));
@@ -69,7 +83,11 @@ fn output_differences(
     if let Reading::Request(request) = reading {
         let prints = request.has("verbose") || request.has("json") || request.mode != Mode::Send;
         let silent = ended.exit == 0 && !prints && !request.loose;
-        let is_quiet = ended.stdout.is_empty() && ended.stderr.is_empty();
+        // A member that another process continues cannot be kept stopped, which is a warning.
+        let is_warning = |message: &str| {
+            line.storm.is_some() && message.contains(" could not be kept stopped; ")
+        };
+        let is_quiet = ended.stdout.is_empty() && ended.stderr.lines().all(is_warning);
         let what = format!("success is not silent: {text}");
         report_if(silent && !is_quiet, what);
         let fails = matches!(ended.exit, 1 | 64) && request.mode == Mode::Send;
@@ -82,6 +100,12 @@ fn output_differences(
         let has_json = request.has("json") && has_stdout;
         let garbage = ended.stdout.lines().find(is_garbage).filter(|_| has_json);
         report_if(garbage.is_some(), format!("no JSON: {garbage:?}"));
+    }
+    if has_stdout && let Some(listed) = &forecast.listed {
+        // The names of a mask may share a line.
+        let printed: Vec<&str> = ended.stdout.split_whitespace().collect();
+        let what = format!("listed {printed:?}, not {listed:?}");
+        report_if(printed != *listed, what);
     }
     if has_stdout && let Reading::Request(request) = reading {
         let has_json = request.has("json") && ended.exit < KILLED;
@@ -123,18 +147,26 @@ fn summary(stdout: &str) -> Option<[i64; 5]> {
     numbers.filter(|_| value["event"] == "summary")
 }
 
-fn sender_differences(reading: &Reading, observation: &Observation, sigsend: i32) -> Vec<String> {
+/// Differences in the sender of the signals, the system call used and the value.
+fn sender_differences(
+    reading: &Reading,
+    observation: &Observation,
+    sigsend: i32,
+    is_stormy: bool,
+) -> Vec<String> {
     let Reading::Request(request) = reading else {
         return Vec::new();
     };
     let first = i32::from(request.signal.unwrap_or(15));
     let mut wrong = Vec::new();
     for &[signal, code, sender, value] in &observation.receipts {
-        if code > 0 {
+        if code > 0 || is_stormy && signal == 18 {
             continue;
         }
         if sender != sigsend {
-            wrong.push(format!("{signal} came from {sender}, not from {sigsend}"));
+            wrong.push(format!(
+                "{signal} came from {sender}, not from sigsend ({sigsend})"
+            ));
         }
         let (sent, queue) = ((code == -1).then_some(value), request.queue);
         if sent != queue && signal == first && !request.loose {
@@ -144,6 +176,7 @@ fn sender_differences(reading: &Reading, observation: &Observation, sigsend: i32
     wrong
 }
 
+/// Differences between what a victim received and its bounds.
 fn victim_differences(
     victim: &Victim,
     is_parent: bool,
@@ -153,7 +186,9 @@ fn victim_differences(
     let mut wrong = Vec::new();
     let number = |signal: i32| usize::try_from(signal).expect("a signal");
     let (least, most) = (&bounds.least, &bounds.most);
-    if let Some(code) = observation.exited {
+    // Its handler exits.
+    let may_exit = victim.habit == Habit::Forks && observation.exited == Some(0) && most[15] > 0;
+    if let Some(code) = observation.exited.filter(|_| !may_exit) {
         wrong.push(format!("exited with {code}"));
     }
     let is_unforeseen = |signal: &i32| most[number(*signal)] == 0;
@@ -170,7 +205,9 @@ fn victim_differences(
         let got = observation.counts[signal];
         let (least, most) = (least[signal], most[signal]);
         if got > most {
-            wrong.push(format!("received {signal} {got} times, at most {most}"));
+            wrong.push(format!(
+                "received {signal} {got} times, at most {most} predicted"
+            ));
         }
         // The kernel's own CHLD and HUP (a child ended, a group was orphaned) may have merged with
         // sigsend's.
@@ -186,18 +223,20 @@ fn victim_differences(
         let merge = signal < 32 || observation.unanswered;
         let needed = if merge { least.min(1) } else { least };
         if is_observable && !dead && !merged && !flushed && !uncounted && got < needed {
-            wrong.push(format!("received {signal} {got} times, at least {needed}"));
+            wrong.push(format!(
+                "received {signal} {got} times, at least {needed} predicted"
+            ));
         }
     }
     let may_stop = most[19] > 0
         || victim.habit == Habit::Dies && [20, 21, 22].iter().any(|&stop| most[stop] > 0);
     if observation.stopped && !victim.stopped && !may_stop {
-        let how = if bounds.frozen {
-            "left frozen"
+        let what = if bounds.frozen {
+            "was left frozen"
         } else {
-            "stopped"
+            "was stopped"
         };
-        wrong.push(format!("was {how}"));
+        wrong.push(what.into());
     }
     if victim.stopped && !observation.stopped && !dead && most[18] == 0 {
         wrong.push("was continued".into());
@@ -205,12 +244,17 @@ fn victim_differences(
     if victim.habit != Habit::Init && victim.exists() && !victim.is_zombie() && !dead {
         let fatal = |signal: &usize| model::is_fatal(*signal) && least[*signal] > 0;
         let stoppable = victim.stopped || may_stop;
-        let dies = victim.habit == Habit::Dies && (1..=64).any(|signal| fatal(&signal));
-        let must_die = least[9] > 0 || !stoppable && dies;
+        let dies = |signal: &usize| match victim.habit {
+            Habit::Dies => fatal(signal),
+            Habit::Forks => *signal == 15 && least[15] > 0,
+            _ => false,
+        };
+        let must_die = least[9] > 0 || !stoppable && (1..=64).any(|signal| dies(&signal));
         if must_die {
             wrong.push("is alive, but had to be killed".into());
         }
-        if least[19] > 0 && most[18] == 0 && !observation.stopped {
+        let may_stop = victim.habit != Habit::Vforks;
+        if least[19] > 0 && most[18] == 0 && !observation.stopped && may_stop {
             wrong.push("was not stopped".into());
         }
     }

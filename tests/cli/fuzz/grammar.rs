@@ -7,10 +7,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::line::{
     Age::{Future, Now, Old},
-    Dice, Line, Sink,
+    Dice, Line, Pidfile, Sink, Start,
 };
 use super::reading::Protocol;
-use super::roles::{ANNA, Cgroup};
+use super::roles::{ANNA, Cgroup, Habit};
 use super::world::{Victim, World};
 use crate::support::tokens::{
     DURATIONS, FLAGS, NOT_DURATIONS, NOT_QUEUED, NOT_SIGNALS, NOT_TARGETS, QUESTIONS, QUEUED,
@@ -34,8 +34,10 @@ struct Writer<'a> {
 
 /// A random line and the environment that sigsend starts in.
 pub fn random(dice: &mut Dice, world: &World) -> Line {
+    use Start::{Alone, Home, Shell};
+    let start = *dice.pick(&[Home, Home, Home, Home, Alone, Shell]);
     let mut line = Line {
-        is_at_home: dice.percent(75),
+        start,
         ..Line::default()
     };
     if dice.percent(25) {
@@ -43,7 +45,12 @@ pub fn random(dice: &mut Dice, world: &World) -> Line {
         line.hidden = dice.percent(25);
     }
     if dice.percent(12) {
-        line.sink = *dice.pick(&[Sink::Limited(0), Sink::Limited(40), Sink::Full]);
+        use Sink::{Closed, Full, Late, Limited};
+        line.sink = *dice.pick(&[Limited(0), Limited(40), Late, Late, Closed, Full]);
+        // The launcher would block in open(2) until the pipe has a reader.
+        if (line.sink, line.start) == (Closed, Shell) {
+            line.sink = Full;
+        }
     }
     let focus = dice.below(world.victims.len());
     let typo_percent = *dice.pick(&[0, 0, 0, 0, 1, 3, 10, 30]);
@@ -54,7 +61,18 @@ pub fn random(dice: &mut Dice, world: &World) -> Line {
         typo_percent,
         line,
     };
+    if writer.dice.percent(6) {
+        let family = world.victims[focus].family;
+        let reaps = |victim: &Victim| victim.family == family && victim.habit == Habit::Reaps;
+        // Process 1 has no family, and the PIDs of the reaper's family are reused.
+        let is_fit = focus != 0 && !world.victims.iter().any(reaps);
+        writer.line.storm = is_fit.then_some(family);
+    }
     writer.line.stdin = writer.entries();
+    if writer.dice.percent(2) {
+        writer.listing();
+        return writer.line;
+    }
     if writer.dice.percent(20) {
         writer.typo_percent += 2;
         for _ in 0..=writer.dice.below(6) {
@@ -208,6 +226,7 @@ impl Writer<'_> {
         }
     }
 
+    /// A victim's name with one typing error.
     fn misspelled(&mut self) -> Vec<u8> {
         let mut name = self.victim().name.clone();
         match self.dice.below(5) {
@@ -218,6 +237,18 @@ impl Writer<'_> {
             _ => name.insert(0, b' '),
         }
         name
+    }
+
+    fn pidfile(&mut self) -> Pidfile {
+        let content = self.entries();
+        let age = *self.dice.pick(&[Now, Now, Now, Now, Old, Future]);
+        match self.dice.below(14) {
+            0 => Pidfile::Directory,
+            1 => Pidfile::Unreadable(content),
+            2 => Pidfile::Dangling,
+            3 if self.typo() => Pidfile::Device,
+            _ => Pidfile::File(content, age),
+        }
     }
 
     /// The content of a pidfile or of standard input.
@@ -240,6 +271,7 @@ impl Writer<'_> {
         content
     }
 
+    /// The arguments that name a signal, one or two.
     fn name_signal(&mut self) {
         let signal = self.signal();
         let forms = "- - - - - '-s ' '-s ' -s '-n ' -n '--L ' --L=";
@@ -251,6 +283,7 @@ impl Writer<'_> {
         }
     }
 
+    /// An option with a value, in one of its spellings.
     fn option(&mut self) {
         let users = "0 1001 1001 1002 root 4294967294 nobody-has-it";
         let (name, mut value) = match self.dice.below(18) {
@@ -300,13 +333,13 @@ impl Writer<'_> {
         }
         let name = format!("p{}", self.line.files.len());
         if !self.dice.percent(5) {
-            let age = *self.dice.pick(&[Now, Now, Now, Now, Old, Future]);
-            let content = self.entries();
-            self.line.files.push((name.clone(), content, age));
+            let file = self.pidfile();
+            self.line.files.push((name.clone(), file));
         }
         name.into_bytes()
     }
 
+    /// A part of a victim's command line.
     fn full(&mut self) -> Vec<u8> {
         let line = self.victim().command_line.clone();
         if line.is_empty() || self.dice.percent(10) {
@@ -351,6 +384,7 @@ impl Writer<'_> {
         self.push(signal);
     }
 
+    /// Any kind of argument, regardless of its position.
     fn any_argument(&mut self) {
         match self.dice.below(22) {
             0..=8 => {
@@ -371,6 +405,24 @@ impl Writer<'_> {
                 all.for_each(|b| *b = 0xff);
                 self.push(arg);
             }
+        }
+    }
+
+    /// `-l` with operands: numbers, exit statuses, wait statuses, names, masks.
+    fn listing(&mut self) {
+        self.push_one("-l -l --list");
+        for _ in 0..=self.dice.below(3) {
+            let (exit, signal) = (256 * self.dice.below(256), self.dice.below(70));
+            let operand = match self.dice.below(7) {
+                0 => signal.to_string(),
+                1 => (128 + signal).to_string(),
+                2 => exit.to_string(),
+                3 => (exit + signal).to_string(),
+                4 => self.dice.below(600).to_string(),
+                5 => format!("{:#x}", self.dice.roll() >> self.dice.below(64)),
+                _ => self.signal(),
+            };
+            self.push(operand);
         }
     }
 
@@ -415,6 +467,7 @@ impl Writer<'_> {
         }
     }
 
+    /// Swaps two arguments, drops one, or repeats one.
     fn swap_or_drop(&mut self) {
         let args = &mut self.line.args;
         if args.len() > 1 {

@@ -43,11 +43,22 @@ impl Dice {
     }
 }
 
+/// The age of a pidfile when sigsend reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Age {
     Now,
     Old,
     Future,
+}
+
+/// What is at the path that `--pidfile` names.
+#[derive(Clone, Debug)]
+pub enum Pidfile {
+    File(Vec<u8>, Age),
+    Unreadable(Vec<u8>),
+    Directory,
+    Dangling,
+    Device,
 }
 
 /// Where sigsend's standard output goes.
@@ -57,8 +68,24 @@ pub enum Sink {
     File,
     /// A file limited to this size in bytes (`RLIMIT_FSIZE`, which limits standard error, too).
     Limited(u64),
+    /// A pipe that stays full until the predicted signals have arrived.
+    Late,
+    /// A pipe without a reader.
+    Closed,
     /// /dev/full.
     Full,
+}
+
+/// The process group and the parent that sigsend starts with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// A group of its own; the harness is its parent.
+    #[default]
+    Alone,
+    /// The group of the first family; the harness is its parent.
+    Home,
+    /// A group of its own; the launcher is its parent.
+    Shell,
 }
 
 /// One run of sigsend: its arguments and its environment.
@@ -66,12 +93,12 @@ pub enum Sink {
 pub struct Line {
     pub args: Vec<OsString>,
     pub stdin: Vec<u8>,
-    /// The names, contents and ages of pidfiles.
-    pub files: Vec<(String, Vec<u8>, Age)>,
+    pub files: Vec<(String, Pidfile)>,
     pub user: u32,
-    /// In the group of the first family, else in a group of its own.
-    pub is_at_home: bool,
+    pub start: Start,
     pub sink: Sink,
     /// /proc hides other users' processes from users other than root (`hidepid=2`).
     pub hidden: bool,
+    /// The family whose members are sent CONT repeatedly while sigsend runs.
+    pub storm: Option<usize>,
 }

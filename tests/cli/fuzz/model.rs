@@ -2,6 +2,7 @@
 //! sigsend may end. Written from the manual alone. It knows which processes exist, not how sigsend
 //! finds them.
 
+mod listing;
 mod outcome;
 mod processes;
 
@@ -35,6 +36,8 @@ pub struct Forecast {
     pub exits: BTreeSet<i32>,
     /// Lines that `-p` or `--id` must print, and those that it may.
     pub printed: Option<[BTreeSet<String>; 2]>,
+    /// What a listing prints, line by line.
+    pub listed: Option<Vec<String>>,
     /// The least and the most that the summary may count: signalled, already gone, failed,
     /// remaining.
     pub counts: Option<[[usize; 2]; 4]>,
@@ -59,6 +62,9 @@ const GONE: Outcome = 32;
 /// The first signal was sent and a later one refused.
 const PART: Outcome = 64;
 
+/// A root of a tree that is spared itself.
+const SPARED: Outcome = 128;
+
 const CONT: usize = 18;
 const KILL: usize = 9;
 const STOPS: [usize; 4] = [19, 20, 21, 22];
@@ -73,8 +79,16 @@ struct Aim {
     stale: bool,
     /// Its age is compared with that of the file.
     dated: bool,
+    origin: Origin,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Named,
+    /// Standard input.
+    Input,
     /// A descendant of a named process.
-    is_below: bool,
+    Below,
 }
 
 impl Aim {
@@ -83,7 +97,7 @@ impl Aim {
             target,
             stale: false,
             dated: false,
-            is_below: false,
+            origin: Origin::Named,
         }
     }
 }
@@ -141,9 +155,15 @@ fn unsent(reading: &Reading, line: &Line, bounds: Vec<Bounds>) -> Forecast {
     if matches!(line.sink, Sink::Full | Sink::Limited(_)) {
         exits.insert(1);
     }
+    let listed = listing::answers(&line.args).map(|(lines, status)| {
+        let may_be_lost = line.sink != Sink::File && line.sink != Sink::Late;
+        exits.retain(|&exit| exit == status || may_be_lost);
+        lines
+    });
     Forecast {
         bounds,
         exits,
+        listed,
         ..Forecast::default()
     }
 }
@@ -155,7 +175,12 @@ pub fn predict(reading: &Reading, world: &World, line: &Line) -> Forecast {
         most: [0; SIGNALS],
         frozen: false,
     };
-    let bounds = vec![nothing; world.victims.len()];
+    let mut bounds = vec![nothing; world.victims.len()];
+    for (victim, bounds) in world.victims.iter().zip(&mut bounds) {
+        if line.storm == Some(victim.family) {
+            bounds.most[CONT] = u32::MAX / 2;
+        }
+    }
     let Reading::Request(request) = reading else {
         return unsent(reading, line, bounds);
     };
@@ -245,7 +270,10 @@ impl Predictor<'_> {
         }
         let mut victims = self.world.victims.iter().zip(&named);
         // Processes that are forked during the run may be counted, too.
-        let forks = |victim: &Victim| victim.has_reaper || victim.habit == Habit::Reaps;
+        let forks = |victim: &Victim| {
+            let forks = matches!(victim.habit, Habit::Forks | Habit::Reaps | Habit::Escapes);
+            victim.has_reaper || forks
+        };
         let is_counted_once =
             |(victim, &times): (&Victim, &u32)| times == 0 || times == 1 && !forks(victim);
         let is_new = |nth: usize| aims[..nth].iter().all(|aim| aim.target != aims[nth].target);
@@ -288,6 +316,9 @@ impl Predictor<'_> {
     /// has named the victim.
     fn add_bounds(&mut self, hit: &Hit, nth: u32, groups: bool) {
         let victim = &self.world.victims[hit.victim];
+        if hit.outcome == SPARED {
+            return;
+        }
         let text = match self.request.mode {
             Mode::Send => None,
             Mode::Pids => Some(victim.pid.to_string()),
@@ -346,6 +377,8 @@ impl Predictor<'_> {
     }
 
     fn finish(mut self, is_clear: bool) -> Forecast {
+        let has_spared = self.outcomes.contains(&SPARED);
+        self.outcomes.retain(|&outcome| outcome != SPARED);
         let all = |bit: Outcome| self.outcomes.iter().all(|outcome| outcome & bit != 0);
         let any = |bit: Outcome| self.outcomes.iter().any(|outcome| outcome & bit != 0);
         let hangs = any(HANG);
@@ -356,7 +389,7 @@ impl Predictor<'_> {
         if !endless {
             let alive = matches!(self.request.mode, Mode::Alive | Mode::Mixed);
             let failed = match () {
-                () if self.outcomes.is_empty() => alive,
+                () if self.outcomes.is_empty() => alive && !has_spared,
                 () if alive => any(FAIL),
                 () => all(FAIL),
             };
@@ -410,6 +443,7 @@ impl Predictor<'_> {
             bounds: self.bounds,
             exits: self.exits,
             printed,
+            listed: None,
             counts,
             hangs,
             patience,

@@ -32,6 +32,7 @@ impl Target {
         matches!(self, Self::Group(_) | Self::OwnGroup | Self::Everyone)
     }
 
+    /// Whether it describes processes.
     pub fn is_described(&self) -> bool {
         use Target::{Described, Name, Port};
         matches!(self, Name(_) | Port(..) | Described)
@@ -215,9 +216,11 @@ impl Request {
             }
             "within" | "grace" => {
                 let (time, loose) = duration(value, false)?;
-                let place = match option {
-                    "within" => &mut self.within,
-                    _ => &mut self.grace,
+                let is_within = option == "within";
+                let place = if is_within {
+                    &mut self.within
+                } else {
+                    &mut self.grace
                 };
                 self.loose |= place.is_some() || loose;
                 *place = Some(time.max(place.unwrap_or(0)));

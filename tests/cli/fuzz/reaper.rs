@@ -49,11 +49,18 @@ pub fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream])
     let mut wanted = true;
     loop {
         let mut polls = vec![PollFd::new(channels[0].as_fd(), PollFlags::POLLIN)];
-        let ends = living.iter();
-        polls.extend(ends.map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
+        polls.extend(
+            living
+                .iter()
+                .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)),
+        );
         let is_dead = || slots[leader].status.load(Ordering::Relaxed) != 0;
-        let retry = Some(RETRY).filter(|_| is_dead() && wanted);
-        let timeout = retry.map_or(PollTimeout::NONE, PollTimeout::from);
+        let retries = is_dead() && wanted;
+        let timeout = if retries {
+            RETRY.into()
+        } else {
+            PollTimeout::NONE
+        };
         poll(&mut polls, timeout).expect("nothing interrupts it");
         let is_ready = |poll: &PollFd| poll.any().unwrap_or(false);
         let ready: Vec<bool> = polls.iter().map(is_ready).collect();

@@ -30,6 +30,17 @@ pub enum Habit {
     LeaderExited,
     /// Counts, and its handlers for HUP, USR1 and TERM move it to a group or session of its own.
     Moves(Place),
+    /// Counts, and its handler for TERM forks a child that blocks all signals and exits soon; then
+    /// it exits itself.
+    Forks,
+    /// Counts, and its first CONT, which may be the kernel's, makes it fork a process that blocks
+    /// all signals, in a session of its own.
+    Escapes,
+    /// Has handlers like `Counts`, but is blocked in vfork(2) and takes no signal as long as its only
+    /// child lives.
+    Vforks,
+    /// Records, and starts sigsend, so that it is the parent.
+    Launches,
     /// Records, is the subreaper of its descendants and reaps them at once. Starts a process with
     /// the PID of a dead group leader among them as soon as the PID is free.
     Reaps,
@@ -43,31 +54,40 @@ pub enum Habit {
 impl Habit {
     /// Whether it blocks all signals and reports the pending ones.
     pub fn reports(self) -> bool {
-        use Habit::{LeaderExited, Reaps, Records, ReusesPid, Threads};
-        let is_plain = matches!(self, Threads | LeaderExited | Reaps | ReusesPid);
-        is_plain || matches!(self, Records { .. })
+        use Habit::{Launches, LeaderExited, Reaps, Records, ReusesPid, Threads};
+        let plain = [Threads, LeaderExited, Launches, Reaps, ReusesPid];
+        matches!(self, Records { .. }) || plain.contains(&self)
     }
 
     /// Whether it has handlers that count all signals.
     pub fn counts(self) -> bool {
-        matches!(self, Self::Counts | Self::Init | Self::Moves(_))
+        use Habit::{Counts, Escapes, Forks, Init, Moves, Vforks};
+        matches!(self, Moves(_)) || [Counts, Forks, Escapes, Vforks, Init].contains(&self)
     }
 }
 
 /// The signals whose handler makes a victim of the habit `Moves` move.
 pub const MOVING: [i32; 3] = [1, 10, 15];
 
+/// The process group of a victim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Place {
+    /// The parent's group.
     #[default]
     Inherited,
+    /// A group of its own.
     Group,
+    /// A session of its own.
     Session,
+    /// The group of the session's leader.
+    Leader,
 }
 
+/// The control group of a victim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cgroup {
     Upper,
+    /// Below the other one.
     Lower,
 }
 
@@ -103,6 +123,7 @@ impl Role {
             match &**word {
                 "group" => role.place = Place::Group,
                 "session" => role.place = Place::Session,
+                "leader" => role.place = Place::Leader,
                 "anna" => role.user = ANNA,
                 "bert" => role.user = BERT,
                 "stopped" => role.stopped = true,
@@ -125,6 +146,7 @@ impl Role {
     }
 }
 
+/// Two users that are not root.
 pub const ANNA: u32 = 1001;
 pub const BERT: u32 = 1002;
 
@@ -143,6 +165,10 @@ fn habit(word: &str) -> Habit {
         "leader-exited" => Habit::LeaderExited,
         "moves-to-a-group" => Habit::Moves(Place::Group),
         "moves-to-a-session" => Habit::Moves(Place::Session),
+        "forks" => Habit::Forks,
+        "escapes" => Habit::Escapes,
+        "vforks" => Habit::Vforks,
+        "launches" => Habit::Launches,
         "reaps" => Habit::Reaps,
         "reuses" => Habit::ReusesPid,
         other => panic!("no such habit: {other}"),
@@ -151,9 +177,14 @@ fn habit(word: &str) -> Habit {
 
 /// A text of the table: Latin-1, and ␤ is a line end.
 fn bytes(text: &str) -> Vec<u8> {
-    let text = text.replace('␤', "\n");
-    let bytes = text.chars().map(|c| u8::try_from(c).expect("Latin-1"));
-    bytes.collect()
+    let byte = |c: char| {
+        if c == '␤' {
+            b'\n'
+        } else {
+            u8::try_from(c).expect("Latin-1")
+        }
+    };
+    text.chars().map(byte).collect()
 }
 
 /// The families, a process a line and children indented below their parents: the name, the habit,
@@ -183,6 +214,9 @@ leaver                blocks        group
 annas-move            dies          group anna
   annas-move          moves-to-a-session anna
   annas-move          blocks        bert
+forker                forks         group
+  forker              forks
+  forker              dies
 server                catches       group tcp
   worker              dies
   worker              blocks        anna
@@ -193,6 +227,10 @@ caged                 catches       group upper
   caged               moves-to-a-session upper
   caged               zombie        lower
   uncaged             blocks
+terminal              blocks        group
+  shell               launches      group
+    command           dies
+    command           catches
 subreaper             reaps         group
   reuser              reuses        group
   mortal              dies          group
@@ -207,6 +245,11 @@ tree                  blocks        group
     leaf              blocks        stopped
   twig                counts
   bud                 dies
+rogue                 escapes       session
+  between             counts        group
+    tie               counts        leader
+stuck                 vforks        group
+  sticky              blocks        as=stuck
 agent                 blocks        group anna undumpable
   agent               dies          anna
 annas                 blocks        group anna

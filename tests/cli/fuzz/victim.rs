@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use super::handlers::{block, set_dispositions};
 use super::reading::Protocol;
-use super::reaper;
 use super::roles::{Habit, Place, Role};
+use super::{launcher, reaper};
 
 use crate::support::prelude::*;
 
@@ -29,6 +29,8 @@ pub struct Slot {
     pub thread: AtomicI32,
     /// The port of its socket.
     pub port: AtomicI32,
+    /// The PID of the child that a handler forked.
+    pub forked: AtomicI32,
     /// The wait status and [`REAPED`], if another victim reaps it.
     pub status: AtomicI32,
     pub counts: [AtomicU32; SIGNALS],
@@ -37,7 +39,13 @@ pub struct Slot {
 impl Slot {
     /// Makes the slot ready for a new victim.
     pub fn clear(&self) {
-        for number in [&self.pid, &self.thread, &self.port, &self.status] {
+        for number in [
+            &self.pid,
+            &self.thread,
+            &self.port,
+            &self.forked,
+            &self.status,
+        ] {
             number.store(0, Ordering::Release);
         }
         // The old one may have taken a signal while its family was killed.
@@ -170,6 +178,7 @@ fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> 
             Place::Inherited => {}
             Place::Group => assert_eq!(libc::setpgid(0, 0), 0),
             Place::Session => assert_ne!(libc::setsid(), -1),
+            Place::Leader => assert_eq!(libc::setpgid(0, libc::getsid(0)), 0),
         }
         slots[0].pid.store(libc::getpid(), Ordering::Relaxed);
     }
@@ -184,7 +193,7 @@ fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> 
     let shared = socket(role.user == 0);
     let mut next = 1;
     for child in &role.children {
-        if child.habit != Habit::ReusesPid {
+        if child.habit != Habit::ReusesPid && role.habit != Habit::Vforks {
             fork(child, &slots[next..], &channels[next..]);
         }
         next += child.all().len();
@@ -198,9 +207,17 @@ fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> 
             send(channel, b"r");
             exit_now(0)
         }
-        Habit::Records { .. } | Habit::Init | Habit::ReusesPid => record(channel, true),
+        Habit::Records { .. } | Habit::Init | Habit::Launches | Habit::ReusesPid => {
+            record(channel, true)
+        }
         Habit::Reaps => reaper::run(role, slots, channels),
-        Habit::Counts | Habit::Moves(_) => block(3 << 31),
+        Habit::Counts | Habit::Moves(_) | Habit::Forks | Habit::Escapes => block(3 << 31),
+        Habit::Vforks => {
+            block(3 << 31);
+            send(channel, b"r");
+            vfork(role, slots, channels);
+            stay()
+        }
         Habit::Dies | Habit::Ignores => block(0),
         Habit::Threads => {
             second_thread(&slots[0], || stay());
@@ -215,6 +232,35 @@ fn run(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) -> 
     }
     send(channel, b"r");
     stay()
+}
+
+/// Starts the only child of a role in the memory of its parent, and returns when it is dead.
+fn vfork(role: &'static Role, slots: &'static [Slot], channels: &[UnixStream]) {
+    struct Child {
+        name: CString,
+        slot: &'static Slot,
+        channel: i32,
+    }
+    extern "C" fn run(child: *mut libc::c_void) -> i32 {
+        block(u64::MAX);
+        // SAFETY: the parent is blocked and keeps it.
+        let child = unsafe { &*child.cast::<Child>() };
+        // SAFETY: a string that outlives the call.
+        unsafe { libc::prctl(libc::PR_SET_NAME, child.name.as_ptr()) };
+        let pid = i32::try_from(std::process::id()).expect("a PID");
+        child.slot.pid.store(pid, Ordering::Relaxed);
+        record(child.channel, true)
+    }
+    let mut child = Child {
+        name: CString::new(&*role.children[0].name).expect("no NUL in a name"),
+        slot: &slots[1],
+        channel: channels[1].as_raw_fd(),
+    };
+    let mut stack = vec![0_u8; 1 << 20];
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    let top = stack.as_mut_ptr_range().end;
+    // SAFETY: the child runs on a stack of its own, and this process is blocked as long as it lives.
+    unsafe { libc::clone(run, top.cast(), flags, (&raw mut child).cast()) };
 }
 
 /// Listens on a free port and stores the port in the slot.
@@ -257,6 +303,7 @@ fn second_thread(slot: &'static Slot, main: impl FnOnce() + Send + 'static) {
     }
 }
 
+/// Sets the role's user, command name and argv[0].
 fn set_identity(role: &Role) {
     let (start, end) = argv();
     let mut title = role.argv0.clone();
@@ -270,8 +317,11 @@ fn set_identity(role: &Role) {
         let area = ptr::with_exposed_provenance_mut(start);
         ptr::copy_nonoverlapping(title.as_ptr(), area, end - start);
         if user != 0 {
-            let none = ptr::null::<libc::gid_t>();
-            done(libc::syscall(libc::SYS_setgroups, 0, none));
+            done(libc::syscall(
+                libc::SYS_setgroups,
+                0,
+                ptr::null::<libc::gid_t>(),
+            ));
             done(libc::syscall(libc::SYS_setresgid, user, user, user));
             done(libc::syscall(libc::SYS_setresuid, user, user, user));
             done(libc::prctl(libc::PR_SET_DUMPABLE, libc::c_int::from(!role.undumpable)).into());
@@ -298,14 +348,18 @@ fn record(channel: i32, greet: bool) -> ! {
     }
 }
 
-/// Answers one request: reports all pending signals.
+/// Answers one request: reports all pending signals, starts sigsend, or reaps it.
 pub fn answer(channel: i32) {
     let mut asked = 0_u8;
     // SAFETY: one byte into one byte; nothing interrupts it, everything is blocked.
     if unsafe { libc::read(channel, (&raw mut asked).cast(), 1) } != 1 {
         exit_now(97);
     }
-    report(channel);
+    match asked {
+        launcher::LAUNCH => launcher::launch(channel),
+        launcher::REAP => launcher::reap(channel),
+        _ => report(channel),
+    }
 }
 
 fn report(channel: i32) {

@@ -2,6 +2,7 @@
 //! and what each has received afterwards. A family in which a member died, moved or was stopped is
 //! replaced. The others are kept for the next line.
 
+mod cgroups;
 mod observation;
 
 use std::io::Read;
@@ -18,10 +19,10 @@ use nix::sys::signal;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::gettid;
 
-use crate::cgroup::group::Group;
 use crate::support::keep_pids_small;
 use crate::support::prelude::*;
 
+pub use cgroups::Cgroups;
 pub use observation::Observation;
 
 /// The state of a victim before a command line is run.
@@ -39,8 +40,11 @@ pub struct Victim {
     pub cgroup: Option<Cgroup>,
     pub user: u32,
     pub name: Vec<u8>,
+    /// The arguments with blanks between.
     pub command_line: Vec<u8>,
+    /// The basename of argv[0].
     pub title: Vec<u8>,
+    /// The basename of the executable.
     pub program: Vec<u8>,
     pub inode: u64,
     pub caught: u64,
@@ -57,6 +61,7 @@ pub struct Victim {
 }
 
 impl Victim {
+    /// Whether the process exists before a command line is run.
     pub fn exists(&self) -> bool {
         self.pid != 0
     }
@@ -78,6 +83,8 @@ pub struct World {
     pub victims: Vec<Victim>,
     /// PIDs of processes that were reaped.
     pub gone: Vec<i32>,
+    /// Runs of sigsend whose parent, the launcher, could not reap them.
+    to_reap: Vec<i32>,
     pub cgroups: Cgroups,
     /// Where all victims work.
     pub directory: PathBuf,
@@ -87,7 +94,11 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        assert_eq!(process::id(), 1, "the namespace is not a fresh one");
+        assert_eq!(
+            process::id(),
+            1,
+            "the harness must be the first process of its namespace"
+        );
         let slots = victim::map_slots(first_slot(FAMILIES.len()));
         victim::prepare_harness(&slots[0]);
         keep_pids_small();
@@ -99,6 +110,7 @@ impl World {
         let mut world = Self {
             victims: vec![init],
             gone: Vec::new(),
+            to_reap: Vec::new(),
             cgroups: Cgroups::new(),
             directory: env::current_dir().expect("it exists"),
             replaced: 0,
@@ -166,6 +178,7 @@ impl World {
         let thread = || slot.thread.load(Ordering::Acquire);
         eventually("a new victim", || match role.habit {
             Habit::Zombie | Habit::LeaderExited => state(pid) == 'Z',
+            Habit::Vforks => state(pid) == 'D',
             Habit::Threads => thread() != 0,
             _ => !role.stopped || state(pid) == 'T',
         });
@@ -201,9 +214,19 @@ impl World {
         }
         pids.iter().for_each(|pid| reap(*pid));
         self.gone.extend(pids);
+        let forked = members
+            .iter()
+            .map(|victim| slot(victim).forked.swap(0, Ordering::AcqRel));
+        forked.filter(|&pid| pid != 0).for_each(end);
         recorded.iter().for_each(|victim| _ = is_reaped(victim.pid));
+        self.to_reap.retain(|&pid| !is_reaped(pid));
         self.spawn(family);
         self.victims.sort_by_key(|victim| victim.slot);
+    }
+
+    /// Remembers a run of sigsend to be reaped after its parent is dead.
+    pub fn reap_later(&mut self, pid: i32) {
+        self.to_reap.push(pid);
     }
 
     /// What each victim, in order, has received since the last call. Waits until all are at rest.
@@ -239,6 +262,19 @@ impl World {
     pub fn home(&self) -> i32 {
         self.victims[1].group
     }
+
+    /// The launcher, and the socket to it.
+    pub fn launcher(&self) -> (&Victim, &UnixStream) {
+        let launches = |victim: &&Victim| victim.habit == Habit::Launches;
+        let victim = self.victims.iter().find(launches).expect("among the roles");
+        (victim, victim.line.as_ref().expect("it answers"))
+    }
+
+    pub fn family(&self, family: usize) -> Vec<i32> {
+        let is_member = |victim: &&Victim| victim.family == family && victim.exists();
+        let members = self.victims.iter().filter(is_member);
+        members.map(|victim| victim.pid).collect()
+    }
 }
 
 impl Victim {
@@ -268,7 +304,7 @@ impl Victim {
         let users = status_field(pid, "Uid");
         let user = users.split_whitespace().next().expect("a user");
         self.user = user.parse().expect("a user");
-        self.caught = mask(pid, "SigCgt");
+        self.caught = u64::from_str_radix(&status_field(pid, "SigCgt"), 16).unwrap_or(0);
         self.status = File::open(format!("{task}/status")).ok();
         self.pid = pid;
         self.read_relations();
@@ -326,31 +362,4 @@ fn reap(pid: i32) {
     readable(&pidfd(pid).expect("unreaped"), Instant::now() + PATIENCE);
     // Its parent may not have exited yet.
     eventually("a killed process", || is_reaped(pid));
-}
-
-/// The two groups, created below the test's own group and removed on drop.
-pub struct Cgroups(Option<[Group; 2]>);
-
-impl Cgroups {
-    pub fn new() -> Self {
-        Self(control_group().map(|upper| {
-            let lower = upper.child("lower");
-            [upper, lower]
-        }))
-    }
-
-    pub fn path(&self, cgroup: Cgroup) -> Option<PathBuf> {
-        let [upper, lower] = self.0.as_ref()?;
-        let is_lower = cgroup == Cgroup::Lower;
-        let group = if is_lower { lower } else { upper };
-        Some(group.path().to_owned())
-    }
-
-    /// Moves a victim into its group. Returns whether it is a member.
-    pub fn take(&self, cgroup: Cgroup, pid: i32, habit: Habit) -> bool {
-        let procs = self.path(cgroup).map(|path| path.join("cgroup.procs"));
-        // A zombie is not listed as a member.
-        let moved = procs.filter(|_| habit != Habit::Zombie);
-        moved.is_some_and(|procs| fs::write(procs, pid.to_string()).is_ok())
-    }
 }

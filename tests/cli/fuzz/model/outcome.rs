@@ -1,14 +1,17 @@
 //! The permitted outcomes for a process, and whether it is alive after a number of signals.
 
 use super::{
-    Aim, CONT, FAIL, GONE, HANG, KILL, LATE, OK, Outcome, PART, Predictor, STOPS, UNSURE, is_fatal,
+    Aim, CONT, FAIL, GONE, HANG, KILL, LATE, OK, Origin, Outcome, PART, Predictor, SPARED, STOPS,
+    UNSURE, is_fatal,
 };
 
+use crate::fuzz::line::Start;
 use crate::fuzz::reading::{Mode, Target};
 use crate::fuzz::roles::Habit;
 use crate::fuzz::world::Victim;
 use crate::support::prelude::*;
 
+/// Whether a process is still alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
     Alive,
@@ -41,6 +44,19 @@ impl Predictor<'_> {
     /// Whether the caller is neither root nor the victim's user.
     pub fn is_foreign(&self, victim: &Victim) -> bool {
         self.line.user != 0 && victim.user != self.line.user
+    }
+
+    /// Whether sigsend runs below the victim.
+    pub fn is_ancestor(&self, index: usize) -> bool {
+        let launcher = self.world.launcher().0.pid;
+        let is_or_has = |below: &usize| self.world.victims[*below].pid == launcher;
+        self.line.start == Start::Shell
+            && (is_or_has(&index) || self.descendants(index).iter().any(is_or_has))
+    }
+
+    /// Whether only its number selects the victim: process 1, the harness, is an ancestor, too.
+    pub fn is_spared(&self, index: usize) -> bool {
+        self.world.victims[index].pid == 1 || self.is_ancestor(index)
     }
 
     /// Whether the victim is one of those that a description selects from.
@@ -81,9 +97,16 @@ impl Predictor<'_> {
         let is_plain = self.request.mode == Mode::Alive && !is_verified;
         let is_unseen = self.is_hidden(victim) && !is_plain;
         let hidden = if is_unseen { FAIL | UNSURE } else { 0 };
+        // What it forks when the storm continues it is named, and counts as failed.
+        let may_escape = victim.habit == Habit::Escapes
+            && self.line.storm == Some(victim.family)
+            && self.request.is_tree()
+            && self.signals.contains(&KILL);
+        let escaped = if may_escape { FAIL } else { 0 };
         match self.outcome_if_visible(index, aim) {
             FAIL => FAIL,
-            outcome => outcome | hidden,
+            SPARED => SPARED,
+            outcome => outcome | hidden | escaped,
         }
     }
 
@@ -106,6 +129,9 @@ impl Predictor<'_> {
                 OK | FAIL | UNSURE
             };
         }
+        if request.is_tree() && self.is_ancestor(index) {
+            return SPARED;
+        }
         let catches = |&signal: &usize| signal > 0 && victim.caught & 1 << (signal - 1) != 0;
         if victim.habit == Habit::Init
             && (self.waits || self.signals.len() > 1)
@@ -124,7 +150,9 @@ impl Predictor<'_> {
             return match request.mode {
                 Mode::Alive if unverified => FAIL | UNSURE,
                 Mode::Alive => FAIL,
-                _ if aim.stale || !aim.is_below && !self.is_fit(victim) => GONE | FAIL,
+                _ if aim.stale || aim.origin != Origin::Below && !self.is_fit(victim) => {
+                    GONE | FAIL
+                }
                 // Its command name is left.
                 _ if unverified => OK | GONE | FAIL,
                 _ if self.waits => GONE,
@@ -139,7 +167,7 @@ impl Predictor<'_> {
             return FAIL | UNSURE;
         }
         let is_opaque = self.is_opaque(victim) && request.verifies();
-        if !aim.is_below && !self.is_fit(victim) {
+        if aim.origin != Origin::Below && !self.is_fit(victim) {
             return FAIL | UNSURE;
         }
         if asks {
@@ -194,15 +222,19 @@ impl Predictor<'_> {
     pub fn life(&self, index: usize, count: usize) -> Life {
         let victim = &self.world.victims[index];
         let signals = &self.signals[..count];
+        let is_stormy = self.line.storm == Some(victim.family);
         let stopped = victim.stopped || signals.iter().any(|signal| STOPS.contains(signal));
         let fatal = signals.iter().any(|&signal| is_fatal(signal));
-        let may_continue = !victim.stopped || signals.contains(&CONT);
+        let may_continue = !victim.stopped || is_stormy || signals.contains(&CONT);
         match victim.habit {
             Habit::Init => Life::Alive,
             _ if !self.permitted(victim, self.signals[0]) => Life::Alive,
             _ if signals.contains(&KILL) => Life::Gone,
             Habit::Dies if fatal && stopped && may_continue => Life::Unknown,
             Habit::Dies if fatal && !stopped => Life::Gone,
+            // Its child may be stopped by a later STOP.
+            Habit::Forks if signals.contains(&15) && self.signals.contains(&19) => Life::Unknown,
+            Habit::Forks if signals.contains(&15) => Life::Gone,
             _ => Life::Alive,
         }
     }

@@ -2,8 +2,8 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use super::{Aim, FAIL, GONE, HANG, Hit, LATE, OK, Predictor, UNSURE};
-use crate::fuzz::line::Age;
+use super::{Aim, FAIL, GONE, HANG, Hit, LATE, OK, Origin, Predictor, UNSURE};
+use crate::fuzz::line::{Age, Pidfile, Start};
 use crate::fuzz::reading::value::digits;
 use crate::fuzz::reading::{Mode, Target};
 use crate::fuzz::roles::Cgroup;
@@ -17,27 +17,43 @@ impl Predictor<'_> {
             self.pinned = true;
             aims.push(Aim::at(Target::Cgroup(directory.clone())));
         }
-        // The harness is the parent of sigsend, and as if it were not in a list on standard input.
-        let harness = Target::Token(1, self.world.victims[0].inode);
         for path in &self.request.pidfiles {
             self.pinned = true;
             let is_input = path == b"-";
             let allowed = self.request.has("allow-stale");
-            let mut files = self.line.files.iter();
-            let file = files.find(|(name, ..)| name.as_bytes() == path);
+            let is_it = |(name, _): &&(String, Pidfile)| name.as_bytes() == path;
+            let file = self.line.files.iter().find(is_it).map(|(_, file)| file);
             // The content, whether its age counts, and whether it is old.
             let (content, dated, old) = match file {
-                // A pipe.
-                _ if is_input => (Some(&self.line.stdin), false, false),
-                Some((_, content, age)) => (Some(content), true, *age == Age::Old),
-                None => (None, false, false),
+                // The shell's is a file, otherwise it is a pipe.
+                _ if is_input => (
+                    Some(&self.line.stdin),
+                    self.line.start == Start::Shell,
+                    false,
+                ),
+                Some(Pidfile::File(content, age)) => (Some(content), true, *age == Age::Old),
+                Some(Pidfile::Unreadable(content)) if self.line.user == 0 => {
+                    (Some(content), false, false)
+                }
+                Some(Pidfile::Device) => {
+                    self.loose = true;
+                    self.outcomes.push(OK | FAIL);
+                    continue;
+                }
+                _ => (None, false, false),
             };
             let (dated, stale) = (dated && !allowed, old && !allowed);
-            let whole = |content: &Vec<u8>| first_line_or_all(content, is_input).to_vec();
-            let entries = content.and_then(|content| self.entries(&whole(content)));
-            let spared = |target: &Target| matches!(target, Target::Pid(1)) || *target == harness;
+            let whole = |content| {
+                if is_input {
+                    content
+                } else {
+                    first_line_or_all(content)
+                }
+            };
+            let entries = content.and_then(|content| self.entries(whole(content)));
+            let is_counted = |target: &Target| !is_input || !self.is_spared_number(target);
             let entries = entries.map(|mut entries| {
-                entries.retain(|target| !is_input || !spared(target));
+                entries.retain(is_counted);
                 entries
             });
             let Some(entries) = entries.filter(|entries| !entries.is_empty() || is_input) else {
@@ -48,6 +64,11 @@ impl Predictor<'_> {
             if entries.is_empty() && self.request.mode != Mode::Send {
                 self.outcomes.push(OK | FAIL);
             }
+            let origin = if is_input {
+                Origin::Input
+            } else {
+                Origin::Named
+            };
             aims.extend(entries.into_iter().map(|target| {
                 let is_number = matches!(target, Target::Pid(_));
                 let (stale, dated) = (stale && is_number, dated && is_number);
@@ -55,7 +76,7 @@ impl Predictor<'_> {
                     target,
                     stale,
                     dated,
-                    is_below: false,
+                    origin,
                 }
             }));
         }
@@ -79,9 +100,25 @@ impl Predictor<'_> {
         words.filter(|word| !word.is_empty()).map(entry).collect()
     }
 
+    /// Whether a number on standard input is that of an ancestor of sigsend, which is as if it were
+    /// not there.
+    fn is_spared_number(&self, target: &Target) -> bool {
+        let (number, inode) = match target {
+            Target::Pid(number) => (*number, None),
+            Target::Token(number, inode) => (*number, Some(*inode)),
+            _ => return false,
+        };
+        let mut victims = self.world.victims.iter().enumerate();
+        victims.any(|(index, victim)| {
+            victim.pid == number
+                && inode.is_none_or(|inode| inode == victim.inode)
+                && self.is_spared(index)
+        })
+    }
+
     /// sigsend's own group, if it is that of victims.
     fn own(&self) -> Option<i32> {
-        self.line.is_at_home.then(|| self.world.home())
+        (self.line.start == Start::Home).then(|| self.world.home())
     }
 
     /// Whether a target is the group that sigsend is in.
@@ -93,13 +130,22 @@ impl Predictor<'_> {
     /// The processes that a target stands for. If there are none, the outcome is recorded here.
     pub fn hits(&mut self, aim: &Aim) -> Vec<Hit> {
         let own = self.own();
+        let asks = !matches!(self.request.mode, Mode::Send | Mode::DryRun);
+        let checked = self.request.has("require-handler")
+            || self.request.verifies()
+            || self.request.is_tree()
+            || asks;
+        let everyone = aim.target == Target::Everyone;
         let many = aim.target.is_many();
         let own_group = self.is_own(&aim.target);
-        if own_group && (self.waits || self.signals.len() > 1) {
+        let follows = self.waits || self.signals.len() > 1;
+        if many && (checked || self.request.queue.is_some()) || (own_group || everyone) && follows {
             self.loose = true;
             self.outcomes.push(FAIL | UNSURE);
             return Vec::new();
         }
+        // If an ancestor is hidden, sigsend cannot tell which targets are ancestors.
+        self.loose |= self.request.is_tree() && self.line.hidden && self.line.start == Start::Shell;
         // `--tree 1` means all processes, in every spelling.
         self.loose |=
             self.request.is_tree() && matches!(aim.target, Target::Pid(1) | Target::Token(1, _));
@@ -159,7 +205,7 @@ impl Predictor<'_> {
         }
         let before = found.len();
         if described {
-            found.retain(|&index| self.world.victims[index].pid != 1);
+            found.retain(|&index| !self.is_spared(index));
         }
         let only_spared = before > 0 && found.is_empty() && aim.target != Target::Described;
         if own_group && self.request.mode == Mode::Send {
@@ -213,6 +259,11 @@ impl Predictor<'_> {
             }
         };
         let mut hits: Vec<Hit> = found.iter().map(hit).collect();
+        // Nobody can tell which of them are above a process that /proc hides.
+        let is_below_hidden = self.line.hidden && self.line.start == Start::Shell;
+        if (described || aim.origin == Origin::Input) && is_below_hidden {
+            hits.iter_mut().for_each(|hit| hit.outcome |= FAIL | UNSURE);
+        }
         if many && !self.waits && (own_group || hits.iter().any(|hit| hit.outcome == OK)) {
             // One kill(2) for the whole group: which members were refused is unknown.
             let failed = hits.iter_mut().filter(|hit| hit.outcome == FAIL);
@@ -224,11 +275,12 @@ impl Predictor<'_> {
         hits
     }
 
+    /// The descendants of the processes that a target stands for.
     fn add_descendants(&mut self, aim: &Aim, hits: &mut Vec<Hit>) {
         let passed = |root: &usize| !aim.stale && self.is_fit(&self.world.victims[*root]);
         let roots: Vec<usize> = hits.iter().map(|hit| hit.victim).filter(passed).collect();
         let below = roots.into_iter().flat_map(|root| self.descendants(root));
-        let below: Vec<usize> = below.collect();
+        let below: Vec<usize> = below.filter(|&member| !self.is_spared(member)).collect();
         let stays = match (self.waits, self.request.has("mixed")) {
             (true, true) if self.request.within.or(self.request.grace).is_some() => OK | LATE,
             (true, true) => OK | HANG,
@@ -246,7 +298,7 @@ impl Predictor<'_> {
         let unsure = if is_partly_seen { FAIL } else { 0 };
         for victim in below {
             let mut below = Aim::at(Target::Pid(self.world.victims[victim].pid));
-            below.is_below = true;
+            below.origin = Origin::Below;
             // What is named by a description is alive while one process that it fits is.
             let ignored = aim.target.is_described()
                 && self.request.mode == Mode::Alive
@@ -285,10 +337,7 @@ impl Predictor<'_> {
 
 /// What counts of a regular pidfile: the first line alone if it is one PID or token and what
 /// follows begins with no digit.
-fn first_line_or_all(content: &[u8], is_input: bool) -> &[u8] {
-    if is_input {
-        return content;
-    }
+fn first_line_or_all(content: &[u8]) -> &[u8] {
     let Some(end) = content.iter().position(|&b| b == b'\n') else {
         return content;
     };

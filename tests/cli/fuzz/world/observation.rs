@@ -24,8 +24,10 @@ pub struct Observation {
     pub stopped: bool,
     /// Signals are still pending.
     pub unanswered: bool,
-    /// It is in another group than before.
+    /// It is in another group than before, or has forked a process that is.
     pub moved: bool,
+    /// Such a process, if it outlives this one.
+    pub escaped: Option<i32>,
 }
 
 impl Observation {
@@ -75,11 +77,12 @@ impl Victim {
         eventually(&self.describe(), || {
             let text = self.status();
             let mask = |label| u64::from_str_radix(field(&text, label)?, 16).ok();
-            let sets = ["SigPnd", "ShdPnd", "SigBlk"];
-            let [private, shared, blocked] = sets.map(|label| mask(label).unwrap_or(0));
+            let [private, shared, blocked] =
+                ["SigPnd", "ShdPnd", "SigBlk"].map(|label| mask(label).unwrap_or(0));
             pending = private | shared;
             match field(&text, "State").and_then(|state| state.chars().next()) {
                 // Asleep and no unblocked signal pending: every signal sent so far was handled.
+                Some('D') if self.habit == Habit::Vforks => true,
                 Some('S') => pending & !blocked == 0,
                 Some('T') => {
                     observation.stopped = true;
@@ -93,6 +96,12 @@ impl Victim {
         let has_moved = || stat_field(self.pid, 5) != self.group;
         let moves = matches!(self.habit, Habit::Moves(_)) && observation.killed.is_none();
         observation.moved = moves && has_moved();
+        let forked = slot.forked.load(Ordering::Acquire);
+        if self.habit == Habit::Escapes && forked != 0 {
+            observation.moved = true;
+            let outlives = observation.killed.is_some() && !"ZX".contains(state(forked));
+            observation.escaped = outlives.then_some(forked);
+        }
         let at_rest = !observation.is_dead() && !observation.stopped;
         if pending != 0 && at_rest && self.habit.reports() {
             observation.take(self.drain());
@@ -117,16 +126,25 @@ impl Victim {
         String::from_utf8_lossy(&text[..read.unwrap_or(0)]).into_owned()
     }
 
+    /// Whether it has not ended.
+    pub fn runs(&self) -> bool {
+        let text = self.status();
+        field(&text, "State").is_some_and(|state| state.starts_with(['S', 'R', 'T', 'D']))
+    }
+
     /// How the process has ended, if it has: another victim has reaped it or is about to, or is dead
     /// itself.
     fn end_in(slot: &Slot, observation: &mut Observation) -> bool {
         let stored = slot.status.load(Ordering::Acquire);
         let pid = slot.pid.load(Ordering::Acquire);
-        let status = Some(stored & !REAPED).filter(|_| stored != 0);
-        let status = status
-            .or_else(|| zombie_status(pid))
-            .map(ExitStatus::from_raw);
-        status.inspect(|status| observation.end(*status)).is_some()
+        let status = if stored != 0 {
+            Some(stored & !REAPED)
+        } else {
+            zombie_status(pid)
+        };
+        status
+            .inspect(|status| observation.end(ExitStatus::from_raw(*status)))
+            .is_some()
     }
 
     /// What the process that reuses a PID has received, if it exists.
