@@ -315,11 +315,13 @@ mod tests {
 
     #[test]
     fn a_typing_error_finds_its_signal() {
-        let pairs = "HPU HUP|trem TERM|SIGKIL KILL|USR3 USR1";
+        let pairs = "HPU HUP|trem TERM|SIGKIL KILL|USR3 USR1|VTLARN VTALRM";
         for (typed, meant) in pairs.split('|').filter_map(|pair| pair.split_once(' ')) {
             assert_eq!(Signal::nearest(typed), Some(meant), "{typed}");
         }
-        assert_eq!(Signal::nearest("zzzz").or(Signal::nearest("X")), None);
+        for unlike in ["zzzz", "X", "WINXX"] {
+            assert_eq!(Signal::nearest(unlike), None, "{unlike}");
+        }
     }
 
     /// The signal that a text means, found by trying every spelling of every signal.

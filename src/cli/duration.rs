@@ -112,6 +112,7 @@ mod tests {
             ("0s", 0),
             ("1.5s", 1_500_000),
             ("0.25m0.5ms", 15_000_500),
+            ("1.500000000s", 1_500_000),
             ("36500d", 36500 * 24 * 3_600_000_000),
         ] {
             let meant = Some(Duration::from_micros(microseconds));
@@ -150,7 +151,7 @@ mod tests {
         }
 
         #[test]
-        fn a_number_alone_is_milliseconds_or_refused(number in any::<u64>(), zeros in "0{0,3}") {
+        fn a_number_alone_is_milliseconds_or_refused(number in 0u64..1 << 43, zeros in "0{0,3}") {
             let text = format!("{zeros}{number}");
             let meant = Some(Duration::from_millis(number)).filter(|meant| *meant <= LONGEST);
             prop_assert_eq!(read(&text), None);

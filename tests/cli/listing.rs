@@ -108,12 +108,14 @@ fn the_table_has_a_row_for_each_signal() {
         assert!(holds, "{table}");
     }
     let actions = "HUP terminate|QUIT core|STOP stop|TTIN stop|CONT continue|CHLD ignore\
-        |WINCH ignore|URG ignore|RTMIN+3 terminate|SYS core";
+        |WINCH ignore|URG ignore|RTMIN+15 terminate|RTMAX-14 terminate|SYS core|32 terminate";
     for (name, action) in each(actions).filter_map(|row| row.split_once(' ')) {
         let row = run!("-t {name}").told();
         let fields: Vec<_> = row.split_whitespace().collect();
         assert_eq!(fields[1..3], [name, action]);
         assert!(fields.len() > 3, "a description: {row}");
+        let is_realtime = row.contains("realtime");
+        assert_eq!(is_realtime, name.starts_with("RT"), "{row}");
     }
     assert_eq!(first(&run!("-t 9 HUP").told()), [9, 1]);
     run!("-t NOPE").fails(1, "sigsend: ");
