@@ -1,6 +1,7 @@
 //! The options and operands of a command line. Only the old `-SIGNAL` form, and numbers that may
 //! mean a group, are read here: which arguments belong to an option, clap is asked. Pure.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
@@ -21,8 +22,8 @@ pub struct Line {
     pub operands: Vec<&'static OsStr>,
     /// How many of the operands stand before `--` and before a signal was named.
     pub before_signal: usize,
-    /// Each known option, as often as it was given, and perhaps more often.
-    given: Vec<Id>,
+    /// The known options that were given.
+    given: BTreeSet<Id>,
     /// What clap reads in the options.
     values: ArgMatches,
     /// What is refused here. The rest of the line has been read all the same.
@@ -74,7 +75,7 @@ pub fn split(args: &[&'static OsStr]) -> Line {
 impl Line {
     /// Whether an option was given, in a line that may be refused.
     pub fn has(&self, option: &Opt) -> bool {
-        self.given.iter().any(|given| given == option.id())
+        self.given.contains(option.id())
     }
 
     /// The first of these options that is given.
@@ -110,7 +111,7 @@ impl Line {
         let mut option = OsString::from("--signal=");
         option.push(OsStr::from_bytes(signal));
         self.options.push(option);
-        self.given.push(opt::SIGNAL.id().into());
+        self.given.insert(opt::SIGNAL.id().into());
     }
 
     /// Takes an option or a cluster of options, and the arguments after it as long as clap misses
