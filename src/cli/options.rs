@@ -94,6 +94,15 @@ impl Opt {
         shorts.chain(self.long.map(|long| format!("--{long}")))
     }
 
+    /// Its values in a style, each after a blank. One that may be left out is in brackets.
+    pub fn shown_values(&self, style: impl Fn(&str) -> String) -> String {
+        let shown = |value: &&str| match self.arity {
+            Arity::Attached => format!(" [{}]", style(value)),
+            _ => format!(" {}", style(value)),
+        };
+        self.values.iter().map(shown).collect()
+    }
+
     /// As clap parses it.
     fn arg(&self) -> Arg {
         let mut shorts = self.shorts.chars();

@@ -7,7 +7,7 @@ use std::iter;
 use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::Style;
 
-use crate::cli::options::{Arity, DAILY, OPTIONS, Opt};
+use crate::cli::options::{DAILY, OPTIONS, Opt};
 use crate::event::Status;
 use crate::output::terminal::Stream;
 use crate::plan::Detail;
@@ -115,15 +115,13 @@ impl Page<'_> {
 
     fn long(&mut self) {
         let indent = if self.width < NARROW { 4 } else { 10 };
-        let mut group = "";
-        for option in OPTIONS {
-            if option.group != group {
-                group = option.group;
-                self.heading(group);
+        for group in OPTIONS.chunk_by(|one, next| one.group == next.group) {
+            self.heading(group[0].group);
+            for option in group {
+                self.term(&term(option));
+                self.words(0, indent, option.long_help);
+                self.text.push('\n');
             }
-            self.term(&term(option));
-            self.words(0, indent, option.long_help);
-            self.text.push('\n');
         }
         let statuses = Status::MEANINGS;
         let statuses = statuses.map(|(status, meaning)| (status.code().to_string(), meaning));
@@ -204,18 +202,12 @@ fn term(option: &Opt) -> String {
     // Of two letters, the first is the usual one.
     let short = option.shorts.chars().next();
     let short = short.map_or_else(|| "  ".to_owned(), |short| format!("-{short}"));
-    let mut term = match option.long {
-        Some(long) if option.shorts.is_empty() => format!("{short}  --{long}"),
-        Some(long) => format!("{short}, --{long}"),
-        None => short,
-    };
-    for value in option.values {
-        let _ = match option.arity {
-            Arity::Attached => write!(term, " [{value}]"),
-            _ => write!(term, " {value}"),
-        };
+    let values = option.shown_values(str::to_owned);
+    match option.long {
+        Some(long) if option.shorts.is_empty() => format!("{short}  --{long}{values}"),
+        Some(long) => format!("{short}, --{long}{values}"),
+        None => short + &values,
     }
-    term
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::cli::options::{Arity, OPTIONS};
+use crate::cli::options::OPTIONS;
 use crate::docs::completions;
 use crate::event::Status;
 use crate::output::keys::{EVENTS, KEYS, rows};
@@ -34,22 +34,15 @@ fn page() -> String {
 /// A subsection for each group of the help, a paragraph for each option.
 fn options() -> String {
     let mut text = String::new();
-    let mut group = "";
-    for option in OPTIONS {
-        if option.group != group {
-            group = option.group;
-            let _ = writeln!(text, ".SS {group}");
+    for group in OPTIONS.chunk_by(|one, next| one.group == next.group) {
+        let _ = writeln!(text, ".SS {}", group[0].group);
+        for option in group {
+            let bold = |spelling: String| format!("\\fB{}\\fR", roff(&spelling));
+            let spellings: Vec<String> = option.spellings().map(bold).collect();
+            let values = option.shown_values(|value| format!("\\fI{value}\\fR"));
+            let _ = writeln!(text, ".TP\n{}{values}", spellings.join(", "));
+            let _ = writeln!(text, "{}", roff(option.long_help).replace(". ", ".\n"));
         }
-        let bold = |spelling: String| format!("\\fB{}\\fR", roff(&spelling));
-        let spellings: Vec<String> = option.spellings().map(bold).collect();
-        let _ = write!(text, ".TP\n{}", spellings.join(", "));
-        for value in option.values {
-            let _ = match option.arity {
-                Arity::Attached => write!(text, " [\\fI{value}\\fR]"),
-                _ => write!(text, " \\fI{value}\\fR"),
-            };
-        }
-        let _ = writeln!(text, "\n{}", roff(option.long_help).replace(". ", ".\n"));
     }
     text
 }
