@@ -106,8 +106,10 @@ fn a_freeze_that_fails_leaves_no_process_stopped() {
     let starts: [fn() -> Family; 2] = [generations, || blocked("vfork")];
     needs!(may_trace(), "strace");
     for start in starts {
-        let line = format!("--tree -KILL {}", start());
+        let family = start();
+        let line = format!("--tree -KILL {family}");
         let trace = strace("trace=openat,pidfd_send_signal", &line);
+        drop(family);
         let mut looks = calls_after(&trace, "SIGSTOP");
         looks.retain(|call| call.name == "openat");
         let mut failed = 0;
