@@ -4,8 +4,9 @@ use std::str::FromStr;
 
 /// The value of one or more digits, unless its type cannot hold it.
 pub fn number<T: FromStr>(digits: &str) -> Option<T> {
-    // `parse` would take a sign in front.
-    digits.parse().ok().filter(|_| is_number(digits))
+    // `parse` would take a sign in front, and nothing else but digits.
+    let is_unsigned = digits.starts_with(|first: char| first.is_ascii_digit());
+    digits.parse().ok().filter(|_| is_unsigned)
 }
 
 pub fn is_number(text: impl AsRef<[u8]>) -> bool {

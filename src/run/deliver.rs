@@ -2,6 +2,7 @@
 //! target needs. Knows not whether the sender is the kernel's or the rehearsal.
 
 use std::rc::Rc;
+use std::slice;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -116,12 +117,16 @@ fn by_number(call: &mut Call, step: Step) -> Result<()> {
 /// One kill(2). The rehearsal shows a target for many processes by its members; as kill(2) does, it
 /// passes over those that it may not signal if there are others. Why it is refused, if it is.
 fn to_number(call: &mut Call, typed: &Typed, target: &Target, step: Step) -> Result<Option<Errno>> {
+    let members;
     let shown = match call.plan.mode {
-        Mode::Rehearse => reached_by(target)?,
-        Mode::Send | Mode::Ask(_) => vec![target.clone()],
+        Mode::Rehearse => {
+            members = reached_by(target)?;
+            &members[..]
+        }
+        Mode::Send | Mode::Ask(_) => slice::from_ref(target),
     };
     let mut refused = Some(Errno::ESRCH);
-    for one in &shown {
+    for one in shown {
         let pid = one.process();
         // The name has to be read before: a killed process may be gone at once.
         let name = name(call, pid);
