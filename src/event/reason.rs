@@ -180,11 +180,33 @@ impl Reason {
             Self::Nobody(Nobody {
                 executables: 0,
                 hidden: false,
-                of_others: 0,
+                of_others,
                 ..
             })
-            | Self::NotListening { of_others: 0, .. } => (Gone, None),
+            | Self::NotListening { of_others, .. } => match of_others {
+                0 => (Gone, None),
+                _ => (Refused, None),
+            },
             Self::ControlGroup(NoControlGroup::Missing) => (Refused, Some(Errno::ENOENT)),
+            Self::OnlySigsend
+            | Self::OnlySpared { .. }
+            | Self::Stale { .. }
+            | Self::NotExpected { .. }
+            | Self::NoSuchText { .. }
+            | Self::WorksElsewhere { .. }
+            | Self::OtherUser { .. }
+            | Self::NotCaught { .. }
+            | Self::Everyone
+            | Self::KernelThread
+            | Self::Protected
+            | Self::ControlGroup(
+                NoControlGroup::Other
+                | NoControlGroup::Version1
+                | NoControlGroup::Root
+                | NoControlGroup::Own
+                | NoControlGroup::Ancestor(_)
+                | NoControlGroup::Threaded,
+            ) => (Refused, None),
             Self::NotPermitted { errno, .. }
             | Self::Refused(errno)
             | Self::ControlGroup(NoControlGroup::Refused(errno) | NoControlGroup::NoKill(errno)) => {
@@ -192,19 +214,12 @@ impl Reason {
             }
             Self::Absent(NoProcess::Thread { .. })
             | Self::EmptyWord
-            | Self::Nobody(
-                Nobody { hidden: true, .. }
-                | Nobody {
-                    executables: 1.., ..
-                },
-            )
+            | Self::Nobody(_)
             | Self::HolderUnseen { .. }
             | Self::Unverified { .. }
             | Self::CatchUnknown { .. }
             | Self::PerhapsAncestor { .. } => (Unclear, None),
             Self::OtherNamespace { .. } => (Lives, None),
-            // It is there, and not what was asked for.
-            _ => (Refused, None),
         };
         let count = match self {
             Self::OtherNamespace { count } => *count,

@@ -19,7 +19,7 @@ use crate::plan::{Labels, Mode, Reach};
 use crate::run::call::Call;
 use crate::run::preview::reached_by;
 use crate::run::sender::{
-    Answer, Route, Sent, Step, is_forbidden, is_permitted_cont, refusal, send, send_to,
+    Answer, Route, Step, is_forbidden, is_permitted_cont, refusal, send, send_to,
 };
 use crate::run::tree_kill::kill_trees;
 use crate::signal::Signal;
@@ -287,11 +287,9 @@ fn kill_whole(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
     if step.is_first() {
         call.tally.signalled += count;
     }
-    // The preview of the first signal has what would be sent later.
-    if step.is_first() || matches!(sent, Sent::Receipt(_)) {
-        let outcome = call.sent(sent, step, None);
-        let subject = Subject::target(&typed).unseen(count);
-        call.report.tell(&subject, &outcome);
-    }
+    // They have no preview that would tell a later KILL.
+    let outcome = call.sent(sent, step, None);
+    let subject = Subject::target(&typed).unseen(count);
+    call.report.tell(&subject, &outcome);
     Ok(true)
 }

@@ -324,6 +324,8 @@ fn members_of_another_pid_namespace_are_counted_and_only_killed_as_a_whole() {
     let late = format!("sigsend: {group} is still there after 0.");
     run("-0 --within 50ms").begins(124, late);
     run("--dry-run -KILL").says(format!("would send KILL (9) to {them}\n"));
+    // TERM reaches none of them, KILL as a follow-up does.
+    run("--dry-run --grace 5s").has(format!("would send KILL (9) to {them}\n"));
     run("--dry-run --json -KILL").has("\"signalled\":2,");
     alive(&members);
     run("-v -KILL --wait").says(format!("sent KILL (9) to {them}\n"));
