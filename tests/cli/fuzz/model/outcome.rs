@@ -129,7 +129,8 @@ impl Predictor<'_> {
                 OK | FAIL | UNSURE
             };
         }
-        if request.is_tree() && self.is_ancestor(index) {
+        let is_meant = aim.origin == Origin::Below || self.is_fit(victim);
+        if request.is_tree() && self.is_ancestor(index) && is_meant {
             return SPARED;
         }
         let catches = |&signal: &usize| signal > 0 && victim.caught & 1 << (signal - 1) != 0;
