@@ -126,14 +126,15 @@ impl<'a> Holders<'a> {
         }
         if !is_known {
             let judge = |process: &Pinned| {
-                let is_holder = |process: &Pinned| is_holder(process, &self.sockets);
-                let verdict = self.rules.judge(process, Way::Port, is_holder)?;
-                Ok((verdict, self.rules.is_owned(process)?, is_holder(process)?))
+                let is_holder = is_holder(process, &self.sockets)?;
+                let verdict = self.rules.judge(process, Way::Port, |_| Ok(is_holder))?;
+                let is_other = verdict.is_none() && !self.rules.is_owned(process)?;
+                Ok(is_holder.then_some((verdict, is_other)))
             };
             match Pinned::open_if(pid, judge)?.process() {
-                Some((process, (Some(verdict), ..))) => self.selected.push((process, verdict)),
-                Some((_, (None, false, true))) => _ = self.others.insert(pid),
-                Some((_, (None, true, true))) => {}
+                Some((process, Some((Some(verdict), _)))) => self.selected.push((process, verdict)),
+                Some((_, Some((None, true)))) => _ = self.others.insert(pid),
+                Some((_, Some((None, false)))) => {}
                 // The socket may be in somebody else's hand by now.
                 _ => return Ok(()),
             }

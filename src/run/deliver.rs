@@ -1,5 +1,5 @@
 //! One signal to every recipient that is present, in the order and by the routes that their kind of
-//! target needs. Knows not whether the sender is the kernel's or the rehearsal.
+//! target needs. The same in a dry run.
 
 use std::rc::Rc;
 use std::slice;

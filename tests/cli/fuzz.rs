@@ -90,7 +90,8 @@ fn run_chunk(seed: u64, lines: u64) -> (String, String) {
 
 /// The worker, which is process 1 of its namespace.
 fn fuzz(seed: u64, lines: u64) {
-    // Otherwise another worker's socket may be on the same port, and its holder cannot be seen here.
+    // Otherwise another worker's socket may be on the same port, and its holder cannot be seen
+    // here.
     let _ = entered_network();
     let mut world = World::new();
     let runner = Runner::new();
