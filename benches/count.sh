@@ -49,7 +49,7 @@ one=$(instructions -0 -- "$$")
 all=$(instructions -0 -- "${targets[@]}")
 at_most 45 "$calls" 'system calls of -0 -- PID'
 at_most 80000 "$one" 'instructions of -0 -- PID'
-at_most 2400 "$(((all - one) / (many - 1)))" "instructions for each of $many PIDs after --"
+at_most 2900 "$(((all - one) / (many - 1)))" "instructions for each of $many PIDs after --"
 
 # The limit on address space also bounds resident memory, and needs no sampling.
 for form in '5 -0' '12 -0 --'; do
