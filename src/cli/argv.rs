@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::mem::ManuallyDrop;
 use std::os::unix::ffi::OsStrExt;
 
 use clap::{ArgMatches, Command, Id};
@@ -43,7 +44,8 @@ pub type Read<T> = fn(&OsStr) -> Result<T, UsageError>;
 /// Splits the arguments after argv[0].
 pub fn split(args: &[&'static OsStr]) -> Line {
     let mut line = Line::default();
-    let mut command = command();
+    // Never freed: that would take a tenth of a short run.
+    let mut command = ManuallyDrop::new(command());
     let mut rest = args.iter().copied();
     while let Some(arg) = rest.next() {
         match arg.as_bytes().strip_prefix(b"-") {
@@ -65,7 +67,7 @@ pub fn split(args: &[&'static OsStr]) -> Line {
             Some(_) => line.option(&mut command, arg, &mut rest),
         }
     }
-    match command.try_get_matches_from(&line.options) {
+    match command.try_get_matches_from_mut(&line.options) {
         Ok(values) => line.values = values,
         Err(error) => _ = line.error.get_or_insert(Error::Options(error)),
     }

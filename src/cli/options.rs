@@ -106,12 +106,14 @@ impl Opt {
     /// As clap parses it.
     fn arg(&self) -> Arg {
         let mut shorts = self.shorts.chars();
-        let arg = Arg::new(self.id())
+        let mut arg = Arg::new(self.id())
             .long(self.long)
             .short(shorts.next())
-            .short_aliases(shorts)
             .action(self.action.clone())
             .value_parser(ValueParser::os_string());
+        if !shorts.as_str().is_empty() {
+            arg = arg.short_aliases(shorts);
+        }
         match self.arity {
             Arity::Flag => arg.num_args(0),
             Arity::Attached => arg.num_args(0..=1),
