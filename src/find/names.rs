@@ -90,15 +90,20 @@ pub fn nobody_named(name: &str, rules: &Rules) -> Result<Nobody> {
         let Ok(known) = proc::name(pid) else {
             return Ok(());
         };
+        let is_named = is_named(pid, name)?;
         if rules.is_owned(process)? {
             names.extend(String::from_utf8(known.clone()));
         } else if process.is_running()? {
-            match is_named(pid, name)? {
+            match is_named {
                 Some(is_meant) => nobody.of_others += usize::from(is_meant),
                 None => nobody.hidden = true,
             }
         }
-        if proc::executable(pid).is_ok_and(|executable| executable == name.as_bytes()) {
+        // One that has the name, or that `-f`, `--cwd` or `-u` excludes, is not the one meant.
+        if is_named == Some(false)
+            && proc::executable(pid).is_ok_and(|executable| executable == name.as_bytes())
+            && rules.fails(process, Way::Number)?.is_none()
+        {
             nobody.executables += 1;
             if nobody.called.len() < TOLD && !nobody.called.contains(&known) {
                 nobody.called.push(known);

@@ -123,6 +123,30 @@ fn a_program_under_another_name_is_told_with_that_name() {
 }
 
 #[test]
+fn a_process_that_is_excluded_is_not_told_as_another_name_of_the_program() {
+    in_pid_namespace!();
+    needs!(may_change_user(), "root");
+    let (home, program) = copied_cat("engine");
+    let owned = victim().echoing(&mut Command::new(&program));
+    for form in each("-f no-such-text engine | --cwd /proc engine | -u nobody engine") {
+        let told = run!("-v -KILL {form}").code(1).err;
+        assert!(!told.contains("executable"), "{told}");
+        let status = i32::from(form.contains("-u"));
+        run!("--grace 15s {form}").code(status);
+        run!("--alive {form}").code(1);
+    }
+    drop(owned);
+    let mode = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(home.path(), mode).expect("ours");
+    let foreign = victim()
+        .owned_by(NOBODY)
+        .echoing(&mut Command::new(&program));
+    run!("-v -KILL engine").fails(1, "-a selects it");
+    run!("--alive -u 0 engine").code(1);
+    foreign.assert_alive();
+}
+
+#[test]
 fn a_script_answers_to_its_whole_name() {
     in_pid_namespace!();
     let dir = tempdir();
