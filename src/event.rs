@@ -146,8 +146,6 @@ pub struct Preview {
     pub user: String,
     pub age: Option<Duration>,
     pub command: Vec<u8>,
-    /// The text that `-f` looked for in the command line, if it was given.
-    pub sought: Option<Vec<u8>>,
     /// Where it works, if `--cwd` was given.
     pub directory: Option<Vec<u8>>,
 }

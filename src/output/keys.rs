@@ -21,7 +21,7 @@ pub const EVENTS: &str = "\
 
 /// A key, the type of its value, and what it means.
 pub const KEYS: &str = "\
-    event | string | one of the above
+    event | string | one of the events in the other table
     target | string | the target as it was typed, also for members of a group or tree
     pid | number | the process, if there is a single one
     inode | number | the inode of its pidfd, if it was pinned (Linux 6.9): `pid:inode` is its \

@@ -84,7 +84,9 @@ impl<'a> Report<'a> {
             outcome,
             Outcome::Failed(_) | Outcome::Unstopped | Outcome::Escaped | Outcome::StillThere { .. }
         );
-        let is_error = is_failure || is_notice(subject, outcome) && Stream::Error.is_terminal();
+        // What `--verbose` prints need not be told twice.
+        let is_shown = self.voice != Voice::Verbose && Stream::Error.is_terminal();
+        let is_error = is_failure || is_notice(subject, outcome) && is_shown;
         if self.voice == Voice::Quiet && !is_error {
             return;
         }

@@ -345,7 +345,6 @@ pub fn preview() -> Preview {
         user: "www".to_owned(),
         age: Some(Duration::from_millis(3_600_999)),
         command: b"cat -".to_vec(),
-        sought: None,
         directory: None,
     }
 }

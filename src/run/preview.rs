@@ -55,7 +55,6 @@ pub fn preview(plan: &Plan, pid: Pid, step: Step) -> Preview {
     let started = stat.and_then(|stat| stat.started().ok());
     let directory = selection.cwd.as_ref();
     let directory = directory.and_then(|_| proc::working_directory(pid).ok());
-    let sought = selection.full.first();
     let user = status
         .as_ref()
         .map(|status| proc::user_name(status.real_user));
@@ -67,7 +66,6 @@ pub fn preview(plan: &Plan, pid: Pid, step: Step) -> Preview {
         user: user.unwrap_or_else(|| "unknown".to_owned()),
         age: started.and_then(|started| SystemTime::now().duration_since(started).ok()),
         command: proc::arguments(pid).unwrap_or_default().join(&b' '),
-        sought: sought.map(|text| text.as_encoded_bytes().to_vec()),
         directory,
     }
 }
