@@ -33,7 +33,7 @@ pub struct Line {
 
 #[derive(Debug)]
 pub enum Error {
-    /// A number after a target, which is neither a signal nor a process group.
+    /// A number after a target, which may be meant as a signal or as a process group.
     Number(&'static OsStr),
     Options(clap::Error),
 }

@@ -22,19 +22,22 @@ const FOREIGN: &str = "\
 -x --exact: a NAME is always the whole command name
 -I --ignore-case --regexp: a NAME is exact: \
     'pgrep PATTERN | {program} --pidfile -' selects by a pattern
--o -O -y --newest --oldest --older --older-than --younger-than: pgrep selects by age: \
-    'pgrep --newest NAME | {program} --pidfile -'
--P --parent: '--tree PID' means all descendants; \
+-o --oldest: 'pgrep --oldest -x NAME | {program} --pidfile -' selects the oldest process
+--newest: 'pgrep --newest -x NAME | {program} --pidfile -' selects the newest process
+-O --older --older-than: 'pgrep --older SECONDS -x NAME | {program} --pidfile -' selects by age
+-y --younger-than: 'ps -o etimes= -p PID' prints how many seconds ago a process started
+-P --parent --ppid: '--tree PID' means all descendants; \
     'pgrep -P PID | {program} --pidfile -' the children
--g --pgroup --process-group: '-- -PGID' means a process group
+-g --group --pgid --pgroup --process-group: '-- -PGID' means a process group
 --session: 'pgrep --session SID | {program} --pidfile -' selects by session
---terminal: 'pgrep --terminal TTY | {program} --pidfile -' selects by terminal
+--terminal --tty: 'pgrep --terminal TTY | {program} --pidfile -' selects by terminal
 -U --euid --uid: '-u USER' means the processes of a user
 -F: '--pidfile FILE' reads targets from a file
 -H: '-r' signals only processes that have a handler for the signal
 -c --count: '{program} -p NAME | wc -l' counts processes
 -R --children --recursive: '--tree PID' means a process and all its descendants
 -C --name --comm: a command name is a target, without an option
+--stop: '--grace 10s' stops a process for good; '-STOP' suspends it
 --retry: '--grace 5s' sends TERM, and KILL after 5 seconds";
 
 /// What stands in for a dash in text that was typeset.
@@ -109,6 +112,15 @@ pub fn timeout(text: &OsStr) -> Option<String> {
     follow_up_time(OsStr::new(after)).ok()?;
     signal.parse::<Signal>().ok()?;
     Some(format!("'--timeout {after} {signal}' takes two words"))
+}
+
+/// For the old form of a signal as a value of `--timeout`: `--timeout 5s -KILL`.
+pub fn dashed_follow_up(after: &OsStr, signal: &OsStr) -> Option<String> {
+    let signal = signal.to_str()?.strip_prefix('-')?.parse::<Signal>().ok()?;
+    let after = escape(after.as_bytes());
+    Some(format!(
+        "'--timeout {after} {signal}' has no dash before the signal"
+    ))
 }
 
 /// For a text that is no target.

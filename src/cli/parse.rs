@@ -211,11 +211,11 @@ mod tests {
         -u bob                  | '--user' selects nobody by itself
         -u bob -KILL -w         | '--user' selects nobody by itself
         --mixed -KILL           | no process ID specified
-        -f ab                   | '--full' selects by itself only with three bytes |
-        -f 4242                 | '--full' selects by itself only with three bytes | 'kill 4242'
+        -f ab                   | '--full' selects by itself only with at least three bytes |
+        -f 4242                 | '--full' selects by itself only with at least three bytes | 'kill 4242'
         -9 -f 4242              | '--full' selects by itself | 'kill -9 4242' signals the process 4242
-        -f ab -f 12345 -u bob   | '--full' selects by itself only with three bytes
-        --cwd /x -f ab          | '--full' selects by itself only with three bytes
+        -f ab -f 12345 -u bob   | '--full' selects by itself only with at least three bytes
+        --cwd /x -f ab          | '--full' selects by itself only with at least three bytes
         -f '' nginx             | '': invalid text
         --cwd / nginx           | '/': invalid directory
         --cwd '' nginx          | '': invalid directory
@@ -248,7 +248,7 @@ mod tests {
         --port=8080             | unknown option '--port' | 'kill :8080'
         --port x                | unknown option '--port' | 'kill :PORT'
         -P 7                    | unknown option '-P' | '--tree PID'
-        --older 7               | unknown option '--older' | pgrep selects by age: 'pgrep
+        --older 7               | unknown option '--older' | --older SECONDS
         --user-name bob         | unknown option '--user-name' |
         --hup 7                 | unknown option '--hup' | did you mean -HUP?";
 

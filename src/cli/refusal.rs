@@ -31,7 +31,7 @@ pub fn usage_error(error: &Error, line: &Line) -> UsageError {
     match error {
         Error::Number(arg) => {
             let arg = escape(arg.as_bytes());
-            let error = format!("'{arg}' after a target is neither a signal nor a process group");
+            let error = format!("'{arg}' after a target may be a signal or a process group");
             UsageError::new(error).hint(format!(
                 "'{{program}} {arg} PID' puts the signal first; \
                  '{{program}} -- PID {arg}' means the process group"

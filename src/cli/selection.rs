@@ -71,9 +71,8 @@ fn targets(line: &Line) -> Result<Targets, UsageError> {
             | Target::Token(Pid::INIT, _)
                 if is_tree =>
             {
-                return Err(UsageError::new(
-                    "the tree of process 1 is every process: write -1 if that is meant",
-                ));
+                let error = "the tree of process 1 is every process: refused";
+                return Err(UsageError::new(error));
             }
             _ => None,
         };
@@ -107,6 +106,9 @@ fn check_dashes(line: &Line) -> Result<(), UsageError> {
             let error = UsageError::new(format!("'{name}' is a signal without its dash"));
             return Err(error.hint(match line.first(&opt::QUESTIONS) {
                 Some(_) => by_name,
+                None if signal == Signal::STOP => format!(
+                    "'-STOP' suspends a process, '--grace 10s' stops it for good; {by_name}"
+                ),
                 None => format!("'-{signal}' names the signal; {by_name}"),
             }));
         }
@@ -124,8 +126,9 @@ fn check_texts(texts: &[OsString], line: &Line) -> Result<(), UsageError> {
     {
         return Ok(());
     }
-    let error =
-        UsageError::new("'--full' selects by itself only with three bytes that are not all digits");
+    let error = UsageError::new(
+        "'--full' selects by itself only with at least three bytes, not all digits",
+    );
     let pid = texts.iter().find(|text| is_number(text.as_bytes()));
     Err(error.better_hint(pid.map(|pid| {
         let mut options = line.options.iter();

@@ -102,9 +102,10 @@ pub fn product(what: &OsStr) -> Result<Product, UsageError> {
 /// The values of `--timeout`.
 pub fn follow_up(after: &OsStr, text: &OsStr) -> Result<FollowUp, UsageError> {
     let hint = || hints::timeout(after);
+    let dashed = || hints::dashed_follow_up(after, text);
     Ok(FollowUp {
         after: follow_up_time(after).map_err(|error| error.better_hint(hint()))?,
-        signal: signal(text)?,
+        signal: signal(text).map_err(|error| error.better_hint(dashed()))?,
     })
 }
 

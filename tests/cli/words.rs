@@ -61,7 +61,7 @@ const HINTS: &str = r"
     HUP PID          | 'HUP' is a signal without its dash | '-HUP' names the signal; '-- HUP' means processes of that name
     USR1 PID PID     | 'USR1' is a signal without its dash | '-USR1' names the signal; '-- USR1' means processes of that name
     SIGTERM PID      | 'SIGTERM' is a signal without its dash | '-TERM' names the signal; '-- SIGTERM' means processes of that name
-    stop PID         | 'stop' is a signal without its dash | '-STOP' names the signal; '-- stop' means processes of that name
+    stop PID         | 'stop' is a signal without its dash | '-STOP' suspends a process, '--grace 10s' stops it for good; '-- stop' means processes of that name
     RTMIN+1 PID      | 'RTMIN+1' is a signal without its dash | '-RTMIN+1' names the signal; '-- RTMIN+1' means processes of that name
     PID hup          | 'hup' is a signal without its dash | '-HUP' names the signal; '-- hup' means processes of that name
     -v INT -- PID    | 'INT' is a signal without its dash | '-INT' names the signal; '-- INT' means processes of that name
@@ -76,8 +76,8 @@ const HINTS: &str = r"
     -s TERM,KILL PID | 'TERM,KILL': invalid signal  | '--grace 5s' sends TERM, and KILL to what is left after 5 seconds
     -TERM -HUP PID   | one signal at a time: TERM and HUP were named |
     -s15 -sHUP PID   | one signal at a time: TERM and HUP were named |
-    PID -9           | '-9' after a target is neither a signal nor a process group | 'kill -9 PID' puts the signal first; 'kill -- PID -9' means the process group
-    PID -0           | '-0' after a target is neither a signal nor a process group | 'kill -0 PID' puts the signal first; 'kill -- PID -0' means the process group
+    PID -9           | '-9' after a target may be a signal or a process group | 'kill -9 PID' puts the signal first; 'kill -- PID -9' means the process group
+    PID -0           | '-0' after a target may be a signal or a process group | 'kill -0 PID' puts the signal first; 'kill -- PID -0' means the process group
     -help            | unknown option '-e'          | did you mean --help?
     -wait PID        | unknown option '-i'          | did you mean --wait?
     --sginal=9 PID   | unknown option '--sginal'    | did you mean --signal?
@@ -86,7 +86,10 @@ const HINTS: &str = r"
     -k PID           | unknown option '-k'          | '-KILL :PORT' is fuser -k; '--timeout 5s KILL' sends KILL later
     -i PID           | unknown option '-i'          | '--dry-run' shows who would get the signal
     -e PID           | unknown option '-e'          | '-v' prints what was signalled
-    --newest sleep   | unknown option '--newest'    | pgrep selects by age: 'pgrep --newest NAME ¦ kill --pidfile -'
+    --newest sleep   | unknown option '--newest'    | 'pgrep --newest -x NAME ¦ kill --pidfile -' selects the newest process
+    -o sleep         | unknown option '-o'          | 'pgrep --oldest -x NAME ¦ kill --pidfile -' selects the oldest process
+    --group 5        | unknown option '--group'     | '-- -PGID' means a process group
+    --stop PID       | unknown option '--stop'      | '--grace 10s' stops a process for good; '-STOP' suspends it
     --zzz PID        | unknown option '--zzz'       |
     --no␛pe PID      | unknown option '--no\x1bpe'  |
     --foo␤bar PID    | unknown option '--foo\x0abar' |
@@ -100,6 +103,8 @@ const HINTS: &str = r"
     -q               | '--queue' is missing a value: --queue VALUE |
     --timeout 5s     | '--timeout' is missing a value: --timeout DURATION SIGNAL |
     --timeout=1s:KILL PID | '1s:KILL': invalid duration | '--timeout 1s KILL' takes two words
+    --timeout 5s -KILL PID | '-KILL': invalid signal | '--timeout 5s KILL' has no dash before the signal
+    --tree 1         | the tree of process 1 is every process: refused |
     -w5 PID          | unknown option '-5'          | '--within 5s' waits at most that long
     --wait 5s PID    | '5s': invalid target         | '--within 5s' waits at most that long
     -q1 -q2 PID      | '--queue' can be given only once |

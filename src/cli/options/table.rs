@@ -68,8 +68,8 @@ pub static LIST: Opt = valued(SIGNALS, "list", "l", &["X"]).attached().says(
     "list signal names, or translate each X",
     "Without operand, list every signal name. A number, an exit status or a wait status is \
      translated to the name of its signal (9, 137, 265 and 393 to KILL), a name to its number, and \
-     a mask such as 0x4001, as /proc/PID/status shows it, to the names in it. The first X may be \
-     attached: -l9, --list=9.",
+     a mask of /proc/PID/status with 0x in front, such as 0x4001, to the names in it. The first X \
+     may be attached: -l9, --list=9.",
 );
 
 pub static NUMBERS: Opt = flag(SIGNALS, "", "L").says(
