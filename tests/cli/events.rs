@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use serde_json::{Value, json};
 
 use crate::support::prelude::*;
-use crate::support::shown_on_terminal;
+use crate::support::{on_terminal, shown_on_terminal};
 
 /// The objects of JSON Lines, each checked against the table in the reference and the manual.
 #[track_caller]
@@ -234,6 +234,14 @@ fn a_dry_run_lists_the_members_of_a_group_and_its_follow_ups() {
     let follow_ups = &objects[0]["follow_ups"];
     has!(follow_ups[0], "signals": ["CONT"], "after_ms": 0);
     has!(follow_ups[1], "signals": ["KILL"], "after_ms": 10_000);
+    // A line is as long on a narrow terminal.
+    let args = format!("--dry-run --grace 10s -- -{leader}");
+    let shown = on_terminal(40, &args.split(' ').collect::<Vec<_>>());
+    let told = "(cat): terminates it, then CONT (18), KILL (9) 10s later; user ";
+    assert!(
+        shown.contains(told) && shown.ends_with("cat\n"),
+        "{shown}"
+    );
     leader.assert_alive();
     member.assert_alive();
 }
