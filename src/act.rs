@@ -22,7 +22,7 @@ pub fn act(action: Action, begun: Begun, program: &str) -> Status {
         }
         Action::List(operands) => list::names(&operands, width()),
         Action::Numbers(operands) => list::numbers(&operands, width()),
-        Action::Table(operands) => list::table(&operands, width()),
+        Action::Table(operands) => list::table(&operands),
         Action::State(pids) => state::sets(&pids),
         Action::Help(detail) => help::help(program, detail).into(),
         Action::Version => version(program).into(),

@@ -1,11 +1,6 @@
 //! The short and the long help, within the width of the terminal.
 
-use std::fmt::Write;
-use std::io;
 use std::iter;
-
-use anstream::{AutoStream, ColorChoice};
-use clap::builder::styling::Style;
 
 use crate::cli::options::{DAILY, OPTIONS, Opt};
 use crate::event::Status;
@@ -54,23 +49,15 @@ const EXAMPLES: &str = "\
 --dry-run -HUP -- -1          show who would get it and what it would do
 --id 4242                     print a token for exactly this process";
 
-/// The short or the long help, bold if standard output is a terminal and the environment allows it.
+/// The short or the long help.
 pub fn help(program: &str, detail: Detail) -> String {
-    let width = Stream::Output.width().unwrap_or(WIDEST).min(WIDEST);
-    let bold = Style::new().bold();
-    let styles = match AutoStream::choice(&io::stdout()) {
-        ColorChoice::Never => (Style::new(), Style::new()),
-        _ => (bold.underline(), bold),
-    };
-    page(program, detail, width, styles)
+    page(program, detail, Stream::Output.width().unwrap_or(WIDEST))
 }
 
-fn page(program: &str, detail: Detail, width: usize, (heading, literal): (Style, Style)) -> String {
+fn page(program: &str, detail: Detail, width: usize) -> String {
     let mut page = Page {
         program,
-        width,
-        heading,
-        literal,
+        width: width.min(WIDEST),
         text: String::new(),
     };
     page.usage();
@@ -85,21 +72,18 @@ fn page(program: &str, detail: Detail, width: usize, (heading, literal): (Style,
 struct Page<'a> {
     program: &'a str,
     width: usize,
-    heading: Style,
-    literal: Style,
     text: String,
 }
 
 impl Page<'_> {
     fn usage(&mut self) {
-        let (program, literal, heading) = (self.program, self.literal, self.heading);
-        let column = 8 + program.chars().count();
+        let column = 8 + self.program.chars().count();
         let indent = if self.width < NARROW { 4 } else { 15 };
-        let mut start = format!("{heading}Usage:{heading:#}");
+        let mut start = "Usage: ";
         for form in FORMS {
-            let _ = write!(self.text, "{start} {literal}{program}{literal:#} ");
+            self.text.extend([start, self.program, " "]);
             self.words(column, column.min(indent), form);
-            start = " ".repeat(6);
+            start = "       ";
         }
         self.text.push('\n');
     }
@@ -136,8 +120,7 @@ impl Page<'_> {
     }
 
     fn heading(&mut self, heading: &str) {
-        let style = self.heading;
-        let _ = writeln!(self.text, "{style}{heading}:{style:#}");
+        self.text.extend([heading, ":\n"]);
     }
 
     /// Terms and what they mean, in two columns or, if that is too narrow, under each other, and a
@@ -146,13 +129,12 @@ impl Page<'_> {
         let length = |term: &str| term.chars().count();
         let widest = rows.iter().map(|(term, _)| length(term)).max();
         let indent = widest.unwrap_or_default() + 4;
-        let literal = self.literal;
         for (term, meaning) in rows {
             if self.width < NARROW {
                 self.term(term);
                 self.words(0, 6, meaning);
             } else {
-                let _ = write!(self.text, "  {literal}{term}{literal:#}");
+                self.text.extend(["  ", term]);
                 self.words(2 + length(term), indent, meaning);
             }
         }
@@ -160,11 +142,8 @@ impl Page<'_> {
     }
 
     fn term(&mut self, term: &str) {
-        let literal = self.literal;
-        let _ = write!(self.text, "  {literal}");
+        self.text.push_str("  ");
         self.words(2, 2, term.trim_start());
-        self.text.pop();
-        let _ = writeln!(self.text, "{literal:#}");
     }
 
     /// Words, with a blank between, on a line that has `column` columns already, and on further
@@ -218,7 +197,7 @@ mod tests {
     fn nothing_is_wider_than_the_terminal() {
         for width in [30, 40, 59, 60, 80, 100] {
             for detail in [Detail::Short, Detail::Long] {
-                for line in page("sigsend", detail, width, (Style::new(), Style::new())).lines() {
+                for line in page("sigsend", detail, width).lines() {
                     assert!(line.chars().count() <= width, "{width}: {line}");
                     assert_eq!(line, line.trim_end(), "{width}");
                 }

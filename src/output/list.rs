@@ -42,16 +42,12 @@ pub fn numbers(operands: &[OsString], width: Option<usize>) -> Listing {
     columns(signals.map(pair), width.unwrap_or(1)).into()
 }
 
-/// `-t`: one row per signal, cut to the width of the terminal.
-pub fn table(operands: &[OsString], width: Option<usize>) -> Listing {
+/// `-t`: one row per signal.
+pub fn table(operands: &[OsString]) -> Listing {
     let row = |signal: Signal| -> String {
         let (number, name) = (signal.number(), signal.to_string());
         let (action, meaning) = (signal.default_action(), signal.description());
-        let row = format!("{number:>2} {name:<8} {action:<9} {meaning}");
-        row.chars()
-            .take(width.unwrap_or(usize::MAX))
-            .chain(['\n'])
-            .collect()
+        format!("{number:>2} {name:<8} {action:<9} {meaning}\n")
     };
     if !operands.is_empty() {
         return each(operands, |text| Some(row(text.parse().ok()?)));

@@ -238,10 +238,7 @@ fn a_dry_run_lists_the_members_of_a_group_and_its_follow_ups() {
     let args = format!("--dry-run --grace 10s -- -{leader}");
     let shown = on_terminal(40, &args.split(' ').collect::<Vec<_>>());
     let told = "(cat): terminates it, then CONT (18), KILL (9) 10s later; user ";
-    assert!(
-        shown.contains(told) && shown.ends_with("cat\n"),
-        "{shown}"
-    );
+    assert!(shown.contains(told) && shown.ends_with("cat\n"), "{shown}");
     leader.assert_alive();
     member.assert_alive();
 }

@@ -2,7 +2,6 @@
 
 use crate::completions::options;
 use crate::support::prelude::*;
-use crate::support::shown_on_terminal;
 
 const GROUPS: [&str; 5] = ["Signal:", "Target:", "Safety:", "Waiting:", "Output:"];
 
@@ -72,33 +71,6 @@ fn help_shows_the_name_by_which_the_program_was_called() {
     contains!(long, "\n  kill --grace 10s 4242 ");
     let holds = !long.contains("sigsend -") && !long.contains("/usr/local");
     assert!(holds, "{long}");
-}
-
-#[test]
-fn colour_follows_the_conventions() {
-    let cases = "
-        terminal | TERM=xterm                  | coloured
-        terminal | TERM=xterm NO_COLOR=1       | plain
-        terminal | TERM=xterm NO_COLOR=        | coloured
-        terminal | TERM=dumb                   | plain
-        terminal | TERM=xterm CLICOLOR=0       | plain
-        pipe     | TERM=xterm                  | plain
-        pipe     | TERM=xterm CLICOLOR_FORCE=1 | coloured
-        pipe     | CLICOLOR_FORCE=1 NO_COLOR=1 | plain";
-    for [place, environment, colour] in rows(cases) {
-        let mut command = raw_sigsend();
-        let variables = environment.split(' ');
-        let variables = variables.filter_map(|variable| variable.split_once('='));
-        command.arg("-h").env_remove("TERM").envs(variables);
-        let help = match place {
-            "pipe" => command.run(&[]).told(),
-            _ => shown_on_terminal(80, command, Command::stdout),
-        };
-        contains!(help, "Usage:");
-        let is_coloured = help.contains('\x1b');
-        let got = is_coloured;
-        assert_eq!(got, colour == "coloured", "{place} {environment}: {help:?}");
-    }
 }
 
 #[test]
