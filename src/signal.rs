@@ -177,7 +177,8 @@ impl Signal {
     }
 }
 
-/// The candidate that differs from `text` by one typing error, or by two in a long word.
+/// The candidate that differs from `text` by one typing error, or by two in a long word. Of equal
+/// ones, the first letter is more likely to be right.
 pub fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let length = text.chars().count();
     let errors = if length > 5 { 2 } else { 1 };
@@ -186,7 +187,7 @@ pub fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
     alike
         .map(|candidate| (strsim::damerau_levenshtein(text, candidate), candidate))
         .filter(|(distance, _)| *distance <= errors)
-        .min_by_key(|(distance, _)| *distance)
+        .min_by_key(|(distance, known)| (*distance, known.chars().next() != text.chars().next()))
         .map(|(_, candidate)| candidate)
 }
 

@@ -134,9 +134,12 @@ pub fn target(token: &OsStr) -> Option<String> {
         [b'%', ..] => {
             "job numbers belong to the shell: use its own kill, or the PID that 'jobs -p' prints"
         }
-        [b':', ..] => "':PORT' takes the number of a port, 1 to 65535, in decimal digits",
+        [b':', ..] => "':PORT', ':PORT/tcp' and ':PORT/udp' take one port, 1 to 65535",
         b"?" | [b'p', b't', b's', b'/', ..] | [_, _, b':', _, _, b':', _, _] => PS_LINE,
         digits if is_number(digits) => "a PID is 1 to 2147483647",
+        [digits @ .., b'\r'] if is_number(digits) => {
+            "it ends with a carriage return, which 'tr -d \"\\r\"' removes"
+        }
         _ => {
             return no_dash(token)
                 .or_else(|| port(token))

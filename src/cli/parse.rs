@@ -229,7 +229,7 @@ mod tests {
         8080/udp                | invalid target | ':8080/udp'
         https://[::1]:8080/x?y  | invalid target | ':8080'
         [::]:8080               | invalid target | ':8080'
-        :http                   | invalid target | ':PORT' takes the number of a port
+        :http                   | invalid target | ':PORT', ':PORT/tcp' and ':PORT/udp' take one port
         /usr/sbin/nginx         | invalid target | 'kill nginx' selects by command name, '--expect nginx' verifies; '--pidfile /usr/sbin/nginx' reads
         ./a/                    | invalid target | '--pidfile ./a/'
         -vw5 7                  | unknown option '-5' | '--within 5s'

@@ -88,9 +88,16 @@ fn targets(line: &Line) -> Result<Targets, UsageError> {
 /// For a text that is no target, from the rest of its line.
 fn hint_from(line: &Line, token: &OsStr) -> Option<String> {
     let mut rest = line.operands.iter().skip_while(|word| **word != token);
-    let next = rest.nth(1).and_then(|next| Target::try_from(*next).ok());
-    if token == "-" && next.is_some_and(|next| next.process().is_some()) {
-        return Some(hints::PADDED_GROUP.to_owned());
+    let next = rest.nth(1).and_then(|next| next.to_str());
+    let process = next.and_then(|next| next.parse::<Target>().ok()?.process());
+    if token == "-"
+        && let Some(process) = process
+    {
+        return Some(if process.number() <= Signal::RTMAX.number() {
+            format!("did you mean -{process}?")
+        } else {
+            hints::PADDED_GROUP.to_owned()
+        });
     }
     line.has(&opt::WAIT)
         .then(|| hints::within(token.to_str()?))?

@@ -1,5 +1,7 @@
 //! Hints: one line after a failure, if something is known that helps.
 
+use std::path::Path;
+
 use nix::errno::Errno;
 use nix::unistd::geteuid;
 
@@ -59,9 +61,20 @@ fn about_words(subject: &Subject, reason: &Reason) -> Option<String> {
             let unit = escape(typed);
             format!("'systemctl kill {unit}' signals a systemd unit, --cgroup DIR a control group")
         }
+        Reason::Nobody(_) if is_name(subject) && typed.ends_with(".pid") => {
+            format!("'--pidfile {}' reads targets from a file", word(typed)?)
+        }
+        Reason::Nobody(_) if is_name(subject) && typed.contains(' ') => {
+            format!("'-f {}' selects by command line", word(typed)?)
+        }
         Reason::Nobody(_) if is_name(subject) => {
             let port = Target::port_in(typed)?;
             format!("'{port}' means what listens on that port")
+        }
+        Reason::Nobody(_)
+            if matches!(subject.typed.what, What::Directory) && !Path::new(typed).exists() =>
+        {
+            "the directory does not exist".into()
         }
         Reason::Stale { .. } => "--allow-stale signals it anyway, best with --expect NAME; \
              a PID:INODE in the file depends on no clock"

@@ -118,7 +118,7 @@ fn processes_that_share_a_socket_or_port_are_selected() {
 
 #[test]
 fn an_invalid_port_is_refused_with_a_hint() {
-    let hint = "':PORT' takes the number of a port, 1 to 65535, in decimal digits\n";
+    let hint = "':PORT', ':PORT/tcp' and ':PORT/udp' take one port, 1 to 65535\n";
     for token in words(
         ": :0 :00 :080 :65536 :80x :-1 ': 80' ':80 ' :8080/sctp :8080/ :/udp :0/udp :8080/tcp/udp",
     ) {

@@ -29,6 +29,12 @@ const HINTS: &str = r"
     -s ␛]0;x PID     | '\x1b]0;x': invalid signal   |
     -                | '-': invalid target          | '--pidfile -' reads targets from standard input; or is a variable unset after the '-'?
     -TERM -          | '-': invalid target          | '--pidfile -' reads targets from standard input; or is a variable unset after the '-'?
+    - 9 PID          | '-': invalid target          | did you mean -9?
+    -KLL PID         | 'KLL': invalid signal        | did you mean KILL?
+    54␍              | '54\x0d': invalid target    | it ends with a carriage return, which 'tr -d `\r`' removes
+    qz.pid           | cannot find process `qz.pid` | '--pidfile qz.pid' reads targets from a file
+    'qz mail.py'     | cannot find process `qz mail.py` | '-f `qz mail.py`' selects by command line
+    --cwd=/nosuchd   | cannot find a process that works in /nosuchd | the directory does not exist
     -TERM - PID      | '-': invalid target          | ps pads its numbers: -- `-$(ps -o pgid= -p PID ¦ tr -d ' ')` means the group
     -TERM '- 4242'   | unknown option '- '          | ps pads its numbers: -- `-$(ps -o pgid= -p PID ¦ tr -d ' ')` means the group
     +1               | '+1': invalid target         | *
@@ -128,12 +134,15 @@ fn an_error_quotes_what_it_refuses_and_has_a_hint_where_the_cause_is_known() {
     let http = if services.contains("\nhttp\t") {
         "'kill :80' means that service"
     } else {
-        "':PORT' takes the number of a port, 1 to 65535, in decimal digits"
+        "':PORT', ':PORT/tcp' and ':PORT/udp' take one port, 1 to 65535"
     };
     for [line, error, hint] in rows(HINTS) {
         // A hint may name a PID of the example.
         let typed = line.replace("PID", &target.arg());
-        let typed = typed.replace('␛', "\x1b").replace('␤', "\n");
+        let typed = typed
+            .replace('␛', "\x1b")
+            .replace('␤', "\n")
+            .replace('␍', "\r");
         let typed = typed.replace(r"\u{9b}", "\u{9b}");
         let status = if line.starts_with("--alive") { 2 } else { 1 };
         let told = call!(sigsend_as("kill"), "{typed}").code(status);
