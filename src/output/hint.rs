@@ -53,41 +53,47 @@ pub fn hint(
 }
 
 fn about_words(subject: &Subject, reason: &Reason) -> Option<String> {
-    let typed = &*subject.typed.text;
-    Some(match reason {
-        Reason::EmptyWord => "the token was empty; is a variable unset?".into(),
-        Reason::Absent(NoProcess::Thread { of }) => format!("did you mean {}?", (*of)?),
-        Reason::Nobody(_) if is_name(subject) && is_unit(typed) => {
-            let unit = escape(typed);
-            format!("'systemctl kill {unit}' signals a systemd unit, --cgroup DIR a control group")
+    Some(match (reason, &subject.typed.what) {
+        (Reason::EmptyWord, _) => "the token was empty; is a variable unset?".into(),
+        (Reason::Absent(NoProcess::Thread { of }), _) => format!("did you mean {}?", (*of)?),
+        (Reason::Nobody(nobody), What::Target(Target::Name(name))) => {
+            return about_name(name, nobody);
         }
-        Reason::Nobody(_) if is_name(subject) && typed.ends_with(".pid") => {
-            format!("'--pidfile {}' reads targets from a file", word(typed)?)
-        }
-        Reason::Nobody(_) if is_name(subject) && typed.contains(' ') => {
-            format!("'-f {}' selects by command line", word(typed)?)
-        }
-        Reason::Nobody(_) if is_name(subject) => {
-            let port = Target::port_in(typed)?;
-            format!("'{port}' means what listens on that port")
-        }
-        Reason::Nobody(_)
-            if matches!(subject.typed.what, What::Directory) && !Path::new(typed).exists() =>
-        {
+        (Reason::Nobody(_), What::Directory) if !Path::new(&*subject.typed.text).exists() => {
             "the directory does not exist".into()
         }
-        Reason::Stale { .. } => "--allow-stale signals it anyway, best with --expect NAME; \
+        (Reason::Stale { .. }, _) => "--allow-stale signals it anyway, best with --expect NAME; \
              a PID:INODE in the file depends on no clock"
             .into(),
-        Reason::ControlGroup(NoControlGroup::NoKill(Errno::EACCES)) => {
+        (Reason::ControlGroup(NoControlGroup::NoKill(Errno::EACCES)), _) => {
             "that takes the permission to write to its cgroup.kill; \
              -p prints its members, which '--pidfile -' reads"
                 .into()
         }
-        Reason::ControlGroup(NoControlGroup::Threaded) => {
+        (Reason::ControlGroup(NoControlGroup::Threaded), _) => {
             "the processes belong to its nearest ancestor that is not threaded".into()
         }
         _ => return None,
+    })
+}
+
+/// For a name that nobody has, and that may be meant for something else.
+fn about_name(name: &str, nobody: &Nobody) -> Option<String> {
+    let is_known = nobody.of_others > 0 || nobody.executables > 0;
+    Some(match name.rsplit_once('.') {
+        // Units which hold processes (systemd.unit(5)).
+        Some((_, "service" | "scope" | "slice" | "socket")) => {
+            let unit = escape(name);
+            format!("'systemctl kill {unit}' signals a systemd unit, --cgroup DIR a control group")
+        }
+        Some((_, "pid")) => format!("'--pidfile {}' reads targets from a file", word(name)?),
+        _ if name.contains(' ') && !is_known => {
+            format!("'-f {}' selects by command line", word(name)?)
+        }
+        _ => format!(
+            "'{}' means what listens on that port",
+            Target::port_in(name)?
+        ),
     })
 }
 
@@ -207,10 +213,4 @@ fn who_may(user: &str) -> &'static str {
 
 fn is_name(subject: &Subject) -> bool {
     matches!(subject.typed.what, What::Target(Target::Name(_)))
-}
-
-/// Whether a name is that of a systemd unit which holds processes (systemd.unit(5)).
-fn is_unit(name: &str) -> bool {
-    let kinds = [".service", ".scope", ".slice", ".socket"];
-    kinds.iter().any(|kind| name.ends_with(kind))
 }
