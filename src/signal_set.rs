@@ -14,6 +14,11 @@ impl SignalSet {
         !signal.is_null() && self.0 >> (signal.number() - 1) & 1 == 1
     }
 
+    /// Adds a signal that is not the null one.
+    pub fn insert(&mut self, signal: Signal) {
+        self.0 |= 1 << (signal.number() - 1);
+    }
+
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }

@@ -16,12 +16,13 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::libc::{self, c_int, c_long, c_uint};
 use nix::poll::ppoll;
-use nix::sys::signal::{self, SigSet, SigmaskHow};
+use nix::sys::signal;
 use nix::sys::stat::{Mode, fstat};
 use nix::sys::time::TimeSpec;
 use nix::unistd;
 
 use crate::signal::Signal;
+use crate::signal_set::SignalSet;
 use crate::target::Pid;
 
 /// Whether a standard descriptor was closed when the program started. What takes its place only
@@ -300,23 +301,40 @@ fn queued(signal: Signal, value: i32) -> libc::siginfo_t {
     }
 }
 
-/// All signals that can be blocked, blocked in this thread until dropped.
-pub struct HeldSignals(SigSet);
+/// All signals that can be blocked, blocked in this thread until dropped; the mask before.
+pub struct HeldSignals(SignalSet);
 
 impl HeldSignals {
+    /// Holds 32, 33 and 34, too, which the C library keeps for itself and leaves out of its masks.
     pub fn hold() -> nix::Result<Self> {
-        Self::only(&SigSet::all())
+        Self::only(SignalSet(u64::MAX))
     }
 
     /// The same for these signals.
-    pub fn only(set: &SigSet) -> nix::Result<Self> {
-        set.thread_swap_mask(SigmaskHow::SIG_BLOCK).map(Self)
+    pub fn only(set: SignalSet) -> nix::Result<Self> {
+        change_mask(libc::SIG_BLOCK, set).map(Self)
     }
 }
 
 impl Drop for HeldSignals {
     fn drop(&mut self) {
         // Setting a mask that was in force before cannot fail.
-        let _ = self.0.thread_set_mask();
+        let _ = change_mask(libc::SIG_SETMASK, self.0);
     }
+}
+
+/// rt_sigprocmask(2) without the C library: the mask before.
+fn change_mask(how: c_int, set: SignalSet) -> nix::Result<SignalSet> {
+    let mut before = 0_u64;
+    // SAFETY: both masks are alive over the call and have the size that the kernel is told.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            how,
+            &raw const set.0,
+            &raw mut before,
+            size_of::<u64>(),
+        )
+    };
+    Errno::result(result).map(|_| SignalSet(before))
 }

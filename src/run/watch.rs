@@ -16,6 +16,7 @@ use crate::os::pidfd::Pinned;
 use crate::os::proc;
 use crate::os::sys::HeldSignals;
 use crate::signal::Signal;
+use crate::signal_set::SignalSet;
 
 /// The epoll key of interrupts; no recipient has so high an index.
 const INTERRUPT: u64 = u64::MAX;
@@ -81,18 +82,21 @@ impl Watch {
     /// Reports INT, TERM, HUP and TSTP, so that a line on the terminal can be wiped before they end
     /// this program or stop it.
     pub fn hold_interrupts(&mut self) -> Result<()> {
-        let mut set = SigSet::empty();
+        let (mut set, mut mask) = (SigSet::empty(), SignalSet(0));
         // A blocked signal is queued even if it is ignored, so those that are ignored must be left
         // alone. One that was blocked before would stay pending for ever.
         if let Ok(status) = proc::status(own()) {
             let left_alone = [status.ignored, status.blocked];
             let is_open = |of: &Signal| !left_alone.iter().any(|set| set.contains(*of));
             let all = [Signal::INT, Signal::TERM, Signal::HUP, Signal::TSTP];
-            set.extend(all.into_iter().filter(is_open).filter_map(Signal::named));
+            for signal in all.into_iter().filter(is_open) {
+                set.extend(signal.named());
+                mask.insert(signal);
+            }
         }
         let task = "preparing to wait for interrupts";
         let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC).context(task)?;
-        let held = HeldSignals::only(&set).context("holding interrupts back")?;
+        let held = HeldSignals::only(mask).context("holding interrupts back")?;
         let event = EpollEvent::new(EpollFlags::EPOLLIN, INTERRUPT);
         self.epoll.add(&fd, event).context(task)?;
         self.interrupts = Some((fd, held));
