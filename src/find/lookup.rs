@@ -89,7 +89,7 @@ impl Found<'_> {
         });
         let found = names::described(&self.recipients.rules)?;
         if !self.answer(found, &typed)? {
-            let nobody = names::nobody_described(&self.recipients.rules)?;
+            let nobody = names::nobody_described(&self.recipients.rules, names::processes()?)?;
             self.miss(&typed, None, Reason::Nobody(nobody));
         }
         Ok(())
@@ -131,10 +131,17 @@ impl Found<'_> {
         if !plan.selection.narrows() {
             if self.recipients.rules.is_question() && group.unseen > 0 {
                 let count = group.unseen;
-                self.miss(&typed, None, Reason::OtherNamespace { count });
+                let expected = plan.selection.expect.as_ref();
+                let expected = expected.map(|name| name.as_encoded_bytes().to_vec());
+                let reason = expected.map_or(Reason::OtherNamespace { count }, |expected| {
+                    Reason::Unverified { expected }
+                });
+                self.miss(&typed, None, reason);
             }
         } else if self.recipients.len() == known {
-            let nobody = names::nobody_described(&self.recipients.rules)?;
+            let members = group.pids()?.into_iter().collect();
+            let mut nobody = names::nobody_described(&self.recipients.rules, members)?;
+            nobody.hidden |= group.unseen > 0;
             self.miss(&typed, None, Reason::Nobody(nobody));
             return Ok(());
         }

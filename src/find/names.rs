@@ -6,10 +6,9 @@ use std::io;
 
 use anyhow::{Context, Result};
 
-use crate::event::Nobody;
+use crate::event::{Nobody, Reason};
 use crate::find::demands::contains;
 use crate::find::filter::{Rules, Verdict, Way};
-use crate::find::spared::own;
 use crate::os::pidfd::{Opened, Pinned};
 use crate::os::pids;
 use crate::os::proc;
@@ -95,7 +94,8 @@ pub fn nobody_named(name: &str, rules: &Rules) -> Result<Nobody> {
             names.extend(String::from_utf8(known.clone()));
         } else if process.is_running()? {
             match is_named {
-                Some(is_meant) => nobody.of_others += usize::from(is_meant),
+                Some(true) => count_other(&mut nobody, rules, process)?,
+                Some(false) => {}
                 None => nobody.hidden = true,
             }
         }
@@ -111,7 +111,7 @@ pub fn nobody_named(name: &str, rules: &Rules) -> Result<Nobody> {
         }
         Ok(())
     };
-    for pid in processes()?.into_iter().filter(|pid| *pid != own()) {
+    for pid in unspared(processes()?, rules) {
         let _: Opened<()> = Pinned::open_if(pid, &mut look)?;
     }
     // A zombie may have exactly the name that no living process has.
@@ -166,13 +166,14 @@ fn passing(answers: Vec<(Pid, io::Result<bool>)>) -> Vec<Pid> {
     passing.collect()
 }
 
-/// Why no process is described: what could be meant, and what speaks against it.
-pub fn nobody_described(rules: &Rules) -> Result<Nobody> {
+/// Why none of these processes is described: what could be meant, and what speaks against it.
+pub fn nobody_described(rules: &Rules, pids: Vec<Pid>) -> Result<Nobody> {
     let mut nobody = Nobody::default();
     let texts = &rules.plan.selection.full;
     let folded: Vec<OsString> = texts.iter().map(|text| text.to_ascii_lowercase()).collect();
-    let mut pids = processes()?;
-    pids.retain(|pid| *pid != own() && !texts.is_empty());
+    let pids = unspared(pids, rules)
+        .filter(|_| !texts.is_empty())
+        .collect();
     let similar = move |arguments: Vec<Vec<u8>>| {
         let line = arguments.join(&b' ');
         has_all(&line.to_ascii_lowercase(), &folded).then_some(line)
@@ -181,16 +182,33 @@ pub fn nobody_described(rules: &Rules) -> Result<Nobody> {
         let Ok(Some(line)) = line else {
             continue;
         };
-        let owned = Pinned::open_if(pid, |process| rules.is_owned(process))?;
-        match owned.process() {
-            Some((_, true)) if rules.spared.has(pid) || nobody.nearest.is_some() => {}
-            Some((_, true)) => nobody.nearest = Some(String::from_utf8_lossy(&line).into_owned()),
-            Some((_, false)) => nobody.of_others += usize::from(has_all(&line, texts)),
-            None => {}
-        }
+        let _: Opened<()> = Pinned::open_if(pid, |process| {
+            if !rules.is_owned(process)? {
+                return count_other(&mut nobody, rules, process);
+            }
+            let nearest = &mut nobody.nearest;
+            nearest.get_or_insert_with(|| String::from_utf8_lossy(&line).into_owned());
+            Ok(())
+        })?;
     }
-    nobody.hidden = hides(rules)?;
+    nobody.hidden |= hides(rules)?;
     Ok(nobody)
+}
+
+/// Those that are no ancestors of sigsend: the sudo(8) that runs it has the same words in its
+/// command line.
+fn unspared(pids: Vec<Pid>, rules: &Rules) -> impl Iterator<Item = Pid> {
+    pids.into_iter().filter(|pid| !rules.spared.has(*pid))
+}
+
+/// Counts a process of another user unless `-f` or `--cwd` excludes it.
+fn count_other(nobody: &mut Nobody, rules: &Rules, process: &Pinned) -> Result<()> {
+    match rules.fails(process, Way::Name)? {
+        None => nobody.of_others += 1,
+        Some(Reason::Unverified { .. }) => nobody.hidden = true,
+        Some(_) => {}
+    }
+    Ok(())
 }
 
 fn has_all(line: &[u8], texts: &[OsString]) -> bool {

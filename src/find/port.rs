@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use nix::unistd::getuid;
 
-use crate::event::Reason;
+use crate::event::{Nobody, Reason};
 use crate::find::filter::{Rules, Verdict, Way};
 use crate::find::names::processes;
 use crate::find::spared::own;
@@ -128,7 +128,9 @@ impl<'a> Holders<'a> {
             let judge = |process: &Pinned| {
                 let is_holder = is_holder(process, &self.sockets)?;
                 let verdict = self.rules.judge(process, Way::Port, |_| Ok(is_holder))?;
-                let is_other = verdict.is_none() && !self.rules.is_owned(process)?;
+                let is_other = verdict.is_none()
+                    && !self.rules.is_owned(process)?
+                    && self.rules.fails(process, Way::Port)?.is_none();
                 Ok(is_holder.then_some((verdict, is_other)))
             };
             match Pinned::open_if(pid, judge)?.process() {
@@ -175,6 +177,13 @@ impl<'a> Holders<'a> {
         }
         if !self.selected.is_empty() {
             return Ok(None);
+        }
+        if self.others.is_empty() && !self.sockets.is_empty() {
+            let hidden = self.rules.unclear.get();
+            return Ok(Some(Reason::Nobody(Nobody {
+                hidden,
+                ..Nobody::default()
+            })));
         }
         let other = match self.transport {
             Transport::Unsaid | Transport::Tcp => Transport::Udp,

@@ -81,6 +81,9 @@ fn a_port_selects_listeners_on_any_address() {
             let would = format!("would send HUP (1) to {server} (cat): terminates it");
             run!("--dry-run -HUP {port}").fine().has(would);
             run!("--id {port}").says(format!("{server}:"));
+            let nobody = format!("sigsend: no such process listens on port {}\n", &port[1..]);
+            run!("-HUP -f no-such-text {port}").fails(1, nobody);
+            run!("--wait -f no-such-text {port}").ok();
             server.assert_alive();
             run!("--grace 15s {port}").ok();
             server.assert_killed_by(15);

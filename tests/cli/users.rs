@@ -2,6 +2,7 @@
 
 use crate::full::{Filter, assert_usage_error, assert_works_with_every_option, started};
 use crate::support::prelude::*;
+use crate::support::sh_of;
 
 /// The login name of [`NOBODY`], or `None` if the test cannot run here.
 fn login() -> Option<String> {
@@ -110,4 +111,34 @@ fn a_user_without_privileges_may_ask_for_another_one() {
     let upper = name.to_uppercase();
     call!(user.sigsend(), "-v -u root {upper}").fails(1, &name);
     roots.assert_alive();
+}
+
+#[test]
+fn another_user_answers_only_with_what_was_looked_for() {
+    in_pid_namespace!();
+    needs!(may_change_user(), "root");
+    let foreign = victim().named("daemond").argv0("daemond --queue mail");
+    let foreign = foreign.owned_by(NOBODY).sleeping();
+    let dir = tempdir();
+    let dir = dir.path().display();
+    for line in [
+        "-f no-such-text daemond".to_owned(),
+        format!("--cwd={dir} daemond"),
+        format!("-f queue --cwd={dir}"),
+    ] {
+        let told = run!("-v --wait {line}").code(0).told();
+        assert!(!told.contains("selects"), "{told}");
+        run!("--alive -u 0 {line}").code(1);
+    }
+    for line in each("-f queue daemond | -f queue | daemond") {
+        run!("-v --wait {line}").fails(1, "-a selects it");
+    }
+    // An ancestor of another user has the text in its command line.
+    needs!(program("setpriv").is_some(), "setpriv");
+    let user = Unprivileged::new();
+    let runs = "setpriv --reuid 65534 --clear-groups \"$0\" -v --wait -f zzz-marker; exit $?";
+    call!(sh_of(user.path(), runs), "")
+        .code(0)
+        .has("already gone");
+    foreign.assert_alive();
 }
