@@ -128,7 +128,7 @@ pub fn failure(mode: Mode, subject: &Subject, reason: &Reason) -> String {
         ),
         Reason::ControlGroup(refused) => no_control_group(&typed, *refused),
         Reason::OtherNamespace { count } => format!(
-            "cannot signal {}, which only KILL without -r and --expect reaches",
+            "cannot signal {}, which only a KILL of the whole group reaches",
             described(&subject.unseen(*count))
         ),
     }

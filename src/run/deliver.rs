@@ -234,9 +234,11 @@ fn to_control_group(call: &mut Call, source: SourceId, step: Step) -> Result<boo
     {
         // Members that have no PID here are reached by cgroup.kill alone. If the call waits, the
         // null signal needs to reach no process.
-        if step.signal.is_null() && waits {
+        let is_wait = step.signal.is_null() && waits;
+        if is_wait || matches!(control.kill_file, Some(KillFile::Kill(_))) {
             control.awaited = Awaited::Unseen;
-        } else if control.unseen > 0 {
+        }
+        if !is_wait && control.unseen > 0 {
             let (typed, count) = (Rc::clone(&control.typed), control.unseen);
             call.report_failure(&Subject::target(&typed), &Reason::OtherNamespace { count });
         }
@@ -284,9 +286,7 @@ fn kill_whole(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
     if count == 0 {
         return Ok(true);
     }
-    if step.is_first() {
-        call.tally.signalled += count;
-    }
+    call.tally.signalled += count;
     // They have no preview that would tell a later KILL.
     let outcome = call.sent(sent, step, None);
     let subject = Subject::target(&typed).unseen(count);

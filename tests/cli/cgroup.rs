@@ -311,7 +311,7 @@ fn members_of_another_pid_namespace_are_counted_and_only_killed_as_a_whole() {
         return skip(first.err);
     }
     let them = format!("2 processes of another PID namespace in {group}");
-    let why = "which only KILL without -r and --expect reaches";
+    let why = "which only a KILL of the whole group reaches";
     let refused = format!("sigsend: cannot signal {them}, {why}\n");
     first.fails(1, &refused);
     for args in each("-p | --wait | --expect cat -KILL") {
@@ -321,14 +321,26 @@ fn members_of_another_pid_namespace_are_counted_and_only_killed_as_a_whole() {
     assert!(run("--json -HUP").out.ends_with(counts));
     run("--dry-run").code(1);
     run("--alive").ok();
+    // Nobody can look at them.
+    for args in each("--alive --expect cat | --alive -f cat | --alive --cwd /tmp") {
+        run(args).code(2);
+    }
+    for args in each("--wait -f cat | -KILL --wait --cwd /tmp | -HUP -f cat") {
+        run(args).code(1);
+    }
     let late = format!("sigsend: {group} is still there after 0.");
     run("-0 --within 50ms").begins(124, late);
     run("--dry-run -KILL").says(format!("would send KILL (9) to {them}\n"));
     // TERM reaches none of them, KILL as a follow-up does.
-    run("--dry-run --grace 5s").has(format!("would send KILL (9) to {them}\n"));
+    let dry = run("--dry-run --grace 5s").code(64);
+    dry.has(format!("would send KILL (9) to {them}\n"));
     run("--dry-run --json -KILL").has("\"signalled\":2,");
     alive(&members);
     run("-v -KILL --wait").says(format!("sent KILL (9) to {them}\n"));
+    killed(&members, 9);
+    let members = [group.sleeping(), group.sleeping()];
+    let done = run("-v --grace 50ms").code(64);
+    done.has(format!("sent KILL (9) to {them} after 0."));
     killed(&members, 9);
 }
 
