@@ -80,9 +80,10 @@ impl<'a> Rules<'a> {
         let selection = &plan.selection;
         let owner = match &selection.users {
             Users::Of(user) => {
-                let Some(id) = proc::user_id(user)? else {
-                    let user = escape(user.as_encoded_bytes());
-                    bail!(UsageError::value(format!("'{user}': no such user")))
+                let shown = escape(user.as_encoded_bytes());
+                let id = proc::user_id(user);
+                let Some(id) = id.with_context(|| format!("looking for user '{shown}'"))? else {
+                    bail!(UsageError::value(format!("'{shown}': no such user")))
                 };
                 Some(id)
             }
@@ -165,15 +166,15 @@ impl<'a> Rules<'a> {
         let selection = &self.plan.selection;
         let is_root = selection.reach != Reach::Process && way != Way::Child;
         let is_number = matches!(way, Way::Number | Way::Input);
-        if is_root && is_number && pid == Pid::INIT && !self.is_question() {
-            return Ok(Some(Verdict::Refused(Reason::Everyone)));
-        }
         if way.is_described() && !self.is_owned(process)? {
             return Ok(None);
         }
         let is_spared = self.spares(way) && self.spared.has(pid);
         if is_spared && matches!(way, Way::Description | Way::Input) {
             return Ok(None);
+        }
+        if is_root && is_number && pid == Pid::INIT && !self.is_question() {
+            return Ok(Some(Verdict::Refused(Reason::Everyone)));
         }
         if !is_meant(process)? {
             return Ok(None);

@@ -1,8 +1,9 @@
 //! The signal sets of processes (`-d`), as /proc/PID/status shows them.
 
-use std::io;
+use std::io::ErrorKind;
 
 use nix::errno::Errno;
+use nix::sys::signal::kill;
 
 use crate::find::names::check_proc;
 use crate::os::proc;
@@ -22,8 +23,10 @@ pub fn sets(pids: &[Pid]) -> Listing {
         let status = match proc::status(*pid) {
             Ok(status) => status,
             Err(error) => {
-                let why = match error.kind() {
-                    io::ErrorKind::NotFound => errno_words(Errno::ESRCH).to_owned(),
+                let why = match (error.kind(), kill(pid.process(), None)) {
+                    (ErrorKind::NotFound, Err(errno)) => errno_words(errno).to_owned(),
+                    // It is hidden (hidepid).
+                    (ErrorKind::NotFound, Ok(())) => errno_words(Errno::EPERM).to_owned(),
                     _ => error_words(&error),
                 };
                 let text = format!("reading the state of {pid} failed: {why}");

@@ -47,6 +47,8 @@ fn own_processes_are_found_and_others_refused() {
             call!(user.sigsend(), "{line}").begins(status, "sigsend: ");
         }
         call!(user.sigsend(), "--alive {roots}").code(0);
+        let told = format!("reading the state of {roots} failed: Operation not permitted");
+        call!(user.sigsend(), "-d {roots}").fails(1, told);
         for line in each("own | --expect own PID | --tree PID | --grace 9s -- -PID") {
             let own = victim().named("own").owned_by(NOBODY).sleeping();
             call!(user.sigsend(), "{}", line.replace("PID", &own.arg())).code(0);
