@@ -70,12 +70,7 @@ fn mode(line: &Line) -> Mode {
 }
 
 fn voice(line: &Line) -> Voice {
-    let voices = [
-        (&opt::JSON, Voice::Json),
-        (&opt::VERBOSE, Voice::Verbose),
-        // The preview is what a dry run is for, so it is printed without -v too.
-        (&opt::DRY_RUN, Voice::Verbose),
-    ];
+    let voices = [(&opt::JSON, Voice::Json), (&opt::VERBOSE, Voice::Verbose)];
     line.choice(Voice::Quiet, &voices)
 }
 
@@ -285,7 +280,7 @@ mod tests {
     fn a_plan_says_what_the_line_says() {
         PLANNED.split('|').for_each(|line| _ = planned(line));
         let (plan, voice) = planned("--dry-run --grace 5s --mixed -u bob -f abc -f d --cwd /x");
-        let wanted = (Mode::Rehearse, Voice::Verbose, Reach::Mixed);
+        let wanted = (Mode::Rehearse, Voice::Quiet, Reach::Mixed);
         assert_eq!((plan.mode, voice, plan.selection.reach), wanted);
         assert_eq!(plan.selection.users, Users::Of("bob".into()));
         assert_eq!(plan.selection.full, ["abc", "d"]);

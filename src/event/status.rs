@@ -3,7 +3,7 @@
 /// The results of a call, counted by process. A target without a process counts as one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Got the first signal, whatever happened to them later.
+    /// Got a signal, whatever happened to them later.
     pub signalled: usize,
     /// Gone at the start when waiting was requested, or the answer yes to a question.
     pub settled: usize,

@@ -46,7 +46,9 @@ pub struct Recipient {
     pub inode: Option<Inode>,
     pub place: Place,
     pub standing: Standing,
-    /// Whether it got the first signal.
+    /// Whether a target means the process itself, and not only a group or tree that it is in.
+    pub is_target: bool,
+    /// Whether it got a signal.
     pub signalled: bool,
 }
 
@@ -133,11 +135,6 @@ impl Recipient {
             _ => None,
         }
     }
-
-    /// Whether it was found as a member of something that was named.
-    pub fn is_found(&self) -> bool {
-        self.group().is_some() || self.parent().is_some()
-    }
 }
 
 impl<'a> From<&'a Recipient> for Subject<'a> {
@@ -180,9 +177,11 @@ impl<'a> Recipients<'a> {
     ) -> Result<()> {
         let pid = process.pid;
         let named_by = NamedBy::of(typed);
+        let is_target = matches!(place, Place::Alone | Place::Tree { parent: None });
         if let Some(known) = self.id_of(pid)? {
             let known = &mut self[known];
             known.place.join(place);
+            known.is_target |= is_target;
             // A process that was named by identity is a failure if it is gone.
             if named_by == NamedBy::Identity {
                 known.named_by = named_by;
@@ -209,6 +208,7 @@ impl<'a> Recipients<'a> {
             inode,
             place,
             standing,
+            is_target,
             signalled: false,
         });
         Ok(())
@@ -264,15 +264,27 @@ impl<'a> Recipients<'a> {
         }
     }
 
-    /// Makes a tree whose root was named by identity so named as a whole: its members may have been
-    /// found for a name or port before.
-    pub fn inherit_identity(&mut self) {
+    /// Takes refused roots and what is below them out of their trees: a KILL for what is left of a
+    /// tree is meant for one whose root has got the signal before. A target below one is a root.
+    pub fn leave_refused_trees(&mut self) {
         for id in self.root_first() {
-            if let Some(parent) = self[id].parent()
-                && self[parent].named_by == NamedBy::Identity
-            {
-                self[id].named_by = NamedBy::Identity;
+            let Place::Tree { parent } = self[id].place else {
+                continue;
+            };
+            let is_left = parent.is_some_and(|parent| matches!(self[parent].place, Place::Alone));
+            if parent.is_some() && !is_left {
+                continue;
             }
+            let member = &mut self[id];
+            let is_root = member.is_target && !member.is_refused();
+            if !member.is_target && member.is_present() {
+                member.standing = Standing::Skipped;
+            }
+            member.place = if is_root {
+                Place::Tree { parent: None }
+            } else {
+                Place::Alone
+            };
         }
     }
 

@@ -10,7 +10,7 @@ use crate::output::json::{Object, milliseconds};
 use crate::output::preview;
 use crate::output::text::{described, numbered, obstacle, seconds};
 use crate::plan::Mode;
-use crate::target::Pid;
+use crate::target::{Pid, Target};
 
 /// The line about an event and its JSON object. Text from other processes is escaped.
 pub fn describe(mode: Mode, subject: &Subject, outcome: &Outcome) -> (String, Object) {
@@ -85,7 +85,14 @@ pub fn describe(mode: Mode, subject: &Subject, outcome: &Outcome) -> (String, Ob
             "already-gone",
             format!("{}: already gone", failure(mode, subject, reason)),
         ),
-        Outcome::AlreadyGone(None) => (format!("{who} is already gone"), event("already-gone")),
+        Outcome::AlreadyGone(None) => {
+            // Its PID may belong to another process.
+            let who = match &subject.typed.what {
+                What::Target(token @ Target::Token(..)) => token.to_string(),
+                _ => who,
+            };
+            (format!("{who} is already gone"), event("already-gone"))
+        }
         Outcome::Gone { ending, after } => {
             let (how, object) = ended(event("gone"), *ending);
             let line = format!("{who} {how} after {}", seconds(*after));

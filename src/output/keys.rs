@@ -51,7 +51,7 @@ pub const KEYS: &str = "\
     age_ms | number | milliseconds since it started, if known
     command | string | its arguments with blanks between them
     directory | string | where it works, if `--cwd` was given
-    signalled | number | processes that got the first signal
+    signalled | number | processes that got a signal
     already_gone | number | processes that were gone at the start; with `-p`, `--id` and \
         `--alive`, those that were found or are alive
     failed | number | processes that got no signal, or the first one and not a later one

@@ -84,26 +84,28 @@ impl<'a> Report<'a> {
             outcome,
             Outcome::Failed(_) | Outcome::Unstopped | Outcome::Escaped | Outcome::StillThere { .. }
         );
-        // What `--verbose` prints need not be told twice.
-        let is_shown = self.voice != Voice::Verbose && Stream::Error.is_terminal();
-        let is_error = is_failure || is_notice(subject, outcome) && is_shown;
-        if self.voice == Voice::Quiet && !is_error {
+        let is_terminal = Stream::Error.is_terminal();
+        // The preview is what a dry run is for, so it is printed without -v too.
+        let is_verbose = match self.voice {
+            Voice::Quiet => self.mode == Mode::Rehearse,
+            voice => voice == Voice::Verbose,
+        };
+        // What is printed need not be told twice.
+        let is_error = is_failure || is_notice(subject, outcome) && !is_verbose && is_terminal;
+        if self.voice == Voice::Quiet && !is_error && !is_verbose {
             return;
         }
         let (line, object) = describe(self.mode, subject, outcome);
         let hint = hint(self.program, self.perhaps_signal, subject, outcome);
-        match self.voice {
-            Voice::Verbose if !is_failure => self.print(&line),
-            Voice::Json => {
-                let hint = hint.as_ref().map(|hint| &*hint.text);
-                self.print(&object.with_some("hint", hint).to_string());
-            }
-            Voice::Verbose | Voice::Quiet => {}
+        if self.voice == Voice::Json {
+            let hint = hint.as_ref().map(|hint| &*hint.text);
+            self.print(&object.with_some("hint", hint).to_string());
+        } else if is_verbose && !is_failure {
+            self.print(&line);
         }
         if is_error {
-            let is_told = |hint: &Hint| {
-                !hint.is_of_processes || self.voice != Voice::Quiet || Stream::Error.is_terminal()
-            };
+            let is_told =
+                |hint: &Hint| !hint.is_of_processes || self.voice != Voice::Quiet || is_terminal;
             let hint = hint.filter(is_told).map(|hint| hint.text + "\n");
             let hint = hint.unwrap_or_default();
             let lines = format!("{}: {line}\n{hint}", self.program);

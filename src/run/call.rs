@@ -79,6 +79,8 @@ impl<'a, 'r> Call<'a, 'r> {
             let recipient = &self.found.recipients[id];
             let outcome = match &recipient.standing {
                 Standing::Present => continue,
+                // One that a later look finds dead was not there at the start.
+                Standing::Gone if known > 0 => continue,
                 Standing::Gone => Outcome::AlreadyGone(None),
                 Standing::Refused(reason) => Outcome::Failed(reason),
                 Standing::Skipped => Outcome::Skipped,
@@ -186,7 +188,7 @@ impl<'a, 'r> Call<'a, 'r> {
             // The preview of the first signal has what would be sent later.
             Ok(Sent::Rehearsed) if !step.is_first() && recipient.signalled => {}
             Ok(sent) => {
-                recipient.signalled |= step.is_first();
+                recipient.signalled = true;
                 let pid = recipient.pid();
                 self.tell(id, &self.sent(sent, step, Some(pid)));
             }
@@ -198,7 +200,7 @@ impl<'a, 'r> Call<'a, 'r> {
                 let after = self.began.elapsed();
                 self.report_gone(id, ending.unwrap_or(Ending::Unknown), after);
             }
-            Err(Errno::ESRCH) if waits || recipient.is_found() => {
+            Err(Errno::ESRCH) if waits || !recipient.is_target => {
                 recipient.standing = Standing::Gone;
                 self.tell(id, &Outcome::AlreadyGone(None));
             }
@@ -311,14 +313,20 @@ impl<'a, 'r> Call<'a, 'r> {
     /// for whether they are gone.
     pub fn tally(&self, ended: &Result<()>) -> Tally {
         let mut tally = self.tally;
-        let is_left = self.plan.waits() && self.plan.mode == Mode::Send;
+        let waits = self.plan.waits();
+        let is_left = waits && self.plan.mode == Mode::Send;
+        // A rehearsal expects those that are waited for to be gone in time.
+        let is_settled = waits && self.plan.mode == Mode::Rehearse;
         for recipient in self.found.recipients.iter() {
             tally.signalled += usize::from(recipient.signalled);
             match &recipient.standing {
                 Standing::Present if ended.is_err() => {
                     tally.failed += usize::from(!recipient.signalled);
                 }
-                Standing::Present => tally.left += usize::from(is_left),
+                Standing::Present => {
+                    tally.left += usize::from(is_left);
+                    tally.settled += usize::from(is_settled && !recipient.signalled);
+                }
                 Standing::Gone => tally.settled += usize::from(!recipient.signalled),
                 Standing::Refused(_) => tally.failed += 1,
                 Standing::Skipped => {}

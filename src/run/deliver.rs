@@ -47,6 +47,16 @@ pub fn deliver(call: &mut Call, step: Step) -> Result<Vec<SourceId>> {
     }
     let mut growing = Vec::new();
     for source in call.found.source_ids() {
+        let is_tree = matches!(call.found[source], Source::Trees);
+        let is_late_kill = step.is_kill() && !step.is_first() && call.plan.mode == Mode::Send;
+        // Members of a group that have joined since are reported like the others. It is killed
+        // although they cannot be looked for.
+        if is_late_kill
+            && !is_tree
+            && let Err(error) = call.look(source, &[])
+        {
+            call.fail_source(source, &error);
+        }
         let is_growing = match &call.found[source] {
             // An error here leaves all trees without the signal, so they must not be waited for.
             Source::Trees => Ok(to_trees(call, source, step)?),
@@ -79,10 +89,12 @@ fn to_trees(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
     }
     let is_for_roots = call.plan.selection.reach == Reach::Mixed && !step.is_kill();
     for id in call.found.recipients.root_first() {
-        let is_root = call.found.recipients[id].parent().is_none();
-        if is_root || !is_for_roots {
+        if call.found.recipients[id].is_target || !is_for_roots {
             call.send(id, step);
         }
+    }
+    if is_for_roots && step.is_first() {
+        call.found.recipients.leave_refused_trees();
     }
     Ok(!is_for_roots)
 }
@@ -187,8 +199,10 @@ fn to_group(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
             });
         let answers: Vec<Answer> = answers.collect();
         call.record_all(&answers);
-        // Members forked before the signal have got it, and are waited for.
-        call.look(source, &[])?;
+        // Members forked before the signal have got it, and are waited for. With KILL pending no
+        // fork succeeds, so another KILL reaches nobody else and is reported.
+        let again = [step];
+        call.look(source, if step.is_kill() { &again } else { &[] })?;
         return Ok(false);
     }
     for id in members {
@@ -220,10 +234,6 @@ fn was_missed(group: &ProcessGroup, member: &Recipient, signal: Signal) -> bool 
 /// Signals the members of a control group; KILL goes to all of it at once if it has such a file.
 /// Whether new members may appear that are to get the signal, too.
 fn to_control_group(call: &mut Call, source: SourceId, step: Step) -> Result<bool> {
-    if step.is_kill() && !step.is_first() && call.plan.mode == Mode::Send {
-        // Members that have joined since are reported like the others.
-        call.look(source, &[])?;
-    }
     if step.is_kill() && kill_whole(call, source, step)? {
         return Ok(false);
     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use anyhow::Result;
 
 use crate::event::{NoProcess, Outcome, Reason, Says, Status, Subject, Tally, Typed};
-use crate::find::recipients::{NamedBy, Recipient, Standing};
+use crate::find::recipients::{NamedBy, Place, Recipient, Standing};
 use crate::find::select::{Miss, select};
 use crate::find::spared::own;
 use crate::output::report::Report;
@@ -15,17 +15,22 @@ use crate::target::Target;
 
 /// Answers a question about each process that the plan selects.
 pub fn ask(question: Question, plan: &Plan, report: &mut Report) -> Result<(Tally, Status)> {
-    let mut found = select(plan, report.voice.labels(plan.mode))?;
-    found.recipients.inherit_identity();
+    let found = select(plan, report.voice.labels(plan.mode))?;
     let mut recipients = found.recipients.into_members();
     if plan.selection.reach != Reach::Process {
         // Part of its caller's tree only for as long as it asks.
         recipients.retain(|recipient| recipient.pid() != own());
     }
+    let mut has_spared_root = false;
     for skipped in recipients.extract_if(.., |one| matches!(one.standing, Standing::Skipped)) {
+        has_spared_root |= matches!(skipped.place, Place::Tree { .. }) && skipped.is_target;
         report.tell(&Subject::from(&skipped), &Outcome::Skipped);
     }
     match question {
+        // All of the descendants that it has are alive.
+        Question::Alive if has_spared_root && recipients.is_empty() && found.misses.is_empty() => {
+            Ok((Tally::default(), Status::Success))
+        }
         Question::Alive => alive(&recipients, &found.misses, report),
         Question::Pid | Question::Id => list(question, &mut recipients, &found.misses, report),
     }
@@ -100,8 +105,12 @@ fn alive(
     // A control group is alive while one of its members is what it is expected to be.
     refused.retain(|(one, _)| one.group().is_none() || is_unanswered(&one.typed));
     // A name is alive while one living process answers to it: one that has just exited does not
-    // count.
-    exited.retain(|(one, _)| one.named_by == NamedBy::Identity || is_unanswered(&one.typed));
+    // count, nor does a child of a member of a tree.
+    let counts = |one: &Recipient| match one.place {
+        Place::Tree { .. } if !one.is_target => false,
+        _ => one.named_by == NamedBy::Identity || is_unanswered(&one.typed),
+    };
+    exited.retain(|(one, _)| counts(one));
     let failed = refused.into_iter().chain(exited);
     let failed = failed.map(|(recipient, reason)| (Subject::from(recipient), reason));
     let missed = misses

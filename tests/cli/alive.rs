@@ -146,10 +146,10 @@ fn a_name_is_alive_while_one_process_has_it() {
     alive!(0, "-a {name}");
     alive!(1, "{zombie}");
     alive!(0, "--tree {name}");
-    for named_by_pid in ["PID", "NAME PID", "PID NAME"] {
-        let named = named_by_pid.replace("NAME", &name);
-        alive!(1, "--tree {}", named.replace("PID", &parent.arg()));
-    }
+    alive!(0, "--tree {parent}");
+    alive!(1, "--tree {parent} {zombie}");
+    // A caller without other descendants.
+    sh("\"$0\" --alive --tree $$; exit $?").run(&[]).ok();
     run!("-p {name}").says(format!("{parent}\n"));
     // Zombies do not count: no process has the name now.
     run!("-KILL {parent}").code(0);

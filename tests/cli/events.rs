@@ -251,7 +251,8 @@ fn a_dry_run_returns_what_the_real_call_would() {
          --dry-run CAT GONE          | 64 | |
          --dry-run --wait GONE       | 0  | |
          --dry-run no-such-name-here | 1  | |
-         nobody: --dry-run CAT       | 1  | |",
+         nobody: --dry-run CAT       | 1  | |
+         nobody: --dry-run -0 --wait CAT ''  | 64 | |",
     );
 }
 

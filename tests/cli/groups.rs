@@ -135,3 +135,17 @@ fn every_signal_to_the_own_group_affects_sigsend_as_well() {
         assert_eq!(ignored.code(), Some(0), "{signal} is ignored");
     }
 }
+
+#[test]
+fn a_member_that_was_forked_in_answer_to_the_signal_is_reported() {
+    let forks = "trap 'sleep 60 & echo forked' TERM; echo ready; while :; do wait; done";
+    let mut leader = Victim::shell(forks);
+    let told = run!("-v --grace 300ms -- -{leader}").told();
+    assert_eq!(leader.read_line(), "forked");
+    leader.assert_killed_by(9);
+    assert_eq!(told.matches("sent TERM").count(), 1, "{told}");
+    assert_eq!(told.matches("sent KILL").count(), 2, "{told}");
+    assert!(!told.contains("already gone"), "{told}");
+    let leader = Victim::shell(forks);
+    run!("--json --grace 300ms -- -{leader}").has("\"signalled\":2,\"already_gone\":0,");
+}

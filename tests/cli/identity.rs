@@ -50,6 +50,7 @@ fn a_token_that_matches_no_process_sends_no_signal() {
         let why = "this PID now belongs to another process";
         run!("-KILL {wrong}").fails(1, format!("{line}: {why}\n"));
         run!("--alive {wrong}").code(1);
+        run!("-v --wait {wrong}").says(format!("{wrong} is already gone\n"));
     }
     for garbled in each("PID:|PID:0|PID:0x1|PID:1:1|0PID:1") {
         let garbled = garbled.replace("PID", &target.arg());

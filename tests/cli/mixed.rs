@@ -103,6 +103,50 @@ fn other_signals_and_the_dry_run_know_the_target_from_its_tree() {
 }
 
 #[test]
+fn a_target_below_another_target_gets_the_signal_too() {
+    for order in ["MASTER WORKER", "WORKER MASTER"] {
+        let mut family = family("trap 'echo master >&2' HUP", IDLE);
+        let targets = order.replace("MASTER", &family.arg());
+        let targets = targets.replace("WORKER", &family.children()[0].to_string());
+        run!("-HUP --mixed {targets}").code(0);
+        let told = [family.next_line(), family.next_line()];
+        assert_eq!(
+            sorted(told),
+            ["master", "told"].map(|line| Some(line.to_owned()))
+        );
+    }
+    // The other one is spared.
+    let script = "sleep 60 & \"$0\" -HUP --mixed $$ $!; wait $!; echo $?";
+    assert_eq!(sh(script).run(&[]).code(0).out, "129\n");
+}
+
+#[test]
+fn a_refused_target_leaves_its_tree_alone() {
+    let (master, other) = (family(":", IDLE), family("trap : HUP", IDLE));
+    let lives = |family: &Family| state(family.children()[0]) == 'S';
+    for options in each("-HUP --timeout 1ms KILL --wait | --grace 1ms") {
+        for dry in ["", "--dry-run"] {
+            let done = run!("-r {dry} {options} --mixed {master}").code(1);
+            done.has("does not catch");
+            assert!(lives(&master), "{dry} {options}");
+        }
+    }
+    // The tree of another target is not concerned.
+    let done = run!("--json -r -HUP --timeout 1ms KILL --wait --mixed {master} {other}");
+    done.code(64).has("\"signalled\":2,\"already_gone\":0,");
+    other.assert_killed_by(9);
+    assert!(lives(&master));
+    needs!(may_change_user() && program("setpriv").is_some(), "root");
+    let user = Unprivileged::new();
+    let runs = "setpriv --reuid 65534 --clear-groups sleep 60 & echo ready; wait";
+    let roots = Family::shell(runs);
+    for dry in ["", "--dry-run"] {
+        call!(user.sigsend(), "{dry} --mixed --grace 1ms {roots}").code(1);
+        assert!(lives(&roots), "{dry}");
+    }
+}
+
+#[test]
 fn a_lone_target_works_with_every_option() {
     assert_works_with_every_option(|| {
         let target = Victim::sleeping();

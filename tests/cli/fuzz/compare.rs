@@ -27,7 +27,15 @@ pub fn differences(
         let who = format!("{} ({name:?}, {})", victim.pid, victim.describe());
         let is_child = |child: &Victim| child.exists() && child.parent == victim.pid;
         let is_parent = world.victims.iter().any(is_child);
-        let mut differences = victim_differences(victim, is_parent, observation, bounds);
+        // Its groups form a circle of processes that survive HUP. The first death continues one.
+        let is_of_circle =
+            |one: &Victim| one.family == victim.family && one.habit == Habit::Escapes;
+        let mut permitted = bounds.clone();
+        if bounds.frozen && world.victims.iter().any(is_of_circle) {
+            permitted.most[1] += 1;
+            permitted.most[18] += 1;
+        }
+        let mut differences = victim_differences(victim, is_parent, observation, &permitted);
         // Without CONT it is forked only because the kernel or another process continues a member.
         let is_escape = bounds.frozen && bounds.most[18] == 0 && ended.exit == 0;
         if let Some(pid) = observation.escaped.filter(|_| is_escape) {

@@ -191,13 +191,18 @@ pub fn predict(reading: &Reading, world: &World, line: &Line) -> Forecast {
     signals.extend(grace.flat_map(|_| continues.into_iter().chain([KILL])));
     signals.extend(request.steps.iter().map(|&(_, signal)| usize::from(signal)));
     let waits = request.has("wait") || request.within.is_some() || request.grace.is_some();
+    // A storm makes it fork processes of the same name.
+    let escapes = |victim: &Victim| victim.habit == Habit::Escapes;
+    let is_killed = request.is_tree() && signals.contains(&KILL);
+    let mut victims = world.victims.iter().filter(|victim| escapes(victim));
+    let has_more_names = !is_killed && victims.any(|victim| line.storm == Some(victim.family));
     let predictor = Predictor {
         pinned: waits
             || signals.len() > 1
             || request.has("require-handler")
             || request.verifies()
             || request.is_tree(),
-        loose: request.loose,
+        loose: request.loose || has_more_names,
         own_end: OwnEnd::None,
         outcomes: Vec::new(),
         exits: BTreeSet::new(),
@@ -209,7 +214,9 @@ pub fn predict(reading: &Reading, world: &World, line: &Line) -> Forecast {
         waits,
         bounds,
     };
-    predictor.predict()
+    let mut forecast = predictor.predict();
+    forecast.printed = forecast.printed.filter(|_| !has_more_names);
+    forecast
 }
 
 impl Predictor<'_> {

@@ -97,9 +97,9 @@ impl Predictor<'_> {
         let is_plain = self.request.mode == Mode::Alive && !is_verified;
         let is_unseen = self.is_hidden(victim) && !is_plain;
         let hidden = if is_unseen { FAIL | UNSURE } else { 0 };
-        // What it forks when the storm continues it is named, and counts as failed.
+        // What it forks when the storm or the death of another continues it is named, and counts
+        // as failed.
         let may_escape = victim.habit == Habit::Escapes
-            && self.line.storm == Some(victim.family)
             && self.request.is_tree()
             && self.signals.contains(&KILL);
         let escaped = if may_escape { FAIL } else { 0 };

@@ -295,14 +295,18 @@ impl Predictor<'_> {
         let heads: Vec<usize> = hits.iter().map(|hit| hit.victim).collect();
         let is_partly_seen = heads.iter().chain(&below).any(is_hidden)
             || self.request.verifies() && heads.iter().any(is_opaque);
-        let unsure = if is_partly_seen { FAIL } else { 0 };
+        // If the root of a mixed tree is refused, nobody below it is killed.
+        let first = self.signals[0];
+        let is_refused = |index: &usize| !self.permitted(&victims[*index], first);
+        let is_left = self.request.has("mixed")
+            && (self.request.has("require-handler") || heads.iter().any(is_refused));
+        let unsure = if is_partly_seen || is_left { FAIL } else { 0 };
         for victim in below {
             let mut below = Aim::at(Target::Pid(self.world.victims[victim].pid));
             below.origin = Origin::Below;
-            // What is named by a description is alive while one process that it fits is.
-            let ignored = aim.target.is_described()
-                && self.request.mode == Mode::Alive
-                && self.world.victims[victim].is_zombie();
+            // A tree is alive although a child has exited.
+            let ignored =
+                self.request.mode == Mode::Alive && self.world.victims[victim].is_zombie();
             let outcome = match (ignored, self.request.verifies()) {
                 (true, false) => OK,
                 (true, true) => OK | self.outcome(victim, &below),
