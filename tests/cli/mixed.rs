@@ -6,7 +6,11 @@ use crate::support::prelude::*;
 /// A master that runs `master` and waits, and a worker that says on the lifeline if it gets TERM or
 /// HUP. `worker` is what the worker does once it is ready; it reads what the master is sent.
 fn family(master: &str, worker: &str) -> Family {
-    let worker = format!("trap \"echo told >&2\" TERM HUP; echo ready; {worker}");
+    // Asleep, the master knows the worker.
+    let asleep = "grep -q \"^State:.S\" /proc/$PPID/status";
+    let worker = format!(
+        "trap \"echo told >&2\" TERM HUP; until {asleep}; do :; done; echo ready; {worker}"
+    );
     Family::shell(&format!(
         "exec 3<&0; {master}; sh -c '{worker}' <&3 & worker=$!; while :; do wait; done"
     ))
