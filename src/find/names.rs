@@ -61,8 +61,8 @@ fn may_mean(name: &str, known: &[u8]) -> bool {
 }
 
 /// Whether a process has the name. A longer one than command names hold must also be that of
-/// argv[0], of the executable, or of argv[1], where the interpreter of a script has it. `None` if
-/// that cannot be read.
+/// argv[0], of the executable, or of argv[1], where the interpreter of a script has it; behind the
+/// option that the first line of a script may have. `None` if that cannot be read.
 fn is_named(pid: Pid, name: &str) -> Result<Option<bool>> {
     let known = proc::if_visible(proc::name(pid)).context(LOOKING)?;
     if !known.is_some_and(|known| may_mean(name, &known)) {
@@ -75,9 +75,13 @@ fn is_named(pid: Pid, name: &str) -> Result<Option<bool>> {
     if proc::executable(pid).is_ok_and(|executable| is(&executable)) {
         return Ok(Some(true));
     }
-    let arguments = proc::arguments(pid).ok();
-    let is_argument = |argument: &Vec<u8>| is(proc::basename(argument));
-    Ok(arguments.map(|arguments| arguments.iter().take(2).any(is_argument)))
+    let is_in = |arguments: Vec<Vec<u8>>| {
+        let mut rest = arguments.iter().take(3).skip(1);
+        let script = rest.find(|argument| !argument.starts_with(b"-"));
+        let mut claims = arguments.first().into_iter().chain(script);
+        claims.any(|claim| is(proc::basename(claim)))
+    };
+    Ok(proc::arguments(pid).ok().map(is_in))
 }
 
 /// Why no process has the name: what could be meant, and what speaks against it.

@@ -24,7 +24,7 @@ pub const KEYS: &str = "\
     event | string | one of the events in the other table
     target | string | the target as it was typed, also for members of a group or tree
     pid | number | the process, if there is a single one
-    inode | number | the inode of its pidfd, if it was pinned (Linux 6.9): `pid:inode` is its \
+    inode | number | the inode of its pidfd, if known (Linux 6.9): `pid:inode` is its \
         token
     name | string | its command name, if known
     signal | string | the name of the signal
