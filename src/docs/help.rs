@@ -8,7 +8,7 @@ use crate::output::terminal::Stream;
 use crate::plan::Detail;
 
 /// The widest lines, where the output is wider or no terminal.
-const WIDEST: usize = 100;
+const WIDEST: usize = 80;
 /// Below this width, explanations stand under what they explain.
 const NARROW: usize = 60;
 
