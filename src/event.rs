@@ -115,6 +115,7 @@ pub enum Outcome<'a> {
     /// The dry run's `Sent`. Without a PID there is no preview.
     WouldSend {
         signal: Signal,
+        after: Option<Duration>,
         preview: Option<Box<Preview>>,
     },
 }

@@ -16,6 +16,7 @@ use crate::escape::escape;
 use crate::event::Status;
 use crate::os::{proc, sys};
 use crate::plan::Voice;
+use crate::signal::Signal;
 use crate::usage::{Lookup, UsageError};
 
 /// A command line that was refused, and the exit status for it.
@@ -32,10 +33,11 @@ pub fn usage_error(error: &Error, line: &Line) -> UsageError {
         Error::Number(arg) => {
             let arg = escape(arg.as_bytes());
             let error = format!("'{arg}' after a target may be a signal or a process group");
-            UsageError::new(error).hint(format!(
-                "'{{program}} {arg} PID' puts the signal first; \
-                 '{{program}} -- PID {arg}' means the process group"
-            ))
+            let is_signal = arg[1..].parse::<Signal>().is_ok();
+            let first = format!("'{{program}} {arg} PID' puts the signal first; ");
+            let first = if is_signal { &*first } else { "" };
+            let group = format!("'{{program}} -- PID {arg}' means the process group");
+            UsageError::new(error).hint(format!("{first}{group}"))
         }
         Error::Options(error) => match option_in(error) {
             Some(option) => misused(option, error, line),
@@ -143,7 +145,7 @@ pub fn complete(error: UsageError) -> UsageError {
             .then(|| "'--pidfile -' reads targets from standard input".to_owned()),
         Some(Lookup::Service(name)) => {
             let services = fs::read_to_string("/etc/services").unwrap_or_default();
-            number(&services, name).map(|port| format!("'{{program}} :{port}' means that service"))
+            number(&services, name).map(|port| format!("':{port}' means that service"))
         }
         Some(Lookup::User(user)) => proc::user_id(user).ok().flatten().map(users_group),
     };

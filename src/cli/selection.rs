@@ -16,16 +16,19 @@ use crate::usage::{Lookup, UsageError};
 /// What a line selects, of which `signal` is the first signal.
 pub fn selection(line: &Line, signal: Signal) -> Result<Selection, UsageError> {
     let age = line.choice(Age::Checked, &[(&opt::STALE, Age::Any)]);
-    let pidfile = |path: &OsStr| Pidfile {
-        path: path.to_owned(),
-        age,
+    let pidfile = |path: &OsStr| {
+        let path = not_empty(path, "pidfile")?;
+        Ok(Pidfile { path, age })
     };
     let reaches = [(&opt::MIXED, Reach::Mixed), (&opt::TREE, Reach::Tree)];
     let user = line.value(&opt::USER, values::user)?;
     let texts = line.values(&opt::FULL).map(|text| not_empty(text, "text"));
     let selection = Selection {
         targets: targets(line)?,
-        pidfiles: line.values(&opt::PIDFILE).map(pidfile).collect(),
+        pidfiles: line
+            .values(&opt::PIDFILE)
+            .map(pidfile)
+            .collect::<Result<_, _>>()?,
         cgroup: line.value(&opt::CGROUP, |path| not_empty(path, "control group"))?,
         users: match user {
             Some(user) => Users::Of(user),

@@ -118,6 +118,8 @@ pub struct Nobody {
     /// How many processes have an executable of that name, and what they call themselves.
     pub executables: usize,
     pub called: Vec<Vec<u8>>,
+    /// Whether all of these are the caller's, so that those names select them.
+    pub is_own: bool,
     /// Whether /proc hides processes from the caller.
     pub hidden: bool,
 }

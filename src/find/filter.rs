@@ -166,11 +166,11 @@ impl<'a> Rules<'a> {
         let selection = &self.plan.selection;
         let is_root = selection.reach != Reach::Process && way != Way::Child;
         let is_number = matches!(way, Way::Number | Way::Input);
-        if way.is_described() && !self.is_owned(process)? {
-            return Ok(None);
-        }
         let is_spared = self.spares(way) && self.spared.has(pid);
         if is_spared && matches!(way, Way::Description | Way::Input) {
+            return Ok(None);
+        }
+        if way.is_described() && !is_spared && !self.is_owned(process)? {
             return Ok(None);
         }
         if is_root && is_number && pid == Pid::INIT && !self.is_question() {

@@ -183,17 +183,12 @@ impl Found<'_> {
                 return Ok(());
             }
         };
-        let reach = self.recipients.rules.plan.selection.reach;
-        let is_root = match standing {
-            Standing::Present | Standing::Gone => true,
-            // The spared are roots of trees only if they were identified.
-            Standing::Skipped => NamedBy::of(typed) == NamedBy::Identity,
-            Standing::Refused(_) => reach == Reach::Tree,
-        };
-        let place = if is_root && reach != Reach::Process {
-            Place::Tree { parent: None }
-        } else {
-            Place::Alone
+        // The spared are roots of trees only if they were identified.
+        let is_spared = matches!(standing, Standing::Skipped);
+        let is_root = NamedBy::of(typed) == NamedBy::Identity || !is_spared;
+        let place = match self.recipients.rules.plan.selection.reach {
+            Reach::Tree | Reach::Mixed if is_root => Place::Tree { parent: None },
+            _ => Place::Alone,
         };
         self.recipients.admit(process, typed, place, standing)
     }

@@ -12,6 +12,7 @@ use crate::find::filter::{Rules, Verdict, Way};
 use crate::os::pidfd::{Opened, Pinned};
 use crate::os::pids;
 use crate::os::proc;
+use crate::plan::Users;
 use crate::signal::nearest;
 use crate::target::Pid;
 
@@ -61,32 +62,35 @@ fn may_mean(name: &str, known: &[u8]) -> bool {
 }
 
 /// Whether a process has the name. A longer one than command names hold must also be that of
-/// argv[0], of the executable, or of argv[1], where the interpreter of a script has it; behind the
-/// option that the first line of a script may have. `None` if that cannot be read.
+/// argv[0], of the executable, or of argv[1], where the interpreter of a script has it. `None` if
+/// that cannot be read.
 fn is_named(pid: Pid, name: &str) -> Result<Option<bool>> {
     let known = proc::if_visible(proc::name(pid)).context(LOOKING)?;
-    if !known.is_some_and(|known| may_mean(name, &known)) {
+    let Some(known) = known.filter(|known| may_mean(name, known)) else {
         return Ok(Some(false));
-    }
+    };
     if name.len() <= proc::NAME_LENGTH {
         return Ok(Some(true));
     }
     let is = |claim: &[u8]| claim == name.as_bytes();
-    if proc::executable(pid).is_ok_and(|executable| is(&executable)) {
+    let executable = proc::executable(pid).unwrap_or_default();
+    if is(&executable) {
         return Ok(Some(true));
     }
-    let is_in = |arguments: Vec<Vec<u8>>| {
-        let mut rest = arguments.iter().take(3).skip(1);
-        let script = rest.find(|argument| !argument.starts_with(b"-"));
-        let mut claims = arguments.first().into_iter().chain(script);
-        claims.any(|claim| is(proc::basename(claim)))
-    };
-    Ok(proc::arguments(pid).ok().map(is_in))
+    // A program that has its name from its own file interprets no script.
+    let is_program = executable.starts_with(&known);
+    let claims = if is_program { 1 } else { 2 };
+    let is_argument = |argument: &Vec<u8>| is(proc::basename(argument));
+    let arguments = proc::arguments(pid).ok();
+    Ok(arguments.map(|arguments| arguments.iter().take(claims).any(is_argument)))
 }
 
 /// Why no process has the name: what could be meant, and what speaks against it.
 pub fn nobody_named(name: &str, rules: &Rules) -> Result<Nobody> {
-    let mut nobody = Nobody::default();
+    let mut nobody = Nobody {
+        is_own: rules.plan.selection.users == Users::Own,
+        ..Nobody::default()
+    };
     let mut names = Vec::new();
     let mut look = |process: &Pinned| {
         let pid = process.pid;
@@ -94,8 +98,10 @@ pub fn nobody_named(name: &str, rules: &Rules) -> Result<Nobody> {
             return Ok(());
         };
         let is_named = is_named(pid, name)?;
-        if rules.is_owned(process)? {
-            names.extend(String::from_utf8(known.clone()));
+        let is_owned = rules.is_owned(process)?;
+        if is_owned {
+            let is_fit = rules.fails(process, Way::Name)?.is_none();
+            names.extend(String::from_utf8(known.clone()).ok().filter(|_| is_fit));
         } else if process.is_running()? {
             match is_named {
                 Some(true) => count_other(&mut nobody, rules, process)?,
@@ -109,6 +115,7 @@ pub fn nobody_named(name: &str, rules: &Rules) -> Result<Nobody> {
             && rules.fails(process, Way::Number)?.is_none()
         {
             nobody.executables += 1;
+            nobody.is_own &= is_owned;
             if nobody.called.len() < TOLD && !nobody.called.contains(&known) {
                 nobody.called.push(known);
             }
@@ -190,8 +197,11 @@ pub fn nobody_described(rules: &Rules, pids: Vec<Pid>) -> Result<Nobody> {
             if !rules.is_owned(process)? {
                 return count_other(&mut nobody, rules, process);
             }
-            let nearest = &mut nobody.nearest;
-            nearest.get_or_insert_with(|| String::from_utf8_lossy(&line).into_owned());
+            // One that has the text is excluded by `--cwd`.
+            if !has_all(&line, texts) {
+                let nearest = &mut nobody.nearest;
+                nearest.get_or_insert_with(|| String::from_utf8_lossy(&line).into_owned());
+            }
             Ok(())
         })?;
     }

@@ -181,7 +181,10 @@ impl<'a> Recipients<'a> {
         if let Some(known) = self.id_of(pid)? {
             let known = &mut self[known];
             known.place.join(place);
-            known.is_target |= is_target;
+            if is_target && !known.is_target {
+                known.is_target = true;
+                (known.typed, known.named_by) = (Rc::clone(typed), named_by);
+            }
             // A process that was named by identity is a failure if it is gone.
             if named_by == NamedBy::Identity {
                 known.named_by = named_by;

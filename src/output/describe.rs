@@ -50,13 +50,21 @@ pub fn describe(mode: Mode, subject: &Subject, outcome: &Outcome) -> (String, Ob
             let later = later.unwrap_or_default();
             (format!("sent {signal}{value} to {who}{place}{later}"), sent)
         }
-        Outcome::WouldSend { signal, preview } => {
+        Outcome::WouldSend {
+            signal,
+            after,
+            preview,
+        } => {
             let object = event("would-send")
                 .with_signal(*signal)
-                .with_some("unseen", subject.unseen);
+                .with_some("unseen", subject.unseen)
+                .with("elapsed_ms", milliseconds(after.unwrap_or_default()));
+            let later = after.map(|after| format!(" {} later", humantime::format_duration(after)));
+            let (numbered, later) = (numbered(*signal), later.unwrap_or_default());
+            let line = format!("would send {numbered} to {who}{later}");
             match preview {
-                Some(preview) => preview::describe(object, &who, *signal, preview),
-                None => (format!("would send {} to {who}", numbered(*signal)), object),
+                Some(preview) => preview::describe(&line, object, *signal, preview),
+                None => (line, object),
             }
         }
         Outcome::Failed(reason) => {

@@ -7,6 +7,7 @@ use nix::unistd::geteuid;
 
 use crate::escape::escape;
 use crate::event::{NoControlGroup, NoProcess, Nobody, Outcome, Reason, Subject, What};
+use crate::signal::Signal;
 use crate::target::{Pid, Target, Transport};
 
 /// A line that helps.
@@ -87,7 +88,7 @@ fn about_name(name: &str, nobody: &Nobody) -> Option<String> {
             format!("'systemctl kill {unit}' signals a systemd unit, --cgroup DIR a control group")
         }
         Some((_, "pid")) => format!("'--pidfile {}' reads targets from a file", word(name)?),
-        _ if name.contains(' ') && !is_known => {
+        _ if name.contains(' ') && name.len() > 2 && !is_known => {
             format!("'-f {}' selects by command line", word(name)?)
         }
         _ => format!(
@@ -151,7 +152,7 @@ fn nobody_but(program: &str, subject: &Subject, nobody: &Nobody) -> Option<Strin
     }
     Some(match (nobody.of_others, is_name(subject)) {
         (0, _) => {
-            let hidden = "/proc hides processes of other users".to_owned();
+            let hidden = "some processes are hidden or cannot be looked at".to_owned();
             let hidden = nobody.hidden.then_some(hidden);
             let nearest = nobody.nearest.as_ref();
             let nearest = nearest.map(|name| format!("did you mean {}?", escape(name)));
@@ -181,7 +182,7 @@ fn under_other_names(program: &str, typed: &str, nobody: &Nobody) -> String {
         return format!("{have} the executable {typed}");
     }
     let target = |name: &String| match name.parse() {
-        Ok(Target::Name(_)) => word(name),
+        Ok(Target::Name(_)) if nobody.is_own && name.parse::<Signal>().is_err() => word(name),
         _ => None,
     };
     let command = match (word(&typed), names.iter().find_map(target)) {

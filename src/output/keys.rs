@@ -14,8 +14,8 @@ pub const EVENTS: &str = "\
     still-there | was there when the time ran out | elapsed_ms, state
     found | answers `-p` and `--id` |
     alive | answers `--alive` |
-    would-send | preview of `--dry-run` | signal, number, unseen, effect, blocked, follow_ups, \
-        user, age_ms, command, state, directory
+    would-send | preview of `--dry-run` | signal, number, unseen, elapsed_ms, effect, blocked, \
+        follow_ups, user, age_ms, command, state, directory
     error | the call failed as a whole | reason, hint
     summary | the last line | signalled, already_gone, failed, remaining, status";
 
@@ -52,9 +52,9 @@ pub const KEYS: &str = "\
     command | string | its arguments with blanks between them
     directory | string | where it works, if `--cwd` was given
     signalled | number | processes that got a signal
-    already_gone | number | processes that were gone at the start; with `-p`, `--id` and \
+    already_gone | number | processes that were gone at the start, or ended without a signal; with `-p`, `--id` and \
         `--alive`, those that were found or are alive
-    failed | number | processes that got no signal, or the first one and not a later one
+    failed | number | processes that got no signal, or not every one
     remaining | number | processes that were still there when the time ran out
     status | number | the exit status";
 

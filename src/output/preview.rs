@@ -13,10 +13,15 @@ use crate::signal::{DefaultAction, Signal};
 
 /// The line about a process, and its JSON object. The line is not cut to the terminal: all of it is
 /// needed to decide whether the signal is meant.
-pub fn describe(object: Object, who: &str, signal: Signal, preview: &Preview) -> (String, Object) {
+pub fn describe(
+    would: &str,
+    object: Object,
+    signal: Signal,
+    preview: &Preview,
+) -> (String, Object) {
     let (owner, command) = (owner(preview), escape(&preview.command));
-    let (numbered, does) = (numbered(signal), does(signal, preview));
-    let line = format!("would send {numbered} to {who}: {does}; {owner}: {command}");
+    let does = does(signal, preview);
+    let line = format!("{would}: {does}; {owner}: {command}");
     let follow_up = |step: &FollowUp| json!({"after_ms": milliseconds(step.after), "signals": [step.signal.to_string()]});
     let follow_ups: Value = preview.follow_ups.iter().map(follow_up).collect();
     let object = object
@@ -148,8 +153,8 @@ mod tests {
             command: "\x1b[2Jé\u{301}x y".into(),
             ..preview()
         };
-        let (line, _) = describe(Object::new("x"), "4242 (cat)", Signal::TERM, &preview);
-        let expected = "would send TERM (15) to 4242 (cat): terminates it, blocked right now, \
+        let (line, _) = describe("42 (cat)", Object::new("x"), Signal::TERM, &preview);
+        let expected = "42 (cat): terminates it, blocked right now, \
              then CONT (18), KILL (9) 1m 30s later; user www, age 1h, in /srv\\x0a: \
              \\x1b[2Jé\\u{301}x y";
         assert_eq!(line, expected);

@@ -132,6 +132,7 @@ fn reasons() -> Vec<(&'static str, Reason)> {
     };
     let renamed = Nobody {
         executables: 2,
+        is_own: true,
         called: vec![bytes("MainThread")],
         ..nobody()
     };
@@ -314,6 +315,7 @@ fn unseen() -> [(usize, Outcome<'static>); 3] {
         after,
     };
     let would_send = Outcome::WouldSend {
+        after: None,
         signal,
         preview: None,
     };
@@ -365,6 +367,7 @@ fn objects() -> Vec<Value> {
         ..preview()
     };
     let preview = Outcome::WouldSend {
+        after: Some(Duration::from_secs(5)),
         signal: Signal::TERM,
         preview: Some(Box::new(preview)),
     };
@@ -444,6 +447,7 @@ fn a_target_of_many_processes_is_told_with_the_pid() {
 fn a_name_that_nobody_has_is_answered_with_who_may_be_meant() {
     let called = |names: &[&str]| Nobody {
         executables: names.len().max(1),
+        is_own: true,
         called: names.iter().map(|name| name.as_bytes().to_vec()).collect(),
         ..Nobody::default()
     };
@@ -482,7 +486,7 @@ fn a_name_that_nobody_has_is_answered_with_who_may_be_meant() {
         2 processes have the executable node and call themselves x\"; `reboot`, \\x1b[m\n\
         another user has a process of that name; -a selects it\n\
         other users have 2 processes of that name; -a selects them\n\
-        /proc hides processes of other users; did you mean nginx?\n\
+        some processes are hidden or cannot be looked at; did you mean nginx?\n\
         'systemctl kill x.service' signals a systemd unit, --cgroup DIR a control group\n\
         a process of another user matches; -a selects it\n\
         2 processes of other users match; -a selects them\n";

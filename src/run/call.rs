@@ -32,6 +32,8 @@ pub struct Call<'a, 'r> {
     pub tally: Tally,
     /// When the first signal was sent.
     pub began: Instant,
+    /// How long after the first signal this step of a rehearsal would come.
+    pub rehearsed: Duration,
     /// Sources of which a look has failed.
     blind: Vec<SourceId>,
     exited: Vec<Exited>,
@@ -54,6 +56,7 @@ impl<'a, 'r> Call<'a, 'r> {
             found,
             tally: Tally::default(),
             began: Instant::now(),
+            rehearsed: Duration::ZERO,
             blind: Vec::new(),
             exited: Vec::new(),
         };
@@ -102,8 +105,11 @@ impl<'a, 'r> Call<'a, 'r> {
         let facts = reason.facts();
         if self.plan.waits() && reason.is_gone() {
             self.tally.settled += 1;
-            let is_nobody = matches!(reason, Reason::Nobody(_) | Reason::NotListening { .. });
-            let reason = is_nobody.then_some(reason);
+            let is_told = matches!(
+                reason,
+                Reason::Nobody(_) | Reason::NotListening { .. } | Reason::ControlGroup(_)
+            );
+            let reason = is_told.then_some(reason);
             self.report.tell(subject, &Outcome::AlreadyGone(reason));
         } else {
             self.tally.failed += facts.count;
@@ -168,6 +174,7 @@ impl<'a, 'r> Call<'a, 'r> {
             },
             Sent::Rehearsed => Outcome::WouldSend {
                 signal: step.signal,
+                after: (step.occasion == Occasion::FollowUp).then_some(self.rehearsed),
                 preview: pid.map(|pid| Box::new(preview(self.plan, pid, step))),
             },
         }

@@ -76,8 +76,11 @@ impl Engine<'_, '_> {
             self.step(*signal, Occasion::Companion)?;
         }
         if is_rehearsal {
-            let mut signals = plan.follow_ups.iter().map(|later| later.signal);
-            return signals.try_for_each(|signal| self.step(signal, Occasion::FollowUp));
+            for later in &plan.follow_ups {
+                self.call.rehearsed += later.after;
+                self.step(later.signal, Occasion::FollowUp)?;
+            }
+            return Ok(());
         }
         loop {
             if let [next, rest @ ..] = self.follow_ups
@@ -164,6 +167,7 @@ impl Engine<'_, '_> {
     fn is_over(&mut self) -> Result<bool> {
         let is_late = self.end.is_some_and(|end| Instant::now() >= end);
         if is_late {
+            self.look_for_members()?;
             self.note_exits()?;
         }
         let is_left = self.watch.is_some() && self.is_anybody_left()?;

@@ -54,7 +54,7 @@ const KEYS: &str = "
     still-there  | target pid inode? name? elapsed_ms state?
     found        | target pid inode? name?
     alive        | target pid inode? name?
-    would-send   | target pid inode? name? signal number effect blocked user age_ms? command follow_ups state? directory?
+    would-send   | target pid inode? name? signal number elapsed_ms effect blocked user age_ms? command follow_ups state? directory?
     error        | reason hint?
     summary      | signalled already_gone failed remaining status";
 

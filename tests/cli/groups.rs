@@ -149,3 +149,16 @@ fn a_member_that_was_forked_in_answer_to_the_signal_is_reported() {
     let leader = Victim::shell(forks);
     run!("--json --grace 300ms -- -{leader}").has("\"signalled\":2,\"already_gone\":0,");
 }
+
+#[test]
+fn a_process_that_joins_during_the_wait_is_left_at_its_end() {
+    let leader = Victim::sleeping();
+    let mut waiting = background!("--json -0 --within 500ms -- -{leader}");
+    contains!(waiting.read_line(), "sent");
+    let _member = victim().in_group_of(&leader).sleeping();
+    let mut line = waiting.read_line();
+    while !line.contains("summary") {
+        line = waiting.read_line();
+    }
+    contains!(line, "\"remaining\":2,");
+}

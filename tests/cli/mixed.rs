@@ -112,7 +112,9 @@ fn a_target_below_another_target_gets_the_signal_too() {
         let mut family = family("trap 'echo master >&2' HUP", IDLE);
         let targets = order.replace("MASTER", &family.arg());
         let targets = targets.replace("WORKER", &family.children()[0].to_string());
-        run!("-HUP --mixed {targets}").code(0);
+        let worker = family.children()[0];
+        let told = format!("\"target\":\"{worker}\",\"pid\":{worker},");
+        run!("--json -HUP --mixed {targets}").code(0).has(told);
         let told = [family.next_line(), family.next_line()];
         assert_eq!(
             sorted(told),
@@ -147,6 +149,27 @@ fn a_refused_target_leaves_its_tree_alone() {
     for dry in ["", "--dry-run"] {
         call!(user.sigsend(), "{dry} --mixed --grace 1ms {roots}").code(1);
         assert!(lives(&roots), "{dry}");
+    }
+}
+
+#[test]
+fn a_refused_target_below_another_one_is_part_of_its_tree() {
+    let last = "sh -c \"trap : TERM; echo ready; while :; do sleep 60 & wait; done\"";
+    let script = format!("trap : TERM; sh -c '{last} & wait' & while :; do wait; done");
+    for is_first in [true, false] {
+        let family = Family::shell(&script);
+        let middle = family.children()[0];
+        let last = children(middle)[0];
+        let order = if is_first {
+            format!("{family} {middle}")
+        } else {
+            format!("{middle} {family}")
+        };
+        let dry = run!("--dry-run -r --grace 50ms --mixed {order}").code(64);
+        dry.has(format!("would send KILL (9) to {last} (sh) 50ms later"));
+        run!("-r --grace 50ms --mixed {order}").code(64);
+        assert!(is_dead(last), "{order}");
+        family.assert_killed_by(9);
     }
 }
 

@@ -140,5 +140,7 @@ fn another_user_answers_only_with_what_was_looked_for() {
     call!(sh_of(user.path(), runs), "")
         .code(0)
         .has("already gone");
+    let runs = "setpriv --reuid 65534 --clear-groups \"$0\" -v --wait sh; exit $?";
+    call!(sh_of(user.path(), runs), "").fails(1, "only sigsend and its ancestors answer to \"sh\"");
     foreign.assert_alive();
 }

@@ -132,7 +132,7 @@ fn an_error_quotes_what_it_refuses_and_has_a_hint_where_the_cause_is_known() {
     let mut target = Recorder::new();
     let services = fs::read_to_string("/etc/services").unwrap_or_default();
     let http = if services.contains("\nhttp\t") {
-        "'kill :80' means that service"
+        "':80' means that service"
     } else {
         "':PORT', ':PORT/tcp' and ':PORT/udp' take one port, 1 to 65535"
     };
