@@ -167,17 +167,18 @@ impl<'a> Rules<'a> {
         let is_root = selection.reach != Reach::Process && way != Way::Child;
         let is_number = matches!(way, Way::Number | Way::Input);
         let is_spared = self.spares(way) && self.spared.has(pid);
-        if is_spared && matches!(way, Way::Description | Way::Input) {
+        if is_spared && way == Way::Description {
             return Ok(None);
         }
         if way.is_described() && !is_spared && !self.is_owned(process)? {
             return Ok(None);
         }
+        // A token in a list may have the PID of an ancestor and mean another process.
+        if !is_meant(process)? || is_spared && way == Way::Input {
+            return Ok(None);
+        }
         if is_root && is_number && pid == Pid::INIT && !self.is_question() {
             return Ok(Some(Verdict::Refused(Reason::Everyone)));
-        }
-        if !is_meant(process)? {
-            return Ok(None);
         }
         if is_spared {
             return Ok(Some(Verdict::Takes(Standing::Skipped)));

@@ -28,18 +28,20 @@ impl Found<'_> {
         let typed = Rc::new(Typed::target(target.clone()));
         match target {
             Target::Process(pid) | Target::Padded(pid, _) | Target::Token(pid, _) => {
+                let rules = &self.recipients.rules;
+                // In a list it is as if it were not there, unless the token means another process.
+                let is_ignored = way == Way::Input && rules.spared.has(*pid);
                 let mut disproof = None;
                 let is_meant = |process: &Pinned| {
                     disproof = match (target, written) {
                         (Target::Token(_, inode), _) => {
                             (process.inode()? != *inode).then_some(Reason::Recycled)
                         }
-                        (_, Some(written)) => written.disproves(*pid)?,
-                        (_, None) => None,
+                        (_, Some(written)) if !is_ignored => written.disproves(*pid)?,
+                        _ => None,
                     };
                     Ok(disproof.is_none())
                 };
-                let rules = &self.recipients.rules;
                 let opened = Pinned::open_if(*pid, |process| rules.judge(process, way, is_meant))?;
                 match opened {
                     Opened::Process(process, Some(verdict)) => {

@@ -179,6 +179,8 @@ const LONELY: &str = "
     $S --alive lonely                   ; 1 ; lonely
     $S --alive :8080                    ; 0 ;
     echo $$ | $S -KILL --pidfile -      ; 0 ;
+    echo $$:1 | $S -KILL --pidfile -    ; 1 ; now belongs to another process
+    echo $$:1 | $S --alive --pidfile -  ; 1 ; now belongs to another process
     echo $$ | $S --grace 15s --pidfile - ; 0 ;";
 
 #[test]
