@@ -431,7 +431,7 @@ impl Predictor<'_> {
                 self.exits.retain(|&exit| exit > KILLED);
             }
             self.exits.insert(1);
-            let is_asked = self.request.mode == Mode::Alive;
+            let is_asked = matches!(self.request.mode, Mode::Alive | Mode::Mixed);
             self.exits.extend(is_asked.then_some(2));
         }
         if self.loose {
