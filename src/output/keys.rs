@@ -24,8 +24,7 @@ pub const KEYS: &str = "\
     event | string | one of the events in the other table
     target | string | the target as it was typed, also for members of a group or tree
     pid | number | the process, if there is a single one
-    inode | number | the inode of its pidfd, if known (Linux 6.9): `pid:inode` is its \
-        token
+    inode | number | the inode of its pidfd, if known (Linux 6.9): `pid:inode` is its token
     name | string | its command name, if known
     signal | string | the name of the signal
     number | number | its number
@@ -52,8 +51,8 @@ pub const KEYS: &str = "\
     command | string | its arguments with blanks between them
     directory | string | where it works, if `--cwd` was given
     signalled | number | processes that got a signal
-    already_gone | number | processes that were gone at the start, or ended without a signal; with `-p`, `--id` and \
-        `--alive`, those that were found or are alive
+    already_gone | number | processes that were gone at the start, or ended without a signal; \
+        with `-p`, `--id` and `--alive`, those that were found or are alive
     failed | number | processes that got no signal, or not every one
     remaining | number | processes that were still there when the time ran out
     status | number | the exit status";
